@@ -1,0 +1,1 @@
+"""The gateway: validate, enqueue, wait, report. No model, no scikit-learn, no worker code."""

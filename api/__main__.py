@@ -1,0 +1,24 @@
+"""`python -m api`: serve HTTP with as many gateway processes as the settings say."""
+
+import uvicorn
+
+from api.settings import GatewaySettings
+
+
+def main() -> None:
+    """Run the gateway until it is told to stop."""
+    settings = GatewaySettings()
+    uvicorn.run(
+        "api.app:create_app",
+        factory=True,
+        host=settings.api_host,
+        port=settings.api_port,
+        workers=settings.api_processes,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Composes a gateway process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from api import documents, problems
+from api.predictions import Predictions
+from api.publisher import Publisher
+from api.pulse import Pulse
+from api.replies import Replies
+from api.routes import prediction_routes, status_routes
+from api.settings import GatewaySettings
+from api.store import Store
+from shared.log import configure_logging
+
+VERSION: Final = "0.1.0"
+DESCRIPTION: Final = "Serves a scikit-learn pipeline through a message queue."
+
+
+def create_app(settings: GatewaySettings | None = None) -> FastAPI:
+    """Build the gateway; without settings they are read from the environment, here and once."""
+    settings = settings or GatewaySettings()
+    configure_logging(settings.log_json)
+    store = Store.connect(
+        settings.redis_url.get_secret_value(),
+        max_backlog_rows=settings.max_backlog_rows,
+        result_ttl_seconds=settings.result_ttl_seconds,
+        answered_ttl_seconds=settings.answered_ttl_seconds,
+    )
+    replies = Replies(store.client, store.read)
+    pulse = Pulse(store.overview)
+    predictions = Predictions(store, Publisher(), replies, pulse)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(replies.listen()), asyncio.create_task(pulse.beat(predictions.tick))]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await store.client.aclose()
+
+    # FastAPI's own class loads the documentation pages' scripts from a public host; this one carries them.
+    app = FastAPIOffline(title="Sepal", description=DESCRIPTION, version=VERSION, lifespan=lifespan)
+    app.include_router(prediction_routes(predictions, pulse, settings))
+    app.include_router(status_routes(pulse))
+    problems.install(app, pulse.retry_after)
+    documents.install(app, pulse)
+    return app

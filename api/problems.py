@@ -1,0 +1,95 @@
+"""The one table from error to HTTP status, and the one place that writes `application/problem+json` (RFC 9457)."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from shared import errors
+from shared.names import FailureCode
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+STATUS: Final[dict[str, HTTPStatus]] = {
+    errors.MalformedJson.code: HTTPStatus.BAD_REQUEST,
+    errors.UnsupportedContentType.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.BodyTooLarge.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.InvalidRows.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.BrokerUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.BacklogFull.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ModelUnknown.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NoWorker.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.PredictionNotFound.code: HTTPStatus.NOT_FOUND,
+    errors.PredictionGone.code: HTTPStatus.GONE,
+    errors.PredictionAlreadyFinal.code: HTTPStatus.CONFLICT,
+    errors.PredictionCanceled.code: HTTPStatus.CONFLICT,
+    FailureCode.ROWS_REJECTED: HTTPStatus.UNPROCESSABLE_ENTITY,
+    FailureCode.ATTEMPTS_EXHAUSTED: HTTPStatus.INTERNAL_SERVER_ERROR,
+    FailureCode.MODEL_CHANGED: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+class Problem(JSONResponse):
+    """An error as its client sees it."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(
+        self, status: HTTPStatus, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any
+    ) -> None:
+        content = {"type": "about:blank", "title": status.phrase, "status": status.value, "code": code}
+        super().__init__({**content, "detail": detail, **more}, status.value, headers)
+
+
+def not_ready(reasons: list[errors.SepalError], retry_after: int) -> Problem:
+    """Say why no traffic should be sent here."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "not-ready",
+        "This gateway cannot have predictions answered now: see `reasons`.",
+        {"Retry-After": str(retry_after)},
+        reasons=[{"code": reason.code, "detail": str(reason)} for reason in reasons],
+    )
+
+
+def install(app: FastAPI, retry_after: Callable[[], int]) -> None:
+    """Have every error leave the gateway as a problem.
+
+    Args:
+        app: the gateway.
+        retry_after: seconds that a refused client should stay away.
+    """
+
+    @app.exception_handler(errors.SepalError)
+    async def expected(_: Request, error: errors.SepalError) -> Problem:
+        status = STATUS[error.code]
+        headers = {"Vary": "Prefer"}
+        if status is HTTPStatus.SERVICE_UNAVAILABLE:
+            headers["Retry-After"] = str(retry_after())
+        return Problem(status, error.code, str(error), headers, **_extensions(error))
+
+    @app.exception_handler(HTTPException)
+    async def from_framework(_: Request, error: HTTPException) -> Problem:
+        status = HTTPStatus(error.status_code)
+        code = status.phrase.lower().replace(" ", "-")
+        return Problem(status, code, error.detail, dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, error: Exception) -> Problem:
+        log.error("answered an unexpected error", exc_info=error)
+        detail = "The gateway failed; the log of this process says why."
+        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", detail)
+
+
+def _extensions(error: errors.SepalError) -> dict[str, Any]:
+    if isinstance(error, errors.InvalidRows):
+        return {"errors": [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]}
+    if isinstance(error, (errors.PredictionFailed, errors.PredictionCanceled)):
+        return {"id": error.prediction_id}
+    return {}

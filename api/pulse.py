@@ -1,0 +1,112 @@
+"""What a gateway knows of the whole: the model, the workers, the backlog and how fast it drains."""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from api.store import Overview
+from shared.card import ModelCard
+from shared.errors import BrokerUnavailable, ModelUnknown, NoWorker, SepalError
+
+_TICK_SECONDS: Final = 1.0
+_SMOOTHING: Final = 0.3  # of an exponential moving average over ticks: a burst counts for about three seconds
+_LONGEST_RETRY_SECONDS: Final = 60
+
+log = structlog.get_logger(__name__)
+
+
+class Pulse:
+    """Looks at the store once a second; everybody else asks here, without a round trip."""
+
+    def __init__(self, look: Callable[[], Awaitable[Overview]]) -> None:
+        self._look = look
+        self._overview: Overview | None = None
+        self._looked_at = 0.0
+        self._drain_rate = 0.0
+        self._card_json: bytes | None = None
+        self._card: ModelCard | None = None
+        self._model_ref = b""
+
+    @property
+    def card(self) -> ModelCard:
+        """The card that rows are validated against.
+
+        Raises:
+            ModelUnknown: no worker has ever announced one.
+        """
+        if self._card is None:
+            raise ModelUnknown
+        return self._card
+
+    @property
+    def model_ref(self) -> bytes:
+        """The card's name, version and digest, as JSON; empty while there is no card."""
+        return self._model_ref
+
+    def unready_reasons(self) -> list[SepalError]:
+        """Why a prediction sent now would not be answered; empty when it would."""
+        if self._overview is None:
+            return [BrokerUnavailable()]
+        reasons: list[SepalError] = []
+        if self._card is None:
+            reasons.append(ModelUnknown())
+        if self._overview.pool_processes == 0:
+            reasons.append(NoWorker())
+        return reasons
+
+    @property
+    def broker_reachable(self) -> bool:
+        """Whether the last look succeeded."""
+        return self._overview is not None
+
+    def retry_after(self) -> int:
+        """Seconds until the present backlog should be gone: at least 1, and no more than a minute."""
+        if self._overview is None:
+            return 1
+        backlog = self._overview.accepted_rows - self._overview.final_rows
+        if backlog <= 0 or self._drain_rate <= 0:
+            return 1
+        return max(1, min(math.ceil(backlog / self._drain_rate), _LONGEST_RETRY_SECONDS))
+
+    async def beat(self, every_tick: Callable[[], Awaitable[None]]) -> None:
+        """Look for ever, and call `every_tick` after each look that succeeded."""
+        while True:
+            await self.look()
+            if self.broker_reachable:
+                try:
+                    await every_tick()
+                except BrokerUnavailable:
+                    pass  # the next look will say so
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def look(self) -> None:
+        """Look once."""
+        try:
+            overview = await self._look()
+        except BrokerUnavailable as error:
+            if self._overview is not None:
+                log.warning("the broker cannot be reached", reason=str(error.__cause__))
+            self._overview = None
+            return
+        self._measure_drain(overview)
+        self._overview = overview
+        if overview.card is not None and overview.card != self._card_json:
+            self._take_card(overview.card)
+
+    def _measure_drain(self, overview: Overview) -> None:
+        now = time.monotonic()
+        before = self._overview
+        # A second without work says nothing about the speed of work.
+        if before is not None and overview.final_rows > before.final_rows:
+            rate = (overview.final_rows - before.final_rows) / (now - self._looked_at)
+            self._drain_rate += (rate - self._drain_rate) * (_SMOOTHING if self._drain_rate else 1)
+        self._looked_at = now
+
+    def _take_card(self, card_json: bytes) -> None:
+        card = ModelCard.model_validate_json(card_json)
+        self._card_json, self._card, self._model_ref = card_json, card, card.ref.model_dump_json().encode()
+        log.info("took a model card", name=card.name, version=card.version, digest=card.digest)

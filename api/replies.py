@@ -1,0 +1,110 @@
+"""Wakes the requests that wait: one subscription for all of a gateway process's waiters.
+
+What arrives on the reply channel is a hint and the store is the truth, so a lost message costs a waiter one tick of
+the pulse, which calls `recheck`.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from api.store import Prediction, answered_prediction
+from shared.errors import BrokerUnavailable, PredictionGone, PredictionNotFound
+from shared.ids import BatchId, PredictionId
+from shared.names import FINAL
+from shared.record import read_announcement
+
+_RECONNECT_SECONDS: Final = 0.5
+_RECHECK_AFTER_SECONDS: Final = 1.0  # an answer takes milliseconds: what takes longer is looked up, once a tick
+
+log = structlog.get_logger(__name__)
+
+Read = Callable[[PredictionId], Awaitable[Prediction]]
+
+
+@dataclass(slots=True)
+class Waiter:
+    """One request that waits for one prediction."""
+
+    prediction_id: PredictionId
+    model: bytes
+    n_rows: int
+    answer: asyncio.Future[Prediction]
+    since: float = field(default_factory=time.monotonic)
+
+
+class Replies:
+    """The waiters of this process, by batch."""
+
+    def __init__(self, client: Redis, read: Read) -> None:
+        self.channel = f"sepal:reply:{secrets.token_urlsafe(12)}"
+        self._client = client
+        self._read = read
+        self._waiters: dict[BatchId, list[Waiter]] = {}
+
+    def expect(self, prediction_id: PredictionId, model: bytes, n_rows: int) -> Waiter:
+        """Start to wait, before the prediction is submitted: its answer may be faster than the submission's."""
+        waiter = Waiter(prediction_id, model, n_rows, asyncio.get_running_loop().create_future())
+        self._waiters.setdefault(prediction_id.batch_id, []).append(waiter)
+        return waiter
+
+    def forget(self, waiter: Waiter) -> None:
+        """Stop waiting."""
+        batch_id = waiter.prediction_id.batch_id
+        waiting = self._waiters.get(batch_id, [])
+        if waiter in waiting:
+            waiting.remove(waiter)
+        if not waiting:
+            self._waiters.pop(batch_id, None)
+
+    async def listen(self) -> None:
+        """Hand out answers for ever; a lost connection is made again."""
+        while True:
+            try:
+                async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
+                    await subscription.subscribe(self.channel)
+                    await self._receive(subscription)
+            except (RedisError, OSError) as error:
+                log.warning("lost the reply channel", reason=str(error))
+                await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def recheck(self) -> None:
+        """Look up what has waited for more than a moment: its message may have been lost."""
+        before = time.monotonic() - _RECHECK_AFTER_SECONDS
+        for waiter in [waiter for waiting in self._waiters.values() for waiter in waiting if waiter.since < before]:
+            await self._look_up(waiter)
+
+    async def _receive(self, subscription: PubSub) -> None:
+        while True:
+            message = await subscription.get_message(timeout=None)
+            if message is not None:
+                await self._dispatch(message["data"])
+
+    async def _dispatch(self, data: bytes) -> None:
+        batch_id, outcome = read_announcement(data)
+        for waiter in list(self._waiters.get(batch_id, [])):
+            if outcome is None:
+                await self._look_up(waiter)
+            else:
+                place = waiter.prediction_id.place
+                self._resolve(waiter, answered_prediction(outcome, place, waiter.n_rows, waiter.model))
+
+    async def _look_up(self, waiter: Waiter) -> None:
+        try:
+            prediction = await self._read(waiter.prediction_id)
+        except (BrokerUnavailable, PredictionNotFound, PredictionGone):
+            return  # not submitted yet, or to be found at the next tick
+        if prediction.state in FINAL:
+            self._resolve(waiter, prediction)
+
+    def _resolve(self, waiter: Waiter, prediction: Prediction) -> None:
+        if not waiter.answer.done():
+            waiter.answer.set_result(prediction)

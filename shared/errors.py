@@ -1,0 +1,177 @@
+"""Everything Sepal raises on purpose.
+
+SepalError
+├── RequestRefused              nothing was written
+│   ├── MalformedJson
+│   ├── UnsupportedContentType
+│   ├── BodyTooLarge
+│   ├── InvalidRows             lists each place that is wrong
+│   ├── BrokerUnavailable
+│   ├── BacklogFull
+│   └── ModelUnknown
+├── NoWorker                    a reason not to be ready; predictions are still accepted
+├── PredictionNotFound
+├── PredictionGone
+├── PredictionAlreadyFinal
+├── PredictionFailed            carries the worker's reason
+├── PredictionCanceled
+└── ArtifactError               stops a worker before it takes work
+    ├── ArtifactMissing
+    ├── ArtifactAltered
+    ├── ArtifactIncompatible
+    └── ArtifactExists
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class SepalError(Exception):
+    """Something expected went wrong; the message says what can be done about it."""
+
+    code: str
+    detail: ClassVar[str]
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail or self.detail)
+
+
+class RequestRefused(SepalError):
+    """A request that left nothing behind."""
+
+
+class MalformedJson(RequestRefused):
+    """The body does not parse."""
+
+    code = "malformed-json"
+    detail = "The body is not JSON."
+
+
+class UnsupportedContentType(RequestRefused):
+    """The body says it is something else."""
+
+    code = "unsupported-content-type"
+    detail = "Send the rows as `Content-Type: application/json`."
+
+
+class BodyTooLarge(RequestRefused):
+    """The body passes the configured limit."""
+
+    code = "body-too-large"
+    detail = "The body is larger than this gateway accepts: send fewer rows at a time."
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One wrong place in a body, as a JSON pointer (RFC 6901)."""
+
+    pointer: str
+    detail: str
+
+
+class InvalidRows(RequestRefused):
+    """The body is JSON, and not what the model card asks for."""
+
+    code = "invalid-rows"
+    detail = "The rows do not fit the model: see `errors`, and GET /model for the columns."
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__()
+        self.faults = faults
+
+
+class BrokerUnavailable(RequestRefused):
+    """Redis did not answer in time."""
+
+    code = "broker-unavailable"
+    detail = "The queue cannot be reached: nothing was accepted; try again."
+
+
+class BacklogFull(RequestRefused):
+    """More rows are waiting than `SEPAL_MAX_BACKLOG_ROWS` allows."""
+
+    code = "backlog-full"
+    detail = "Too many rows are waiting already: nothing was accepted; try again later."
+
+
+class ModelUnknown(RequestRefused):
+    """No worker has ever announced a model card."""
+
+    code = "model-unknown"
+    detail = "No worker has announced its model yet: start one, or try again in a moment."
+
+
+class NoWorker(SepalError):
+    """Nobody would answer now; what is accepted waits in the queue."""
+
+    code = "no-worker"
+    detail = "No worker process is alive with its model loaded: predictions are accepted, and wait."
+
+
+class PredictionNotFound(SepalError):
+    """No such id was given out."""
+
+    code = "prediction-not-found"
+    detail = "There is no prediction with this id."
+
+
+class PredictionGone(SepalError):
+    """It was final, and its retention is over."""
+
+    code = "prediction-gone"
+    detail = "This prediction's result is past its retention: submit the rows again."
+
+
+class PredictionAlreadyFinal(SepalError):
+    """Canceling came too late."""
+
+    code = "prediction-already-final"
+    detail = "This prediction is final and can no longer be canceled."
+
+
+class PredictionFailed(SepalError):
+    """A waiting client's prediction ended without a result; `code` is the worker's reason."""
+
+    def __init__(self, prediction_id: str, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.prediction_id = prediction_id
+        self.code = code
+
+
+class PredictionCanceled(SepalError):
+    """A waiting client's prediction was canceled by another request."""
+
+    code = "prediction-canceled"
+    detail = "The prediction was canceled while this request waited for it."
+
+    def __init__(self, prediction_id: str) -> None:
+        super().__init__()
+        self.prediction_id = prediction_id
+
+
+class ArtifactError(SepalError):
+    """A model directory that cannot be served."""
+
+
+class ArtifactMissing(ArtifactError):
+    """There is no card, or no pipeline beside it, or the card cannot be read."""
+
+    code = "artifact-missing"
+
+
+class ArtifactAltered(ArtifactError):
+    """The pipeline's digest is not the one on its card."""
+
+    code = "artifact-altered"
+
+
+class ArtifactIncompatible(ArtifactError):
+    """The pipeline was made with a scikit-learn that this one cannot be trusted to read."""
+
+    code = "artifact-incompatible"
+
+
+class ArtifactExists(ArtifactError):
+    """Another pipeline already has this name and version."""
+
+    code = "artifact-exists"

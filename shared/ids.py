@@ -1,0 +1,91 @@
+"""Ids of batches and predictions: unguessable, dated, and enough to find the record.
+
+A batch's id is 15 bytes: its creation time (48 bits, milliseconds since 1970, big-endian) and 72 random bits.
+A prediction's id is its batch's id followed by its place in that batch (16 bits) and a secret of 104 random
+bits, so that sharing a batch tells a client nothing about its neighbours. Both are written in base64url: 20
+and 40 characters, and a prediction's id starts with its batch's id.
+
+A prediction too large for one batch has the place `WHOLE`; its batches are numbered after its id.
+"""
+
+import secrets
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from typing import Final, NewType, Self
+
+from shared.errors import PredictionNotFound
+
+BatchId = NewType("BatchId", str)
+
+WHOLE: Final = 0xFFFF
+"""The place of a prediction that spans several batches."""
+
+_TIME_BYTES: Final = 6
+_BATCH_BYTES: Final = 15
+_SECRET_BYTES: Final = 13
+_TEXT_LENGTH: Final = 40
+_BATCH_TEXT_LENGTH: Final = 20
+
+
+def new_batch_id() -> BatchId:
+    """Make a batch id that carries this moment."""
+    created_ms = time.time_ns() // 1_000_000
+    raw = created_ms.to_bytes(_TIME_BYTES, "big") + secrets.token_bytes(_BATCH_BYTES - _TIME_BYTES)
+    return BatchId(urlsafe_b64encode(raw).decode())
+
+
+def slice_id(stem: BatchId, number: int) -> BatchId:
+    """Name one batch of a prediction that spans several."""
+    return BatchId(f"{stem}.{number}")
+
+
+def split_slice_id(batch_id: BatchId) -> tuple[BatchId, int] | None:
+    """Undo `slice_id`; None for the id of a batch that stands alone."""
+    stem, dot, number = batch_id.partition(".")
+    return (BatchId(stem), int(number)) if dot else None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionId:
+    """A prediction's id, taken apart."""
+
+    batch_id: BatchId
+    place: int
+    secret: bytes
+
+    @classmethod
+    def new(cls, batch_id: BatchId, place: int) -> Self:
+        """Make the id of the prediction at `place` of a batch."""
+        return cls(batch_id, place, secrets.token_bytes(_SECRET_BYTES))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an id back.
+
+        Raises:
+            PredictionNotFound: no such id can have been given out.
+        """
+        try:
+            raw = urlsafe_b64decode(text.encode("ascii"))
+        except ValueError as error:
+            raise PredictionNotFound from error
+        # The decoder skips characters outside its alphabet: only the canonical spelling is an id.
+        if len(text) != _TEXT_LENGTH or urlsafe_b64encode(raw).decode() != text:
+            raise PredictionNotFound
+        place = int.from_bytes(raw[_BATCH_BYTES : _BATCH_BYTES + 2], "big")
+        return cls(BatchId(text[:_BATCH_TEXT_LENGTH]), place, raw[_BATCH_BYTES + 2 :])
+
+    def __str__(self) -> str:
+        return self.batch_id + urlsafe_b64encode(self.place.to_bytes(2, "big") + self.secret).decode()
+
+    @property
+    def spans_batches(self) -> bool:
+        """Whether the prediction is answered by several batches."""
+        return self.place == WHOLE
+
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since the id was made, by this process's clock; negative for one from the future."""
+        created_ms = int.from_bytes(urlsafe_b64decode(self.batch_id)[:_TIME_BYTES], "big")
+        return time.time() - created_ms / 1000

@@ -1,0 +1,35 @@
+"""Names that cross a process boundary: the task, the queues, the states."""
+
+from enum import StrEnum
+from typing import Final
+
+PREDICT_BATCH: Final = "sepal.predict_batch"
+"""The registered Celery task; its only argument is a batch's id."""
+
+
+class Queue(StrEnum):
+    """Where a message waits for a worker."""
+
+    INTERACTIVE = "interactive"  # somebody may be waiting for the answer
+    BULK = "bulk"  # slices of predictions larger than a batch
+
+
+class State(StrEnum):
+    """A prediction's state; `FINAL` lists those that never change again."""
+
+    QUEUED = "queued"  # recorded and published, claimed by no worker yet
+    RUNNING = "running"  # a worker has claimed it, or at least one of its batches
+    SUCCEEDED = "succeeded"  # the result is in the store
+    FAILED = "failed"  # no result will come; the error says why
+    CANCELED = "canceled"  # the client gave it up
+
+
+FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED})
+
+
+class FailureCode(StrEnum):
+    """Why a prediction has no result; the code of the error that its client sees."""
+
+    ROWS_REJECTED = "rows-rejected"  # the pipeline raised on them
+    ATTEMPTS_EXHAUSTED = "attempts-exhausted"  # every process that tried them was lost
+    MODEL_CHANGED = "model-changed"  # they were accepted for another artifact than the workers now serve

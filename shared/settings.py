@@ -1,0 +1,17 @@
+"""Settings that every process shares; each process adds its own."""
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class BrokerSettings(BaseSettings):
+    """Where the broker and the store are."""
+
+    model_config = SettingsConfigDict(env_prefix="SEPAL_", frozen=True, use_attribute_docstrings=True)
+
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """The broker and the store: a Redis 7 or Valkey server, `redis://[:password@]host:port/db`."""
+    log_json: bool = False
+    """Whether log lines are JSON, as containers want them, instead of text for a terminal."""
+    result_ttl_seconds: int = Field(default=3600, gt=0)
+    """How long a final prediction can still be fetched."""

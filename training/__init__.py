@@ -1,0 +1,1 @@
+"""Data in, artifact and model card out. Never imported while serving."""

@@ -1,0 +1,64 @@
+"""Cross-validates a recipe and says, in a few lines, what the pipeline is worth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.dummy import DummyClassifier
+from sklearn.metrics import confusion_matrix
+from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_validate
+from sklearn.pipeline import Pipeline
+
+from shared.card import Metric
+
+FOLDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores over `FOLDS` stratified folds; every row is judged by a pipeline that has not seen it."""
+
+    metrics: dict[str, Metric]
+    baseline_accuracy: Metric
+    confusion: NDArray[np.int64]
+    """Shape (n_classes, n_classes): rows are true classes, columns predicted ones."""
+
+
+def evaluate(pipeline: Pipeline, rows: NDArray[np.float64], target: NDArray[np.int64]) -> Evaluation:
+    """Cross-validate an unfitted classifier.
+
+    Args:
+        pipeline: it is cloned for each fold, never fitted itself.
+        rows: shape (n_rows, n_features).
+        target: shape (n_rows,).
+    """
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=42)
+    scores = cross_validate(pipeline, rows, target, cv=folds, scoring=("accuracy", "neg_log_loss"))
+    baseline = cross_validate(DummyClassifier(strategy="most_frequent"), rows, target, cv=folds)
+    return Evaluation(
+        metrics={"accuracy": _metric(scores["test_accuracy"]), "log_loss": _metric(-scores["test_neg_log_loss"])},
+        baseline_accuracy=_metric(baseline["test_score"]),
+        confusion=confusion_matrix(target, cross_val_predict(pipeline, rows, target, cv=folds)),
+    )
+
+
+def render(evaluation: Evaluation, classes: Sequence[str]) -> str:
+    """Lay the evaluation out for a terminal."""
+    width = max(map(len, classes))
+    lines = [
+        f"{FOLDS}-fold cross-validation, mean ± standard deviation over the folds",
+        *(f"  {name:9} {metric.mean:.4f} ± {metric.std:.4f}" for name, metric in evaluation.metrics.items()),
+        f"  {'baseline':9} {evaluation.baseline_accuracy.mean:.4f} ± {evaluation.baseline_accuracy.std:.4f}"
+        "  (accuracy of always naming the majority class)",
+        "confusion matrix, a row for each true class, a column for each predicted one",
+        *(
+            f"  {name:{width}} " + " ".join(f"{count:4d}" for count in counts)
+            for name, counts in zip(classes, evaluation.confusion, strict=True)
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _metric(scores: NDArray[np.float64]) -> Metric:
+    return Metric(mean=float(scores.mean()), std=float(scores.std()))

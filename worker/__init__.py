@@ -1,0 +1,1 @@
+"""The model: one process owns one loaded pipeline. No HTTP."""

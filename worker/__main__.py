@@ -1,0 +1,28 @@
+"""`python -m worker`: verify the artifact, then consume."""
+
+import os
+import socket
+import sys
+
+from shared.errors import ArtifactError
+from worker.app import create_app
+from worker.artifact import verify
+from worker.settings import WorkerSettings
+
+
+def main() -> None:
+    """Run one worker until it is told to stop."""
+    settings = WorkerSettings()
+    try:
+        card = verify(settings.model_dir)
+    except ArtifactError as error:
+        sys.exit(f"sepal worker: {error}")
+    # With the pid, so that two workers on one host, or one that was just replaced, are two to everybody.
+    name = f"worker-{os.getpid()}@{socket.gethostname()}"
+    create_app(settings, card, name).worker_main(
+        ["worker", f"--hostname={name}", f"--concurrency={settings.worker_processes}", "--loglevel=INFO"]
+    )
+
+
+if __name__ == "__main__":
+    main()

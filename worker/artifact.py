@@ -1,0 +1,64 @@
+"""Decides whether a model directory may be served, and only then unpickles it."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import joblib
+
+from shared.card import PIPELINE_FILE, ModelCard, digest, read_card
+from shared.errors import ArtifactAltered, ArtifactIncompatible, ArtifactMissing
+
+LIBRARY: Final = "scikit-learn"
+
+
+def verify(model_dir: Path) -> ModelCard:
+    """Check a model directory without unpickling anything.
+
+    Raises:
+        ArtifactMissing: the card or the pipeline is not there.
+        ArtifactAltered: the pipeline is not the one that the card describes.
+        ArtifactIncompatible: it was made with another minor version of scikit-learn.
+    """
+    with _open(model_dir) as file:
+        return _check(model_dir, file)
+
+
+def load(model_dir: Path) -> tuple[ModelCard, Any]:
+    """Check a model directory and unpickle its pipeline from the very bytes that were checked.
+
+    Raises:
+        ArtifactError: as `verify`.
+    """
+    with _open(model_dir) as file:
+        card = _check(model_dir, file)
+        file.seek(0)
+        return card, joblib.load(file)
+
+
+def _open(model_dir: Path) -> BinaryIO:
+    path = model_dir / PIPELINE_FILE
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise ArtifactMissing(
+            f"{path} cannot be read ({error.strerror}): train a model with `python -m training`, "
+            "or point SEPAL_MODEL_DIR at one"
+        ) from error
+
+
+def _check(model_dir: Path, file: BinaryIO) -> ModelCard:
+    card = read_card(model_dir)
+    made_with, installed = card.versions.get(LIBRARY, "unknown"), version(LIBRARY)
+    if made_with.split(".")[:2] != installed.split(".")[:2]:
+        raise ArtifactIncompatible(
+            f"{model_dir} was made with {LIBRARY} {made_with}, and {installed} is installed here: "
+            f"train it again with this one, or install {LIBRARY}=={made_with}"
+        )
+    found = digest(file)
+    if found != card.digest:
+        raise ArtifactAltered(
+            f"{model_dir / PIPELINE_FILE} is {found}, and its card says {card.digest}: one of the two was "
+            "replaced or damaged; restore the pair from where it was trained, or train it again"
+        )
+    return card

@@ -1,0 +1,110 @@
+"""The predictor: a loaded, warmed pipeline and the encoding of what it returns.
+
+    rows (float64 matrix) ──▶ predict, predict_log_proba ──▶ one Answer a member, as JSON text
+"""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from shared.card import ModelCard
+from shared.names import FailureCode
+from shared.record import Answer, Failure, Member
+from worker import artifact
+
+Rows = NDArray[np.float64]
+
+_NON_FINITE: Final = re.compile(r"-?Infinity|NaN")
+
+
+class Predictor:
+    """One pipeline, ready to answer batches."""
+
+    def __init__(self, card: ModelCard, pipeline: Any) -> None:
+        self.card = card
+        self._pipeline = pipeline
+
+    @classmethod
+    def load(cls, model_dir: Path) -> Self:
+        """Verify, unpickle, and pin BLAS and OpenMP to one thread.
+
+        Raises:
+            ArtifactError: the directory cannot be served; nothing was unpickled.
+        """
+        card, pipeline = artifact.load(model_dir)
+        # After unpickling: only libraries that are loaded can be limited. Pool processes are the parallelism here,
+        # and threads below them would fight over the same cores.
+        threadpool_limits(limits=1)
+        return cls(card, pipeline)
+
+    def warm_up(self) -> None:
+        """Answer the card's example rows, so that the first client does not pay for lazy imports and caches."""
+        self._run(np.array(self.card.example, dtype=np.float64))
+
+    def predict(self, rows: Rows, members: list[Member]) -> tuple[list[Answer | Failure], int]:
+        """Run the pipeline once over a whole batch, or, if it raises, over ever smaller parts of it.
+
+        Args:
+            rows: float64, shape (n_rows, n_features), columns in the card's order.
+            members: whose row counts add up to n_rows.
+
+        Returns:
+            One answer or failure a member, in their order, and the microseconds spent.
+        """
+        began = time.perf_counter_ns()
+        answers = self._bisect(rows, members)
+        return answers, (time.perf_counter_ns() - began) // 1000
+
+    def _bisect(self, rows: Rows, members: list[Member]) -> list[Answer | Failure]:
+        try:
+            labels, log_proba = self._run(rows)
+        except Exception as error:  # whatever a pipeline raises is an answer for the member that caused it
+            if len(members) == 1:
+                return [Failure(FailureCode.ROWS_REJECTED, f"{type(error).__name__}: {error}")]
+            half = len(members) // 2
+            n_rows = sum(member.n_rows for member in members[:half])
+            return self._bisect(rows[:n_rows], members[:half]) + self._bisect(rows[n_rows:], members[half:])
+        return _split(labels, log_proba, members)
+
+    def _run(self, rows: Rows) -> tuple[NDArray[Any], Rows | None]:
+        """Return labels, shape (n_rows,), and natural-log probabilities, shape (n_rows, n_classes), -inf where p = 0."""
+        labels = self._pipeline.predict(rows)
+        if "log_proba" not in self.card.outputs:
+            return labels, None
+        if hasattr(self._pipeline, "predict_log_proba"):
+            return labels, self._pipeline.predict_log_proba(rows)
+        with np.errstate(divide="ignore"):
+            return labels, np.log(self._pipeline.predict_proba(rows))
+
+
+def _split(labels: NDArray[Any], log_proba: Rows | None, members: list[Member]) -> list[Answer | Failure]:
+    answers: list[Answer | Failure] = []
+    start = 0
+    for member in members:
+        end = start + member.n_rows
+        answers.append(
+            Answer(
+                _json_items(labels[start:end]),
+                None if log_proba is None else _json_items(log_proba[start:end]),
+            )
+        )
+        start = end
+    return answers
+
+
+def _json_items(values: NDArray[Any]) -> bytes:
+    """Write an array as JSON without its outer brackets.
+
+    Floats keep every bit (Python writes the shortest text that reads back the same); what JSON has no number for is
+    written as the canonical JSON mapping of Protocol Buffers writes it: "-Infinity", "Infinity", "NaN".
+    """
+    text = json.dumps(values.tolist(), separators=(",", ":"))
+    if values.dtype.kind == "f":
+        text = _NON_FINITE.sub(r'"\g<0>"', text)
+    return text[1:-1].encode()
