@@ -1,10 +1,56 @@
+# What a newcomer types: `make run`, `make test`. Everything else is for those who work on Sepal.
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: lock
+.PHONY: run test check format docs train load images lock clean
+
+run: .venv/run.stamp
+	@exec $(VENV)/python -m shared.local
+
+test: .venv/dev.stamp
+	$(VENV)/pytest
+
+check: .venv/dev.stamp
+	$(VENV)/ruff format --check .
+	$(VENV)/ruff check .
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+	$(VENV)/vulture
+	$(VENV)/python -m docs.generate --check
+
+format: .venv/dev.stamp
+	$(VENV)/ruff format .
+	$(VENV)/ruff check --fix .
+
+docs: .venv/dev.stamp
+	$(VENV)/python -m docs.generate
+
+train: .venv/run.stamp
+	$(VENV)/python -m training
+
+# Against `make run`, or against SEPAL_LOAD_HOST.
+USERS ?= 100
+SECONDS ?= 60
+load: .venv/dev.stamp
+	$(VENV)/locust --headless --users $(USERS) --spawn-rate $(USERS) --run-time $(SECONDS)s \
+	  --host $${SEPAL_LOAD_HOST:-http://127.0.0.1:$${SEPAL_API_PORT:-8000}} --only-summary
+
+images: .venv/dev.stamp
+	$(VENV)/pytest tests/images -m images --run-images
+
+# The hashed locks name no host, so they work against whatever index pip is told to use.
 LOCK := uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
   --no-annotate --no-header --no-emit-index-url --no-emit-find-links
-lock:
+lock: .venv/dev.stamp
 	$(VENV)/$(LOCK) --extra dev -o requirements/dev.txt
 	for part in api worker flower run; do \
 	  $(VENV)/$(LOCK) --extra $$part -c requirements/dev.txt -o requirements/$$part.txt || exit 1; done
+
+clean:
+	rm -rf .venv .sepal models .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .load
+
+# One environment, filled as far as it is needed: serving needs less than testing.
+.venv/%.stamp: requirements/%.txt
+	test -x $(VENV)/python || $(PYTHON) -m venv .venv
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@

@@ -46,7 +46,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         await store.client.aclose()
 
     # FastAPI's own class loads the documentation pages' scripts from a public host; this one carries them.
-    app = FastAPIOffline(title="Sepal", description=DESCRIPTION, version=VERSION, lifespan=lifespan)
+    app: FastAPI = FastAPIOffline(title="Sepal", description=DESCRIPTION, version=VERSION, lifespan=lifespan)
     app.include_router(prediction_routes(predictions, pulse, settings))
     app.include_router(status_routes(pulse))
     problems.install(app, pulse.retry_after)

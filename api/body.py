@@ -14,25 +14,23 @@ _LENGTH_ERRORS: Final = frozenset({"too_short", "too_long"})
 
 
 class RowsValidator:
-    """Checks bodies against one model card, in one pass over the bytes."""
+    """Checks bodies against the model card of the moment, in one pass over the bytes."""
 
-    def __init__(self, card: ModelCard, max_rows: int) -> None:
-        self.card = card
-        self._n_columns = len(card.features)
-        row = Annotated[list[FiniteFloat], Field(min_length=self._n_columns, max_length=self._n_columns)]
-        # FailFast: a body that is wrong all over is refused at its first wrong row, not after a million errors.
-        rows = Annotated[list[row], Field(min_length=1, max_length=max_rows), FailFast()]  # type: ignore[valid-type]
-        self._body: type[BaseModel] = create_model(
-            "PredictBody", __config__=ConfigDict(strict=True, extra="forbid"), data=(rows, ...)
-        )
+    def __init__(self, max_rows: int) -> None:
+        self._max_rows = max_rows
+        self._n_columns = 0
+        self._body: type[BaseModel] | None = None
 
-    def validate(self, raw: bytes) -> Rows:
+    def __call__(self, raw: bytes, card: ModelCard) -> Rows:
         """Decode a body.
 
         Raises:
             MalformedJson: it does not parse.
             InvalidRows: the first wrong row, with every wrong value in it.
         """
+        if self._body is None or len(card.features) != self._n_columns:
+            self._n_columns = len(card.features)
+            self._body = _body_model(self._n_columns, self._max_rows)
         try:
             rows: Rows = self._body.model_validate_json(raw).data  # type: ignore[attr-defined]
         except ValidationError as error:
@@ -50,6 +48,13 @@ class RowsValidator:
         if is_row and fault["type"] in _LENGTH_ERRORS:
             return f"A row has {self._n_columns} columns, in the order of GET /model."
         return str(fault["msg"])
+
+
+def _body_model(n_columns: int, max_rows: int) -> type[BaseModel]:
+    row = Annotated[list[FiniteFloat], Field(min_length=n_columns, max_length=n_columns)]
+    # FailFast: a body that is wrong all over is refused at its first wrong row, not after a million errors.
+    rows = Annotated[list[row], Field(min_length=1, max_length=max_rows), FailFast()]
+    return create_model("PredictBody", __config__=ConfigDict(strict=True, extra="forbid"), data=(rows, ...))
 
 
 async def read_json_body(request: Request, max_bytes: int) -> bytes:

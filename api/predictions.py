@@ -10,7 +10,7 @@ from api.pulse import Pulse
 from api.replies import Replies
 from api.store import NewBatch, Prediction, Store, Submission
 from shared.ids import WHOLE, BatchId, PredictionId, new_batch_id, slice_id
-from shared.names import FINAL, Queue, State
+from shared.names import Queue, State
 from shared.record import Member, pack_rows
 
 MAX_BATCH_ROWS: Final = 1024

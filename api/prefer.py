@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 # token ["=" word] *( ";" parameter ), where a word is a token or a quoted string (RFC 7240, section 2).
-_TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
 _PREFERENCE: Final = re.compile(
-    rf"[ \t]*(?P<name>{_TOKEN})(?:[ \t]*=[ \t]*(?P<word>{_TOKEN}|{_QUOTED})?)?"
-    rf"(?:[ \t]*;[ \t]*(?:{_TOKEN}(?:[ \t]*=[ \t]*(?:{_TOKEN}|{_QUOTED})?)?)?)*[ \t]*(?=,|$)"
+    rf"[ \t]*(?P<name>{_WORD})(?:[ \t]*=[ \t]*(?P<word>{_WORD}|{_QUOTED})?)?"
+    rf"(?:[ \t]*;[ \t]*(?:{_WORD}(?:[ \t]*=[ \t]*(?:{_WORD}|{_QUOTED})?)?)?)*[ \t]*(?=,|$)"
 )
 _SKIP: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"]|")*?(?:,|$)')
 _DELTA_SECONDS: Final = re.compile(r"[0-9]{1,9}")
@@ -26,7 +26,7 @@ class Preferences:
 
     @classmethod
     def parse(cls, headers: Iterable[str]) -> "Preferences":
-        """Read every `Prefer` header of a request: of repeated preferences the first counts, unknown ones are ignored."""
+        """Read every `Prefer` header: of repeated preferences the first counts, unknown ones are ignored."""
         seen: dict[str, str] = {}
         for name, word in _preferences(",".join(headers)):
             seen.setdefault(name, word)

@@ -60,8 +60,4 @@ class _Template:
 
     def fill(self, batch_id: BatchId) -> str:
         body = b64encode(self._body.replace(_BATCH_ID, batch_id).encode()).decode()
-        return (
-            self._message.replace(_BATCH_ID, batch_id)
-            .replace(_BODY, body)
-            .replace(_DELIVERY_TAG, str(uuid.uuid4()))
-        )
+        return self._message.replace(_BATCH_ID, batch_id).replace(_BODY, body).replace(_DELIVERY_TAG, str(uuid.uuid4()))

@@ -1,25 +1,51 @@
-"""Writes predictions as JSON, from text that the worker has already encoded."""
-
-from api.store import Prediction
-from shared.ids import PredictionId
-from shared.names import FINAL, State
+"""Writes predictions as HTTP responses, from JSON text that the worker has already encoded."""
 
 import json
 
+from fastapi import Response
 
-def body(prediction_id: PredictionId, prediction: Prediction) -> bytes:
-    """Write a prediction: its result, its failure, or how far it is."""
-    parts = [*_content(prediction), b'"id":"%s"' % str(prediction_id).encode(), b'"status":"%s"' % prediction.state.encode()]
-    parts.append(b'"model":' + prediction.model)
-    return b"{" + b",".join(parts) + b"}"
+from api.store import Prediction
+from shared.errors import PredictionCanceled, PredictionFailed
+from shared.ids import PredictionId
+from shared.names import FINAL, State
+
+
+def respond(prediction_id: PredictionId, prediction: Prediction, retry_after: int) -> Response:
+    """Write a prediction: 200 with its end, whatever it was; 202 with how far it is, and where and when to ask."""
+    headers = {"Cache-Control": "no-store"}
+    if prediction.queue_us is not None and prediction.predict_us is not None:
+        queue_ms, predict_ms = prediction.queue_us / 1000, prediction.predict_us / 1000
+        headers["Server-Timing"] = f"queue;dur={queue_ms:.3f}, predict;dur={predict_ms:.3f}"
+    final = prediction.state in FINAL
+    if not final:
+        headers |= {"Location": f"/results/{prediction_id}", "Retry-After": str(retry_after)}
+    return Response(_body(prediction_id, prediction), 200 if final else 202, headers, "application/json")
+
+
+def raise_failure(prediction_id: PredictionId, prediction: Prediction) -> None:
+    """Let a client that waited for its result not mistake a failure for one.
+
+    Raises:
+        PredictionFailed, PredictionCanceled: there is no result, and will be none.
+    """
+    if prediction.failure is not None:
+        raise PredictionFailed(str(prediction_id), prediction.failure.code, prediction.failure.detail)
+    if prediction.state is State.CANCELED:
+        raise PredictionCanceled(str(prediction_id))
+
+
+def _body(prediction_id: PredictionId, prediction: Prediction) -> bytes:
+    identity = f'"id":"{prediction_id}","status":"{prediction.state}","model":'.encode() + prediction.model
+    return b"{" + b",".join([*_content(prediction), identity]) + b"}"
 
 
 def _content(prediction: Prediction) -> list[bytes]:
     if prediction.state is State.SUCCEEDED:
         return _result(prediction)
     if prediction.failure is not None:
-        error = {"code": prediction.failure.code, "detail": prediction.failure.detail}
-        return [b'"error":' + json.dumps(error).encode()]
+        return [
+            b'"error":' + json.dumps({"code": prediction.failure.code, "detail": prediction.failure.detail}).encode()
+        ]
     if prediction.state in FINAL:
         return []
     return [b'"rows":{"done":%d,"total":%d}' % (prediction.rows_done, prediction.rows_total)]
@@ -31,10 +57,3 @@ def _result(prediction: Prediction) -> list[bytes]:
     if log_proba:
         result.append(b'"log_proba":[' + b",".join(log_proba) + b"]")
     return result
-
-
-def server_timing(prediction: Prediction) -> str | None:
-    """The value of `Server-Timing` (W3C), in milliseconds; None while no worker has had the prediction."""
-    if prediction.queue_us is None or prediction.predict_us is None:
-        return None
-    return f"queue;dur={prediction.queue_us / 1000:.3f}, predict;dur={prediction.predict_us / 1000:.3f}"

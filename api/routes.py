@@ -2,74 +2,49 @@
 
 from fastapi import APIRouter, Request, Response
 
-from api import documents, rendering
+from api import documents
 from api.body import RowsValidator, read_json_body
 from api.predictions import Predictions
 from api.prefer import Preferences
 from api.problems import not_ready
 from api.pulse import Pulse
+from api.rendering import raise_failure, respond
 from api.settings import GatewaySettings
-from api.store import Prediction
 from shared.card import ModelCard
-from shared.errors import PredictionCanceled, PredictionFailed
 from shared.ids import PredictionId
-from shared.names import FINAL, State
+from shared.names import FINAL
 
 
 def prediction_routes(predictions: Predictions, pulse: Pulse, settings: GatewaySettings) -> APIRouter:
     """`/predict` and `/results`."""
     router = APIRouter(tags=["predictions"])
-    validators: dict[str, RowsValidator] = {}
-
-    def validator() -> RowsValidator:
-        card = pulse.card
-        if card.digest not in validators:
-            validators.clear()
-            validators[card.digest] = RowsValidator(card, settings.max_rows)
-        return validators[card.digest]
+    validate = RowsValidator(settings.max_rows)
 
     @router.post("/predict", **documents.PREDICT)
     async def predict(request: Request) -> Response:
         raw = await read_json_body(request, settings.max_body_bytes)
-        rows = validator().validate(raw)
+        rows = validate(raw, pulse.card)
         preferences = Preferences.parse(request.headers.getlist("prefer"))
         wait_seconds = preferences.seconds(settings.wait_seconds, settings.max_wait_seconds)
         submitted = await predictions.submit(rows, wait_seconds)
-        response = _answer(submitted.id, submitted.prediction)
+        raise_failure(submitted.id, submitted.prediction)
+        response = respond(submitted.id, submitted.prediction, pulse.retry_after())
         response.headers["Vary"] = "Prefer"
         applied = preferences.applied(submitted.prediction.state in FINAL, settings.max_wait_seconds)
         if applied:
             response.headers["Preference-Applied"] = applied
         return response
 
-    @router.get("/results/{id}", **documents.GET_RESULT)
-    async def get_result(id: str) -> Response:
-        prediction_id = PredictionId.parse(id)
-        return _state(prediction_id, await predictions.get(prediction_id))
+    @router.get("/results/{prediction_id}", **documents.GET_RESULT)
+    async def get_result(prediction_id: str) -> Response:
+        parsed = PredictionId.parse(prediction_id)
+        return respond(parsed, await predictions.get(parsed), pulse.retry_after())
 
-    @router.delete("/results/{id}", **documents.CANCEL)
-    async def cancel(id: str) -> Response:
-        prediction_id = PredictionId.parse(id)
-        await predictions.cancel(prediction_id)
-        return _state(prediction_id, await predictions.get(prediction_id))
-
-    def _answer(prediction_id: PredictionId, prediction: Prediction) -> Response:
-        if prediction.state is State.FAILED and prediction.failure is not None:
-            raise PredictionFailed(str(prediction_id), prediction.failure.code, prediction.failure.detail)
-        if prediction.state is State.CANCELED:
-            raise PredictionCanceled(str(prediction_id))
-        return _state(prediction_id, prediction)
-
-    def _state(prediction_id: PredictionId, prediction: Prediction) -> Response:
-        headers = {"Cache-Control": "no-store"}
-        timing = rendering.server_timing(prediction)
-        if timing:
-            headers["Server-Timing"] = timing
-        final = prediction.state in FINAL
-        if not final:
-            headers |= {"Location": f"/results/{prediction_id}", "Retry-After": str(pulse.retry_after())}
-        content = rendering.body(prediction_id, prediction)
-        return Response(content, 200 if final else 202, headers, "application/json")
+    @router.delete("/results/{prediction_id}", **documents.CANCEL)
+    async def cancel(prediction_id: str) -> Response:
+        parsed = PredictionId.parse(prediction_id)
+        await predictions.cancel(parsed)
+        return respond(parsed, await predictions.get(parsed), pulse.retry_after())
 
     return router
 

@@ -1,5 +1,6 @@
 """The gateway's half of the store: record and publish, read, cancel, and look at the whole."""
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from api.submitter import Submitter
 from shared.errors import BacklogFull, BrokerUnavailable, PredictionAlreadyFinal, PredictionGone, PredictionNotFound
 from shared.ids import BatchId, PredictionId
 from shared.names import Queue, State
@@ -33,8 +35,8 @@ from shared.record import (
 )
 from shared.scripts import script
 
-# Two tries of at most this long each, and a request that finds the broker frozen is refused within two seconds.
 _SOCKET_TIMEOUT_SECONDS: Final = 0.8
+_SUBMIT_TIMEOUT_SECONDS: Final = 1.8  # a request that finds the broker frozen is refused within two seconds
 _MAX_CONNECTIONS: Final = 32
 
 _COMMITTED: Final = "committed"
@@ -107,13 +109,11 @@ class Store:
         self._max_backlog_rows = max_backlog_rows
         self._result_ttl_seconds = result_ttl_seconds
         self._answered_ttl_seconds = answered_ttl_seconds
-        self._submit = client.register_script(script("submit"))
+        self._submit = Submitter(client)
         self._cancel = client.register_script(script("cancel"))
 
     @classmethod
-    def connect(
-        cls, url: str, *, max_backlog_rows: int, result_ttl_seconds: int, answered_ttl_seconds: int
-    ) -> Self:
+    def connect(cls, url: str, *, max_backlog_rows: int, result_ttl_seconds: int, answered_ttl_seconds: int) -> Self:
         """Make a store whose every operation ends within two seconds. Opens no connection yet."""
         # One retry, and only of a lost connection: a pooled one may have died with the broker since its last use.
         # Every script may run twice without harm.
@@ -153,8 +153,10 @@ class Store:
         for batch in batches:
             args += [batch.rows, batch.n_rows, pack_members(batch.members), batch.message]
         with _broker_errors():
-            if not await self._submit(keys, args):
-                raise BacklogFull
+            async with asyncio.timeout(_SUBMIT_TIMEOUT_SECONDS):
+                accepted = await self._submit(keys, args)
+        if not accepted:
+            raise BacklogFull
 
     async def read(self, prediction_id: PredictionId) -> Prediction:
         """Look a prediction up.
@@ -201,13 +203,16 @@ class Store:
             BrokerUnavailable: Redis did not answer in time.
         """
         pipeline = self.client.pipeline(transaction=False)
-        pipeline.get(MODEL_KEY).hgetall(WORKERS_KEY).hmget(BACKLOG_KEY, ["accepted", "final"]).time()
+        pipeline.get(MODEL_KEY)
+        pipeline.hgetall(WORKERS_KEY)
+        pipeline.hmget(BACKLOG_KEY, ["accepted", "final"])
+        pipeline.time()
         with _broker_errors():
             card, workers, (accepted, final), (seconds, _) = await pipeline.execute()
             leases = {name: value.split() for name, value in workers.items()}
             dead = [name for name, (until_ms, _) in leases.items() if float(until_ms) / 1000 < seconds]
             if dead:
-                await cast(Awaitable[int], self.client.hdel(WORKERS_KEY, *dead))
+                await self.client.hdel(WORKERS_KEY, *dead)
         return Overview(
             card=card,
             pool_processes=sum(int(processes) for name, (_, processes) in leases.items() if name not in dead),
@@ -274,7 +279,7 @@ class Store:
         return await cast(Awaitable[list[Any]], self.client.hmget(batch_key(prediction_id.batch_id), list(names)))
 
     def _missing(self, prediction_id: PredictionId) -> PredictionGone | PredictionNotFound:
-        """An open record never expires, so one that is missing was final for as long as results are kept, or never was."""
+        """Open records never expire: one that is missing was final for as long as results are kept, or never was."""
         shortest = min(self._answered_ttl_seconds, self._result_ttl_seconds)
         return PredictionGone() if prediction_id.age_seconds >= shortest else PredictionNotFound()
 

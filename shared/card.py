@@ -1,8 +1,9 @@
 """The model card: what goes into a pipeline, what comes out, and how to know that it is the right one."""
 
 import hashlib
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -92,7 +93,7 @@ def read_card(model_dir: Path) -> ModelCard:
         raise ArtifactMissing(f"{path} is not a model card: {error}") from error
 
 
-def digest(file: BinaryIO) -> str:
+def digest(file: BufferedReader) -> str:
     """Hash an artifact from its beginning, as the card writes it."""
     file.seek(0)
     return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,6 +5,9 @@ import logging
 import structlog
 from structlog.typing import Processor
 
+# Celery's two lines for each task cost as much CPU as the pipeline, and say what its events tell Flower anyway.
+_QUIET = ("celery.worker.strategy", "celery.app.trace")
+
 
 def configure_logging(as_json: bool) -> None:
     """Send structlog and the standard library's loggers through one formatter to stderr."""
@@ -27,6 +30,8 @@ def configure_logging(as_json: bool) -> None:
         )
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

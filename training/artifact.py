@@ -1,6 +1,5 @@
 """Writes a fitted pipeline as a model directory: the artifact and, beside it, its card."""
 
-import os
 import platform
 import shutil
 import tempfile
@@ -85,8 +84,10 @@ def save(
 
 def _publish(staged: Path, target: Path, card: ModelCard) -> None:
     try:
-        os.rename(staged, target)
+        staged.rename(target)
     except OSError:
+        if not target.exists():
+            raise
         if read_card(target) != card:
             raise ArtifactExists(
                 f"{target} holds another pipeline or card: give the new one another version, or remove it first"

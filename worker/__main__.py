@@ -20,7 +20,16 @@ def main() -> None:
     # With the pid, so that two workers on one host, or one that was just replaced, are two to everybody.
     name = f"worker-{os.getpid()}@{socket.gethostname()}"
     create_app(settings, card, name).worker_main(
-        ["worker", f"--hostname={name}", f"--concurrency={settings.worker_processes}", "--loglevel=INFO"]
+        [
+            "--quiet",
+            "worker",
+            f"--hostname={name}",
+            f"--concurrency={settings.worker_processes}",
+            "--loglevel=INFO",
+            # Nothing here asks the other workers anything, and asking takes a second at every start.
+            "--without-mingle",
+            "--without-gossip",
+        ]
     )
 
 

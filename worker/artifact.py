@@ -1,8 +1,9 @@
 """Decides whether a model directory may be served, and only then unpickles it."""
 
 from importlib.metadata import version
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import joblib
 
@@ -36,7 +37,7 @@ def load(model_dir: Path) -> tuple[ModelCard, Any]:
         return card, joblib.load(file)
 
 
-def _open(model_dir: Path) -> BinaryIO:
+def _open(model_dir: Path) -> BufferedReader:
     path = model_dir / PIPELINE_FILE
     try:
         return path.open("rb")
@@ -47,7 +48,7 @@ def _open(model_dir: Path) -> BinaryIO:
         ) from error
 
 
-def _check(model_dir: Path, file: BinaryIO) -> ModelCard:
+def _check(model_dir: Path, file: BufferedReader) -> ModelCard:
     card = read_card(model_dir)
     made_with, installed = card.versions.get(LIBRARY, "unknown"), version(LIBRARY)
     if made_with.split(".")[:2] != installed.split(".")[:2]:

@@ -1,6 +1,6 @@
 """The predictor: a loaded, warmed pipeline and the encoding of what it returns.
 
-    rows (float64 matrix) ──▶ predict, predict_log_proba ──▶ one Answer a member, as JSON text
+rows (float64 matrix) ──▶ predict, predict_log_proba ──▶ one Answer a member, as JSON text
 """
 
 import json
@@ -73,13 +73,13 @@ class Predictor:
         return _split(labels, log_proba, members)
 
     def _run(self, rows: Rows) -> tuple[NDArray[Any], Rows | None]:
-        """Return labels, shape (n_rows,), and natural-log probabilities, shape (n_rows, n_classes), -inf where p = 0."""
+        """Return labels, shape (n_rows,), and natural-log probabilities, (n_rows, n_classes), -inf where p = 0."""
         labels = self._pipeline.predict(rows)
         if "log_proba" not in self.card.outputs:
             return labels, None
-        if hasattr(self._pipeline, "predict_log_proba"):
-            return labels, self._pipeline.predict_log_proba(rows)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore"):  # the log of a zero probability is an answer here, not an accident
+            if hasattr(self._pipeline, "predict_log_proba"):
+                return labels, self._pipeline.predict_log_proba(rows)
             return labels, np.log(self._pipeline.predict_proba(rows))
 
 

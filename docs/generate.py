@@ -1,0 +1,72 @@
+"""Writes the generated parts of the documentation; with --check, says which are not current."""
+
+import sys
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+from api.settings import GatewaySettings
+from shared.local.settings import LocalSettings
+from shared.settings import BrokerSettings
+from worker.settings import WorkerSettings
+
+DOCS = Path(__file__).parent
+
+SECTIONS: list[tuple[str, type[BaseSettings]]] = [
+    ("Every process", BrokerSettings),
+    ("Gateway", GatewaySettings),
+    ("Worker", WorkerSettings),
+    ("`make run`", LocalSettings),
+]
+
+
+def main() -> None:
+    """Write, or check, every generated page."""
+    pages = {DOCS / "configuration.md": configuration()}
+    stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
+    if "--check" in sys.argv[1:]:
+        if stale:
+            sys.exit(f"not current: {', '.join(map(str, stale))}; run `make docs`")
+        return
+    for path in stale:
+        path.write_text(pages[path])
+        print(f"wrote {path}")
+
+
+def configuration() -> str:
+    """Write the reference of all settings, from their types and docstrings."""
+    lines = [
+        "# Configuration",
+        "",
+        "Generated from the settings classes by `make docs`. Every setting is an environment variable; each process",
+        "reads them once, when it starts, and refuses to start with a value out of bounds.",
+    ]
+    seen: set[str] = set()
+    for title, settings in SECTIONS:
+        rows = [_row(name, field) for name, field in settings.model_fields.items() if name not in seen]
+        seen |= settings.model_fields.keys() if settings is BrokerSettings else set()
+        lines += ["", f"## {title}", "", "| variable | default | meaning |", "|---|---|---|", *rows]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, field: object) -> str:
+    default = getattr(field, "default", PydanticUndefined)
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    shown = "" if default in (None, PydanticUndefined) else f"`{default}`"
+    bounds = ", ".join(_bound(item) for item in getattr(field, "metadata", []))
+    meaning = " ".join(str(getattr(field, "description", "")).split())
+    return f"| `SEPAL_{name.upper()}` | {shown} | {meaning}{f' ({bounds})' if bounds else ''} |"
+
+
+def _bound(constraint: object) -> str:
+    symbols = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    return ", ".join(
+        f"{symbol} {getattr(constraint, name)}" for name, symbol in symbols.items() if hasattr(constraint, name)
+    )
+
+
+if __name__ == "__main__":
+    main()

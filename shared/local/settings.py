@@ -1,0 +1,32 @@
+"""The settings of `make run`."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class LocalSettings(BaseSettings):
+    """What is started, and where; the parts read the same environment for the rest."""
+
+    model_config = SettingsConfigDict(env_prefix="SEPAL_", frozen=True, use_attribute_docstrings=True)
+
+    redis_url: SecretStr | None = None
+    """A broker that runs already; where it is unset, `make run` starts one of its own."""
+    redis_port: int = Field(default=6379, ge=1, le=65535)
+    """The port of the broker that `make run` starts."""
+    api_host: str = "127.0.0.1"
+    """The address that the gateway listens on."""
+    api_port: int = Field(default=8000, ge=1, le=65535)
+    """The port that the gateway listens on."""
+    flower_port: int = Field(default=5555, ge=1, le=65535)
+    """The port that Flower listens on, on 127.0.0.1."""
+    model_dir: Path = Path("models/iris/1")
+    """The folder to serve; where it is the default one and missing, `make run` trains it."""
+    state_dir: Path = Path(".sepal")
+    """Where the broker's append-only file and the supervisor's own files are kept."""
+
+    @property
+    def broker_url(self) -> str:
+        """Of the broker in use, whoever started it."""
+        return self.redis_url.get_secret_value() if self.redis_url else f"redis://127.0.0.1:{self.redis_port}/0"

@@ -1,0 +1,1 @@
+"""Sepal's tests: unit, contract, integration and acceptance, by folder."""

@@ -1,0 +1,1 @@
+"""What a newcomer does: the README's commands, whole."""

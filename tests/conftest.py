@@ -1,0 +1,69 @@
+"""What all tests share: trained models, and stacks that are costly to start."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.local import broker
+from tests.models import train_recipe
+from tests.stack import Gateway, Part, Stack, clean_environment, free_port, running_stack
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-images", action="store_true", help="run the tests that build and run containers")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--run-images"):
+        kept = [item for item in items if "images" not in item.keywords]
+        config.hook.pytest_deselected(items=[item for item in items if "images" in item.keywords])
+        items[:] = kept
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def iris_dir(models_dir: Path) -> Path:
+    return train_recipe(models_dir, "iris")
+
+
+@pytest.fixture(scope="session")
+def breast_cancer_dir(models_dir: Path) -> Path:
+    with warnings.catch_warnings():
+        return train_recipe(models_dir, "breast-cancer")
+
+
+@pytest.fixture(scope="session")
+def iris_stack(tmp_path_factory: pytest.TempPathFactory, iris_dir: Path) -> Iterator[tuple[Stack, Gateway]]:
+    with running_stack(tmp_path_factory.mktemp("iris"), iris_dir) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def iris(iris_stack: tuple[Stack, Gateway]) -> Gateway:
+    """A gateway that serves irises, for tests that leave the stack as they found it."""
+    return iris_stack[1]
+
+
+@pytest.fixture
+def stack(tmp_path: Path, iris_dir: Path) -> Iterator[Stack]:
+    """An empty stack of the test's own, to break as it likes."""
+    stack = Stack(tmp_path, iris_dir)
+    try:
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture(scope="session")
+def broker_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A real broker for tests of the store alone."""
+    port, folder = free_port(), tmp_path_factory.mktemp("broker")
+    part = Part("broker", broker.command(port, folder), clean_environment(), folder)
+    yield port
+    part.stop()

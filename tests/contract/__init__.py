@@ -1,0 +1,1 @@
+"""What two sides must agree on, held against the real other side."""

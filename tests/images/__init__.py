@@ -1,0 +1,1 @@
+"""The containers, built and run."""

@@ -1,0 +1,1 @@
+"""Real broker, real worker processes, real HTTP over a socket."""

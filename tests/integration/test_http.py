@@ -1,0 +1,227 @@
+"""What a client sees: of waiting, polling, canceling, and of everything it may send that is wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.ids import PredictionId, new_batch_id
+from tests import pipelines
+from tests.models import save_misbehaving
+from tests.stack import Gateway, Stack, running_stack, wait_for
+
+TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
+PROBLEM = "application/problem+json"
+
+
+def test_tutorials_request_is_answered(iris: Gateway) -> None:
+    response = iris.predict(TUTORIAL)
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["prediction"] == [0, 1]
+    assert answer["log_proba"] == [[0.0, "-Infinity", "-Infinity"], ["-Infinity", 0.0, "-Infinity"]]
+    assert "queue;dur=" in response.headers["Server-Timing"]
+    assert "predict;dur=" in response.headers["Server-Timing"]
+
+
+def test_answer_is_json_that_any_parser_reads(iris: Gateway) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    json.loads(iris.predict(TUTORIAL).content, parse_constant=refuse)
+
+
+def test_respond_async_answers_at_once_and_polling_gives_the_same(iris: Gateway) -> None:
+    submitted = iris.predict(TUTORIAL, prefer="respond-async")
+    assert submitted.status_code == 202
+    assert submitted.headers["Preference-Applied"] == "respond-async"
+    assert submitted.headers["Location"] == f"/results/{submitted.json()['id']}"
+    assert int(submitted.headers["Retry-After"]) >= 1
+    assert "Prefer" in submitted.headers["Vary"]
+    polled = iris.poll(submitted.headers["Location"])
+    direct = iris.predict(TUTORIAL).json()
+    assert polled.status_code == 200
+    assert {**polled.json(), "id": ""} == {**direct, "id": ""}
+
+
+@pytest.mark.parametrize(
+    ("prefer", "status", "applied"),
+    [
+        ("wait=20", 200, "wait=20"),
+        ("wait=100000", 200, "wait=60"),
+        ("respond-async, wait=20", 200, "wait=20"),
+        ("respond-async", 202, "respond-async"),
+        ("wait=0, respond-async", 202, "respond-async, wait=0"),
+        ('foo; bar="a, wait=0", wait="20"', 200, "wait=20"),
+        ("handling=lenient", 200, None),
+    ],
+)
+def test_preferences_shape_the_answer(iris: Gateway, prefer: str, status: int, applied: str | None) -> None:
+    response = iris.predict(TUTORIAL, prefer=prefer)
+    assert response.status_code == status
+    assert response.headers.get("Preference-Applied") == applied
+
+
+def test_repeated_prefer_headers_are_one_list(iris: Gateway) -> None:
+    headers = [("Prefer", "respond-async"), ("Prefer", "wait=20"), ("Content-Type", "application/json")]
+    response = iris.client.post("/predict", content=json.dumps({"data": TUTORIAL}), headers=headers)
+    assert response.headers["Preference-Applied"] == "wait=20"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"data": [[1, 2, 3, 4], [1, 2, 3, "4"]]}, "/data/1/3"),
+        ({"data": [[1, 2, 3, 4], [1, 2, 3, True]]}, "/data/1/3"),
+        ({"data": [[1, 2, 3, 4], [1, 2, 3, None]]}, "/data/1/3"),
+        ({"data": [[1, 2, 3, 4]] * 3 + [[1, 2, float("nan"), 4]]}, "/data/3/2"),
+        ({"data": [[1, 2, 3, float("inf")]]}, "/data/0/3"),
+        ({"data": [[1, 2, 3, 10**400]]}, "/data/0/3"),
+        ({"data": [[1, 2, 3, 4], [1, 2, 3]]}, "/data/1"),
+        ({"data": [[1, 2, 3, 4, 5]]}, "/data/0"),
+        ({"data": [1, 2, 3, 4]}, "/data/0"),
+        ({"data": []}, "/data"),
+        ({"data": [[1, 2, 3, 4]] * 10_001}, "/data"),
+        ({}, "/data"),
+        ({"data": [[1, 2, 3, 4]], "a/b~c": 1}, "/a~1b~0c"),
+        ([[1, 2, 3, 4]], ""),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused_by_place(iris_stack: tuple[Stack, Gateway], body: Any, pointer: str) -> None:
+    stack, gateway = iris_stack
+    before = stack.redis.hgetall("sepal:backlog")
+    content = json.dumps(body)
+    response = gateway.client.post("/predict", content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == 422
+    assert response.headers["Content-Type"] == PROBLEM
+    problem = response.json()
+    assert problem["code"] == "invalid-rows"
+    assert pointer in [error["pointer"] for error in problem["errors"]]
+    assert all(error["detail"] for error in problem["errors"])
+    assert stack.redis.hgetall("sepal:backlog") == before
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "status", "code"),
+    [
+        (b'{"data": [[1', "application/json", 400, "malformed-json"),
+        (b'{"data": [["\xff"]]}', "application/json", 400, "malformed-json"),
+        (b"", "application/json", 400, "malformed-json"),
+        (b"1,2,3,4", "text/csv", 415, "unsupported-content-type"),
+        (b'{"data": [[1,2,3,4]]}', None, 415, "unsupported-content-type"),
+        (b" " * (8 * 1024 * 1024 + 1), "application/json", 413, "body-too-large"),
+    ],
+)
+def test_bodies_that_are_no_rows_are_refused(
+    iris: Gateway, content: bytes, media_type: str | None, status: int, code: str
+) -> None:
+    headers = {"Content-Type": media_type} if media_type else {}
+    response = iris.client.post("/predict", content=content, headers=headers)
+    assert response.status_code == status
+    assert response.headers["Content-Type"] == PROBLEM
+    assert response.json()["code"] == code
+
+
+def test_body_limit_holds_without_a_content_length(iris: Gateway) -> None:
+    chunks = (b" " * 1024 * 1024 for _ in range(9))
+    response = iris.client.post("/predict", content=chunks, headers={"Content-Type": "application/json"})
+    assert response.status_code == 413
+
+
+def test_json_with_a_charset_or_a_suffix_is_json(iris: Gateway) -> None:
+    for media_type in ("application/json; charset=utf-8", "application/vnd.rows+json"):
+        content = json.dumps({"data": TUTORIAL})
+        response = iris.client.post("/predict", content=content, headers={"Content-Type": media_type})
+        assert response.status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("GET", "/predict", 405)])
+def test_framework_errors_are_problems_too(iris: Gateway, method: str, path: str, status: int) -> None:
+    response = iris.client.request(method, path)
+    assert response.status_code == status
+    assert response.headers["Content-Type"] == PROBLEM
+    assert response.json()["status"] == status
+
+
+@pytest.mark.parametrize("text", ["x", "a" * 40, "ä" * 40, str(PredictionId.new(new_batch_id(), 0)), "=" * 40])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_id_that_was_never_given_out_is_not_found(iris: Gateway, method: str, text: str) -> None:
+    response = iris.client.request(method, f"/results/{text}")
+    assert response.status_code in (404, 410)
+    assert response.json()["code"] in ("prediction-not-found", "prediction-gone")
+
+
+def test_fresh_unknown_id_is_not_found(iris: Gateway) -> None:
+    response = iris.client.get(f"/results/{PredictionId.new(new_batch_id(), 0)}")
+    assert response.status_code == 404
+
+
+def test_neighbours_id_with_another_secret_is_not_found(iris: Gateway) -> None:
+    known = PredictionId.parse(iris.predict(TUTORIAL, prefer="respond-async").json()["id"])
+    response = iris.client.get(f"/results/{PredictionId.new(known.batch_id, known.place)}")
+    assert response.status_code == 404
+
+
+def test_result_past_its_retention_is_gone(tmp_path: Path, iris_dir: Path) -> None:
+    with running_stack(tmp_path, iris_dir, result_ttl_seconds=1, answered_ttl_seconds=1) as (_, gateway):
+        location = gateway.predict(TUTORIAL, prefer="respond-async").headers["Location"]
+        assert gateway.poll(location).status_code == 200
+        gone = wait_for(lambda: _unless(gateway.client.get(location), 200), "the end of the retention")
+        assert gone.status_code == 410
+        assert gateway.client.delete(location).status_code == 410
+
+
+def test_answered_prediction_is_kept_for_less_long(tmp_path: Path, iris_dir: Path) -> None:
+    with running_stack(tmp_path, iris_dir, answered_ttl_seconds=5) as (stack, gateway):
+        answered = PredictionId.parse(gateway.predict(TUTORIAL).json()["id"])
+        polled = PredictionId.parse(gateway.predict(TUTORIAL, prefer="respond-async").json()["id"])
+        gateway.poll(f"/results/{polled}")
+        wait_for(lambda: 0 < stack.redis.ttl(f"sepal:batch:{answered.batch_id}") <= 5, "the shorter retention")
+        assert stack.redis.ttl(f"sepal:batch:{polled.batch_id}") > 3000
+
+
+def test_model_card_and_liveness(iris: Gateway) -> None:
+    card = iris.client.get("/model").json()
+    assert card["name"] == "iris"
+    assert card["classes"] == [0, 1, 2]
+    assert len(card["features"]) == 4
+    assert iris.client.get("/livez").json() == {"status": "live"}
+
+
+def test_pipelines_own_error_fails_its_prediction_with_the_reason(tmp_path: Path, models_dir: Path) -> None:
+    model_dir = save_misbehaving(models_dir, pipelines.RejectsSevens())
+    with running_stack(tmp_path, model_dir) as (_, gateway):
+        response = gateway.predict([[7, 0]])
+        assert response.status_code == 422
+        assert response.json()["code"] == "rows-rejected"
+        assert "seven is not a number I know" in response.json()["detail"]
+        result = gateway.client.get(f"/results/{response.json()['id']}")
+        assert result.status_code == 200
+        assert result.json()["status"] == "failed"
+        assert result.json()["error"]["code"] == "rows-rejected"
+        assert gateway.predict([[1, 0]]).json()["prediction"] == [1]
+        large = gateway.predict([[1, 0]] * 3000 + [[7, 0]], prefer="respond-async")
+        failed = gateway.poll(large.headers["Location"]).json()
+        assert failed["status"] == "failed"
+        assert failed["error"]["code"] == "rows-rejected"
+
+
+def test_full_backlog_refuses_and_leaves_nothing_behind(stack: Stack) -> None:
+    stack.start_broker()
+    gateway = stack.start_gateway(max_backlog_rows=10)
+    stack.start_worker()
+    gateway.wait_until_ready()
+    stack.parts[-1].stop()
+    assert gateway.predict(TUTORIAL * 5, prefer="respond-async").status_code == 202
+    keys = set(stack.redis.keys())
+    response = gateway.predict(TUTORIAL, prefer="respond-async")
+    assert response.status_code == 503
+    assert response.json()["code"] == "backlog-full"
+    assert int(response.headers["Retry-After"]) >= 1
+    assert set(stack.redis.keys()) == keys
+    assert stack.redis.llen("interactive") == 1
+
+
+def _unless(response: Any, status: int) -> Any:
+    return response if response.status_code != status else None

@@ -1,0 +1,61 @@
+"""Trains the models that the tests serve."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_iris, load_wine
+from sklearn.linear_model import LinearRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from shared.card import Data
+from tests import pipelines
+from training.__main__ import train
+from training.artifact import save
+from training.recipes import RECIPES
+
+
+def train_recipe(models_dir: Path, name: str) -> Path:
+    """Train one of the recipes that ship."""
+    return train(RECIPES[name], models_dir)
+
+
+def save_pipeline(models_dir: Path, name: str, pipeline: Pipeline, example: Any, columns: int) -> Path:
+    """Write any fitted pipeline as a model directory."""
+    return save(
+        pipeline,
+        models_dir,
+        name=name,
+        version="1",
+        features=[f"column {number}" for number in range(columns)],
+        example=np.asarray(example, dtype=np.float64),
+        data=Data(source="the tests", rows=0),
+    )
+
+
+def save_misbehaving(models_dir: Path, estimator: pipelines.SignClassifier) -> Path:
+    """Write one of the pipelines in `tests.pipelines`, over two columns."""
+    pipeline = make_pipeline(estimator).fit(np.zeros((1, 2)), [0])
+    return save_pipeline(models_dir, type(estimator).__name__.lower(), pipeline, [[-1, 0], [0, 0]], columns=2)
+
+
+def fit_svc() -> tuple[Pipeline, Any]:
+    """A classifier without probabilities, and its rows."""
+    wine = load_wine()
+    return make_pipeline(StandardScaler(), SVC()).fit(wine.data, wine.target), wine.data
+
+
+def fit_regressor() -> tuple[Pipeline, Any]:
+    """No classifier at all, and its rows."""
+    iris = load_iris()
+    return make_pipeline(StandardScaler(), LinearRegression()).fit(iris.data[:, :3], iris.data[:, 3]), iris.data[:, :3]
+
+
+def fit_neighbours() -> tuple[Pipeline, Any]:
+    """A classifier with `predict_proba`, without `predict_log_proba`, and with names for classes; and its rows."""
+    iris = load_iris()
+    names = np.array(["Infinity", "NaN", "virginica"])[iris.target]  # labels that look like numbers JSON lacks
+    return make_pipeline(StandardScaler(), KNeighborsClassifier()).fit(iris.data, names), iris.data

@@ -1,0 +1,187 @@
+"""Starts real brokers, workers and gateways on free ports, and leaves nothing behind."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+import redis
+
+from shared.local import broker
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parent.parent
+PATIENCE_SECONDS = 60
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+    """Poll until the condition holds, and return what it returned."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s in vain for {what}")
+        time.sleep(0.02)
+    return found
+
+
+def clean_environment(**settings: object) -> dict[str, str]:
+    """This process's environment with these SEPAL_ settings and no others."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")}
+    return environment | {f"SEPAL_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+class Part:
+    """One process of a stack, with its log."""
+
+    def __init__(self, name: str, command: list[str], environment: dict[str, str], folder: Path) -> None:
+        self.log = folder / f"{name}.log"
+        with self.log.open("ab") as log:
+            self.popen = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+    @property
+    def process(self) -> psutil.Process:
+        return psutil.Process(self.popen.pid)
+
+    def stop(self) -> int:
+        """Ask the process to end, and take its children along if it does not."""
+        children = self.process.children(recursive=True) if self.popen.poll() is None else []
+        self.popen.terminate()
+        try:
+            return self.popen.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            return self.popen.wait()
+        finally:
+            for child in children:
+                if child.is_running():
+                    child.kill()
+
+    def kill(self) -> None:
+        """End the process and its children without a word."""
+        for child in [*self.process.children(recursive=True), self.process]:
+            child.kill()
+        self.popen.wait()
+
+
+class Stack:
+    """A broker, and as many workers and gateways as a test starts."""
+
+    def __init__(self, folder: Path, model_dir: Path, **settings: object) -> None:
+        self.folder = folder
+        self.redis_port = free_port()
+        self.settings = {
+            "redis_url": f"redis://127.0.0.1:{self.redis_port}/0",
+            "model_dir": model_dir,
+            "wait_seconds": 30,
+            **settings,
+        }
+        self.parts: list[Part] = []
+        self.gateways: list[Gateway] = []
+        self.redis = redis.Redis(port=self.redis_port)
+
+    def start_broker(self) -> Part:
+        part = self._start("broker", broker.command(self.redis_port, self.folder, fsync="always"))
+        wait_for(self._broker_answers, "the broker")
+        return part
+
+    def start_worker(self, **settings: object) -> Part:
+        return self._start("worker", [sys.executable, "-m", "worker"], **settings)
+
+    def start_gateway(self, **settings: object) -> "Gateway":
+        port = free_port()
+        part = self._start("gateway", [sys.executable, "-m", "api"], api_port=port, **settings)
+        gateway = Gateway(part, port)
+        self.gateways.append(gateway)
+        return gateway
+
+    def stop(self) -> None:
+        """End everything, the broker last."""
+        for gateway in self.gateways:
+            gateway.client.close()
+        for part in reversed(self.parts):
+            part.stop()
+        self.redis.close()
+
+    def _start(self, name: str, command: list[str], **settings: object) -> Part:
+        part = Part(name, command, clean_environment(**{**self.settings, **settings}), self.folder)
+        self.parts.append(part)
+        return part
+
+    def _broker_answers(self) -> bool:
+        try:
+            return bool(self.redis.ping())
+        except redis.ConnectionError:
+            return False
+
+
+class Gateway:
+    """A gateway process and a client that speaks to it."""
+
+    def __init__(self, part: Part, port: int) -> None:
+        self.part = part
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.client = httpx.Client(base_url=self.url, timeout=90)
+
+    def is_ready(self) -> bool:
+        try:
+            return self.client.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def wait_until_ready(self) -> "Gateway":
+        wait_for(self.is_ready, f"a ready gateway; see {self.part.log.parent}")
+        return self
+
+    def predict(self, rows: Any, prefer: str | None = None, **headers: str) -> httpx.Response:
+        if prefer is not None:
+            headers["Prefer"] = prefer
+        return self.client.post("/predict", json={"data": rows}, headers=headers)
+
+    def poll(self, location: str) -> httpx.Response:
+        """Ask until the prediction is final."""
+
+        def final() -> httpx.Response | None:
+            response = self.client.get(location)
+            return response if response.status_code != 202 else None
+
+        return wait_for(final, f"a final {location}")
+
+
+@contextmanager
+def running_stack(folder: Path, model_dir: Path, **settings: object) -> Iterator[tuple[Stack, Gateway]]:
+    """A ready stack of one broker, one worker and one gateway."""
+    stack = Stack(folder, model_dir, **settings)
+    try:
+        stack.start_broker()
+        stack.start_worker()
+        gateway = stack.start_gateway().wait_until_ready()
+        yield stack, gateway
+    finally:
+        stack.stop()
+
+
+def pool_process(worker: Part) -> psutil.Process:
+    """The worker's first pool process."""
+    return wait_for(worker.process.children, "a pool process")[0]
+
+
+def send_signal(process: psutil.Process, number: signal.Signals) -> None:
+    """Send a signal to one process, and to none of its relatives."""
+    os.kill(process.pid, number)

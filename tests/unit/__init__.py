@@ -1,0 +1,1 @@
+"""No process but this one."""
