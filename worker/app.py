@@ -51,6 +51,7 @@ def celery_configuration(settings: WorkerSettings) -> dict[str, Any]:
         "worker_prefetch_multiplier": 2,  # one runs while the parent fetches the next: 25 % more batches/s than 1
         "worker_proc_alive_timeout": settings.model_load_seconds,  # 4 s otherwise: less than a large forest needs
         "worker_send_task_events": True,  # Flower
+        "broker_transport": "worker.transport:Transport",  # kombu's, less a fault that ends workers
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # for ever: the supervisor could only do the same
         "broker_transport_options": {

@@ -1,0 +1,226 @@
+"""Something dies, hangs or lies, for real: what the client sees, and what recovers it."""
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import pipelines
+from tests.burst import predict_many
+from tests.models import save_misbehaving
+from tests.stack import Gateway, Part, Stack, pool_process, running_stack, send_signal, wait_for
+
+ROW = [[4.8, 3, 1.4, 0.3]]
+
+
+def test_thousand_clients_waiting_at_once_all_get_their_answer(iris: Gateway) -> None:
+    answers = asyncio.run(predict_many(iris.port, ROW, 1000, prefer="wait=60"))
+    assert Counter(status for status, _ in answers) == {200: 1000}
+    assert all(body["prediction"] == [0] for _, body in answers)
+    assert len({body["id"] for _, body in answers}) == 1000
+
+
+def test_waiting_clients_cost_the_gateway_no_threads(stack: Stack) -> None:
+    stack.start_broker()
+    worker = stack.start_worker()
+    gateway = stack.start_gateway().wait_until_ready()
+    worker.process.suspend()
+
+    async def wait_and_count() -> tuple[int, int, int]:
+        requests = asyncio.create_task(predict_many(gateway.port, ROW, 300, prefer="wait=60"))
+        before = gateway.part.process.num_threads()
+        await asyncio.to_thread(wait_for, lambda: stack.redis.hget("sepal:backlog", "accepted") == b"300", "300 rows")
+        during = gateway.part.process.num_threads()
+        worker.process.resume()
+        return before, during, Counter(status for status, _ in await requests)[200]
+
+    before, during, answered = asyncio.run(wait_and_count())
+    assert during <= before + 1
+    assert answered == 300
+
+
+def test_killed_pool_process_loses_none_of_the_waiting_requests(stack: Stack) -> None:
+    stack.start_broker()
+    worker = stack.start_worker()
+    gateway = stack.start_gateway().wait_until_ready()
+
+    async def kill_while_waiting() -> Counter[int]:
+        requests = asyncio.create_task(predict_many(gateway.port, ROW, 200, prefer="wait=60"))
+        await asyncio.to_thread(wait_for, lambda: int(stack.redis.hget("sepal:backlog", "final") or 0) > 20, "answers")
+        pool_process(worker).kill()
+        return Counter(status for status, _ in await requests)
+
+    assert asyncio.run(kill_while_waiting()) == {200: 200}
+
+
+def test_batch_whose_process_is_killed_again_and_again_fails_by_name(tmp_path: Path, models_dir: Path) -> None:
+    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
+    with running_stack(tmp_path, model_dir, max_attempts=2) as (stack, gateway):
+        worker = _part(stack, "worker")
+        location = gateway.predict([[60_000, 0]], prefer="respond-async").headers["Location"]
+        key = wait_for(lambda: next(stack.redis.scan_iter("sepal:batch:*"), None), "the batch record")
+        for attempt in (b"1", b"2"):
+            wait_for(lambda attempt=attempt: stack.redis.hget(key, "token") == attempt, "the attempt")  # type: ignore[misc]
+            pool_process(worker).kill()
+        failed = gateway.poll(location).json()
+        assert failed["status"] == "failed"
+        assert failed["error"]["code"] == "attempts-exhausted"
+        assert gateway.predict([[1, 0]]).status_code == 200
+
+
+def test_killed_workers_message_is_delivered_again_after_the_visibility_timeout(
+    tmp_path: Path, models_dir: Path
+) -> None:
+    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
+    with running_stack(tmp_path, model_dir, visibility_timeout_seconds=3) as (stack, gateway):
+        worker = _part(stack, "worker")
+        location = gateway.predict([[2000, 0]], prefer="respond-async").headers["Location"]
+        wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the claim")
+        worker.kill()
+        stack.start_worker()
+        assert gateway.poll(location).json()["status"] == "succeeded"
+
+
+def test_gateway_without_a_broker_refuses_within_two_seconds_and_recovers(stack: Stack) -> None:
+    broker = stack.start_broker()
+    stack.start_worker()
+    gateway = stack.start_gateway().wait_until_ready()
+    assert gateway.predict(ROW).status_code == 200
+    broker.kill()
+    _expect_refusals(gateway)
+    wait_for(lambda: not gateway.is_ready(), "a gateway that knows")
+    reasons = gateway.client.get("/readyz").json()["reasons"]
+    assert [reason["code"] for reason in reasons] == ["broker-unavailable"]
+    assert gateway.client.get("/livez").status_code == 200
+    stack.start_broker()
+    gateway.wait_until_ready()
+    assert gateway.predict(ROW).status_code == 200
+
+
+def test_frozen_broker_is_refused_within_two_seconds_too(stack: Stack) -> None:
+    broker = stack.start_broker()
+    stack.start_worker()
+    gateway = stack.start_gateway().wait_until_ready()
+    broker.process.suspend()
+    _expect_refusals(gateway)
+    assert gateway.client.get("/livez").status_code == 200
+    broker.process.resume()
+    gateway.wait_until_ready()
+    wait_for(lambda: gateway.predict(ROW).status_code == 200, "an answer")
+
+
+def test_gateway_starts_without_a_broker_and_serves_once_there_is_one(stack: Stack) -> None:
+    gateway = stack.start_gateway()
+    wait_for(lambda: _alive(gateway), "a live gateway")
+    assert gateway.client.get("/readyz").status_code == 503
+    response = gateway.predict(ROW)
+    assert response.status_code == 503
+    assert response.json()["code"] == "model-unknown"
+    stack.start_broker()
+    stack.start_worker()
+    gateway.wait_until_ready()
+    assert gateway.predict(ROW).status_code == 200
+
+
+def test_restarted_broker_still_has_queued_predictions_and_results(stack: Stack) -> None:
+    broker = stack.start_broker()
+    worker = stack.start_worker()
+    gateway = stack.start_gateway().wait_until_ready()
+    finished = gateway.predict(ROW, prefer="respond-async").headers["Location"]
+    gateway.poll(finished)
+    worker.stop()
+    waiting = gateway.predict(ROW, prefer="respond-async").headers["Location"]
+    broker.kill()
+    stack.start_broker()
+    stack.start_worker()
+    gateway.wait_until_ready()
+    assert gateway.client.get(finished).json()["prediction"] == [0]
+    assert gateway.poll(waiting).json()["prediction"] == [0]
+
+
+def test_predictions_accepted_without_a_worker_wait_for_one(stack: Stack) -> None:
+    stack.start_broker()
+    worker = stack.start_worker()
+    gateway = stack.start_gateway().wait_until_ready()
+    worker.stop()
+    wait_for(lambda: not gateway.is_ready(), "a gateway that knows")
+    assert [reason["code"] for reason in gateway.client.get("/readyz").json()["reasons"]] == ["no-worker"]
+    location = gateway.predict(ROW, prefer="respond-async").headers["Location"]
+    stack.start_worker()
+    assert gateway.poll(location).json()["prediction"] == [0]
+
+
+def test_killed_worker_is_counted_out(stack: Stack) -> None:
+    stack.start_broker()
+    worker = stack.start_worker()
+    gateway = stack.start_gateway().wait_until_ready()
+    worker.kill()
+    wait_for(lambda: not gateway.is_ready(), "a gateway that knows", seconds=15)
+
+
+def test_rows_accepted_for_one_model_are_never_scored_by_another(stack: Stack, breast_cancer_dir: Path) -> None:
+    stack.start_broker()
+    worker = stack.start_worker()
+    gateway = stack.start_gateway().wait_until_ready()
+    worker.stop()
+    location = gateway.predict(ROW, prefer="respond-async").headers["Location"]
+    stack.start_worker(model_dir=breast_cancer_dir)
+    failed = gateway.poll(location).json()
+    assert failed["status"] == "failed"
+    assert failed["error"]["code"] == "model-changed"
+    assert failed["model"]["name"] == "iris"
+
+
+def test_term_lets_a_worker_finish_its_batch(tmp_path: Path, models_dir: Path) -> None:
+    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
+    with running_stack(tmp_path, model_dir) as (stack, gateway):
+        worker = _part(stack, "worker")
+        with ThreadPoolExecutor(1) as threads:
+            answer = threads.submit(gateway.predict, [[1500, 0]])
+            key = wait_for(lambda: next(stack.redis.scan_iter("sepal:batch:*"), None), "the batch record")
+            wait_for(lambda: stack.redis.hget(key, "token"), "the claim")
+            send_signal(worker.process, signal.SIGTERM)
+            assert answer.result().status_code == 200
+        assert worker.popen.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_every_loaded_pool_process_is_announced(stack: Stack, processes: int) -> None:
+    stack.start_broker()
+    worker = stack.start_worker(worker_processes=processes)
+    stack.start_gateway().wait_until_ready()
+    wait_for(lambda: _announced(stack) == processes, "all pool processes")
+    pool_process(worker).kill()
+    wait_for(lambda: _announced(stack) == processes, "its replacement")
+
+
+def _announced(stack: Stack) -> int:
+    workers = stack.redis.hgetall("sepal:workers")
+    return sum(int(value.split()[1]) for value in workers.values())
+
+
+def _alive(gateway: Gateway) -> bool:
+    try:
+        return gateway.client.get("/livez").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _expect_refusals(gateway: Gateway) -> None:
+    for prefer in ("respond-async", "wait=30"):
+        began = time.monotonic()
+        response = gateway.predict(ROW, prefer=prefer)
+        assert time.monotonic() - began < 2
+        assert response.status_code == 503
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert response.json()["code"] == "broker-unavailable"
+        assert int(response.headers["Retry-After"]) >= 1
+
+
+def _part(stack: Stack, name: str) -> Part:
+    return next(part for part in stack.parts if part.log.name == f"{name}.log")
