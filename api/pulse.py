@@ -13,6 +13,7 @@ from shared.card import ModelCard
 from shared.errors import BrokerUnavailable, ModelUnknown, NoWorker, SepalError
 
 _TICK_SECONDS: Final = 1.0
+_UNREADY_TICK_SECONDS: Final = 0.2  # somebody is waiting for the first worker, or for the broker to come back
 _SMOOTHING: Final = 0.3  # of an exponential moving average over ticks: a burst counts for about three seconds
 _LONGEST_RETRY_SECONDS: Final = 60
 
@@ -81,7 +82,7 @@ class Pulse:
                     await every_tick()
                 except BrokerUnavailable:
                     pass  # the next look will say so
-            await asyncio.sleep(_TICK_SECONDS)
+            await asyncio.sleep(_UNREADY_TICK_SECONDS if self.unready_reasons() else _TICK_SECONDS)
 
     async def look(self) -> None:
         """Look once."""

@@ -74,9 +74,12 @@ class Part:
 
     def kill(self) -> None:
         """End the process and its children without a word."""
-        for child in [*self.process.children(recursive=True), self.process]:
-            child.kill()
-        self.popen.wait()
+        if self.popen.poll() is None:
+            children = self.process.children(recursive=True)
+            self.popen.kill()  # before its children: it would replace them
+            for child in children:
+                child.kill()
+            self.popen.wait()
 
 
 class Stack:
@@ -115,7 +118,7 @@ class Stack:
         for gateway in self.gateways:
             gateway.client.close()
         for part in reversed(self.parts):
-            part.stop()
+            part.kill()
         self.redis.close()
 
     def _start(self, name: str, command: list[str], **settings: object) -> Part:

@@ -9,7 +9,7 @@ from kombu import Queue as KombuQueue
 from shared.card import ModelCard
 from shared.log import configure_logging
 from shared.names import Queue
-from worker.heartbeat import BEAT_SECONDS, LIFETIME_SECONDS, Heartbeat, LoadedProcesses
+from worker.heartbeat import LIFETIME_SECONDS, LOOK_SECONDS, Heartbeat, LoadedProcesses
 from worker.settings import WorkerSettings
 from worker.store import Announcer
 from worker.tasks import Pool, register
@@ -52,6 +52,8 @@ def celery_configuration(settings: WorkerSettings) -> dict[str, Any]:
         "worker_proc_alive_timeout": settings.model_load_seconds,  # 4 s otherwise: less than a large forest needs
         "worker_send_task_events": True,  # Flower
         "broker_transport": "worker.transport:Transport",  # kombu's, less a fault that ends workers
+        # A batch outlives the broker's restart: the store takes its outcome, whatever became of its message.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # for ever: the supervisor could only do the same
         "broker_transport_options": {
@@ -73,7 +75,7 @@ def _heartbeat_step(heartbeat: Heartbeat) -> type[bootsteps.StartStopStep]:
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
         def start(self, consumer: Any) -> None:
-            self.timer = consumer.timer.call_repeatedly(BEAT_SECONDS, lambda: heartbeat.beat(_living(consumer)))
+            self.timer = consumer.timer.call_repeatedly(LOOK_SECONDS, lambda: heartbeat.look(_living(consumer)))
 
         def stop(self, _consumer: Any) -> None:
             self.timer.cancel()

@@ -6,6 +6,7 @@ at each beat and forgets pids that the pool no longer has.
 
 import os
 import struct
+import time
 from collections.abc import Collection
 from typing import Final
 
@@ -14,8 +15,11 @@ from redis.exceptions import RedisError
 
 from worker.store import Announcer
 
-BEAT_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 0.2
+"""How often the parent looks for pool processes that have come or gone; a change is announced at once."""
 LIFETIME_SECONDS: Final = 5.0  # four beats may be lost before the gateways count the worker out
+
+_BEAT_SECONDS: Final = 1.0
 
 _PID: Final = struct.Struct("i")
 _READ_BYTES: Final = _PID.size * 1024
@@ -51,11 +55,17 @@ class Heartbeat:
     def __init__(self, announcer: Announcer, loaded: LoadedProcesses) -> None:
         self._announcer = announcer
         self._loaded = loaded
+        self._announced = -1
+        self._announced_at = 0.0
 
-    def beat(self, living: Collection[int]) -> None:
-        """Announce how many of the `living` pool processes can take a batch."""
+    def look(self, living: Collection[int]) -> None:
+        """Announce how many of the `living` pool processes can take a batch, when it changed or a beat is due."""
+        count, now = self._loaded.count(living), time.monotonic()
+        if count == self._announced and now - self._announced_at < _BEAT_SECONDS:
+            return
+        self._announced, self._announced_at = count, now
         try:
-            self._announcer.announce(self._loaded.count(living))
+            self._announcer.announce(count)
         except RedisError as error:
             log.warning("could not announce this worker", reason=str(error))
 

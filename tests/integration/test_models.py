@@ -1,0 +1,159 @@
+"""Which models a worker serves, and which it refuses."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from tests import pipelines
+from tests.models import fit_neighbours, fit_regressor, fit_svc, save_misbehaving, save_pipeline
+from tests.stack import ROOT, Gateway, Stack, clean_environment, free_port, pool_process, running_stack
+
+REFUSAL_SECONDS = 30
+
+
+def run_worker(model_dir: Path) -> subprocess.CompletedProcess[str]:
+    """Start a worker that is expected to refuse; it needs no broker for that."""
+    environment = clean_environment(model_dir=model_dir, redis_url=f"redis://127.0.0.1:{free_port()}/0")
+    return subprocess.run(
+        [sys.executable, "-m", "worker"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=REFUSAL_SECONDS,
+        check=False,
+    )
+
+
+@pytest.fixture
+def traced(tmp_path: Path) -> tuple[Path, Path]:
+    """A model directory whose unpickling leaves a trace, and the trace."""
+    trace = tmp_path / "unpickled"
+    model_dir = save_misbehaving(tmp_path, pipelines.LeavesATrace(str(trace)))
+    return model_dir, trace
+
+
+def test_altered_artifact_stops_the_worker_before_it_is_unpickled(traced: tuple[Path, Path]) -> None:
+    model_dir, trace = traced
+    with (model_dir / "pipeline.joblib").open("ab") as artifact:
+        artifact.write(b"\0")
+    refused = run_worker(model_dir)
+    assert refused.returncode == 1
+    assert "its card says sha256:" in refused.stderr
+    assert "train it again" in refused.stderr
+    assert not trace.exists()
+
+
+def test_card_of_another_scikit_learn_stops_the_worker_before_anything_is_unpickled(traced: tuple[Path, Path]) -> None:
+    model_dir, trace = traced
+    card = json.loads((model_dir / "card.json").read_text())
+    card["versions"]["scikit-learn"] = "1.2.2"
+    (model_dir / "card.json").write_text(json.dumps(card))
+    refused = run_worker(model_dir)
+    assert refused.returncode == 1
+    assert "was made with scikit-learn 1.2.2" in refused.stderr
+    assert "install scikit-learn==1.2.2" in refused.stderr
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("missing", ["card.json", "pipeline.joblib"])
+def test_missing_file_stops_the_worker_with_advice(traced: tuple[Path, Path], missing: str) -> None:
+    model_dir, _ = traced
+    (model_dir / missing).unlink()
+    refused = run_worker(model_dir)
+    assert refused.returncode == 1
+    assert str(model_dir / missing) in refused.stderr
+    assert "SEPAL_MODEL_DIR" in refused.stderr
+
+
+def test_pipeline_that_cannot_be_unpickled_stops_the_whole_worker(stack: Stack, models_dir: Path) -> None:
+    stack.start_broker()
+    worker = stack.start_worker(model_dir=save_misbehaving(models_dir, pipelines.FailsToLoad()))
+    worker.popen.wait(timeout=REFUSAL_SECONDS)
+    assert "a library that this pipeline needs is not here" in worker.log.read_text()
+
+
+def test_artifact_swapped_under_a_running_worker_stops_it(tmp_path: Path, iris_dir: Path) -> None:
+    model_dir = tmp_path / "model"
+    shutil.copytree(iris_dir, model_dir)
+    with running_stack(tmp_path, model_dir) as (stack, _):
+        worker = next(part for part in stack.parts if part.log.name == "worker.log")
+        (model_dir / "pipeline.joblib").write_bytes(b"something else")
+        pool_process(worker).kill()
+        worker.popen.wait(timeout=REFUSAL_SECONDS)
+        assert "artifact-altered" in worker.log.read_text()
+
+
+def test_load_that_takes_longer_than_celery_waits_by_default_still_works(tmp_path: Path, models_dir: Path) -> None:
+    with running_stack(tmp_path, save_misbehaving(models_dir, pipelines.SlowToLoad())) as (stack, gateway):
+        assert gateway.predict([[1, 0]]).json()["prediction"] == [1]
+        assert (stack.folder / "worker.log").read_text().count("cannot load") == 0
+
+
+@pytest.mark.parametrize("fit", [fit_svc, fit_regressor])
+def test_pipeline_without_probabilities_serves_predict_alone(tmp_path: Path, models_dir: Path, fit: Any) -> None:
+    pipeline, rows = fit()
+    model_dir = save_pipeline(models_dir, fit.__name__.replace("_", "-"), pipeline, rows[:2], rows.shape[1])
+    with running_stack(tmp_path, model_dir) as (_, gateway):
+        assert gateway.client.get("/model").json()["outputs"] == ["prediction"]
+        answer = gateway.predict(rows.tolist()).json()
+        assert "log_proba" not in answer
+        np.testing.assert_allclose(answer["prediction"], pipeline.predict(rows), rtol=1e-12)
+
+
+def test_pipeline_with_probabilities_but_no_logarithms_serves_their_logarithms(
+    tmp_path: Path, models_dir: Path
+) -> None:
+    pipeline, rows = fit_neighbours()
+    model_dir = save_pipeline(models_dir, "neighbours", pipeline, rows[:2], rows.shape[1])
+    with running_stack(tmp_path, model_dir) as (_, gateway):
+        answer = gateway.predict(rows.tolist()).json()
+        assert answer["prediction"] == pipeline.predict(rows).tolist()
+        assert gateway.client.get("/model").json()["classes"] == ["Infinity", "NaN", "virginica"]
+        with np.errstate(divide="ignore"):
+            expected = np.log(pipeline.predict_proba(rows))
+        received = np.array([[float(value) for value in row] for row in answer["log_proba"]])
+        assert received.tobytes() == expected.tobytes()
+
+
+def test_only_pool_processes_hold_scikit_learn(iris_stack: tuple[Stack, Gateway]) -> None:
+    stack, gateway = iris_stack
+    gateway.predict([[4.8, 3, 1.4, 0.3]])
+    worker = next(part for part in stack.parts if part.log.name == "worker.log")
+    assert not maps_sklearn(gateway.part.process)
+    assert not maps_sklearn(worker.process)
+    assert maps_sklearn(pool_process(worker))
+
+
+def test_loading_pins_numerical_libraries_to_one_thread(iris_dir: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from threadpoolctl import threadpool_info\n"
+        "from worker.predictor import Predictor\n"
+        "Predictor.load(Path(sys.argv[1])).warm_up()\n"
+        "print(sorted({library['num_threads'] for library in threadpool_info()}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(iris_dir)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[1]"
+
+
+def maps_sklearn(process: psutil.Process) -> bool:
+    """Whether the process has a file of scikit-learn in its memory."""
+    return "/sklearn/" in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def test_gateway_is_built_without_scikit_learn() -> None:
+    program = (
+        "import sys; from api.app import create_app; create_app()\n"
+        "print(sorted({'sklearn', 'numpy', 'joblib', 'worker'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
