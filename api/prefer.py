@@ -12,7 +12,6 @@ _PREFERENCE: Final = re.compile(
     rf"[ \t]*(?P<name>{_WORD})(?:[ \t]*=[ \t]*(?P<word>{_WORD}|{_QUOTED})?)?"
     rf"(?:[ \t]*;[ \t]*(?:{_WORD}(?:[ \t]*=[ \t]*(?:{_WORD}|{_QUOTED})?)?)?)*[ \t]*(?=,|$)"
 )
-_SKIP: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"]|")*?(?:,|$)')
 _DELTA_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
@@ -63,6 +62,5 @@ def _preferences(text: str) -> Iterator[tuple[str, str]]:
                 word = re.sub(r"\\(.)", r"\1", word[1:-1])
             yield match["name"].lower(), word
             position = match.end() + 1
-        else:
-            skipped = _SKIP.match(text, position)
-            position = max(skipped.end() if skipped else len(text), position + 1)
+        else:  # what cannot be read is ignored, up to the next comma
+            position = (text.find(",", position) + 1) or len(text)

@@ -1,0 +1,40 @@
+"""The gateway's messages, held against those that the installed Celery and kombu make themselves."""
+
+from base64 import b64decode
+from typing import Any
+
+import pytest
+from celery import Celery
+from kombu import Connection
+from kombu.utils.json import loads
+
+from api.publisher import Publisher
+from shared.ids import new_batch_id
+from shared.names import PREDICT_BATCH, Queue
+
+# Made anew for each message or each process; nothing depends on their values but that tags differ.
+OWN = {"delivery_tag", "reply_to", "origin"}
+
+
+def without_own(message: Any) -> Any:
+    message["headers"] = {name: value for name, value in message["headers"].items() if name not in OWN}
+    message["properties"] = {name: value for name, value in message["properties"].items() if name not in OWN}
+    message["body"] = loads(b64decode(message["body"]))
+    return message
+
+
+@pytest.mark.parametrize("queue", list(Queue))
+def test_message_is_what_celery_writes_into_redis(broker_port: int, queue: Queue) -> None:
+    batch_id = new_batch_id()
+    app = Celery("sepal", broker=f"redis://127.0.0.1:{broker_port}/1", set_as_current=False)
+    app.send_task(PREDICT_BATCH, args=(batch_id,), task_id=batch_id, queue=queue.value, ignore_result=True)
+    with Connection(f"redis://127.0.0.1:{broker_port}/1") as connection:
+        (raw,) = connection.channel().client.lrange(queue.value, 0, -1)
+    app.close()
+    assert without_own(loads(Publisher().message(batch_id, queue))) == without_own(loads(raw))
+
+
+def test_every_message_has_a_delivery_tag_of_its_own() -> None:
+    publisher, batch_id = Publisher(), new_batch_id()
+    messages = [loads(publisher.message(batch_id, Queue.BULK)) for _ in range(100)]
+    assert len({message["properties"]["delivery_tag"] for message in messages}) == 100

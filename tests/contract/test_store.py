@@ -1,0 +1,267 @@
+"""The store's scripts on a real server, the gateway's half against the worker's: tokens, members, slices, counters."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import redis
+
+from api.store import NewBatch, Store, Submission
+from shared.errors import BacklogFull, PredictionAlreadyFinal, PredictionNotFound
+from shared.ids import WHOLE, BatchId, PredictionId, new_batch_id, slice_id
+from shared.names import FailureCode, Queue, State
+from shared.record import Answer, Failure, Member, Outcome, batch_key, pack_rows
+from worker.store import Claim
+from worker.store import Store as WorkerStore
+
+MODEL = b'{"name":"any","version":"1","digest":"sha256:0"}'
+
+
+@pytest.fixture
+def server(broker_port: int) -> Iterator[redis.Redis]:
+    client = redis.Redis(port=broker_port, db=2)
+    client.flushdb()
+    yield client
+    client.close()
+
+
+@pytest_asyncio.fixture
+async def store(server: redis.Redis, broker_port: int) -> AsyncIterator[Store]:
+    del server  # only to have it emptied first
+    url = f"redis://127.0.0.1:{broker_port}/2"
+    store = Store.connect(url, max_backlog_rows=100, result_ttl_seconds=600, answered_ttl_seconds=60)
+    yield store
+    await store.client.aclose()
+
+
+@pytest.fixture
+def worker(server: redis.Redis) -> WorkerStore:
+    return WorkerStore(server, result_ttl_seconds=600)
+
+
+def shared_batch(*row_counts: int) -> tuple[Submission, list[PredictionId]]:
+    """One batch of several predictions."""
+    batch_id = new_batch_id()
+    ids = [PredictionId.new(batch_id, place) for place in range(len(row_counts))]
+    members = [Member(prediction_id.secret, count) for prediction_id, count in zip(ids, row_counts, strict=True)]
+    rows = pack_rows([[float(row), 0.5] for row in range(sum(row_counts))])
+    batch = NewBatch(batch_id, rows, members, message="{}")
+    return Submission(Queue.INTERACTIVE, batch_id, None, [batch], MODEL, "reply"), ids
+
+
+def spanning(*row_counts: int) -> tuple[Submission, PredictionId]:
+    """One prediction over several batches."""
+    prediction_id = PredictionId.new(new_batch_id(), WHOLE)
+    batches = [
+        NewBatch(
+            slice_id(prediction_id.batch_id, number), pack_rows([[1.0, 2.0]] * count), [Member(bytes(13), count)], "{}"
+        )
+        for number, count in enumerate(row_counts)
+    ]
+    head = Member(prediction_id.secret, sum(row_counts))
+    return Submission(Queue.BULK, prediction_id.batch_id, head, batches, MODEL, "reply"), prediction_id
+
+
+def answer(text: str) -> Answer:
+    return Answer(text.encode(), None)
+
+
+def outcome(*members: Answer | Failure) -> Outcome:
+    return Outcome(queue_us=1000, predict_us=500, members=list(members))
+
+
+def claimed(worker: WorkerStore, batch_id: BatchId) -> Claim:
+    claim = worker.claim(batch_id)
+    assert claim is not None
+    return claim
+
+
+def backlog(server: redis.Redis) -> int:
+    accepted, final = server.hmget("sepal:backlog", ["accepted", "final"])
+    return int(accepted or 0) - int(final or 0)
+
+
+async def test_claim_returns_what_was_submitted(store: Store, worker: WorkerStore) -> None:
+    submission, ids = shared_batch(2, 1)
+    await store.submit(submission)
+    claim = claimed(worker, submission.stem)
+    assert claim.rows.reshape(-1, 2).tolist() == [[0.0, 0.5], [1.0, 0.5], [2.0, 0.5]]
+    assert [member.n_rows for member in claim.members] == [2, 1]
+    assert [member.secret for member in claim.members] == [prediction_id.secret for prediction_id in ids]
+    assert claim.model.name == "any"
+    assert claim.queue_us >= 0
+
+
+async def test_predictions_that_share_a_batch_get_their_own_answers(store: Store, worker: WorkerStore) -> None:
+    submission, (first, second, third) = shared_batch(2, 1, 1)
+    await store.submit(submission)
+    failure = Failure(FailureCode.ROWS_REJECTED, "no")
+    assert worker.commit(claimed(worker, submission.stem), outcome(answer("0,1"), failure, answer("2")))
+    assert (await store.read(first)).answers == (answer("0,1"),)
+    assert (await store.read(second)).state is State.FAILED
+    assert (await store.read(second)).failure == failure
+    assert (await store.read(third)).answers == (answer("2"),)
+
+
+async def test_late_token_writes_nothing(store: Store, worker: WorkerStore, server: redis.Redis) -> None:
+    submission, (prediction_id,) = shared_batch(1)
+    await store.submit(submission)
+    late, current = claimed(worker, submission.stem), claimed(worker, submission.stem)
+    assert current.token == late.token + 1
+    before = server.hgetall(batch_key(submission.stem))
+    assert not worker.commit(late, outcome(answer("late")))
+    assert server.hgetall(batch_key(submission.stem)) == before
+    assert worker.commit(current, outcome(answer("current")))
+    assert not worker.commit(late, outcome(answer("late")))
+    assert (await store.read(prediction_id)).answers == (answer("current"),)
+    assert backlog(server) == 0
+
+
+async def test_batch_is_committed_once(store: Store, worker: WorkerStore, server: redis.Redis) -> None:
+    submission, _ = shared_batch(3)
+    await store.submit(submission)
+    claim = claimed(worker, submission.stem)
+    assert worker.commit(claim, outcome(answer("1")))
+    assert not worker.commit(claim, outcome(answer("2")))
+    assert worker.claim(submission.stem) is None
+    assert server.hget("sepal:backlog", "final") == b"3"
+
+
+async def test_rows_are_dropped_and_the_record_expires_once_it_is_final(
+    store: Store, worker: WorkerStore, server: redis.Redis
+) -> None:
+    submission, _ = shared_batch(1)
+    await store.submit(submission)
+    assert server.ttl(batch_key(submission.stem)) == -1
+    worker.commit(claimed(worker, submission.stem), outcome(answer("1")))
+    assert not server.hexists(batch_key(submission.stem), "rows")
+    assert 0 < server.ttl(batch_key(submission.stem)) <= 600
+
+
+async def test_canceling_one_member_leaves_its_neighbours_alone(store: Store, worker: WorkerStore) -> None:
+    submission, (first, second) = shared_batch(1, 1)
+    await store.submit(submission)
+    await store.cancel(first)
+    assert (await store.read(first)).state is State.CANCELED
+    assert (await store.read(second)).state is State.QUEUED
+    with pytest.raises(PredictionAlreadyFinal):
+        await store.cancel(first)
+    worker.commit(claimed(worker, submission.stem), outcome(answer("1"), answer("2")))
+    assert (await store.read(first)).state is State.CANCELED
+    assert (await store.read(second)).answers == (answer("2"),)
+
+
+async def test_batch_whose_every_member_is_canceled_is_never_run(
+    store: Store, worker: WorkerStore, server: redis.Redis
+) -> None:
+    submission, ids = shared_batch(1, 1)
+    await store.submit(submission)
+    for prediction_id in ids:
+        await store.cancel(prediction_id)
+    assert worker.claim(submission.stem) is None
+    assert backlog(server) == 0
+
+
+async def test_neighbours_secret_opens_nothing(store: Store) -> None:
+    submission, (first, second) = shared_batch(1, 1)
+    await store.submit(submission)
+    for wrong in (replace(first, secret=second.secret), replace(first, place=1), replace(first, place=2)):
+        with pytest.raises(PredictionNotFound):
+            await store.read(wrong)
+        with pytest.raises(PredictionNotFound):
+            await store.cancel(wrong)
+
+
+async def test_spanning_prediction_counts_its_rows_and_joins_its_answers(
+    store: Store, worker: WorkerStore, server: redis.Redis
+) -> None:
+    submission, prediction_id = spanning(3, 3, 1)
+    await store.submit(submission)
+    assert server.llen("bulk") == 3
+    assert (await store.read(prediction_id)).state is State.QUEUED
+    done = []
+    for number in (2, 0, 1):
+        batch_id = slice_id(prediction_id.batch_id, number)
+        worker.commit(claimed(worker, batch_id), outcome(answer(f"{number}")))
+        assert worker.claim(batch_id) is None
+        done.append((await store.read(prediction_id)).rows_done)
+    assert done == [1, 4, 7]
+    final = await store.read(prediction_id)
+    assert final.state is State.SUCCEEDED
+    assert list(final.answers) == [answer("0"), answer("1"), answer("2")]
+    assert final.predict_us == 1500
+    assert backlog(server) == 0
+    assert server.keys("sepal:batch:*") == [batch_key(prediction_id.batch_id).encode()]
+
+
+async def test_spanning_prediction_fails_with_its_first_failed_batch(
+    store: Store, worker: WorkerStore, server: redis.Redis
+) -> None:
+    submission, prediction_id = spanning(2, 2, 2)
+    await store.submit(submission)
+    late = claimed(worker, slice_id(prediction_id.batch_id, 0))
+    failure = Failure(FailureCode.ROWS_REJECTED, "no")
+    worker.commit(claimed(worker, slice_id(prediction_id.batch_id, 1)), outcome(failure))
+    assert (await store.read(prediction_id)).failure == failure
+    assert backlog(server) == 0
+    assert not worker.commit(late, outcome(answer("late")))
+    assert worker.claim(slice_id(prediction_id.batch_id, 2)) is None
+    assert backlog(server) == 0
+    assert server.keys("sepal:batch:*") == [batch_key(prediction_id.batch_id).encode()]
+
+
+async def test_canceled_spanning_prediction_takes_its_rows_out_of_the_backlog_once(
+    store: Store, worker: WorkerStore, server: redis.Redis
+) -> None:
+    submission, prediction_id = spanning(2, 2, 2)
+    await store.submit(submission)
+    worker.commit(claimed(worker, slice_id(prediction_id.batch_id, 0)), outcome(answer("0")))
+    running = claimed(worker, slice_id(prediction_id.batch_id, 1))
+    await store.cancel(prediction_id)
+    assert backlog(server) == 0
+    assert not worker.commit(running, outcome(answer("1")))
+    assert worker.claim(slice_id(prediction_id.batch_id, 2)) is None
+    assert backlog(server) == 0
+    assert (await store.read(prediction_id)).state is State.CANCELED
+    with pytest.raises(PredictionAlreadyFinal):
+        await store.cancel(prediction_id)
+
+
+async def test_submission_that_runs_twice_is_recorded_and_published_once(store: Store, server: redis.Redis) -> None:
+    submission, _ = shared_batch(2)
+    await store.submit(submission)
+    await store.submit(submission)
+    assert server.llen("interactive") == 1
+    assert backlog(server) == 2
+
+
+async def test_full_backlog_refuses_the_whole_submission(store: Store, server: redis.Redis) -> None:
+    await store.submit(shared_batch(60)[0])
+    before = {key: server.dump(key) for key in server.scan_iter()}
+    for submission in (shared_batch(41)[0], spanning(40, 1)[0]):
+        with pytest.raises(BacklogFull):
+            await store.submit(submission)
+    assert {key: server.dump(key) for key in server.scan_iter()} == before
+    await store.submit(shared_batch(40)[0])
+
+
+async def test_submissions_survive_a_server_that_forgot_its_scripts(store: Store, server: redis.Redis) -> None:
+    await store.submit(shared_batch(1)[0])
+    server.script_flush()
+    await asyncio.gather(*(store.submit(shared_batch(1)[0]) for _ in range(20)))
+    assert server.llen("interactive") == 21
+
+
+async def test_commit_tells_the_reply_channel(store: Store, worker: WorkerStore, server: redis.Redis) -> None:
+    subscription = server.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+    subscription.subscribe("reply")
+    assert subscription.get_message(timeout=1) is None
+    submission, _ = shared_batch(1)
+    await store.submit(submission)
+    worker.commit(claimed(worker, submission.stem), outcome(answer("1")))
+    message: Any = subscription.get_message(timeout=5)
+    assert message["data"].startswith(submission.stem.encode() + b" ")
+    subscription.close()

@@ -1,0 +1,73 @@
+"""The gateway's small parts: the error table, the pulse's arithmetic, the settings' bounds."""
+
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+from pydantic import ValidationError
+
+from api.problems import STATUS
+from api.pulse import Pulse
+from api.settings import GatewaySettings
+from api.store import Overview
+from shared import errors
+from shared.names import FailureCode
+
+
+def all_errors(root: type[errors.SepalError]) -> Iterator[type[errors.SepalError]]:
+    for error in root.__subclasses__():
+        yield error
+        yield from all_errors(error)
+
+
+def test_every_code_that_can_reach_a_client_has_a_status() -> None:
+    of_workers_alone = set(all_errors(errors.ArtifactError))
+    codes = {error.code for error in set(all_errors(errors.SepalError)) - of_workers_alone if hasattr(error, "code")}
+    assert codes | set(FailureCode) == set(STATUS)
+
+
+def test_error_file_draws_its_whole_tree() -> None:
+    assert errors.__doc__ is not None
+    for error in all_errors(errors.SepalError):
+        assert f" {error.__name__}" in errors.__doc__
+
+
+@pytest.fixture
+def retry_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[int]]:
+    """What a pulse says after looks at (accepted, final) rows, a second apart."""
+
+    async def after(*looks: tuple[int, int]) -> int:
+        overviews = iter(looks)
+
+        async def look() -> Overview:
+            accepted, final = next(overviews)
+            return Overview(card=None, pool_processes=1, accepted_rows=accepted, final_rows=final)
+
+        pulse = Pulse(look)
+        for second in range(len(looks)):
+            monkeypatch.setattr("api.pulse.time.monotonic", lambda second=second: float(second))
+            await pulse.look()
+        return pulse.retry_after()
+
+    return after
+
+
+@pytest.mark.parametrize(
+    ("looks", "seconds"),
+    [
+        pytest.param([(5100, 0), (5100, 1000)], 5, id="4,100 rows wait and 1,000 leave a second"),
+        pytest.param([(100, 0), (100, 100)], 1, id="nothing waits"),
+        pytest.param([(100, 100)], 1, id="nothing has been measured"),
+        pytest.param([(10**9, 0), (10**9, 1)], 60, id="hours of work wait"),
+        pytest.param([(100, 0), (100, 100), (100, 100), (600, 100)], 5, id="idle seconds do not count as slow work"),
+    ],
+)
+async def test_retry_after_is_the_backlog_over_the_drain_rate(
+    retry_after: Callable[..., Awaitable[int]], looks: list[tuple[int, int]], seconds: int
+) -> None:
+    assert await retry_after(*looks) == seconds
+
+
+@pytest.mark.parametrize("name", ["max_rows", "api_port", "result_ttl_seconds"])
+def test_settings_out_of_bounds_are_refused(name: str) -> None:
+    with pytest.raises(ValidationError):
+        GatewaySettings.model_validate({name: -1})

@@ -1,0 +1,73 @@
+"""The predictor's answers: exact, apart from one another, and JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.pipeline import make_pipeline
+
+from shared.card import read_card
+from shared.names import FailureCode
+from shared.record import Answer, Failure, Member
+from tests import pipelines
+from tests.models import save_misbehaving
+from worker.predictor import Predictor, _json_items
+
+SECRET = bytes(13)
+
+
+def answers(predictor: Predictor, rows: list[list[float]], *row_counts: int) -> list[Answer | Failure]:
+    matrix = np.array(rows, dtype=np.float64)
+    return predictor.predict(matrix, [Member(SECRET, count) for count in row_counts])[0]
+
+
+@pytest.fixture
+def rejecting(models_dir: Path) -> Predictor:
+    model_dir = save_misbehaving(models_dir, pipelines.RejectsSevens())
+    pipeline = make_pipeline(pipelines.RejectsSevens()).fit(np.zeros((1, 2)), [0])
+    return Predictor(read_card(model_dir), pipeline)
+
+
+def test_members_get_the_rows_that_are_theirs(rejecting: Predictor) -> None:
+    first, second = answers(rejecting, [[1, 0], [-1, 0], [2, 0]], 2, 1)
+    assert first == Answer(b"1,0", b'["-Infinity",0.0],[0.0,"-Infinity"]')
+    assert second == Answer(b"1", b'["-Infinity",0.0]')
+
+
+@pytest.mark.parametrize("bad", range(5))
+def test_bad_row_fails_its_own_member_and_no_other(rejecting: Predictor, bad: int) -> None:
+    rows = [[7.0 if place == bad else 1.0, 0] for place in range(5)]
+    outcome = answers(rejecting, rows, 1, 1, 1, 1, 1)
+    assert [type(member) for member in outcome] == [Failure if place == bad else Answer for place in range(5)]
+    failure = outcome[bad]
+    assert isinstance(failure, Failure)
+    assert failure.code == FailureCode.ROWS_REJECTED
+    assert "seven is not a number I know" in failure.detail
+
+
+def test_several_bad_members_of_several_rows_each_fail_alone(rejecting: Predictor) -> None:
+    outcome = answers(rejecting, [[1, 0], [7, 0], [2, 0], [7, 0], [7, 0], [3, 0]], 2, 1, 2, 1)
+    assert [type(member) for member in outcome] == [Failure, Answer, Failure, Answer]
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (np.array([0, 1], dtype=np.int64), b"0,1"),
+        (np.array([True, False]), b"true,false"),
+        (np.array(["a,b", "Infinity", 'NaN"']), b'"a,b","Infinity","NaN\\""'),
+        (np.array([0.1, -np.inf, np.inf, np.nan]), b'0.1,"-Infinity","Infinity","NaN"'),
+        (np.array([[0.0, -np.inf], [1e-300, -0.0]]), b'[0.0,"-Infinity"],[1e-300,-0.0]'),
+    ],
+)
+def test_values_become_json(values: Any, text: bytes) -> None:
+    assert _json_items(values) == text
+
+
+def test_floats_keep_every_bit() -> None:
+    generator = np.random.default_rng(1)
+    values = np.frombuffer(generator.bytes(80_000), dtype=np.float64)
+    values = values[np.isfinite(values)]
+    assert np.array(json.loads(b"[" + _json_items(values) + b"]")).tobytes() == values.tobytes()

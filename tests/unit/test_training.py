@@ -1,0 +1,95 @@
+"""Training: the same twice, whole or not at all, and never over another version."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from shared.card import read_card
+from shared.errors import ArtifactExists
+from tests import pipelines
+from tests.models import fit_regressor, save_misbehaving, save_pipeline
+from tests.stack import ROOT
+from training import artifact
+from training.recipes import RECIPES
+
+
+def run_training(recipe: str, models_dir: Path, hash_seed: str) -> str:
+    command = [sys.executable, "-m", "training", recipe, "--models-dir", str(models_dir)]
+    done = subprocess.run(
+        command, cwd=ROOT, env={"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_two_runs_give_the_same_digest_and_a_report(recipe: str, tmp_path: Path) -> None:
+    report = run_training(recipe, tmp_path / "a", "1")
+    run_training(recipe, tmp_path / "b", "2")
+    first, second = (read_card(tmp_path / run / recipe / "1") for run in "ab")
+    assert first == second
+    for word in ("accuracy", "log_loss", "baseline", "confusion matrix", "±", first.digest):
+        assert word in report
+    assert 0.9 < first.metrics["accuracy"].mean <= 1
+
+
+def test_iris_pipeline_is_the_tutorials(iris_dir: Path) -> None:
+    scale, classify = (step for _, step in joblib.load(iris_dir / "pipeline.joblib").steps)
+    assert isinstance(scale, MinMaxScaler)
+    assert isinstance(classify, DecisionTreeClassifier)
+    assert classify.random_state == 42
+    assert classify.tree_.n_node_samples[0] == len(load_iris().data)
+
+
+def test_same_pipeline_again_changes_nothing(tmp_path: Path) -> None:
+    pipeline, rows = fit_regressor()
+    model_dir = save_pipeline(tmp_path, "again", pipeline, rows[:1], 3)
+    before = (model_dir / "pipeline.joblib").stat()
+    assert save_pipeline(tmp_path, "again", pipeline, rows[:1], 3) == model_dir
+    assert (model_dir / "pipeline.joblib").stat() == before
+
+
+def test_another_pipeline_is_refused_the_same_version(tmp_path: Path) -> None:
+    pipeline, rows = fit_regressor()
+    model_dir = save_pipeline(tmp_path, "taken", pipeline, rows[:1], 3)
+    other = make_pipeline(LogisticRegression()).fit(rows, rows[:, 0] > 5)
+    before = read_card(model_dir)
+    with pytest.raises(ArtifactExists, match="another version"):
+        save_pipeline(tmp_path, "taken", other, rows[:1], 3)
+    assert read_card(model_dir) == before
+
+
+def test_failed_training_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> dict[str, str]:
+        raise RuntimeError("disk full")
+
+    monkeypatch.setattr(artifact, "_versions", fail)
+    with pytest.raises(RuntimeError, match="disk full"):
+        save_misbehaving(tmp_path, pipelines.SignClassifier())
+    assert list((tmp_path / "signclassifier").iterdir()) == []
+
+
+def test_card_says_what_a_regressor_has_not(tmp_path: Path) -> None:
+    pipeline, rows = fit_regressor()
+    card = read_card(save_pipeline(tmp_path, "regressor", pipeline, rows[:1], 3))
+    assert card.outputs == ("prediction",)
+    assert card.classes is None
+
+
+def test_iris_card_is_complete(iris_dir: Path) -> None:
+    card = read_card(iris_dir)
+    assert [feature.name for feature in card.features] == load_iris().feature_names
+    assert {feature.type for feature in card.features} == {"float64"}
+    assert card.classes == (0, 1, 2)
+    assert card.outputs == ("prediction", "log_proba")
+    assert set(card.versions) == {"python", "numpy", "scikit-learn", "joblib"}
+    assert card.data.rows == 150
+    assert np.asarray(card.example).shape == (2, 4)
