@@ -1,0 +1,190 @@
+"""`make run` from start to stop, with its own broker, supervisor and Flower, as a newcomer has it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from shared.ids import PredictionId
+from tests.integration.test_models import maps_sklearn
+from tests.stack import ROOT, Gateway, Part, clean_environment, free_port, wait_for
+
+TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
+START_SECONDS = 60
+
+
+class Run:
+    """One `make run`, on ports and in a folder of its own."""
+
+    def __init__(self, folder: Path, model_dir: Path, **settings: object) -> None:
+        self.folder = folder
+        self.folder.mkdir(exist_ok=True)
+        self.flower_port = free_port()
+        self.settings = {
+            "api_port": free_port(),
+            "redis_port": free_port(),
+            "flower_port": self.flower_port,
+            "state_dir": folder / "state",
+            "model_dir": model_dir,
+            **settings,
+        }
+        # What the Makefile runs; make itself is left out, so that a signal has one addressee.
+        self.part = Part("run", [sys.executable, "-m", "shared.local"], clean_environment(**self.settings), folder)
+        self.gateway = Gateway(self.part, int(str(self.settings["api_port"])))
+
+    @property
+    def log(self) -> str:
+        return self.part.log.read_text()
+
+    def wait_until_ready(self) -> "Run":
+        wait_for(lambda: "Ctrl-C stops everything" in self.log, f"the welcome in {self.part.log}", START_SECONDS)
+        return self
+
+    def child(self, name: str) -> psutil.Process:
+        """The supervised part whose command line contains `name`."""
+        children = self.part.process.children()
+        return next(child for child in children if any(name in word for word in child.cmdline()))
+
+    def stop(self, number: signal.Signals) -> list[psutil.Process]:
+        """Send the supervisor one signal and wait for its end; returns every process there was below it."""
+        below = self.part.process.children(recursive=True)
+        os.kill(self.part.popen.pid, number)
+        self.part.popen.wait(timeout=40)
+        return below
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, iris_dir: Path) -> Iterator[Run]:
+    running = Run(folder, iris_dir)
+    try:
+        yield running.wait_until_ready()
+    finally:
+        running.gateway.client.close()
+        running.part.stop()
+
+
+def test_tutorials_request_is_answered_both_ways(run: Run) -> None:
+    answer = run.gateway.predict(TUTORIAL)
+    assert answer.status_code == 200
+    assert answer.json()["prediction"] == [0, 1]
+    submitted = run.gateway.predict(TUTORIAL, prefer="respond-async")
+    assert submitted.status_code == 202
+    polled = run.gateway.poll(submitted.headers["Location"]).json()
+    for field in ("prediction", "log_proba", "model", "status"):
+        assert polled[field] == answer.json()[field]
+
+
+def test_welcomes_curl_works_as_printed(run: Run) -> None:
+    curl = next(line.strip() for line in run.log.splitlines() if line.strip().startswith("curl "))
+    done = subprocess.run(["bash", "-c", f"{curl} --silent"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["status"] == "succeeded"
+
+
+def test_scikit_learn_is_in_no_gateway_and_in_no_celery_parent(run: Run) -> None:
+    run.gateway.predict(TUTORIAL)
+    assert not maps_sklearn(run.child("api"))
+    worker = run.child("worker")
+    assert not maps_sklearn(worker)
+    assert any(maps_sklearn(process) for process in worker.children())
+
+
+def test_flower_shows_the_worker_and_a_succeeded_batch(run: Run) -> None:
+    batch_id = PredictionId.parse(run.gateway.predict(TUTORIAL).json()["id"]).batch_id
+    with httpx.Client(base_url=f"http://127.0.0.1:{run.flower_port}") as flower:
+        wait_for(lambda: "worker-" in flower.get("/workers").text, "the worker in Flower")
+
+        def batch() -> str | None:
+            page = flower.get(f"/task/{batch_id}")
+            return page.text if page.status_code == 200 and "SUCCESS" in page.text else None
+
+        assert "sepal.predict_batch" in wait_for(batch, "the batch in Flower")
+
+
+def test_second_copy_is_told_which_port_is_taken_and_how_to_move(run: Run, iris_dir: Path) -> None:
+    for setting in ("api_port", "redis_port", "flower_port"):
+        free = {"api_port": free_port(), "redis_port": free_port(), "flower_port": free_port()}
+        taken = {**free, setting: run.settings[setting], "model_dir": iris_dir, "state_dir": run.folder / "second"}
+        second = subprocess.run(
+            [sys.executable, "-m", "shared.local"],
+            cwd=ROOT,
+            env=clean_environment(**taken),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert f"port {run.settings[setting]} " in second.stderr
+        assert f"SEPAL_{setting.upper()}" in second.stderr
+
+
+@pytest.mark.parametrize("name", ["api", "worker", "flower", "-server"])
+def test_part_that_dies_is_restarted_and_it_says_so(run: Run, name: str) -> None:
+    before = run.child(name)
+    before.kill()
+
+    def restarted() -> bool:
+        try:
+            return run.child(name).pid != before.pid
+        except (StopIteration, psutil.NoSuchProcess):
+            return False
+
+    wait_for(restarted, f"another {name}")
+    assert "terminated by SIGKILL; not expected" in run.log
+    wait_for(lambda: run.gateway.is_ready() and run.gateway.predict(TUTORIAL).status_code == 200, "an answer")
+
+
+def test_result_outlives_a_restart_and_nothing_outlives_a_stop(folder: Path, iris_dir: Path) -> None:
+    first = Run(folder / "first", iris_dir, state_dir=folder / "kept", api_processes=2)
+    first.wait_until_ready()
+    submitted = first.gateway.predict(TUTORIAL, prefer="respond-async")
+    answer = first.gateway.poll(submitted.headers["Location"]).json()
+    below = first.stop(signal.SIGINT)
+    assert len(below) >= 7
+    assert not [process for process in below if process.is_running()]
+    kept = {name: value for name, value in first.settings.items() if name != "model_dir"}
+    second = Run(folder / "second", iris_dir, **kept)
+    second.wait_until_ready()
+    assert second.gateway.client.get(submitted.headers["Location"]).json() == answer
+    below = second.stop(signal.SIGTERM)
+    assert not [process for process in below if process.is_running()]
+    for run in (first, second):
+        run.gateway.client.close()
+
+
+def test_make_forwards_one_term_to_everything(folder: Path, iris_dir: Path) -> None:
+    ports = {name: free_port() for name in ("api_port", "redis_port", "flower_port")}
+    environment = clean_environment(**ports, state_dir=folder / "make", model_dir=iris_dir)
+    log = folder / "make.log"
+    with log.open("wb") as output:
+        make = subprocess.Popen(["make", "run"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    wait_for(lambda: "Ctrl-C stops everything" in log.read_text(), f"the welcome in {log}", 120)
+    below = psutil.Process(make.pid).children(recursive=True)
+    make.terminate()
+    make.wait(timeout=40)
+    wait_for(lambda: not [process for process in below if process.is_running()], "the end of every process")
+
+
+def test_foreign_model_folder_without_a_card_is_named(tmp_path: Path) -> None:
+    ports = {name: free_port() for name in ("api_port", "redis_port", "flower_port")}
+    done = subprocess.run(
+        [sys.executable, "-m", "shared.local"],
+        cwd=ROOT,
+        env=clean_environment(**ports, model_dir=tmp_path / "nothing"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert str(tmp_path / "nothing") in done.stderr
