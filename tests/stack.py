@@ -133,14 +133,12 @@ class Stack:
             return False
 
 
-class Gateway:
-    """A gateway process and a client that speaks to it."""
+class Client:
+    """Speaks to a gateway, wherever it runs."""
 
-    def __init__(self, part: Part, port: int) -> None:
-        self.part = part
+    def __init__(self, port: int) -> None:
         self.port = port
-        self.url = f"http://127.0.0.1:{port}"
-        self.client = httpx.Client(base_url=self.url, timeout=90)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=90)
 
     def is_ready(self) -> bool:
         try:
@@ -148,13 +146,8 @@ class Gateway:
         except httpx.TransportError:
             return False
 
-    def wait_until_ready(self) -> "Gateway":
-        wait_for(self.is_ready, f"a ready gateway; see {self.part.log.parent}")
-        return self
-
-    def predict(self, rows: Any, prefer: str | None = None, **headers: str) -> httpx.Response:
-        if prefer is not None:
-            headers["Prefer"] = prefer
+    def predict(self, rows: Any, prefer: str | None = None) -> httpx.Response:
+        headers = {"Prefer": prefer} if prefer is not None else {}
         return self.client.post("/predict", json={"data": rows}, headers=headers)
 
     def poll(self, location: str) -> httpx.Response:
@@ -165,6 +158,18 @@ class Gateway:
             return response if response.status_code != 202 else None
 
         return wait_for(final, f"a final {location}")
+
+
+class Gateway(Client):
+    """A gateway process and a client that speaks to it."""
+
+    def __init__(self, part: Part, port: int) -> None:
+        super().__init__(port)
+        self.part = part
+
+    def wait_until_ready(self) -> "Gateway":
+        wait_for(self.is_ready, f"a ready gateway; see {self.part.log.parent}")
+        return self
 
 
 @contextmanager
