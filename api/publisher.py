@@ -1,9 +1,8 @@
 """The gateway's only door to Celery: writes the messages that workers consume.
 
 Celery and kombu make one message for each queue, on kombu's in-memory transport, when the gateway starts; a
-prediction's message is that one with its own ids filled in. So the format is always the installed Celery's, and
-a message costs 5 µs of the event loop, where `apply_async` costs 350 µs and a connection
-(docs/decisions/0006-messages-by-template.md).
+batch's message is that one with its own ids filled in. So the format is always the installed Celery's, and a message
+costs a thirtieth of what making it anew would (docs/decisions/0006-messages-by-template.md).
 """
 
 import uuid

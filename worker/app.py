@@ -48,7 +48,7 @@ def celery_configuration(settings: WorkerSettings) -> dict[str, Any]:
         "task_reject_on_worker_lost": True,  # a killed pool process gives its batch back at once
         "task_ignore_result": True,  # results live in the store; Celery's backend answers "pending" for unknown ids
         "accept_content": ["json"],  # a message is an id: nothing of it is ever unpickled
-        "worker_prefetch_multiplier": 2,  # one runs while the parent fetches the next: 25 % more batches/s than 1
+        "worker_prefetch_multiplier": 2,  # one runs while the parent fetches the next: docs/decisions/0009
         "worker_proc_alive_timeout": settings.model_load_seconds,  # 4 s otherwise: less than a large forest needs
         "worker_send_task_events": True,  # Flower
         "broker_transport": "worker.transport:Transport",  # kombu's, less a fault that ends workers

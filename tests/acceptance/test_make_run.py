@@ -1,11 +1,9 @@
 """`make run` from start to stop, with its own broker, supervisor and Flower, as a newcomer has it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,65 +12,10 @@ import pytest
 
 from shared.ids import PredictionId
 from tests.integration.test_models import maps_sklearn
-from tests.stack import ROOT, Gateway, Part, clean_environment, free_port, wait_for
+from tests.run import Run
+from tests.stack import ROOT, clean_environment, free_port, wait_for
 
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
-START_SECONDS = 60
-
-
-class Run:
-    """One `make run`, on ports and in a folder of its own."""
-
-    def __init__(self, folder: Path, model_dir: Path, **settings: object) -> None:
-        self.folder = folder
-        self.folder.mkdir(exist_ok=True)
-        self.flower_port = free_port()
-        self.settings = {
-            "api_port": free_port(),
-            "redis_port": free_port(),
-            "flower_port": self.flower_port,
-            "state_dir": folder / "state",
-            "model_dir": model_dir,
-            **settings,
-        }
-        # What the Makefile runs; make itself is left out, so that a signal has one addressee.
-        self.part = Part("run", [sys.executable, "-m", "shared.local"], clean_environment(**self.settings), folder)
-        self.gateway = Gateway(self.part, int(str(self.settings["api_port"])))
-
-    @property
-    def log(self) -> str:
-        return self.part.log.read_text()
-
-    def wait_until_ready(self) -> "Run":
-        wait_for(lambda: "Ctrl-C stops everything" in self.log, f"the welcome in {self.part.log}", START_SECONDS)
-        return self
-
-    def child(self, name: str) -> psutil.Process:
-        """The supervised part whose command line contains `name`."""
-        children = self.part.process.children()
-        return next(child for child in children if any(name in word for word in child.cmdline()))
-
-    def stop(self, number: signal.Signals) -> list[psutil.Process]:
-        """Send the supervisor one signal and wait for its end; returns every process there was below it."""
-        below = self.part.process.children(recursive=True)
-        os.kill(self.part.popen.pid, number)
-        self.part.popen.wait(timeout=40)
-        return below
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("run")
-
-
-@pytest.fixture(scope="module")
-def run(folder: Path, iris_dir: Path) -> Iterator[Run]:
-    running = Run(folder, iris_dir)
-    try:
-        yield running.wait_until_ready()
-    finally:
-        running.gateway.client.close()
-        running.part.stop()
 
 
 def test_tutorials_request_is_answered_both_ways(run: Run) -> None:

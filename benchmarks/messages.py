@@ -1,0 +1,58 @@
+"""What a Celery message costs the gateway's event loop: filled into a template, or made by `send_task`.
+
+    python -m benchmarks.messages
+
+Both are measured in interleaved rounds, in one process, without any byte being sent. Prints medians and ranges.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+from celery import Celery
+from kombu import Connection
+
+from api.publisher import Publisher
+from shared.ids import new_batch_id
+from shared.names import PREDICT_BATCH, Queue
+
+ROUNDS = 7
+MESSAGES = 2000
+
+
+def main() -> None:
+    """Measure and print."""
+    batch_id = new_batch_id()
+    publisher = Publisher()
+    app = Celery("sepal", set_as_current=False)
+    channel = Connection("memory://").channel()
+    producer = channel.connection.client.Producer(channel)
+
+    def template() -> None:
+        publisher.message(batch_id, Queue.INTERACTIVE)
+
+    def send_task() -> None:
+        app.send_task(
+            PREDICT_BATCH, args=(batch_id,), task_id=batch_id, queue="q", ignore_result=True, producer=producer
+        )
+
+    ways: dict[str, Callable[[], None]] = {"template": template, "send_task": send_task}
+    costs: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            costs[name].append(_microseconds(way))
+    for name, samples in costs.items():
+        print(f"{name:10} {statistics.median(samples):6.1f} µs  ({min(samples):.1f} to {max(samples):.1f})")
+    ratio = statistics.median(costs["send_task"]) / statistics.median(costs["template"])
+    print(f"ratio      {ratio:6.1f}")
+
+
+def _microseconds(way: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    for _ in range(MESSAGES):
+        way()
+    return (time.perf_counter() - began) / MESSAGES * 1e6
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Starts and stops everything, as `make run` does."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+
+from tests.stack import Gateway, Part, clean_environment, free_port, wait_for
+
+START_SECONDS = 60
+
+
+class Run:
+    """One `make run`, on ports and in a folder of its own."""
+
+    def __init__(self, folder: Path, model_dir: Path, **settings: object) -> None:
+        self.folder = folder
+        self.folder.mkdir(exist_ok=True)
+        self.flower_port = free_port()
+        self.settings = {
+            "api_port": free_port(),
+            "redis_port": free_port(),
+            "flower_port": self.flower_port,
+            "state_dir": folder / "state",
+            "model_dir": model_dir,
+            **settings,
+        }
+        # What the Makefile runs; make itself is left out, so that a signal has one addressee.
+        self.part = Part("run", [sys.executable, "-m", "shared.local"], clean_environment(**self.settings), folder)
+        self.gateway = Gateway(self.part, int(str(self.settings["api_port"])))
+
+    @property
+    def log(self) -> str:
+        return self.part.log.read_text()
+
+    def wait_until_ready(self) -> "Run":
+        wait_for(lambda: "Ctrl-C stops everything" in self.log, f"the welcome in {self.part.log}", START_SECONDS)
+        return self
+
+    def child(self, name: str) -> psutil.Process:
+        """The supervised part whose command line contains `name`."""
+        children = self.part.process.children()
+        return next(child for child in children if any(name in word for word in child.cmdline()))
+
+    def stop(self, number: signal.Signals) -> list[psutil.Process]:
+        """Send the supervisor one signal and wait for its end; returns every process there was below it."""
+        below = self.part.process.children(recursive=True)
+        os.kill(self.part.popen.pid, number)
+        self.part.popen.wait(timeout=40)
+        return below
