@@ -17,8 +17,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--run-images"):
-        kept = [item for item in items if "images" not in item.keywords]
-        config.hook.pytest_deselected(items=[item for item in items if "images" in item.keywords])
+        kept = [item for item in items if item.get_closest_marker("images") is None]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
 
 

@@ -1,0 +1,74 @@
+"""The README and the reference say what is so: their commands are run, and their tables compared."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from api.problems import STATUS
+from tests.run import Run
+from tests.stack import ROOT, clean_environment
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def run_curl(command: str, run: Run) -> str:
+    moved = command.strip().replace("localhost:8000", f"127.0.0.1:{run.gateway.port}")
+    return subprocess.run(["bash", "-c", f"{moved} --silent"], capture_output=True, text=True, check=True).stdout
+
+
+def test_readmes_request_gives_the_readmes_answer(run: Run) -> None:
+    curl, *_ = (block for block in blocks("sh") if block.startswith("curl -X"))
+    answer = json.loads(run_curl(curl, run))
+    (shown,) = (json.loads(block) for block in blocks("json"))
+    assert list(answer) == list(shown)
+    for field in ("prediction", "log_proba", "status"):
+        assert answer[field] == shown[field]
+    for field in ("name", "version", "digest"):
+        assert answer["model"][field].startswith(shown["model"][field].rstrip("…"))
+
+
+def test_readmes_request_without_waiting_gives_a_place_to_ask(run: Run) -> None:
+    (curl,) = (block for block in blocks("sh") if block.startswith("curl -i"))
+    response = run_curl(curl, run)
+    assert " 202 Accepted" in response
+    (location,) = re.findall(r"(?im)^location: (/results/\S+)", response)
+    assert run.gateway.poll(location).json()["prediction"] == [0, 1]
+
+
+def test_readmes_own_pipeline_is_saved_as_shown(tmp_path: Path) -> None:
+    (program,) = blocks("python")
+    environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True)
+    assert json.loads((tmp_path / "models/wine/1/card.json").read_text())["classes"] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"make ([a-z]+)`", README))))
+def test_every_command_of_the_readme_exists(target: str) -> None:
+    done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_code_is_in_the_reference_with_its_status() -> None:
+    listed = re.findall(r"(?m)^\| (\d{3}) \| `([a-z-]+)` \|", (ROOT / "docs/http.md").read_text())
+    assert {(str(status.value), code) for code, status in STATUS.items()} == set(listed)
+
+
+def test_every_setting_of_the_documents_exists() -> None:
+    reference = (ROOT / "docs/configuration.md").read_text()
+    pages = [README, *(path.read_text() for path in (ROOT / "docs").glob("*.md"))]
+    for variable in {name for page in pages for name in re.findall(r"SEPAL_[A-Z_]+", page)} - {"SEPAL_LOAD_HOST"}:
+        assert f"`{variable}`" in reference
+
+
+def test_links_of_the_documents_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert target.startswith("https://") or (page.parent / target).exists(), (page, target)
