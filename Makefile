@@ -36,7 +36,7 @@ load: .venv/dev.stamp
 	  --host $${SEPAL_LOAD_HOST:-http://127.0.0.1:$${SEPAL_API_PORT:-8000}} --only-summary
 
 images: .venv/dev.stamp
-	$(VENV)/pytest tests/images -m images --run-images
+	$(VENV)/pytest tests/images --run-images --numprocesses=0
 
 # The hashed locks name no host, so they work against whatever index pip is told to use.
 LOCK := uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \

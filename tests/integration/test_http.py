@@ -144,12 +144,12 @@ def test_framework_errors_are_problems_too(iris: Gateway, method: str, path: str
     assert response.json()["status"] == status
 
 
-@pytest.mark.parametrize("text", ["x", "a" * 40, "ä" * 40, str(PredictionId.new(new_batch_id(), 0)), "=" * 40])
+@pytest.mark.parametrize("text", ["x", "a" * 40, "ä" * 40, "=" * 40])
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_id_that_was_never_given_out_is_not_found(iris: Gateway, method: str, text: str) -> None:
     response = iris.client.request(method, f"/results/{text}")
-    assert response.status_code in (404, 410)
-    assert response.json()["code"] in ("prediction-not-found", "prediction-gone")
+    assert response.status_code == 404
+    assert response.json()["code"] == "prediction-not-found"
 
 
 def test_fresh_unknown_id_is_not_found(iris: Gateway) -> None:
