@@ -59,29 +59,25 @@ class Pulse:
             reasons.append(NoWorker())
         return reasons
 
-    @property
-    def broker_reachable(self) -> bool:
-        """Whether the last look succeeded."""
-        return self._overview is not None
-
     def retry_after(self) -> int:
         """Seconds until the present backlog should be gone: at least 1, and no more than a minute."""
         if self._overview is None:
             return 1
-        backlog = self._overview.accepted_rows - self._overview.final_rows
-        if backlog <= 0 or self._drain_rate <= 0:
+        if self._drain_rate <= 0:
             return 1
-        return max(1, min(math.ceil(backlog / self._drain_rate), _LONGEST_RETRY_SECONDS))
+        return max(1, min(math.ceil(self._overview.backlog / self._drain_rate), _LONGEST_RETRY_SECONDS))
 
     async def beat(self, every_tick: Callable[[], Awaitable[None]]) -> None:
         """Look for ever, and call `every_tick` after each look that succeeded."""
         while True:
-            await self.look()
-            if self.broker_reachable:
-                try:
+            try:
+                await self.look()
+                if self._overview is not None:
                     await every_tick()
-                except BrokerUnavailable:
-                    pass  # the next look will say so
+            except BrokerUnavailable:
+                pass  # the next look will say so
+            except Exception:
+                log.exception("a look at the store failed")  # a gateway that stopped looking would serve an old card
             await asyncio.sleep(_UNREADY_TICK_SECONDS if self.unready_reasons() else _TICK_SECONDS)
 
     async def look(self) -> None:
@@ -101,8 +97,8 @@ class Pulse:
     def _measure_drain(self, overview: Overview) -> None:
         now = time.monotonic()
         before = self._overview
-        # A second without work says nothing about the speed of work.
-        if before is not None and overview.final_rows > before.final_rows:
+        # Only while rows wait all the time does what leaves say how fast the workers are, and not how much there was.
+        if before is not None and before.backlog > 0 and overview.backlog > 0:
             rate = (overview.final_rows - before.final_rows) / (now - self._looked_at)
             self._drain_rate += (rate - self._drain_rate) * (_SMOOTHING if self._drain_rate else 1)
         self._looked_at = now

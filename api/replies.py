@@ -48,6 +48,7 @@ class Replies:
         self.channel = f"sepal:reply:{secrets.token_urlsafe(12)}"
         self._client = client
         self._read = read
+        self._subscribed = False
         self._waiters: dict[BatchId, list[Waiter]] = {}
 
     def expect(self, prediction_id: PredictionId, model: bytes, n_rows: int) -> Waiter:
@@ -66,16 +67,21 @@ class Replies:
             self._waiters.pop(batch_id, None)
 
     async def listen(self) -> None:
-        """Hand out answers for ever; a lost connection is made again."""
+        """Hand out answers for ever; a lost subscription is made again."""
         while True:
             try:
                 async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
                     await subscription.subscribe(self.channel)
+                    self._subscribed = True
                     await self._look_up_all(time.monotonic())
                     await self._receive(subscription)
             except (RedisError, OSError) as error:
-                log.warning("lost the reply channel", reason=str(error))
-                await asyncio.sleep(_RECONNECT_SECONDS)
+                if self._subscribed:  # once, not at every try to get it back
+                    log.warning("lost the reply channel", reason=str(error))
+            except Exception:
+                log.exception("could not hand out an answer")  # its waiters are looked up like all others
+            self._subscribed = False
+            await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def recheck(self) -> None:
         """Look up what has waited for long: its message may have been lost."""

@@ -100,6 +100,11 @@ class Overview:
     accepted_rows: int
     final_rows: int
 
+    @property
+    def backlog(self) -> int:
+        """Rows accepted and not yet final."""
+        return self.accepted_rows - self.final_rows
+
 
 class Store:
     """Everything the gateway asks of Redis, except the reply channel's subscription."""

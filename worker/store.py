@@ -1,5 +1,6 @@
 """The worker's half of the store: claim a batch, commit its outcome, say that the worker lives."""
 
+import secrets
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +68,7 @@ class Store:
 
     def claim(self, batch_id: BatchId) -> Claim | None:
         """Start an attempt; None when the batch is final, canceled or gone."""
-        reply = self._claim(keys=_record_keys(batch_id))
+        reply = self._claim(keys=_record_keys(batch_id), args=[secrets.token_hex(8)])
         if reply is None:
             return None
         token, created, now, rows, members, model = reply

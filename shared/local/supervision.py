@@ -58,13 +58,12 @@ def parts(settings: LocalSettings, state_dir: Path) -> list[Part]:
     """List what `make run` starts, in this order."""
     python = sys.executable
     own_broker = [Part("broker", broker.command(settings.redis_port, state_dir))] if not settings.redis_url else []
-    flower = [python, "-m", "celery", f"--broker={settings.broker_url}", "flower"]
-    flower += ["--address=127.0.0.1", f"--port={settings.flower_port}", "--logging=error"]
+    flower = ["flower", "--address=127.0.0.1", f"--port={settings.flower_port}", "--logging=error"]
     return [
         *own_broker,
         Part("worker", [python, "-m", "worker"], stop_seconds=30),
         Part("gateway", [python, "-m", "api"], stop_seconds=15),
-        Part("flower", flower),
+        Part("flower", [python, "-m", "celery", *flower]),
         Part("ready", [python, "-m", "shared.local.ready"], restart=False),
     ]
 

@@ -14,6 +14,7 @@ from shared.errors import BacklogFull, PredictionAlreadyFinal, PredictionNotFoun
 from shared.ids import WHOLE, BatchId, PredictionId, new_batch_id, slice_id
 from shared.names import FailureCode, Queue, State
 from shared.record import Answer, Failure, Member, Outcome, batch_key, pack_rows
+from shared.scripts import script
 from worker.store import Claim
 from worker.store import Store as WorkerStore
 
@@ -118,6 +119,15 @@ async def test_late_token_writes_nothing(store: Store, worker: WorkerStore, serv
     assert not worker.commit(late, outcome(answer("late")))
     assert (await store.read(prediction_id)).answers == (answer("current"),)
     assert backlog(server) == 0
+
+
+async def test_claim_asked_for_again_by_the_same_attempt_is_the_same_claim(store: Store, server: redis.Redis) -> None:
+    submission, _ = shared_batch(1)
+    await store.submit(submission)
+    claim = server.register_script(script("claim"))
+    key = batch_key(submission.stem)
+    replies: Any = [claim(keys=[key, key], args=[name]) for name in ("first", "first", "second", "second")]
+    assert [reply[0] for reply in replies] == [1, 1, 2, 2]
 
 
 async def test_batch_is_committed_once(store: Store, worker: WorkerStore, server: redis.Redis) -> None:

@@ -58,7 +58,9 @@ def retry_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[int]
         pytest.param([(100, 0), (100, 100)], 1, id="nothing waits"),
         pytest.param([(100, 100)], 1, id="nothing has been measured"),
         pytest.param([(10**9, 0), (10**9, 1)], 60, id="hours of work wait"),
-        pytest.param([(100, 0), (100, 100), (100, 100), (600, 100)], 5, id="idle seconds do not count as slow work"),
+        pytest.param(
+            [(500, 0), (500, 100), (500, 500), (500, 500), (501, 501), (1001, 501)], 5, id="little work is not slow"
+        ),
     ],
 )
 async def test_retry_after_is_the_backlog_over_the_drain_rate(
