@@ -23,7 +23,7 @@ DESCRIPTION: Final = "Serves a scikit-learn pipeline through a message queue."
 
 
 def create_app(settings: GatewaySettings | None = None) -> FastAPI:
-    """Build the gateway; without settings they are read from the environment, here and once."""
+    """Build the gateway; without settings they are read from the environment, once."""
     settings = settings or GatewaySettings()
     configure_logging(settings.log_json)
     store = Store.connect(
@@ -32,7 +32,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         result_ttl_seconds=settings.result_ttl_seconds,
         answered_ttl_seconds=settings.answered_ttl_seconds,
     )
-    replies = Replies(store.client, store.read)
+    replies = Replies(settings.redis_url.get_secret_value(), store.read)
     pulse = Pulse(store.overview)
     predictions = Predictions(store, Publisher(), replies, pulse)
 

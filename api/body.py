@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError, create_model
+from starlette.requests import ClientDisconnect
 
 from shared.card import ModelCard
 from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedJson, UnsupportedContentType
@@ -54,7 +55,7 @@ def _body_model(n_columns: int, max_rows: int) -> type[BaseModel]:
     row = Annotated[list[FiniteFloat], Field(min_length=n_columns, max_length=n_columns)]
     # FailFast: a body that is wrong all over is refused at its first wrong row, not after a million errors.
     rows = Annotated[list[row], Field(min_length=1, max_length=max_rows), FailFast()]
-    return create_model("PredictBody", __config__=ConfigDict(strict=True, extra="forbid"), data=(rows, ...))
+    return create_model("PredictBody", __config__=ConfigDict(strict=True, extra="ignore"), data=(rows, ...))
 
 
 async def read_json_body(request: Request, max_bytes: int) -> bytes:
@@ -63,6 +64,7 @@ async def read_json_body(request: Request, max_bytes: int) -> bytes:
     Raises:
         UnsupportedContentType: it declares something else, or nothing.
         BodyTooLarge: it is, or says it is, longer than `max_bytes`.
+        MalformedJson: the client went away while it sent.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
@@ -70,10 +72,13 @@ async def read_json_body(request: Request, max_bytes: int) -> bytes:
     if int(request.headers.get("content-length", 0)) > max_bytes:
         raise BodyTooLarge
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise BodyTooLarge
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > max_bytes:
+                raise BodyTooLarge
+    except ClientDisconnect as error:
+        raise MalformedJson("The body ended early.") from error
     return bytes(body)
 
 

@@ -104,7 +104,6 @@ PREDICT: Final[dict[str, Any]] = {
                     "schema": {
                         "type": "object",
                         "required": ["data"],
-                        "additionalProperties": False,
                         "properties": {
                             "data": {
                                 "type": "array",

@@ -7,8 +7,10 @@ from typing import Final
 
 from api.publisher import Publisher
 from api.pulse import Pulse
+from api.reader import Prediction
 from api.replies import Replies
-from api.store import NewBatch, Prediction, Store, Submission
+from api.store import NewBatch, Store, Submission
+from shared.errors import BrokerUnavailable
 from shared.ids import WHOLE, BatchId, PredictionId, new_batch_id, slice_id
 from shared.names import Queue, State
 from shared.record import Member, pack_rows
@@ -44,16 +46,19 @@ class Predictions:
         model = self._pulse.model_ref
         stem = new_batch_id()
         spans_batches = len(rows) > MAX_BATCH_ROWS
+        queue = Queue.BULK if spans_batches else Queue.INTERACTIVE
         prediction_id = PredictionId.new(stem, WHOLE if spans_batches else 0)
         whole = Member(prediction_id.secret, len(rows))
         waiter = self._replies.expect(prediction_id, model, len(rows))
         try:
             await self._store.submit(
                 Submission(
-                    queue=Queue.BULK if spans_batches else Queue.INTERACTIVE,
+                    queue=queue,
                     stem=stem,
                     head=whole if spans_batches else None,
-                    batches=self._slices(stem, rows) if spans_batches else [self._batch(stem, rows, whole)],
+                    batches=self._slices(stem, rows, queue)
+                    if spans_batches
+                    else [self._batch(stem, rows, whole, queue)],
                     model=model,
                     reply_channel=self._replies.channel,
                 )
@@ -62,7 +67,7 @@ class Predictions:
                 prediction = await waiter.answer
             self._answered.append(stem)
         except TimeoutError:
-            prediction = Prediction(State.QUEUED, 0, len(rows), model)
+            prediction = await self._unanswered(prediction_id, len(rows), model, waited=wait_seconds > 0)
         finally:
             self._replies.forget(waiter)
         return Submitted(prediction_id, prediction)
@@ -90,15 +95,22 @@ class Predictions:
             answered, self._answered = self._answered, []
             await self._store.shorten_retention(answered)
 
-    def _slices(self, stem: BatchId, rows: Sequence[Sequence[float]]) -> list[NewBatch]:
+    async def _unanswered(self, prediction_id: PredictionId, n_rows: int, model: bytes, *, waited: bool) -> Prediction:
+        """Say how far a prediction is whose client is about to be given its id, whatever happens to the broker."""
+        if waited:
+            try:
+                return await self._store.read(prediction_id)
+            except BrokerUnavailable:
+                pass
+        return Prediction(State.QUEUED, 0, n_rows, model)
+
+    def _slices(self, stem: BatchId, rows: Sequence[Sequence[float]], queue: Queue) -> list[NewBatch]:
         starts = range(0, len(rows), MAX_BATCH_ROWS)
         parts = [rows[start : start + MAX_BATCH_ROWS] for start in starts]
         return [
-            self._batch(slice_id(stem, number), part, Member(bytes(13), len(part)), Queue.BULK)
+            self._batch(slice_id(stem, number), part, Member(bytes(13), len(part)), queue)
             for number, part in enumerate(parts)
         ]
 
-    def _batch(
-        self, batch_id: BatchId, rows: Sequence[Sequence[float]], member: Member, queue: Queue = Queue.INTERACTIVE
-    ) -> NewBatch:
+    def _batch(self, batch_id: BatchId, rows: Sequence[Sequence[float]], member: Member, queue: Queue) -> NewBatch:
         return NewBatch(batch_id, pack_rows(rows), [member], self._publisher.message(batch_id, queue))

@@ -5,13 +5,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-# token ["=" word] *( ";" parameter ), where a word is a token or a quoted string (RFC 7240, section 2).
-_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
-_PREFERENCE: Final = re.compile(
-    rf"[ \t]*(?P<name>{_WORD})(?:[ \t]*=[ \t]*(?P<word>{_WORD}|{_QUOTED})?)?"
-    rf"(?:[ \t]*;[ \t]*(?:{_WORD}(?:[ \t]*=[ \t]*(?:{_WORD}|{_QUOTED})?)?)?)*[ \t]*(?=,|$)"
-)
 _DELTA_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
@@ -53,14 +46,29 @@ class Preferences:
 
 
 def _preferences(text: str) -> Iterator[tuple[str, str]]:
-    position = 0
-    while position < len(text):
-        match = _PREFERENCE.match(text, position)
-        if match:
-            word = match["word"] or ""
-            if word.startswith('"'):
-                word = re.sub(r"\\(.)", r"\1", word[1:-1])
-            yield match["name"].lower(), word
-            position = match.end() + 1
-        else:  # what cannot be read is ignored, up to the next comma
-            position = (text.find(",", position) + 1) or len(text)
+    """Read token ["=" word] *( ";" parameter ), where a word is a token or a quoted string."""
+    for element in _split(text, ","):
+        preference = next(_split(element, ";"))  # what follows are parameters, and none is known here
+        name, _, word = preference.partition("=")
+        yield name.strip().lower(), _unquote(word.strip())
+
+
+def _split(text: str, separator: str) -> Iterator[str]:
+    """Split where the separator stands outside a quoted string; one pass, whatever a client sends."""
+    start, quoted, escaped = 0, False, False
+    for position, character in enumerate(text):
+        if escaped:
+            escaped = False
+        elif quoted and character == "\\":
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        elif character == separator and not quoted:
+            yield text[start:position]
+            start = position + 1
+    yield text[start:]
+
+
+def _unquote(word: str) -> str:
+    quoted = len(word) > 1 and word[0] == word[-1] == '"'
+    return re.sub(r"\\(.)", r"\1", word[1:-1]) if quoted else word

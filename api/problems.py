@@ -15,6 +15,8 @@ from shared.names import FailureCode
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
+NOT_READY: Final = "not-ready"
+INTERNAL_ERROR: Final = "internal-error"
 
 STATUS: Final[dict[str, HTTPStatus]] = {
     errors.MalformedJson.code: HTTPStatus.BAD_REQUEST,
@@ -29,6 +31,8 @@ STATUS: Final[dict[str, HTTPStatus]] = {
     errors.PredictionGone.code: HTTPStatus.GONE,
     errors.PredictionAlreadyFinal.code: HTTPStatus.CONFLICT,
     errors.PredictionCanceled.code: HTTPStatus.CONFLICT,
+    NOT_READY: HTTPStatus.SERVICE_UNAVAILABLE,
+    INTERNAL_ERROR: HTTPStatus.INTERNAL_SERVER_ERROR,
     FailureCode.ROWS_REJECTED: HTTPStatus.UNPROCESSABLE_ENTITY,
     FailureCode.ATTEMPTS_EXHAUSTED: HTTPStatus.INTERNAL_SERVER_ERROR,
     FailureCode.MODEL_CHANGED: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -50,8 +54,8 @@ class Problem(JSONResponse):
 def not_ready(reasons: list[errors.SepalError], retry_after: int) -> Problem:
     """Say why no traffic should be sent here."""
     return Problem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "not-ready",
+        STATUS[NOT_READY],
+        NOT_READY,
         "This gateway cannot have predictions answered now: see `reasons`.",
         {"Retry-After": str(retry_after)},
         reasons=[{"code": reason.code, "detail": str(reason)} for reason in reasons],
@@ -84,7 +88,7 @@ def install(app: FastAPI, retry_after: Callable[[], int]) -> None:
     async def unexpected(_: Request, error: Exception) -> Problem:
         log.error("answered an unexpected error", exc_info=error)
         detail = "The gateway failed; the log of this process says why."
-        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", detail)
+        return Problem(STATUS[INTERNAL_ERROR], INTERNAL_ERROR, detail)
 
 
 def _extensions(error: errors.SepalError) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 
 from fastapi import Response
 
-from api.store import Prediction
+from api.reader import Prediction
 from shared.errors import PredictionCanceled, PredictionFailed
 from shared.ids import PredictionId
 from shared.names import FINAL, State

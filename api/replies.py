@@ -14,9 +14,11 @@ from typing import Final
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from api.store import Prediction, answered_prediction
+from api.reader import Prediction, answered_prediction
 from shared.errors import BrokerUnavailable, PredictionGone, PredictionNotFound
 from shared.ids import BatchId, PredictionId
 from shared.names import FINAL
@@ -44,9 +46,10 @@ class Waiter:
 class Replies:
     """The waiters of this process, by batch."""
 
-    def __init__(self, client: Redis, read: Read) -> None:
+    def __init__(self, url: str, read: Read) -> None:
         self.channel = f"sepal:reply:{secrets.token_urlsafe(12)}"
-        self._client = client
+        # No retries: redis-py would subscribe anew in silence, and what was published in between would be missed.
+        self._client = Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=1, socket_keepalive=True)
         self._read = read
         self._subscribed = False
         self._waiters: dict[BatchId, list[Waiter]] = {}
@@ -75,7 +78,7 @@ class Replies:
                     self._subscribed = True
                     await self._look_up_all(time.monotonic())
                     await self._receive(subscription)
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, BrokerUnavailable) as error:
                 if self._subscribed:  # once, not at every try to get it back
                     log.warning("lost the reply channel", reason=str(error))
             except Exception:
@@ -112,8 +115,8 @@ class Replies:
     async def _look_up(self, waiter: Waiter) -> None:
         try:
             prediction = await self._read(waiter.prediction_id)
-        except (BrokerUnavailable, PredictionNotFound, PredictionGone):
-            return  # not submitted yet, or to be found at the next tick
+        except (PredictionNotFound, PredictionGone):
+            return  # not submitted yet
         if prediction.state in FINAL:
             self._resolve(waiter, prediction)
 

@@ -5,14 +5,17 @@ requests needs one connection, and cannot run the connection pool dry.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from shared.scripts import script
+
+_ROUND_TRIP_BYTES: Final = 4 * 1024 * 1024  # milliseconds to write: no request times out behind its neighbours' rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Submitter:
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._script = client.register_script(script("submit"))
-        self._gathered: list[_Call] = []
+        self._gathered: deque[_Call] = deque()
         self._sending: asyncio.Task[None] | None = None
 
     async def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | int]) -> int:
@@ -40,8 +43,7 @@ class Submitter:
         return await call.reply
 
     async def _send_gathered(self) -> None:
-        while self._gathered:
-            calls, self._gathered = self._gathered, []
+        while calls := self._next_calls():
             try:
                 replies = await self._send(calls)
             except Exception as error:  # it belongs to the requests that wait for these calls
@@ -49,6 +51,17 @@ class Submitter:
             for call, reply in zip(calls, replies, strict=True):
                 _settle(call.reply, reply)
         self._sending = None
+
+    def _next_calls(self) -> list[_Call]:
+        """Take what one round trip carries, and drop what its request has given up: that was told it was refused."""
+        calls: list[_Call] = []
+        size = 0
+        while self._gathered and size < _ROUND_TRIP_BYTES:
+            call = self._gathered.popleft()
+            if not call.reply.done():
+                calls.append(call)
+                size += sum(len(arg) for arg in call.args if isinstance(arg, bytes))
+        return calls
 
     async def _send(self, calls: Sequence[_Call]) -> list[Any]:
         replies = await self._pipeline(calls)

@@ -1,7 +1,7 @@
 """Everything Sepal raises on purpose.
 
 SepalError
-├── RequestRefused              nothing was written
+├── RequestRefused              the client was given no id
 │   ├── MalformedJson
 │   ├── UnsupportedContentType
 │   ├── BodyTooLarge
@@ -37,7 +37,7 @@ class SepalError(Exception):
 
 
 class RequestRefused(SepalError):
-    """A request that left nothing behind."""
+    """A request that was given no id."""
 
 
 class MalformedJson(RequestRefused):
@@ -84,7 +84,7 @@ class BrokerUnavailable(RequestRefused):
     """Redis did not answer in time."""
 
     code = "broker-unavailable"
-    detail = "The queue cannot be reached: nothing was accepted; try again."
+    detail = "The queue cannot be reached: try again."
 
 
 class BacklogFull(RequestRefused):

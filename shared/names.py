@@ -31,5 +31,5 @@ class FailureCode(StrEnum):
     """Why a prediction has no result; the code of the error that its client sees."""
 
     ROWS_REJECTED = "rows-rejected"  # the pipeline raised on them
-    ATTEMPTS_EXHAUSTED = "attempts-exhausted"  # every process that tried them was lost
+    ATTEMPTS_EXHAUSTED = "attempts-exhausted"  # no attempt at them was finished
     MODEL_CHANGED = "model-changed"  # they were accepted for another artifact than the workers now serve

@@ -23,6 +23,9 @@ MODEL_KEY: Final = "sepal:model"
 WORKERS_KEY: Final = "sepal:workers"
 """Hash from a worker's name to `until_ms pool_processes`."""
 
+MAX_PUBLISHED_BYTES: Final = 64 * 1024
+"""A longer outcome is read from the store: Redis cuts a subscriber off that has 8 MB waiting for a minute."""
+
 _MEMBER: Final = struct.Struct("<13sI")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from shared.local import broker
 from tests.models import train_recipe
-from tests.stack import Gateway, Part, Stack, clean_environment, free_port, running_stack
+from tests.stack import Gateway, Part, Stack, clean_environment, free_port, left_behind, running_stack, wait_for
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,6 +20,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kept = [item for item in items if item.get_closest_marker("images") is None]
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_is_left_behind() -> Iterator[None]:
+    """Set up before all other fixtures, and so torn down after them."""
+    yield
+    wait_for(lambda: not left_behind(), "the end of every process that the tests started", seconds=10)
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +55,13 @@ def iris_stack(tmp_path_factory: pytest.TempPathFactory, iris_dir: Path) -> Iter
 def iris(iris_stack: tuple[Stack, Gateway]) -> Gateway:
     """A gateway that serves irises, for tests that leave the stack as they found it."""
     return iris_stack[1]
+
+
+@pytest.fixture(scope="session")
+def breast_cancer(tmp_path_factory: pytest.TempPathFactory, breast_cancer_dir: Path) -> Iterator[Gateway]:
+    """A gateway that serves the other training configuration."""
+    with running_stack(tmp_path_factory.mktemp("breast-cancer"), breast_cancer_dir) as (_, gateway):
+        yield gateway
 
 
 @pytest.fixture

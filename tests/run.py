@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.stack import Gateway, Part, clean_environment, free_port, wait_for
+from tests.stack import ROOT, Gateway, Part, clean_environment, free_port, wait_for
 
 START_SECONDS = 60
 
@@ -15,7 +15,8 @@ START_SECONDS = 60
 class Run:
     """One `make run`, on ports and in a folder of its own."""
 
-    def __init__(self, folder: Path, model_dir: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, model_dir: Path | None, **settings: object) -> None:
+        """Start it; without a model it runs in an empty folder, where it has to train one."""
         self.folder = folder
         self.folder.mkdir(exist_ok=True)
         self.flower_port = free_port()
@@ -24,11 +25,13 @@ class Run:
             "redis_port": free_port(),
             "flower_port": self.flower_port,
             "state_dir": folder / "state",
-            "model_dir": model_dir,
+            **({"model_dir": model_dir} if model_dir else {}),
             **settings,
         }
+        environment = clean_environment(**self.settings) | {"PYTHONPATH": str(ROOT)}
         # What the Makefile runs; make itself is left out, so that a signal has one addressee.
-        self.part = Part("run", [sys.executable, "-m", "shared.local"], clean_environment(**self.settings), folder)
+        command = [sys.executable, "-m", "shared.local"]
+        self.part = Part("run", command, environment, folder, cwd=ROOT if model_dir else folder)
         self.gateway = Gateway(self.part, int(str(self.settings["api_port"])))
 
     @property

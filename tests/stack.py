@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,10 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 60
+
+# In the environment of every process that the tests start, and so of every one that those start.
+SESSION_VARIABLE = "SEPAL_TESTS"
+SESSION = uuid.uuid4().hex
 
 
 def free_port() -> int:
@@ -43,16 +48,22 @@ def wait_for(condition: Callable[[], T | None], what: str, seconds: float = PATI
 def clean_environment(**settings: object) -> dict[str, str]:
     """This process's environment with these SEPAL_ settings and no others."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")}
+    environment[SESSION_VARIABLE] = SESSION
     return environment | {f"SEPAL_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 class Part:
     """One process of a stack, with its log."""
 
-    def __init__(self, name: str, command: list[str], environment: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, name: str, command: list[str], environment: dict[str, str], folder: Path, cwd: Path = ROOT
+    ) -> None:
         self.log = folder / f"{name}.log"
         with self.log.open("ab") as log:
-            self.popen = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+            # A group of its own, as a terminal gives it: a test can press Ctrl-C without ending itself.
+            self.popen = subprocess.Popen(
+                command, cwd=cwd, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
 
     @property
     def process(self) -> psutil.Process:
@@ -193,3 +204,21 @@ def pool_process(worker: Part) -> psutil.Process:
 def send_signal(process: psutil.Process, number: signal.Signals) -> None:
     """Send a signal to one process, and to none of its relatives."""
     os.kill(process.pid, number)
+
+
+def maps_sklearn(process: psutil.Process) -> bool:
+    """Whether the process has a file of scikit-learn in its memory."""
+    return "/sklearn/" in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def left_behind() -> list[psutil.Process]:
+    """The living processes that the tests of this session have started."""
+    mark = f"{SESSION_VARIABLE}={SESSION}".encode()
+    return [process for process in psutil.process_iter() if mark in _environment(process).split(b"\0")]
+
+
+def _environment(process: psutil.Process) -> bytes:
+    try:
+        return Path(f"/proc/{process.pid}/environ").read_bytes()
+    except OSError:  # it has ended, or belongs to somebody else
+        return b""

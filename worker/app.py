@@ -73,12 +73,14 @@ def _heartbeat_step(heartbeat: Heartbeat) -> type[bootsteps.StartStopStep]:
         """Beats while the consumer consumes: Celery stops it when the broker is lost and starts it again after."""
 
         requires = ("celery.worker.consumer.tasks:Tasks",)
+        timer: Any = None
 
         def start(self, consumer: Any) -> None:
             self.timer = consumer.timer.call_repeatedly(LOOK_SECONDS, lambda: heartbeat.look(_living(consumer)))
 
         def stop(self, _consumer: Any) -> None:
-            self.timer.cancel()
+            if self.timer is not None:  # told to stop before it could start
+                self.timer.cancel()
 
         def shutdown(self, consumer: Any) -> None:
             self.stop(consumer)

@@ -38,14 +38,13 @@ class Predictor:
             ArtifactError: the directory cannot be served; nothing was unpickled.
         """
         card, pipeline = artifact.load(model_dir)
-        # After unpickling: only libraries that are loaded can be limited. Pool processes are the parallelism here,
-        # and threads below them would fight over the same cores.
-        threadpool_limits(limits=1)
+        _pin_threads()
         return cls(card, pipeline)
 
     def warm_up(self) -> None:
         """Answer the card's example rows, so that the first client does not pay for lazy imports and caches."""
         self._run(np.array(self.card.example, dtype=np.float64))
+        _pin_threads()  # of libraries that the pipeline loads only when it is used
 
     def predict(self, rows: Rows, members: list[Member]) -> tuple[list[Answer | Failure], int]:
         """Run the pipeline once over a whole batch, or, if it raises, over ever smaller parts of it.
@@ -81,6 +80,11 @@ class Predictor:
             if hasattr(self._pipeline, "predict_log_proba"):
                 return labels, self._pipeline.predict_log_proba(rows)
             return labels, np.log(self._pipeline.predict_proba(rows))
+
+
+def _pin_threads() -> None:
+    """One thread for each BLAS and OpenMP library that is loaded: pool processes are the parallelism here."""
+    threadpool_limits(limits=1)
 
 
 def _split(labels: NDArray[Any], log_proba: Rows | None, members: list[Member]) -> list[Answer | Failure]:

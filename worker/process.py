@@ -61,6 +61,7 @@ class PoolProcess:
         if claim.token > self._max_attempts:
             return Failure(
                 FailureCode.ATTEMPTS_EXHAUSTED,
-                f"{self._max_attempts} attempts at these rows ended with the loss of the process that ran them.",
+                f"{self._max_attempts} attempts at these rows were started and none was finished: their process was "
+                "lost each time, or took longer than the visibility timeout.",
             )
         return None

@@ -19,4 +19,4 @@ class WorkerSettings(BrokerSettings):
     max_attempts: int = Field(default=3, ge=1)
     """Tries at a batch before its predictions fail."""
     visibility_timeout_seconds: int = Field(default=120, ge=1)
-    """After this long a message that a lost worker left unacknowledged is delivered again: longer than any batch."""
+    """After this long what a lost worker left unacknowledged is delivered again: longer than two batches take."""

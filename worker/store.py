@@ -15,6 +15,7 @@ from shared.card import ModelCard, ModelRef
 from shared.ids import BatchId, split_slice_id
 from shared.record import (
     BACKLOG_KEY,
+    MAX_PUBLISHED_BYTES,
     MODEL_KEY,
     WORKERS_KEY,
     Failure,
@@ -85,7 +86,8 @@ class Store:
         """Write the outcome; False when another attempt has the batch or it became final meanwhile."""
         encoded = outcome.encode()
         part = split_slice_id(claim.batch_id)
-        announcement = write_announcement(part[0], b"") if part else write_announcement(claim.batch_id, encoded)
+        travels = part is None and len(encoded) <= MAX_PUBLISHED_BYTES
+        announcement = write_announcement(part[0] if part else claim.batch_id, encoded if travels else b"")
         failed = any(isinstance(member, Failure) for member in outcome.members)
         return bool(
             self._commit(
@@ -117,11 +119,13 @@ class Announcer:
 
     def announce(self, pool_processes: int) -> None:
         """Say that `pool_processes` of this worker can take a batch now."""
+        # A worker that cannot load its model must not have the gateways validate against it.
+        card = self._card if pool_processes else ""
         self._script(
             keys=[WORKERS_KEY, MODEL_KEY],
-            args=[self._worker, pool_processes, self._lifetime_ms, self._card, int(self._first)],
+            args=[self._worker, pool_processes, self._lifetime_ms, card, int(self._first)],
         )
-        self._first = False
+        self._first = self._first and not pool_processes
 
     def withdraw(self) -> None:
         """Say that this worker takes no more work."""

@@ -3,6 +3,8 @@
 import os
 import signal
 import sys
+import time
+from typing import Final
 
 import structlog
 from celery import Celery
@@ -16,6 +18,8 @@ from worker.heartbeat import LoadedProcesses
 from worker.process import PoolProcess
 from worker.settings import WorkerSettings
 
+_PAUSE_SECONDS: Final = 1.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -25,6 +29,7 @@ class Pool:
     def __init__(self, settings: WorkerSettings, loaded: LoadedProcesses) -> None:
         self._settings = settings
         self._loaded = loaded
+        self._worker_pid = os.getpid()
         self.process: PoolProcess | None = None
 
     def start_process(self, **_: object) -> None:
@@ -40,7 +45,8 @@ class Pool:
         self._loaded.add(os.getpid())
 
     def _stop_worker(self) -> None:
-        os.kill(os.getppid(), signal.SIGTERM)
+        if os.getppid() == self._worker_pid:  # or it is gone already, and the parent is init
+            os.kill(self._worker_pid, signal.SIGTERM)
         sys.exit(1)
 
 
@@ -54,7 +60,8 @@ def register(app: Celery, pool: Pool) -> None:
         try:
             pool.process.run(BatchId(batch_id))
         except Exception as error:
-            # Celery would acknowledge a failed task, and its batch would wait for ever. Claims are counted, so a
-            # fault that stays ends in a failed prediction and not in a loop.
+            # Celery would acknowledge a failed task, and its batch would wait for ever. This is for a store that
+            # refuses (full, read-only): the pause keeps a fault that stays from turning round at full speed.
             log.exception("gave a batch back", batch=batch_id)
+            time.sleep(_PAUSE_SECONDS)
             raise Reject(error, requeue=True) from error

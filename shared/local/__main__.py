@@ -64,11 +64,10 @@ def _ensure_model(settings: LocalSettings) -> None:
 
 
 def _write_configuration(settings: LocalSettings) -> Path:
-    # By port, so that two copies can run in one folder without sharing a broker's files.
-    state_dir = settings.state_dir / str(settings.api_port)
+    state_dir = settings.state_dir / f"supervisor-{settings.api_port}"
     state_dir.mkdir(parents=True, exist_ok=True)
     path = state_dir / _CONFIGURATION_FILE
-    path.write_text(configuration(parts(settings, state_dir), state_dir))
+    path.write_text(configuration(parts(settings), state_dir))
     return path
 
 

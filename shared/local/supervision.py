@@ -54,10 +54,15 @@ class Part:
     stop_seconds: int = 10
 
 
-def parts(settings: LocalSettings, state_dir: Path) -> list[Part]:
+def parts(settings: LocalSettings) -> list[Part]:
     """List what `make run` starts, in this order."""
     python = sys.executable
-    own_broker = [Part("broker", broker.command(settings.redis_port, state_dir))] if not settings.redis_url else []
+    own_broker = []
+    if not settings.redis_url:
+        # By port, as the supervisor's own files are: two copies in one folder share nothing.
+        data_dir = settings.state_dir / f"broker-{settings.redis_port}"
+        data_dir.mkdir(parents=True, exist_ok=True)
+        own_broker = [Part("broker", broker.command(settings.redis_port, data_dir))]
     flower = ["flower", "--address=127.0.0.1", f"--port={settings.flower_port}", "--logging=error"]
     return [
         *own_broker,

@@ -1,6 +1,7 @@
 """`make run` from start to stop, with its own broker, supervisor and Flower, as a newcomer has it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,9 +12,8 @@ import psutil
 import pytest
 
 from shared.ids import PredictionId
-from tests.integration.test_models import maps_sklearn
 from tests.run import Run
-from tests.stack import ROOT, clean_environment, free_port, wait_for
+from tests.stack import ROOT, clean_environment, free_port, maps_sklearn, wait_for
 
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 
@@ -106,13 +106,29 @@ def test_result_outlives_a_restart_and_nothing_outlives_a_stop(folder: Path, iri
         run.gateway.client.close()
 
 
-def test_make_forwards_one_term_to_everything(folder: Path, iris_dir: Path) -> None:
-    ports = {name: free_port() for name in ("api_port", "redis_port", "flower_port")}
-    environment = clean_environment(**ports, state_dir=folder / "make", model_dir=iris_dir)
+def test_without_a_model_it_trains_one_and_ctrl_c_ends_the_whole_group(folder: Path) -> None:
+    run = Run(folder / "untrained", None).wait_until_ready()
+    assert "wrote models/iris/1" in run.log
+    assert run.gateway.predict(TUTORIAL).json()["prediction"] == [0, 1]
+    below = run.part.process.children(recursive=True)
+    os.killpg(run.part.popen.pid, signal.SIGINT)  # what a terminal does
+    run.part.popen.wait(timeout=40)
+    assert not [process for process in below if process.is_running()]
+    run.gateway.client.close()
+
+
+def test_make_uses_a_given_broker_and_forwards_one_term_to_everything(
+    folder: Path, iris_dir: Path, broker_port: int
+) -> None:
+    ports = {name: free_port() for name in ("api_port", "flower_port")}
+    broker_url = f"redis://127.0.0.1:{broker_port}/3"
+    environment = clean_environment(**ports, redis_url=broker_url, state_dir=folder / "make", model_dir=iris_dir)
     log = folder / "make.log"
     with log.open("wb") as output:
         make = subprocess.Popen(["make", "run"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
     wait_for(lambda: "Ctrl-C stops everything" in log.read_text(), f"the welcome in {log}", 120)
+    assert f"broker       {broker_url}" in log.read_text()
+    assert "spawned: 'broker'" not in log.read_text()
     below = psutil.Process(make.pid).children(recursive=True)
     make.terminate()
     make.wait(timeout=40)

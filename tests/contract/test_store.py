@@ -10,7 +10,7 @@ import pytest_asyncio
 import redis
 
 from api.store import NewBatch, Store, Submission
-from shared.errors import BacklogFull, PredictionAlreadyFinal, PredictionNotFound
+from shared.errors import BacklogFull, BrokerUnavailable, PredictionAlreadyFinal, PredictionNotFound
 from shared.ids import WHOLE, BatchId, PredictionId, new_batch_id, slice_id
 from shared.names import FailureCode, Queue, State
 from shared.record import Answer, Failure, Member, Outcome, batch_key, pack_rows
@@ -175,10 +175,18 @@ async def test_batch_whose_every_member_is_canceled_is_never_run(
     assert backlog(server) == 0
 
 
-async def test_neighbours_secret_opens_nothing(store: Store) -> None:
+async def test_nothing_but_the_whole_id_opens_a_prediction(store: Store) -> None:
     submission, (first, second) = shared_batch(1, 1)
     await store.submit(submission)
-    for wrong in (replace(first, secret=second.secret), replace(first, place=1), replace(first, place=2)):
+    head, spanned = spanning(2, 2)
+    await store.submit(head)
+    for wrong in (
+        replace(first, secret=second.secret),
+        replace(first, place=1),
+        replace(first, place=2),
+        replace(first, place=WHOLE),
+        replace(spanned, place=0),
+    ):
         with pytest.raises(PredictionNotFound):
             await store.read(wrong)
         with pytest.raises(PredictionNotFound):
@@ -238,6 +246,51 @@ async def test_canceled_spanning_prediction_takes_its_rows_out_of_the_backlog_on
     assert (await store.read(prediction_id)).state is State.CANCELED
     with pytest.raises(PredictionAlreadyFinal):
         await store.cancel(prediction_id)
+
+
+async def test_cancellation_asked_for_again_by_the_same_request_is_the_same(store: Store, server: redis.Redis) -> None:
+    cancel = server.register_script(script("cancel"))
+    (shared, _), (spanned, _) = shared_batch(1), spanning(1, 1)
+    for submission, place in ((shared, 0), (spanned, "")):
+        await store.submit(submission)
+        keys = [batch_key(submission.stem), "sepal:backlog"]
+        replies = [cancel(keys=keys, args=[place, 600, "", name]) for name in ("first", "first", "second")]
+        assert replies == [1, 1, 0]
+    assert backlog(server) == 0
+
+
+async def test_long_outcome_is_read_from_the_store_and_not_published(
+    store: Store, worker: WorkerStore, server: redis.Redis
+) -> None:
+    subscription = server.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+    subscription.subscribe("reply")
+    assert subscription.get_message(timeout=1) is None
+    submission, (prediction_id,) = shared_batch(1)
+    await store.submit(submission)
+    long = answer("1" * 100_000)
+    worker.commit(claimed(worker, submission.stem), outcome(long))
+    assert subscription.get_message(timeout=5)["data"] == submission.stem.encode() + b" "
+    assert (await store.read(prediction_id)).answers == (long,)
+    subscription.close()
+
+
+async def test_submission_that_its_request_gave_up_is_not_sent(store: Store, server: redis.Redis) -> None:
+    requests = [asyncio.create_task(store.submit(shared_batch(1)[0])) for _ in range(3)]
+    await asyncio.sleep(0)  # the first is on its way, the others have gathered behind it
+    requests[2].cancel()
+    await asyncio.gather(*requests, return_exceptions=True)
+    await store.submit(shared_batch(1)[0])
+    assert server.llen("interactive") == 3
+
+
+async def test_broker_that_cannot_write_is_unavailable(store: Store, server: redis.Redis) -> None:
+    server.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(BrokerUnavailable):
+            await store.submit(shared_batch(1)[0])
+    finally:
+        server.config_set("maxmemory", 0)
+    assert server.dbsize() == 0
 
 
 async def test_submission_that_runs_twice_is_recorded_and_published_once(store: Store, server: redis.Redis) -> None:

@@ -4,7 +4,6 @@ To the bit for irises. A linear model's own last bits depend on how many rows it
 vector and a matrix in different orders), so there the comparison allows for that and for nothing more.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.stack import Gateway, running_stack
+from tests.stack import Gateway
 from training.recipes import RECIPES
 
 
@@ -44,16 +43,12 @@ class Served:
             assert received.tobytes() == expected.tobytes()
 
 
-@pytest.fixture(scope="module", params=["iris", "breast-cancer"])
-def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+@pytest.fixture(scope="module", params=["iris", "breast_cancer"])
+def served(request: pytest.FixtureRequest) -> Served:
     name = request.param
-    if name == "iris":
-        gateway = request.getfixturevalue("iris")
-        yield _served(gateway, request.getfixturevalue("iris_dir"), name, 0)
-    else:
-        model_dir = request.getfixturevalue("breast_cancer_dir")
-        with running_stack(tmp_path_factory.mktemp(name), model_dir) as (_, gateway):
-            yield _served(gateway, model_dir, name, 1e-9)
+    gateway = request.getfixturevalue(name)
+    model_dir = request.getfixturevalue(f"{name}_dir")
+    return _served(gateway, model_dir, name.replace("_", "-"), 0 if name == "iris" else 1e-9)
 
 
 def _served(gateway: Gateway, model_dir: Path, name: str, relative_error: float) -> Served:

@@ -1,6 +1,7 @@
 """What a client sees: of waiting, polling, canceling, and of everything it may send that is wrong."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,20 @@ TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 PROBLEM = "application/problem+json"
 
 
+@pytest.fixture(params=["iris", "breast_cancer"])
+def either(request: pytest.FixtureRequest) -> Gateway:
+    """A gateway of each training configuration."""
+    gateway = request.getfixturevalue(request.param)
+    assert isinstance(gateway, Gateway)
+    return gateway
+
+
+def rows_of(gateway: Gateway) -> list[list[float]]:
+    """Rows that its model answers: its card's examples."""
+    example: list[list[float]] = gateway.client.get("/model").json()["example"]
+    return example
+
+
 def test_tutorials_request_is_answered(iris: Gateway) -> None:
     response = iris.predict(TUTORIAL)
     assert response.status_code == 200
@@ -25,22 +40,22 @@ def test_tutorials_request_is_answered(iris: Gateway) -> None:
     assert "predict;dur=" in response.headers["Server-Timing"]
 
 
-def test_answer_is_json_that_any_parser_reads(iris: Gateway) -> None:
+def test_answer_is_json_that_any_parser_reads(either: Gateway) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
 
-    json.loads(iris.predict(TUTORIAL).content, parse_constant=refuse)
+    json.loads(either.predict(rows_of(either)).content, parse_constant=refuse)
 
 
-def test_respond_async_answers_at_once_and_polling_gives_the_same(iris: Gateway) -> None:
-    submitted = iris.predict(TUTORIAL, prefer="respond-async")
+def test_respond_async_answers_at_once_and_polling_gives_the_same(either: Gateway) -> None:
+    submitted = either.predict(rows_of(either), prefer="respond-async")
     assert submitted.status_code == 202
     assert submitted.headers["Preference-Applied"] == "respond-async"
     assert submitted.headers["Location"] == f"/results/{submitted.json()['id']}"
     assert int(submitted.headers["Retry-After"]) >= 1
     assert "Prefer" in submitted.headers["Vary"]
-    polled = iris.poll(submitted.headers["Location"])
-    direct = iris.predict(TUTORIAL).json()
+    polled = either.poll(submitted.headers["Location"])
+    direct = either.predict(rows_of(either)).json()
     assert polled.status_code == 200
     assert {**polled.json(), "id": ""} == {**direct, "id": ""}
 
@@ -57,49 +72,60 @@ def test_respond_async_answers_at_once_and_polling_gives_the_same(iris: Gateway)
         ("handling=lenient", 200, None),
     ],
 )
-def test_preferences_shape_the_answer(iris: Gateway, prefer: str, status: int, applied: str | None) -> None:
-    response = iris.predict(TUTORIAL, prefer=prefer)
+def test_preferences_shape_the_answer(either: Gateway, prefer: str, status: int, applied: str | None) -> None:
+    response = either.predict(rows_of(either), prefer=prefer)
     assert response.status_code == status
     assert response.headers.get("Preference-Applied") == applied
 
 
-def test_repeated_prefer_headers_are_one_list(iris: Gateway) -> None:
+def test_repeated_prefer_headers_are_one_list(either: Gateway) -> None:
     headers = [("Prefer", "respond-async"), ("Prefer", "wait=20"), ("Content-Type", "application/json")]
-    response = iris.client.post("/predict", content=json.dumps({"data": TUTORIAL}), headers=headers)
+    response = either.client.post("/predict", content=json.dumps({"data": rows_of(either)}), headers=headers)
     assert response.headers["Preference-Applied"] == "wait=20"
+
+
+def wrong_at(column: int, value: Any) -> Callable[[list[float]], Any]:
+    """A body whose second row has a wrong value in one column."""
+    return lambda row: {"data": [row, [*row[:column], value, *row[column + 1 :]]]}
 
 
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
-        ({"data": [[1, 2, 3, 4], [1, 2, 3, "4"]]}, "/data/1/3"),
-        ({"data": [[1, 2, 3, 4], [1, 2, 3, True]]}, "/data/1/3"),
-        ({"data": [[1, 2, 3, 4], [1, 2, 3, None]]}, "/data/1/3"),
-        ({"data": [[1, 2, 3, 4]] * 3 + [[1, 2, float("nan"), 4]]}, "/data/3/2"),
-        ({"data": [[1, 2, 3, float("inf")]]}, "/data/0/3"),
-        ({"data": [[1, 2, 3, 10**400]]}, "/data/0/3"),
-        ({"data": [[1, 2, 3, 4], [1, 2, 3]]}, "/data/1"),
-        ({"data": [[1, 2, 3, 4, 5]]}, "/data/0"),
-        ({"data": [1, 2, 3, 4]}, "/data/0"),
-        ({"data": []}, "/data"),
-        ({"data": [[1, 2, 3, 4]] * 10_001}, "/data"),
-        ({}, "/data"),
-        ({"data": [[1, 2, 3, 4]], "a/b~c": 1}, "/a~1b~0c"),
-        ([[1, 2, 3, 4]], ""),
+        (wrong_at(3, "4"), "/data/1/3"),
+        (wrong_at(3, False), "/data/1/3"),
+        (wrong_at(2, None), "/data/1/2"),
+        (wrong_at(2, float("nan")), "/data/1/2"),
+        (wrong_at(1, float("-inf")), "/data/1/1"),
+        (wrong_at(0, 10**400), "/data/1/0"),
+        (lambda row: {"data": [row, row, row[1:]]}, "/data/2"),
+        (lambda row: {"data": [[*row, 0.0]]}, "/data/0"),
+        (lambda row: {"data": row}, "/data/0"),
+        (lambda _: {"data": []}, "/data"),
+        (lambda row: {"data": [row] * 10_001}, "/data"),
+        (lambda row: {"dat": [row]}, "/data"),
+        (lambda row: [row], ""),
     ],
 )
-def test_rows_that_do_not_fit_are_refused_by_place(iris_stack: tuple[Stack, Gateway], body: Any, pointer: str) -> None:
-    stack, gateway = iris_stack
-    before = stack.redis.hgetall("sepal:backlog")
-    content = json.dumps(body)
-    response = gateway.client.post("/predict", content=content, headers={"Content-Type": "application/json"})
+def test_rows_that_do_not_fit_are_refused_by_place(
+    either: Gateway, body: Callable[[list[float]], Any], pointer: str
+) -> None:
+    content = json.dumps(body(rows_of(either)[0]))
+    response = either.client.post("/predict", content=content, headers={"Content-Type": "application/json"})
     assert response.status_code == 422
     assert response.headers["Content-Type"] == PROBLEM
     problem = response.json()
     assert problem["code"] == "invalid-rows"
     assert pointer in [error["pointer"] for error in problem["errors"]]
     assert all(error["detail"] for error in problem["errors"])
-    assert stack.redis.hgetall("sepal:backlog") == before
+
+
+def test_refused_request_has_left_nothing_behind(iris_stack: tuple[Stack, Gateway]) -> None:
+    stack, gateway = iris_stack
+    before = set(stack.redis.scan_iter()), stack.redis.hgetall("sepal:backlog")
+    assert gateway.predict([[1, 2, 3]]).status_code == 422
+    assert gateway.client.post("/predict", content="[", headers={"Content-Type": "application/json"}).status_code == 400
+    assert (set(stack.redis.scan_iter()), stack.redis.hgetall("sepal:backlog")) == before
 
 
 @pytest.mark.parametrize(
@@ -114,31 +140,31 @@ def test_rows_that_do_not_fit_are_refused_by_place(iris_stack: tuple[Stack, Gate
     ],
 )
 def test_bodies_that_are_no_rows_are_refused(
-    iris: Gateway, content: bytes, media_type: str | None, status: int, code: str
+    either: Gateway, content: bytes, media_type: str | None, status: int, code: str
 ) -> None:
     headers = {"Content-Type": media_type} if media_type else {}
-    response = iris.client.post("/predict", content=content, headers=headers)
+    response = either.client.post("/predict", content=content, headers=headers)
     assert response.status_code == status
     assert response.headers["Content-Type"] == PROBLEM
     assert response.json()["code"] == code
 
 
-def test_body_limit_holds_without_a_content_length(iris: Gateway) -> None:
+def test_body_limit_holds_without_a_content_length(either: Gateway) -> None:
     chunks = (b" " * 1024 * 1024 for _ in range(9))
-    response = iris.client.post("/predict", content=chunks, headers={"Content-Type": "application/json"})
+    response = either.client.post("/predict", content=chunks, headers={"Content-Type": "application/json"})
     assert response.status_code == 413
 
 
-def test_json_with_a_charset_or_a_suffix_is_json(iris: Gateway) -> None:
+def test_json_with_a_charset_or_a_suffix_is_json(either: Gateway) -> None:
     for media_type in ("application/json; charset=utf-8", "application/vnd.rows+json"):
-        content = json.dumps({"data": TUTORIAL})
-        response = iris.client.post("/predict", content=content, headers={"Content-Type": media_type})
+        content = json.dumps({"data": rows_of(either)})
+        response = either.client.post("/predict", content=content, headers={"Content-Type": media_type})
         assert response.status_code == 200
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("GET", "/predict", 405)])
-def test_framework_errors_are_problems_too(iris: Gateway, method: str, path: str, status: int) -> None:
-    response = iris.client.request(method, path)
+def test_framework_errors_are_problems_too(either: Gateway, method: str, path: str, status: int) -> None:
+    response = either.client.request(method, path)
     assert response.status_code == status
     assert response.headers["Content-Type"] == PROBLEM
     assert response.json()["status"] == status
@@ -146,20 +172,20 @@ def test_framework_errors_are_problems_too(iris: Gateway, method: str, path: str
 
 @pytest.mark.parametrize("text", ["x", "a" * 40, "ä" * 40, "=" * 40])
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_id_that_was_never_given_out_is_not_found(iris: Gateway, method: str, text: str) -> None:
-    response = iris.client.request(method, f"/results/{text}")
+def test_id_that_was_never_given_out_is_not_found(either: Gateway, method: str, text: str) -> None:
+    response = either.client.request(method, f"/results/{text}")
     assert response.status_code == 404
     assert response.json()["code"] == "prediction-not-found"
 
 
-def test_fresh_unknown_id_is_not_found(iris: Gateway) -> None:
-    response = iris.client.get(f"/results/{PredictionId.new(new_batch_id(), 0)}")
+def test_fresh_unknown_id_is_not_found(either: Gateway) -> None:
+    response = either.client.get(f"/results/{PredictionId.new(new_batch_id(), 0)}")
     assert response.status_code == 404
 
 
-def test_neighbours_id_with_another_secret_is_not_found(iris: Gateway) -> None:
-    known = PredictionId.parse(iris.predict(TUTORIAL, prefer="respond-async").json()["id"])
-    response = iris.client.get(f"/results/{PredictionId.new(known.batch_id, known.place)}")
+def test_neighbours_id_with_another_secret_is_not_found(either: Gateway) -> None:
+    known = PredictionId.parse(either.predict(rows_of(either), prefer="respond-async").json()["id"])
+    response = either.client.get(f"/results/{PredictionId.new(known.batch_id, known.place)}")
     assert response.status_code == 404
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from tests import pipelines
 from tests.models import fit_neighbours, fit_regressor, fit_svc, save_misbehaving, save_pipeline
-from tests.stack import ROOT, Gateway, Stack, clean_environment, free_port, pool_process, running_stack
+from tests.stack import ROOT, Stack, clean_environment, free_port, pool_process, running_stack
 
 REFUSAL_SECONDS = 30
 
@@ -123,15 +122,6 @@ def test_pipeline_with_probabilities_but_no_logarithms_serves_their_logarithms(
         assert received.tobytes() == expected.tobytes()
 
 
-def test_only_pool_processes_hold_scikit_learn(iris_stack: tuple[Stack, Gateway]) -> None:
-    stack, gateway = iris_stack
-    gateway.predict([[4.8, 3, 1.4, 0.3]])
-    worker = next(part for part in stack.parts if part.log.name == "worker.log")
-    assert not maps_sklearn(gateway.part.process)
-    assert not maps_sklearn(worker.process)
-    assert maps_sklearn(pool_process(worker))
-
-
 def test_loading_pins_numerical_libraries_to_one_thread(iris_dir: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from threadpoolctl import threadpool_info\n"
@@ -143,11 +133,6 @@ def test_loading_pins_numerical_libraries_to_one_thread(iris_dir: Path) -> None:
         [sys.executable, "-c", program, str(iris_dir)], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[1]"
-
-
-def maps_sklearn(process: psutil.Process) -> bool:
-    """Whether the process has a file of scikit-learn in its memory."""
-    return "/sklearn/" in Path(f"/proc/{process.pid}/maps").read_text()
 
 
 def test_gateway_is_built_without_scikit_learn() -> None:
