@@ -32,12 +32,22 @@ class Pulse:
         self._card: ModelCard | None = None
         self._model_ref = b""
 
-    @property
-    def card(self) -> ModelCard:
-        """The card that rows are validated against.
+    async def current_card(self) -> ModelCard:
+        """The card that rows are validated against; where none is known yet, the store is asked at once.
 
         Raises:
             ModelUnknown: no worker has ever announced one.
+        """
+        if self._card is None:
+            await self.look()
+        return self.card
+
+    @property
+    def card(self) -> ModelCard:
+        """The card as of the last look.
+
+        Raises:
+            ModelUnknown: there was none.
         """
         if self._card is None:
             raise ModelUnknown

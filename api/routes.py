@@ -23,7 +23,7 @@ def prediction_routes(predictions: Predictions, pulse: Pulse, settings: GatewayS
     @router.post("/predict", **documents.PREDICT)
     async def predict(request: Request) -> Response:
         raw = await read_json_body(request, settings.max_body_bytes)
-        rows = validate(raw, pulse.card)
+        rows = validate(raw, await pulse.current_card())
         preferences = Preferences.parse(request.headers.getlist("prefer"))
         wait_seconds = preferences.seconds(settings.wait_seconds, settings.max_wait_seconds)
         submitted = await predictions.submit(rows, wait_seconds)
@@ -55,7 +55,7 @@ def status_routes(pulse: Pulse) -> APIRouter:
 
     @router.get("/model", **documents.MODEL)
     async def model() -> ModelCard:
-        return pulse.card
+        return await pulse.current_card()
 
     @router.get("/livez", **documents.LIVEZ)
     async def livez() -> dict[str, str]:

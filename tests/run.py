@@ -47,6 +47,14 @@ class Run:
         children = self.part.process.children()
         return next(child for child in children if any(name in word for word in child.cmdline()))
 
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it, if it has not ended yet, however the test did."""
+        self.gateway.client.close()
+        self.part.stop()
+
     def stop(self, number: signal.Signals) -> list[psutil.Process]:
         """Send the supervisor one signal and wait for its end; returns every process there was below it."""
         below = self.part.process.children(recursive=True)

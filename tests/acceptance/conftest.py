@@ -15,9 +15,5 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def run(folder: Path, iris_dir: Path) -> Iterator[Run]:
-    running = Run(folder, iris_dir)
-    try:
+    with Run(folder, iris_dir) as running:
         yield running.wait_until_ready()
-    finally:
-        running.gateway.client.close()
-        running.part.stop()

@@ -13,7 +13,7 @@ import pytest
 
 from shared.ids import PredictionId
 from tests.run import Run
-from tests.stack import ROOT, clean_environment, free_port, maps_sklearn, wait_for
+from tests.stack import ROOT, Part, clean_environment, free_port, maps_sklearn, wait_for
 
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 
@@ -89,32 +89,30 @@ def test_part_that_dies_is_restarted_and_it_says_so(run: Run, name: str) -> None
 
 
 def test_result_outlives_a_restart_and_nothing_outlives_a_stop(folder: Path, iris_dir: Path) -> None:
-    first = Run(folder / "first", iris_dir, state_dir=folder / "kept", api_processes=2)
-    first.wait_until_ready()
-    submitted = first.gateway.predict(TUTORIAL, prefer="respond-async")
-    answer = first.gateway.poll(submitted.headers["Location"]).json()
-    below = first.stop(signal.SIGINT)
+    with Run(folder / "first", iris_dir, state_dir=folder / "kept", api_processes=2) as first:
+        first.wait_until_ready()
+        submitted = first.gateway.predict(TUTORIAL, prefer="respond-async")
+        answer = first.gateway.poll(submitted.headers["Location"]).json()
+        below = first.stop(signal.SIGINT)
     assert len(below) >= 7
     assert not [process for process in below if process.is_running()]
     kept = {name: value for name, value in first.settings.items() if name != "model_dir"}
-    second = Run(folder / "second", iris_dir, **kept)
-    second.wait_until_ready()
-    assert second.gateway.client.get(submitted.headers["Location"]).json() == answer
-    below = second.stop(signal.SIGTERM)
+    with Run(folder / "second", iris_dir, **kept) as second:
+        second.wait_until_ready()
+        assert second.gateway.client.get(submitted.headers["Location"]).json() == answer
+        below = second.stop(signal.SIGTERM)
     assert not [process for process in below if process.is_running()]
-    for run in (first, second):
-        run.gateway.client.close()
 
 
 def test_without_a_model_it_trains_one_and_ctrl_c_ends_the_whole_group(folder: Path) -> None:
-    run = Run(folder / "untrained", None).wait_until_ready()
-    assert "wrote models/iris/1" in run.log
-    assert run.gateway.predict(TUTORIAL).json()["prediction"] == [0, 1]
-    below = run.part.process.children(recursive=True)
-    os.killpg(run.part.popen.pid, signal.SIGINT)  # what a terminal does
-    run.part.popen.wait(timeout=40)
+    with Run(folder / "untrained", None) as run:
+        run.wait_until_ready()
+        assert "wrote models/iris/1" in run.log
+        assert run.gateway.predict(TUTORIAL).json()["prediction"] == [0, 1]
+        below = run.part.process.children(recursive=True)
+        os.killpg(run.part.popen.pid, signal.SIGINT)  # what a terminal does
+        run.part.popen.wait(timeout=40)
     assert not [process for process in below if process.is_running()]
-    run.gateway.client.close()
 
 
 def test_make_uses_a_given_broker_and_forwards_one_term_to_everything(
@@ -123,16 +121,17 @@ def test_make_uses_a_given_broker_and_forwards_one_term_to_everything(
     ports = {name: free_port() for name in ("api_port", "flower_port")}
     broker_url = f"redis://127.0.0.1:{broker_port}/3"
     environment = clean_environment(**ports, redis_url=broker_url, state_dir=folder / "make", model_dir=iris_dir)
-    log = folder / "make.log"
-    with log.open("wb") as output:
-        make = subprocess.Popen(["make", "run"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-    wait_for(lambda: "Ctrl-C stops everything" in log.read_text(), f"the welcome in {log}", 120)
-    assert f"broker       {broker_url}" in log.read_text()
-    assert "spawned: 'broker'" not in log.read_text()
-    below = psutil.Process(make.pid).children(recursive=True)
-    make.terminate()
-    make.wait(timeout=40)
-    wait_for(lambda: not [process for process in below if process.is_running()], "the end of every process")
+    make = Part("make", ["make", "run"], environment, folder)
+    try:
+        wait_for(lambda: "Ctrl-C stops everything" in make.log.read_text(), f"the welcome in {make.log}", 120)
+        assert f"broker       {broker_url}" in make.log.read_text()
+        assert "spawned: 'broker'" not in make.log.read_text()
+        below = make.process.children(recursive=True)
+        make.popen.terminate()
+        make.popen.wait(timeout=40)
+        wait_for(lambda: not [process for process in below if process.is_running()], "the end of every process")
+    finally:
+        make.stop()
 
 
 def test_foreign_model_folder_without_a_card_is_named(tmp_path: Path) -> None:
