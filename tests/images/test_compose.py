@@ -56,7 +56,7 @@ def composed() -> Iterator[Composed]:
         wait_for(system.is_healthy, "healthy containers", seconds=180)
         yield system
     finally:
-        system.compose("down", "--volumes", "--timeout", "10")
+        system.compose("down", "--volumes", "--rmi", "local", "--timeout", "10")
         system.client.client.close()
         flower.close()
 
