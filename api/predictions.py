@@ -11,12 +11,14 @@ from api.reader import Prediction
 from api.replies import Replies
 from api.store import NewBatch, Store, Submission
 from shared.errors import BrokerUnavailable
-from shared.ids import WHOLE, BatchId, PredictionId, new_batch_id, slice_id
+from shared.ids import SECRET_BYTES, WHOLE, BatchId, PredictionId, new_batch_id, slice_id
 from shared.names import Queue, State
 from shared.record import Member, pack_rows
 
 MAX_BATCH_ROWS: Final = 1024
 """A prediction with more rows is split, and goes to the bulk queue: that is how long a person waits behind it."""
+
+Rows = Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,37 +39,26 @@ class Predictions:
         self._pulse = pulse
         self._answered: list[BatchId] = []
 
-    async def submit(self, rows: Sequence[Sequence[float]], wait_seconds: float) -> Submitted:
+    async def submit(self, rows: Rows, wait_seconds: float) -> Submitted:
         """Accept rows and wait for their prediction to become final, up to `wait_seconds`.
 
         Raises:
-            BacklogFull, BrokerUnavailable: nothing was accepted.
+            BacklogFull, BrokerUnavailable: the client gets no id.
         """
-        model = self._pulse.model_ref
-        stem = new_batch_id()
         spans_batches = len(rows) > MAX_BATCH_ROWS
-        queue = Queue.BULK if spans_batches else Queue.INTERACTIVE
-        prediction_id = PredictionId.new(stem, WHOLE if spans_batches else 0)
-        whole = Member(prediction_id.secret, len(rows))
-        waiter = self._replies.expect(prediction_id, model, len(rows))
+        prediction_id = PredictionId.new(new_batch_id(), WHOLE if spans_batches else 0)
+        submission = self._spanning(prediction_id, rows) if spans_batches else self._single(prediction_id, rows)
+        if wait_seconds <= 0:  # an answer that is there already would still be one that nobody waited for
+            await self._store.submit(submission)
+            return Submitted(prediction_id, Prediction(State.QUEUED, 0, len(rows), submission.model))
+        waiter = self._replies.expect(prediction_id, submission.model, len(rows))
         try:
-            await self._store.submit(
-                Submission(
-                    queue=queue,
-                    stem=stem,
-                    head=whole if spans_batches else None,
-                    batches=self._slices(stem, rows, queue)
-                    if spans_batches
-                    else [self._batch(stem, rows, whole, queue)],
-                    model=model,
-                    reply_channel=self._replies.channel,
-                )
-            )
+            await self._store.submit(submission)
             async with asyncio.timeout(wait_seconds):
                 prediction = await waiter.answer
-            self._answered.append(stem)
+            self._answered.append(prediction_id.batch_id)
         except TimeoutError:
-            prediction = await self._unanswered(prediction_id, len(rows), model, waited=wait_seconds > 0)
+            prediction = await self._unanswered(prediction_id, len(rows), submission.model)
         finally:
             self._replies.forget(waiter)
         return Submitted(prediction_id, prediction)
@@ -95,22 +86,38 @@ class Predictions:
             answered, self._answered = self._answered, []
             await self._store.shorten_retention(answered)
 
-    async def _unanswered(self, prediction_id: PredictionId, n_rows: int, model: bytes, *, waited: bool) -> Prediction:
+    async def _unanswered(self, prediction_id: PredictionId, n_rows: int, model: bytes) -> Prediction:
         """Say how far a prediction is whose client is about to be given its id, whatever happens to the broker."""
-        if waited:
-            try:
-                return await self._store.read(prediction_id)
-            except BrokerUnavailable:
-                pass
-        return Prediction(State.QUEUED, 0, n_rows, model)
+        try:
+            return await self._store.read(prediction_id)
+        except BrokerUnavailable:
+            return Prediction(State.QUEUED, 0, n_rows, model)
 
-    def _slices(self, stem: BatchId, rows: Sequence[Sequence[float]], queue: Queue) -> list[NewBatch]:
-        starts = range(0, len(rows), MAX_BATCH_ROWS)
-        parts = [rows[start : start + MAX_BATCH_ROWS] for start in starts]
-        return [
-            self._batch(slice_id(stem, number), part, Member(bytes(13), len(part)), queue)
-            for number, part in enumerate(parts)
+    def _single(self, prediction_id: PredictionId, rows: Rows) -> Submission:
+        batch = self._batch(prediction_id.batch_id, rows, prediction_id.secret, Queue.INTERACTIVE)
+        return self._submission(prediction_id, Queue.INTERACTIVE, None, [batch])
+
+    def _spanning(self, prediction_id: PredictionId, rows: Rows) -> Submission:
+        stem = prediction_id.batch_id
+        batches = [
+            # A slice's own secret opens nothing: the prediction is found by its head.
+            self._batch(slice_id(stem, number), rows[start : start + MAX_BATCH_ROWS], bytes(SECRET_BYTES), Queue.BULK)
+            for number, start in enumerate(range(0, len(rows), MAX_BATCH_ROWS))
         ]
+        return self._submission(prediction_id, Queue.BULK, Member(prediction_id.secret, len(rows)), batches)
 
-    def _batch(self, batch_id: BatchId, rows: Sequence[Sequence[float]], member: Member, queue: Queue) -> NewBatch:
+    def _submission(
+        self, prediction_id: PredictionId, queue: Queue, head: Member | None, batches: list[NewBatch]
+    ) -> Submission:
+        return Submission(
+            queue=queue,
+            stem=prediction_id.batch_id,
+            head=head,
+            batches=batches,
+            model=self._pulse.model_ref,
+            reply_channel=self._replies.channel,
+        )
+
+    def _batch(self, batch_id: BatchId, rows: Rows, secret: bytes, queue: Queue) -> NewBatch:
+        member = Member(secret, len(rows))
         return NewBatch(batch_id, pack_rows(rows), [member], self._publisher.message(batch_id, queue))

@@ -23,7 +23,8 @@ WHOLE: Final = 0xFFFF
 
 _TIME_BYTES: Final = 6
 _BATCH_BYTES: Final = 15
-_SECRET_BYTES: Final = 13
+SECRET_BYTES: Final = 13
+"""Of a prediction's own part of its id."""
 _TEXT_LENGTH: Final = 40
 _BATCH_TEXT_LENGTH: Final = 20
 
@@ -57,7 +58,7 @@ class PredictionId:
     @classmethod
     def new(cls, batch_id: BatchId, place: int) -> Self:
         """Make the id of the prediction at `place` of a batch."""
-        return cls(batch_id, place, secrets.token_bytes(_SECRET_BYTES))
+        return cls(batch_id, place, secrets.token_bytes(SECRET_BYTES))
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,14 @@ def test_respond_async_answers_at_once_and_polling_gives_the_same(either: Gatewa
     direct = either.predict(rows_of(either)).json()
     assert polled.status_code == 200
     assert {**polled.json(), "id": ""} == {**direct, "id": ""}
+
+
+def test_respond_async_is_never_answered_with_a_result_however_fast_it_came(either: Gateway) -> None:
+    rows = rows_of(either)
+    with ThreadPoolExecutor(8) as threads:
+        responses = list(threads.map(lambda _: either.predict(rows, prefer="respond-async"), range(300)))
+    assert {response.status_code for response in responses} == {202}
+    assert {either.poll(response.headers["Location"]).json()["status"] for response in responses} == {"succeeded"}
 
 
 @pytest.mark.parametrize(
