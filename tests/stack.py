@@ -1,7 +1,6 @@
 """Starts real brokers, workers and gateways on free ports, and leaves nothing behind."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -199,11 +198,6 @@ def running_stack(folder: Path, model_dir: Path, **settings: object) -> Iterator
 def pool_process(worker: Part) -> psutil.Process:
     """The worker's first pool process."""
     return wait_for(worker.process.children, "a pool process")[0]
-
-
-def send_signal(process: psutil.Process, number: signal.Signals) -> None:
-    """Send a signal to one process, and to none of its relatives."""
-    os.kill(process.pid, number)
 
 
 def maps_sklearn(process: psutil.Process) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from tests import pipelines
 from tests.burst import predict_many
 from tests.models import save_misbehaving
-from tests.stack import Gateway, Part, Stack, pool_process, running_stack, send_signal, wait_for
+from tests.stack import Gateway, Part, Stack, pool_process, running_stack, wait_for
 
 ROW = [[4.8, 3, 1.4, 0.3]]
 
@@ -230,7 +230,7 @@ def test_term_lets_a_worker_finish_its_batch(tmp_path: Path, models_dir: Path) -
             answer = threads.submit(gateway.predict, [[1500, 0]])
             key = wait_for(lambda: next(stack.redis.scan_iter("sepal:batch:*"), None), "the batch record")
             wait_for(lambda: stack.redis.hget(key, "token"), "the claim")
-            send_signal(worker.process, signal.SIGTERM)
+            worker.process.send_signal(signal.SIGTERM)
             assert answer.result().status_code == 200
         assert worker.popen.wait(timeout=20) == 0
 
