@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import documents, problems
+from api.predict import HotPath, Predict
 from api.predictions import Predictions
 from api.publisher import Publisher
 from api.pulse import Pulse
-from api.replies import Replies
 from api.routes import prediction_routes, status_routes
 from api.settings import GatewaySettings
 from api.store import Store
@@ -22,7 +22,7 @@ VERSION: Final = "0.1.0"
 DESCRIPTION: Final = "Serves a scikit-learn pipeline through a message queue."
 
 
-def create_app(settings: GatewaySettings | None = None) -> FastAPI:
+def create_app(settings: GatewaySettings | None = None) -> HotPath:
     """Build the gateway; without settings they are read from the environment, once."""
     settings = settings or GatewaySettings()
     configure_logging(settings.log_json)
@@ -32,13 +32,13 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         result_ttl_seconds=settings.result_ttl_seconds,
         answered_ttl_seconds=settings.answered_ttl_seconds,
     )
-    replies = Replies(settings.redis_url.get_secret_value(), store.read)
     pulse = Pulse(store.overview)
-    predictions = Predictions(store, Publisher(), replies, pulse)
+    predictions = Predictions(store, Publisher(), settings.redis_url.get_secret_value(), pulse)
+    predict = Predict(predictions, pulse, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(replies.listen()), asyncio.create_task(pulse.beat(predictions.tick))]
+        tasks = [asyncio.create_task(predictions.replies.listen()), asyncio.create_task(pulse.beat(predictions.tick))]
         yield
         for task in tasks:
             task.cancel()
@@ -47,8 +47,8 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
 
     # FastAPI's own class loads the documentation pages' scripts from a public host; this one carries them.
     app: FastAPI = FastAPIOffline(title="Sepal", description=DESCRIPTION, version=VERSION, lifespan=lifespan)
-    app.include_router(prediction_routes(predictions, pulse, settings))
+    app.include_router(prediction_routes(predictions, predict, pulse))
     app.include_router(status_routes(pulse))
     problems.install(app, pulse.retry_after)
     documents.install(app, pulse)
-    return app
+    return HotPath(app, predict, pulse.retry_after)

@@ -1,16 +1,17 @@
 """From a request's bytes to rows that fit the model card, or to an error that names the place."""
 
-from typing import Annotated, Any, Final
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, NamedTuple, Self
 
-from fastapi import Request
 from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError, create_model
-from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from shared.card import ModelCard
 from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedJson, UnsupportedContentType
 
 Rows = list[list[float]]
 
+_JSON: Final = b"application/json"
 _LENGTH_ERRORS: Final = frozenset({"too_short", "too_long"})
 
 
@@ -58,7 +59,28 @@ def _body_model(n_columns: int, max_rows: int) -> type[BaseModel]:
     return create_model("PredictBody", __config__=ConfigDict(strict=True, extra="ignore"), data=(rows, ...))
 
 
-async def read_json_body(request: Request, max_bytes: int) -> bytes:
+class Declared(NamedTuple):
+    """What a request's headers say, as far as `POST /predict` asks."""
+
+    media_type: bytes
+    length: int
+    prefer: list[bytes]
+
+    @classmethod
+    def read(cls, headers: Iterable[tuple[bytes, bytes]]) -> Self:
+        """Take what is needed out of ASGI's headers, whose names are in lower case."""
+        media_type, length, prefer = b"", 0, []
+        for name, value in headers:
+            if name == b"content-type":
+                media_type = value
+            elif name == b"content-length":
+                length = int(value)
+            elif name == b"prefer":
+                prefer.append(value)
+        return cls(media_type, length, prefer)
+
+
+async def read_json_body(declared: Declared, receive: Receive, max_bytes: int) -> bytes:
     """Read a body that declares itself as JSON.
 
     Raises:
@@ -66,20 +88,25 @@ async def read_json_body(request: Request, max_bytes: int) -> bytes:
         BodyTooLarge: it is, or says it is, longer than `max_bytes`.
         MalformedJson: the client went away while it sent.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
+    if declared.media_type != _JSON and not _is_json(declared.media_type):
         raise UnsupportedContentType
-    if int(request.headers.get("content-length", 0)) > max_bytes:
+    if declared.length > max_bytes:
         raise BodyTooLarge
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > max_bytes:
-                raise BodyTooLarge
-    except ClientDisconnect as error:
-        raise MalformedJson("The body ended early.") from error
-    return bytes(body)
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise MalformedJson("The body ended early.")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > max_bytes:
+            raise BodyTooLarge
+    return body
+
+
+def _is_json(content_type: bytes) -> bool:
+    media_type = content_type.partition(b";")[0].strip().lower()
+    return media_type == _JSON or media_type.endswith(b"+json")
 
 
 def _pointer(location: tuple[str | int, ...]) -> str:

@@ -2,27 +2,25 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
 
+import msgspec
+
+from api.batcher import Batcher
+from api.lanes import MAX_BATCH_ROWS, Batch
 from api.publisher import Publisher
 from api.pulse import Pulse
 from api.reader import Prediction
-from api.replies import Replies
+from api.replies import Expected, Replies, Waiter
 from api.store import NewBatch, Store, Submission
 from shared.errors import BrokerUnavailable
 from shared.ids import SECRET_BYTES, WHOLE, BatchId, PredictionId, new_batch_id, slice_id
 from shared.names import Queue, State
 from shared.record import Member, pack_rows
 
-MAX_BATCH_ROWS: Final = 1024
-"""A prediction with more rows is split, and goes to the bulk queue: that is how long a person waits behind it."""
-
 Rows = Sequence[Sequence[float]]
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(msgspec.Struct, frozen=True):
     """What has become of a prediction by the time its client is answered."""
 
     id: PredictionId
@@ -32,11 +30,12 @@ class Submitted:
 class Predictions:
     """The gateway's whole business with predictions."""
 
-    def __init__(self, store: Store, publisher: Publisher, replies: Replies, pulse: Pulse) -> None:
+    def __init__(self, store: Store, publisher: Publisher, redis_url: str, pulse: Pulse) -> None:
         self._store = store
         self._publisher = publisher
-        self._replies = replies
         self._pulse = pulse
+        self._batcher = Batcher(self._send, pulse.allowance)
+        self.replies = Replies(redis_url, store.read_all, self._batcher.release)
         self._answered: list[BatchId] = []
 
     async def submit(self, rows: Rows, wait_seconds: float) -> Submitted:
@@ -45,23 +44,14 @@ class Predictions:
         Raises:
             BacklogFull, BrokerUnavailable: the client gets no id.
         """
-        spans_batches = len(rows) > MAX_BATCH_ROWS
-        prediction_id = PredictionId.new(new_batch_id(), WHOLE if spans_batches else 0)
-        submission = self._spanning(prediction_id, rows) if spans_batches else self._single(prediction_id, rows)
-        if wait_seconds <= 0:  # an answer that is there already would still be one that nobody waited for
-            await self._store.submit(submission)
-            return Submitted(prediction_id, Prediction(State.QUEUED, 0, len(rows), submission.model))
-        waiter = self._replies.expect(prediction_id, submission.model, len(rows))
-        try:
-            await self._store.submit(submission)
-            async with asyncio.timeout(wait_seconds):
-                prediction = await waiter.answer
-            self._answered.append(prediction_id.batch_id)
-        except TimeoutError:
-            prediction = await self._unanswered(prediction_id, len(rows), submission.model)
-        finally:
-            self._replies.forget(waiter)
-        return Submitted(prediction_id, prediction)
+        model = self._pulse.model_ref
+        if len(rows) > MAX_BATCH_ROWS:
+            return await self._submit_spanning(rows, model, wait_seconds)
+        batch, waiter = self._batcher.join(pack_rows(rows), len(rows), model)
+        prediction = await _answer(waiter, wait_seconds)
+        if prediction is None:
+            await self._batcher.hurry(batch)
+        return await self._conclude(batch.expected, waiter, prediction, wait_seconds)
 
     async def get(self, prediction_id: PredictionId) -> Prediction:
         """Look a prediction up.
@@ -81,43 +71,82 @@ class Predictions:
 
     async def tick(self) -> None:
         """Once a second: find answers whose message was lost, and let go of those that were given to their clients."""
-        await self._replies.recheck()
+        try:
+            await self._keep_up()
+        except BrokerUnavailable as error:
+            # What has not left would be refused anyway, after it has waited for its turn.
+            self._batcher.refuse_all(error)
+
+    async def _keep_up(self) -> None:
+        if not self._pulse.sees_broker:
+            raise BrokerUnavailable
+        await self.replies.recheck()
         if self._answered:
             answered, self._answered = self._answered, []
             await self._store.shorten_retention(answered)
 
-    async def _unanswered(self, prediction_id: PredictionId, n_rows: int, model: bytes) -> Prediction:
+    async def _submit_spanning(self, rows: Rows, model: bytes, wait_seconds: float) -> Submitted:
+        expected = Expected(new_batch_id(), model)
+        waiter = expected.add(PredictionId.new(expected.id, WHOLE), len(rows))
+        await self._record(expected, self._spanning(waiter.prediction_id, rows, model))
+        return await self._conclude(expected, waiter, await _answer(waiter, wait_seconds), wait_seconds)
+
+    async def _conclude(
+        self, expected: Expected, waiter: Waiter, prediction: Prediction | None, wait_seconds: float
+    ) -> Submitted:
+        if prediction is not None:
+            expected.n_given += 1
+            if expected.n_given == len(expected.waiters):
+                self._answered.append(expected.id)
+        else:
+            prediction = Prediction(State.QUEUED, 0, waiter.n_rows, expected.model)
+            if wait_seconds > 0:
+                prediction = await self._progress(waiter.prediction_id, prediction)
+        return Submitted(waiter.prediction_id, prediction)
+
+    async def _progress(self, prediction_id: PredictionId, queued: Prediction) -> Prediction:
         """Say how far a prediction is whose client is about to be given its id, whatever happens to the broker."""
         try:
             return await self._store.read(prediction_id)
         except BrokerUnavailable:
-            return Prediction(State.QUEUED, 0, n_rows, model)
+            return queued
 
-    def _single(self, prediction_id: PredictionId, rows: Rows) -> Submission:
-        batch = self._batch(prediction_id.batch_id, rows, prediction_id.secret, Queue.INTERACTIVE)
-        return self._submission(prediction_id, Queue.INTERACTIVE, None, [batch])
+    async def _send(self, batch: Batch) -> None:
+        message = self._publisher.message(batch.id, Queue.INTERACTIVE)
+        new_batch = NewBatch(batch.id, b"".join(batch.rows), batch.members(), message)
+        model = batch.expected.model
+        submission = Submission(Queue.INTERACTIVE, batch.id, None, [new_batch], model, self.replies.channel)
+        await self._record(batch.expected, submission)
 
-    def _spanning(self, prediction_id: PredictionId, rows: Rows) -> Submission:
+    async def _record(self, expected: Expected, submission: Submission) -> None:
+        self.replies.expect(expected)
+        try:
+            await self._store.submit(submission)
+        except BaseException:
+            self.replies.forget(expected.id)
+            raise
+
+    def _spanning(self, prediction_id: PredictionId, rows: Rows, model: bytes) -> Submission:
         stem = prediction_id.batch_id
-        batches = [
+        batches = []
+        for number, start in enumerate(range(0, len(rows), MAX_BATCH_ROWS)):
+            part = rows[start : start + MAX_BATCH_ROWS]
+            batch_id = slice_id(stem, number)
             # A slice's own secret opens nothing: the prediction is found by its head.
-            self._batch(slice_id(stem, number), rows[start : start + MAX_BATCH_ROWS], bytes(SECRET_BYTES), Queue.BULK)
-            for number, start in enumerate(range(0, len(rows), MAX_BATCH_ROWS))
-        ]
-        return self._submission(prediction_id, Queue.BULK, Member(prediction_id.secret, len(rows)), batches)
+            member = Member(bytes(SECRET_BYTES), len(part))
+            message = self._publisher.message(batch_id, Queue.BULK)
+            batches.append(NewBatch(batch_id, pack_rows(part), [member], message))
+        head = Member(prediction_id.secret, len(rows))
+        return Submission(Queue.BULK, stem, head, batches, model, self.replies.channel)
 
-    def _submission(
-        self, prediction_id: PredictionId, queue: Queue, head: Member | None, batches: list[NewBatch]
-    ) -> Submission:
-        return Submission(
-            queue=queue,
-            stem=prediction_id.batch_id,
-            head=head,
-            batches=batches,
-            model=self._pulse.model_ref,
-            reply_channel=self._replies.channel,
-        )
 
-    def _batch(self, batch_id: BatchId, rows: Rows, secret: bytes, queue: Queue) -> NewBatch:
-        member = Member(secret, len(rows))
-        return NewBatch(batch_id, pack_rows(rows), [member], self._publisher.message(batch_id, queue))
+async def _answer(waiter: Waiter, wait_seconds: float) -> Prediction | None:
+    """Wait for a prediction to become final; None when the wait is over first."""
+    if wait_seconds <= 0:  # an answer that is there already would still be one that nobody waited for
+        waiter.stop()
+        return None
+    patience = asyncio.get_running_loop().call_later(wait_seconds, waiter.stop)
+    try:
+        return await waiter.answer
+    finally:
+        patience.cancel()

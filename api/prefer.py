@@ -1,7 +1,7 @@
 """RFC 7240, `Prefer`: what the client wants of the server, as far as this one honours it."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,10 +17,12 @@ class Preferences:
     """Seconds."""
 
     @classmethod
-    def parse(cls, headers: Iterable[str]) -> "Preferences":
+    def parse(cls, headers: Sequence[bytes]) -> "Preferences":
         """Read every `Prefer` header: of repeated preferences the first counts, unknown ones are ignored."""
+        if not headers:
+            return _NONE
         seen: dict[str, str] = {}
-        for name, word in _preferences(",".join(headers)):
+        for name, word in _preferences(b",".join(headers).decode("latin-1")):
             seen.setdefault(name, word)
         wait = seen.get("wait", "")
         return cls(
@@ -43,6 +45,9 @@ class Preferences:
         if self.wait is not None:
             applied.append(f"wait={min(self.wait, int(longest))}")
         return ", ".join(applied) or None
+
+
+_NONE: Final = Preferences()
 
 
 def _preferences(text: str) -> Iterator[tuple[str, str]]:

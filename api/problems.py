@@ -18,6 +18,9 @@ MEDIA_TYPE: Final = "application/problem+json"
 NOT_READY: Final = "not-ready"
 INTERNAL_ERROR: Final = "internal-error"
 
+RetryAfter = Callable[[], int]
+"""Seconds that a refused client should stay away."""
+
 STATUS: Final[dict[str, HTTPStatus]] = {
     errors.MalformedJson.code: HTTPStatus.BAD_REQUEST,
     errors.UnsupportedContentType.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -62,33 +65,37 @@ def not_ready(reasons: list[errors.SepalError], retry_after: int) -> Problem:
     )
 
 
-def install(app: FastAPI, retry_after: Callable[[], int]) -> None:
-    """Have every error leave the gateway as a problem.
-
-    Args:
-        app: the gateway.
-        retry_after: seconds that a refused client should stay away.
-    """
-
-    @app.exception_handler(errors.SepalError)
-    async def expected(_: Request, error: errors.SepalError) -> Problem:
-        status = STATUS[error.code]
-        headers = {"Vary": "Prefer"}
-        if status is HTTPStatus.SERVICE_UNAVAILABLE:
-            headers["Retry-After"] = str(retry_after())
-        return Problem(status, error.code, str(error), headers, **_extensions(error))
-
-    @app.exception_handler(HTTPException)
-    async def from_framework(_: Request, error: HTTPException) -> Problem:
-        status = HTTPStatus(error.status_code)
-        code = status.phrase.lower().replace(" ", "-")
-        return Problem(status, code, error.detail, dict(error.headers or {}))
-
-    @app.exception_handler(Exception)
-    async def unexpected(_: Request, error: Exception) -> Problem:
+def problem(error: Exception, retry_after: RetryAfter) -> Problem:
+    """Write an error; one that nobody expected goes to the log, and nothing of it to the client."""
+    if not isinstance(error, errors.SepalError):
         log.error("answered an unexpected error", exc_info=error)
         detail = "The gateway failed; the log of this process says why."
         return Problem(STATUS[INTERNAL_ERROR], INTERNAL_ERROR, detail)
+    status = STATUS[error.code]
+    headers = {"Vary": "Prefer"}
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(retry_after())
+    return Problem(status, error.code, str(error), headers, **_extensions(error))
+
+
+def install(app: FastAPI, retry_after: RetryAfter) -> None:
+    """Have every error leave the framework as a problem.
+
+    Args:
+        app: the gateway's framework.
+        retry_after: see `RetryAfter`.
+    """
+
+    @app.exception_handler(errors.SepalError)
+    @app.exception_handler(Exception)
+    async def of_ours(_: Request, error: Exception) -> Problem:
+        return problem(error, retry_after)
+
+    @app.exception_handler(HTTPException)
+    async def of_the_framework(_: Request, error: HTTPException) -> Problem:
+        status = HTTPStatus(error.status_code)
+        code = status.phrase.lower().replace(" ", "-")
+        return Problem(status, code, error.detail, dict(error.headers or {}))
 
 
 def _extensions(error: errors.SepalError) -> dict[str, Any]:

@@ -16,6 +16,7 @@ _TICK_SECONDS: Final = 1.0
 _UNREADY_TICK_SECONDS: Final = 0.2  # somebody is waiting for the first worker, or for the broker to come back
 _SMOOTHING: Final = 0.3  # of an exponential moving average over ticks: a burst counts for about three seconds
 _LONGEST_RETRY_SECONDS: Final = 60
+_BATCHES_A_POOL_PROCESS: Final = 1
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +59,18 @@ class Pulse:
         """The card's name, version and digest, as JSON; empty while there is no card."""
         return self._model_ref
 
+    @property
+    def sees_broker(self) -> bool:
+        """Whether the last look succeeded."""
+        return self._overview is not None
+
+    def allowance(self) -> int:
+        """How many interactive batches this gateway may have under way: its share of what the workers can take."""
+        if self._overview is None:
+            return 1
+        of_all = self._overview.pool_processes * _BATCHES_A_POOL_PROCESS
+        return max(1, math.ceil(of_all / max(1, self._overview.gateways)))
+
     def unready_reasons(self) -> list[SepalError]:
         """Why a prediction sent now would not be answered; empty when it would."""
         if self._overview is None:
@@ -78,14 +91,11 @@ class Pulse:
         return max(1, min(math.ceil(self._overview.backlog / self._drain_rate), _LONGEST_RETRY_SECONDS))
 
     async def beat(self, every_tick: Callable[[], Awaitable[None]]) -> None:
-        """Look for ever, and call `every_tick` after each look that succeeded."""
+        """Look for ever, and call `every_tick` after each look."""
         while True:
             try:
                 await self.look()
-                if self._overview is not None:
-                    await every_tick()
-            except BrokerUnavailable:
-                pass  # the next look will say so
+                await every_tick()
             except Exception:
                 log.exception("a look at the store failed")  # a gateway that stopped looking would serve an old card
             await asyncio.sleep(_UNREADY_TICK_SECONDS if self.unready_reasons() else _TICK_SECONDS)

@@ -1,25 +1,36 @@
 """Writes predictions as HTTP responses, from JSON text that the worker has already encoded."""
 
 import json
-
-from fastapi import Response
+from typing import Final, NamedTuple
 
 from api.reader import Prediction
 from shared.errors import PredictionCanceled, PredictionFailed
 from shared.ids import PredictionId
 from shared.names import FINAL, State
 
+_JSON: Final = (b"content-type", b"application/json")
+_NO_STORE: Final = (b"cache-control", b"no-store")
 
-def respond(prediction_id: PredictionId, prediction: Prediction, retry_after: int) -> Response:
+
+class Reply(NamedTuple):
+    """An HTTP response, as ASGI wants it."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+def render(prediction_id: PredictionId, prediction: Prediction, retry_after: int) -> Reply:
     """Write a prediction: 200 with its end, whatever it was; 202 with how far it is, and where and when to ask."""
-    headers = {"Cache-Control": "no-store"}
+    body = _body(prediction_id, prediction)
+    headers = [_JSON, _NO_STORE, (b"content-length", b"%d" % len(body))]
     if prediction.queue_us is not None and prediction.predict_us is not None:
-        queue_ms, predict_ms = prediction.queue_us / 1000, prediction.predict_us / 1000
-        headers["Server-Timing"] = f"queue;dur={queue_ms:.3f}, predict;dur={predict_ms:.3f}"
-    final = prediction.state in FINAL
-    if not final:
-        headers |= {"Location": f"/results/{prediction_id}", "Retry-After": str(retry_after)}
-    return Response(_body(prediction_id, prediction), 200 if final else 202, headers, "application/json")
+        times = prediction.queue_us / 1000, prediction.predict_us / 1000
+        headers.append((b"server-timing", b"queue;dur=%.3f, predict;dur=%.3f" % times))
+    if prediction.state in FINAL:
+        return Reply(200, headers, body)
+    headers += [(b"location", f"/results/{prediction_id}".encode()), (b"retry-after", b"%d" % retry_after)]
+    return Reply(202, headers, body)
 
 
 def raise_failure(prediction_id: PredictionId, prediction: Prediction) -> None:

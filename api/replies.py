@@ -7,7 +7,7 @@ the subscription is made anew, and every few seconds in any case.
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,52 +22,89 @@ from api.reader import Prediction, answered_prediction
 from shared.errors import BrokerUnavailable, PredictionGone, PredictionNotFound
 from shared.ids import BatchId, PredictionId
 from shared.names import FINAL
-from shared.record import read_announcement
+from shared.record import REPLY_CHANNEL_PREFIX, Outcome, read_announcement
 
 _RECONNECT_SECONDS: Final = 0.5
-_RECHECK_SECONDS: Final = 5.0  # the price of a lost message; a thousand waiters cost 200 reads a second
+_RECHECK_SECONDS: Final = 5.0  # the price of a lost message; a thousand batches cost 200 reads a second
 
 log = structlog.get_logger(__name__)
 
-Read = Callable[[PredictionId], Awaitable[Prediction]]
+Read = Callable[[Sequence[PredictionId]], Awaitable[list[Prediction]]]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Waiter:
     """One request that waits for one prediction."""
 
     prediction_id: PredictionId
-    model: bytes
     n_rows: int
-    answer: asyncio.Future[Prediction]
+    answer: asyncio.Future[Prediction | None]
+    """None where the wait was over first."""
+    joined_ns: int
+    """On the monotonic clock."""
+    gathered_us: int = 0
+    """Microseconds that its rows waited in the gateway for their batch to leave."""
+
+    def stop(self) -> None:
+        """End the wait without an answer."""
+        if not self.answer.done():
+            self.answer.set_result(None)
+
+
+@dataclass(slots=True, eq=False)
+class Expected:
+    """The waiters of one batch, or of the one prediction that spans many."""
+
+    id: BatchId
+    model: bytes
+    """The model's reference, as JSON."""
+    waiters: list[Waiter] = field(default_factory=list)
+    """In the order of their places."""
+    n_given: int = 0
+    """How many of them took their answer to a client."""
     checked_at: float = field(default_factory=time.monotonic)
+
+    def add(self, prediction_id: PredictionId, n_rows: int) -> Waiter:
+        """Start to wait for a prediction."""
+        answer: asyncio.Future[Prediction | None] = asyncio.get_running_loop().create_future()
+        waiter = Waiter(prediction_id, n_rows, answer, time.monotonic_ns())
+        self.waiters.append(waiter)
+        return waiter
+
+    def settle(self, outcome: Outcome) -> None:
+        """Give every waiter its own part of the outcome."""
+        for waiter in self.waiters:
+            if not waiter.answer.done():
+                place = waiter.prediction_id.place
+                answered = answered_prediction(outcome, place, waiter.n_rows, self.model, waiter.gathered_us)
+                waiter.answer.set_result(answered)
+
+    def fail(self, error: Exception) -> None:
+        """Give every waiter the reason why there will be no answer."""
+        for waiter in self.waiters:
+            if not waiter.answer.done():
+                waiter.answer.set_exception(error)
 
 
 class Replies:
-    """The waiters of this process, by batch."""
+    """What this process waits for, by batch."""
 
-    def __init__(self, url: str, read: Read) -> None:
-        self.channel = f"sepal:reply:{secrets.token_urlsafe(12)}"
+    def __init__(self, url: str, read: Read, on_reply: Callable[[BatchId], None]) -> None:
+        self.channel = f"{REPLY_CHANNEL_PREFIX}{secrets.token_urlsafe(12)}"
         # No retries: redis-py would subscribe anew in silence, and what was published in between would be missed.
         self._client = Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=1, socket_keepalive=True)
         self._read = read
+        self._on_reply = on_reply
         self._subscribed = False
-        self._waiters: dict[BatchId, list[Waiter]] = {}
+        self._expected: dict[BatchId, Expected] = {}
 
-    def expect(self, prediction_id: PredictionId, model: bytes, n_rows: int) -> Waiter:
-        """Start to wait, before the prediction is submitted: its answer may be faster than the submission's."""
-        waiter = Waiter(prediction_id, model, n_rows, asyncio.get_running_loop().create_future())
-        self._waiters.setdefault(prediction_id.batch_id, []).append(waiter)
-        return waiter
+    def expect(self, expected: Expected) -> None:
+        """Start to wait, before the batch is submitted: its answer may be faster than the submission's."""
+        self._expected[expected.id] = expected
 
-    def forget(self, waiter: Waiter) -> None:
-        """Stop waiting."""
-        batch_id = waiter.prediction_id.batch_id
-        waiting = self._waiters.get(batch_id, [])
-        if waiter in waiting:
-            waiting.remove(waiter)
-        if not waiting:
-            self._waiters.pop(batch_id, None)
+    def forget(self, batch_id: BatchId) -> None:
+        """Stop waiting for a batch."""
+        self._expected.pop(batch_id, None)
 
     async def listen(self) -> None:
         """Hand out answers for ever; a lost subscription is made again."""
@@ -98,28 +135,32 @@ class Replies:
 
     async def _dispatch(self, data: bytes) -> None:
         batch_id, outcome = read_announcement(data)
-        for waiter in list(self._waiters.get(batch_id, [])):
-            if outcome is None:
-                await self._look_up(waiter)
-            else:
-                place = waiter.prediction_id.place
-                self._resolve(waiter, answered_prediction(outcome, place, waiter.n_rows, waiter.model))
+        self._on_reply(batch_id)
+        expected = self._expected.get(batch_id)
+        if expected is None:
+            return
+        if outcome is None:
+            await self._look_up(expected)
+        else:
+            del self._expected[batch_id]
+            expected.settle(outcome)
 
     async def _look_up_all(self, checked_before: float) -> None:
-        waiters = [waiter for waiting in self._waiters.values() for waiter in waiting]
-        for waiter in waiters:
-            if waiter.checked_at < checked_before:
-                waiter.checked_at = time.monotonic()
-                await self._look_up(waiter)
+        for expected in list(self._expected.values()):
+            if expected.checked_at < checked_before:
+                expected.checked_at = time.monotonic()
+                await self._look_up(expected)
 
-    async def _look_up(self, waiter: Waiter) -> None:
-        try:
-            prediction = await self._read(waiter.prediction_id)
-        except (PredictionNotFound, PredictionGone):
-            return  # not submitted yet
-        if prediction.state in FINAL:
-            self._resolve(waiter, prediction)
-
-    def _resolve(self, waiter: Waiter, prediction: Prediction) -> None:
-        if not waiter.answer.done():
-            waiter.answer.set_result(prediction)
+    async def _look_up(self, expected: Expected) -> None:
+        """Ask the store about every waiter of a batch, in one round trip."""
+        waiters = [waiter for waiter in expected.waiters if not waiter.answer.done()]
+        if waiters:
+            try:
+                predictions = await self._read([waiter.prediction_id for waiter in waiters])
+            except (PredictionNotFound, PredictionGone):
+                return  # not submitted yet
+            for waiter, prediction in zip(waiters, predictions, strict=True):
+                if prediction.state in FINAL and not waiter.answer.done():
+                    waiter.answer.set_result(prediction)
+        if all(waiter.answer.done() for waiter in expected.waiters):
+            self.forget(expected.id)

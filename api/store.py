@@ -22,6 +22,7 @@ from shared.names import Queue
 from shared.record import (
     BACKLOG_KEY,
     MODEL_KEY,
+    REPLY_CHANNEL_PREFIX,
     WORKERS_KEY,
     Member,
     batch_key,
@@ -72,6 +73,8 @@ class Overview:
     """What a gateway looks at every second."""
 
     card: bytes | None
+    gateways: int
+    """Gateway processes that listen for replies."""
     pool_processes: int
     """Living ones that hold a model."""
     accepted_rows: int
@@ -151,6 +154,15 @@ class Store:
         async with _broker_errors():
             return await self._reader.read(prediction_id)
 
+    async def read_all(self, prediction_ids: Sequence[PredictionId]) -> list[Prediction]:
+        """Look up predictions of one batch, in one round trip.
+
+        Raises:
+            PredictionNotFound, PredictionGone, BrokerUnavailable: as `read`.
+        """
+        async with _broker_errors():
+            return await self._reader.read_all(prediction_ids)
+
     async def cancel(self, prediction_id: PredictionId) -> None:
         """Make a prediction final without a result.
 
@@ -187,15 +199,17 @@ class Store:
         pipeline.get(MODEL_KEY)
         pipeline.hgetall(WORKERS_KEY)
         pipeline.hmget(BACKLOG_KEY, ["accepted", "final"])
+        pipeline.pubsub_channels(REPLY_CHANNEL_PREFIX + "*")
         pipeline.time()
         async with _broker_errors():
-            card, workers, (accepted, final), (seconds, _) = await pipeline.execute()
+            card, workers, (accepted, final), channels, (seconds, _) = await pipeline.execute()
             leases = {name: value.split() for name, value in workers.items()}
             dead = [name for name, (until_ms, _) in leases.items() if float(until_ms) / 1000 < seconds]
             if dead:
                 await self.client.hdel(WORKERS_KEY, *dead)
         return Overview(
             card=card,
+            gateways=len(channels),
             pool_processes=sum(int(processes) for name, (_, processes) in leases.items() if name not in dead),
             accepted_rows=int(accepted or 0),
             final_rows=int(final or 0),

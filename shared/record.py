@@ -22,6 +22,8 @@ MODEL_KEY: Final = "sepal:model"
 """The card that was announced last, as JSON."""
 WORKERS_KEY: Final = "sepal:workers"
 """Hash from a worker's name to `until_ms pool_processes`."""
+REPLY_CHANNEL_PREFIX: Final = "sepal:reply:"
+"""Each gateway process listens on a channel of its own, named so."""
 
 MAX_PUBLISHED_BYTES: Final = 64 * 1024
 """A longer outcome is read from the store: Redis cuts a subscriber off that has 8 MB waiting for a minute."""

