@@ -1,6 +1,7 @@
 """Composes a gateway process."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import documents, problems
+from api.link import Link
 from api.predict import HotPath, Predict
 from api.predictions import Predictions
 from api.publisher import Publisher
@@ -17,6 +19,7 @@ from api.routes import prediction_routes, status_routes
 from api.settings import GatewaySettings
 from api.store import Store
 from shared.log import configure_logging
+from shared.record import REPLY_CHANNEL_PREFIX
 
 VERSION: Final = "0.1.0"
 DESCRIPTION: Final = "Serves a scikit-learn pipeline through a message queue."
@@ -26,19 +29,26 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
     """Build the gateway; without settings they are read from the environment, once."""
     settings = settings or GatewaySettings()
     configure_logging(settings.log_json)
+    url = settings.redis_url.get_secret_value()
+    channel = f"{REPLY_CHANNEL_PREFIX}{secrets.token_urlsafe(12)}"
+    link = Link(url, channel)
     store = Store.connect(
-        settings.redis_url.get_secret_value(),
+        url,
+        link,
         max_backlog_rows=settings.max_backlog_rows,
         result_ttl_seconds=settings.result_ttl_seconds,
         answered_ttl_seconds=settings.answered_ttl_seconds,
     )
     pulse = Pulse(store.overview)
-    predictions = Predictions(store, Publisher(), settings.redis_url.get_secret_value(), pulse)
+    predictions = Predictions(store, Publisher(), pulse, channel)
     predict = Predict(predictions, pulse, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(predictions.replies.listen()), asyncio.create_task(pulse.beat(predictions.tick))]
+        tasks = [
+            asyncio.create_task(link.keep(predictions.replies)),
+            asyncio.create_task(pulse.beat(predictions.tick)),
+        ]
         yield
         for task in tasks:
             task.cancel()

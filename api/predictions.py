@@ -30,12 +30,13 @@ class Submitted(msgspec.Struct, frozen=True):
 class Predictions:
     """The gateway's whole business with predictions."""
 
-    def __init__(self, store: Store, publisher: Publisher, redis_url: str, pulse: Pulse) -> None:
+    def __init__(self, store: Store, publisher: Publisher, pulse: Pulse, reply_channel: str) -> None:
         self._store = store
+        self._reply_channel = reply_channel
         self._publisher = publisher
         self._pulse = pulse
         self._batcher = Batcher(self._send, pulse.allowance)
-        self.replies = Replies(redis_url, store.read_all, self._batcher.release)
+        self.replies = Replies(store.read_all, self._batcher.release)
         self._answered: list[BatchId] = []
 
     async def submit(self, rows: Rows, wait_seconds: float) -> Submitted:
@@ -115,7 +116,7 @@ class Predictions:
         message = self._publisher.message(batch.id, Queue.INTERACTIVE)
         new_batch = NewBatch(batch.id, b"".join(batch.rows), batch.members(), message)
         model = batch.expected.model
-        submission = Submission(Queue.INTERACTIVE, batch.id, None, [new_batch], model, self.replies.channel)
+        submission = Submission(Queue.INTERACTIVE, batch.id, None, [new_batch], model, self._reply_channel)
         await self._record(batch.expected, submission)
 
     async def _record(self, expected: Expected, submission: Submission) -> None:
@@ -137,7 +138,7 @@ class Predictions:
             message = self._publisher.message(batch_id, Queue.BULK)
             batches.append(NewBatch(batch_id, pack_rows(part), [member], message))
         head = Member(prediction_id.secret, len(rows))
-        return Submission(Queue.BULK, stem, head, batches, model, self.replies.channel)
+        return Submission(Queue.BULK, stem, head, batches, model, self._reply_channel)
 
 
 async def _answer(waiter: Waiter, wait_seconds: float) -> Prediction | None:

@@ -1,33 +1,22 @@
-"""Wakes the requests that wait: one subscription for all of a gateway process's waiters.
+"""Wakes the requests that wait.
 
-What arrives on the reply channel is a hint and the store is the truth: waiters are looked up in the store whenever
-the subscription is made anew, and every few seconds in any case.
+What is published on a gateway's reply channel is a hint and the store is the truth: waiters are looked up in the store
+whenever the subscription is made anew, and every few seconds in any case.
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import structlog
-from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
 from api.reader import Prediction, answered_prediction
 from shared.errors import BrokerUnavailable, PredictionGone, PredictionNotFound
 from shared.ids import BatchId, PredictionId
 from shared.names import FINAL
-from shared.record import REPLY_CHANNEL_PREFIX, Outcome, read_announcement
+from shared.record import Outcome, read_announcement
 
-_RECONNECT_SECONDS: Final = 0.5
 _RECHECK_SECONDS: Final = 5.0  # the price of a lost message; a thousand batches cost 200 reads a second
-
-log = structlog.get_logger(__name__)
 
 Read = Callable[[Sequence[PredictionId]], Awaitable[list[Prediction]]]
 
@@ -89,14 +78,11 @@ class Expected:
 class Replies:
     """What this process waits for, by batch."""
 
-    def __init__(self, url: str, read: Read, on_reply: Callable[[BatchId], None]) -> None:
-        self.channel = f"{REPLY_CHANNEL_PREFIX}{secrets.token_urlsafe(12)}"
-        # No retries: redis-py would subscribe anew in silence, and what was published in between would be missed.
-        self._client = Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=1, socket_keepalive=True)
+    def __init__(self, read: Read, on_reply: Callable[[BatchId], None]) -> None:
         self._read = read
         self._on_reply = on_reply
-        self._subscribed = False
         self._expected: dict[BatchId, Expected] = {}
+        self._look_ups: set[asyncio.Task[None]] = set()
 
     def expect(self, expected: Expected) -> None:
         """Start to wait, before the batch is submitted: its answer may be faster than the submission's."""
@@ -106,46 +92,30 @@ class Replies:
         """Stop waiting for a batch."""
         self._expected.pop(batch_id, None)
 
-    async def listen(self) -> None:
-        """Hand out answers for ever; a lost subscription is made again."""
-        while True:
-            try:
-                async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
-                    await subscription.subscribe(self.channel)
-                    self._subscribed = True
-                    await self._look_up_all(time.monotonic())
-                    await self._receive(subscription)
-            except (RedisError, OSError, BrokerUnavailable) as error:
-                if self._subscribed:  # once, not at every try to get it back
-                    log.warning("lost the reply channel", reason=str(error))
-            except Exception:
-                log.exception("could not hand out an answer")  # its waiters are looked up like all others
-            self._subscribed = False
-            await asyncio.sleep(_RECONNECT_SECONDS)
-
-    async def recheck(self) -> None:
-        """Look up what has waited for long: its message may have been lost."""
-        await self._look_up_all(time.monotonic() - _RECHECK_SECONDS)
-
-    async def _receive(self, subscription: PubSub) -> None:
-        while True:
-            message = await subscription.get_message(timeout=None)
-            if message is not None:
-                await self._dispatch(message["data"])
-
-    async def _dispatch(self, data: bytes) -> None:
-        batch_id, outcome = read_announcement(data)
+    def receive(self, message: bytes) -> None:
+        """Hand out what was published on the reply channel."""
+        batch_id, outcome = read_announcement(message)
         self._on_reply(batch_id)
         expected = self._expected.get(batch_id)
         if expected is None:
             return
         if outcome is None:
-            await self._look_up(expected)
+            task = asyncio.get_running_loop().create_task(self._look_up(expected))
+            self._look_ups.add(task)
+            task.add_done_callback(self._look_ups.discard)
         else:
             del self._expected[batch_id]
             expected.settle(outcome)
 
-    async def _look_up_all(self, checked_before: float) -> None:
+    async def recheck(self) -> None:
+        """Look up what has waited for long: its message may have been lost."""
+        await self._look_up_older(time.monotonic() - _RECHECK_SECONDS)
+
+    async def recheck_all(self) -> None:
+        """Look up everything: messages were lost with the subscription."""
+        await self._look_up_older(time.monotonic())
+
+    async def _look_up_older(self, checked_before: float) -> None:
         for expected in list(self._expected.values()):
             if expected.checked_at < checked_before:
                 expected.checked_at = time.monotonic()
@@ -157,8 +127,8 @@ class Replies:
         if waiters:
             try:
                 predictions = await self._read([waiter.prediction_id for waiter in waiters])
-            except (PredictionNotFound, PredictionGone):
-                return  # not submitted yet
+            except (PredictionNotFound, PredictionGone, BrokerUnavailable):
+                return  # not submitted yet, or to be asked again
             for waiter, prediction in zip(waiters, predictions, strict=True):
                 if prediction.state in FINAL and not waiter.answer.done():
                     waiter.answer.set_result(prediction)

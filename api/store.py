@@ -14,8 +14,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from api.link import Argument, Link, Script
 from api.reader import Prediction, Reader
-from api.submitter import Submitter
 from shared.errors import BacklogFull, BrokerUnavailable, PredictionAlreadyFinal
 from shared.ids import BatchId, PredictionId
 from shared.names import Queue
@@ -34,6 +34,7 @@ from shared.scripts import script
 _SOCKET_TIMEOUT_SECONDS: Final = 0.8
 _OPERATION_TIMEOUT_SECONDS: Final = 1.8  # a request that finds the broker frozen is refused within two seconds
 _MAX_CONNECTIONS: Final = 32
+_UNAVAILABLE: Final = ("MISCONF", "OOM", "READONLY", "LOADING")  # as Redis's own texts begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +87,27 @@ class Overview:
         return self.accepted_rows - self.final_rows
 
 
-class Store:
-    """Everything the gateway asks of Redis, except the reply channel's subscription."""
+_SUBMIT: Final = Script(script("submit"))
 
-    def __init__(self, client: Redis, *, max_backlog_rows: int, result_ttl_seconds: int, answered_ttl_seconds: int):
+
+class Store:
+    """Everything the gateway asks of Redis: submissions over the link, all else over redis-py's pool."""
+
+    def __init__(
+        self, client: Redis, link: Link, *, max_backlog_rows: int, result_ttl_seconds: int, answered_ttl_seconds: int
+    ):
         self.client = client
+        self._link = link
         self._max_backlog_rows = max_backlog_rows
         self._result_ttl_seconds = result_ttl_seconds
         self._answered_ttl_seconds = answered_ttl_seconds
-        self._submit = Submitter(client)
         self._reader = Reader(client, min(result_ttl_seconds, answered_ttl_seconds))
         self._cancel = client.register_script(script("cancel"))
 
     @classmethod
-    def connect(cls, url: str, *, max_backlog_rows: int, result_ttl_seconds: int, answered_ttl_seconds: int) -> Self:
+    def connect(
+        cls, url: str, link: Link, *, max_backlog_rows: int, result_ttl_seconds: int, answered_ttl_seconds: int
+    ) -> Self:
         """Make a store whose every operation ends within two seconds. Opens no connection yet."""
         # One retry, and only of a lost connection: a pooled one may have died with the broker since its last use.
         # Every script may run twice without harm.
@@ -114,6 +122,7 @@ class Store:
         )
         return cls(
             Redis.from_pool(pool),
+            link,
             max_backlog_rows=max_backlog_rows,
             result_ttl_seconds=result_ttl_seconds,
             answered_ttl_seconds=answered_ttl_seconds,
@@ -129,7 +138,7 @@ class Store:
         batches = submission.batches
         keys = [BACKLOG_KEY, submission.queue.value, batch_key(submission.stem)]
         keys += [batch_key(batch.id) for batch in batches]
-        args: list[str | bytes | int] = [
+        args: list[Argument] = [
             self._max_backlog_rows,
             sum(batch.n_rows for batch in batches),
             pack_members([submission.head]) if submission.head else b"",
@@ -139,7 +148,7 @@ class Store:
         for batch in batches:
             args += [batch.rows, batch.n_rows, pack_members(batch.members), batch.message]
         async with _broker_errors():
-            accepted = await self._submit(keys, args)
+            accepted = await self._link.run(_SUBMIT, keys, args)
         if not accepted:
             raise BacklogFull
 
@@ -225,6 +234,6 @@ async def _broker_errors() -> AsyncIterator[None]:
     except (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, OSError) as error:
         raise BrokerUnavailable from error
     except ResponseError as error:
-        if str(error).startswith("MISCONF"):  # it cannot write its append-only file
+        if str(error).startswith(_UNAVAILABLE):
             raise BrokerUnavailable from error
         raise  # a bug of ours

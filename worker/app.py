@@ -14,6 +14,7 @@ from worker.settings import WorkerSettings
 from worker.steps import EventsStep, heartbeat_step
 from worker.store import Announcer
 from worker.tasks import Pool, register
+from worker.transport import broker_url
 
 # kombu sweeps for messages past their visibility timeout at this interval; each sweep is two short commands.
 _SWEEP_SECONDS = 5
@@ -27,7 +28,7 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
         card: of the model directory, verified.
         name: the worker's node name, under which it announces itself.
     """
-    app = Celery("sepal", broker=settings.redis_url.get_secret_value(), set_as_current=False)
+    app = Celery("sepal", broker=broker_url(settings.redis_url.get_secret_value()), set_as_current=False)
     app.conf.update(celery_configuration(settings))
     loaded = LoadedProcesses()
     register(app, Pool(settings, loaded))

@@ -1,13 +1,17 @@
 """The worker's half of the store: claim a batch, commit its outcome, say that the worker lives."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha1
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from redis import Redis
+from redis import ConnectionPool, Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -48,28 +52,62 @@ class Claim:
     model: ModelRef
 
 
-class Store:
-    """Claims and commits, over one connection of its own."""
+class Scripts:
+    """The store's scripts over one connection of their own.
 
-    def __init__(self, client: Redis, result_ttl_seconds: int) -> None:
-        self._result_ttl_seconds = result_ttl_seconds
-        self._claim = client.register_script(script("claim"))
-        self._commit = client.register_script(script("commit"))
+    redis-py's client looks for a connection in its pool at every call, and counts, names and times the call; that is
+    more than half of what a call costs here (docs/decisions/0010-few-round-trips-a-batch.md).
+    """
 
-    @classmethod
-    def connect(cls, url: str, result_ttl_seconds: int) -> "Store":
-        """Make a store that rides out a broker's restart."""
-        retry = Retry(
+    def __init__(self, url: str, *names: str) -> None:
+        self._retry = Retry(
             ExponentialBackoff(cap=1, base=0.05),
             _RETRY_ATTEMPTS,
             supported_errors=(RedisConnectionError, RedisTimeoutError, ConnectionError),
         )
-        client = Redis.from_url(url, retry=retry, socket_timeout=_SOCKET_TIMEOUT_SECONDS)
-        return cls(client, result_ttl_seconds)
+        pool = ConnectionPool.from_url(url, socket_timeout=_SOCKET_TIMEOUT_SECONDS)
+        self._connection: Any = pool.make_connection()
+        self._texts = {name: script(name) for name in names}
+        self._hashes = {
+            name: sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in self._texts.items()
+        }
+
+    def run(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Run one script; a server that cannot be reached is waited for.
+
+        Raises:
+            RedisError: it stayed away, or refused.
+        """
+        return self._retry.call_with_retry(
+            lambda: self._try(name, keys, args), lambda _error: self._connection.disconnect()
+        )
+
+    def _try(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        connection = self._connection
+        try:
+            connection.send_command("EVALSHA", self._hashes[name], len(keys), *keys, *args)
+            return connection.read_response()
+        except NoScriptError:  # a new or restarted server: scripts do not survive a restart
+            connection.send_command("EVAL", self._texts[name], len(keys), *keys, *args)
+            return connection.read_response()
+
+
+class Store:
+    """Claims and commits."""
+
+    def __init__(self, scripts: Scripts, result_ttl_seconds: int) -> None:
+        self._scripts = scripts
+        self._result_ttl_seconds = result_ttl_seconds
+        self._model = b"", ModelRef(name="", version="", digest="")
+
+    @classmethod
+    def connect(cls, url: str, result_ttl_seconds: int) -> "Store":
+        """Make a store that rides out a broker's restart; it connects when it is first used."""
+        return cls(Scripts(url, "claim", "commit"), result_ttl_seconds)
 
     def claim(self, batch_id: BatchId) -> Claim | None:
         """Start an attempt; None when the batch is final, canceled or gone."""
-        reply = self._claim(keys=_record_keys(batch_id), args=[secrets.token_hex(8)])
+        reply = self._scripts.run("claim", _record_keys(batch_id), [secrets.token_hex(8)])
         if reply is None:
             return None
         token, created, now, rows, members, model = reply
@@ -79,8 +117,14 @@ class Store:
             queue_us=int(now) - int(created),
             rows=np.frombuffer(rows, dtype=np.float64),
             members=unpack_members(members),
-            model=ModelRef.model_validate_json(model),
+            model=self._model_ref(model),
         )
+
+    def _model_ref(self, raw: bytes) -> ModelRef:
+        """Read the model that rows were accepted for: the same one, batch after batch."""
+        if raw != self._model[0]:
+            self._model = raw, ModelRef.model_validate_json(raw)
+        return self._model[1]
 
     def commit(self, claim: Claim, outcome: Outcome) -> bool:
         """Write the outcome; False when another attempt has the batch or it became final meanwhile."""
@@ -90,9 +134,10 @@ class Store:
         announcement = write_announcement(part[0] if part else claim.batch_id, encoded if travels else b"")
         failed = any(isinstance(member, Failure) for member in outcome.members)
         return bool(
-            self._commit(
-                keys=[*_record_keys(claim.batch_id), BACKLOG_KEY],
-                args=[
+            self._scripts.run(
+                "commit",
+                [*_record_keys(claim.batch_id), BACKLOG_KEY],
+                [
                     claim.token,
                     encoded,
                     self._result_ttl_seconds,
