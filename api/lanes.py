@@ -5,17 +5,19 @@ waits for at most one batch of large predictions, however many of those came fir
 """
 
 import asyncio
+import secrets
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
 from api.replies import Expected, Waiter
-from shared.ids import BatchId, PredictionId, new_batch_id
+from shared.ids import SECRET_BYTES, BatchId, PredictionId, new_batch_id
 from shared.record import Member
 
 MAX_BATCH_ROWS: Final = 1024
 """Rows of one batch; a prediction with more is split, and goes to the bulk queue."""
 
+_DRAWN_SECRETS: Final = 16
 _LARGE_ROWS: Final = MAX_BATCH_ROWS // 8  # a prediction beyond this leaves little room for others in its batch
 
 
@@ -27,23 +29,29 @@ class Batch:
     expected: Expected
     rows: list[bytes] = field(default_factory=list)
     """A matrix for each waiter."""
+    members: list[Member] = field(default_factory=list)
+    """Each prediction's share, in the order of their places."""
     n_rows: int = 0
     is_urgent: bool = False
     """Somebody is to be given an id, and so waits for the record and not for the answer."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     """It is recorded, or `error` says why not."""
     error: Exception | None = None
+    _random: bytes = b""
 
     def join(self, rows: bytes, n_rows: int) -> Waiter:
         """Add one prediction."""
-        prediction_id = PredictionId.new(self.id, len(self.rows))
+        prediction_id = PredictionId(self.id, len(self.rows), self._new_secret())
         self.rows.append(rows)
+        self.members.append(Member(prediction_id.secret, n_rows))
         self.n_rows += n_rows
         return self.expected.add(prediction_id, n_rows)
 
-    def members(self) -> list[Member]:
-        """Each prediction's share, in the order of their places."""
-        return [Member(waiter.prediction_id.secret, waiter.n_rows) for waiter in self.expected.waiters]
+    def _new_secret(self) -> bytes:
+        if not self._random:  # drawn for many at a time: each draw is a system call
+            self._random = secrets.token_bytes(_DRAWN_SECRETS * SECRET_BYTES)
+        secret, self._random = self._random[:SECRET_BYTES], self._random[SECRET_BYTES:]
+        return secret
 
     async def recorded(self) -> None:
         """Wait until the store has it.

@@ -114,7 +114,7 @@ class Predictions:
 
     async def _send(self, batch: Batch) -> None:
         message = self._publisher.message(batch.id, Queue.INTERACTIVE)
-        new_batch = NewBatch(batch.id, b"".join(batch.rows), batch.members(), message)
+        new_batch = NewBatch(batch.id, b"".join(batch.rows), batch.members, message)
         model = batch.expected.model
         submission = Submission(Queue.INTERACTIVE, batch.id, None, [new_batch], model, self._reply_channel)
         await self._record(batch.expected, submission)

@@ -8,7 +8,6 @@ its batches' rows and collects their outcomes, so that polling it costs the same
 import struct
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
@@ -51,8 +50,7 @@ def pack_rows(rows: Iterable[Sequence[float]]) -> bytes:
     return array("d", chain.from_iterable(rows)).tobytes()
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """One prediction's share of a batch."""
 
     secret: bytes
