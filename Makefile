@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: run test check format docs train load images lock clean
+.PHONY: run test check format docs train load bench images lock clean
 
 run: .venv/run.stamp
 	@exec $(VENV)/python -m shared.local
@@ -35,6 +35,10 @@ load: .venv/dev.stamp
 	$(VENV)/locust --headless --users $(USERS) --spawn-rate $(USERS) --run-time $(SECONDS)s \
 	  --host $${SEPAL_LOAD_HOST:-http://127.0.0.1:$${SEPAL_API_PORT:-8000}} --only-summary
 
+# Sepal beside its peers: the best part of an hour, on a machine that does nothing else. BENCH="--only in_process,sepal".
+bench: .venv/dev.stamp
+	$(VENV)/python -m benchmarks.serving $(BENCH)
+
 images: .venv/dev.stamp
 	$(VENV)/pytest tests/images --run-images --numprocesses=0
 
@@ -47,7 +51,7 @@ lock: .venv/dev.stamp
 	  $(VENV)/$(LOCK) --extra $$part -c requirements/dev.txt -o requirements/$$part.txt || exit 1; done
 
 clean:
-	rm -rf .venv .sepal models .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .load
+	rm -rf .venv .sepal models .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .load .bench
 
 # One environment, filled as far as it is needed: serving needs less than testing.
 .venv/%.stamp: requirements/%.txt
