@@ -43,12 +43,15 @@ images: .venv/dev.stamp
 	$(VENV)/pytest tests/images --run-images --numprocesses=0
 
 # The hashed locks name no host, so they work against whatever index pip is told to use.
-LOCK := uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
+COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes \
   --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+LOCK := $(COMPILE) pyproject.toml
 lock: .venv/dev.stamp
 	$(VENV)/$(LOCK) --extra dev -o requirements/dev.txt
 	for part in api worker flower run; do \
 	  $(VENV)/$(LOCK) --extra $$part -c requirements/dev.txt -o requirements/$$part.txt || exit 1; done
+	for peer in benchmarks/peers/*/; do \
+	  $(VENV)/$(COMPILE) $${peer}requirements.in -o $${peer}requirements.txt || exit 1; done
 
 clean:
 	rm -rf .venv .sepal models .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .load .bench

@@ -1,6 +1,6 @@
 """`make bench`: measure, and write the results as JSON, Markdown and a picture.
 
-    python -m benchmarks.serving --only in_process,sepal --rounds 3
+python -m benchmarks.serving --only in_process,sepal --rounds 3
 """
 
 import argparse
@@ -18,7 +18,6 @@ from benchmarks.serving.report import write_report
 from benchmarks.serving.results import Plan, Results
 from benchmarks.serving.rounds import run
 from benchmarks.serving.sepal import SEPAL
-from benchmarks.serving.systems import System
 
 JSON_FILE: Final = "serving.json"
 REPORT_FILE: Final = "serving-results.md"

@@ -1,7 +1,7 @@
 """What can go wrong in a run.
 
-    CannotMeasure        nothing can be measured at all: the run ends
-    SystemFailed         one system did: it is in the results as failed, and the run goes on
+CannotMeasure        nothing can be measured at all: the run ends
+SystemFailed         one system did: it is in the results as failed, and the run goes on
 """
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -65,8 +66,7 @@ def _mlserver(site: Site) -> list[Program]:
             MLSERVER_HTTP_PORT=str(site.port),
             MLSERVER_GRPC_PORT=str(grpc_port),
             MLSERVER_METRICS_PORT=str(metrics_port),
-            MLSERVER_METRICS_DIR=str(site.folder / "metrics"),
-            MLSERVER_ENVIRONMENTS_DIR=str(site.folder / "environments"),
+            MLSERVER_PARALLEL_WORKERS="0",
             MLSERVER_DEBUG="false",
         )
     ]
@@ -84,7 +84,7 @@ def _records(body: Any) -> Answer:
 
 
 def _v2_body(rows: Rows) -> str:
-    tensor = {"name": "data", "shape": [len(rows), len(rows[0])], "datatype": "FP64", "data": sum(rows, [])}
+    tensor = {"name": "data", "shape": [len(rows), len(rows[0])], "datatype": "FP64", "data": list(chain(*rows))}
     return json.dumps({"inputs": [tensor]})
 
 

@@ -90,9 +90,9 @@ def _by_connections(summary: Summary, cell: Callable[[str, int], str]) -> str:
     lines = []
     for system in results.systems:
         title = f"**{system.title}**" if system.name == "sepal" else system.title
-        if reason := summary.never_started(system.name):
+        if reason := summary.why_absent(system.name):
             blanks = [""] * (len(header) - 2)
-            lines.append([title, f"did not start: {_plain(reason)}", *blanks])
+            lines.append([title, _plain(reason), *blanks])
         else:
             lines.append([title, *(cell(system.name, connections) for connections in results.plan.connections)])
     return _table(header, lines)

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 import httpx
@@ -60,7 +59,7 @@ class Running:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def processes(self) -> list[psutil.Process]:
@@ -98,11 +97,9 @@ class Running:
 
     def log_end(self) -> str:
         """The last lines of every log."""
-        ends = []
-        for path in sorted(self.site.folder.glob("*.log")):
-            if lines := path.read_text(errors="replace").strip().splitlines()[-_LOG_LINES:]:
-                ends.append("\n".join([f"{path.name}:", *lines]))
-        return "\n".join(ends)
+        logs = sorted(self.site.folder.glob("*.log"))
+        ends = {log.name: log.read_text(errors="replace").strip().splitlines()[-_LOG_LINES:] for log in logs}
+        return "\n".join("\n".join([f"{name}:", *lines]) for name, lines in ends.items() if lines)
 
     def stop(self) -> None:
         """End every process: the last first, then by force whatever has not ended by itself."""
@@ -141,32 +138,27 @@ class Running:
         self._started.append((program, popen))
         port = program.port
         if port is not None:
-            self._wait_for(lambda: _listens(port), f"{program.name} to listen")
+            self._wait_for(lambda: "" if _listens(port) else f"{program.name} does not listen")
 
     def _wait_for_an_answer(self) -> None:
-        failures: list[str] = []
-
-        def answers() -> bool:
+        def fault() -> str:
             try:
                 self.check(1)
             except SystemFailed as failure:
-                failures[:] = [str(failure)]
-                return False
-            return True
+                return str(failure)
+            return ""
 
-        try:
-            self._wait_for(answers, "a correct answer")
-        except SystemFailed as failure:
-            raise SystemFailed(f"{failure}\nits last answer: {failures[0]}" if failures else str(failure)) from failure
+        self._wait_for(fault)
 
-    def _wait_for(self, condition: Callable[[], bool], what: str) -> None:
+    def _wait_for(self, fault: Callable[[], str]) -> None:
+        """Wait until there is nothing to complain of."""
         deadline = time.monotonic() + START_SECONDS
-        while not condition():
+        while complaint := fault():
             for program, popen in self._started:
                 if popen.poll() is not None:
-                    raise SystemFailed(f"{program.name} ended with {popen.returncode}\n{self.log_end()}")
+                    raise SystemFailed(f"{program.name} ended with exit code {popen.returncode}\n{self.log_end()}")
             if time.monotonic() > deadline:
-                raise SystemFailed(f"waited {START_SECONDS} s in vain for {what}\n{self.log_end()}")
+                raise SystemFailed(f"after {START_SECONDS} s {complaint}\n{self.log_end()}")
             time.sleep(0.1)
 
 

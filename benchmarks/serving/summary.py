@@ -77,9 +77,12 @@ class Summary:
             return None
         return sum(sum(cell.errors.values()) for cell in cells), sum(cell.requests for cell in cells)
 
-    def never_started(self, system: str) -> str | None:
-        """Why a system has no figures at all: the last line of what it said; None where it has some."""
+    def why_absent(self, system: str) -> str | None:
+        """Why a system has no figures at all, with the last line that it has said; None where it has some."""
         if any(cell.system == system for cell in self.results.cells):
             return None
-        reasons = [failure.reason for failure in self.results.failures if failure.system == system]
-        return reasons[0].strip().splitlines()[-1] if reasons else "it was not measured"
+        for failure in self.results.failures:
+            if failure.system == system:
+                first, *others = failure.reason.strip().splitlines()
+                return f"{'failed' if failure.started else 'did not start'}: {': '.join([first, *others[-1:]])}"
+        return "was not measured"

@@ -1,8 +1,7 @@
 """FastAPI and Celery as they are usually put together: one task a request, and `.get()` to wait for it.
 
 A plain `def` route, because `.get()` blocks: FastAPI runs it in its pool of 40 threads. Redis is broker and result
-backend. Celery's defaults throughout, except for `task_ignore_result` and the like, which nobody would set here; one
-prefork pool process, the model loaded when it starts.
+backend. Celery's defaults throughout; one prefork pool process, the model loaded when it starts.
 """
 
 from typing import Annotated, Any

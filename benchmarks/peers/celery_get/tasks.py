@@ -5,6 +5,7 @@ from math import inf
 from typing import Any
 
 import joblib
+import numpy as np
 from celery import Celery
 from celery.signals import worker_process_init
 
@@ -22,7 +23,8 @@ def load_model(**_: object) -> None:
 def score(rows: list[list[float]]) -> dict[str, list[Any]]:
     """Score the rows of one request."""
     pipeline = models["iris"]
-    log_proba = pipeline.predict_log_proba(rows).tolist()
+    with np.errstate(divide="ignore"):  # the log of a zero probability
+        log_proba = pipeline.predict_log_proba(rows).tolist()
     return {
         "prediction": pipeline.predict(rows).tolist(),
         "log_proba": [["-Infinity" if value == -inf else value for value in row] for row in log_proba],

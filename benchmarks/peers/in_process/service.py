@@ -10,6 +10,7 @@ from math import inf
 from typing import Annotated, Any
 
 import joblib
+import numpy as np
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
@@ -29,7 +30,8 @@ pipeline = joblib.load(os.environ["BENCH_MODEL"])
 @app.post("/predict")
 async def predict(iris: Iris) -> dict[str, list[Any]]:
     """Score the rows."""
-    log_proba = pipeline.predict_log_proba(iris.data).tolist()
+    with np.errstate(divide="ignore"):  # the log of a zero probability
+        log_proba = pipeline.predict_log_proba(iris.data).tolist()
     return {
         "prediction": pipeline.predict(iris.data).tolist(),
         "log_proba": [["-Infinity" if value == -inf else value for value in row] for row in log_proba],

@@ -1,6 +1,9 @@
 """Mosec: a Rust front that batches, and one Python worker process behind it.
 
-A batch leaves when it is full or when its first request has waited `max_wait_time`.
+A batch leaves when it is full or when its first request has waited `max_wait_time`. Its documentation leaves both to
+the user. 1 ms is the shortest wait that there is: of 1 and 10 ms it gave three times the throughput at one connection
+and nearly twice at 32, for a tenth less at 128. 512 requests a batch did no worse than 128 at 128 connections. Nothing
+is validated unless the worker does it; here what is no matrix of numbers is refused, as Mosec's examples do.
 """
 
 import os
@@ -11,8 +14,8 @@ import joblib
 import numpy as np
 from mosec import Server, ValidationError, Worker
 
-MAX_BATCH_SIZE = int(os.environ.get("X_BATCH", 512))
-MAX_WAIT_MS = int(os.environ.get("X_WAIT", 1))
+MAX_BATCH_SIZE = 512
+MAX_WAIT_MS = 1
 
 
 class Iris(Worker):
@@ -30,10 +33,9 @@ class Iris(Worker):
         except (KeyError, ValueError) as error:
             raise ValidationError(str(error)) from error
         prediction = self.pipeline.predict(rows).tolist()
-        log_proba = [
-            ["-Infinity" if value == -inf else value for value in row]
-            for row in self.pipeline.predict_log_proba(rows).tolist()
-        ]
+        with np.errstate(divide="ignore"):  # the log of a zero probability
+            values = self.pipeline.predict_log_proba(rows).tolist()
+        log_proba = [["-Infinity" if value == -inf else value for value in row] for row in values]
         ends = np.cumsum([len(request) for request in requests]).tolist()
         return [
             {"prediction": prediction[begin:end], "log_proba": log_proba[begin:end]}
