@@ -41,7 +41,7 @@ def _draw_panel(panel: Any, summary: Summary, figure: Figure, rows: int) -> None
     plan = summary.results.plan
     for system, style in _styles(summary.results.systems):
         spreads = {n: summary.spread(figure, system.name, n, rows) for n in plan.connections}
-        points = [(n, spread.median) for n, spread in spreads.items() if spread is not None]
+        points = [(n, spread.median) for n, spread in spreads.items() if spread is not None and spread.median > 0]
         if points:
             panel.plot(*zip(*points, strict=True), label=system.title.replace("`", ""), **style)
     panel.set_xscale("log", base=2)

@@ -22,6 +22,22 @@ NO_ERRORS = {"connect": 0, "read": 0, "write": 0, "timeout": 0, "status": 0}
 THROUGHPUT, P50, *_, CPU, MEMORY = FIGURES
 
 
+# Answers one request with 200, and ends at the next.
+DYING_SERVER = """
+import http.server, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).handle_request()
+sys.exit("out of memory")
+"""
+
+
 def cell(system: str, number: int, requests: int, **changes: object) -> Cell:
     plain = Cell(system, number, 8, 1, requests, 2.0, 1.0, 2.0, 3.0, NO_ERRORS, 0.5, 100.0)
     return msgspec.structs.replace(plain, **changes)
@@ -76,10 +92,10 @@ def test_system_that_never_started_stays_in_every_table() -> None:
 
 
 def test_system_that_failed_later_keeps_its_figures_and_is_named() -> None:
-    failed = Failure("sepal", 1, started=True, where="512 connections, 1 rows", reason="no answer")
+    failed = Failure("sepal", 1, started=True, where="512 connections and 1 rows", reason="no answer")
     page = write_report(results(cell("sepal", 0, 1000), failures=[failed]), "picture.svg")
     assert "did not start" not in page
-    assert "**sepal** failed in round 2, at 512 connections, 1 rows" in page
+    assert "**sepal** failed in round 2, at 512 connections and 1 rows" in page
 
 
 def test_row_that_never_became_final_is_lost_and_so_is_one_that_was_never_accepted() -> None:
@@ -119,6 +135,20 @@ def test_system_whose_command_fails_is_reported_with_its_log_and_the_run_goes_on
     assert Results.read(tmp_path / "serving.json") == measured
     assert "did not start: broken ended with exit code 1: no such engine" in write_report(measured, "picture.svg")
     assert "broken failed at start" in capsys.readouterr().out
+
+
+def test_system_that_dies_is_named_with_its_cell_and_started_again_for_the_next(tmp_path: Path, iris_dir: Path) -> None:
+    def programs(site: Site) -> list[Program]:
+        return [Program("dying", [sys.executable, "-c", DYING_SERVER, str(site.port)], site.folder)]
+
+    system = System("dying", "Dying", programs, read=lambda _: None)
+    plan = Plan(1, 1, 1, [1, 8], [16], "wrk")
+    measured = run([system], plan, Question.load(iris_dir), tmp_path / "serving.json")
+    assert [failure.where for failure in measured.failures] == [
+        "1 connections and 16 rows",
+        "8 connections and 16 rows",
+    ]
+    assert all(failure.started and "out of memory" in failure.reason for failure in measured.failures)
 
 
 def test_all_peers_have_sepals_own_scikit_learn_in_pin_and_lock() -> None:
