@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: run test check format docs train load images lock clean
+.PHONY: run test check format docs train load bench images lock clean
 
 run: .venv/run.stamp
 	@exec $(VENV)/python -m shared.local
@@ -35,19 +35,26 @@ load: .venv/dev.stamp
 	$(VENV)/locust --headless --users $(USERS) --spawn-rate $(USERS) --run-time $(SECONDS)s \
 	  --host $${SEPAL_LOAD_HOST:-http://127.0.0.1:$${SEPAL_API_PORT:-8000}} --only-summary
 
+# Sepal beside its peers: the best part of an hour, on a machine that does nothing else. BENCH="--only in_process,sepal".
+bench: .venv/dev.stamp
+	$(VENV)/python -m benchmarks.serving $(BENCH)
+
 images: .venv/dev.stamp
 	$(VENV)/pytest tests/images --run-images --numprocesses=0
 
 # The hashed locks name no host, so they work against whatever index pip is told to use.
-LOCK := uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
+COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes \
   --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+LOCK := $(COMPILE) pyproject.toml
 lock: .venv/dev.stamp
 	$(VENV)/$(LOCK) --extra dev -o requirements/dev.txt
 	for part in api worker flower run; do \
 	  $(VENV)/$(LOCK) --extra $$part -c requirements/dev.txt -o requirements/$$part.txt || exit 1; done
+	for peer in benchmarks/peers/*/; do \
+	  $(VENV)/$(COMPILE) $${peer}requirements.in -o $${peer}requirements.txt || exit 1; done
 
 clean:
-	rm -rf .venv .sepal models .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .load
+	rm -rf .venv .sepal models .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .load .bench
 
 # One environment, filled as far as it is needed: serving needs less than testing.
 .venv/%.stamp: requirements/%.txt

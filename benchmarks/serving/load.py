@@ -1,0 +1,67 @@
+"""The load: wrk, a generator in C, with so many connections that each send the next request once they are answered."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from benchmarks.serving.errors import CannotMeasure, SystemFailed
+
+_SCRIPT: Final = Path(__file__).with_name("post.lua")
+# An answer that takes longer is an error and has no latency; nothing here is measured for as long as that.
+_TIMEOUT_SECONDS: Final = 10
+_GRACE_SECONDS: Final = 30
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What wrk says of one run."""
+
+    requests: int
+    """Answered, whatever the status."""
+    seconds: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    errors: dict[str, int]
+    """By kind: connect, read, write, timeout, status."""
+
+
+def version() -> str:
+    """The name and version of the load generator.
+
+    Raises:
+        CannotMeasure: it is not installed.
+    """
+    done = subprocess.run([_wrk(), "--version"], capture_output=True, text=True, check=False)
+    return " ".join((done.stdout + done.stderr).split()[:2])
+
+
+def put_load(url: str, body: str, connections: int, seconds: int) -> Measured:
+    """Post the body over and over.
+
+    Raises:
+        SystemFailed: nothing could be sent at all.
+    """
+    command = [_wrk(), "--threads=1", f"--connections={connections}", f"--duration={seconds}s"]
+    command += [f"--timeout={_TIMEOUT_SECONDS}s", f"--script={_SCRIPT}", url]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "BENCH_BODY": body},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds + _GRACE_SECONDS,
+    )
+    if done.returncode:
+        raise SystemFailed(f"wrk ended with {done.returncode}: {done.stderr.strip()}")
+    return msgspec.json.decode(done.stdout.strip().splitlines()[-1], type=Measured)
+
+
+def _wrk() -> str:
+    path = shutil.which("wrk")
+    if path is None:
+        raise CannotMeasure("the load generator is missing: install wrk (`apt-get install wrk`, `brew install wrk`)")
+    return path

@@ -1,0 +1,41 @@
+"""What the figures were measured on, without a word that tells one machine from another of its kind."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import psutil
+
+from benchmarks.serving.question import ROOT
+
+
+def describe() -> dict[str, str]:
+    """Cores, processor, memory, kernel and Python."""
+    return {
+        "cores": str(len(os.sched_getaffinity(0))),
+        "processor": _processor(),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "kernel": f"{platform.system()} {platform.release().split('-')[0]}",
+        "python": platform.python_version(),
+    }
+
+
+def commit() -> str:
+    """The commit that is checked out, and whether anything differs from it."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()

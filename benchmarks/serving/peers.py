@@ -1,0 +1,124 @@
+"""The peers: what each one's own documentation has people start, in an environment of its own."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from math import inf
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.serving.question import ROOT, Answer, Rows
+from benchmarks.serving.systems import Program, Site, System, plain_answer, plain_body
+from shared.local import broker
+
+FOLDER: Final = ROOT / "benchmarks" / "peers"
+_PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;#]+)", re.MULTILINE)
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Read `name==version` lines of a requirements file."""
+    return dict(_PIN.findall(path.read_text()))
+
+
+def _uvicorn(name: str, site: Site, **environment: str) -> Program:
+    options = ["--host", "127.0.0.1", "--port", str(site.port), "--no-access-log"]
+    return _python(name, site, ["-m", "uvicorn", "service:app", *options], **environment)
+
+
+def _python(name: str, site: Site, arguments: Sequence[str], **environment: str) -> Program:
+    return Program(name, [str(site.python), *arguments], FOLDER / name, {"BENCH_MODEL": str(site.model), **environment})
+
+
+def _celery_get(site: Site) -> list[Program]:
+    """A Redis that writes nothing to disk, which is in this peer's favour; then worker and web process."""
+    url = f"redis://127.0.0.1:{site.redis_port}/0"
+    server = [broker.server_path(), "--port", str(site.redis_port), "--bind", "127.0.0.1", "--save", ""]
+    worker = ["-m", "celery", "--app", "tasks", "worker", "--concurrency", "1"]
+    return [
+        Program("broker", server, site.folder, port=site.redis_port),
+        _python("celery_get", site, worker, BENCH_REDIS_URL=url),
+        _uvicorn("celery_get", site, BENCH_REDIS_URL=url),
+    ]
+
+
+def _bentoml(site: Site) -> list[Program]:
+    options = ["--host", "127.0.0.1", "--port", str(site.port)]
+    return [
+        _python(
+            "bentoml",
+            site,
+            ["-m", "bentoml", "serve", "service:Iris", *options],
+            BENTOML_HOME=str(site.folder),
+            BENTOML_DO_NOT_TRACK="True",
+        )
+    ]
+
+
+def _mlserver(site: Site) -> list[Program]:
+    grpc_port, metrics_port = site.other_ports[:2]
+    return [
+        _python(
+            "mlserver",
+            site,
+            ["-m", "mlserver.cli.main", "start", "."],
+            MLSERVER_HOST="127.0.0.1",
+            MLSERVER_HTTP_PORT=str(site.port),
+            MLSERVER_GRPC_PORT=str(grpc_port),
+            MLSERVER_METRICS_PORT=str(metrics_port),
+            MLSERVER_PARALLEL_WORKERS="0",
+            MLSERVER_DEBUG="false",
+        )
+    ]
+
+
+def _mosec(site: Site) -> list[Program]:
+    options = ["--address", "127.0.0.1", "--port", str(site.port), "--path", str(site.folder / "socket")]
+    return [_python("mosec", site, ["service.py", *options])]
+
+
+def _records(body: Any) -> Answer:
+    """BentoML's answer: a record for each row."""
+    log_proba = [[float(value) for value in row["log_proba"]] for row in body]
+    return Answer([row["prediction"] for row in body], log_proba)
+
+
+def _v2_body(rows: Rows) -> str:
+    tensor = {"name": "data", "shape": [len(rows), len(rows[0])], "datatype": "FP64", "data": list(chain(*rows))}
+    return json.dumps({"inputs": [tensor]})
+
+
+def _v2_answer(body: Any) -> Answer:
+    """MLServer's answer: tensors, written by a JSON library that has null for an infinity."""
+    prediction, log_proba = (output["data"] for output in body["outputs"])
+    classes = body["outputs"][1]["shape"][1]
+    values = [-inf if value is None else float(value) for value in log_proba]
+    return Answer(prediction, [values[begin : begin + classes] for begin in range(0, len(values), classes)])
+
+
+def _peer(
+    name: str,
+    title: str,
+    programs: Callable[[Site], Sequence[Program]],
+    *,
+    path: str = "/predict",
+    body: Callable[[Rows], str] = plain_body,
+    read: Callable[[Any], Answer | None] = plain_answer,
+) -> System:
+    folder = FOLDER / name
+
+    def versions() -> Mapping[str, str]:
+        return pins(folder / "requirements.in")
+
+    return System(name, title, programs, path, body, read, folder / "requirements.txt", versions)
+
+
+PEERS: Final = (
+    _peer("in_process", "FastAPI, in process", lambda site: [_uvicorn("in_process", site)]),
+    _peer("celery_get", "FastAPI + Celery, `.get()`", _celery_get),
+    _peer("mosec", "Mosec", _mosec, path="/inference"),
+    _peer("litserve", "LitServe", lambda site: [_python("litserve", site, ["service.py", str(site.port)])]),
+    _peer("bentoml", "BentoML", _bentoml, read=_records),
+    _peer("mlserver", "MLServer", _mlserver, path="/v2/models/iris/infer", body=_v2_body, read=_v2_answer),
+    _peer("constant", "uvicorn, constant answer", lambda site: [_uvicorn("constant", site)], read=lambda _: None),
+)

@@ -1,0 +1,88 @@
+"""From every round's figures to medians with their spread and their ratio to the in-process service."""
+
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.serving.results import Cell, Results
+
+BASELINE: Final = "in_process"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One column of what is measured."""
+
+    title: str
+    of: Callable[[Cell], float | None]
+    digits: int | None = None
+    """After the decimal point; None for three significant ones at least."""
+
+
+FIGURES: Final = (
+    Figure("Requests per second", lambda cell: cell.requests_per_second, 0),
+    Figure("p50, ms", lambda cell: cell.p50_ms if cell.answered else None),
+    Figure("p95, ms", lambda cell: cell.p95_ms if cell.answered else None),
+    Figure("p99, ms", lambda cell: cell.p99_ms if cell.answered else None),
+    Figure("CPU seconds per 1,000 predictions", lambda cell: cell.cpu_per_thousand),
+    Figure("Peak memory, MiB", lambda cell: cell.memory_mib, 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A figure over the rounds."""
+
+    median: float
+    low: float
+    high: float
+    rounds: int
+
+    @classmethod
+    def over(cls, values: Iterable[float | None]) -> "Spread | None":
+        """Summarise the rounds that have the figure; None where no round has."""
+        present = [value for value in values if value is not None]
+        if not present:
+            return None
+        return cls(statistics.median(present), min(present), max(present), len(present))
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Answers what the tables and the picture ask."""
+
+    results: Results
+
+    def cells(self, system: str, connections: int, rows: int) -> list[Cell]:
+        """All rounds of one cell."""
+        key = (system, connections, rows)
+        return [cell for cell in self.results.cells if (cell.system, cell.connections, cell.rows) == key]
+
+    def spread(self, figure: Figure, system: str, connections: int, rows: int) -> Spread | None:
+        """One figure of one cell over the rounds."""
+        return Spread.over(figure.of(cell) for cell in self.cells(system, connections, rows))
+
+    def ratio(self, figure: Figure, system: str, connections: int, rows: int) -> float | None:
+        """The median of the rounds' own ratios: a system and its baseline have the same round in common."""
+        own = {cell.round: figure.of(cell) for cell in self.cells(system, connections, rows)}
+        base = {cell.round: figure.of(cell) for cell in self.cells(BASELINE, connections, rows)}
+        ratios = [value / other for number, value in own.items() if value is not None and (other := base.get(number))]
+        return statistics.median(ratios) if ratios else None
+
+    def errors(self, system: str, connections: int, rows: int) -> tuple[int, int] | None:
+        """Errors of all kinds and requests, over all rounds."""
+        cells = self.cells(system, connections, rows)
+        if not cells:
+            return None
+        return sum(sum(cell.errors.values()) for cell in cells), sum(cell.requests for cell in cells)
+
+    def why_absent(self, system: str) -> str | None:
+        """Why a system has no figures at all, with the last line that it has said; None where it has some."""
+        if any(cell.system == system for cell in self.results.cells):
+            return None
+        for failure in self.results.failures:
+            if failure.system == system:
+                first, *others = failure.reason.strip().splitlines()
+                return f"{'failed' if failure.started else 'did not start'}: {': '.join([first, *others[-1:]])}"
+        return "was not measured"

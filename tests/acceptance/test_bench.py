@@ -1,0 +1,45 @@
+"""`python -m benchmarks.serving`, as `make bench` runs it, on two systems that start quickly."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.stack import ROOT, clean_environment
+
+SECONDS = 170
+
+
+@pytest.mark.timeout(SECONDS + 10)
+def test_two_systems_are_measured_and_all_three_files_written(tmp_path: Path) -> None:
+    if shutil.which("wrk") is None:
+        missing = "this test needs wrk on the PATH"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    options = ["--only=constant,in_process", "--rounds=1", "--seconds=1", "--connections=1", "--rows=1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.serving", *options, f"--output={tmp_path}"],
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "serving.json").read_text())
+    assert results["failures"] == []
+    assert {cell["system"] for cell in results["cells"]} == {"constant", "in_process"}
+    for cell in results["cells"]:
+        assert cell["requests"] > 0
+        assert cell["cpu_seconds"] > 0
+        assert cell["memory_mib"] > 0
+        assert not any(cell["errors"].values())
+    assert str(ROOT) not in (tmp_path / "serving.json").read_text()
+    page = (tmp_path / "serving-results.md").read_text()
+    assert "### CPU seconds per 1,000 predictions" in page
+    assert "did not start" not in page
+    assert (tmp_path / "serving.svg").read_text().rstrip().endswith("</svg>")
