@@ -58,6 +58,12 @@ def iris(iris_stack: tuple[Stack, Gateway]) -> Gateway:
 
 
 @pytest.fixture(scope="session")
+def iris_framework(iris_stack: tuple[Stack, Gateway]) -> Gateway:
+    """The same, where every request goes through FastAPI and none takes the hot path."""
+    return iris_stack[0].start_gateway("tests.framework").wait_until_ready()
+
+
+@pytest.fixture(scope="session")
 def breast_cancer(tmp_path_factory: pytest.TempPathFactory, breast_cancer_dir: Path) -> Iterator[Gateway]:
     """A gateway that serves the other training configuration."""
     with running_stack(tmp_path_factory.mktemp("breast-cancer"), breast_cancer_dir) as (_, gateway):

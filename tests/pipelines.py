@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 
 Array = NDArray[np.float64]
 
@@ -41,6 +41,25 @@ class SleepsAsTold(SignClassifier):
     def predict(self, rows: Array) -> NDArray[np.int64]:
         time.sleep(max(rows[0, 0], 0) / 1000)
         return super().predict(rows)
+
+
+class SleepsOrRejects(SleepsAsTold, RejectsSevens):
+    """Sleeps as told, and then raises on any row that starts with 7."""
+
+
+class CountsCalls(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Leaves rows as they are, and counts how often it was asked to."""
+
+    calls = 0
+
+    def fit(self, rows: Array, target: Any) -> Self:
+        del rows, target
+        self.is_fitted_ = True
+        return self
+
+    def transform(self, rows: Array) -> Array:
+        self.calls += 1
+        return rows
 
 
 class SlowToLoad(SignClassifier):

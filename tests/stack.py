@@ -116,9 +116,9 @@ class Stack:
     def start_worker(self, **settings: object) -> Part:
         return self._start("worker", [sys.executable, "-m", "worker"], **settings)
 
-    def start_gateway(self, **settings: object) -> "Gateway":
+    def start_gateway(self, module: str = "api", **settings: object) -> "Gateway":
         port = free_port()
-        part = self._start("gateway", [sys.executable, "-m", "api"], api_port=port, **settings)
+        part = self._start("gateway", [sys.executable, "-m", module], api_port=port, **settings)
         gateway = Gateway(part, port)
         self.gateways.append(gateway)
         return gateway

@@ -5,6 +5,7 @@ rows (float64 matrix) ──▶ predict, predict_log_proba ──▶ one Answer 
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -27,7 +28,7 @@ class Predictor:
 
     def __init__(self, card: ModelCard, pipeline: Any) -> None:
         self.card = card
-        self._pipeline = pipeline
+        self._transform, self._final = _parts(pipeline)
 
     @classmethod
     def load(cls, model_dir: Path) -> Self:
@@ -72,13 +73,28 @@ class Predictor:
 
     def _run(self, rows: Rows) -> tuple[NDArray[Any], Rows | None]:
         """Return labels, shape (n_rows,), and natural-log probabilities, (n_rows, n_classes), -inf where p = 0."""
-        labels = self._pipeline.predict(rows)
+        if self._transform is not None:
+            rows = self._transform(rows)
+        labels = self._final.predict(rows)
         if "log_proba" not in self.card.outputs:
             return labels, None
         with np.errstate(divide="ignore"):  # the log of a zero probability is an answer here, not an accident
-            if hasattr(self._pipeline, "predict_log_proba"):
-                return labels, self._pipeline.predict_log_proba(rows)
-            return labels, np.log(self._pipeline.predict_proba(rows))
+            if hasattr(self._final, "predict_log_proba"):
+                return labels, self._final.predict_log_proba(rows)
+            return labels, np.log(self._final.predict_proba(rows))
+
+
+def _parts(pipeline: Any) -> tuple[Callable[[Any], Any] | None, Any]:
+    """Take a pipeline apart into its transforms and its last step, so that rows are transformed once for both outputs.
+
+    `Pipeline.predict` and `Pipeline.predict_log_proba` each transform and then call the last step. What is not
+    exactly a Pipeline, and a predictor without transforms before it, stays whole.
+    """
+    from sklearn.pipeline import Pipeline  # here, because only pool processes may load it
+
+    if type(pipeline) is not Pipeline or len(pipeline.steps) == 1:
+        return None, pipeline
+    return pipeline[:-1].transform, pipeline[-1]
 
 
 def _pin_threads() -> None:

@@ -9,11 +9,21 @@ import pytest
 import pytest_asyncio
 import redis
 
+from api.link import Link
 from api.store import NewBatch, Store, Submission
 from shared.errors import BacklogFull, BrokerUnavailable, PredictionAlreadyFinal, PredictionNotFound
 from shared.ids import WHOLE, BatchId, PredictionId, new_batch_id, slice_id
 from shared.names import FailureCode, Queue, State
-from shared.record import Answer, Failure, Member, Outcome, batch_key, pack_rows
+from shared.record import (
+    MAX_PUBLISHED_BYTES,
+    Answer,
+    Failure,
+    Member,
+    Outcome,
+    batch_key,
+    pack_rows,
+    read_announcement,
+)
 from shared.scripts import script
 from worker.store import Claim
 from worker.store import Store as WorkerStore
@@ -29,18 +39,44 @@ def server(broker_port: int) -> Iterator[redis.Redis]:
     client.close()
 
 
-@pytest_asyncio.fixture
-async def store(server: redis.Redis, broker_port: int) -> AsyncIterator[Store]:
+@pytest.fixture
+def url(server: redis.Redis, broker_port: int) -> str:
     del server  # only to have it emptied first
-    url = f"redis://127.0.0.1:{broker_port}/2"
-    store = Store.connect(url, max_backlog_rows=100, result_ttl_seconds=600, answered_ttl_seconds=60)
+    return f"redis://127.0.0.1:{broker_port}/2"
+
+
+class Listener:
+    """Keeps what is published on the reply channel."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def receive(self, message: bytes) -> None:
+        self.messages.put_nowait(message)
+
+    async def recheck_all(self) -> None:
+        pass
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest_asyncio.fixture
+async def store(url: str, listener: Listener) -> AsyncIterator[Store]:
+    link = Link(url, "reply")
+    keeping = asyncio.create_task(link.keep(listener))
+    store = Store.connect(url, link, max_backlog_rows=100, result_ttl_seconds=600, answered_ttl_seconds=60)
     yield store
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
     await store.client.aclose()
 
 
 @pytest.fixture
-def worker(server: redis.Redis) -> WorkerStore:
-    return WorkerStore(server, result_ttl_seconds=600)
+def worker(url: str) -> WorkerStore:
+    return WorkerStore.connect(url, result_ttl_seconds=600)
 
 
 def shared_batch(*row_counts: int) -> tuple[Submission, list[PredictionId]]:
@@ -260,27 +296,46 @@ async def test_cancellation_asked_for_again_by_the_same_request_is_the_same(stor
 
 
 async def test_long_outcome_is_read_from_the_store_and_not_published(
-    store: Store, worker: WorkerStore, server: redis.Redis
+    store: Store, worker: WorkerStore, listener: Listener
 ) -> None:
-    subscription = server.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-    subscription.subscribe("reply")
-    assert subscription.get_message(timeout=1) is None
     submission, (prediction_id,) = shared_batch(1)
     await store.submit(submission)
-    long = answer("1" * 100_000)
+    long = answer("1" * MAX_PUBLISHED_BYTES)
     worker.commit(claimed(worker, submission.stem), outcome(long))
-    assert subscription.get_message(timeout=5)["data"] == submission.stem.encode() + b" "
+    assert await asyncio.wait_for(listener.messages.get(), 5) == submission.stem.encode() + b" "
     assert (await store.read(prediction_id)).answers == (long,)
-    subscription.close()
 
 
-async def test_submission_that_its_request_gave_up_is_not_sent(store: Store, server: redis.Redis) -> None:
-    requests = [asyncio.create_task(store.submit(shared_batch(1)[0])) for _ in range(3)]
-    await asyncio.sleep(0)  # the first is on its way, the others have gathered behind it
-    requests[2].cancel()
-    await asyncio.gather(*requests, return_exceptions=True)
+async def test_predictions_of_one_batch_are_read_together(store: Store, worker: WorkerStore) -> None:
+    submission, ids = shared_batch(1, 1, 1)
+    await store.submit(submission)
+    await store.cancel(ids[1])
+    assert [prediction.state for prediction in await store.read_all(ids)] == [
+        State.QUEUED,
+        State.CANCELED,
+        State.QUEUED,
+    ]
+    worker.commit(claimed(worker, submission.stem), outcome(answer("1"), answer("2"), answer("3")))
+    assert [prediction.answers for prediction in await store.read_all(ids)] == [(answer("1"),), (), (answer("3"),)]
+
+
+async def test_many_large_submissions_at_once_are_all_accepted(store: Store, server: redis.Redis) -> None:
+    async def submit_large() -> None:
+        submission, _ = shared_batch(1)
+        large = replace(submission.batches[0], rows=bytes(2 * 1024 * 1024))
+        await store.submit(replace(submission, batches=[large]))
+
+    await asyncio.gather(*(submit_large() for _ in range(50)))
+    assert server.llen("interactive") == 50
+
+
+async def test_submission_in_flight_survives_a_lost_connection(store: Store, server: redis.Redis) -> None:
     await store.submit(shared_batch(1)[0])
-    assert server.llen("interactive") == 3
+    submissions = [asyncio.create_task(store.submit(shared_batch(1)[0])) for _ in range(20)]
+    server.client_kill_filter(_type="pubsub")
+    await asyncio.gather(*submissions)
+    assert server.llen("interactive") == 21
+    assert backlog(server) == 21
 
 
 async def test_broker_that_cannot_write_is_unavailable(store: Store, server: redis.Redis) -> None:
@@ -318,13 +373,10 @@ async def test_submissions_survive_a_server_that_forgot_its_scripts(store: Store
     assert server.llen("interactive") == 21
 
 
-async def test_commit_tells_the_reply_channel(store: Store, worker: WorkerStore, server: redis.Redis) -> None:
-    subscription = server.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-    subscription.subscribe("reply")
-    assert subscription.get_message(timeout=1) is None
+async def test_commit_tells_the_reply_channel(store: Store, worker: WorkerStore, listener: Listener) -> None:
     submission, _ = shared_batch(1)
     await store.submit(submission)
-    worker.commit(claimed(worker, submission.stem), outcome(answer("1")))
-    message: Any = subscription.get_message(timeout=5)
-    assert message["data"].startswith(submission.stem.encode() + b" ")
-    subscription.close()
+    committed = outcome(answer("1"))
+    worker.commit(claimed(worker, submission.stem), committed)
+    message = await asyncio.wait_for(listener.messages.get(), 5)
+    assert read_announcement(message) == (submission.stem, committed)

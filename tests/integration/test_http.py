@@ -17,9 +17,9 @@ TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 PROBLEM = "application/problem+json"
 
 
-@pytest.fixture(params=["iris", "breast_cancer"])
+@pytest.fixture(params=["iris", "breast_cancer", "iris_framework"])
 def either(request: pytest.FixtureRequest) -> Gateway:
-    """A gateway of each training configuration."""
+    """A gateway of each training configuration, and one that answers through FastAPI alone."""
     gateway = request.getfixturevalue(request.param)
     assert isinstance(gateway, Gateway)
     return gateway

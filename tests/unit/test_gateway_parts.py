@@ -40,7 +40,7 @@ def retry_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[int]
 
         async def look() -> Overview:
             accepted, final = next(overviews)
-            return Overview(card=None, pool_processes=1, accepted_rows=accepted, final_rows=final)
+            return Overview(card=None, gateways=1, pool_processes=1, accepted_rows=accepted, final_rows=final)
 
         pulse = Pulse(look)
         for second in range(len(looks)):
@@ -67,6 +67,22 @@ async def test_retry_after_is_the_backlog_over_the_drain_rate(
     retry_after: Callable[..., Awaitable[int]], looks: list[tuple[int, int]], seconds: int
 ) -> None:
     assert await retry_after(*looks) == seconds
+
+
+@pytest.mark.parametrize(
+    ("pool_processes", "gateways", "allowed"),
+    [(0, 1, 1), (1, 1, 1), (1, 4, 1), (4, 1, 4), (4, 3, 2), (8, 2, 4), (2, 0, 2)],
+)
+async def test_allowance_is_this_gateways_share_of_the_pool_processes(
+    pool_processes: int, gateways: int, allowed: int
+) -> None:
+    async def look() -> Overview:
+        return Overview(None, gateways, pool_processes, 0, 0)
+
+    pulse = Pulse(look)
+    assert pulse.allowance() == 1
+    await pulse.look()
+    assert pulse.allowance() == allowed
 
 
 @pytest.mark.parametrize("name", ["max_rows", "api_port", "result_ttl_seconds"])

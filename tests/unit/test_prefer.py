@@ -32,7 +32,7 @@ from api.prefer import Preferences
     ],
 )
 def test_preferences_are_read(headers: list[str], respond_async: bool, wait: int | None) -> None:
-    assert Preferences.parse(headers) == Preferences(respond_async, wait)
+    assert Preferences.parse([header.encode() for header in headers]) == Preferences(respond_async, wait)
 
 
 @pytest.mark.parametrize(

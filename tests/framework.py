@@ -1,0 +1,10 @@
+"""`python -m tests.framework`: a gateway without its hot path, so that FastAPI's own way in is what answers."""
+
+import uvicorn
+
+from api.app import create_app
+from api.settings import GatewaySettings
+
+if __name__ == "__main__":
+    settings = GatewaySettings()
+    uvicorn.run(create_app(settings).framework, host=settings.api_host, port=settings.api_port, log_config=None)
