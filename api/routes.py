@@ -12,13 +12,13 @@ from shared.card import ModelCard
 from shared.ids import PredictionId
 
 
-def prediction_routes(predictions: Predictions, predict: Predict, pulse: Pulse) -> APIRouter:
+def prediction_routes(predictions: Predictions, operation: Predict, pulse: Pulse) -> APIRouter:
     """`/predict` and `/results`."""
     router = APIRouter(tags=["predictions"])
 
     @router.post("/predict", **documents.PREDICT)
-    async def post_predict(request: Request) -> Response:
-        return _response(await predict(request.scope["headers"], request.receive))
+    async def predict(request: Request) -> Response:
+        return _response(await operation(request.scope["headers"], request.receive))
 
     @router.get("/results/{prediction_id}", **documents.GET_RESULT)
     async def get_result(prediction_id: str) -> Response:
