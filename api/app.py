@@ -1,6 +1,7 @@
 """Composes a gateway process."""
 
 import asyncio
+import gc
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -49,6 +50,7 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
             asyncio.create_task(link.keep(predictions.replies)),
             asyncio.create_task(pulse.beat(predictions.tick)),
         ]
+        gc.freeze()  # what has been imported stays: a full collection that looks at all of it takes 80 ms
         yield
         for task in tasks:
             task.cancel()

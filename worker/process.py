@@ -1,5 +1,7 @@
 """What a pool process holds, and what it does with a batch: claim, predict, commit."""
 
+import gc
+
 import structlog
 
 from shared.ids import BatchId
@@ -29,6 +31,7 @@ class PoolProcess:
         """
         predictor = Predictor.load(settings.model_dir)
         predictor.warm_up()
+        gc.freeze()  # the pipeline and its libraries stay: a full collection need not look at them again
         store = Store.connect(settings.redis_url.get_secret_value(), settings.result_ttl_seconds)
         return cls(predictor, store, settings.max_attempts)
 
