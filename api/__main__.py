@@ -2,6 +2,7 @@
 
 import uvicorn
 
+from api.http import HttpProtocol
 from api.settings import GatewaySettings
 
 
@@ -11,6 +12,7 @@ def main() -> None:
     uvicorn.run(
         "api.app:create_app",
         factory=True,
+        http=HttpProtocol,
         host=settings.api_host,
         port=settings.api_port,
         workers=settings.api_processes,
