@@ -26,7 +26,7 @@ def main() -> None:
     except CannotStart as error:
         sys.exit(f"sepal: {error}")
     # What the parts must agree on is settled here, once.
-    environment = os.environ | {"SEPAL_REDIS_URL": settings.broker_url, "CELERY_BROKER_URL": settings.broker_url}
+    environment = os.environ | {"SEPAL_REDIS_URL": settings.near_broker_url, "CELERY_BROKER_URL": settings.broker_url}
     sys.stdout.flush()
     # supervisord and the parts' output reach this file through descriptors of their own: without append mode they
     # would write over one another where it is a regular file.

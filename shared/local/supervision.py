@@ -59,10 +59,8 @@ def parts(settings: LocalSettings) -> list[Part]:
     python = sys.executable
     own_broker = []
     if not settings.redis_url:
-        # By port, as the supervisor's own files are: two copies in one folder share nothing.
-        data_dir = settings.state_dir / f"broker-{settings.redis_port}"
-        data_dir.mkdir(parents=True, exist_ok=True)
-        own_broker = [Part("broker", broker.command(settings.redis_port, data_dir))]
+        settings.broker_dir.mkdir(parents=True, exist_ok=True)
+        own_broker = [Part("broker", broker.command(settings.redis_port, settings.broker_dir))]
     flower = ["flower", "--address=127.0.0.1", f"--port={settings.flower_port}", "--logging=error"]
     return [
         *own_broker,
