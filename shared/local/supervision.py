@@ -61,7 +61,8 @@ def parts(settings: LocalSettings) -> list[Part]:
     if not settings.redis_url:
         settings.broker_dir.mkdir(parents=True, exist_ok=True)
         own_broker = [Part("broker", broker.command(settings.redis_port, settings.broker_dir))]
-    flower = ["flower", "--address=127.0.0.1", f"--port={settings.flower_port}", "--logging=error"]
+    # Flower would keep the last hundred thousand batches: its memory would grow for minutes of full traffic.
+    flower = ["flower", "--address=127.0.0.1", f"--port={settings.flower_port}", "--max-tasks=1000", "--logging=error"]
     return [
         *own_broker,
         Part("worker", [python, "-m", "worker"], stop_seconds=30),
