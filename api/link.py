@@ -142,6 +142,7 @@ class Link:
                 self._up.clear()
                 if self._connection is not None:
                     self._connection.close()
+                self._connection = None
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Any:
@@ -180,25 +181,31 @@ class Link:
         return self._connection
 
     async def _connect(self, subscriber: Subscriber) -> _Connection:
-        options: dict[str, Any] = dict(parse_url(self._url))
-        loop = asyncio.get_running_loop()
-
-        def protocol() -> _Connection:
-            return _Connection(subscriber.receive)
-
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            if "path" in options:
-                opening: Any = loop.create_unix_connection(protocol, options["path"])
-            else:
-                tls = options.get("connection_class") is SSLConnection
-                context = ssl.create_default_context(cafile=options.get("ssl_ca_certs")) if tls else None
-                host, port = options.get("host", "localhost"), options.get("port", 6379)
-                opening = loop.create_connection(protocol, host, port, ssl=context)
-            connection = cast(_Connection, (await opening)[1])
-            password = options.get("password")
-            authentication = ("AUTH", options.get("username", "default"), password) if password else ()
-            await connection.send("HELLO", 3, *authentication)
-            await connection.send("SELECT", options.get("db", 0))
-            connection.write("SUBSCRIBE", self._channel)  # its reply is a push
-            await connection.send("PING")
+        connection: _Connection | None = None
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                options: dict[str, Any] = dict(parse_url(self._url))
+                connection = await _open(options, lambda: _Connection(subscriber.receive))
+                password = options.get("password")
+                authentication = ("AUTH", options.get("username", "default"), password) if password else ()
+                await connection.send("HELLO", 3, *authentication)
+                await connection.send("SELECT", options.get("db", 0))
+                connection.write("SUBSCRIBE", self._channel)  # its reply is a push
+                await connection.send("PING")
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
         return connection
+
+
+async def _open(options: dict[str, Any], protocol: Callable[[], _Connection]) -> _Connection:
+    loop = asyncio.get_running_loop()
+    if "path" in options:
+        opened: Any = await loop.create_unix_connection(protocol, options["path"])
+    else:
+        tls = options.get("connection_class") is SSLConnection
+        context = ssl.create_default_context(cafile=options.get("ssl_ca_certs")) if tls else None
+        host, port = options.get("host", "localhost"), options.get("port", 6379)
+        opened = await loop.create_connection(protocol, host, port, ssl=context)
+    return cast(_Connection, opened[1])

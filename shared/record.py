@@ -24,7 +24,7 @@ WORKERS_KEY: Final = "sepal:workers"
 REPLY_CHANNEL_PREFIX: Final = "sepal:reply:"
 """Each gateway process listens on a channel of its own, named so."""
 
-MAX_PUBLISHED_BYTES: Final = 64 * 1024
+MAX_PUBLISHED_BYTES: Final = 256 * 1024
 """A longer outcome is read from the store: Redis cuts a subscriber off that has 8 MB waiting for a minute."""
 
 _MEMBER: Final = struct.Struct("<13sI")

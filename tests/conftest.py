@@ -8,7 +8,7 @@ import pytest
 
 from shared.local import broker
 from tests.models import train_recipe
-from tests.stack import Gateway, Part, Stack, clean_environment, free_port, left_behind, running_stack, wait_for
+from tests.stack import Gateway, Part, Stack, clean_environment, free_port, left_behind, listens, running_stack, wait_for
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -85,5 +85,6 @@ def broker_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A real broker for tests of the store alone."""
     port, folder = free_port(), tmp_path_factory.mktemp("broker")
     part = Part("broker", broker.command(port, folder), clean_environment(), folder)
+    wait_for(lambda: listens(port), "the broker")
     yield port
     part.stop()
