@@ -8,7 +8,17 @@ import pytest
 
 from shared.local import broker
 from tests.models import train_recipe
-from tests.stack import Gateway, Part, Stack, clean_environment, free_port, left_behind, listens, running_stack, wait_for
+from tests.stack import (
+    Gateway,
+    Part,
+    Stack,
+    clean_environment,
+    free_port,
+    left_behind,
+    listens,
+    running_stack,
+    wait_for,
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
