@@ -16,7 +16,7 @@ _TICK_SECONDS: Final = 1.0
 _UNREADY_TICK_SECONDS: Final = 0.2  # somebody is waiting for the first worker, or for the broker to come back
 _SMOOTHING: Final = 0.3  # of an exponential moving average over ticks: a burst counts for about three seconds
 _LONGEST_RETRY_SECONDS: Final = 60
-_BATCHES_A_POOL_PROCESS: Final = 1
+_BATCHES_A_POOL_PROCESS: Final = 1  # with 2, a tenth slower at 32 and 128 connections: docs/decisions/0010
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +29,7 @@ class Pulse:
         self._overview: Overview | None = None
         self._looked_at = 0.0
         self._drain_rate = 0.0
+        self._retry_after = 1
         self._card_json: bytes | None = None
         self._card: ModelCard | None = None
         self._model_ref = b""
@@ -84,11 +85,7 @@ class Pulse:
 
     def retry_after(self) -> int:
         """Seconds until the present backlog should be gone: at least 1, and no more than a minute."""
-        if self._overview is None:
-            return 1
-        if self._drain_rate <= 0:
-            return 1
-        return max(1, min(math.ceil(self._overview.backlog / self._drain_rate), _LONGEST_RETRY_SECONDS))
+        return self._retry_after
 
     async def beat(self, every_tick: Callable[[], Awaitable[None]]) -> None:
         """Look for ever, and call `every_tick` after each look."""
@@ -108,9 +105,12 @@ class Pulse:
             if self._overview is not None:
                 log.warning("the broker cannot be reached", reason=str(error.__cause__))
             self._overview = None
+            self._retry_after = 1
             return
         self._measure_drain(overview)
         self._overview = overview
+        seconds = math.ceil(overview.backlog / self._drain_rate) if self._drain_rate > 0 else 1
+        self._retry_after = max(1, min(seconds, _LONGEST_RETRY_SECONDS))
         if overview.card is not None and overview.card != self._card_json:
             self._take_card(overview.card)
 

@@ -17,7 +17,7 @@ class EventsStep(bootsteps.StartStopStep):
     """Sends what Celery's event dispatcher has gathered, in one message.
 
     Left to itself the dispatcher makes a round trip for nearly every event, three for each batch: that was half of
-    what a worker's parent process did (docs/decisions/0010-few-round-trips-a-batch.md). Flower gets the same events.
+    what a worker's parent process did (docs/decisions/0013-few-round-trips-a-batch.md). Flower gets the same events.
     """
 
     requires = ("celery.worker.consumer.events:Events",)

@@ -56,7 +56,7 @@ class Scripts:
     """The store's scripts over one connection of their own.
 
     redis-py's client looks for a connection in its pool at every call, and counts, names and times the call; that is
-    more than half of what a call costs here (docs/decisions/0010-few-round-trips-a-batch.md).
+    more than half of what a call costs here (docs/decisions/0013-few-round-trips-a-batch.md).
     """
 
     def __init__(self, url: str, *names: str) -> None:
