@@ -12,7 +12,7 @@ from typing import Final
 from benchmarks.growth import artifact, batch, gateways, waiting
 from benchmarks.growth.report import write_report
 from benchmarks.growth.results import Growth
-from benchmarks.serving import machine
+from benchmarks.serving import machine, sepal
 from benchmarks.serving.errors import CannotMeasure
 from benchmarks.serving.question import Question
 
@@ -44,11 +44,15 @@ def main() -> None:
 
 def _measure(names: Sequence[str], rounds: int, output: Path) -> None:
     planned = {name: min(rounds, _MOST_ROUNDS.get(name, rounds)) for name in names}
-    results = Growth(machine.commit(), machine.describe(), planned)
+    versions = dict(sepal.SEPAL.versions())
+    results = Growth(machine.commit(), machine.describe(), versions, sepal.settings(), planned)
     question = Question.load()
     output.mkdir(parents=True, exist_ok=True)
     for name, n_rounds in planned.items():
-        PARTS[name](results, question, n_rounds)
+        try:
+            PARTS[name](results, question, n_rounds)
+        except CannotMeasure as error:
+            results.note(name, 0, "start", error)
         results.write(output / JSON_FILE)
 
 

@@ -10,7 +10,7 @@ from benchmarks.serving.errors import SystemFailed
 from benchmarks.serving.systems import Site
 from shared.record import WORKERS_KEY
 
-_LOOK_SECONDS: Final = 0.005
+_LOOK_SECONDS: Final = 0.02  # a worker looks at its own pool ten times less often
 _PATIENCE_SECONDS: Final = 120
 
 

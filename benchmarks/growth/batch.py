@@ -1,5 +1,6 @@
 """Batch size against time: the predictor in this very process, with members of one row each."""
 
+import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ def measure(results: Growth, question: Question, rounds: int) -> None:
     """Measure all sizes in every round; each round begins with another."""
     predictor = Predictor.load(question.model.parent)
     predictor.warm_up()
+    gc.freeze()  # as a pool process does
     for number in range(rounds):
         first = number % len(SIZES)
         for n_rows in (*SIZES[first:], *SIZES[:first]):
@@ -44,10 +46,12 @@ def _figure(predictor: Predictor, question: Question, number: int, n_rows: int) 
 def _interleaved(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[float, float]:
     """Call both in turns; returns the median milliseconds of each."""
     samples: tuple[list[float], list[float]] = ([], [])
+    turns = [(one, samples[0]), (other, samples[1])]
     deadline = time.perf_counter() + _SECONDS
     while time.perf_counter() < deadline or len(samples[0]) < _LEAST_CALLS:
-        for call, kept in zip((one, other), samples, strict=True):
+        for call, kept in turns:
             began = time.perf_counter()
             call()
             kept.append((time.perf_counter() - began) * 1000)
+        turns.reverse()
     return statistics.median(samples[0]), statistics.median(samples[1])

@@ -17,8 +17,9 @@ _INTRODUCTION = """\
 Written by `make bench-growth`; `growth.json` beside it has every round's figures, and [the method](growth.md) says what
 they mean.
 
-{machine}. Sepal at commit `{commit}`. Each figure is the median of the rounds, with the lowest and the highest of them
-in brackets."""
+{machine}. Sepal at commit `{commit}`, with {made_of}.
+
+Each figure is the median of the rounds, with the lowest and the highest of them in brackets."""
 _ABSENT: Final = "This run has no figures of it."
 _NOTHING: Final = "–"
 _THROUGHPUT, _P50, _, _P99, _CPU, _ = FIGURES
@@ -26,7 +27,10 @@ _THROUGHPUT, _P50, _, _P99, _CPU, _ = FIGURES
 
 def write_report(results: Growth) -> str:
     """Write the whole page; a part that was not measured says so."""
-    parts = [_INTRODUCTION.format(machine=format_machine(results.machine), commit=results.commit)]
+    made_of = [f"{name} {number}" for name, number in results.versions.items()]
+    made_of += [f"`{name}={value}`" for name, value in results.settings.items()]
+    machine = format_machine(results.machine)
+    parts = [_INTRODUCTION.format(machine=machine, commit=results.commit, made_of=", ".join(made_of))]
     sections = (
         ("batch", "The size of a batch", _batch),
         ("waiting", "Predictions that wait", _waiting),
@@ -55,11 +59,13 @@ def _batch(results: Growth) -> list[str]:
     ]
     one, most = min(groups), max(groups)
     cheapest = min(groups, key=lambda n_rows: _median(groups[n_rows], _microseconds_a_row))
-    grown = _median(groups[most], lambda f: f.predict_ms) / _median(groups[one], lambda f: f.predict_ms)
+    whole = _median(groups[most], lambda f: f.predict_ms) / _median(groups[one], lambda f: f.predict_ms)
+    pipeline = _median(groups[most], lambda f: f.pipeline_ms) / _median(groups[one], lambda f: f.pipeline_ms)
     sentence = (
-        f"{_counted(most, 'row')} together take {format_number(grown)} times as long as {one:,}. A row is cheapest "
-        f"among {cheapest:,}: {format_number(_median(groups[cheapest], _microseconds_a_row))} µs, against "
-        f"{format_number(_median(groups[one], _microseconds_a_row))} µs where there are {one:,} in a batch."
+        f"A batch of {most:,} takes {format_number(whole)} times as long as a batch of {one:,}, and "
+        f"{format_number(pipeline)} times inside the pipeline. A row costs least in batches of {cheapest:,}: "
+        f"{format_number(_median(groups[cheapest], _microseconds_a_row))} µs, against "
+        f"{format_number(_median(groups[one], _microseconds_a_row))} µs in batches of {one:,}."
     )
     return [table(["rows in the batch", "pipeline alone, ms", "whole predictor, ms", "µs a row"], lines), sentence]
 
@@ -89,8 +95,11 @@ def _waiting(results: Growth) -> list[str]:
     sentence = (
         f"With {many:,} waiting, submitting one more takes {format_number(submit)} times as long as with {few:,}, and "
         f"polling one {format_number(poll)} times; each that waits takes "
-        f"{format_number(_median(groups[many], lambda f: f.bytes_each), 0)} bytes of the broker's memory."
+        f"{format_number(_median(groups[many], lambda f: f.bytes_each), 0)} bytes of the broker's memory where "
+        f"{format_number(_median(groups[many], lambda f: f.waiting / f.batches))} share a batch."
     )
+    if alone := Spread.over(results.alone_bytes):
+        sentence += f" One that has a batch to itself takes {format_spread(alone, 0)} bytes."
     header = ["waiting", "submit, ms", "poll, ms", "broker, MiB", "bytes for each one added", "predictions a batch"]
     return [table(header, lines), sentence]
 

@@ -66,10 +66,15 @@ class Growth(msgspec.Struct):
 
     commit: str
     machine: dict[str, str]
+    versions: dict[str, str]
+    settings: dict[str, str]
+    """What of Sepal was set in this run's environment."""
     rounds: dict[str, int]
     """Of each part that was asked for."""
     batch: list[Batch] = []
     waiting: list[Waiting] = []
+    alone_bytes: list[float] = []
+    """In each round, the broker's memory for each waiting prediction that has a batch to itself."""
     gateways: results.Results | None = None
     artifact: list[Artifact] = []
     failures: list[Failure] = []

@@ -27,6 +27,7 @@ from benchmarks.serving.systems import plain_body
 LEVELS: Final = (10, 1_000, 100_000)
 _PROBES: Final = 200
 _CALLERS: Final = 64
+_ALONE: Final = 1_000
 _BATCH_ID_LENGTH: Final = 20  # a prediction's id starts with its batch's
 
 
@@ -43,6 +44,8 @@ def measure(results: Growth, question: Question, rounds: int) -> None:
                 for level in LEVELS:
                     where = f"{level:,} waiting"
                     results.waiting.append(_figure(queue, number, level))
+                where = "one by one"
+                results.alone_bytes.append(queue.alone_bytes())
         except (SystemFailed, OSError, redis.RedisError) as error:
             results.note("waiting", number, where, error)
 
@@ -77,6 +80,13 @@ class _Queue:
             for caller in callers:
                 caller.send(self._submit)
             self.ids += [_id(caller.receive(202)) for caller in callers]
+
+    def alone_bytes(self) -> float:
+        """Submit one after the other, so that none shares its batch; returns what each has added."""
+        before = self.broker_bytes()
+        for _ in range(_ALONE):
+            self._callers[0].timed(self._submit, 202)
+        return (self.broker_bytes() - before) / _ALONE
 
     def probe(self) -> tuple[float, float]:
         """Submit one and cancel it, poll one of the others; returns the milliseconds of submitting and polling."""

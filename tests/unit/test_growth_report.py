@@ -12,7 +12,7 @@ NO_ERRORS = {"connect": 0, "read": 0, "write": 0, "timeout": 0, "status": 0}
 
 
 def growth(**parts: list[Batch] | list[Waiting] | list[Artifact] | Results) -> Growth:
-    made = Growth("abc", MACHINE, dict.fromkeys(parts, 3))
+    made = Growth("abc", MACHINE, {"celery": "5"}, {}, dict.fromkeys(parts, 3))
     for name, figures in parts.items():
         setattr(made, name, figures)
     return made
@@ -23,8 +23,8 @@ def test_row_costs_the_median_of_the_rounds_and_the_cheapest_size_is_named() -> 
     many = [Batch(number, 1024, 1.0, ms) for number, ms in enumerate((4.096, 8.0, 2.048))]
     page = write_report(growth(batch=[*one, *many]))
     assert "| 1,024 | 1.00 (1.00–1.00) | 4.10 (2.05–8.00) | 4.00 (2.00–7.81) |" in page
-    assert "1,024 rows together take 2.05 times as long as 1." in page
-    assert "A row is cheapest among 1,024: 4.00 µs, against 2,000 µs where there are 1 in a batch." in page
+    assert "A batch of 1,024 takes 2.05 times as long as a batch of 1, and 2.00 times inside the pipeline." in page
+    assert "A row costs least in batches of 1,024: 4.00 µs, against 2,000 µs in batches of 1." in page
 
 
 def test_submitting_and_polling_are_compared_between_few_and_many_waiting() -> None:
