@@ -26,6 +26,7 @@ from benchmarks.serving.systems import plain_body
 
 LEVELS: Final = (10, 1_000, 100_000)
 _PROBES: Final = 200
+_WARM_UP_PROBES: Final = 50
 _CALLERS: Final = 64
 _ALONE: Final = 1_000
 _BATCH_ID_LENGTH: Final = 20  # a prediction's id starts with its batch's
@@ -54,7 +55,7 @@ class _Queue:
     """A context of what waits in one Sepal."""
 
     def __init__(self, running: Running, question: Question) -> None:
-        self._port = running.site.port
+        self._running = running
         self._redis = redis.Redis(port=running.site.redis_port)
         self._submit = request("POST", "/predict", plain_body(question.rows(1)), prefer="respond-async")
         self._stack = ExitStack()
@@ -62,7 +63,7 @@ class _Queue:
 
     def __enter__(self) -> "_Queue":
         self._stack.callback(self._redis.close)
-        self._callers = [self._stack.enter_context(Caller(self._port)) for _ in range(_CALLERS)]
+        self._callers = [self._stack.enter_context(Caller(self._running.site.port)) for _ in range(_CALLERS)]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,7 +89,15 @@ class _Queue:
             self._callers[0].timed(self._submit, 202)
         return (self.broker_bytes() - before) / _ALONE
 
-    def probe(self) -> tuple[float, float]:
+    def probe_often(self) -> tuple[float, float]:
+        """Probe at rest; returns the median milliseconds of submitting and polling."""
+        self._running.rest()  # from starting, or from being filled
+        for _ in range(_WARM_UP_PROBES):
+            self._probe()
+        submits, polls = zip(*(self._probe() for _ in range(_PROBES)), strict=True)
+        return statistics.median(submits), statistics.median(polls)
+
+    def _probe(self) -> tuple[float, float]:
         """Submit one and cancel it, poll one of the others; returns the milliseconds of submitting and polling."""
         caller = self._callers[0]
         submitted, submit_ms = caller.timed(self._submit, 202)
@@ -101,13 +110,13 @@ def _figure(queue: _Queue, number: int, level: int) -> Waiting:
     before, waited = queue.broker_bytes(), len(queue.ids)
     queue.fill(level)
     used = queue.broker_bytes()
-    submits, polls = zip(*(queue.probe() for _ in range(_PROBES)), strict=True)
+    submit_ms, poll_ms = queue.probe_often()
     figure = Waiting(
         number,
         level,
         len({prediction_id[:_BATCH_ID_LENGTH] for prediction_id in queue.ids}),
-        statistics.median(submits),
-        statistics.median(polls),
+        submit_ms,
+        poll_ms,
         used / 2**20,
         (used - before) / (level - waited),
     )
