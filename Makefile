@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: run test check format docs train load bench images lock clean
+.PHONY: run test check format docs train load bench bench-growth images lock clean
 
 run: .venv/run.stamp
 	@exec $(VENV)/python -m shared.local
@@ -38,6 +38,10 @@ load: .venv/dev.stamp
 # Sepal beside its peers: the best part of an hour, on a machine that does nothing else. BENCH="--only in_process,sepal".
 bench: .venv/dev.stamp
 	$(VENV)/python -m benchmarks.serving $(BENCH)
+
+# How cost grows with what there is of everything: about a quarter of an hour. BENCH="--only batch,artifact".
+bench-growth: .venv/dev.stamp
+	$(VENV)/python -m benchmarks.growth $(BENCH)
 
 images: .venv/dev.stamp
 	$(VENV)/pytest tests/images --run-images --numprocesses=0

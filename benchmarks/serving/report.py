@@ -1,9 +1,10 @@
 """The results as Markdown: one table for each figure and each number of rows."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
+from benchmarks.serving.markdown import format_machine, format_number, format_spread, table
 from benchmarks.serving.results import Described, Results
-from benchmarks.serving.summary import BASELINE, FIGURES, Figure, Spread, Summary
+from benchmarks.serving.summary import BASELINE, FIGURES, Figure, Summary
 
 _INTRODUCTION = """\
 Written by `make bench`; `serving.json` beside it has every round's figures, and [the method](serving.md) says what
@@ -27,7 +28,7 @@ def write_report(results: Results, picture: str) -> str:
     """
     summary = Summary(results)
     introduction = _INTRODUCTION.format(
-        machine=_machine(results), plan=_plan(results), commit=results.commit, picture=picture
+        machine=format_machine(results.machine), plan=_plan(results), commit=results.commit, picture=picture
     )
     parts = ["# Serving, side by side: the results", introduction.rstrip(), _systems(results.systems)]
     for rows in results.plan.rows:
@@ -37,14 +38,6 @@ def write_report(results: Results, picture: str) -> str:
         parts += ["### Errors", "Of all requests, over all rounds.", _error_table(summary, rows)]
     parts += [*_ledgers(results), *_failures(results)]
     return "\n\n".join(parts) + "\n"
-
-
-def _machine(results: Results) -> str:
-    machine = results.machine
-    return (
-        f"{machine['cores']} cores of {machine['processor']}, {machine['memory']}, {machine['kernel']}, "
-        f"Python {machine['python']}"
-    )
 
 
 def _plan(results: Results) -> str:
@@ -61,7 +54,7 @@ def _systems(systems: Sequence[Described]) -> str:
         versions = ", ".join(f"{name} {number}" for name, number in system.versions.items())
         settings = ", ".join(f"`{name}={value}`" for name, value in system.settings.items())
         rows.append([system.title, f"{versions}; {settings}" if settings else versions])
-    return _table(["system", "versions"], rows)
+    return table(["system", "versions"], rows)
 
 
 def _figure_table(summary: Summary, figure: Figure, rows: int) -> str:
@@ -70,8 +63,8 @@ def _figure_table(summary: Summary, figure: Figure, rows: int) -> str:
         if spread is None:
             return "–"
         ratio = summary.ratio(figure, system, connections, rows)
-        shown = "" if ratio is None or system == BASELINE else f" ×{_number(ratio, None)}"
-        return f"{_spread(spread, figure)}{shown}"
+        shown = "" if ratio is None or system == BASELINE else f" ×{format_number(ratio)}"
+        return f"{format_spread(spread, figure.digits)}{shown}"
 
     return _by_connections(summary, cell)
 
@@ -95,7 +88,7 @@ def _by_connections(summary: Summary, cell: Callable[[str, int], str]) -> str:
             lines.append([title, _plain(reason), *blanks])
         else:
             lines.append([title, *(cell(system.name, connections) for connections in results.plan.connections)])
-    return _table(header, lines)
+    return table(header, lines)
 
 
 def _ledgers(results: Results) -> list[str]:
@@ -106,7 +99,7 @@ def _ledgers(results: Results) -> list[str]:
         for ledger in results.ledgers
     ]
     text = "Sepal's own counters after each round, once it was idle, against what the load generator has received."
-    return ["## Nothing lost", text, _table(["round", "rows accepted", "final", "answered", "lost"], lines)]
+    return ["## Nothing lost", text, table(["round", "rows accepted", "final", "answered", "lost"], lines)]
 
 
 def _failures(results: Results) -> list[str]:
@@ -122,21 +115,5 @@ def _failures(results: Results) -> list[str]:
     return parts
 
 
-def _spread(spread: Spread, figure: Figure) -> str:
-    median, low, high = (_number(value, figure.digits) for value in (spread.median, spread.low, spread.high))
-    return f"{median} ({low}–{high})"
-
-
-def _number(value: float, digits: int | None) -> str:
-    if digits is None:
-        digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
-    return f"{value:,.{digits}f}"
-
-
 def _plain(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---", *("---:" for _ in header[1:])], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,6 +1,5 @@
 """The order of things: rounds of all systems, and of each system all cells, so that what drifts drifts for all."""
 
-import socket
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Final
 from benchmarks.serving import environments, machine, resources
 from benchmarks.serving.errors import SystemFailed
 from benchmarks.serving.load import Measured, put_load
-from benchmarks.serving.question import ROOT, Question
+from benchmarks.serving.question import Question
 from benchmarks.serving.results import Cell, Described, Failure, Ledger, Plan, Results
 from benchmarks.serving.running import Running
 from benchmarks.serving.systems import System
@@ -126,8 +125,6 @@ class _Turn:
         print(f"round {self._number + 1}  {self._system.name}: {ledger.accepted} rows accepted, {ledger.lost} lost")
 
     def _note(self, started: bool, where: str, reason: str) -> None:
-        # The results are published: where on which machine they were made is nobody's business.
-        for private, public in ((str(ROOT), "."), (str(Path.home()), "~"), (socket.gethostname(), "localhost")):
-            reason = reason.replace(private, public)
+        reason = machine.conceal(reason)
         self._results.failures.append(Failure(self._system.name, self._number, started, where, reason))
         print(f"round {self._number + 1}  {self._system.name} failed at {where}: {reason}", flush=True)

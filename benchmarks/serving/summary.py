@@ -63,10 +63,10 @@ class Summary:
         """One figure of one cell over the rounds."""
         return Spread.over(figure.of(cell) for cell in self.cells(system, connections, rows))
 
-    def ratio(self, figure: Figure, system: str, connections: int, rows: int) -> float | None:
+    def ratio(self, figure: Figure, system: str, connections: int, rows: int, baseline: str = BASELINE) -> float | None:
         """The median of the rounds' own ratios: a system and its baseline have the same round in common."""
         own = {cell.round: figure.of(cell) for cell in self.cells(system, connections, rows)}
-        base = {cell.round: figure.of(cell) for cell in self.cells(BASELINE, connections, rows)}
+        base = {cell.round: figure.of(cell) for cell in self.cells(baseline, connections, rows)}
         ratios = [value / other for number, value in own.items() if value is not None and (other := base.get(number))]
         return statistics.median(ratios) if ratios else None
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ class System:
 
     name: str
     title: str
-    programs: Callable[[Site], Sequence[Program]]
+    programs: Callable[[Site], Iterable[Program]]
+    """Each is started before the next is asked for."""
     path: str = "/predict"
     body: Callable[[Rows], str] = plain_body
     read: Callable[[Any], Answer | None] = plain_answer

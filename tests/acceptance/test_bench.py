@@ -1,4 +1,4 @@
-"""`python -m benchmarks.serving`, as `make bench` runs it, on two systems that start quickly."""
+"""Both benchmarks as `make` runs them, each on a part that takes seconds."""
 
 import json
 import os
@@ -43,3 +43,23 @@ def test_two_systems_are_measured_and_all_three_files_written(tmp_path: Path) ->
     assert "### CPU seconds per 1,000 predictions" in page
     assert "did not start" not in page
     assert (tmp_path / "serving.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_growth_of_one_part_is_measured_and_both_files_written(tmp_path: Path) -> None:
+    options = ["--only=batch", "--rounds=1", f"--output={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.growth", *options],
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "growth.json").read_text())
+    assert results["failures"] == []
+    assert {figure["n_rows"] for figure in results["batch"]} == {1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192}
+    assert all(figure["pipeline_ms"] > 0 and figure["predict_ms"] > 0 for figure in results["batch"])
+    assert str(ROOT) not in (tmp_path / "growth.json").read_text()
+    assert "| 1,024 |" in (tmp_path / "growth-results.md").read_text()

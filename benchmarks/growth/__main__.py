@@ -1,0 +1,83 @@
+"""`make bench-growth`: measure how cost grows, and write the results as JSON and Markdown.
+
+python -m benchmarks.growth --only batch,artifact --rounds 3
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks.growth import artifact, batch, gateways, waiting
+from benchmarks.growth.report import write_report
+from benchmarks.growth.results import Growth
+from benchmarks.serving import machine, sepal
+from benchmarks.serving.errors import CannotMeasure
+from benchmarks.serving.question import Question
+
+JSON_FILE: Final = "growth.json"
+REPORT_FILE: Final = "growth-results.md"
+
+_Measure = Callable[[Growth, Question, int], None]
+PARTS: Final[dict[str, _Measure]] = {
+    "batch": batch.measure,
+    "waiting": waiting.measure,
+    "gateways": gateways.measure,
+    "artifact": artifact.measure,
+}
+# A start with a large artifact takes long, and differs little from the next.
+_MOST_ROUNDS: Final = {"artifact": 3}
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    arguments = _parse()
+    try:
+        if not arguments.report_only:
+            _measure(arguments.only, arguments.rounds, arguments.output)
+        results = Growth.read(arguments.output / JSON_FILE)
+    except CannotMeasure as error:
+        sys.exit(f"benchmarks.growth: {error}")
+    (arguments.output / REPORT_FILE).write_text(write_report(results))
+
+
+def _measure(names: Sequence[str], rounds: int, output: Path) -> None:
+    planned = {name: min(rounds, _MOST_ROUNDS.get(name, rounds)) for name in names}
+    versions = dict(sepal.SEPAL.versions())
+    results = Growth(machine.commit(), machine.describe(), versions, sepal.settings(), planned)
+    question = Question.load()
+    output.mkdir(parents=True, exist_ok=True)
+    for name, n_rounds in planned.items():
+        try:
+            PARTS[name](results, question, n_rounds)
+        except CannotMeasure as error:
+            results.note(name, 0, "start", error)
+        results.write(output / JSON_FILE)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
+    parser.add_argument("--only", type=_names, default=list(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--rounds", type=_positive, default=5, help=f"of each part; at most {_MOST_ROUNDS}")
+    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
+    parser.add_argument("--report-only", action="store_true", help="write the report again from the JSON that is there")
+    return parser.parse_args()
+
+
+def _names(text: str) -> Sequence[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in PARTS]:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: there are only {', '.join(PARTS)}")
+    return names
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+if __name__ == "__main__":
+    main()

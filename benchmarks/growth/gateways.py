@@ -1,0 +1,43 @@
+"""The gateway's processes against throughput, latency and CPU: Sepal as the side-by-side benchmark measures it."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Final
+
+from benchmarks.growth.results import Growth
+from benchmarks.serving import load, rounds, sepal
+from benchmarks.serving.environments import FOLDER
+from benchmarks.serving.question import Question
+from benchmarks.serving.results import Plan
+from benchmarks.serving.systems import Program, Site, System
+
+PROCESSES: Final = (1, 2, 4)
+CONNECTIONS: Final = (128, 512)
+_SECONDS: Final = 3
+_WARM_UP_SECONDS: Final = 1
+
+
+def measure(results: Growth, question: Question, n_rounds: int) -> None:
+    """Measure all numbers of processes in interleaved rounds."""
+    plan = Plan(n_rounds, _SECONDS, _WARM_UP_SECONDS, list(CONNECTIONS), [1], load.version())
+    FOLDER.mkdir(exist_ok=True)
+    systems = [_sepal(processes) for processes in PROCESSES]
+    results.gateways = rounds.run(systems, plan, question, FOLDER / "growth-gateways.json")
+
+
+def _sepal(processes: int) -> System:
+    environment = {"SEPAL_API_PROCESSES": str(processes)}
+
+    def programs(site: Site) -> Sequence[Program]:
+        return [
+            dataclasses.replace(program, environment={**program.environment, **environment})
+            for program in sepal.programs(site)
+        ]
+
+    return dataclasses.replace(
+        sepal.SEPAL,
+        name=f"sepal-{processes}",
+        title=f"Sepal, {processes} gateway {'process' if processes == 1 else 'processes'}",
+        programs=programs,
+        settings=lambda: {**sepal.settings(), **environment},
+    )
