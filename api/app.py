@@ -40,7 +40,7 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
         result_ttl_seconds=settings.result_ttl_seconds,
         answered_ttl_seconds=settings.answered_ttl_seconds,
     )
-    pulse = Pulse(store.overview)
+    pulse = Pulse(store.overview, lambda: link.is_up)
     predictions = Predictions(store, Publisher(), pulse, channel)
     predict = Predict(predictions, pulse, settings)
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from api.lanes import Batch, Lanes
 from api.replies import Waiter
+from shared.errors import BrokerUnavailable
 from shared.ids import BatchId
 
 _PATIENCE_SECONDS: Final = 1.0
@@ -67,17 +68,19 @@ class Batcher:
     def _flush(self) -> None:
         self._flush_is_due = False
         while self._lanes and len(self._under_way) < self._allowance():
-            self._leave(self._lanes.next_batch())
-        while not self._sending and (batch := self._lanes.urgent_batch()):
+            batch = self._lanes.next_batch()
+            patience = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self.release, batch.id)
+            self._under_way[batch.id] = patience
             self._leave(batch)
+        # These take nobody's turn: they leave besides, and are not counted.
+        while not self._sending and (urgent := self._lanes.urgent_batch()):
+            self._leave(urgent)
 
     def _leave(self, batch: Batch) -> None:
-        loop = asyncio.get_running_loop()
-        self._under_way[batch.id] = loop.call_later(_PATIENCE_SECONDS, self.release, batch.id)
         now_ns = time.monotonic_ns()
         for waiter in batch.expected.waiters:
             waiter.gathered_us = (now_ns - waiter.joined_ns) // 1000
-        task = loop.create_task(self._record(batch))
+        task = asyncio.get_running_loop().create_task(self._record(batch))
         self._sending.add(task)
         task.add_done_callback(self._sent)
 
@@ -90,6 +93,8 @@ class Batcher:
             await self._send(batch)
         except Exception as error:  # it belongs to the requests that share the batch
             _settle(batch, error)
+            if isinstance(error, BrokerUnavailable):
+                self.refuse_all(error)  # whoever has waited for a turn would wait for the same answer
             self.release(batch.id)
         else:
             _settle(batch, None)

@@ -24,13 +24,17 @@ class GatheringTransport:
     def write(self, data: bytes) -> None:
         """Send data, together with what else is written in this turn of the loop."""
         if not self._held:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush_later)
         self._held.append(data)
 
     def close(self) -> None:
         """Close, after what was written."""
         self._flush()
         self._transport.close()
+
+    def _flush_later(self) -> None:
+        if not self._transport.is_closing():  # the client has gone meanwhile
+            self._flush()
 
     def _flush(self) -> None:
         if self._held:

@@ -7,7 +7,6 @@ subscribed first.
 """
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from hashlib import sha1
@@ -41,13 +40,15 @@ class Subscriber(Protocol):
 class _Connection(asyncio.Protocol):
     """Redis's protocol on one socket: replies come in the order of their commands, pushes in between."""
 
-    def __init__(self, on_message: Callable[[bytes], None]) -> None:
+    def __init__(self, on_message: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
         self._on_message = on_message
+        self._on_lost = on_lost
         self._reader = hiredis.Reader(replyError=ResponseError, notEnoughData=...)
         self._replies: deque[tuple[asyncio.Future[Any], int]] = deque()
         self._transport: asyncio.Transport | None = None
         self.unanswered_bytes = 0
         self.lost = asyncio.Event()
+        self._settled = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
@@ -63,6 +64,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost.set()
+        self._on_lost()
         while self._replies:
             self._settle(RedisConnectionError(f"lost: {error or 'closed'}"))
 
@@ -86,7 +88,8 @@ class _Connection(asyncio.Protocol):
 
     async def next_reply(self) -> None:
         """Wait until one more command has been answered, whatever the answer."""
-        await asyncio.wait([self._replies[0][0]])
+        self._settled.clear()
+        await self._settled.wait()
 
     def close(self) -> None:
         """Drop the socket, and whatever is still to be written."""
@@ -96,6 +99,7 @@ class _Connection(asyncio.Protocol):
     def _settle(self, reply: Any) -> None:
         future, size = self._replies.popleft()
         self.unanswered_bytes -= size
+        self._settled.set()
         if future.done():  # its request has given up
             return
         if isinstance(reply, Exception):
@@ -121,21 +125,25 @@ class Link:
         self._connection: _Connection | None = None
         self._up = asyncio.Event()
 
+    @property
+    def is_up(self) -> bool:
+        """Whether a submission would find a connection."""
+        return self._up.is_set()
+
     async def keep(self, subscriber: Subscriber) -> None:
         """Stay connected for ever."""
-        was_up = False
+        is_failing = False
         while True:
             try:
-                self._connection = await self._connect(subscriber)
-                self._up.set()
-                was_up = True
+                connection = await self._connect(subscriber)
+                is_failing = False
                 await subscriber.recheck_all()
-                await self._connection.lost.wait()
+                await connection.lost.wait()
                 log.warning("lost the link to the broker")
             except (OSError, RedisConnectionError, ResponseError) as error:
-                if was_up:  # once, not at every try to get it back
-                    log.warning("cannot get the link to the broker back", reason=str(error))
-                was_up = False
+                if not is_failing:  # once, not at every try
+                    log.warning("cannot get a link to the broker", reason=str(error) or type(error).__name__)
+                is_failing = True
             except Exception:
                 log.exception("the link to the broker failed")
             finally:
@@ -151,41 +159,32 @@ class Link:
         Raises:
             RedisError, OSError: what the server said, or that it said nothing in time.
         """
-        try:
-            return await self._run(script, keys, args)
-        except RedisConnectionError:
-            return await self._run(script, keys, args)
-
-    async def _run(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         connection = await self._connected()
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                try:
-                    return await connection.send("EVALSHA", script.sha, len(keys), *keys, *args)
-                except ResponseError as error:
-                    if not str(error).startswith("NOSCRIPT"):
-                        raise
-                # A new or restarted server: scripts do not survive a restart.
-                return await connection.send("EVAL", script.text, len(keys), *keys, *args)
-        except TimeoutError:
-            connection.close()  # frozen, or cut off without a word: a new one will tell
-            raise
+            return await _call(connection, deadline, script, keys, args)
+        except RedisConnectionError:
+            async with asyncio.timeout_at(deadline):
+                connection = await self._connected()
+            return await _call(connection, deadline, script, keys, args)
 
     async def _connected(self) -> _Connection:
-        if not self._up.is_set():
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                await self._up.wait()
-        assert self._connection is not None
-        while self._connection.unanswered_bytes > _UNANSWERED_BYTES:
-            await self._connection.next_reply()
-        return self._connection
+        while True:
+            if not self._up.is_set():
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await self._up.wait()
+            connection = self._connection
+            assert connection is not None, "a link that is up has one"
+            if connection.unanswered_bytes <= _UNANSWERED_BYTES:
+                return connection
+            await connection.next_reply()
 
     async def _connect(self, subscriber: Subscriber) -> _Connection:
         connection: _Connection | None = None
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 options: dict[str, Any] = dict(parse_url(self._url))
-                connection = await _open(options, lambda: _Connection(subscriber.receive))
+                connection = await _open(options, lambda: _Connection(subscriber.receive, self._up.clear))
                 password = options.get("password")
                 authentication = ("AUTH", options.get("username", "default"), password) if password else ()
                 await connection.send("HELLO", 3, *authentication)
@@ -196,7 +195,26 @@ class Link:
             if connection is not None:
                 connection.close()
             raise
+        self._connection = connection
+        self._up.set()
         return connection
+
+
+async def _call(
+    connection: _Connection, deadline: float, script: Script, keys: Sequence[str], args: Sequence[Argument]
+) -> Any:
+    try:
+        async with asyncio.timeout_at(deadline):
+            try:
+                return await connection.send("EVALSHA", script.sha, len(keys), *keys, *args)
+            except ResponseError as error:
+                if not str(error).startswith("NOSCRIPT"):
+                    raise
+            # A new or restarted server: scripts do not survive a restart.
+            return await connection.send("EVAL", script.text, len(keys), *keys, *args)
+    except TimeoutError:
+        connection.close()  # frozen, or cut off without a word: a new one will tell
+        raise
 
 
 async def _open(options: dict[str, Any], protocol: Callable[[], _Connection]) -> _Connection:
@@ -204,8 +222,8 @@ async def _open(options: dict[str, Any], protocol: Callable[[], _Connection]) ->
     if "path" in options:
         opened: Any = await loop.create_unix_connection(protocol, options["path"])
     else:
-        tls = options.get("connection_class") is SSLConnection
-        context = ssl.create_default_context(cafile=options.get("ssl_ca_certs")) if tls else None
+        tls = options.pop("connection_class", None) is SSLConnection
+        context = SSLConnection(**options).ssl_context.get() if tls else None  # with all that a URL can say of it
         host, port = options.get("host", "localhost"), options.get("port", 6379)
         opened = await loop.create_connection(protocol, host, port, ssl=context)
     return cast(_Connection, opened[1])

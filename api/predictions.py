@@ -72,19 +72,16 @@ class Predictions:
 
     async def tick(self) -> None:
         """Once a second: find answers whose message was lost, and let go of those that were given to their clients."""
-        try:
-            await self._keep_up()
-        except BrokerUnavailable as error:
-            # What has not left would be refused anyway, after it has waited for its turn.
-            self._batcher.refuse_all(error)
-
-    async def _keep_up(self) -> None:
         if not self._pulse.sees_broker:
-            raise BrokerUnavailable
-        await self.replies.recheck()
-        if self._answered:
-            answered, self._answered = self._answered, []
-            await self._store.shorten_retention(answered)
+            self._batcher.refuse_all(BrokerUnavailable())
+            return
+        try:
+            await self.replies.recheck()
+            if self._answered:
+                answered, self._answered = self._answered, []
+                await self._store.shorten_retention(answered)
+        except BrokerUnavailable:
+            pass  # the next look will tell
 
     async def _submit_spanning(self, rows: Rows, model: bytes, wait_seconds: float) -> Submitted:
         expected = Expected(new_batch_id(), model)

@@ -24,8 +24,9 @@ log = structlog.get_logger(__name__)
 class Pulse:
     """Looks at the store once a second; everybody else asks here, without a round trip."""
 
-    def __init__(self, look: Callable[[], Awaitable[Overview]]) -> None:
+    def __init__(self, look: Callable[[], Awaitable[Overview]], has_link: Callable[[], bool]) -> None:
         self._look = look
+        self._has_link = has_link
         self._overview: Overview | None = None
         self._looked_at = 0.0
         self._drain_rate = 0.0
@@ -74,7 +75,7 @@ class Pulse:
 
     def unready_reasons(self) -> list[SepalError]:
         """Why a prediction sent now would not be answered; empty when it would."""
-        if self._overview is None:
+        if self._overview is None or not self._has_link():
             return [BrokerUnavailable()]
         reasons: list[SepalError] = []
         if self._card is None:

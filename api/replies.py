@@ -51,6 +51,8 @@ class Expected:
     """In the order of their places."""
     n_given: int = 0
     """How many of them took their answer to a client."""
+    is_doubtful: bool = False
+    """Whether one of them may have been canceled: then only the store knows how each has ended."""
     checked_at: float = field(default_factory=time.monotonic)
 
     def add(self, prediction_id: PredictionId, n_rows: int) -> Waiter:
@@ -78,9 +80,9 @@ class Expected:
 class Replies:
     """What this process waits for, by batch."""
 
-    def __init__(self, read: Read, on_reply: Callable[[BatchId], None]) -> None:
+    def __init__(self, read: Read, on_final: Callable[[BatchId], None]) -> None:
         self._read = read
-        self._on_reply = on_reply
+        self._on_final = on_final
         self._expected: dict[BatchId, Expected] = {}
         self._look_ups: set[asyncio.Task[None]] = set()
 
@@ -95,16 +97,17 @@ class Replies:
     def receive(self, message: bytes) -> None:
         """Hand out what was published on the reply channel."""
         batch_id, outcome = read_announcement(message)
-        self._on_reply(batch_id)
         expected = self._expected.get(batch_id)
         if expected is None:
-            return
-        if outcome is None:
+            self._on_final(batch_id)
+        elif outcome is None or expected.is_doubtful:
+            expected.is_doubtful = True
             task = asyncio.get_running_loop().create_task(self._look_up(expected))
             self._look_ups.add(task)
             task.add_done_callback(self._look_ups.discard)
         else:
             del self._expected[batch_id]
+            self._on_final(batch_id)
             expected.settle(outcome)
 
     async def recheck(self) -> None:
@@ -134,3 +137,4 @@ class Replies:
                     waiter.answer.set_result(prediction)
         if all(waiter.answer.done() for waiter in expected.waiters):
             self.forget(expected.id)
+            self._on_final(expected.id)

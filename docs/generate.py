@@ -8,11 +8,16 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from api.settings import GatewaySettings
+from benchmarks.serving.excerpt import write_excerpt
+from benchmarks.serving.results import Results
 from shared.local.settings import LocalSettings
 from shared.settings import BrokerSettings
 from worker.settings import WorkerSettings
 
 DOCS = Path(__file__).parent
+README = DOCS.parent / "README.md"
+_FIGURES = "<!-- figures: written by `make docs` from docs/benchmarks/serving.json -->"
+_END = "<!-- end of figures -->"
 
 SECTIONS: list[tuple[str, type[BaseSettings]]] = [
     ("Every process", BrokerSettings),
@@ -24,7 +29,7 @@ SECTIONS: list[tuple[str, type[BaseSettings]]] = [
 
 def main() -> None:
     """Write, or check, every generated page."""
-    pages = {DOCS / "configuration.md": configuration()}
+    pages = {DOCS / "configuration.md": configuration(), README: readme()}
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
     if "--check" in sys.argv[1:]:
         if stale:
@@ -33,6 +38,14 @@ def main() -> None:
     for path in stale:
         path.write_text(pages[path])
         print(f"wrote {path}")
+
+
+def readme() -> str:
+    """Put the figures of the last `make bench` into the README."""
+    before, _, rest = README.read_text().partition(_FIGURES)
+    _, end, after = rest.partition(_END)
+    figures = write_excerpt(Results.read(DOCS / "benchmarks" / "serving.json"))
+    return f"{before}{_FIGURES}\n\n{figures}\n\n{end}{after}"
 
 
 def configuration() -> str:

@@ -5,7 +5,6 @@ rows (float64 matrix) ──▶ predict, predict_log_proba ──▶ one Answer 
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -28,7 +27,7 @@ class Predictor:
 
     def __init__(self, card: ModelCard, pipeline: Any) -> None:
         self.card = card
-        self._transform, self._final = _parts(pipeline)
+        self._transforms, self._final = _parts(pipeline)
 
     @classmethod
     def load(cls, model_dir: Path) -> Self:
@@ -73,8 +72,8 @@ class Predictor:
 
     def _run(self, rows: Rows) -> tuple[NDArray[Any], Rows | None]:
         """Return labels, shape (n_rows,), and natural-log probabilities, (n_rows, n_classes), -inf where p = 0."""
-        if self._transform is not None:
-            rows = self._transform(rows)
+        for transform in self._transforms:
+            rows = transform.transform(rows)
         labels = self._final.predict(rows)
         if "log_proba" not in self.card.outputs:
             return labels, None
@@ -84,17 +83,18 @@ class Predictor:
             return labels, np.log(self._final.predict_proba(rows))
 
 
-def _parts(pipeline: Any) -> tuple[Callable[[Any], Any] | None, Any]:
+def _parts(pipeline: Any) -> tuple[list[Any], Any]:
     """Take a pipeline apart into its transforms and its last step, so that rows are transformed once for both outputs.
 
-    `Pipeline.predict` and `Pipeline.predict_log_proba` each transform and then call the last step. What is not
-    exactly a Pipeline, and a predictor without transforms before it, stays whole.
+    `Pipeline.predict` and `Pipeline.predict_log_proba` each call every transform and then the last step. What is not
+    exactly a Pipeline stays whole.
     """
     from sklearn.pipeline import Pipeline  # here, because only pool processes may load it
 
-    if type(pipeline) is not Pipeline or len(pipeline.steps) == 1:
-        return None, pipeline
-    return pipeline[:-1].transform, pipeline[-1]
+    if type(pipeline) is not Pipeline:
+        return [], pipeline
+    *transforms, final = (step for _, step in pipeline.steps)
+    return [step for step in transforms if step not in (None, "passthrough")], final
 
 
 def _pin_threads() -> None:

@@ -34,7 +34,9 @@ class EventsStep(bootsteps.StartStopStep):
         """Send the rest."""
         if self.timer is not None:  # told to stop before it could start
             self.timer.cancel()
-            consumer.event_dispatcher.flush()
+            self.timer = None
+            if consumer.event_dispatcher is not None:  # it could not be made: the broker is away
+                consumer.event_dispatcher.flush()
 
 
 def heartbeat_step(heartbeat: Heartbeat) -> type[bootsteps.StartStopStep]:

@@ -7,6 +7,7 @@ unacknowledged ones, and is delivered again after the visibility timeout.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -31,6 +32,7 @@ class QoS(redis.QoS):
         super().__init__(*args, **options)
         self._connection: Any = None
         self._unread = 0
+        self._unconfirmed: Sequence[tuple[Any, ...]] = ()
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message that was delivered."""
@@ -48,16 +50,23 @@ class QoS(redis.QoS):
         super(redis.QoS, self).ack(delivery_tag)
 
     def _send(self, *commands: tuple[Any, ...]) -> None:
+        transaction = (("MULTI",), *commands, ("EXEC",))
         try:
-            if self._connection is None:
-                self._connection = self.channel.pool.get_connection()
-            self._read_replies()
-            transaction = [("MULTI",), *commands, ("EXEC",)]
-            self._connection.send_packed_command(self._connection.pack_commands(transaction), check_health=False)
-            self._unread = len(transaction)
+            self._write(transaction)
         except self.channel.connection_errors:
+            # This connection alone may be lost, and with it what was sent last: noting or striking out twice is once.
             self._connection, self._unread = None, 0
-            raise
+            self._write((*self._unconfirmed, *transaction))
+        self._unconfirmed = transaction
+
+    def _write(self, commands: Sequence[tuple[Any, ...]]) -> None:
+        if self._connection is None:
+            self._connection = self.channel.pool.get_connection()
+        self._read_replies()
+        if self._connection.can_read(timeout=0):  # nothing is to come: it was closed
+            raise RedisConnectionError("the connection was closed")
+        self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+        self._unread = len(commands)
 
     def _read_replies(self) -> None:
         for _ in range(self._unread):

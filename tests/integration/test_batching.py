@@ -109,7 +109,7 @@ async def test_single_row_waits_for_no_more_than_one_large_batch(slow: tuple[Sta
     crowd = Crowd(*slow)
     await crowd.occupy()
     large = [crowd.predict("large", [[200, 0]] * 1000) for _ in range(5)]
-    await asyncio.sleep(0.1)
+    await asyncio.to_thread(slow[1].client.get, "/livez")  # by when those have been read
     single = crowd.predict("single", [[0, 0]])
     await asyncio.gather(single, *large)
     assert crowd.finished.index("single") <= 2  # after the occupant, and after one of the five
@@ -154,17 +154,18 @@ def test_two_pool_processes_run_two_batches_at_once(tmp_path: Path, models_dir: 
             keys = list(stack.redis.scan_iter("sepal:batch:*"))
             return sum(stack.redis.hget(key, "state") == b"running" for key in keys)
 
-        async def crowd() -> None:
-            await asyncio.sleep(1.2)  # until the gateway has looked again
-            both = Crowd(stack, gateway)
-            tasks = [both.predict("any", [[700, 0]])]
-            await asyncio.sleep(0.1)
-            tasks.append(both.predict("any", [[700, 0]]))
-            await asyncio.to_thread(wait_for, lambda: running() == 2, "two batches at once")
-            await asyncio.gather(*tasks)
-            await both.close()
+        async def both_run() -> bool:
+            """Send two, one after the other's record, and see whether they run together."""
+            crowd = Crowd(stack, gateway)
+            tasks = [await crowd.occupy([[300, 0]]), crowd.predict("any", [[300, 0]])]
+            seen = False
+            while not all(task.done() for task in tasks):
+                seen = seen or await asyncio.to_thread(running) == 2
+            await crowd.close()
+            return seen
 
-        asyncio.run(crowd())
+        # The gateway looks at the workers once a second: at first it may not know of the second process.
+        wait_for(lambda: asyncio.run(both_run()), "two batches at once")
 
 
 def test_several_gateway_processes_share_a_port_and_answer_alike(tmp_path: Path, iris_dir: Path) -> None:

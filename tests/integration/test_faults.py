@@ -117,6 +117,35 @@ def test_frozen_broker_is_refused_within_two_seconds_too(stack: Stack) -> None:
     wait_for(lambda: gateway.predict(ROW).status_code == 200, "an answer")
 
 
+def test_gathered_predictions_are_refused_within_two_seconds_of_a_freeze(tmp_path: Path, models_dir: Path) -> None:
+    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
+    with running_stack(tmp_path, model_dir) as (stack, gateway), ThreadPoolExecutor(9) as threads:
+        threads.submit(gateway.predict, [[2000, 0]])
+        wait_for(lambda: next(stack.redis.scan_iter("sepal:batch:*"), None), "the batch record")
+        _part(stack, "broker").process.suspend()
+
+        def refused() -> httpx.Response:
+            return httpx.post(f"http://127.0.0.1:{gateway.port}/predict", json={"data": [[0, 0]]}, timeout=2.2)
+
+        responses = [threads.submit(refused) for _ in range(8)]
+        assert {response.result().json()["code"] for response in responses} == {"broker-unavailable"}
+        _part(stack, "broker").process.resume()
+
+
+def test_loss_of_the_connection_that_notes_messages_costs_nothing(stack: Stack) -> None:
+    stack.start_broker()
+    stack.start_worker()
+    gateway = stack.start_gateway().wait_until_ready()
+    for _ in range(5):  # more often than the worker may hold messages: a slot that leaked would be missed
+        assert gateway.predict(ROW).status_code == 200
+        wait_for(lambda: not stack.redis.exists("unacked"), "the acknowledgement")
+        (noting,) = [client for client in stack.redis.client_list() if client["cmd"] == "exec"]
+        stack.redis.client_kill_filter(_id=noting["id"])
+        location = gateway.predict(ROW, prefer="respond-async").headers["Location"]
+        assert gateway.poll(location).status_code == 200
+    wait_for(lambda: not stack.redis.exists("unacked", "unacked_index"), "the last acknowledgement")
+
+
 def test_lost_subscription_costs_a_waiter_its_message_and_not_its_answer(tmp_path: Path, models_dir: Path) -> None:
     model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
     with running_stack(tmp_path, model_dir) as (stack, gateway), ThreadPoolExecutor(1) as threads:

@@ -146,6 +146,34 @@ async def test_what_has_not_left_is_refused_when_the_broker_is_lost(batcher_with
     assert not under_way.answer.done()
 
 
+async def test_lost_broker_refuses_who_waits_for_a_turn_with_who_was_sent(
+    batcher_with: Callable[[int], Batcher], broker: Broker
+) -> None:
+    batcher, broker.is_held = batcher_with(1), True
+    _, sent = batcher.join(b"", 1, MODEL)
+    await turns()
+    _, gathered = batcher.join(b"", 1, MODEL)
+    broker.error = BrokerUnavailable()
+    broker.let_go()
+    for waiter in (sent, gathered):
+        with pytest.raises(BrokerUnavailable):
+            await asyncio.wait_for(waiter.answer, 1)
+    assert broker.sizes == [1]
+
+
+async def test_clients_in_a_hurry_take_nobodys_turn(batcher_with: Callable[[int], Batcher], broker: Broker) -> None:
+    batcher = batcher_with(1)
+    first, _ = batcher.join(b"", 1, MODEL)
+    await turns()
+    for _ in range(5):
+        urgent, _ = batcher.join(b"", 1, MODEL)
+        await batcher.hurry(urgent)
+    batcher.join(b"", 500, MODEL)
+    batcher.release(first.id)
+    await turns()
+    assert broker.sizes == [1, 1, 1, 1, 1, 1, 500]
+
+
 def joined(lanes: Lanes, *row_counts: int, model: bytes = MODEL) -> None:
     for n_rows in row_counts:
         lanes.open_batch(n_rows, model).join(b"", n_rows)

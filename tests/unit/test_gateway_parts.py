@@ -42,7 +42,7 @@ def retry_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[int]
             accepted, final = next(overviews)
             return Overview(card=None, gateways=1, pool_processes=1, accepted_rows=accepted, final_rows=final)
 
-        pulse = Pulse(look)
+        pulse = Pulse(look, lambda: True)
         for second in range(len(looks)):
             monkeypatch.setattr("api.pulse.time.monotonic", lambda second=second: float(second))
             await pulse.look()
@@ -79,7 +79,7 @@ async def test_allowance_is_this_gateways_share_of_the_pool_processes(
     async def look() -> Overview:
         return Overview(None, gateways, pool_processes, 0, 0)
 
-    pulse = Pulse(look)
+    pulse = Pulse(look, lambda: True)
     assert pulse.allowance() == 1
     await pulse.look()
     assert pulse.allowance() == allowed

@@ -1,0 +1,35 @@
+"""The few figures that the README shows, out of all that `make bench` has measured."""
+
+from benchmarks.serving.markdown import format_machine, format_number, table
+from benchmarks.serving.results import Results
+from benchmarks.serving.summary import BASELINE, FIGURES, Figure, Summary
+
+THROUGHPUT, P50, *_, CPU, _ = FIGURES
+
+_COLUMNS: tuple[tuple[str, Figure, int], ...] = (
+    ("p50 at 1 connection, ms", P50, 1),
+    ("requests/s at 32", THROUGHPUT, 32),
+    ("at 128", THROUGHPUT, 128),
+    ("CPU s per 1,000 at 128", CPU, 128),
+)
+
+
+def write_excerpt(results: Results) -> str:
+    """Write one line a system, single rows, medians, and in brackets the ratio to the in-process service."""
+    summary = Summary(results)
+    header = ["system", *(title for title, _, _ in _COLUMNS)]
+    rows = []
+    for system in results.systems:
+        absent = summary.why_absent(system.name)
+        figures = [_cell(summary, figure, system.name, connections) for _, figure, connections in _COLUMNS]
+        rows.append([f"{system.title} ({absent})" if absent else system.title, *figures])
+    return f"{table(header, rows)}\n\n{format_machine(results.machine)}; {results.plan.rounds} interleaved rounds."
+
+
+def _cell(summary: Summary, figure: Figure, system: str, connections: int) -> str:
+    spread = summary.spread(figure, system, connections, 1)
+    if spread is None:
+        return "–"
+    ratio = summary.ratio(figure, system, connections, 1)
+    shown = "" if ratio is None or system == BASELINE else f" (×{format_number(ratio)})"
+    return f"{format_number(spread.median, figure.digits)}{shown}"

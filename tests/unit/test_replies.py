@@ -1,0 +1,84 @@
+"""What waiters are told, by what is published and by what the store says."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from api.reader import Prediction
+from api.replies import Expected, Replies, Waiter
+from shared.ids import BatchId, PredictionId, new_batch_id
+from shared.names import State
+from shared.record import Answer, Outcome, write_announcement
+
+OUTCOME = Outcome(queue_us=1, predict_us=1, members=[Answer(b"0", None), Answer(b"1", None)])
+
+
+class FakeStore:
+    """Knows states, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.states: dict[PredictionId, State] = {}
+        self.may_answer = asyncio.Event()
+
+    async def read_all(self, prediction_ids: Sequence[PredictionId]) -> list[Prediction]:
+        await self.may_answer.wait()
+        return [Prediction(self.states[prediction_id], 0, 1, b"") for prediction_id in prediction_ids]
+
+
+@pytest.fixture
+async def store() -> FakeStore:
+    return FakeStore()
+
+
+@pytest.fixture
+def released() -> list[BatchId]:
+    return []
+
+
+@pytest.fixture
+async def replies(store: FakeStore, released: list[BatchId]) -> Replies:
+    return Replies(store.read_all, released.append)
+
+
+def two_waiters(replies: Replies) -> tuple[Expected, Waiter, Waiter]:
+    expected = Expected(new_batch_id(), b"")
+    first, second = (expected.add(PredictionId.new(expected.id, place), 1) for place in range(2))
+    replies.expect(expected)
+    return expected, first, second
+
+
+async def test_published_outcome_answers_everybody_and_frees_the_slot(
+    replies: Replies, released: list[BatchId]
+) -> None:
+    expected, first, second = two_waiters(replies)
+    replies.receive(write_announcement(expected.id, OUTCOME.encode()))
+    assert [waiter.answer.result().answers for waiter in (first, second)] == [  # type: ignore[union-attr]
+        (Answer(b"0", None),),
+        (Answer(b"1", None),),
+    ]
+    assert released == [expected.id]
+
+
+async def test_canceled_waiter_is_never_given_the_outcome_that_overtook_its_look_up(
+    replies: Replies, store: FakeStore, released: list[BatchId]
+) -> None:
+    expected, first, second = two_waiters(replies)
+    store.states = {first.prediction_id: State.CANCELED, second.prediction_id: State.RUNNING}
+    replies.receive(write_announcement(expected.id, b""))
+    await asyncio.sleep(0)
+    assert released == []
+    store.states[second.prediction_id] = State.SUCCEEDED
+    replies.receive(write_announcement(expected.id, OUTCOME.encode()))
+    store.may_answer.set()
+    assert (await asyncio.wait_for(first.answer, 5)).state is State.CANCELED  # type: ignore[union-attr]
+    assert (await asyncio.wait_for(second.answer, 5)).state is State.SUCCEEDED  # type: ignore[union-attr]
+    assert expected.id in released
+
+
+async def test_waiter_that_gave_up_is_left_alone(replies: Replies) -> None:
+    expected, first, second = two_waiters(replies)
+    first.stop()
+    replies.receive(write_announcement(expected.id, OUTCOME.encode()))
+    assert first.answer.result() is None
+    assert second.answer.result() is not None
