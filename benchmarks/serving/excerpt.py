@@ -4,7 +4,7 @@ from benchmarks.serving.markdown import format_machine, format_number, table
 from benchmarks.serving.results import Results
 from benchmarks.serving.summary import BASELINE, FIGURES, Figure, Summary
 
-THROUGHPUT, P50, *_, CPU, _ = FIGURES
+THROUGHPUT, P50, CPU = FIGURES[0], FIGURES[1], FIGURES[4]
 
 _COLUMNS: tuple[tuple[str, Figure, int], ...] = (
     ("p50 at 1 connection, ms", P50, 1),
