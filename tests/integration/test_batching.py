@@ -160,7 +160,7 @@ def test_two_pool_processes_run_two_batches_at_once(tmp_path: Path, models_dir: 
             tasks = [await crowd.occupy([[300, 0]]), crowd.predict("any", [[300, 0]])]
             seen = False
             while not all(task.done() for task in tasks):
-                seen = seen or await asyncio.to_thread(running) == 2
+                seen = await asyncio.to_thread(running) == 2 or seen
             await crowd.close()
             return seen
 
