@@ -10,23 +10,11 @@ import redis
 
 from api.link import Link, Script
 from shared.local import broker
+from tests.listener import Listener
 from tests.stack import Part, clean_environment, free_port, listens, wait_for
 
 ECHO = Script("return ARGV[1]")
 LARGE = bytes(1024 * 1024)
-
-
-class Listener:
-    """Keeps what is published on its channel."""
-
-    def __init__(self) -> None:
-        self.messages: asyncio.Queue[bytes] = asyncio.Queue()
-
-    def receive(self, message: bytes) -> None:
-        self.messages.put_nowait(message)
-
-    async def recheck_all(self) -> None:
-        pass
 
 
 @asynccontextmanager

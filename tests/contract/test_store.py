@@ -25,6 +25,7 @@ from shared.record import (
     read_announcement,
 )
 from shared.scripts import script
+from tests.listener import Listener
 from worker.store import Claim
 from worker.store import Store as WorkerStore
 
@@ -43,19 +44,6 @@ def server(broker_port: int) -> Iterator[redis.Redis]:
 def url(server: redis.Redis, broker_port: int) -> str:
     del server  # only to have it emptied first
     return f"redis://127.0.0.1:{broker_port}/2"
-
-
-class Listener:
-    """Keeps what is published on the reply channel."""
-
-    def __init__(self) -> None:
-        self.messages: asyncio.Queue[bytes] = asyncio.Queue()
-
-    def receive(self, message: bytes) -> None:
-        self.messages.put_nowait(message)
-
-    async def recheck_all(self) -> None:
-        pass
 
 
 @pytest.fixture
