@@ -11,11 +11,16 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import documents, problems
+from api.dead_letters import DeadLetters
+from api.drain import drain_when_told
+from api.idempotency import IdempotencyKeys
 from api.link import Link
+from api.operators import operator_routes
 from api.predict import HotPath, Predict
 from api.predictions import Predictions
 from api.publisher import Publisher
 from api.pulse import Pulse
+from api.reconciler import Reconciler
 from api.routes import prediction_routes, status_routes
 from api.settings import GatewaySettings
 from api.store import Store
@@ -40,16 +45,25 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
         result_ttl_seconds=settings.result_ttl_seconds,
         answered_ttl_seconds=settings.answered_ttl_seconds,
     )
-    pulse = Pulse(store.overview, lambda: link.is_up)
-    predictions = Predictions(store, Publisher(), pulse, channel)
+    pulse = Pulse(store.overview, lambda: link.is_up, settings.stalled_after_seconds)
+    publisher = Publisher()
+    predictions = Predictions(store, publisher, pulse, IdempotencyKeys(store.client), channel)
     predict = Predict(predictions, pulse, settings)
+    reconciler = Reconciler(
+        store.client,
+        publisher,
+        max_attempts=settings.max_attempts,
+        result_ttl_seconds=settings.result_ttl_seconds,
+        dead_letter_ttl_seconds=settings.dead_letter_ttl_seconds,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         tasks = [
             asyncio.create_task(link.keep(predictions.replies)),
-            asyncio.create_task(pulse.beat(predictions.tick)),
+            asyncio.create_task(pulse.beat([predictions.tick, reconciler.tick])),
         ]
+        drain_when_told(predictions.drain, settings.drain_seconds)
         gc.freeze()  # what has been imported stays: a full collection that looks at all of it takes 80 ms
         yield
         for task in tasks:
@@ -61,6 +75,7 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
     app: FastAPI = FastAPIOffline(title="Sepal", description=DESCRIPTION, version=VERSION, lifespan=lifespan)
     app.include_router(prediction_routes(predictions, predict, pulse))
     app.include_router(status_routes(pulse))
+    app.include_router(operator_routes(DeadLetters(store.client), predictions, pulse, settings))
     problems.install(app, pulse.retry_after)
     documents.install(app, pulse)
     return HotPath(app, predict, pulse.retry_after)

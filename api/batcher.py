@@ -30,10 +30,10 @@ class Batcher:
         self._sending: set[asyncio.Task[None]] = set()
         self._flush_is_due = False
 
-    def join(self, rows: bytes, n_rows: int, model: bytes) -> tuple[Batch, Waiter]:
+    def join(self, rows: bytes, n_rows: int, model: bytes, deadline_us: int = 0) -> tuple[Batch, Waiter]:
         """Put a prediction into a batch, which leaves as soon as it may."""
         batch = self._lanes.open_batch(n_rows, model)
-        waiter = batch.join(rows, n_rows)
+        waiter = batch.join(rows, n_rows, deadline_us)
         self._flush_soon()
         return batch, waiter
 
@@ -58,6 +58,11 @@ class Batcher:
         """Fail what has not left."""
         while self._lanes:
             _settle(self._lanes.next_batch(), error)
+
+    def stop_waiting(self) -> None:
+        """End the waits for what has not left."""
+        for batch in self._lanes:
+            batch.expected.stop_waiting()
 
     def _flush_soon(self) -> None:
         # After the requests that this turn of the event loop has yet to read: they share the batch.

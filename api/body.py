@@ -65,11 +65,16 @@ class Declared(NamedTuple):
     media_type: bytes
     length: int
     prefer: list[bytes]
+    deadline: bytes | None
+    idempotency_key: bytes | None
+    authorization: bytes
 
     @classmethod
     def read(cls, headers: Iterable[tuple[bytes, bytes]]) -> Self:
         """Take what is needed out of ASGI's headers, whose names are in lower case."""
         media_type, length, prefer = b"", 0, []
+        deadline = idempotency_key = None
+        authorization = b""
         for name, value in headers:
             if name == b"content-type":
                 media_type = value
@@ -77,7 +82,13 @@ class Declared(NamedTuple):
                 length = int(value)
             elif name == b"prefer":
                 prefer.append(value)
-        return cls(media_type, length, prefer)
+            elif name == b"sepal-deadline":
+                deadline = value
+            elif name == b"idempotency-key":
+                idempotency_key = value
+            elif name == b"authorization":
+                authorization = value
+        return cls(media_type, length, prefer, deadline, idempotency_key, authorization)
 
 
 async def read_json_body(declared: Declared, receive: Receive, max_bytes: int) -> bytes:

@@ -77,14 +77,30 @@ PREDICT: Final[dict[str, Any]] = {
     "responses": {
         200: {"model": PredictionResult, "description": "The answer."},
         202: _UNFINISHED,
-        400: _problem("The body is not JSON."),
+        400: _problem("The body is not JSON, or a header is not what it should be."),
         413: _problem("The body is too large."),
         415: _problem("The body is not declared as JSON."),
         422: _problem("The rows do not fit the model, or the pipeline rejected them."),
-        503: _problem("The queue cannot be reached, is full, or has no model yet; nothing was accepted."),
+        409: _problem("The first request with this `Idempotency-Key` is still being accepted."),
+        503: _problem("The queue cannot be reached, is full or too slow, or has no model yet; nothing was accepted."),
+        504: _problem("The deadline passed first."),
     },
     "openapi_extra": {
         "parameters": [
+            {
+                "name": "Sepal-Deadline",
+                "in": "header",
+                "required": False,
+                "schema": {"type": "number", "exclusiveMinimum": 0},
+                "description": "Seconds from now after which there is no use for an answer.",
+            },
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string"},
+                "description": "The same key and body lead to the same prediction, however often they are sent.",
+            },
             {
                 "name": "Prefer",
                 "in": "header",
@@ -95,7 +111,7 @@ PREDICT: Final[dict[str, Any]] = {
                     "async": {"summary": "do not wait", "value": "respond-async"},
                     "wait": {"summary": "wait up to five seconds", "value": "wait=5"},
                 },
-            }
+            },
         ],
         "requestBody": {
             "required": True,
@@ -135,6 +151,35 @@ CANCEL: Final[dict[str, Any]] = {
         409: _problem("It is final already."),
         **_LOOKUP_PROBLEMS,
     },
+}
+
+_OPERATOR_PROBLEMS: Final = {
+    403: _problem("Not the operators' token, `Authorization: Bearer …`."),
+    503: _problem("The queue cannot be reached."),
+}
+_DEAD_LETTER_PROBLEMS: Final = {404: _problem("No such dead letter."), **_OPERATOR_PROBLEMS}
+
+DEAD_LETTERS: Final[dict[str, Any]] = {
+    "summary": "List dead letters, the latest first",
+    "responses": _OPERATOR_PROBLEMS,
+}
+DEAD_LETTER: Final[dict[str, Any]] = {
+    "summary": "Look at a dead letter: its rows, and how each attempt at them ended",
+    "responses": _DEAD_LETTER_PROBLEMS,
+}
+REPLAY: Final[dict[str, Any]] = {
+    "summary": "Submit a dead letter's rows as a new prediction",
+    "status_code": 202,
+    "responses": {
+        202: _UNFINISHED,
+        422: _problem("The model that is served now has other columns."),
+        **_DEAD_LETTER_PROBLEMS,
+    },
+}
+DISCARD: Final[dict[str, Any]] = {
+    "summary": "Forget a dead letter",
+    "status_code": 204,
+    "responses": _DEAD_LETTER_PROBLEMS,
 }
 
 MODEL: Final[dict[str, Any]] = {

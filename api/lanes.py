@@ -7,7 +7,9 @@ waits for at most one batch of large predictions, however many of those came fir
 import asyncio
 import secrets
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from api.replies import Expected, Waiter
@@ -35,6 +37,8 @@ class Batch:
     """A matrix for each waiter."""
     members: list[Member] = field(default_factory=list)
     """Each prediction's share, in the order of their places."""
+    idempotency: dict[str, str] = field(default_factory=dict)
+    """From the keys of its predictions, as the store names them, to what those are to hold."""
     n_rows: int = 0
     is_urgent: bool = False
     """Somebody is to be given an id, and so waits for the record and not for the answer."""
@@ -43,13 +47,13 @@ class Batch:
     error: Exception | None = None
     _random: bytes = b""
 
-    def join(self, rows: bytes, n_rows: int) -> Waiter:
+    def join(self, rows: bytes, n_rows: int, deadline_us: int = 0) -> Waiter:
         """Add one prediction."""
         prediction_id = PredictionId(self.id, len(self.rows), self._new_secret())
         self.rows.append(rows)
-        self.members.append(Member(prediction_id.secret, n_rows))
+        self.members.append(Member(prediction_id.secret, n_rows, deadline_us))
         self.n_rows += n_rows
-        return self.expected.add(prediction_id, n_rows)
+        return self.expected.add(prediction_id, n_rows, deadline_us)
 
     def _new_secret(self) -> bytes:
         if not self._random:  # drawn for many at a time: each draw is a system call
@@ -78,6 +82,9 @@ class Lanes:
 
     def __bool__(self) -> bool:
         return any(self._turns)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return chain(self._small, self._large)
 
     def open_batch(self, n_rows: int, model: bytes) -> Batch:
         """Find or make the batch that a prediction joins: rows for different models never share one."""

@@ -6,18 +6,19 @@ calls the same `Predict`: it describes the operation in the documentation, and s
 below another path.
 """
 
-from collections.abc import Iterable
-
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import problems
 from api.body import Declared, RowsValidator, read_json_body
-from api.predictions import Predictions
+from api.deadline import read_deadline
+from api.idempotency import IdempotencyKey
+from api.predictions import Order, Predictions
 from api.prefer import Preferences
 from api.pulse import Pulse
 from api.rendering import Reply, raise_failure, render
 from api.settings import GatewaySettings
 from shared.names import FINAL
+from shared.record import pack_rows
 
 
 class Predict:
@@ -29,24 +30,39 @@ class Predict:
         self._settings = settings
         self._validate = RowsValidator(settings.max_rows)
 
-    async def __call__(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> Reply:
+    async def __call__(self, scope: Scope, receive: Receive) -> Reply:
         """Validate, submit, wait.
 
         Raises:
             SepalError: there is no result, and none to wait for.
         """
-        declared = Declared.read(headers)
+        declared = Declared.read(scope["headers"])
         raw = await read_json_body(declared, receive, self._settings.max_body_bytes)
         rows = self._validate(raw, await self._pulse.current_card())
         preferences = Preferences.parse(declared.prefer)
         longest = self._settings.max_wait_seconds
-        submitted = await self._predictions.submit(rows, preferences.seconds(self._settings.wait_seconds, longest))
+        order = Order(
+            pack_rows(rows),
+            len(rows),
+            preferences.seconds(self._settings.wait_seconds, longest),
+            read_deadline(declared.deadline),
+            _idempotency_key(declared, scope, raw),
+        )
+        submitted = await self._predictions.submit(order)
         raise_failure(submitted.id, submitted.prediction)
         reply = render(submitted.id, submitted.prediction, self._pulse.retry_after())
         reply.headers.append((b"vary", b"Prefer"))
         if applied := preferences.applied(submitted.prediction.state in FINAL, longest):
             reply.headers.append((b"preference-applied", applied.encode()))
         return reply
+
+
+def _idempotency_key(declared: Declared, scope: Scope, raw: bytes) -> IdempotencyKey | None:
+    """A client is who its credentials say or, without any, the address that its requests come from."""
+    if declared.idempotency_key is None:
+        return None
+    address = scope.get("client") or ("",)
+    return IdempotencyKey.read(declared.idempotency_key, declared.authorization or str(address[0]).encode(), raw)
 
 
 class HotPath:
@@ -63,7 +79,7 @@ class HotPath:
             await self.framework(scope, receive, send)
             return
         try:
-            reply = await self._predict(scope["headers"], receive)
+            reply = await self._predict(scope, receive)
         except Exception as error:
             await problems.problem(error, self._retry_after)(scope, receive, send)
             return

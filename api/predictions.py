@@ -1,23 +1,39 @@
 """From validated rows to an answer, or to an id that will have one: submit, wait, look up, cancel."""
 
 import asyncio
-from collections.abc import Sequence
+import math
+from typing import NamedTuple
 
 import msgspec
 
 from api.batcher import Batcher
+from api.idempotency import IdempotencyKey, IdempotencyKeys
 from api.lanes import MAX_BATCH_ROWS, Batch
 from api.publisher import Publisher
 from api.pulse import Pulse
 from api.reader import Prediction
 from api.replies import Expected, Replies, Waiter
 from api.store import NewBatch, Store, Submission
-from shared.errors import BrokerUnavailable
+from shared.errors import BacklogFull, BrokerUnavailable, DeadlineUnreachable
 from shared.ids import SECRET_BYTES, WHOLE, BatchId, PredictionId, new_batch_id, slice_id
-from shared.names import Queue, State
-from shared.record import Member, pack_rows
+from shared.names import FINAL, Queue, State
+from shared.record import Member
 
-Rows = Sequence[Sequence[float]]
+_LATE_SECONDS = 0.02  # after a deadline, before the store is asked whether it has passed there too
+_FIRST_POLL_SECONDS = 0.02
+_LONGEST_POLL_SECONDS = 0.5
+
+
+class Order(NamedTuple):
+    """What a client asks for."""
+
+    rows: bytes
+    """float64, row-major."""
+    n_rows: int
+    wait_seconds: float
+    deadline_seconds: float | None = None
+    """From now; there is no use for an answer after it."""
+    idempotency: IdempotencyKey | None = None
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -30,29 +46,69 @@ class Submitted(msgspec.Struct, frozen=True):
 class Predictions:
     """The gateway's whole business with predictions."""
 
-    def __init__(self, store: Store, publisher: Publisher, pulse: Pulse, reply_channel: str) -> None:
+    def __init__(
+        self, store: Store, publisher: Publisher, pulse: Pulse, idempotency: IdempotencyKeys, reply_channel: str
+    ) -> None:
         self._store = store
         self._reply_channel = reply_channel
         self._publisher = publisher
         self._pulse = pulse
+        self._idempotency = idempotency
         self._batcher = Batcher(self._send, pulse.allowance)
         self.replies = Replies(store.read_all, self._batcher.release)
         self._answered: list[BatchId] = []
+        self._is_drained = False
 
-    async def submit(self, rows: Rows, wait_seconds: float) -> Submitted:
+    async def submit(self, order: Order) -> Submitted:
         """Accept rows and wait for their prediction to become final, up to `wait_seconds`.
 
         Raises:
-            BacklogFull, BrokerUnavailable: the client gets no id.
+            BacklogFull, BrokerUnavailable, DeadlineUnreachable: the client gets no id.
+            IdempotencyKeyReused, IdempotencyKeyInUse: nor here.
         """
+        if self._is_drained:
+            order = order._replace(wait_seconds=0)
+        if order.idempotency is not None:
+            return await self._submit_once(order, order.idempotency)
+        return await self._submit(order)
+
+    async def _submit_once(self, order: Order, key: IdempotencyKey) -> Submitted:
+        earlier = await self._idempotency.reserve(key)
+        if earlier is not None:
+            return Submitted(earlier, await self._follow(earlier, order.wait_seconds))
+        try:
+            return await self._submit(order)
+        except (BacklogFull, DeadlineUnreachable):
+            await self._idempotency.release(key)
+            raise
+
+    async def _submit(self, order: Order) -> Submitted:
         model = self._pulse.model_ref
-        if len(rows) > MAX_BATCH_ROWS:
-            return await self._submit_spanning(rows, model, wait_seconds)
-        batch, waiter = self._batcher.join(pack_rows(rows), len(rows), model)
-        prediction = await _answer(waiter, wait_seconds)
+        deadline_us = self._deadline_us(order)
+        if order.n_rows > MAX_BATCH_ROWS:
+            return await self._submit_spanning(order, model, deadline_us)
+        batch, waiter = self._batcher.join(order.rows, order.n_rows, model, deadline_us)
+        if order.idempotency is not None:
+            batch.idempotency[order.idempotency.name] = order.idempotency.value(waiter.prediction_id)
+            await self._batcher.hurry(batch)
+        prediction = await _answer(waiter, order)
         if prediction is None:
             await self._batcher.hurry(batch)
-        return await self._conclude(batch.expected, waiter, prediction, wait_seconds)
+        return await self._conclude(batch.expected, waiter, prediction, order)
+
+    def _deadline_us(self, order: Order) -> int:
+        """When the deadline is by the store's clock; 0 for none.
+
+        Raises:
+            DeadlineUnreachable: what waits already takes longer.
+        """
+        seconds = order.deadline_seconds
+        if seconds is None:
+            return 0
+        wait = self._pulse.predicted_wait(Queue.BULK if order.n_rows > MAX_BATCH_ROWS else Queue.INTERACTIVE)
+        if wait > seconds:
+            raise DeadlineUnreachable(math.ceil(wait - seconds))
+        return self._store.clock.in_seconds(seconds)
 
     async def get(self, prediction_id: PredictionId) -> Prediction:
         """Look a prediction up.
@@ -83,24 +139,42 @@ class Predictions:
         except BrokerUnavailable:
             pass  # the next look will tell
 
-    async def _submit_spanning(self, rows: Rows, model: bytes, wait_seconds: float) -> Submitted:
+    def drain(self) -> None:
+        """Give everybody who waits, now and from now on, a 202."""
+        self._is_drained = True
+        self._batcher.stop_waiting()
+        self.replies.stop_waiting()
+
+    async def _submit_spanning(self, order: Order, model: bytes, deadline_us: int) -> Submitted:
         expected = Expected(new_batch_id(), model)
-        waiter = expected.add(PredictionId.new(expected.id, WHOLE), len(rows))
-        await self._record(expected, self._spanning(waiter.prediction_id, rows, model))
-        return await self._conclude(expected, waiter, await _answer(waiter, wait_seconds), wait_seconds)
+        waiter = expected.add(PredictionId.new(expected.id, WHOLE), order.n_rows, deadline_us)
+        await self._record(expected, self._spanning(waiter, order, model))
+        return await self._conclude(expected, waiter, await _answer(waiter, order), order)
 
     async def _conclude(
-        self, expected: Expected, waiter: Waiter, prediction: Prediction | None, wait_seconds: float
+        self, expected: Expected, waiter: Waiter, prediction: Prediction | None, order: Order
     ) -> Submitted:
         if prediction is not None:
-            expected.n_given += 1
+            if order.idempotency is None:  # otherwise it may be asked for again
+                expected.n_given += 1
             if expected.n_given == len(expected.waiters):
                 self._answered.append(expected.id)
         else:
             prediction = Prediction(State.QUEUED, 0, waiter.n_rows, expected.model)
-            if wait_seconds > 0:
+            if order.wait_seconds > 0:
                 prediction = await self._progress(waiter.prediction_id, prediction)
         return Submitted(waiter.prediction_id, prediction)
+
+    async def _follow(self, prediction_id: PredictionId, wait_seconds: float) -> Prediction:
+        """Wait for a prediction that another request submitted, perhaps at another gateway."""
+        loop = asyncio.get_running_loop()
+        ends_at, pause = loop.time() + wait_seconds, _FIRST_POLL_SECONDS
+        prediction = await self._store.read(prediction_id)
+        while prediction.state not in FINAL and loop.time() < ends_at and not self._is_drained:
+            await asyncio.sleep(min(pause, ends_at - loop.time()))
+            pause = min(2 * pause, _LONGEST_POLL_SECONDS)
+            prediction = await self._store.read(prediction_id)
+        return prediction
 
     async def _progress(self, prediction_id: PredictionId, queued: Prediction) -> Prediction:
         """Say how far a prediction is whose client is about to be given its id, whatever happens to the broker."""
@@ -113,8 +187,18 @@ class Predictions:
         message = self._publisher.message(batch.id, Queue.INTERACTIVE)
         new_batch = NewBatch(batch.id, b"".join(batch.rows), batch.members, message)
         model = batch.expected.model
-        submission = Submission(Queue.INTERACTIVE, batch.id, None, [new_batch], model, self._reply_channel)
-        await self._record(batch.expected, submission)
+        await self._record(
+            batch.expected,
+            Submission(
+                Queue.INTERACTIVE,
+                batch.id,
+                None,
+                [new_batch],
+                model,
+                self._reply_channel,
+                idempotency=batch.idempotency,
+            ),
+        )
 
     async def _record(self, expected: Expected, submission: Submission) -> None:
         self.replies.expect(expected)
@@ -124,26 +208,32 @@ class Predictions:
             self.replies.forget(expected.id)
             raise
 
-    def _spanning(self, prediction_id: PredictionId, rows: Rows, model: bytes) -> Submission:
-        stem = prediction_id.batch_id
+    def _spanning(self, waiter: Waiter, order: Order, model: bytes) -> Submission:
+        prediction_id, stem = waiter.prediction_id, waiter.prediction_id.batch_id
+        row_bytes = len(order.rows) // order.n_rows
         batches = []
-        for number, start in enumerate(range(0, len(rows), MAX_BATCH_ROWS)):
-            part = rows[start : start + MAX_BATCH_ROWS]
+        for number, start in enumerate(range(0, order.n_rows, MAX_BATCH_ROWS)):
+            n_rows = min(MAX_BATCH_ROWS, order.n_rows - start)
             batch_id = slice_id(stem, number)
             # A slice's own secret opens nothing: the prediction is found by its head.
-            member = Member(bytes(SECRET_BYTES), len(part))
-            message = self._publisher.message(batch_id, Queue.BULK)
-            batches.append(NewBatch(batch_id, pack_rows(part), [member], message))
-        head = Member(prediction_id.secret, len(rows))
-        return Submission(Queue.BULK, stem, head, batches, model, self._reply_channel)
+            member = Member(bytes(SECRET_BYTES), n_rows, waiter.deadline_us)
+            rows = order.rows[start * row_bytes : (start + n_rows) * row_bytes]
+            batches.append(NewBatch(batch_id, rows, [member], self._publisher.message(batch_id, Queue.BULK)))
+        head = Member(prediction_id.secret, order.n_rows, waiter.deadline_us)
+        key = order.idempotency
+        idempotency = {} if key is None else {key.name: key.value(prediction_id)}
+        return Submission(Queue.BULK, stem, head, batches, model, self._reply_channel, idempotency=idempotency)
 
 
-async def _answer(waiter: Waiter, wait_seconds: float) -> Prediction | None:
+async def _answer(waiter: Waiter, order: Order) -> Prediction | None:
     """Wait for a prediction to become final; None when the wait is over first."""
-    if wait_seconds <= 0:  # an answer that is there already would still be one that nobody waited for
+    seconds = order.wait_seconds
+    if seconds <= 0:  # an answer that is there already would still be one that nobody waited for
         waiter.stop()
         return None
-    patience = asyncio.get_running_loop().call_later(wait_seconds, waiter.stop)
+    if order.deadline_seconds is not None:
+        seconds = min(seconds, order.deadline_seconds + _LATE_SECONDS)
+    patience = asyncio.get_running_loop().call_later(seconds, waiter.stop)
     try:
         return await waiter.answer
     finally:

@@ -26,18 +26,27 @@ STATUS: Final[dict[str, HTTPStatus]] = {
     errors.UnsupportedContentType.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.BodyTooLarge.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.InvalidRows.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidDeadline.code: HTTPStatus.BAD_REQUEST,
+    errors.InvalidIdempotencyKey.code: HTTPStatus.BAD_REQUEST,
+    errors.IdempotencyKeyReused.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.IdempotencyKeyInUse.code: HTTPStatus.CONFLICT,
     errors.BrokerUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.BacklogFull.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DeadlineUnreachable.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ModelUnknown.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.OperatorsOnly.code: HTTPStatus.FORBIDDEN,
     errors.NoWorker.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Stalled.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.PredictionNotFound.code: HTTPStatus.NOT_FOUND,
     errors.PredictionGone.code: HTTPStatus.GONE,
     errors.PredictionAlreadyFinal.code: HTTPStatus.CONFLICT,
     errors.PredictionCanceled.code: HTTPStatus.CONFLICT,
+    errors.PredictionExpired.code: HTTPStatus.GATEWAY_TIMEOUT,  # and FailureCode.EXPIRED, which is the same
+    errors.DeadLetterNotFound.code: HTTPStatus.NOT_FOUND,
     NOT_READY: HTTPStatus.SERVICE_UNAVAILABLE,
     INTERNAL_ERROR: HTTPStatus.INTERNAL_SERVER_ERROR,
     FailureCode.ROWS_REJECTED: HTTPStatus.UNPROCESSABLE_ENTITY,
-    FailureCode.ATTEMPTS_EXHAUSTED: HTTPStatus.INTERNAL_SERVER_ERROR,
+    FailureCode.POISON: HTTPStatus.INTERNAL_SERVER_ERROR,
     FailureCode.MODEL_CHANGED: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
@@ -74,7 +83,8 @@ def problem(error: Exception, retry_after: RetryAfter) -> Problem:
     status = STATUS[error.code]
     headers = {"Vary": "Prefer"}
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(retry_after())
+        own = error.retry_after_seconds if isinstance(error, errors.DeadlineUnreachable) else None
+        headers["Retry-After"] = str(own or retry_after())
     return Problem(status, error.code, str(error), headers, **_extensions(error))
 
 
@@ -101,6 +111,6 @@ def install(app: FastAPI, retry_after: RetryAfter) -> None:
 def _extensions(error: errors.SepalError) -> dict[str, Any]:
     if isinstance(error, errors.InvalidRows):
         return {"errors": [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]}
-    if isinstance(error, (errors.PredictionFailed, errors.PredictionCanceled)):
+    if isinstance(error, (errors.PredictionFailed, errors.PredictionCanceled, errors.PredictionExpired)):
         return {"id": error.prediction_id}
     return {}

@@ -3,14 +3,15 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
 
 from api.store import Overview
 from shared.card import ModelCard
-from shared.errors import BrokerUnavailable, ModelUnknown, NoWorker, SepalError
+from shared.errors import BrokerUnavailable, ModelUnknown, NoWorker, SepalError, Stalled
+from shared.names import Queue
 
 _TICK_SECONDS: Final = 1.0
 _UNREADY_TICK_SECONDS: Final = 0.2  # somebody is waiting for the first worker, or for the broker to come back
@@ -18,17 +19,24 @@ _SMOOTHING: Final = 0.3  # of an exponential moving average over ticks: a burst 
 _LONGEST_RETRY_SECONDS: Final = 60
 _BATCHES_A_POOL_PROCESS: Final = 1  # with 2, a tenth slower at 32 and 128 connections: docs/decisions/0010
 
+_BEFORE: Final = {Queue.INTERACTIVE: (Queue.INTERACTIVE,), Queue.BULK: tuple(Queue)}
+"""Whose rows go before those of a queue."""
+
 log = structlog.get_logger(__name__)
 
 
 class Pulse:
     """Looks at the store once a second; everybody else asks here, without a round trip."""
 
-    def __init__(self, look: Callable[[], Awaitable[Overview]], has_link: Callable[[], bool]) -> None:
+    def __init__(
+        self, look: Callable[[], Awaitable[Overview]], has_link: Callable[[], bool], stalled_after_seconds: float
+    ) -> None:
         self._look = look
         self._has_link = has_link
+        self._stalled_after_seconds = stalled_after_seconds
         self._overview: Overview | None = None
         self._looked_at = 0.0
+        self._moved_at = 0.0
         self._drain_rate = 0.0
         self._retry_after = 1
         self._card_json: bytes | None = None
@@ -82,18 +90,27 @@ class Pulse:
             reasons.append(ModelUnknown())
         if self._overview.pool_processes == 0:
             reasons.append(NoWorker())
+        elif self._looked_at - self._moved_at > self._stalled_after_seconds:
+            reasons.append(Stalled())
         return reasons
+
+    def predicted_wait(self, queue: Queue) -> float:
+        """Seconds until rows that join a queue now should be final; 0 where nothing is known of the drain."""
+        if self._overview is None or self._drain_rate <= 0:
+            return 0
+        return self._overview.backlog(*_BEFORE[queue]) / self._drain_rate
 
     def retry_after(self) -> int:
         """Seconds until the present backlog should be gone: at least 1, and no more than a minute."""
         return self._retry_after
 
-    async def beat(self, every_tick: Callable[[], Awaitable[None]]) -> None:
-        """Look for ever, and call `every_tick` after each look."""
+    async def beat(self, chores: Sequence[Callable[[], Awaitable[None]]]) -> None:
+        """Look for ever, and do the chores after each look."""
         while True:
             try:
                 await self.look()
-                await every_tick()
+                for chore in chores:
+                    await chore()
             except Exception:
                 log.exception("a look at the store failed")  # a gateway that stopped looking would serve an old card
             await asyncio.sleep(_UNREADY_TICK_SECONDS if self.unready_reasons() else _TICK_SECONDS)
@@ -110,18 +127,20 @@ class Pulse:
             return
         self._measure_drain(overview)
         self._overview = overview
-        seconds = math.ceil(overview.backlog / self._drain_rate) if self._drain_rate > 0 else 1
-        self._retry_after = max(1, min(seconds, _LONGEST_RETRY_SECONDS))
+        self._retry_after = max(1, min(math.ceil(self.predicted_wait(Queue.BULK)), _LONGEST_RETRY_SECONDS))
         if overview.card is not None and overview.card != self._card_json:
             self._take_card(overview.card)
 
     def _measure_drain(self, overview: Overview) -> None:
         now = time.monotonic()
         before = self._overview
+        n_drained = 0 if before is None else overview.drained_rows - before.drained_rows
         # Only while rows wait all the time does what leaves say how fast the workers are, and not how much there was.
-        if before is not None and before.backlog > 0 and overview.backlog > 0:
-            rate = (overview.final_rows - before.final_rows) / (now - self._looked_at)
+        if before is not None and before.backlog(*Queue) > 0 and overview.backlog(*Queue) > 0:
+            rate = n_drained / (now - self._looked_at)
             self._drain_rate += (rate - self._drain_rate) * (_SMOOTHING if self._drain_rate else 1)
+        if before is None or n_drained or not overview.backlog(*Queue) or not overview.pool_processes:
+            self._moved_at = now
         self._looked_at = now
 
     def _take_card(self, card_json: bytes) -> None:

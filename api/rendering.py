@@ -4,7 +4,7 @@ import json
 from typing import Final, NamedTuple
 
 from api.reader import Prediction
-from shared.errors import PredictionCanceled, PredictionFailed
+from shared.errors import PredictionCanceled, PredictionExpired, PredictionFailed
 from shared.ids import PredictionId
 from shared.names import FINAL, State
 
@@ -37,12 +37,14 @@ def raise_failure(prediction_id: PredictionId, prediction: Prediction) -> None:
     """Let a client that waited for its result not mistake a failure for one.
 
     Raises:
-        PredictionFailed, PredictionCanceled: there is no result, and will be none.
+        PredictionFailed, PredictionCanceled, PredictionExpired: there is no result, and will be none.
     """
     if prediction.failure is not None:
         raise PredictionFailed(str(prediction_id), prediction.failure.code, prediction.failure.detail)
     if prediction.state is State.CANCELED:
         raise PredictionCanceled(str(prediction_id))
+    if prediction.state is State.EXPIRED:
+        raise PredictionExpired(str(prediction_id))
 
 
 def _body(prediction_id: PredictionId, prediction: Prediction) -> bytes:

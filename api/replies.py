@@ -31,6 +31,8 @@ class Waiter:
     """None where the wait was over first."""
     joined_ns: int
     """On the monotonic clock."""
+    deadline_us: int = 0
+    """By the store's clock; 0 for none."""
     gathered_us: int = 0
     """Microseconds that its rows waited in the gateway for their batch to leave."""
 
@@ -55,20 +57,31 @@ class Expected:
     """Whether one of them may have been canceled: then only the store knows how each has ended."""
     checked_at: float = field(default_factory=time.monotonic)
 
-    def add(self, prediction_id: PredictionId, n_rows: int) -> Waiter:
+    def add(self, prediction_id: PredictionId, n_rows: int, deadline_us: int = 0) -> Waiter:
         """Start to wait for a prediction."""
         answer: asyncio.Future[Prediction | None] = asyncio.get_running_loop().create_future()
-        waiter = Waiter(prediction_id, n_rows, answer, time.monotonic_ns())
+        waiter = Waiter(prediction_id, n_rows, answer, time.monotonic_ns(), deadline_us)
         self.waiters.append(waiter)
         return waiter
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: Outcome, finished_us: int) -> None:
         """Give every waiter its own part of the outcome."""
         for waiter in self.waiters:
             if not waiter.answer.done():
-                place = waiter.prediction_id.place
-                answered = answered_prediction(outcome, place, waiter.n_rows, self.model, waiter.gathered_us)
+                answered = answered_prediction(
+                    outcome.members[waiter.prediction_id.place],
+                    outcome,
+                    waiter.n_rows,
+                    self.model,
+                    gathered_us=waiter.gathered_us,
+                    is_late=0 < waiter.deadline_us < finished_us,
+                )
                 waiter.answer.set_result(answered)
+
+    def stop_waiting(self) -> None:
+        """End every wait without an answer."""
+        for waiter in self.waiters:
+            waiter.stop()
 
     def fail(self, error: Exception) -> None:
         """Give every waiter the reason why there will be no answer."""
@@ -94,9 +107,14 @@ class Replies:
         """Stop waiting for a batch."""
         self._expected.pop(batch_id, None)
 
+    def stop_waiting(self) -> None:
+        """End every wait without an answer."""
+        for expected in self._expected.values():
+            expected.stop_waiting()
+
     def receive(self, message: bytes) -> None:
         """Hand out what was published on the reply channel."""
-        batch_id, outcome = read_announcement(message)
+        batch_id, finished_us, outcome = read_announcement(message)
         expected = self._expected.get(batch_id)
         if expected is None:
             self._on_final(batch_id)
@@ -108,7 +126,7 @@ class Replies:
         else:
             del self._expected[batch_id]
             self._on_final(batch_id)
-            expected.settle(outcome)
+            expected.settle(outcome, finished_us)
 
     async def recheck(self) -> None:
         """Look up what has waited for long: its message may have been lost."""

@@ -18,18 +18,18 @@ def prediction_routes(predictions: Predictions, operation: Predict, pulse: Pulse
 
     @router.post("/predict", **documents.PREDICT)
     async def predict(request: Request) -> Response:
-        return _response(await operation(request.scope["headers"], request.receive))
+        return to_response(await operation(request.scope, request.receive))
 
     @router.get("/results/{prediction_id}", **documents.GET_RESULT)
     async def get_result(prediction_id: str) -> Response:
         parsed = PredictionId.parse(prediction_id)
-        return _response(render(parsed, await predictions.get(parsed), pulse.retry_after()))
+        return to_response(render(parsed, await predictions.get(parsed), pulse.retry_after()))
 
     @router.delete("/results/{prediction_id}", **documents.CANCEL)
     async def cancel(prediction_id: str) -> Response:
         parsed = PredictionId.parse(prediction_id)
         await predictions.cancel(parsed)
-        return _response(render(parsed, await predictions.get(parsed), pulse.retry_after()))
+        return to_response(render(parsed, await predictions.get(parsed), pulse.retry_after()))
 
     return router
 
@@ -56,7 +56,8 @@ def status_routes(pulse: Pulse) -> APIRouter:
     return router
 
 
-def _response(reply: Reply) -> Response:
+def to_response(reply: Reply) -> Response:
+    """Hand a reply to the framework."""
     response = Response(reply.body, reply.status)
     response.raw_headers = reply.headers
     return response

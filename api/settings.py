@@ -1,6 +1,6 @@
 """The gateway's settings."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from shared.settings import BrokerSettings
 
@@ -26,3 +26,12 @@ class GatewaySettings(BrokerSettings):
     """Size of a request's body."""
     max_backlog_rows: int = Field(default=1_000_000, ge=1)
     """Rows accepted and not yet final; beyond it new predictions are refused with 503."""
+    drain_seconds: float = Field(default=3, ge=0)
+    """How long a gateway that was told to stop still waits for answers before it hands out 202."""
+    stalled_after_seconds: float = Field(default=90, gt=0)
+    """After this long without a finished batch, while rows wait and workers live, the gateway is not ready: longer
+    than `SEPAL_BATCH_SECONDS`."""
+    dead_letter_ttl_seconds: int = Field(default=7 * 24 * 3600, gt=0)
+    """How long a dead letter is kept."""
+    operator_token: SecretStr | None = None
+    """Opens `/dead-letters` to whoever sends it as a bearer token; unset, nobody can."""

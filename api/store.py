@@ -2,9 +2,9 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from api.clock import StoreClock
 from api.link import Argument, Link, Script
 from api.reader import Prediction, Reader
 from shared.errors import BacklogFull, BrokerUnavailable, PredictionAlreadyFinal
@@ -21,13 +22,14 @@ from shared.ids import BatchId, PredictionId
 from shared.names import Queue
 from shared.record import (
     BACKLOG_KEY,
+    MEMBER_BYTES,
     MODEL_KEY,
     REPLY_CHANNEL_PREFIX,
     WORKERS_KEY,
     Member,
     batch_key,
+    counter_fields,
     pack_members,
-    write_announcement,
 )
 from shared.scripts import script
 
@@ -67,6 +69,8 @@ class Submission:
     model: bytes
     """The model's reference, as JSON."""
     reply_channel: str
+    idempotency: Mapping[str, str] = field(default_factory=dict)
+    """From the keys of its predictions, as the store names them, to what those are to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +82,17 @@ class Overview:
     """Gateway processes that listen for replies."""
     pool_processes: int
     """Living ones that hold a model."""
-    accepted_rows: int
-    final_rows: int
+    accepted_rows: Mapping[Queue, int]
+    final_rows: Mapping[Queue, int]
+
+    def backlog(self, *queues: Queue) -> int:
+        """Rows of these queues that were accepted and are not yet final."""
+        return sum(self.accepted_rows[queue] - self.final_rows[queue] for queue in queues)
 
     @property
-    def backlog(self) -> int:
-        """Rows accepted and not yet final."""
-        return self.accepted_rows - self.final_rows
+    def drained_rows(self) -> int:
+        """Rows that have ever become final."""
+        return sum(self.final_rows.values())
 
 
 _SUBMIT: Final = Script(script("submit"))
@@ -97,6 +105,7 @@ class Store:
         self, client: Redis, link: Link, *, max_backlog_rows: int, result_ttl_seconds: int, answered_ttl_seconds: int
     ):
         self.client = client
+        self.clock = StoreClock()
         self._link = link
         self._max_backlog_rows = max_backlog_rows
         self._result_ttl_seconds = result_ttl_seconds
@@ -133,10 +142,10 @@ class Store:
 
         Raises:
             BacklogFull: nothing was written.
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis did not answer in time; if it comes to the submission later, it refuses it.
         """
         batches = submission.batches
-        keys = [BACKLOG_KEY, submission.queue.value, batch_key(submission.stem)]
+        keys = [submission.queue.value, batch_key(submission.stem)]
         keys += [batch_key(batch.id) for batch in batches]
         args: list[Argument] = [
             self._max_backlog_rows,
@@ -144,11 +153,17 @@ class Store:
             pack_members([submission.head]) if submission.head else b"",
             submission.model,
             submission.reply_channel,
+            self.clock.in_seconds(_OPERATION_TIMEOUT_SECONDS),
+            len(submission.idempotency),
         ]
+        for key, value in submission.idempotency.items():
+            args += [key, value]
         for batch in batches:
-            args += [batch.rows, batch.n_rows, pack_members(batch.members), batch.message]
-        async with _broker_errors():
+            args += [batch.id, batch.rows, batch.n_rows, pack_members(batch.members), batch.message]
+        async with broker_errors():
             accepted = await self._link.run(_SUBMIT, keys, args)
+        if accepted < 0:
+            raise BrokerUnavailable
         if not accepted:
             raise BacklogFull
 
@@ -160,7 +175,7 @@ class Store:
             PredictionGone: it was final, and its retention is over.
             BrokerUnavailable: Redis did not answer in time.
         """
-        async with _broker_errors():
+        async with broker_errors():
             return await self._reader.read(prediction_id)
 
     async def read_all(self, prediction_ids: Sequence[PredictionId]) -> list[Prediction]:
@@ -169,7 +184,7 @@ class Store:
         Raises:
             PredictionNotFound, PredictionGone, BrokerUnavailable: as `read`.
         """
-        async with _broker_errors():
+        async with broker_errors():
             return await self._reader.read_all(prediction_ids)
 
     async def cancel(self, prediction_id: PredictionId) -> None:
@@ -179,13 +194,14 @@ class Store:
             PredictionAlreadyFinal: too late.
             PredictionNotFound, PredictionGone, BrokerUnavailable: as `read`.
         """
+        batch_id = prediction_id.batch_id
         place = "" if prediction_id.spans_batches else prediction_id.place
-        announcement = write_announcement(prediction_id.batch_id, b"")
-        async with _broker_errors():
+        hint = f"{batch_id} 0 "
+        async with broker_errors():
             await self._reader.read(prediction_id)  # only who knows the whole id may cancel
             canceled = await self._cancel(
-                [batch_key(prediction_id.batch_id), BACKLOG_KEY],
-                [place, self._result_ttl_seconds, announcement, secrets.token_hex(8)],
+                [batch_key(batch_id)],
+                [place, self._result_ttl_seconds, hint, secrets.token_hex(8), batch_id, MEMBER_BYTES],
             )
         if not canceled:
             raise PredictionAlreadyFinal
@@ -195,7 +211,7 @@ class Store:
         pipeline = self.client.pipeline(transaction=False)
         for batch_id in answered:
             pipeline.expire(batch_key(batch_id), self._answered_ttl_seconds, lt=True)
-        async with _broker_errors():
+        async with broker_errors():
             await pipeline.execute()
 
     async def overview(self) -> Overview:
@@ -207,26 +223,28 @@ class Store:
         pipeline = self.client.pipeline(transaction=False)
         pipeline.get(MODEL_KEY)
         pipeline.hgetall(WORKERS_KEY)
-        pipeline.hmget(BACKLOG_KEY, ["accepted", "final"])
+        pipeline.hmget(BACKLOG_KEY, counter_fields("accepted") + counter_fields("final"))
         pipeline.pubsub_channels(REPLY_CHANNEL_PREFIX + "*")
         pipeline.time()
-        async with _broker_errors():
-            card, workers, (accepted, final), channels, (seconds, _) = await pipeline.execute()
-            leases = {name: value.split() for name, value in workers.items()}
-            dead = [name for name, (until_ms, _) in leases.items() if float(until_ms) / 1000 < seconds]
-            if dead:
-                await self.client.hdel(WORKERS_KEY, *dead)
+        async with broker_errors():
+            card, workers, counters, channels, (seconds, microseconds) = await pipeline.execute()
+        self.clock.set(seconds * 1_000_000 + microseconds)
+        accepted, final = (
+            {queue: int(count or 0) for queue, count in zip(Queue, counts, strict=True)}
+            for counts in (counters[: len(Queue)], counters[len(Queue) :])
+        )
+        announced = [value.split() for value in workers.values()]
         return Overview(
             card=card,
             gateways=len(channels),
-            pool_processes=sum(int(processes) for name, (_, processes) in leases.items() if name not in dead),
-            accepted_rows=int(accepted or 0),
-            final_rows=int(final or 0),
+            pool_processes=sum(int(processes) for until_ms, processes in announced if int(until_ms) >= seconds * 1000),
+            accepted_rows=accepted,
+            final_rows=final,
         )
 
 
 @asynccontextmanager
-async def _broker_errors() -> AsyncIterator[None]:
+async def broker_errors() -> AsyncIterator[None]:
     """Bound an operation in time, and name what a client can do about a broker that is away, full or a replica."""
     try:
         async with asyncio.timeout(_OPERATION_TIMEOUT_SECONDS):

@@ -6,15 +6,24 @@ SepalError
 │   ├── UnsupportedContentType
 │   ├── BodyTooLarge
 │   ├── InvalidRows             lists each place that is wrong
+│   ├── InvalidDeadline
+│   ├── InvalidIdempotencyKey
+│   ├── IdempotencyKeyReused
+│   ├── IdempotencyKeyInUse
 │   ├── BrokerUnavailable
 │   ├── BacklogFull
-│   └── ModelUnknown
+│   ├── DeadlineUnreachable     says when to try again
+│   ├── ModelUnknown
+│   └── OperatorsOnly
 ├── NoWorker                    a reason not to be ready; predictions are still accepted
+├── Stalled                     another
 ├── PredictionNotFound
 ├── PredictionGone
 ├── PredictionAlreadyFinal
 ├── PredictionFailed            carries the worker's reason
 ├── PredictionCanceled
+├── PredictionExpired
+├── DeadLetterNotFound
 └── ArtifactError               stops a worker before it takes work
     ├── ArtifactMissing
     ├── ArtifactAltered
@@ -80,6 +89,34 @@ class InvalidRows(RequestRefused):
         self.faults = faults
 
 
+class InvalidDeadline(RequestRefused):
+    """`Sepal-Deadline` does not parse."""
+
+    code = "invalid-deadline"
+    detail = "`Sepal-Deadline` is a number of seconds from now, such as 2.5."
+
+
+class InvalidIdempotencyKey(RequestRefused):
+    """`Idempotency-Key` does not parse."""
+
+    code = "invalid-idempotency-key"
+    detail = "`Idempotency-Key` is a string of 1 to 255 printable ASCII characters, in quotes."
+
+
+class IdempotencyKeyReused(RequestRefused):
+    """The key came with another body before."""
+
+    code = "idempotency-key-reused"
+    detail = "This `Idempotency-Key` was used with another body: take a new key for a new request."
+
+
+class IdempotencyKeyInUse(RequestRefused):
+    """The first request with this key is being accepted at this moment."""
+
+    code = "idempotency-key-in-use"
+    detail = "The first request with this `Idempotency-Key` is still being accepted: try again in a moment."
+
+
 class BrokerUnavailable(RequestRefused):
     """Redis did not answer in time."""
 
@@ -94,6 +131,17 @@ class BacklogFull(RequestRefused):
     detail = "Too many rows are waiting already: nothing was accepted; try again later."
 
 
+class DeadlineUnreachable(RequestRefused):
+    """The rows that wait already take longer than the request's deadline allows."""
+
+    code = "deadline-unreachable"
+    detail = "The rows that wait already take longer than the deadline: nothing was accepted; try again later."
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__()
+        self.retry_after_seconds = retry_after_seconds
+
+
 class ModelUnknown(RequestRefused):
     """No worker has ever announced a model card."""
 
@@ -101,11 +149,25 @@ class ModelUnknown(RequestRefused):
     detail = "No worker has announced its model yet: start one, or try again in a moment."
 
 
+class OperatorsOnly(RequestRefused):
+    """The request does not carry the operators' token, or this gateway has none."""
+
+    code = "operators-only"
+    detail = "Dead letters hold clients' rows: set SEPAL_OPERATOR_TOKEN, and send it as `Authorization: Bearer …`."
+
+
 class NoWorker(SepalError):
     """Nobody would answer now; what is accepted waits in the queue."""
 
     code = "no-worker"
     detail = "No worker process is alive with its model loaded: predictions are accepted, and wait."
+
+
+class Stalled(SepalError):
+    """Rows wait, workers say that they live, and nothing becomes final."""
+
+    code = "stalled"
+    detail = "Rows wait and no batch has been finished for long, although workers announce themselves."
 
 
 class PredictionNotFound(SepalError):
@@ -147,6 +209,24 @@ class PredictionCanceled(SepalError):
     def __init__(self, prediction_id: str) -> None:
         super().__init__()
         self.prediction_id = prediction_id
+
+
+class PredictionExpired(SepalError):
+    """A waiting client's deadline passed first."""
+
+    code = "prediction-expired"
+    detail = "The deadline passed before there was a result."
+
+    def __init__(self, prediction_id: str) -> None:
+        super().__init__()
+        self.prediction_id = prediction_id
+
+
+class DeadLetterNotFound(SepalError):
+    """There is none with this id, or no longer."""
+
+    code = "dead-letter-not-found"
+    detail = "There is no dead letter with this id."
 
 
 class ArtifactError(SepalError):

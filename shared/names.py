@@ -22,14 +22,18 @@ class State(StrEnum):
     SUCCEEDED = "succeeded"  # the result is in the store
     FAILED = "failed"  # no result will come; the error says why
     CANCELED = "canceled"  # the client gave it up
+    EXPIRED = "expired"  # its deadline passed first
 
 
-FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED})
+FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED, State.EXPIRED})
 
 
 class FailureCode(StrEnum):
     """Why a prediction has no result; the code of the error that its client sees."""
 
     ROWS_REJECTED = "rows-rejected"  # the pipeline raised on them
-    ATTEMPTS_EXHAUSTED = "attempts-exhausted"  # no attempt at them was finished
+    POISON = "poison"  # every attempt at them, alone, took its process down or its time limit away
+    EXPIRED = (
+        "prediction-expired"  # their deadline had passed when a worker came to them; the prediction's state says so
+    )
     MODEL_CHANGED = "model-changed"  # they were accepted for another artifact than the workers now serve

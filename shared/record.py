@@ -2,42 +2,76 @@
 
 A **batch record** (`sepal:batch:{batch id}`) holds the rows of one or more members, a member being one prediction's
 share of the batch. A prediction larger than a batch also has a **head record** (`sepal:batch:{stem}`), which counts
-its batches' rows and collects their outcomes, so that polling it costs the same however many batches it has.
+its batches' rows and collects their outcomes, so that polling it costs the same however many batches it has. A batch
+whose attempts are used up becomes such a head over one batch for each of its members.
 """
 
 import struct
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from shared.ids import BatchId
+from shared.names import Queue
 
 BACKLOG_KEY: Final = "sepal:backlog"
-"""Hash of two counters, `accepted` and `final`, in rows; the backlog is their difference."""
+"""Hash of two counters for each queue, `accepted:{queue}` and `final:{queue}`, in rows: the backlog between them."""
+BATCH_PREFIX: Final = "sepal:batch:"
+"""Of batch and head records."""
+QUEUED_PREFIX: Final = "sepal:queued:"
+"""For each queue, a sorted set of the batches that no worker has claimed, by the order of their acceptance."""
+LEASES_PREFIX: Final = "sepal:leases:"
+"""For each worker, a hash from the batches it has claimed to its pool processes."""
+UNACKED_PREFIX: Final = "sepal:unacked:"
+"""For each worker, kombu's hash of the messages that it has taken and not acknowledged."""
+UNACKED_INDEX_PREFIX: Final = "sepal:unacked-index:"
+"""For each worker, kombu's own index of that hash."""
+EXHAUSTED_KEY: Final = "sepal:exhausted"
+"""Set of the batches whose attempts are used up, until a gateway has split or buried them."""
+RECONCILER_KEY: Final = "sepal:reconciler"
+"""Hash of when the last look was taken, and what it saw of each queue."""
+DEAD_LETTERS_KEY: Final = "sepal:dead-letters"
+"""Sorted set of the dead letters, by the second of their burial."""
+DEAD_LETTER_PREFIX: Final = "sepal:dead-letter:"
+"""Of each dead letter."""
+IDEMPOTENCY_PREFIX: Final = "sepal:idempotency:"
+"""Of each idempotency key; it holds a fingerprint of the request and, once there is one, its prediction's id."""
 MODEL_KEY: Final = "sepal:model"
 """The card that was announced last, as JSON."""
 WORKERS_KEY: Final = "sepal:workers"
-"""Hash from a worker's name to `until_ms pool_processes`."""
+"""Hash from a worker's name to `until_ms pool_processes`; its leases last as long as that is to be believed."""
 REPLY_CHANNEL_PREFIX: Final = "sepal:reply:"
 """Each gateway process listens on a channel of its own, named so."""
 
 MAX_PUBLISHED_BYTES: Final = 256 * 1024
 """A longer outcome is read from the store: Redis cuts a subscriber off that has 8 MB waiting for a minute."""
 
-_MEMBER: Final = struct.Struct("<13sI")
+_MEMBER: Final = struct.Struct("<13sIQ")
+MEMBER_BYTES: Final = _MEMBER.size
+"""Of one packed member."""
+
+
+def counter_fields(counter: str) -> list[str]:
+    """The fields of the backlog that hold one counter, of each queue in their order."""
+    return [f"{counter}:{queue}" for queue in Queue]
 
 
 def batch_key(batch_id: BatchId) -> str:
     """The store's key of a batch or head record."""
-    return f"sepal:batch:{batch_id}"
+    return BATCH_PREFIX + batch_id
 
 
 def outcome_field(number: int) -> str:
     """The field of a head record that holds the outcome of its batch `number`."""
     return f"outcome:{number}"
+
+
+def finished_field(number: int) -> str:
+    """The field of a split batch's record that says when its batch `number` ended."""
+    return f"finished:{number}"
 
 
 def canceled_field(place: int) -> str:
@@ -56,11 +90,13 @@ class Member(msgspec.Struct, frozen=True):
     secret: bytes
     """13 bytes that the prediction's id must repeat."""
     n_rows: int
+    deadline_us: int = 0
+    """By the store's clock, since 1970: an outcome that is not committed until then is not given; 0 for none."""
 
 
 def pack_members(members: Sequence[Member]) -> bytes:
-    """Write members in the order of their places, 17 bytes each."""
-    return b"".join(_MEMBER.pack(member.secret, member.n_rows) for member in members)
+    """Write members in the order of their places, `MEMBER_BYTES` each."""
+    return b"".join(_MEMBER.pack(member.secret, member.n_rows, member.deadline_us) for member in members)
 
 
 def unpack_members(raw: bytes) -> list[Member]:
@@ -105,12 +141,18 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Outcome)
 
 
-def write_announcement(batch_id: BatchId, outcome: bytes) -> bytes:
-    """Write what is published on a reply channel: the id, and the outcome where it is short enough to travel."""
-    return batch_id.encode() + b" " + outcome
+class Announcement(NamedTuple):
+    """What is published on a reply channel."""
+
+    batch_id: BatchId
+    """That the gateway waits for."""
+    finished_us: int
+    """When it was committed, by the store's clock, since 1970."""
+    outcome: Outcome | None
+    """None where it is too long to travel, or there is more than one: a hint to look into the store."""
 
 
-def read_announcement(message: bytes) -> tuple[BatchId, Outcome | None]:
-    """Read a message of a reply channel; without an outcome it is a hint to look into the store."""
-    batch_id, _, outcome = message.partition(b" ")
-    return BatchId(batch_id.decode()), Outcome.decode(outcome) if outcome else None
+def read_announcement(message: bytes) -> Announcement:
+    """Read a message of a reply channel, as the scripts write it: id, time, and the outcome where it travels."""
+    batch_id, finished_us, outcome = message.split(b" ", 2)
+    return Announcement(BatchId(batch_id.decode()), int(finished_us), Outcome.decode(outcome) if outcome else None)

@@ -15,3 +15,5 @@ class BrokerSettings(BaseSettings):
     """Whether log lines are JSON, as containers want them, instead of text for a terminal."""
     result_ttl_seconds: int = Field(default=3600, gt=0)
     """How long a final prediction can still be fetched."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Tries at a batch before it is split to find the culprit, and at the culprit before it becomes a dead letter."""

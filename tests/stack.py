@@ -16,6 +16,7 @@ import psutil
 import redis
 
 from shared.local import broker
+from shared.record import BACKLOG_KEY, counter_fields
 
 T = TypeVar("T")
 
@@ -128,6 +129,10 @@ class Stack:
         gateway = Gateway(part, port)
         self.gateways.append(gateway)
         return gateway
+
+    def count(self, counter: str) -> int:
+        """Rows that were ever `accepted`, or became `final`."""
+        return sum(int(count or 0) for count in self.redis.hmget(BACKLOG_KEY, counter_fields(counter)))
 
     def stop(self) -> None:
         """End everything, the broker last."""

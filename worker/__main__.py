@@ -1,6 +1,6 @@
 """`python -m worker`: verify the artifact, then consume."""
 
-import os
+import secrets
 import socket
 import sys
 
@@ -17,8 +17,8 @@ def main() -> None:
         card = verify(settings.model_dir)
     except ArtifactError as error:
         sys.exit(f"sepal worker: {error}")
-    # With the pid, so that two workers on one host, or one that was just replaced, are two to everybody.
-    name = f"worker-{os.getpid()}@{socket.gethostname()}"
+    # Random, so that a worker is never taken for the one before it: in a container both have the same pid and host.
+    name = f"worker-{secrets.token_hex(4)}@{socket.gethostname()}"
     create_app(settings, card, name).worker_main(
         [
             "--quiet",

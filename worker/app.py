@@ -1,23 +1,28 @@
 """Composes a worker: settings and a verified card in, a Celery app that serves them out."""
 
+from collections.abc import Callable
 from typing import Any
 
+import structlog
 from celery import Celery
 from celery.signals import setup_logging
 from kombu import Queue as KombuQueue
+from redis.exceptions import RedisError
 
 from shared.card import ModelCard
+from shared.ids import BatchId
 from shared.log import configure_logging
 from shared.names import Queue
+from shared.record import UNACKED_INDEX_PREFIX, UNACKED_PREFIX
+from worker.announcer import Announcer
 from worker.heartbeat import LIFETIME_SECONDS, Heartbeat, LoadedProcesses
 from worker.settings import WorkerSettings
-from worker.steps import EventsStep, heartbeat_step
-from worker.store import Announcer
+from worker.steps import EventsStep, heartbeat_step, stop_worker
 from worker.tasks import Pool, register
-from worker.transport import broker_url
+from worker.transport import Connection, broker_url
+from worker.watch import Watch
 
-# kombu sweeps for messages past their visibility timeout at this interval; each sweep is two short commands.
-_SWEEP_SECONDS = 5
+log = structlog.get_logger(__name__)
 
 
 def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
@@ -29,11 +34,21 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
         name: the worker's node name, under which it announces itself.
     """
     app = Celery("sepal", broker=broker_url(settings.redis_url.get_secret_value()), set_as_current=False)
-    app.conf.update(celery_configuration(settings))
+    app.amqp.Connection = Connection
+    app.conf.update(celery_configuration(settings, name))
     loaded = LoadedProcesses()
-    register(app, Pool(settings, loaded))
-    announcer = Announcer(settings.redis_url.get_secret_value(), name, card, LIFETIME_SECONDS)
-    app.steps["consumer"].update([EventsStep, heartbeat_step(Heartbeat(announcer, loaded))])
+    announcer = Announcer(
+        settings.redis_url.get_secret_value(),
+        name,
+        card,
+        lifetime_seconds=LIFETIME_SECONDS,
+        max_attempts=settings.max_attempts,
+    )
+    register(app, Pool(settings, name, loaded), _give_back(announcer))
+    heartbeat = Heartbeat(announcer, loaded, Watch(announcer, stop_worker))
+    notes = [UNACKED_PREFIX + name, UNACKED_INDEX_PREFIX + name]
+    step = heartbeat_step(heartbeat, lambda: announcer.forget_deliveries(notes))
+    app.steps["consumer"].update([EventsStep, step])
 
     @setup_logging.connect(weak=False)
     def configure(**_: object) -> None:
@@ -42,12 +57,27 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     return app
 
 
-def celery_configuration(settings: WorkerSettings) -> dict[str, Any]:
+def _give_back(announcer: Announcer) -> Callable[[BatchId, str], None]:
+    """End an attempt whose message the broker is about to deliver again."""
+
+    def give_back(batch_id: BatchId, reason: str) -> None:
+        try:
+            announcer.give_back(batch_id, reason, publishes=False)
+        except RedisError as error:  # the watch will find it
+            log.warning("could not give a batch back", batch=batch_id, reason=str(error))
+
+    return give_back
+
+
+def celery_configuration(settings: WorkerSettings, name: str) -> dict[str, Any]:
     """What Celery is told; every line that is not Celery's default has its reason beside it."""
     return {
         "task_queues": [KombuQueue(queue.value, routing_key=queue.value) for queue in Queue],
         "task_acks_late": True,  # a message is acknowledged by the outcome, not by its arrival
         "task_reject_on_worker_lost": True,  # a killed pool process gives its batch back at once
+        "task_acks_on_timeout": False,  # and so does one that was killed for its batch's time limit
+        "task_soft_time_limit": settings.batch_soft_seconds,
+        "task_time_limit": settings.batch_seconds,
         "task_ignore_result": True,  # results live in the store; Celery's backend answers "pending" for unknown ids
         "accept_content": ["json"],  # a message is an id: nothing of it is ever unpickled
         "worker_prefetch_multiplier": 2,  # one runs while the parent fetches the next: docs/decisions/0009
@@ -59,9 +89,10 @@ def celery_configuration(settings: WorkerSettings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # for ever: the supervisor could only do the same
         "broker_transport_options": {
-            "visibility_timeout": settings.visibility_timeout_seconds,
-            "unacked_restore_interval": _SWEEP_SECONDS,
-            "unacked_restore_throttle": 1,  # every sweep counts; every tenth otherwise
+            # Notes of its own: whether a living worker has a message tells the reconciler whether it is lost.
+            "unacked_key": UNACKED_PREFIX + name,
+            "unacked_index_key": UNACKED_INDEX_PREFIX + name,
+            "unacked_mutex_key": f"{UNACKED_PREFIX}mutex:{name}",
             "queue_order_strategy": "priority",  # a slice of a large prediction never goes before a person
             "socket_timeout": 10,  # without it, a half-open connection is never given up
             "socket_connect_timeout": 5,

@@ -1,25 +1,31 @@
 """The worker's sign of life: it beats on the consumer's own event loop, and counts only processes that hold the model.
 
 A pool process that has loaded its pipeline writes its pid into a pipe made before the fork; the parent reads the pipe
-at each beat and forgets pids that the pool no longer has.
+at each look and forgets pids that the pool no longer has. The leases on the worker's batches last as long as its
+announcements are believed, so it also sees to it that no lease outlives its attempt.
 """
 
+import faulthandler
 import os
 import struct
+import threading
 import time
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from redis.exceptions import RedisError
 
-from worker.store import Announcer
+from worker.announcer import Announcer
+from worker.watch import Watch
 
 LOOK_SECONDS: Final = 0.2
 """How often the parent looks for pool processes that have come or gone; a change is announced at once."""
-LIFETIME_SECONDS: Final = 5.0  # four beats may be lost before the gateways count the worker out
+LIFETIME_SECONDS: Final = 5.0
+"""Four beats may be lost before a worker is thought dead."""
 
 _BEAT_SECONDS: Final = 1.0
+_FROZEN_SECONDS: Final = 30  # longer than any timeout of the broker's connections: nothing will wake this event loop
 
 _PID: Final = struct.Struct("i")
 _READ_BYTES: Final = _PID.size * 1024
@@ -49,29 +55,54 @@ class LoadedProcesses:
         return len(self._pids)
 
 
+class Consumer(NamedTuple):
+    """What Celery's consumer is about at the moment of a look."""
+
+    pids: Collection[int]
+    """Living pool processes."""
+    taken: Collection[str]
+    """Batches whose messages it has taken and not acknowledged."""
+    running: Collection[str]
+    """Those of them that a pool process has started on."""
+
+
 class Heartbeat:
     """Announces the worker; a store that cannot be reached costs one beat, not the worker."""
 
-    def __init__(self, announcer: Announcer, loaded: LoadedProcesses) -> None:
+    def __init__(self, announcer: Announcer, loaded: LoadedProcesses, watch: Watch) -> None:
         self._announcer = announcer
         self._loaded = loaded
+        self._watch = watch
         self._announced = -1
         self._announced_at = 0.0
 
-    def look(self, living: Collection[int]) -> None:
-        """Announce how many of the `living` pool processes can take a batch, when it changed or a beat is due."""
-        count, now = self._loaded.count(living), time.monotonic()
+    def look(self, consumer: Consumer) -> None:
+        """Announce how many pool processes can take a batch, when it changed or a beat is due."""
+        count, now = self._loaded.count(consumer.pids), time.monotonic()
         if count == self._announced and now - self._announced_at < _BEAT_SECONDS:
             return
+        # Should this event loop ever stand still, the process says where, and ends: its supervisor starts another.
+        faulthandler.dump_traceback_later(_FROZEN_SECONDS, exit=True)
         self._announced, self._announced_at = count, now
         try:
-            self._announcer.announce(count)
+            holdings = self._announcer.announce(count)
+            self._watch.look(holdings, taken=consumer.taken, running=consumer.running, can_work=count > 0)
         except RedisError as error:
             log.warning("could not announce this worker", reason=str(error))
 
-    def stop(self) -> None:
-        """Withdraw the worker, as far as the store can be reached."""
-        try:
-            self._announcer.withdraw()
-        except RedisError as error:
-            log.warning("could not withdraw this worker", reason=str(error))
+    def pause(self) -> None:
+        """The consumer has lost its broker."""
+        faulthandler.cancel_dump_traceback_later()
+
+    def leave(self) -> None:
+        """Take no more work, and keep the leases on what the pool still finishes until this process ends."""
+        self.pause()
+        threading.Thread(target=self._linger, daemon=True).start()
+
+    def _linger(self) -> None:
+        while True:
+            try:
+                self._announcer.announce(0)
+            except RedisError as error:
+                log.warning("could not announce this worker", reason=str(error))
+            time.sleep(_BEAT_SECONDS)

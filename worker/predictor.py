@@ -25,20 +25,25 @@ _COMPACT: Final = (",", ":")
 class Predictor:
     """One pipeline, ready to answer batches."""
 
-    def __init__(self, card: ModelCard, pipeline: Any) -> None:
+    def __init__(self, card: ModelCard, pipeline: Any, interruptions: tuple[type[Exception], ...] = ()) -> None:
         self.card = card
+        self._interruptions = interruptions
         self._transforms, self._final = _parts(pipeline)
 
     @classmethod
-    def load(cls, model_dir: Path) -> Self:
+    def load(cls, model_dir: Path, interruptions: tuple[type[Exception], ...] = ()) -> Self:
         """Verify, unpickle, and pin BLAS and OpenMP to one thread.
+
+        Args:
+            model_dir: with the artifact and its card.
+            interruptions: what may be raised inside the pipeline without being its answer.
 
         Raises:
             ArtifactError: the directory cannot be served; nothing was unpickled.
         """
         card, pipeline = artifact.load(model_dir)
         _pin_threads()
-        return cls(card, pipeline)
+        return cls(card, pipeline, interruptions)
 
     def warm_up(self) -> None:
         """Answer the card's example rows, so that the first client does not pay for lazy imports and caches."""
@@ -62,6 +67,8 @@ class Predictor:
     def _bisect(self, rows: Rows, members: list[Member]) -> list[Answer | Failure]:
         try:
             labels, log_proba = self._run(rows)
+        except self._interruptions:
+            raise
         except Exception as error:  # whatever a pipeline raises is an answer for the member that caused it
             if len(members) == 1:
                 return [Failure(FailureCode.ROWS_REJECTED, f"{type(error).__name__}: {error}")]

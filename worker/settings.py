@@ -16,7 +16,10 @@ class WorkerSettings(BrokerSettings):
     """Pool processes of one worker; each holds its own copy of the pipeline."""
     model_load_seconds: float = Field(default=300, gt=0)
     """How long a pool process may take to load and warm up the pipeline before it is replaced."""
-    max_attempts: int = Field(default=3, ge=1)
-    """Tries at a batch before its predictions fail."""
-    visibility_timeout_seconds: int = Field(default=120, ge=1)
-    """After this long what a lost worker left unacknowledged is delivered again: longer than two batches take."""
+    batch_soft_seconds: float = Field(default=55, gt=0)
+    """After this long a batch is interrupted, which ends the attempt and keeps the pool process; where the pipeline
+    is inside a library's own code, the interruption waits for its end."""
+    batch_seconds: float = Field(default=60, gt=0)
+    """After this long its pool process is killed, which ends the attempt."""
+    worker_memory_bytes: int | None = Field(default=None, gt=0)
+    """What a pool process may allocate (RLIMIT_DATA): rows for which the pipeline wants more are rejected."""

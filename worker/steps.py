@@ -3,11 +3,14 @@
 A step starts when the consumer consumes, stops when the broker is lost, and starts again after.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from celery import bootsteps
+from celery.platforms import EX_FAILURE
+from celery.worker import state
 
-from worker.heartbeat import LOOK_SECONDS, Heartbeat
+from worker.heartbeat import LOOK_SECONDS, Consumer, Heartbeat
 
 _FLUSH_SECONDS: Final = 0.2
 _BUFFERED_EVENTS: Final = 1000  # Celery's own limit, 24, would be reached many times in that fifth of a second
@@ -39,8 +42,13 @@ class EventsStep(bootsteps.StartStopStep):
                 consumer.event_dispatcher.flush()
 
 
-def heartbeat_step(heartbeat: Heartbeat) -> type[bootsteps.StartStopStep]:
-    """Make the step that has a worker announce itself while it consumes."""
+def heartbeat_step(heartbeat: Heartbeat, forget_deliveries: Callable[[], None]) -> type[bootsteps.StartStopStep]:
+    """Make the step that has a worker announce itself while it consumes.
+
+    Args:
+        heartbeat: the sign of life.
+        forget_deliveries: drops kombu's notes of an earlier connection, whose messages nobody here has any more.
+    """
 
     class HeartbeatStep(bootsteps.StartStopStep):
         """Beats on the consumer's own event loop."""
@@ -49,18 +57,29 @@ def heartbeat_step(heartbeat: Heartbeat) -> type[bootsteps.StartStopStep]:
         timer: Any = None
 
         def start(self, consumer: Any) -> None:
-            self.timer = consumer.timer.call_repeatedly(LOOK_SECONDS, lambda: heartbeat.look(_living(consumer)))
+            forget_deliveries()  # before the event loop runs, and takes the first message
+            self.timer = consumer.timer.call_repeatedly(LOOK_SECONDS, lambda: heartbeat.look(_state(consumer)))
 
         def stop(self, _consumer: Any) -> None:
+            heartbeat.pause()
             if self.timer is not None:  # told to stop before it could start
                 self.timer.cancel()
 
         def shutdown(self, consumer: Any) -> None:
             self.stop(consumer)
-            heartbeat.stop()
+            heartbeat.leave()
 
     return HeartbeatStep
 
 
-def _living(consumer: Any) -> list[int]:
-    return list(consumer.pool.info["processes"])
+def stop_worker() -> None:
+    """Have Celery end this worker as a failure, so that its supervisor starts another."""
+    state.should_stop = EX_FAILURE
+
+
+def _state(consumer: Any) -> Consumer:
+    return Consumer(
+        pids=list(consumer.pool.info["processes"]),
+        taken={request.id for request in state.reserved_requests},
+        running={request.id for request in state.active_requests},
+    )

@@ -1,5 +1,6 @@
-"""The worker's half of the store: claim a batch, commit its outcome, say that the worker lives."""
+"""A pool process's half of the store: claim a batch, commit its outcome, or give it back."""
 
+import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,34 +9,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from redis import ConnectionPool, Redis
+from redis import ConnectionPool
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from shared.card import ModelCard, ModelRef
+from shared.card import ModelRef
 from shared.ids import BatchId, split_slice_id
-from shared.record import (
-    BACKLOG_KEY,
-    MAX_PUBLISHED_BYTES,
-    MODEL_KEY,
-    WORKERS_KEY,
-    Failure,
-    Member,
-    Outcome,
-    batch_key,
-    unpack_members,
-    write_announcement,
-)
+from shared.record import MAX_PUBLISHED_BYTES, Failure, Member, Outcome, batch_key, unpack_members
 from shared.scripts import script
 
 # A pool process that has lost the store waits for it: there is nothing else it could do, and giving up would leave
 # the batch to the visibility timeout. Twenty tries with at most a second between them ride out a broker's restart.
 _RETRY_ATTEMPTS = 20
 _SOCKET_TIMEOUT_SECONDS = 5
-_ANNOUNCE_TIMEOUT_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +33,8 @@ class Claim:
 
     batch_id: BatchId
     token: int
+    claimed_us: int
+    """By the store's clock, since 1970."""
     queue_us: int
     """Microseconds from the submission to this claim."""
     rows: NDArray[np.float64]
@@ -93,27 +84,32 @@ class Scripts:
 
 
 class Store:
-    """Claims and commits."""
+    """Claims and commits, in the name of one pool process of one worker."""
 
-    def __init__(self, scripts: Scripts, result_ttl_seconds: int) -> None:
+    def __init__(self, scripts: Scripts, worker: str, result_ttl_seconds: int, max_attempts: int) -> None:
         self._scripts = scripts
+        self._worker = worker
+        self._pid = os.getpid()
         self._result_ttl_seconds = result_ttl_seconds
+        self._max_attempts = max_attempts
         self._model = b"", ModelRef(name="", version="", digest="")
 
     @classmethod
-    def connect(cls, url: str, result_ttl_seconds: int) -> "Store":
+    def connect(cls, url: str, worker: str, *, result_ttl_seconds: int, max_attempts: int) -> "Store":
         """Make a store that rides out a broker's restart; it connects when it is first used."""
-        return cls(Scripts(url, "claim", "commit"), result_ttl_seconds)
+        return cls(Scripts(url, "claim", "commit", "give_back"), worker, result_ttl_seconds, max_attempts)
 
     def claim(self, batch_id: BatchId) -> Claim | None:
-        """Start an attempt; None when the batch is final, canceled or gone."""
-        reply = self._scripts.run("claim", _record_keys(batch_id), [secrets.token_hex(8)])
+        """Start an attempt; None when the batch is final, canceled or gone, or somebody else's."""
+        name = secrets.token_hex(8)
+        reply = self._scripts.run("claim", _record_keys(batch_id), [name, batch_id, self._worker, self._pid])
         if reply is None:
             return None
         token, created, now, rows, members, model = reply
         return Claim(
             batch_id=batch_id,
             token=token,
+            claimed_us=int(now),
             queue_us=int(now) - int(created),
             rows=np.frombuffer(rows, dtype=np.float64),
             members=unpack_members(members),
@@ -131,50 +127,15 @@ class Store:
         encoded = outcome.encode()
         part = split_slice_id(claim.batch_id)
         travels = part is None and len(encoded) <= MAX_PUBLISHED_BYTES
-        announcement = write_announcement(part[0] if part else claim.batch_id, encoded if travels else b"")
         failed = any(isinstance(member, Failure) for member in outcome.members)
-        return bool(
-            self._scripts.run(
-                "commit",
-                [*_record_keys(claim.batch_id), BACKLOG_KEY],
-                [
-                    claim.token,
-                    encoded,
-                    self._result_ttl_seconds,
-                    announcement,
-                    part[1] if part else "",
-                    int(failed),
-                    outcome.predict_us,
-                ],
-            )
-        )
+        stem, number = part or (claim.batch_id, "")
+        args = [claim.token, encoded, self._result_ttl_seconds, stem, number, int(failed), outcome.predict_us]
+        args += [int(travels), claim.batch_id, self._worker, self._pid]
+        return bool(self._scripts.run("commit", _record_keys(claim.batch_id), args))
 
-
-class Announcer:
-    """Tells the store that this worker lives."""
-
-    def __init__(self, url: str, worker: str, card: ModelCard, lifetime_seconds: float) -> None:
-        # No retries and a short patience: this runs on the consumer's event loop.
-        self._client = Redis.from_url(url, retry=None, socket_timeout=_ANNOUNCE_TIMEOUT_SECONDS)
-        self._script = self._client.register_script(script("announce"))
-        self._worker = worker
-        self._card = card.model_dump_json()
-        self._lifetime_ms = round(lifetime_seconds * 1000)
-        self._first = True
-
-    def announce(self, pool_processes: int) -> None:
-        """Say that `pool_processes` of this worker can take a batch now."""
-        # A worker that cannot load its model must not have the gateways validate against it.
-        card = self._card if pool_processes else ""
-        self._script(
-            keys=[WORKERS_KEY, MODEL_KEY],
-            args=[self._worker, pool_processes, self._lifetime_ms, card, int(self._first)],
-        )
-        self._first = self._first and not pool_processes
-
-    def withdraw(self) -> None:
-        """Say that this worker takes no more work."""
-        self._client.hdel(WORKERS_KEY, self._worker)
+    def give_back(self, batch_id: BatchId, reason: str) -> None:
+        """End an attempt without an outcome; the broker is to deliver the batch's message again."""
+        self._scripts.run("give_back", [], [batch_id, self._worker, reason, self._max_attempts, 0])
 
 
 def _record_keys(batch_id: BatchId) -> list[str]:

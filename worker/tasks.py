@@ -4,12 +4,14 @@ import os
 import signal
 import sys
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import structlog
 from celery import Celery
-from celery.exceptions import Reject
+from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.signals import worker_process_init
+from celery.worker.request import Request
 
 from shared.errors import ArtifactError
 from shared.ids import BatchId
@@ -26,8 +28,9 @@ log = structlog.get_logger(__name__)
 class Pool:
     """What every pool process of one worker shares before the fork, and fills after it."""
 
-    def __init__(self, settings: WorkerSettings, loaded: LoadedProcesses) -> None:
+    def __init__(self, settings: WorkerSettings, worker: str, loaded: LoadedProcesses) -> None:
         self._settings = settings
+        self._worker = worker
         self._loaded = loaded
         self._worker_pid = os.getpid()
         self.process: PoolProcess | None = None
@@ -35,7 +38,7 @@ class Pool:
     def start_process(self, **_: object) -> None:
         """Load the pipeline; on failure stop the whole worker, which could only fail again."""
         try:
-            self.process = PoolProcess.start(self._settings)
+            self.process = PoolProcess.start(self._settings, self._worker, (SoftTimeLimitExceeded,))
         except ArtifactError as error:
             log.critical("cannot serve this model", code=error.code, reason=str(error))
             self._stop_worker()
@@ -50,18 +53,35 @@ class Pool:
         sys.exit(1)
 
 
-def register(app: Celery, pool: Pool) -> None:
-    """Give the app its task, and its pool processes their pipeline."""
+def register(app: Celery, pool: Pool, give_back: Callable[[BatchId, str], None]) -> None:
+    """Give the app its task, and its pool processes their pipeline.
+
+    Args:
+        app: Celery's.
+        pool: filled in each pool process.
+        give_back: called in the parent, with the reason, when a pool process cannot end its attempt itself.
+    """
     worker_process_init.connect(pool.start_process, weak=False)
 
-    @app.task(name=PREDICT_BATCH)
+    class BatchRequest(Request):  # Celery's own way to see, in the parent, how a task ended
+        """A delivered message; it gives the batch back before the broker can deliver the message again."""
+
+        def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+            reason = exc_info.exception
+            if not isinstance(reason, Reject):  # then the task has done so
+                give_back(BatchId(self.id), f"{type(reason).__name__}: {reason}")
+            super().on_failure(exc_info, send_failed_event, return_ok)
+
+    @app.task(name=PREDICT_BATCH, Request=BatchRequest)
     def predict_batch(batch_id: str) -> None:
-        assert pool.process is not None, "worker_process_init loads the pipeline or ends the process"
+        process = pool.process
+        assert process is not None, "worker_process_init loads the pipeline or ends the process"
         try:
-            pool.process.run(BatchId(batch_id))
+            process.run(BatchId(batch_id))
         except Exception as error:
-            # Celery would acknowledge a failed task, and its batch would wait for ever. This is for a store that
-            # refuses (full, read-only): the pause keeps a fault that stays from turning round at full speed.
+            # A store that refuses, or a batch that took too long. Celery would acknowledge a failed task. The pause
+            # keeps a fault that stays from turning round at full speed.
             log.exception("gave a batch back", batch=batch_id)
+            process.give_back(BatchId(batch_id), f"{type(error).__name__}: {error}")
             time.sleep(_PAUSE_SECONDS)
             raise Reject(error, requeue=True) from error

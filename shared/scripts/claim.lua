@@ -3,34 +3,39 @@
 -- KEYS[1]  the batch record
 -- KEYS[2]  the head record over it, or the batch record itself
 -- ARGV[1]  the attempt's own name: asking again by the same name is the same attempt
+-- ARGV[2]  the batch's id
+-- ARGV[3]  the worker
+-- ARGV[4]  its pool process
 --
--- Reply: nil when there is nothing left to do, else
+-- Reply: nil when there is nothing to do, else
 --        {token, created, now, rows, members, model}, the times in microseconds since 1970.
--- Keeps: every attempt has a token of its own, its number; only the latest one can commit. A client that lost the
---        reply and asks again gets the same token: a broker that hangs must not use the attempts up.
+-- Keeps: every attempt has a token of its own, its number; only the latest one can commit. A batch that is running is
+--        left to its worker, whose lease lasts as long as the worker lives. A client that lost the reply and asks
+--        again gets the same token: a broker that hangs must not use the attempts up.
 
-local function open(state)
-  return state == 'queued' or state == 'running'
-end
-
-local batch = redis.call('HMGET', KEYS[1], 'state', 'token', 'claimant', 'created', 'rows', 'members', 'model')
-if not open(batch[1]) then
+local batch = redis.call('HMGET', KEYS[1], 'state', 'token', 'claimant', 'created', 'rows', 'members', 'model', 'queue')
+local again = batch[1] == 'running' and batch[3] == ARGV[1]
+if batch[1] ~= 'queued' and not again then
   return false
 end
+redis.call('ZREM', QUEUED .. batch[8], ARGV[2])
 local spanned = KEYS[2] ~= KEYS[1]
-if spanned and not open(redis.call('HGET', KEYS[2], 'state')) then
+local head = spanned and redis.call('HGET', KEYS[2], 'state')
+if spanned and not open(head) then
   redis.call('DEL', KEYS[1])
   return false
 end
 
-local now = redis.call('TIME')
-now = now[1] .. string.format('%06d', now[2])
+local now = time_us()
 local token = tonumber(batch[2]) or 0
-if batch[3] ~= ARGV[1] then
+if not again then
   token = token + 1
-  redis.call('HSET', KEYS[1], 'token', token, 'state', 'running', 'claimant', ARGV[1])
+  redis.call('HSET', KEYS[1], 'token', token, 'state', 'running', 'claimant', ARGV[1], 'worker', ARGV[3], 'pid', ARGV[4],
+    'claimed', now)
+  redis.call('HSET', LEASES .. ARGV[3], ARGV[2], ARGV[4])
+  redis.call('HSETNX', WORKERS, ARGV[3], '0 0') -- one that was thought dead: so that its leases are found
 end
-if spanned then
+if spanned and head ~= 'split' then
   redis.call('HSET', KEYS[2], 'state', 'running')
   redis.call('HSETNX', KEYS[2], 'started', now)
 end

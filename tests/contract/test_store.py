@@ -15,12 +15,15 @@ from shared.errors import BacklogFull, BrokerUnavailable, PredictionAlreadyFinal
 from shared.ids import WHOLE, BatchId, PredictionId, new_batch_id, slice_id
 from shared.names import FailureCode, Queue, State
 from shared.record import (
+    BACKLOG_KEY,
     MAX_PUBLISHED_BYTES,
+    MEMBER_BYTES,
     Answer,
     Failure,
     Member,
     Outcome,
     batch_key,
+    counter_fields,
     pack_rows,
     read_announcement,
 )
@@ -64,7 +67,12 @@ async def store(url: str, listener: Listener) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def worker(url: str) -> WorkerStore:
-    return WorkerStore.connect(url, result_ttl_seconds=600)
+    return connect(url, "worker")
+
+
+def connect(url: str, name: str) -> WorkerStore:
+    """A pool process of the worker of that name."""
+    return WorkerStore.connect(url, name, result_ttl_seconds=600, max_attempts=3)
 
 
 def shared_batch(*row_counts: int) -> tuple[Submission, list[PredictionId]]:
@@ -105,8 +113,8 @@ def claimed(worker: WorkerStore, batch_id: BatchId) -> Claim:
 
 
 def backlog(server: redis.Redis) -> int:
-    accepted, final = server.hmget("sepal:backlog", ["accepted", "final"])
-    return int(accepted or 0) - int(final or 0)
+    accepted, final = (server.hmget(BACKLOG_KEY, counter_fields(counter)) for counter in ("accepted", "final"))
+    return sum(int(count or 0) for count in accepted) - sum(int(count or 0) for count in final)
 
 
 async def test_claim_returns_what_was_submitted(store: Store, worker: WorkerStore) -> None:
@@ -134,7 +142,9 @@ async def test_predictions_that_share_a_batch_get_their_own_answers(store: Store
 async def test_late_token_writes_nothing(store: Store, worker: WorkerStore, server: redis.Redis) -> None:
     submission, (prediction_id,) = shared_batch(1)
     await store.submit(submission)
-    late, current = claimed(worker, submission.stem), claimed(worker, submission.stem)
+    late = claimed(worker, submission.stem)
+    worker.give_back(submission.stem, "it was thought dead")
+    current = claimed(worker, submission.stem)
     assert current.token == late.token + 1
     before = server.hgetall(batch_key(submission.stem))
     assert not worker.commit(late, outcome(answer("late")))
@@ -150,8 +160,9 @@ async def test_claim_asked_for_again_by_the_same_attempt_is_the_same_claim(store
     await store.submit(submission)
     claim = server.register_script(script("claim"))
     key = batch_key(submission.stem)
-    replies: Any = [claim(keys=[key, key], args=[name]) for name in ("first", "first", "second", "second")]
-    assert [reply[0] for reply in replies] == [1, 1, 2, 2]
+    args = submission.stem, "worker", 1
+    replies: Any = [claim(keys=[key, key], args=[name, *args]) for name in ("first", "first", "second")]
+    assert [reply and reply[0] for reply in replies] == [1, 1, None]
 
 
 async def test_batch_is_committed_once(store: Store, worker: WorkerStore, server: redis.Redis) -> None:
@@ -161,7 +172,7 @@ async def test_batch_is_committed_once(store: Store, worker: WorkerStore, server
     assert worker.commit(claim, outcome(answer("1")))
     assert not worker.commit(claim, outcome(answer("2")))
     assert worker.claim(submission.stem) is None
-    assert server.hget("sepal:backlog", "final") == b"3"
+    assert server.hget("sepal:backlog", "final:interactive") == b"3"
 
 
 async def test_rows_are_dropped_and_the_record_expires_once_it_is_final(
@@ -277,8 +288,8 @@ async def test_cancellation_asked_for_again_by_the_same_request_is_the_same(stor
     (shared, _), (spanned, _) = shared_batch(1), spanning(1, 1)
     for submission, place in ((shared, 0), (spanned, "")):
         await store.submit(submission)
-        keys = [batch_key(submission.stem), "sepal:backlog"]
-        replies = [cancel(keys=keys, args=[place, 600, "", name]) for name in ("first", "first", "second")]
+        keys, rest = [batch_key(submission.stem)], (submission.stem, MEMBER_BYTES)
+        replies = [cancel(keys=keys, args=[place, 600, "", name, *rest]) for name in ("first", "first", "second")]
         assert replies == [1, 1, 0]
     assert backlog(server) == 0
 
@@ -290,7 +301,8 @@ async def test_long_outcome_is_read_from_the_store_and_not_published(
     await store.submit(submission)
     long = answer("1" * MAX_PUBLISHED_BYTES)
     worker.commit(claimed(worker, submission.stem), outcome(long))
-    assert await asyncio.wait_for(listener.messages.get(), 5) == submission.stem.encode() + b" "
+    hint = read_announcement(await asyncio.wait_for(listener.messages.get(), 5))
+    assert (hint.batch_id, hint.outcome) == (submission.stem, None)
     assert (await store.read(prediction_id)).answers == (long,)
 
 
@@ -366,5 +378,5 @@ async def test_commit_tells_the_reply_channel(store: Store, worker: WorkerStore,
     await store.submit(submission)
     committed = outcome(answer("1"))
     worker.commit(claimed(worker, submission.stem), committed)
-    message = await asyncio.wait_for(listener.messages.get(), 5)
-    assert read_announcement(message) == (submission.stem, committed)
+    announcement = read_announcement(await asyncio.wait_for(listener.messages.get(), 5))
+    assert (announcement.batch_id, announcement.outcome) == (submission.stem, committed)

@@ -119,7 +119,10 @@ async def test_single_row_waits_for_no_more_than_one_large_batch(slow: tuple[Sta
 async def test_answered_batches_leave_no_message_behind(slow: tuple[Stack, Gateway]) -> None:
     stack, gateway = slow
     assert gateway.predict([[0, 0]]).status_code == 200
-    wait_for(lambda: not stack.redis.exists("unacked", "unacked_index", "interactive"), "the last acknowledgement")
+    wait_for(
+        lambda: not list(stack.redis.scan_iter("sepal:unacked*")) and not stack.redis.exists("interactive"),
+        "the last acknowledgement",
+    )
 
 
 async def test_client_that_wants_an_id_waits_for_no_worker(slow: tuple[Stack, Gateway]) -> None:

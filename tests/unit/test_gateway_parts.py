@@ -10,7 +10,7 @@ from api.pulse import Pulse
 from api.settings import GatewaySettings
 from api.store import Overview
 from shared import errors
-from shared.names import FailureCode
+from shared.names import FailureCode, Queue
 
 
 def all_errors(root: type[errors.SepalError]) -> Iterator[type[errors.SepalError]]:
@@ -31,6 +31,19 @@ def test_error_file_draws_its_whole_tree() -> None:
         assert f" {error.__name__}" in errors.__doc__
 
 
+def overview(
+    *, gateways: int = 1, pool_processes: int = 1, accepted: int = 0, final: int = 0, bulk: int = 0
+) -> Overview:
+    """What a look might show: rows of the interactive queue, and a backlog of the bulk queue."""
+    return Overview(
+        card=None,
+        gateways=gateways,
+        pool_processes=pool_processes,
+        accepted_rows={Queue.INTERACTIVE: accepted, Queue.BULK: bulk},
+        final_rows={Queue.INTERACTIVE: final, Queue.BULK: 0},
+    )
+
+
 @pytest.fixture
 def retry_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[int]]:
     """What a pulse says after looks at (accepted, final) rows, a second apart."""
@@ -40,9 +53,9 @@ def retry_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[int]
 
         async def look() -> Overview:
             accepted, final = next(overviews)
-            return Overview(card=None, gateways=1, pool_processes=1, accepted_rows=accepted, final_rows=final)
+            return overview(accepted=accepted, final=final)
 
-        pulse = Pulse(look, lambda: True)
+        pulse = Pulse(look, lambda: True, 60)
         for second in range(len(looks)):
             monkeypatch.setattr("api.pulse.time.monotonic", lambda second=second: float(second))
             await pulse.look()
@@ -77,9 +90,9 @@ async def test_allowance_is_this_gateways_share_of_the_pool_processes(
     pool_processes: int, gateways: int, allowed: int
 ) -> None:
     async def look() -> Overview:
-        return Overview(None, gateways, pool_processes, 0, 0)
+        return overview(gateways=gateways, pool_processes=pool_processes)
 
-    pulse = Pulse(look, lambda: True)
+    pulse = Pulse(look, lambda: True, 60)
     assert pulse.allowance() == 1
     await pulse.look()
     assert pulse.allowance() == allowed

@@ -9,9 +9,12 @@ from api.reader import Prediction
 from api.replies import Expected, Replies, Waiter
 from shared.ids import BatchId, PredictionId, new_batch_id
 from shared.names import State
-from shared.record import Answer, Outcome, write_announcement
+from shared.record import Answer, Outcome
 
 OUTCOME = Outcome(queue_us=1, predict_us=1, members=[Answer(b"0", None), Answer(b"1", None)])
+
+
+NOW_US = 1_000_000
 
 
 class FakeStore:
@@ -41,6 +44,11 @@ async def replies(store: FakeStore, released: list[BatchId]) -> Replies:
     return Replies(store.read_all, released.append)
 
 
+def announcement(expected: Expected, outcome: bytes) -> bytes:
+    """As `commit.lua` publishes it."""
+    return f"{expected.id} {NOW_US} ".encode() + outcome
+
+
 def two_waiters(replies: Replies) -> tuple[Expected, Waiter, Waiter]:
     expected = Expected(new_batch_id(), b"")
     first, second = (expected.add(PredictionId.new(expected.id, place), 1) for place in range(2))
@@ -52,7 +60,7 @@ async def test_published_outcome_answers_everybody_and_frees_the_slot(
     replies: Replies, released: list[BatchId]
 ) -> None:
     expected, first, second = two_waiters(replies)
-    replies.receive(write_announcement(expected.id, OUTCOME.encode()))
+    replies.receive(announcement(expected, OUTCOME.encode()))
     assert [waiter.answer.result().answers for waiter in (first, second)] == [  # type: ignore[union-attr]
         (Answer(b"0", None),),
         (Answer(b"1", None),),
@@ -65,20 +73,29 @@ async def test_canceled_waiter_is_never_given_the_outcome_that_overtook_its_look
 ) -> None:
     expected, first, second = two_waiters(replies)
     store.states = {first.prediction_id: State.CANCELED, second.prediction_id: State.RUNNING}
-    replies.receive(write_announcement(expected.id, b""))
+    replies.receive(announcement(expected, b""))
     await asyncio.sleep(0)
     assert released == []
     store.states[second.prediction_id] = State.SUCCEEDED
-    replies.receive(write_announcement(expected.id, OUTCOME.encode()))
+    replies.receive(announcement(expected, OUTCOME.encode()))
     store.may_answer.set()
     assert (await asyncio.wait_for(first.answer, 5)).state is State.CANCELED  # type: ignore[union-attr]
     assert (await asyncio.wait_for(second.answer, 5)).state is State.SUCCEEDED  # type: ignore[union-attr]
     assert expected.id in released
 
 
+async def test_outcome_that_was_committed_after_a_deadline_is_not_given(replies: Replies) -> None:
+    expected = Expected(new_batch_id(), b"")
+    late, punctual = (expected.add(PredictionId.new(expected.id, place), 1, NOW_US + place - 1) for place in range(2))
+    replies.expect(expected)
+    replies.receive(announcement(expected, OUTCOME.encode()))
+    assert late.answer.result().state is State.EXPIRED  # type: ignore[union-attr]
+    assert punctual.answer.result().state is State.SUCCEEDED  # type: ignore[union-attr]
+
+
 async def test_waiter_that_gave_up_is_left_alone(replies: Replies) -> None:
     expected, first, second = two_waiters(replies)
     first.stop()
-    replies.receive(write_announcement(expected.id, OUTCOME.encode()))
+    replies.receive(announcement(expected, OUTCOME.encode()))
     assert first.answer.result() is None
     assert second.answer.result() is not None

@@ -1,0 +1,73 @@
+-- Find what no queue and no living worker holds any more, and put it back.
+--
+-- KEYS     the broker's queues
+-- ARGV[1]  milliseconds between two looks, whichever gateways take them
+-- ARGV[2]  milliseconds without a look after which all workers are given time to announce themselves again
+-- ARGV[3]  milliseconds for which an announcement is believed
+-- ARGV[4]  attempts that a batch has
+--
+-- Reply: {batches published again, attempts of lost workers, batches whose attempts are used up…}
+-- Keeps: safe at any time, by anybody: a batch that is published twice is claimed once.
+--
+-- A queue is popped at its end, and its messages carry their batches' numbers in the order of acceptance. So a queued
+-- batch with a lower number than the message at the end has no message in the queue: a living worker has noted it as
+-- taken, or it is lost. It has to look so twice in a row: a message is between a queue and a note for an instant.
+
+local MOST = 1000 -- batches a look; a script that runs for long stops everybody
+local now = redis.call('TIME')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local looked_at = tonumber(redis.call('HGET', RECONCILER, 'at')) or 0
+local since = now_ms - looked_at
+if since >= 0 and since < tonumber(ARGV[1]) then
+  return {0, 0}
+end
+redis.call('HSET', RECONCILER, 'at', string.format('%.0f', now_ms))
+
+-- The broker was away, or its clock was moved: nobody could announce anything.
+local was_away = since < 0 or since > tonumber(ARGV[2])
+local latest, given_back, noted = now_ms + ARGV[3], 0, ''
+local workers = redis.call('HGETALL', WORKERS)
+for i = 1, #workers, 2 do
+  local worker = workers[i]
+  local until_ms, processes = string.match(workers[i + 1], '(%d+) (%d+)')
+  until_ms = tonumber(until_ms)
+  if until_ms > latest or (was_away and until_ms > 0) then
+    redis.call('HSET', WORKERS, worker, string.format('%.0f %s', latest, processes))
+  elseif until_ms < now_ms then
+    for _, id in ipairs(redis.call('HKEYS', LEASES .. worker)) do
+      if give_back(id, worker, 'The worker was lost.', ARGV[4], true) then
+        given_back = given_back + 1
+      end
+    end
+    redis.call('DEL', LEASES .. worker, UNACKED .. worker, UNACKED_INDEX .. worker)
+    redis.call('HDEL', WORKERS, worker)
+  else
+    noted = noted .. table.concat(redis.call('HVALS', UNACKED .. worker))
+  end
+end
+
+local published = 0
+for _, queue in ipairs(KEYS) do
+  local last = redis.call('LINDEX', queue, -1)
+  local number = last and tonumber(string.match(last, '^{"sequence":%s*(%d+)') or 0)
+    or (tonumber(redis.call('HGET', BACKLOG, 'accepted:' .. queue)) or 0) + 1
+  local before = tonumber(redis.call('HGET', RECONCILER, queue)) or 0
+  redis.call('HSET', RECONCILER, queue, string.format('%.0f', number))
+  local below = string.format('(%.0f', math.min(number, before))
+  local missing = redis.call('ZRANGEBYSCORE', QUEUED .. queue, '-inf', below, 'LIMIT', 0, MOST)
+  for i = #missing, 1, -1 do -- the oldest is pushed last, and so is popped first
+    local batch = redis.call('HMGET', BATCH .. missing[i], 'state', 'sequence', 'message')
+    if batch[1] ~= 'queued' then
+      redis.call('ZREM', QUEUED .. queue, missing[i])
+    elseif not string.find(noted, '"' .. missing[i] .. '"', 1, true) then
+      redis.call('RPUSH', queue, numbered(batch[3], tonumber(batch[2])))
+      published = published + 1
+    end
+  end
+end
+
+local reply = {published, given_back}
+for _, id in ipairs(redis.call('SRANDMEMBER', EXHAUSTED, 10)) do
+  reply[#reply + 1] = id
+end
+return reply

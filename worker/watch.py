@@ -1,0 +1,67 @@
+"""Compares what the store says of this worker with what its consumer does, and mends what differs for too long."""
+
+import os
+import signal
+from collections.abc import Callable, Collection
+from typing import Final
+
+import structlog
+
+from shared.ids import BatchId
+from worker.announcer import Announcer, Holdings
+
+_IDLE_LOOKS: Final = 10  # at a beat a second
+
+log = structlog.get_logger(__name__)
+
+
+class Watch:
+    """Looks at every beat; what it finds twice in a row is no accident of the moment."""
+
+    def __init__(self, announcer: Announcer, stop_worker: Callable[[], None]) -> None:
+        self._announcer = announcer
+        self._stop_worker = stop_worker
+        self._left: set[BatchId] = set()
+        self._unwanted: set[BatchId] = set()
+        self._idle_looks = 0
+
+    def look(self, holdings: Holdings, *, taken: Collection[str], running: Collection[str], can_work: bool) -> None:
+        """Look once.
+
+        Args:
+            holdings: what the store says.
+            taken: batches whose messages the consumer has and has not acknowledged.
+            running: those of them that a pool process has started on.
+            can_work: some pool process has loaded its pipeline.
+
+        Raises:
+            RedisError: the store cannot be reached.
+        """
+        self._end_left(holdings, running)
+        self._stop_unwanted(holdings, running)
+        self._notice_idleness(holdings, is_idle=can_work and not taken)
+
+    def _end_left(self, holdings: Holdings, running: Collection[str]) -> None:
+        """A lease that no pool process works for: its attempt ended where nobody could say so."""
+        left = {lease.batch_id for lease in holdings.leases if lease.batch_id not in running}
+        for batch_id in left & self._left:
+            log.warning("found an attempt that had ended without a word", batch=batch_id)
+            self._announcer.give_back(batch_id, "The attempt ended without a word.", publishes=True)
+        self._left = left - self._left
+
+    def _stop_unwanted(self, holdings: Holdings, running: Collection[str]) -> None:
+        """A pipeline cannot be interrupted from outside: only the end of its process stops it."""
+        unwanted = {lease for lease in holdings.leases if not lease.is_wanted and lease.batch_id in running}
+        for lease in unwanted:
+            if lease.batch_id in self._unwanted:
+                log.info("stopped a batch that nobody wants any more", batch=lease.batch_id, pid=lease.pid)
+                os.kill(lease.pid, signal.SIGKILL)
+        self._unwanted = {lease.batch_id for lease in unwanted} - self._unwanted
+
+    def _notice_idleness(self, holdings: Holdings, *, is_idle: bool) -> None:
+        """Messages wait, and a consumer that could take them takes none: it will not recover by itself."""
+        self._idle_looks = self._idle_looks + 1 if is_idle and holdings.n_waiting else 0
+        if self._idle_looks >= _IDLE_LOOKS:
+            log.critical("consumes nothing although messages wait", waiting=holdings.n_waiting)
+            self._idle_looks = 0
+            self._stop_worker()
