@@ -64,9 +64,9 @@ class Reconciler:
         record = cast(dict[bytes, bytes], await self._client.hgetall(batch_key(batch_id)))
         members = unpack_members(record.get(b"members", b""))
         living = [place for place in range(len(members)) if canceled_field(place).encode() not in record]
-        if len(members) > 1:
+        if len(members) > 1 and living:
             await self._split_batch(batch_id, record, members, living)
-        else:  # alone, or gone: the script knows
+        else:  # alone, or given up meanwhile, as the script will see
             await self._bury_batch(batch_id, members)
 
     async def _split_batch(

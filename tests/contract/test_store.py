@@ -1,120 +1,21 @@
 """The store's scripts on a real server, the gateway's half against the worker's: tokens, members, slices, counters."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import redis
 
-from api.link import Link
-from api.store import NewBatch, Store, Submission
+from api.store import Store
 from shared.errors import BacklogFull, BrokerUnavailable, PredictionAlreadyFinal, PredictionNotFound
-from shared.ids import WHOLE, BatchId, PredictionId, new_batch_id, slice_id
-from shared.names import FailureCode, Queue, State
-from shared.record import (
-    BACKLOG_KEY,
-    MAX_PUBLISHED_BYTES,
-    MEMBER_BYTES,
-    Answer,
-    Failure,
-    Member,
-    Outcome,
-    batch_key,
-    counter_fields,
-    pack_rows,
-    read_announcement,
-)
+from shared.ids import WHOLE, slice_id
+from shared.names import FailureCode, State
+from shared.record import MAX_PUBLISHED_BYTES, MEMBER_BYTES, Failure, batch_key, read_announcement
 from shared.scripts import script
 from tests.listener import Listener
-from worker.store import Claim
+from tests.submissions import answer, backlog, claimed, outcome, shared_batch, spanning
 from worker.store import Store as WorkerStore
-
-MODEL = b'{"name":"any","version":"1","digest":"sha256:0"}'
-
-
-@pytest.fixture
-def server(broker_port: int) -> Iterator[redis.Redis]:
-    client = redis.Redis(port=broker_port, db=2)
-    client.flushdb()
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def url(server: redis.Redis, broker_port: int) -> str:
-    del server  # only to have it emptied first
-    return f"redis://127.0.0.1:{broker_port}/2"
-
-
-@pytest.fixture
-def listener() -> Listener:
-    return Listener()
-
-
-@pytest_asyncio.fixture
-async def store(url: str, listener: Listener) -> AsyncIterator[Store]:
-    link = Link(url, "reply")
-    keeping = asyncio.create_task(link.keep(listener))
-    store = Store.connect(url, link, max_backlog_rows=100, result_ttl_seconds=600, answered_ttl_seconds=60)
-    yield store
-    keeping.cancel()
-    await asyncio.gather(keeping, return_exceptions=True)
-    await store.client.aclose()
-
-
-@pytest.fixture
-def worker(url: str) -> WorkerStore:
-    return connect(url, "worker")
-
-
-def connect(url: str, name: str) -> WorkerStore:
-    """A pool process of the worker of that name."""
-    return WorkerStore.connect(url, name, result_ttl_seconds=600, max_attempts=3)
-
-
-def shared_batch(*row_counts: int) -> tuple[Submission, list[PredictionId]]:
-    """One batch of several predictions."""
-    batch_id = new_batch_id()
-    ids = [PredictionId.new(batch_id, place) for place in range(len(row_counts))]
-    members = [Member(prediction_id.secret, count) for prediction_id, count in zip(ids, row_counts, strict=True)]
-    rows = pack_rows([[float(row), 0.5] for row in range(sum(row_counts))])
-    batch = NewBatch(batch_id, rows, members, message="{}")
-    return Submission(Queue.INTERACTIVE, batch_id, None, [batch], MODEL, "reply"), ids
-
-
-def spanning(*row_counts: int) -> tuple[Submission, PredictionId]:
-    """One prediction over several batches."""
-    prediction_id = PredictionId.new(new_batch_id(), WHOLE)
-    batches = [
-        NewBatch(
-            slice_id(prediction_id.batch_id, number), pack_rows([[1.0, 2.0]] * count), [Member(bytes(13), count)], "{}"
-        )
-        for number, count in enumerate(row_counts)
-    ]
-    head = Member(prediction_id.secret, sum(row_counts))
-    return Submission(Queue.BULK, prediction_id.batch_id, head, batches, MODEL, "reply"), prediction_id
-
-
-def answer(text: str) -> Answer:
-    return Answer(text.encode(), None)
-
-
-def outcome(*members: Answer | Failure) -> Outcome:
-    return Outcome(queue_us=1000, predict_us=500, members=list(members))
-
-
-def claimed(worker: WorkerStore, batch_id: BatchId) -> Claim:
-    claim = worker.claim(batch_id)
-    assert claim is not None
-    return claim
-
-
-def backlog(server: redis.Redis) -> int:
-    accepted, final = (server.hmget(BACKLOG_KEY, counter_fields(counter)) for counter in ("accepted", "final"))
-    return sum(int(count or 0) for count in accepted) - sum(int(count or 0) for count in final)
 
 
 async def test_claim_returns_what_was_submitted(store: Store, worker: WorkerStore) -> None:

@@ -1,0 +1,258 @@
+"""Leases, what the reconciler puts back, and how a culprit is found: the scripts on a real server."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from api.dead_letters import DeadLetters
+from api.publisher import Publisher
+from api.reconciler import Reconciler
+from api.store import Store, Submission
+from shared.card import ModelCard
+from shared.errors import DeadLetterNotFound
+from shared.ids import BatchId, slice_id
+from shared.names import FailureCode, Queue, State
+from shared.record import RECONCILER_KEY, UNACKED_PREFIX, WORKERS_KEY, batch_key
+from shared.scripts import script
+from tests.submissions import answer, backlog, claimed, connect, outcome, shared_batch, spanning
+from worker.announcer import Announcer, Holdings
+from worker.store import Store as WorkerStore
+
+HOUR_MS = 3_600_000
+Look = Callable[[], tuple[int, int]]
+
+
+@pytest.fixture
+def look(server: redis.Redis) -> Look:
+    """One look of the reconciler, as if a second had passed: batches published again, and taken from lost workers."""
+    reconcile = server.register_script(script("reconcile"))
+
+    def look() -> tuple[int, int]:
+        server.hset(RECONCILER_KEY, "at", now_ms() - 1000)
+        published, given_back, *_ = reconcile(keys=[queue.value for queue in Queue], args=[900, 3000, 5000, 3])
+        return published, given_back
+
+    return look
+
+
+@pytest.fixture
+def reconciler(store: Store) -> Reconciler:
+    return Reconciler(store.client, Publisher(), max_attempts=3, result_ttl_seconds=600, dead_letter_ttl_seconds=600)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def live(server: redis.Redis, worker: str, for_ms: int = 5000) -> None:
+    """Have a worker announced."""
+    server.hset(WORKERS_KEY, worker, f"{now_ms() + for_ms} 1")
+
+
+def use_up(worker: WorkerStore, batch_id: BatchId) -> None:
+    """Start every attempt that a batch has, and finish none."""
+    for number in range(3):
+        claimed(worker, batch_id)
+        worker.give_back(batch_id, f"lost {number}")
+
+
+async def tick(reconciler: Reconciler, server: redis.Redis) -> None:
+    """Let a second pass, and the reconciler look."""
+    server.delete(RECONCILER_KEY)
+    await reconciler.tick()
+
+
+async def queued(store: Store, *row_counts: int) -> Submission:
+    submission, _ = shared_batch(*row_counts or (1,))
+    await store.submit(submission)
+    return submission
+
+
+async def test_batch_is_left_to_the_worker_that_has_it(store: Store, worker: WorkerStore, url: str) -> None:
+    submission = await queued(store)
+    claim = claimed(worker, submission.stem)
+    assert connect(url, "another").claim(submission.stem) is None
+    assert worker.commit(claim, outcome(answer("1")))
+
+
+async def test_lost_message_is_published_again_once(store: Store, server: redis.Redis, look: Look) -> None:
+    live(server, "worker")
+    await queued(store)
+    message = server.rpop("interactive")
+    looks = [look() for _ in range(4)]
+    assert [published for published, _ in looks] == [0, 1, 0, 0]
+    assert server.lrange("interactive", 0, -1) == [message]
+
+
+async def test_messages_that_wait_are_left_alone_and_lost_ones_are_found_among_them(
+    store: Store, server: redis.Redis, look: Look
+) -> None:
+    live(server, "worker")
+    messages = []
+    for _ in range(50):
+        await queued(store)
+        messages.append(server.lindex("interactive", 0))
+    assert [look() for _ in range(3)] == [(0, 0)] * 3
+    lost = [server.rpop("interactive") for _ in range(3)]
+    assert sum(look()[0] for _ in range(5)) == 3
+    assert server.lrange("interactive", 0, -1)[::-1] == messages
+    assert lost == messages[:3]
+
+
+@pytest.mark.parametrize(("is_alive", "n_published"), [(True, 0), (False, 1)])
+async def test_message_that_a_worker_has_taken_is_lost_when_the_worker_is(
+    store: Store, server: redis.Redis, look: Look, is_alive: bool, n_published: int
+) -> None:
+    live(server, "worker", for_ms=5000 if is_alive else -1)
+    submission, _ = shared_batch(1)
+    await store.submit(submission)
+    server.hset(f"{UNACKED_PREFIX}worker", "tag", f'[{{"headers": {{"id": "{submission.stem}"}}}}, "", ""]')
+    server.delete("interactive")
+    assert sum(look()[0] for _ in range(4)) == n_published
+    assert server.exists(f"{UNACKED_PREFIX}worker") == is_alive
+
+
+async def test_lost_workers_batches_go_back_and_its_late_commit_writes_nothing(
+    store: Store, worker: WorkerStore, server: redis.Redis, url: str, look: Look
+) -> None:
+    live(server, "worker")
+    submission = await queued(store)
+    server.delete("interactive")
+    late = claimed(worker, submission.stem)
+    assert look() == (0, 0)
+    live(server, "worker", for_ms=-1)
+    assert look() == (0, 1)
+    assert server.llen("interactive") == 1
+    assert not server.hexists(WORKERS_KEY, "worker")
+    assert not worker.commit(late, outcome(answer("late")))
+    another = connect(url, "another")
+    current = claimed(another, submission.stem)
+    assert current.token == late.token + 1
+    assert another.commit(current, outcome(answer("1")))
+
+
+async def test_worker_that_was_thought_dead_and_claims_is_watched_again(
+    store: Store, worker: WorkerStore, look: Look
+) -> None:
+    submission = await queued(store)
+    claimed(worker, submission.stem)  # it has not announced itself
+    assert look() == (0, 1)
+
+
+async def test_workers_are_given_time_after_the_broker_was_away(
+    store: Store, worker: WorkerStore, server: redis.Redis, look: Look
+) -> None:
+    submission = await queued(store)
+    claimed(worker, submission.stem)
+    live(server, "worker", for_ms=-10_000)
+    server.hset(RECONCILER_KEY, "at", now_ms() - 10_000)
+    reconcile = server.register_script(script("reconcile"))
+    assert reconcile(keys=["interactive", "bulk"], args=[900, 3000, 5000, 3])[:2] == [0, 0]
+    assert look() == (0, 0)
+
+
+async def test_clock_that_was_set_back_does_not_keep_a_dead_worker_alive(server: redis.Redis, look: Look) -> None:
+    live(server, "worker", for_ms=HOUR_MS)
+    look()
+    until_ms = int(server.hget(WORKERS_KEY, "worker").split()[0])
+    assert until_ms <= now_ms() + 5000
+
+
+async def test_only_one_gateway_looks_at_a_time(store: Store, server: redis.Redis) -> None:
+    reconcile = server.register_script(script("reconcile"))
+    await queued(store)
+    server.delete("interactive")
+    args = [900, 3000, 5000, 3]
+    for _ in range(10):
+        assert reconcile(keys=["interactive", "bulk"], args=args)[0] == 0
+    assert server.llen("interactive") == 0
+
+
+async def test_culprit_alone_fails_and_becomes_a_dead_letter(
+    store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
+) -> None:
+    submission, ids = shared_batch(1, 2, 1, 1)
+    await store.submit(submission)
+    use_up(worker, submission.stem)
+    assert worker.claim(submission.stem) is None
+    await store.cancel(ids[3])
+    await tick(reconciler, server)
+    assert {prediction.state for prediction in await store.read_all(ids)} == {State.RUNNING, State.CANCELED}
+    for place in (0, 2):
+        part = claimed(worker, slice_id(submission.stem, place))
+        assert part.rows.tolist() == [[0.0, 0.5], [], [3.0, 0.5]][place]
+        assert worker.commit(part, outcome(answer(str(place))))
+    use_up(worker, slice_id(submission.stem, 1))
+    await tick(reconciler, server)
+
+    first, culprit, third, canceled = await store.read_all(ids)
+    assert (first.answers, third.answers) == ((answer("0"),), (answer("2"),))
+    assert culprit.failure is not None
+    assert culprit.failure.code == FailureCode.POISON
+    assert canceled.state is State.CANCELED
+    assert backlog(server) == 0
+    assert server.ttl(batch_key(submission.stem)) > 0
+    assert worker.claim(slice_id(submission.stem, 3)) is None
+
+    letters = DeadLetters(store.client)
+    (entry,) = await letters.entries(0, 10)
+    letter = await letters.get(entry.id)
+    assert letter.prediction == str(ids[1])
+    assert letter.rows == [[1.0, 0.5], [2.0, 0.5]]
+    assert [attempt.reason for attempt in letter.attempts] == ["lost 0", "lost 1", "lost 2"]
+    assert {attempt.worker for attempt in letter.attempts} == {"worker"}
+    await letters.discard(entry.id)
+    assert await letters.entries(0, 10) == []
+    with pytest.raises(DeadLetterNotFound):
+        await letters.discard(entry.id)
+
+
+async def test_spanning_prediction_fails_with_its_poisonous_batch(
+    store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
+) -> None:
+    submission, prediction_id = spanning(2, 2)
+    await store.submit(submission)
+    use_up(worker, slice_id(prediction_id.batch_id, 1))
+    await tick(reconciler, server)
+    failure = (await store.read(prediction_id)).failure
+    assert failure is not None
+    assert failure.code == FailureCode.POISON
+    (entry,) = await DeadLetters(store.client).entries(0, 10)
+    assert (await DeadLetters(store.client).get(entry.id)).prediction == str(prediction_id)
+    assert worker.claim(slice_id(prediction_id.batch_id, 0)) is None
+    assert backlog(server) == 0
+
+
+async def test_batch_that_was_canceled_after_its_last_attempt_stays_canceled(
+    store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
+) -> None:
+    submission, ids = shared_batch(1, 1)
+    await store.submit(submission)
+    use_up(worker, submission.stem)
+    for prediction_id in ids:
+        await store.cancel(prediction_id)
+    await tick(reconciler, server)
+    assert [prediction.state for prediction in await store.read_all(ids)] == [State.CANCELED] * 2
+    assert backlog(server) == 0
+    assert server.scard("sepal:exhausted") == 0
+    assert await DeadLetters(store.client).entries(0, 10) == []
+
+
+async def test_announcement_tells_a_worker_of_its_leases(
+    store: Store, worker: WorkerStore, server: redis.Redis, url: str, iris_card: ModelCard
+) -> None:
+    announcer = Announcer(url, "worker", iris_card, lifetime_seconds=5, max_attempts=3)
+    assert announcer.announce(1) == Holdings(0, [])
+    (wanted, _), (unwanted, ids) = shared_batch(1), shared_batch(1)
+    for submission in (wanted, unwanted):
+        await store.submit(submission)
+        claimed(worker, submission.stem)
+    await store.cancel(ids[0])
+    holdings = announcer.announce(1)
+    assert holdings.n_waiting == 2
+    assert {lease.batch_id: lease.is_wanted for lease in holdings.leases} == {wanted.stem: True, unwanted.stem: False}
+    announcer.give_back(wanted.stem, "its process was killed", publishes=True)
+    assert server.llen("interactive") == 3
+    assert [lease.batch_id for lease in announcer.announce(1).leases] == [unwanted.stem]
