@@ -1,5 +1,7 @@
 """Pipelines that misbehave on purpose; importable by workers, so that their artifacts can be unpickled."""
 
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -45,6 +47,20 @@ class SleepsAsTold(SignClassifier):
 
 class SleepsOrRejects(SleepsAsTold, RejectsSevens):
     """Sleeps as told, and then raises on any row that starts with 7."""
+
+
+class Lethal(SleepsAsTold):
+    """Sleeps as told, and then ends its process, or asks for a terabyte, where a row's second column says so."""
+
+    DIE, EAT = 13, 14
+
+    def predict(self, rows: Array) -> NDArray[np.int64]:
+        labels = super().predict(rows)
+        if (rows[:, 1] == self.DIE).any():
+            os.kill(os.getpid(), signal.SIGKILL)
+        if (rows[:, 1] == self.EAT).any():
+            np.zeros(2**40, dtype=np.uint8)
+        return labels
 
 
 class CountsCalls(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped

@@ -130,6 +130,10 @@ class Stack:
         self.gateways.append(gateway)
         return gateway
 
+    def part(self, name: str) -> Part:
+        """The first process that was started as a `worker`, a `gateway` or the `broker`."""
+        return next(part for part in self.parts if part.log.name == f"{name}.log")
+
     def count(self, counter: str) -> int:
         """Rows that were ever `accepted`, or became `final`."""
         return sum(int(count or 0) for count in self.redis.hmget(BACKLOG_KEY, counter_fields(counter)))
@@ -160,6 +164,7 @@ class Client:
     def __init__(self, port: int) -> None:
         self.port = port
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=90)
+        self.url = f"http://127.0.0.1:{port}/predict"
 
     def is_ready(self) -> bool:
         try:

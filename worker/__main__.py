@@ -5,7 +5,7 @@ import socket
 import sys
 
 from shared.errors import ArtifactError
-from worker.app import create_app
+from worker.app import consume, create_app
 from worker.artifact import verify
 from worker.settings import WorkerSettings
 
@@ -19,18 +19,7 @@ def main() -> None:
         sys.exit(f"sepal worker: {error}")
     # Random, so that a worker is never taken for the one before it: in a container both have the same pid and host.
     name = f"worker-{secrets.token_hex(4)}@{socket.gethostname()}"
-    create_app(settings, card, name).worker_main(
-        [
-            "--quiet",
-            "worker",
-            f"--hostname={name}",
-            f"--concurrency={settings.worker_processes}",
-            "--loglevel=INFO",
-            # Nothing here asks the other workers anything, and asking takes a second at every start.
-            "--without-mingle",
-            "--without-gossip",
-        ]
-    )
+    sys.exit(consume(create_app(settings, card, name), name, settings.worker_processes))
 
 
 if __name__ == "__main__":

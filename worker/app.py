@@ -5,7 +5,9 @@ from typing import Any
 
 import structlog
 from celery import Celery
+from celery.platforms import EX_OK
 from celery.signals import setup_logging
+from celery.worker import state
 from kombu import Queue as KombuQueue
 from redis.exceptions import RedisError
 
@@ -55,6 +57,23 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
         configure_logging(settings.log_json)
 
     return app
+
+
+def consume(app: Celery, name: str, processes: int) -> int:
+    """Run a worker until it is told to stop, or stops itself; returns the status to exit with."""
+    app.worker_main(
+        [
+            "--quiet",
+            "worker",
+            f"--hostname={name}",
+            f"--concurrency={processes}",
+            "--loglevel=INFO",
+            # Nothing here asks the other workers anything, and asking takes a second at every start.
+            "--without-mingle",
+            "--without-gossip",
+        ]
+    )
+    return int(state.should_stop or EX_OK)
 
 
 def _give_back(announcer: Announcer) -> Callable[[BatchId, str], None]:

@@ -61,13 +61,12 @@ def heartbeat_step(heartbeat: Heartbeat, forget_deliveries: Callable[[], None]) 
             self.timer = consumer.timer.call_repeatedly(LOOK_SECONDS, lambda: heartbeat.look(_state(consumer)))
 
         def stop(self, _consumer: Any) -> None:
-            heartbeat.pause()
             if self.timer is not None:  # told to stop before it could start
                 self.timer.cancel()
-
-        def shutdown(self, consumer: Any) -> None:
-            self.stop(consumer)
-            heartbeat.leave()
+            if state.should_stop is None:
+                heartbeat.pause()
+            else:
+                heartbeat.leave()
 
     return HeartbeatStep
 

@@ -156,8 +156,8 @@ async def test_workers_are_given_time_after_the_broker_was_away(
 async def test_clock_that_was_set_back_does_not_keep_a_dead_worker_alive(server: redis.Redis, look: Look) -> None:
     live(server, "worker", for_ms=HOUR_MS)
     look()
-    until_ms = int(server.hget(WORKERS_KEY, "worker").split()[0])
-    assert until_ms <= now_ms() + 5000
+    announced = server.hget(WORKERS_KEY, "worker") or ""
+    assert int(announced.split()[0]) <= now_ms() + 5000
 
 
 async def test_only_one_gateway_looks_at_a_time(store: Store, server: redis.Redis) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests import pipelines
 from tests.burst import predict_many
 from tests.models import save_misbehaving
-from tests.stack import Gateway, Part, Stack, pool_process, running_stack, wait_for
+from tests.stack import Gateway, Stack, pool_process, running_stack, wait_for
 
 ROW = [[4.8, 3, 1.4, 0.3]]
 
@@ -60,7 +60,7 @@ def test_killed_pool_process_loses_none_of_the_waiting_requests(stack: Stack) ->
 def test_batch_whose_process_is_killed_again_and_again_fails_by_name(tmp_path: Path, models_dir: Path) -> None:
     model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
     with running_stack(tmp_path, model_dir, max_attempts=2) as (stack, gateway):
-        worker = _part(stack, "worker")
+        worker = stack.part("worker")
         location = gateway.predict([[60_000, 0]], prefer="respond-async").headers["Location"]
         key = wait_for(lambda: next(stack.redis.scan_iter("sepal:batch:*"), None), "the batch record")
         for attempt in (b"1", b"2"):
@@ -75,7 +75,7 @@ def test_batch_whose_process_is_killed_again_and_again_fails_by_name(tmp_path: P
 def test_batch_of_a_killed_worker_is_given_to_another(tmp_path: Path, models_dir: Path) -> None:
     model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
     with running_stack(tmp_path, model_dir) as (stack, gateway):
-        worker = _part(stack, "worker")
+        worker = stack.part("worker")
         location = gateway.predict([[2000, 0]], prefer="respond-async").headers["Location"]
         wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the claim")
         worker.kill()
@@ -120,14 +120,14 @@ def test_gathered_predictions_are_refused_within_two_seconds_of_a_freeze(tmp_pat
     with running_stack(tmp_path, model_dir) as (stack, gateway), ThreadPoolExecutor(9) as threads:
         threads.submit(gateway.predict, [[2000, 0]])
         wait_for(lambda: next(stack.redis.scan_iter("sepal:batch:*"), None), "the batch record")
-        _part(stack, "broker").process.suspend()
+        stack.part("broker").process.suspend()
 
         def refused() -> httpx.Response:
             return httpx.post(f"http://127.0.0.1:{gateway.port}/predict", json={"data": [[0, 0]]}, timeout=2.2)
 
         responses = [threads.submit(refused) for _ in range(8)]
         assert {response.result().json()["code"] for response in responses} == {"broker-unavailable"}
-        _part(stack, "broker").process.resume()
+        stack.part("broker").process.resume()
 
 
 def test_loss_of_the_connection_that_notes_messages_costs_nothing(stack: Stack) -> None:
@@ -253,7 +253,7 @@ def test_rows_accepted_for_one_model_are_never_scored_by_another(stack: Stack, b
 def test_term_lets_a_worker_finish_its_batch(tmp_path: Path, models_dir: Path) -> None:
     model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
     with running_stack(tmp_path, model_dir) as (stack, gateway):
-        worker = _part(stack, "worker")
+        worker = stack.part("worker")
         with ThreadPoolExecutor(1) as threads:
             answer = threads.submit(gateway.predict, [[1500, 0]])
             key = wait_for(lambda: next(stack.redis.scan_iter("sepal:batch:*"), None), "the batch record")
@@ -292,7 +292,3 @@ def _expect_refusals(gateway: Gateway) -> None:
         assert response.headers["Content-Type"] == "application/problem+json"
         assert response.json()["code"] == "broker-unavailable"
         assert int(response.headers["Retry-After"]) >= 1
-
-
-def _part(stack: Stack, name: str) -> Part:
-    return next(part for part in stack.parts if part.log.name == f"{name}.log")

@@ -1,0 +1,103 @@
+"""Stopping and replacing parts while they are used."""
+
+import signal
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+
+from tests import pipelines
+from tests.models import save_misbehaving
+from tests.stack import Gateway, Stack, running_stack, wait_for
+
+ROW = [[4.8, 3, 1.4, 0.3]]
+
+
+def test_gateway_told_to_stop_answers_whom_it_can_and_hands_out_ids(tmp_path: Path, models_dir: Path) -> None:
+    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
+    with running_stack(tmp_path, model_dir, drain_seconds=1) as (stack, gateway), ThreadPoolExecutor(3) as threads:
+        another = stack.start_gateway().wait_until_ready()
+        soon = threads.submit(httpx.post, gateway.url, json={"data": [[500, 0]]}, timeout=60)
+        wait_for(lambda: stack.count("accepted") == 1, "the first batch")
+        later = [threads.submit(httpx.post, gateway.url, json={"data": [[4000, 0]]}, timeout=60) for _ in range(2)]
+        wait_for(lambda: gateway.part.process.net_connections(), "the connections")
+        time.sleep(0.2)  # until the requests have been read: nothing outside shows it for those that gather
+        gateway.part.popen.send_signal(signal.SIGTERM)
+        assert soon.result().status_code == 200
+        handed = [future.result() for future in later]
+        assert [response.status_code for response in handed] == [202, 202]
+        assert gateway.part.popen.wait(timeout=20) in (0, -signal.SIGTERM)
+        for response in handed:
+            assert another.poll(response.headers["Location"]).json()["status"] == "succeeded"
+
+
+class Callers:
+    """Clients that go on calling, and try elsewhere when a gateway refuses the connection."""
+
+    def __init__(self, gateways: list[Gateway]) -> None:
+        self.gateways = gateways
+        self.outcomes: Counter[str] = Counter()
+        self._is_over = threading.Event()
+        self._threads = [threading.Thread(target=self._call, args=(number,)) for number in range(4)]
+
+    def __enter__(self) -> "Callers":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _call(self, number: int) -> None:
+        while not self._is_over.is_set():
+            gateway = self.gateways[number % len(self.gateways)]
+            number += 1
+            try:
+                response = httpx.post(gateway.url, json={"data": ROW}, timeout=60)
+            except httpx.ConnectError:
+                self.outcomes["connection refused"] += 1
+            except httpx.TransportError as error:
+                self.outcomes[type(error).__name__] += 1
+            else:
+                self.outcomes[str(response.status_code)] += 1
+
+
+def test_rolling_restart_of_everything_shows_only_refused_connections(tmp_path: Path, iris_dir: Path) -> None:
+    with running_stack(tmp_path, iris_dir) as (stack, first):
+        gateways = [first, stack.start_gateway().wait_until_ready()]
+        workers = [stack.part("worker"), stack.start_worker()]
+        wait_for(lambda: stack.redis.hlen("sepal:workers") == 2, "two workers")
+        with Callers(gateways) as callers:
+            for worker in workers:
+                worker.stop()
+                stack.start_worker()
+                _wait_for_answers(callers, 50)
+            for place in range(2):
+                gateways[place].part.stop()
+                gateways[place] = stack.start_gateway().wait_until_ready()
+                _wait_for_answers(callers, 50)
+        assert set(callers.outcomes) <= {"200", "connection refused"}
+        assert callers.outcomes["200"] > 200
+        assert stack.count("accepted") == stack.count("final")
+
+
+def _wait_for_answers(callers: Callers, number: int) -> None:
+    before = callers.outcomes["200"]
+    wait_for(lambda: callers.outcomes["200"] >= before + number, "answers")
+
+
+def test_worker_that_finishes_a_long_batch_after_sigterm_keeps_its_lease(stack: Stack, models_dir: Path) -> None:
+    stack.start_broker()
+    worker = stack.start_worker(model_dir=save_misbehaving(models_dir, pipelines.SleepsAsTold()))
+    gateway = stack.start_gateway().wait_until_ready()
+    location = gateway.predict([[8000, 0]], prefer="respond-async").headers["Location"]
+    wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the claim")
+    worker.process.send_signal(signal.SIGTERM)
+    assert gateway.poll(location).json()["prediction"] == [1]
+    assert worker.popen.wait(timeout=20) == 0
+    assert "dropped an outcome" not in worker.log.read_text()

@@ -1,0 +1,113 @@
+"""What a worker does about differences between the store's word and its consumer's."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from shared.ids import BatchId
+from worker.announcer import Holdings, Lease
+from worker.watch import Watch
+
+BATCH = BatchId("batch")
+
+
+class FakeAnnouncer:
+    """Remembers what was given back."""
+
+    def __init__(self) -> None:
+        self.given_back: list[BatchId] = []
+
+    def give_back(self, batch_id: BatchId, reason: str, *, publishes: bool) -> None:
+        assert reason
+        assert publishes
+        self.given_back.append(batch_id)
+
+
+class Worker:
+    """A watch and what it did."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.announcer = FakeAnnouncer()
+        self.n_stops = 0
+        self._watch = Watch(self.announcer, self._stop)  # type: ignore[arg-type]
+
+    def _stop(self) -> None:
+        self.n_stops += 1
+
+    def look(
+        self,
+        *,
+        waiting: int = 0,
+        leased: bool = False,
+        wanted: bool = True,
+        taken: bool = False,
+        running: bool = False,
+        can_work: bool = True,
+    ) -> None:
+        self._watch.look(
+            Holdings(waiting, [Lease(BATCH, self.pid, wanted)] if leased else []),
+            taken=[BATCH] if taken else [],
+            running=[BATCH] if running else [],
+            can_work=can_work,
+        )
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    with subprocess.Popen(["/bin/sleep", "60"]) as process:
+        yield Worker(process.pid)
+        process.kill()
+
+
+def is_alive(worker: Worker) -> bool:
+    pid, _ = os.waitpid(worker.pid, os.WNOHANG)
+    return pid == 0
+
+
+def test_lease_without_an_attempt_is_given_back_at_the_second_look(worker: Worker) -> None:
+    worker.look(leased=True)
+    assert worker.announcer.given_back == []
+    worker.look(leased=True)
+    assert worker.announcer.given_back == [BATCH]
+
+
+def test_attempt_that_has_only_just_started_is_left_alone(worker: Worker) -> None:
+    worker.look(leased=True)
+    worker.look(leased=True, running=True)
+    worker.look(leased=True)
+    assert worker.announcer.given_back == []
+
+
+def test_only_a_batch_that_stays_unwanted_costs_its_process(worker: Worker) -> None:
+    for wanted in (True, False, True, False):
+        worker.look(leased=True, running=True, wanted=wanted)
+    assert is_alive(worker)
+    worker.look(leased=True, running=True, wanted=False)
+    assert os.waitpid(worker.pid, 0)[1] == signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("waiting", "taken", "can_work", "n_stops"),
+    [
+        pytest.param(1, False, True, 1, id="it could work, and does not"),
+        pytest.param(0, False, True, 0, id="there is nothing to do"),
+        pytest.param(1, True, True, 0, id="it has taken something"),
+        pytest.param(1, False, False, 0, id="it is still loading"),
+    ],
+)
+def test_worker_that_consumes_nothing_is_stopped(
+    worker: Worker, waiting: int, taken: bool, can_work: bool, n_stops: int
+) -> None:
+    for _ in range(10):
+        worker.look(waiting=waiting, taken=taken, can_work=can_work)
+    assert worker.n_stops == n_stops
+
+
+def test_message_taken_now_and_then_is_consumption_enough(worker: Worker) -> None:
+    for number in range(30):
+        worker.look(waiting=1, taken=number % 9 == 0)
+    assert worker.n_stops == 0
