@@ -19,7 +19,7 @@ from shared.record import UNACKED_INDEX_PREFIX, UNACKED_PREFIX
 from worker.announcer import Announcer
 from worker.heartbeat import LIFETIME_SECONDS, Heartbeat, LoadedProcesses
 from worker.settings import WorkerSettings
-from worker.steps import EventsStep, heartbeat_step, stop_worker
+from worker.steps import EventsStep, HandOverStep, heartbeat_step, stop_worker
 from worker.tasks import Pool, register
 from worker.transport import Connection, broker_url
 from worker.watch import Watch
@@ -50,7 +50,7 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     heartbeat = Heartbeat(announcer, loaded, Watch(announcer, stop_worker))
     notes = [UNACKED_PREFIX + name, UNACKED_INDEX_PREFIX + name]
     step = heartbeat_step(heartbeat, lambda: announcer.forget_deliveries(notes))
-    app.steps["consumer"].update([EventsStep, step])
+    app.steps["consumer"].update([EventsStep, HandOverStep, step])
 
     @setup_logging.connect(weak=False)
     def configure(**_: object) -> None:

@@ -13,20 +13,24 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import kombu
 import structlog
+from kombu.asynchronous import get_event_loop
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.json import dumps
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+_SOON_SECONDS: Final = 0.02  # no wait for anybody: what is delivered again meanwhile is found final
+
 log = structlog.get_logger(__name__)
 
 
 class QoS(redis.QoS):
-    """Keeps the broker's list of unacknowledged messages, without waiting for the broker's word.
+    """Keeps the broker's list of unacknowledged messages, and has nobody wait for it.
 
-    kombu makes a round trip to note a message before the worker may start on it, and another one to strike it out;
-    here the commands are the same, and are sent at the same moments, and their replies are read before the next ones
-    are sent. What is sent reaches the broker even if this process is killed in the next instant.
+    kombu makes a round trip to note a message before the worker may start on it, and another one to strike it out.
+    Here the commands are the same, but the pool process gets its batch first: a message is noted when the event loop
+    comes round, which is before it waits for anything. What was acknowledged is struck out along with the next note,
+    or soon where none follows. The replies are read before the next commands are sent.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -34,21 +38,70 @@ class QoS(redis.QoS):
         self._connection: Any = None
         self._unread = 0
         self._unconfirmed: Sequence[tuple[Any, ...]] = ()
+        self._to_note: dict[str, Any] = {}
+        self._to_strike_out: list[str] = []
+        self._strikes_out_soon = False
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message that was delivered."""
-        delivery = message.delivery_info
-        noted = dumps([message._raw, delivery["exchange"], delivery["routing_key"]])
-        self._send(
-            ("ZADD", self.unacked_index_key, time.time(), delivery_tag),
-            ("HSET", self.unacked_key, delivery_tag, noted),
-        )
         super(redis.QoS, self).append(message, delivery_tag)
+        self._to_note[delivery_tag] = message
+        loop = get_event_loop()
+        if loop is None:
+            self.write_down()
+        else:
+            loop.call_soon(self._write_down_later)
 
     def ack(self, delivery_tag: str) -> None:
         """Strike a message out."""
-        self._send(("ZREM", self.unacked_index_key, delivery_tag), ("HDEL", self.unacked_key, delivery_tag))
         super(redis.QoS, self).ack(delivery_tag)
+        self._to_strike_out.append(delivery_tag)
+        loop = get_event_loop()
+        if loop is None:
+            self.write_down()
+        elif not self._strikes_out_soon:
+            self._strikes_out_soon = True
+            loop.call_later(_SOON_SECONDS, self._strike_out)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Give a message back, from the list, or drop it."""
+        self.write_down()
+        super().reject(delivery_tag, requeue)
+
+    def restore_unacked_once(self, *args: Any, **options: Any) -> None:
+        """Give back what this worker leaves undone, when it stops."""
+        self._write_down_if_possible()
+        super().restore_unacked_once(*args, **options)
+
+    def write_down(self) -> None:
+        """Bring the list up to date."""
+        to_note, self._to_note = self._to_note, {}
+        to_strike_out, self._to_strike_out = self._to_strike_out, []
+        commands: list[tuple[Any, ...]] = []
+        for delivery_tag, message in to_note.items():
+            delivery = message.delivery_info
+            noted = dumps([message._raw, delivery["exchange"], delivery["routing_key"]])
+            commands.append(("ZADD", self.unacked_index_key, time.time(), delivery_tag))
+            commands.append(("HSET", self.unacked_key, delivery_tag, noted))
+        if to_strike_out:
+            commands.append(("ZREM", self.unacked_index_key, *to_strike_out))
+            commands.append(("HDEL", self.unacked_key, *to_strike_out))
+        if commands:
+            self._send(*commands)
+
+    def _strike_out(self) -> None:
+        self._strikes_out_soon = False
+        self._write_down_later()
+
+    def _write_down_later(self) -> None:
+        if not self.channel.closed:  # else its messages are no longer this worker's: a note would keep them from others
+            self._write_down_if_possible()
+
+    def _write_down_if_possible(self) -> None:
+        try:
+            self.write_down()
+        except self.channel.connection_errors as error:
+            log.warning("could not keep the list of unacknowledged messages", reason=str(error))
 
     def _send(self, *commands: tuple[Any, ...]) -> None:
         transaction = (("MULTI",), *commands, ("EXEC",))

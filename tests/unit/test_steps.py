@@ -1,0 +1,18 @@
+"""What a worker adds to Celery's consumer."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from worker.steps import HandOverStep
+
+
+def test_job_is_offered_at_once_to_pool_processes_that_nobody_writes_to() -> None:
+    jobs: list[str] = []
+    offered: list[list[int]] = []
+    pool = SimpleNamespace(_quick_put=jobs.append, _all_inqueues={3, 4}, _active_writes={4})
+    consumer: Any = SimpleNamespace(pool=SimpleNamespace(_pool=pool))
+    hub = SimpleNamespace(consolidate_callback=offered.append)
+    HandOverStep(consumer).register_with_event_loop(consumer, hub)
+    pool._quick_put("a job")
+    assert jobs == ["a job"]
+    assert offered == [[3]]
