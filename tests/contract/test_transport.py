@@ -47,7 +47,7 @@ def test_delivered_message_is_noted_before_the_loop_waits(server: redis.Redis, c
     message = channel.basic_get("interactive")
     assert not server.exists("unacked")
     turn(hub)
-    assert server.hkeys("unacked") == [message.delivery_tag.encode()]
+    wait_for(lambda: server.hkeys("unacked") == [message.delivery_tag.encode()], "the note")  # nobody waits for it
     assert server.zrange("unacked_index", 0, -1) == [message.delivery_tag.encode()]
 
 
@@ -66,7 +66,7 @@ def test_message_given_back_before_it_was_noted_is_delivered_again(server: redis
     channel.basic_get("interactive").requeue()
     assert server.llen("interactive") == 1
     turn(hub)
-    assert not server.exists("unacked", "unacked_index")
+    wait_for(lambda: not server.exists("unacked", "unacked_index"), "an empty list")
 
 
 def test_worker_that_stops_strikes_out_what_was_acknowledged(server: redis.Redis, channel: Any, hub: Hub) -> None:
@@ -74,11 +74,12 @@ def test_worker_that_stops_strikes_out_what_was_acknowledged(server: redis.Redis
     turn(hub)
     message.ack()
     channel.close()
-    assert not server.exists("unacked", "unacked_index", "interactive")
+    wait_for(lambda: not server.exists("unacked", "unacked_index"), "the acknowledgement")
+    assert not server.exists("interactive")
 
 
 def test_without_an_event_loop_the_list_is_kept_at_once(server: redis.Redis, channel: Any) -> None:
     message = channel.basic_get("interactive")
-    assert server.hlen("unacked") == 1
+    wait_for(lambda: server.hlen("unacked") == 1, "the note")
     message.ack()
-    assert not server.exists("unacked", "unacked_index")
+    wait_for(lambda: not server.exists("unacked", "unacked_index"), "the acknowledgement")
