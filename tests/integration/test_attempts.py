@@ -1,6 +1,9 @@
 """Attempts that come to nothing, on a real worker: what ends them, who takes over, and who is to blame."""
 
 import asyncio
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from celery import Celery
 from tests import pipelines
 from tests.burst import predict_many
 from tests.models import save_misbehaving
-from tests.stack import Gateway, Stack, pool_process, running_stack, wait_for
+from tests.stack import ROOT, Gateway, Stack, clean_environment, pool_process, running_stack, wait_for
 
 DIE, EAT = pipelines.Lethal.DIE, pipelines.Lethal.EAT
 TOKEN = "let me in"
@@ -71,6 +74,27 @@ def test_dead_letter_is_kept_with_its_evidence_to_replay_or_discard(lethal: tupl
     latest = gateway.client.get("/dead-letters", headers=OPERATOR).json()["dead_letters"][0]["id"]
     assert gateway.client.delete(f"/dead-letters/{latest}", headers=OPERATOR).status_code == 204
     assert gateway.client.delete(f"/dead-letters/{latest}", headers=OPERATOR).status_code == 404
+
+
+def command(gateway: Gateway, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What an operator's terminal shows."""
+    environment = clean_environment(url=f"http://127.0.0.1:{gateway.port}", operator_token=TOKEN)
+    line = [sys.executable, "-m", "client", "dead-letters", *arguments]
+    return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_dead_letters_are_managed_from_the_command_line(lethal: tuple[Stack, Gateway]) -> None:
+    _, gateway = lethal
+    gateway.poll(submit(gateway, [[3, DIE]]))
+    letter_id = command(gateway, "list").stdout.split()[1]
+    assert json.loads(command(gateway, "show", letter_id).stdout)["rows"] == [[3, DIE]]
+    location = command(gateway, "replay", letter_id).stdout.strip()
+    assert gateway.poll(location).json()["error"]["code"] == "poison"
+    again_id = command(gateway, "list").stdout.split()[1]
+    assert again_id != letter_id
+    assert command(gateway, "discard", again_id).returncode == 0
+    gone = command(gateway, "show", again_id)
+    assert (gone.returncode, gone.stderr) == (1, "dead-letter-not-found: There is no dead letter with this id.\n")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer no"}])

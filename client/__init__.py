@@ -1,0 +1,1 @@
+"""Sepal's clients: over its public HTTP interface alone."""
