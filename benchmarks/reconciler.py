@@ -1,0 +1,145 @@
+"""What the reconciler costs while a million records are kept: `python -m benchmarks.reconciler`.
+
+A broker of its own is filled with records as gateways and workers leave them: most final, and kept for their
+retention; the others queued, with their messages. Then the reconcilers of two gateways look once a second, as in
+service. Printed is the CPU time of the broker and of this process as a share of one core; the broker's share at rest
+is printed beside it, and contained in it.
+"""
+
+import argparse
+import asyncio
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import redis
+from redis.asyncio import Redis
+
+from api.publisher import Publisher
+from api.reconciler import Reconciler
+from shared.ids import SECRET_BYTES, new_batch_id
+from shared.local import broker
+from shared.names import Queue
+from shared.record import BACKLOG_KEY, QUEUED_PREFIX, WORKERS_KEY, Member, batch_key, pack_members, pack_rows
+
+_CHUNK: Final = 5_000
+_QUEUE: Final = Queue.INTERACTIVE
+_KEPT: Final[dict[Any, Any]] = {
+    "created": 1_700_000_000_000_000,
+    "members": pack_members([Member(bytes(SECRET_BYTES), 1)]),
+    "model": '{"name":"iris","version":"1","digest":"sha256:0"}',
+    "n_rows": 1,
+    "reply": "sepal:reply:none",
+    "queue": _QUEUE.value,
+}
+_FINAL: Final[dict[Any, Any]] = {
+    "state": "committed",
+    "token": 1,
+    "outcome": bytes(90),
+    "finished": 1_700_000_000_000_000,
+}
+
+
+def main() -> None:
+    """Fill, look, print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reconciler", description=__doc__)
+    parser.add_argument("--kept", type=int, default=1_000_000, help="final records")
+    parser.add_argument("--waiting", type=int, default=100_000, help="queued batches")
+    parser.add_argument("--seconds", type=int, default=30, help="of each measurement")
+    arguments = parser.parse_args()
+    with _running_broker() as (process, port):
+        with redis.Redis(port=port) as client:
+            _fill(client, arguments.kept, arguments.waiting)
+            n_records, memory = client.dbsize(), client.info("memory")["used_memory"]
+        at_rest = _share(process, lambda: time.sleep(arguments.seconds))
+        looking = _share(process, lambda: asyncio.run(_look(port, arguments.seconds)))
+        with redis.Redis(port=port) as client:
+            assert client.llen(_QUEUE.value) == arguments.waiting, "nothing was lost, and nothing is to be published"
+    print(f"{n_records:,} keys, {memory / 2**20:,.0f} MiB; {arguments.waiting:,} batches wait")
+    print(f"at rest: {at_rest:.2%} of a core; with two reconcilers: {looking:.2%}")
+
+
+@contextmanager
+def _running_broker() -> Iterator[tuple[psutil.Process, int]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(broker.command(port, Path(folder)), stdout=subprocess.DEVNULL) as running,
+    ):
+        try:
+            yield psutil.Process(running.pid), port
+        finally:
+            running.terminate()
+
+
+def _fill(client: redis.Redis, kept: int, waiting: int) -> None:
+    while True:
+        try:
+            client.ping()
+            break
+        except redis.ConnectionError:
+            time.sleep(0.05)
+    publisher = Publisher()
+    rows = pack_rows([[4.8, 3.0, 1.4, 0.3]])
+    for start in range(0, kept, _CHUNK):
+        pipeline = client.pipeline(transaction=False)
+        for _ in range(min(_CHUNK, kept - start)):
+            key = batch_key(new_batch_id())
+            pipeline.hset(key, mapping={**_KEPT, **_FINAL})
+            pipeline.expire(key, 3600)
+        pipeline.execute()
+    for start in range(0, waiting, _CHUNK):
+        pipeline = client.pipeline(transaction=False)
+        for sequence in range(start + 1, min(start + _CHUNK, waiting) + 1):
+            batch_id = new_batch_id()
+            message = publisher.message(batch_id, _QUEUE)
+            record: dict[Any, Any] = {
+                **_KEPT,
+                "state": "queued",
+                "rows": rows,
+                "sequence": sequence,
+                "message": message,
+            }
+            pipeline.hset(batch_key(batch_id), mapping=record)
+            pipeline.zadd(QUEUED_PREFIX + _QUEUE.value, {batch_id: sequence})
+            pipeline.lpush(_QUEUE.value, f'{{"sequence":{sequence},{message[1:]}')
+        pipeline.execute()
+    client.hset(BACKLOG_KEY, f"accepted:{_QUEUE.value}", waiting)
+    client.hset(WORKERS_KEY, mapping={f"worker-{number}": f"{2**52} 2" for number in range(8)})
+
+
+def _share(process: psutil.Process, measured: Callable[[], object]) -> float:
+    """CPU time of the broker and of this process, per second that passed."""
+    processes = [process, psutil.Process()]
+    before, began = [sum(each.cpu_times()[:2]) for each in processes], time.monotonic()
+    measured()
+    after = [sum(each.cpu_times()[:2]) for each in processes]
+    return (sum(after) - sum(before)) / (time.monotonic() - began)
+
+
+async def _look(port: int, seconds: int) -> None:
+    """Look as two gateways do: each once a second, half a second apart."""
+    clients = [Redis(port=port) for _ in range(2)]
+    publisher = Publisher()
+    reconcilers = [
+        Reconciler(client, publisher, max_attempts=3, result_ttl_seconds=3600, dead_letter_ttl_seconds=3600)
+        for client in clients
+    ]
+    for _ in range(seconds):
+        for reconciler in reconcilers:
+            await reconciler.tick()
+            await asyncio.sleep(0.5)
+    for client in clients:
+        await client.aclose()
+
+
+if __name__ == "__main__":
+    main()
