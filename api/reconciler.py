@@ -15,12 +15,20 @@ from api.store import broker_errors
 from shared.errors import BrokerUnavailable
 from shared.ids import SECRET_BYTES, WHOLE, BatchId, PredictionId, slice_id, split_slice_id
 from shared.names import FailureCode, Queue
-from shared.record import Failure, Member, Outcome, batch_key, canceled_field, pack_members, unpack_members
+from shared.record import (
+    ANNOUNCEMENT_SECONDS,
+    Failure,
+    Member,
+    Outcome,
+    batch_key,
+    canceled_field,
+    pack_members,
+    unpack_members,
+)
 from shared.scripts import script
 
 _LOOK_MS: Final = 900  # of all gateways together, each of which asks once a second
 _AWAY_MS: Final = 3000
-_LIFETIME_MS: Final = 5000  # of an announcement
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +59,8 @@ class Reconciler:
         try:
             async with broker_errors():
                 published, given_back, *exhausted = await self._reconcile(
-                    [queue.value for queue in Queue], [_LOOK_MS, _AWAY_MS, _LIFETIME_MS, self._max_attempts]
+                    [queue.value for queue in Queue],
+                    [_LOOK_MS, _AWAY_MS, ANNOUNCEMENT_SECONDS * 1000, self._max_attempts],
                 )
                 for batch_id in exhausted:
                     await self._find_culprit(BatchId(batch_id.decode()))

@@ -43,6 +43,8 @@ MODEL_KEY: Final = "sepal:model"
 """The card that was announced last, as JSON."""
 WORKERS_KEY: Final = "sepal:workers"
 """Hash from a worker's name to `until_ms pool_processes`; its leases last as long as that is to be believed."""
+ANNOUNCEMENT_SECONDS: Final = 5
+"""For which an announcement is believed: four beats may be lost before a worker is thought dead."""
 REPLY_CHANNEL_PREFIX: Final = "sepal:reply:"
 """Each gateway process listens on a channel of its own, named so."""
 

@@ -8,7 +8,7 @@ from redis import Redis
 from shared.card import ModelCard
 from shared.ids import BatchId
 from shared.names import Queue
-from shared.record import MODEL_KEY
+from shared.record import ANNOUNCEMENT_SECONDS, MODEL_KEY
 from shared.scripts import script
 
 _TIMEOUT_SECONDS: Final = 1
@@ -35,14 +35,13 @@ class Holdings(NamedTuple):
 class Announcer:
     """Tells the store that this worker lives, and when an attempt of its pool processes is over."""
 
-    def __init__(self, url: str, worker: str, card: ModelCard, *, lifetime_seconds: float, max_attempts: int) -> None:
+    def __init__(self, url: str, worker: str, card: ModelCard, max_attempts: int) -> None:
         # No retries and a short patience: this runs on the consumer's event loop.
         self._client = Redis.from_url(url, retry=None, socket_timeout=_TIMEOUT_SECONDS)
         self._announce = self._client.register_script(script("announce"))
         self._give_back = self._client.register_script(script("give_back"))
         self._worker = worker
         self._card = card.model_dump_json()
-        self._lifetime_ms = round(lifetime_seconds * 1000)
         self._max_attempts = max_attempts
         self._first = True
 
@@ -56,7 +55,7 @@ class Announcer:
         card = self._card if pool_processes else ""
         n_waiting, *leases = self._announce(
             keys=[MODEL_KEY, *(queue.value for queue in Queue)],
-            args=[self._worker, pool_processes, self._lifetime_ms, card, int(self._first)],
+            args=[self._worker, pool_processes, ANNOUNCEMENT_SECONDS * 1000, card, int(self._first)],
         )
         self._first = self._first and not pool_processes
         fields = zip(leases[::3], leases[1::3], leases[2::3], strict=True)

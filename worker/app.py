@@ -17,7 +17,7 @@ from shared.log import configure_logging
 from shared.names import Queue
 from shared.record import UNACKED_INDEX_PREFIX, UNACKED_PREFIX
 from worker.announcer import Announcer
-from worker.heartbeat import LIFETIME_SECONDS, Heartbeat, LoadedProcesses
+from worker.heartbeat import Heartbeat, LoadedProcesses
 from worker.settings import WorkerSettings
 from worker.steps import EventsStep, HandOverStep, heartbeat_step, stop_worker
 from worker.tasks import Pool, register
@@ -43,7 +43,6 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
         settings.redis_url.get_secret_value(),
         name,
         card,
-        lifetime_seconds=LIFETIME_SECONDS,
         max_attempts=settings.max_attempts,
     )
     register(app, Pool(settings, name, loaded), _give_back(announcer))

@@ -21,9 +21,6 @@ from worker.watch import Watch
 
 LOOK_SECONDS: Final = 0.2
 """How often the parent looks for pool processes that have come or gone; a change is announced at once."""
-LIFETIME_SECONDS: Final = 5.0
-"""Four beats may be lost before a worker is thought dead."""
-
 _BEAT_SECONDS: Final = 1.0
 _FROZEN_SECONDS: Final = 30  # longer than any timeout of the broker's connections: nothing will wake this event loop
 

@@ -3,23 +3,30 @@
 import os
 import signal
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
 from shared.ids import BatchId
-from worker.announcer import Announcer, Holdings
+from worker.announcer import Holdings
 
 _IDLE_LOOKS: Final = 10  # at a beat a second
 
 log = structlog.get_logger(__name__)
 
 
+class Attempts(Protocol):
+    """Where attempts are on record."""
+
+    def give_back(self, batch_id: BatchId, reason: str, *, publishes: bool) -> None:
+        """End one without an outcome."""
+
+
 class Watch:
     """Looks at every beat; what it finds twice in a row is no accident of the moment."""
 
-    def __init__(self, announcer: Announcer, stop_worker: Callable[[], None]) -> None:
-        self._announcer = announcer
+    def __init__(self, attempts: Attempts, stop_worker: Callable[[], None]) -> None:
+        self._attempts = attempts
         self._stop_worker = stop_worker
         self._left: set[BatchId] = set()
         self._unwanted: set[BatchId] = set()
@@ -46,7 +53,7 @@ class Watch:
         left = {lease.batch_id for lease in holdings.leases if lease.batch_id not in running}
         for batch_id in left & self._left:
             log.warning("found an attempt that had ended without a word", batch=batch_id)
-            self._announcer.give_back(batch_id, "The attempt ended without a word.", publishes=True)
+            self._attempts.give_back(batch_id, "The attempt ended without a word.", publishes=True)
         self._left = left - self._left
 
     def _stop_unwanted(self, holdings: Holdings, running: Collection[str]) -> None:

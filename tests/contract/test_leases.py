@@ -243,7 +243,7 @@ async def test_batch_that_was_canceled_after_its_last_attempt_stays_canceled(
 async def test_announcement_tells_a_worker_of_its_leases(
     store: Store, worker: WorkerStore, server: redis.Redis, url: str, iris_card: ModelCard
 ) -> None:
-    announcer = Announcer(url, "worker", iris_card, lifetime_seconds=5, max_attempts=3)
+    announcer = Announcer(url, "worker", iris_card, max_attempts=3)
     assert announcer.announce(1) == Holdings(0, [])
     (wanted, _), (unwanted, ids) = shared_batch(1), shared_batch(1)
     for submission in (wanted, unwanted):

@@ -98,6 +98,46 @@ async def test_allowance_is_this_gateways_share_of_the_pool_processes(
     assert pulse.allowance() == allowed
 
 
+async def test_interactive_rows_wait_for_interactive_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([overview(accepted=300, bulk=1000), overview(accepted=300, final=100, bulk=1000)])
+
+    async def look() -> Overview:
+        return next(looks)
+
+    pulse = Pulse(look, lambda: True, 60)
+    assert pulse.predicted_wait(Queue.BULK) == 0
+    for second in range(2):
+        monkeypatch.setattr("api.pulse.time.monotonic", lambda second=second: float(second))
+        await pulse.look()
+    assert pulse.predicted_wait(Queue.INTERACTIVE) == 2
+    assert pulse.predicted_wait(Queue.BULK) == 12
+
+
+@pytest.mark.parametrize(
+    ("looks", "is_stalled"),
+    [
+        pytest.param([overview(accepted=9)] * 3, True, id="rows wait and none leaves"),
+        pytest.param([overview(accepted=9, final=number) for number in range(3)], False, id="some leave"),
+        pytest.param([overview()] * 3, False, id="nothing waits"),
+        pytest.param([overview(accepted=9, pool_processes=0)] * 3, False, id="nobody claims to live"),
+        pytest.param([*[overview()] * 2, overview(accepted=9)], False, id="they came just now"),
+    ],
+)
+async def test_backlog_that_stands_still_is_a_reason_not_to_be_ready(
+    monkeypatch: pytest.MonkeyPatch, looks: list[Overview], is_stalled: bool
+) -> None:
+    remaining = iter(looks)
+
+    async def look() -> Overview:
+        return next(remaining)
+
+    pulse = Pulse(look, lambda: True, stalled_after_seconds=50)
+    for number in range(3):
+        monkeypatch.setattr("api.pulse.time.monotonic", lambda number=number: number * 30.0)
+        await pulse.look()
+    assert (errors.Stalled in map(type, pulse.unready_reasons())) is is_stalled
+
+
 @pytest.mark.parametrize("name", ["max_rows", "api_port", "result_ttl_seconds"])
 def test_settings_out_of_bounds_are_refused(name: str) -> None:
     with pytest.raises(ValidationError):

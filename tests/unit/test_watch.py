@@ -14,7 +14,7 @@ from worker.watch import Watch
 BATCH = BatchId("batch")
 
 
-class FakeAnnouncer:
+class FakeAttempts:
     """Remembers what was given back."""
 
     def __init__(self) -> None:
@@ -31,9 +31,9 @@ class Worker:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.announcer = FakeAnnouncer()
+        self.attempts = FakeAttempts()
         self.n_stops = 0
-        self._watch = Watch(self.announcer, self._stop)  # type: ignore[arg-type]
+        self._watch = Watch(self.attempts, self._stop)
 
     def _stop(self) -> None:
         self.n_stops += 1
@@ -70,16 +70,16 @@ def is_alive(worker: Worker) -> bool:
 
 def test_lease_without_an_attempt_is_given_back_at_the_second_look(worker: Worker) -> None:
     worker.look(leased=True)
-    assert worker.announcer.given_back == []
+    assert worker.attempts.given_back == []
     worker.look(leased=True)
-    assert worker.announcer.given_back == [BATCH]
+    assert worker.attempts.given_back == [BATCH]
 
 
 def test_attempt_that_has_only_just_started_is_left_alone(worker: Worker) -> None:
     worker.look(leased=True)
     worker.look(leased=True, running=True)
     worker.look(leased=True)
-    assert worker.announcer.given_back == []
+    assert worker.attempts.given_back == []
 
 
 def test_only_a_batch_that_stays_unwanted_costs_its_process(worker: Worker) -> None:
