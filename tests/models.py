@@ -13,6 +13,7 @@ from sklearn.svm import SVC
 
 from shared.card import Data
 from tests import pipelines
+from tests.chaos.traffic import FEATURES
 from training.__main__ import train
 from training.artifact import save
 from training.recipes import RECIPES
@@ -40,6 +41,12 @@ def save_misbehaving(models_dir: Path, estimator: pipelines.SignClassifier) -> P
     """Write one of the pipelines in `tests.pipelines`, over two columns."""
     pipeline = make_pipeline(estimator).fit(np.zeros((1, 2)), [0])
     return save_pipeline(models_dir, type(estimator).__name__.lower(), pipeline, [[-1, 0], [0, 0]], columns=2)
+
+
+def save_troublesome(models_dir: Path, told_dir: Path) -> Path:
+    """Write the pipeline that the chaos run serves; rows that tell do so in `told_dir`."""
+    pipeline = make_pipeline(pipelines.Troublesome(str(told_dir))).fit(np.zeros((1, len(FEATURES))), [0])
+    return save_pipeline(models_dir, "troublesome", pipeline, [[0, 0, 1], [0, 0, 2]], columns=len(FEATURES))
 
 
 def fit_svc() -> tuple[Pipeline, Any]:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 
+from tests.chaos.traffic import Trouble
+
 Array = NDArray[np.float64]
 
 
@@ -101,3 +103,37 @@ class FailsToLoad(SignClassifier):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         raise RuntimeError("a library that this pipeline needs is not here")
+
+
+class Troublesome(SignClassifier):
+    """Answers each row with its number, and does to its process what the row's first column says.
+
+    An artifact names this class; so a worker can only load it where `tests` can be imported, which is where it is
+    started: at the root of the repository.
+    """
+
+    def __init__(self, folder: str = "") -> None:
+        self.folder = folder
+
+    def predict(self, rows: Array) -> NDArray[np.int64]:
+        for trouble, argument, number in rows[rows[:, 0] != 0]:
+            self._make_trouble(Trouble(int(trouble)), float(argument), Path(self.folder, f"{number:.0f}"))
+        return rows[:, 2].astype(np.int64)
+
+    def predict_log_proba(self, rows: Array) -> Array:
+        # A third has every bit of its fraction set somewhere: what is cut on the way is seen.
+        return np.column_stack([rows[:, 2] / -3, np.full(len(rows), -np.inf)])
+
+    def _make_trouble(self, trouble: Trouble, argument: float, told: Path) -> None:
+        if trouble is Trouble.DIE:
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif trouble is Trouble.HANG:
+            while True:
+                time.sleep(3600)
+        elif trouble is Trouble.EAT:
+            bytearray(int(argument))
+        elif not told.exists():
+            written = told.with_suffix(".new")
+            written.write_text(str(os.getpid()))
+            written.rename(told)
+            time.sleep(argument / 1000)

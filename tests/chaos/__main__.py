@@ -1,0 +1,96 @@
+"""`make chaos`: inject every fault again and again, print the table, and keep it as JSON and Markdown.
+
+python -m tests.chaos --only pool,worker --injections 3
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from benchmarks.serving import machine
+from tests.chaos import clock
+from tests.chaos.fault import Fault
+from tests.chaos.faults import FAULTS
+from tests.chaos.judge import pipelines_own
+from tests.chaos.results import Results, Row
+from tests.chaos.run import play
+from tests.chaos.site import SETTINGS, running_site
+from tests.chaos.table import write_page, write_table
+
+JSON_FILE: Final = "chaos.json"
+PAGE_FILE: Final = "chaos.md"
+
+
+def main() -> None:
+    """Run what the command line asks for; exit with 1 where a bar is missed."""
+    arguments = _parse()
+    faults = [FAULTS[name] for name in arguments.only]
+    if any(fault.has_clocks for fault in faults) and clock.library() is None:
+        sys.exit("tests.chaos: moving clocks needs libfaketime: install Debian's package `faketime`, or leave them out")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    results = _new_results(arguments)
+    for fault in faults:
+        print(f"{fault.title} …", flush=True)
+        results.rows.append(_play_alone(fault, arguments))
+        _print(results.rows[-1])
+        results.write(arguments.output / JSON_FILE)
+    (arguments.output / PAGE_FILE).write_text(write_page(results))
+    print(write_table(results))
+    if missed := results.missed():
+        sys.exit("tests.chaos: bars missed:\n" + "\n".join(missed))
+
+
+def _play_alone(fault: Fault, arguments: argparse.Namespace) -> Row:
+    """Play a fault on a site of its own."""
+    options = {name: getattr(arguments, name) for name in ("injections", "rate", "patience")}
+    with (
+        tempfile.TemporaryDirectory(prefix="sepal-chaos-") as folder,
+        running_site(Path(folder), has_clocks=fault.has_clocks) as site,
+    ):
+        return play(site, fault, pipelines_own(site.model_dir), **options)
+
+
+def _print(row: Row) -> None:
+    verdict = row.verdict
+    print(
+        f"  {row.injections} injections, {verdict.accepted} accepted, {verdict.lost} lost, "
+        f"{row.committed_twice} committed twice, {verdict.changed} changed, {verdict.wrong} wrong; "
+        f"recovery {row.median} (max {row.slowest}); {row.seconds:.0f} s"
+    )
+    for example in verdict.examples:
+        print(f"    {example}")
+    sys.stdout.flush()
+
+
+def _new_results(arguments: argparse.Namespace) -> Results:
+    settings = {
+        "submissions a second": arguments.rate,
+        "seconds of patience at the end": arguments.patience,
+        **SETTINGS,
+    }
+    return Results(machine.commit(), datetime.now(UTC).date().isoformat(), machine.describe(), settings)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--only", type=_names, default=list(FAULTS), help=f"some of {','.join(FAULTS)}")
+    parser.add_argument("--injections", type=int, default=20, help="of each fault")
+    parser.add_argument("--rate", type=float, default=60.0, help="submissions a second")
+    parser.add_argument("--patience", type=float, default=60.0, help="seconds that the last results are waited for")
+    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
+    return parser.parse_args()
+
+
+def _names(text: str) -> Sequence[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in FAULTS]:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: there are only {', '.join(FAULTS)}")
+    return names
+
+
+if __name__ == "__main__":
+    main()

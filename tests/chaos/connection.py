@@ -1,0 +1,55 @@
+"""One HTTP connection, as plain as can be: a chaos run makes thousands of requests beside what it watches."""
+
+import asyncio
+from typing import Any, NamedTuple
+
+import msgspec
+
+
+class Lost(Exception):
+    """No answer came: the connection was refused, cut or silent for too long."""
+
+
+class Response(NamedTuple):
+    """A status, and a decoded JSON body."""
+
+    status: int
+    body: Any
+
+
+class Connection:
+    """Keeps its socket for the next request, and opens another where it was lost."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def request(self, method: str, path: str, seconds: float, body: bytes = b"", prefer: str = "") -> Response:
+        """Send one request and wait for its answer.
+
+        Raises:
+            Lost: there was none.
+        """
+        head = f"{method} {path} HTTP/1.1\r\nHost: sepal\r\nContent-Length: {len(body)}\r\n"
+        head += "Content-Type: application/json\r\n" + (f"Prefer: {prefer}\r\n" if prefer else "")
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._exchange(head.encode() + b"\r\n" + body)
+        except (OSError, EOFError, TimeoutError) as error:
+            self.close()
+            raise Lost(type(error).__name__) from error
+
+    def close(self) -> None:
+        """Drop the socket."""
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+    async def _exchange(self, request: bytes) -> Response:
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._streams
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.partition("content-length:")[2].partition("\r\n")[0])
+        return Response(int(head.split()[1]), msgspec.json.decode(await reader.readexactly(length)))
