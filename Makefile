@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: run test check format docs train load bench bench-growth images lock clean
+.PHONY: run test check format docs train load bench bench-growth chaos images lock clean
 
 run: .venv/run.stamp
 	@exec $(VENV)/python -m shared.local
@@ -42,6 +42,10 @@ bench: .venv/dev.stamp
 # How cost grows with what there is of everything: about a quarter of an hour. BENCH="--only batch,artifact".
 bench-growth: .venv/dev.stamp
 	$(VENV)/python -m benchmarks.growth $(BENCH)
+
+# Every fault twenty times: the best part of an hour. CHAOS="--only pool,worker --injections 3".
+chaos: .venv/dev.stamp
+	$(VENV)/python -m tests.chaos $(CHAOS)
 
 images: .venv/dev.stamp
 	$(VENV)/pytest tests/images --run-images --numprocesses=0

@@ -131,7 +131,7 @@ class Troublesome(SignClassifier):
             while True:
                 time.sleep(3600)
         elif trouble is Trouble.EAT:
-            bytearray(int(argument))
+            np.zeros(int(argument), dtype=np.uint8)  # never touched: it costs the machine nothing
         elif not told.exists():
             written = told.with_suffix(".new")
             written.write_text(str(os.getpid()))

@@ -72,7 +72,9 @@ def _new_results(arguments: argparse.Namespace) -> Results:
         "seconds of patience at the end": arguments.patience,
         **SETTINGS,
     }
-    return Results(machine.commit(), datetime.now(UTC).date().isoformat(), machine.describe(), settings)
+    today = datetime.now(UTC).date().isoformat()
+    is_complete = set(arguments.only) == set(FAULTS)
+    return Results(machine.commit(), today, machine.describe(), settings, is_complete)
 
 
 def _parse() -> argparse.Namespace:

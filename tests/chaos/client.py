@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -166,8 +167,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--patience", type=float, default=60.0, help="seconds that the last results are waited for")
     arguments = parser.parse_args()
-    client = Client(arguments.ports, Writer(arguments.ledger), arguments.patience)
-    asyncio.run(client.run(arguments.rate, arguments.seed))
+    with closing(Writer(arguments.ledger)) as ledger:
+        asyncio.run(Client(arguments.ports, ledger, arguments.patience).run(arguments.rate, arguments.seed))
 
 
 if __name__ == "__main__":

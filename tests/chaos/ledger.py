@@ -87,6 +87,10 @@ class Writer:
         """Append one event."""
         self._file.write(msgspec.json.encode(event) + b"\n")
 
+    def close(self) -> None:
+        """Add no more."""
+        self._file.close()
+
 
 @dataclass(slots=True)
 class Entry:

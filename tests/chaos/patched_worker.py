@@ -9,27 +9,28 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from worker.__main__ import main
-from worker.transport import Transport
+from tests.chaos.clock import mend_sleep
 
 
-class Doomed:
-    """Stands in for the transport's own way to deliver a message."""
+def main() -> None:
+    """Become a worker."""
+    mend_sleep()
+    from worker.__main__ import main as run_worker
+    from worker.transport import Transport
 
-    def __init__(self, trigger: Path) -> None:
-        self._trigger = trigger
-        self._deliver = Transport._deliver
+    trigger, deliver = Path(os.environ["SEPAL_CHAOS_TRIGGER"]), Transport._deliver
 
-    def deliver(self, transport: Any, message: Any, queue: str) -> None:
+    def deliver_or_die(transport: Any, message: Any, queue: str) -> None:
         try:
-            self._trigger.unlink()
+            trigger.unlink()
         except FileNotFoundError:
-            self._deliver(transport, message, queue)
+            deliver(transport, message, queue)
         else:
             os.killpg(0, signal.SIGKILL)
 
+    Transport._deliver = deliver_or_die
+    run_worker()
+
 
 if __name__ == "__main__":
-    doomed = Doomed(Path(os.environ["SEPAL_CHAOS_TRIGGER"]))
-    Transport._deliver = lambda transport, message, queue: doomed.deliver(transport, message, queue)
     main()

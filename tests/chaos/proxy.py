@@ -68,10 +68,7 @@ class Proxy:
         async def end() -> None:
             self._server.close()
             self._cut()
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
 
         self._run(end())
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -11,7 +11,7 @@ from tests.chaos.scene import Scene
 from tests.chaos.traffic import Trouble
 
 _POISON_SECONDS: Final = 15.0
-_EATEN_BYTES: Final = 8 * 1024**3  # taken, and never touched: it costs the machine nothing
+_EATEN_BYTES: Final = 8 * 1024**3
 _UNDER_WAY_MS: Final = 1500  # longer than a process takes to notice that its clock was moved
 _MOVED_SECONDS: Final = 3.0
 

@@ -1,0 +1,97 @@
+"""What the chaos run works with does what it says: otherwise its faults would be none."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.chaos import clock
+from tests.chaos.observer import Observer
+from tests.chaos.proxy import Proxy
+from tests.stack import ROOT, wait_for
+
+
+@pytest.fixture
+def proxy(broker_port: int) -> Iterator[Proxy]:
+    proxy = Proxy(broker_port)
+    yield proxy
+    proxy.stop()
+
+
+def through(proxy: Proxy) -> redis.Redis:
+    return redis.Redis(port=proxy.port, socket_timeout=1, retry=None)  # type: ignore[arg-type]
+
+
+def test_proxy_carries(proxy: Proxy) -> None:
+    with through(proxy) as client:
+        assert client.echo("x" * 100_000) == b"x" * 100_000
+
+
+def test_proxy_cuts_connections_and_takes_new_ones(proxy: Proxy) -> None:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as old:
+        old.sendall(b"PING\r\n")
+        assert old.recv(100) == b"+PONG\r\n"
+        proxy.cut()
+        assert old.recv(100) == b""
+    with through(proxy) as client:
+        assert client.ping()
+
+
+def test_connection_from_the_dark_stays_dead_and_new_ones_live(proxy: Proxy) -> None:
+    with through(proxy) as client, socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as old:
+        old.sendall(b"PING\r\n")
+        assert old.recv(100) == b"+PONG\r\n"
+        proxy.go_dark()
+        with pytest.raises(redis.TimeoutError):
+            client.ping()
+        proxy.light_up()
+        assert client.ping()
+        old.sendall(b"PING\r\n")
+        old.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            old.recv(100)
+
+
+def test_observer_counts_batches_that_announce_two_outcomes(broker_port: int) -> None:
+    observer = Observer(broker_port)
+    try:
+        with redis.Redis(port=broker_port) as client:
+            wait_for(lambda: client.pubsub_numpat(), "the subscription")
+            for message in (b"a first", b"a second", b"b first", b"c ", b"c "):
+                client.publish("sepal:reply:x", message)
+            wait_for(lambda: observer.announced == 2, "both batches")
+            assert observer.twice == 1
+    finally:
+        observer.stop()
+
+
+def test_moved_clock_is_one_processes_own_and_it_can_sleep(tmp_path: Path) -> None:
+    if clock.library() is None:
+        missing = "this test needs libfaketime (Debian's package faketime)"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    program = """
+import time
+from tests.chaos.clock import mend_sleep
+mend_sleep()
+while True:
+    time.sleep(0.05)
+    print(time.time(), flush=True)
+"""
+    moved = clock.Clock(tmp_path / "clock")
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, env=os.environ | moved.environment(), stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert float(process.stdout.readline()) - time.time() < clock.HOUR / 2
+            moved.move(clock.HOUR)
+            lines = iter(process.stdout.readline, b"")
+            assert next(line for line in lines if float(line) - time.time() > clock.HOUR / 2)
+        finally:
+            process.kill()
