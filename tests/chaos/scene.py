@@ -85,6 +85,7 @@ class Scene:
 @contextmanager
 def playing(site: Site, folder: Path, rate: float, patience: float) -> Iterator[Scene]:
     """Start a client; at the end, have it ask for everything that it was promised."""
+    site.forget_told()  # every client counts its submissions from 0
     path = folder / "ledger.jsonl"
     options = ["--ports", ",".join(map(str, site.ports)), "--ledger", str(path)]
     options += ["--rate", str(rate), "--patience", str(patience)]

@@ -110,6 +110,11 @@ class Site:
         """All processes, in the order in which they were started."""
         return [self.broker, *self.workers, *self.gateways]
 
+    def forget_told(self) -> None:
+        """Forget which rows have told who predicts them."""
+        for path in self.told_dir.iterdir():
+            path.unlink()
+
     def wait_until_whole(self) -> None:
         """Wait until every worker has loaded its model and every gateway is ready."""
         wait_for(self.is_whole, f"a whole site; see {self._folder}")
