@@ -53,6 +53,6 @@ class Observer:
 
     def _count(self, message: dict[str, bytes] | None) -> None:
         if message is not None:
-            batch_id, _, outcome = message["data"].partition(b" ")
+            batch_id, _, outcome = message["data"].split(b" ", 2)
             if outcome:
                 self._outcomes[batch_id] += 1

@@ -15,7 +15,7 @@ from tests.stack import wait_for
 _POOL_SECONDS: Final = 1.0
 _WORKER_SECONDS: Final = 10.0
 _INSIDE_MS: Final = 300  # how long a row that tells stays in the pipeline, so that its process is met there
-_STOPPED_SECONDS: Final = 8.0  # a worker's announcement is believed for 5
+_STOPPED_SECONDS: Final = 9.0  # a worker's announcement is believed for 5, and then others take over
 
 
 def kill_pool_process(scene: Scene) -> Injection:

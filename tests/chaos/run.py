@@ -62,5 +62,6 @@ def _inject(scene: Scene, fault: Fault, number: int) -> Injection:
 
 
 def _backlog(client: Any) -> int:
-    accepted, final = client.hmget("sepal:backlog", ["accepted", "final"])
-    return int(accepted or 0) - int(final or 0)
+    counters: dict[bytes, bytes] = client.hgetall("sepal:backlog")
+    signs = {True: 1, False: -1}
+    return sum(signs[name.startswith(b"accepted")] * int(count) for name, count in counters.items())

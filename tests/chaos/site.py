@@ -16,7 +16,7 @@ from shared.local import broker
 from tests.chaos import clock
 from tests.chaos.proxy import Proxy
 from tests.models import save_troublesome
-from tests.stack import Client, Part, clean_environment, free_port, wait_for
+from tests.stack import Client, Part, clean_environment, free_port, maps_sklearn, wait_for
 
 _SUPERVISION_SECONDS: Final = 0.05
 
@@ -67,8 +67,18 @@ class Slot:
 
     def children(self) -> list[int]:
         """The pids of its pool processes."""
+        return [child.pid for child in self._children()]
+
+    def has_loaded(self) -> bool:
+        """Whether one of its children at least holds a pipeline."""
         try:
-            return [child.pid for child in psutil.Process(self.pid).children()]
+            return any(maps_sklearn(child) for child in self._children())
+        except FileNotFoundError:  # it has just ended
+            return False
+
+    def _children(self) -> list[psutil.Process]:
+        try:
+            return psutil.Process(self.pid).children()
         except psutil.NoSuchProcess:
             return []
 
@@ -121,7 +131,7 @@ class Site:
 
     def is_whole(self) -> bool:
         """Whether everything is there again that may have been killed."""
-        if not self.broker_answers() or self._loaded_processes() < len(self.workers):
+        if not self.broker_answers() or not all(worker.has_loaded() for worker in self.workers):
             return False
         return all(client.is_ready() for client in self._clients)
 
@@ -155,15 +165,6 @@ class Site:
             for slot in self.slots:
                 if slot.is_dead:
                     slot.start_again()
-
-    def _loaded_processes(self) -> int:
-        try:
-            workers: dict[bytes, bytes] = self.redis.hgetall("sepal:workers")
-        except redis.RedisError:
-            return 0
-        # Those that were killed may be listed still: a worker's name starts with its pid.
-        living = [f"worker-{slot.pid}@".encode() for slot in self.workers]
-        return sum(int(value.split()[1]) for name, value in workers.items() if name.startswith(tuple(living)))
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def test_observer_counts_batches_that_announce_two_outcomes(broker_port: int) ->
     try:
         with redis.Redis(port=broker_port) as client:
             wait_for(lambda: client.pubsub_numpat(), "the subscription")
-            for message in (b"a first", b"a second", b"b first", b"c ", b"c "):
+            for message in (b"a 1 first", b"a 2 second", b"b 1 first", b"c 1 ", b"c 2 "):
                 client.publish("sepal:reply:x", message)
             wait_for(lambda: observer.announced == 2, "both batches")
             assert observer.twice == 1
