@@ -44,6 +44,7 @@ class Client:
         self._ledger = ledger
         self._patience_seconds = patience_seconds
         self._sent = 0
+        self._accepted = 0
         self._open: deque[tuple[int, str]] = deque()
         self._ended: list[tuple[int, str]] = []
         self._known: set[int] = set()  # whose endings are in the ledger
@@ -100,6 +101,7 @@ class Client:
         body, prediction_id, code = response.body, response.body.get("id"), response.body.get("code")
         ending = None
         if prediction_id is not None:
+            self._accepted += 1
             # A client that waited is told of a failure by a problem that carries the id.
             ending = Ending.of(body) if response.status < 400 else _ending_of_problem(code)
             if ending is None:
@@ -141,10 +143,9 @@ class Client:
 
     async def _settle(self) -> None:
         deadline = time.monotonic() + self._patience_seconds
-        n_accepted = len(self._open) + len(self._ended)
-        while len(self._ended) < n_accepted and time.monotonic() < deadline:
+        # Counted, for what a poller has in its hand is in neither list.
+        while len(self._ended) < self._accepted and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
-            n_accepted = max(n_accepted, len(self._open) + len(self._ended))
 
     async def _look_again(self, number: int, queue: deque[tuple[int, str]]) -> None:
         connection = Connection(self._ports[number % len(self._ports)])
