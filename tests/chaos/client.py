@@ -25,6 +25,7 @@ from tests.chaos.traffic import Question, steady
 _POST_SECONDS: Final = 30.0
 _GET_SECONDS: Final = 5.0
 _POLLERS: Final = 8
+_SETTLE_PAUSE_SECONDS: Final = 0.1
 _POLL_PAUSE_SECONDS: Final = 0.02  # of each poller: no more than 400 looks a second
 
 
@@ -142,10 +143,11 @@ class Client:
         return True
 
     async def _settle(self) -> None:
-        deadline = time.monotonic() + self._patience_seconds
-        # Counted, for what a poller has in its hand is in neither list.
-        while len(self._ended) < self._accepted and time.monotonic() < deadline:
-            await asyncio.sleep(0.1)
+        for _ in range(round(self._patience_seconds / _SETTLE_PAUSE_SECONDS)):
+            # Counted, for what a poller has in its hand is in neither list.
+            if len(self._ended) == self._accepted:
+                return
+            await asyncio.sleep(_SETTLE_PAUSE_SECONDS)
 
     async def _look_again(self, number: int, queue: deque[tuple[int, str]]) -> None:
         connection = Connection(self._ports[number % len(self._ports)])
