@@ -19,6 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 _RECONNECT_SECONDS: Final = 0.5
+_PING_SECONDS: Final = 1.0
 _PATIENCE_SECONDS: Final = 0.8  # for one reply, or for a link that is down
 _UNANSWERED_BYTES: Final = 4 * 1024 * 1024  # milliseconds to write: no request times out behind its neighbours' rows
 
@@ -138,7 +139,7 @@ class Link:
                 connection = await self._connect(subscriber)
                 is_failing = False
                 await subscriber.recheck_all()
-                await connection.lost.wait()
+                await _stay(connection)
                 log.warning("lost the link to the broker")
             except (OSError, RedisConnectionError, ResponseError) as error:
                 if not is_failing:  # once, not at every try
@@ -198,6 +199,21 @@ class Link:
         self._connection = connection
         self._up.set()
         return connection
+
+
+async def _stay(connection: _Connection) -> None:
+    """Return when a connection is lost; one that swallows what it is given is closed."""
+    while not connection.lost.is_set():
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                await connection.lost.wait()
+        except TimeoutError:
+            try:
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await connection.send("PING")
+            except TimeoutError:
+                connection.close()
+                return
 
 
 async def _call(

@@ -226,8 +226,13 @@ class Store:
         pipeline.hmget(BACKLOG_KEY, counter_fields("accepted") + counter_fields("final"))
         pipeline.pubsub_channels(REPLY_CHANNEL_PREFIX + "*")
         pipeline.time()
-        async with broker_errors():
-            card, workers, counters, channels, (seconds, microseconds) = await pipeline.execute()
+        try:
+            async with broker_errors():
+                card, workers, counters, channels, (seconds, microseconds) = await pipeline.execute()
+        except BrokerUnavailable:
+            # Connections may be open at this end alone, each of them for a timeout more: new ones will tell.
+            await self.client.connection_pool.disconnect(inuse_connections=False)
+            raise
         self.clock.set(seconds * 1_000_000 + microseconds)
         accepted, final = (
             {queue: int(count or 0) for queue, count in zip(Queue, counts, strict=True)}

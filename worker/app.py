@@ -24,6 +24,9 @@ from worker.tasks import Pool, register
 from worker.transport import Connection, broker_url
 from worker.watch import Watch
 
+_SILENCE_SECONDS = 2
+_MARGIN_SECONDS = 30
+
 log = structlog.get_logger(__name__)
 
 
@@ -107,13 +110,18 @@ def celery_configuration(settings: WorkerSettings, name: str) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # for ever: the supervisor could only do the same
         "broker_transport_options": {
+            # What Celery took and lost inside itself: two batches, one behind the other, take no longer.
+            "visibility_timeout": 2 * settings.batch_seconds + _MARGIN_SECONDS,
+            "unacked_restore_throttle": 1,  # every sweep counts; every tenth otherwise
             # Notes of its own: whether a living worker has a message tells the reconciler whether it is lost.
             "unacked_key": UNACKED_PREFIX + name,
             "unacked_index_key": UNACKED_INDEX_PREFIX + name,
             "unacked_mutex_key": f"{UNACKED_PREFIX}mutex:{name}",
             "queue_order_strategy": "priority",  # a slice of a large prediction never goes before a person
-            "socket_timeout": 10,  # without it, a half-open connection is never given up
-            "socket_connect_timeout": 5,
+            # A connection that swallows everything is given up after this long; nothing here takes longer.
+            "socket_timeout": _SILENCE_SECONDS,
+            "socket_connect_timeout": _SILENCE_SECONDS,
+            "health_check_interval": _SILENCE_SECONDS,
             "socket_keepalive": True,
         },
     }

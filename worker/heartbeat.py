@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from worker.announcer import Announcer
 from worker.watch import Watch
 
-LOOK_SECONDS: Final = 0.2
+LOOK_SECONDS: Final = 0.1
 """How often the parent looks for pool processes that have come or gone; a change is announced at once."""
 _BEAT_SECONDS: Final = 1.0
 _FROZEN_SECONDS: Final = 30  # longer than any timeout of the broker's connections: nothing will wake this event loop
@@ -73,17 +73,26 @@ class Heartbeat:
         self._announced = -1
         self._announced_at = 0.0
 
-    def look(self, consumer: Consumer) -> None:
-        """Announce how many pool processes can take a batch, when it changed or a beat is due."""
+    def look(self, consumer: Consumer) -> int:
+        """Announce how many pool processes can take a batch, when it changed or a beat is due; returns that number."""
         count, now = self._loaded.count(consumer.pids), time.monotonic()
-        if count == self._announced and now - self._announced_at < _BEAT_SECONDS:
-            return
+        if count != self._announced or now - self._announced_at >= _BEAT_SECONDS:
+            self._announced, self._announced_at = count, now
+            self._beat(consumer, count)
+        return count
+
+    def _beat(self, consumer: Consumer, count: int) -> None:
         # Should this event loop ever stand still, the process says where, and ends: its supervisor starts another.
         faulthandler.dump_traceback_later(_FROZEN_SECONDS, exit=True)
-        self._announced, self._announced_at = count, now
         try:
             holdings = self._announcer.announce(count)
-            self._watch.look(holdings, taken=consumer.taken, running=consumer.running, can_work=count > 0)
+            self._watch.look(
+                holdings,
+                pids=consumer.pids,
+                taken=consumer.taken,
+                running=consumer.running,
+                can_work=count > 0,
+            )
         except RedisError as error:
             log.warning("could not announce this worker", reason=str(error))
 

@@ -65,7 +65,7 @@ class HandOverStep(bootsteps.StartStopStep):
 
 
 def heartbeat_step(heartbeat: Heartbeat, forget_deliveries: Callable[[], None]) -> type[bootsteps.StartStopStep]:
-    """Make the step that has a worker announce itself while it consumes.
+    """Make the step that has a worker announce itself, and take messages while it can do something with them.
 
     Args:
         heartbeat: the sign of life.
@@ -73,14 +73,15 @@ def heartbeat_step(heartbeat: Heartbeat, forget_deliveries: Callable[[], None]) 
     """
 
     class HeartbeatStep(bootsteps.StartStopStep):
-        """Beats on the consumer's own event loop."""
+        """Looks on the consumer's own event loop."""
 
         requires = ("celery.worker.consumer.tasks:Tasks",)
         timer: Any = None
 
         def start(self, consumer: Any) -> None:
             forget_deliveries()  # before the event loop runs, and takes the first message
-            self.timer = consumer.timer.call_repeatedly(LOOK_SECONDS, lambda: heartbeat.look(_state(consumer)))
+            _take_messages(consumer, False)
+            self.timer = consumer.timer.call_repeatedly(LOOK_SECONDS, lambda: self._look(consumer))
 
         def stop(self, _consumer: Any) -> None:
             if self.timer is not None:  # told to stop before it could start
@@ -89,6 +90,12 @@ def heartbeat_step(heartbeat: Heartbeat, forget_deliveries: Callable[[], None]) 
                 heartbeat.pause()
             else:
                 heartbeat.leave()
+
+        def _look(self, consumer: Any) -> None:
+            # Celery looks when a process closes its end of a pipe. One that is killed may then not have ended yet, and
+            # Celery looks again five seconds later.
+            consumer.pool._pool.maintain_pool()
+            _take_messages(consumer, heartbeat.look(_state(consumer)) > 0)
 
     return HeartbeatStep
 
@@ -104,3 +111,12 @@ def _state(consumer: Any) -> Consumer:
         taken={request.id for request in state.reserved_requests},
         running={request.id for request in state.active_requests},
     )
+
+
+def _take_messages(consumer: Any, is_able: bool) -> None:
+    """Take messages or, while no process has loaded its model, take none and let others have those that wait here."""
+    consumer.task_consumer.channel.qos.is_paused = not is_able
+    if not is_able:
+        # The pool keeps a copy of each: whoever comes second to a batch finds it claimed.
+        for request in set(state.reserved_requests) - set(state.active_requests):
+            request.reject(requeue=True)

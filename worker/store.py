@@ -24,7 +24,7 @@ from shared.scripts import script
 # A pool process that has lost the store waits for it: there is nothing else it could do, and giving up would leave
 # the batch to the visibility timeout. Twenty tries with at most a second between them ride out a broker's restart.
 _RETRY_ATTEMPTS = 20
-_SOCKET_TIMEOUT_SECONDS = 5
+_SOCKET_TIMEOUT_SECONDS = 2
 
 
 @dataclass(frozen=True, slots=True)

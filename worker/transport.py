@@ -33,6 +33,9 @@ class QoS(redis.QoS):
     or soon where none follows. The replies are read before the next commands are sent.
     """
 
+    is_paused = False
+    """Set by the worker while it could do nothing with a message."""
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._connection: Any = None
@@ -41,6 +44,10 @@ class QoS(redis.QoS):
         self._to_note: dict[str, Any] = {}
         self._to_strike_out: list[str] = []
         self._strikes_out_soon = False
+
+    def can_consume(self) -> bool:
+        """Whether the next message may be asked for."""
+        return not self.is_paused and bool(super().can_consume())
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message that was delivered."""

@@ -32,11 +32,20 @@ class Watch:
         self._unwanted: set[BatchId] = set()
         self._idle_looks = 0
 
-    def look(self, holdings: Holdings, *, taken: Collection[str], running: Collection[str], can_work: bool) -> None:
+    def look(
+        self,
+        holdings: Holdings,
+        *,
+        pids: Collection[int],
+        taken: Collection[str],
+        running: Collection[str],
+        can_work: bool,
+    ) -> None:
         """Look once.
 
         Args:
             holdings: what the store says.
+            pids: living pool processes.
             taken: batches whose messages the consumer has and has not acknowledged.
             running: those of them that a pool process has started on.
             can_work: some pool process has loaded its pipeline.
@@ -44,9 +53,17 @@ class Watch:
         Raises:
             RedisError: the store cannot be reached.
         """
+        self._end_of_the_dead(holdings, pids)
         self._end_left(holdings, running)
         self._stop_unwanted(holdings, running)
         self._notice_idleness(holdings, is_idle=can_work and not taken)
+
+    def _end_of_the_dead(self, holdings: Holdings, pids: Collection[int]) -> None:
+        """Celery may come to miss a killed process only at the batch's time limit."""
+        for lease in holdings.leases:
+            if lease.pid not in pids:
+                log.warning("found an attempt whose process was lost", batch=lease.batch_id, pid=lease.pid)
+                self._attempts.give_back(lease.batch_id, "The pool process was lost.", publishes=True)
 
     def _end_left(self, holdings: Holdings, running: Collection[str]) -> None:
         """A lease that no pool process works for: its attempt ended where nobody could say so."""

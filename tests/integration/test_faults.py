@@ -292,3 +292,17 @@ def _expect_refusals(gateway: Gateway) -> None:
         assert response.headers["Content-Type"] == "application/problem+json"
         assert response.json()["code"] == "broker-unavailable"
         assert int(response.headers["Retry-After"]) >= 1
+
+
+def test_worker_takes_no_message_while_it_loads_its_model(stack: Stack, models_dir: Path) -> None:
+    stack.start_broker()
+    model_dir = save_misbehaving(models_dir, pipelines.SlowToLoad())
+    first = stack.start_worker(model_dir=model_dir)
+    gateway = stack.start_gateway().wait_until_ready()
+    first.stop()
+    location = gateway.predict([[1, 0]], prefer="respond-async").headers["Location"]
+    second = stack.start_worker(model_dir=model_dir)
+    wait_for(lambda: " ready." in second.log.read_text(), "a worker that consumes")
+    wait_for(lambda: len(stack.redis.hkeys("sepal:workers")) > 0, "its announcement")
+    assert stack.redis.llen("interactive") == 1
+    assert gateway.poll(location).json()["prediction"] == [1]

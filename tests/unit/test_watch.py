@@ -47,9 +47,11 @@ class Worker:
         taken: bool = False,
         running: bool = False,
         can_work: bool = True,
+        living: bool = True,
     ) -> None:
         self._watch.look(
             Holdings(waiting, [Lease(BATCH, self.pid, wanted)] if leased else []),
+            pids=[self.pid] if living else [],
             taken=[BATCH] if taken else [],
             running=[BATCH] if running else [],
             can_work=can_work,
@@ -72,6 +74,11 @@ def test_lease_without_an_attempt_is_given_back_at_the_second_look(worker: Worke
     worker.look(leased=True)
     assert worker.attempts.given_back == []
     worker.look(leased=True)
+    assert worker.attempts.given_back == [BATCH]
+
+
+def test_lease_of_a_lost_process_is_given_back_at_once(worker: Worker) -> None:
+    worker.look(leased=True, running=True, living=False)
     assert worker.attempts.given_back == [BATCH]
 
 
