@@ -24,7 +24,7 @@ from worker.tasks import Pool, register
 from worker.transport import Connection, broker_url
 from worker.watch import Watch
 
-_SILENCE_SECONDS = 2
+_SILENCE_SECONDS = 1
 _MARGIN_SECONDS = 30
 
 log = structlog.get_logger(__name__)

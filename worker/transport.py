@@ -117,6 +117,7 @@ class QoS(redis.QoS):
         except self.channel.connection_errors:
             # This connection alone may be lost, and with it what was sent last: noting or striking out twice is once.
             self._connection, self._unread = None, 0
+            self.channel.pool.disconnect(inuse_connections=False)  # or be as silent, one after the other
             self._write((*self._unconfirmed, *transaction))
         self._unconfirmed = transaction
 

@@ -49,7 +49,7 @@ def _play_alone(fault: Fault, arguments: argparse.Namespace) -> Row:
     options = {name: getattr(arguments, name) for name in ("injections", "rate", "patience")}
     with (
         tempfile.TemporaryDirectory(prefix="sepal-chaos-") as folder,
-        running_site(Path(folder), has_clocks=fault.has_clocks) as site,
+        running_site(Path(folder), has_clocks=fault.has_clocks, has_limits=fault.has_limits) as site,
     ):
         return play(site, fault, pipelines_own(site.model_dir), **options)
 

@@ -19,5 +19,7 @@ class Fault:
     """The bar; None where there is none."""
     has_clocks: bool = False
     """Whether the site's clocks must be movable."""
+    has_limits: bool = False
+    """Whether a batch may take seconds only, instead of a minute."""
     may_lose: bool = False
     """Whether what the broker had not written yet may be lost."""

@@ -42,9 +42,11 @@ def move_clock(name: str) -> Callable[[Scene], Injection]:
 
 
 ROW_FAULTS: Final = [
-    Fault("poison", "row that kills its process", send_troublesome(Trouble.DIE), _POISON_SECONDS),
-    Fault("hang", "row that hangs", send_troublesome(Trouble.HANG), _POISON_SECONDS),
-    Fault("memory", "row that eats memory", send_troublesome(Trouble.EAT, _EATEN_BYTES), _POISON_SECONDS),
+    Fault("poison", "row that kills its process", send_troublesome(Trouble.DIE), _POISON_SECONDS, has_limits=True),
+    Fault("hang", "row that hangs", send_troublesome(Trouble.HANG), _POISON_SECONDS, has_limits=True),
+    Fault(
+        "memory", "row that eats memory", send_troublesome(Trouble.EAT, _EATEN_BYTES), _POISON_SECONDS, has_limits=True
+    ),
 ]
 
 CLOCK_FAULTS: Final = [

@@ -24,11 +24,10 @@ SETTINGS: Final[dict[str, Any]] = {
     # Every result is there until the end, when each is fetched again; an hour more than a clock may be moved.
     "result_ttl_seconds": 86_400,
     "answered_ttl_seconds": 86_400,
-    # Twenty times what the slowest of this run's batches takes that is not meant to hang.
-    "batch_seconds": 3,
-    "batch_soft_seconds": 2,
     "worker_memory_bytes": 2 * 1024**3,
 }
+# Twenty times what the slowest batch takes that is not meant to hang. A broker's absence takes longer.
+LIMITS: Final[dict[str, Any]] = {"batch_seconds": 3, "batch_soft_seconds": 2}
 
 
 class Slot:
@@ -86,7 +85,7 @@ class Slot:
 class Site:
     """Everything that a fault can reach."""
 
-    def __init__(self, folder: Path, *, has_clocks: bool = False) -> None:
+    def __init__(self, folder: Path, *, has_clocks: bool = False, has_limits: bool = False) -> None:
         self.told_dir = folder / "told"
         self.told_dir.mkdir()
         self.model_dir = save_troublesome(folder / "models", self.told_dir)
@@ -101,6 +100,7 @@ class Site:
         self._has_clocks = has_clocks
         self._settings = {
             **SETTINGS,
+            **(LIMITS if has_limits else {}),
             "redis_url": f"redis://127.0.0.1:{self.proxy.port}/0",
             "model_dir": self.model_dir,
             "chaos_trigger": self.trigger,
@@ -168,9 +168,9 @@ class Site:
 
 
 @contextmanager
-def running_site(folder: Path, *, has_clocks: bool = False) -> Iterator[Site]:
+def running_site(folder: Path, *, has_clocks: bool = False, has_limits: bool = False) -> Iterator[Site]:
     """A whole site, and at the end nothing of it."""
-    site = Site(folder, has_clocks=has_clocks)
+    site = Site(folder, has_clocks=has_clocks, has_limits=has_limits)
     try:
         site.wait_until_whole()
         yield site

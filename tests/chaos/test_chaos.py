@@ -16,13 +16,20 @@ PATIENCE_SECONDS = 30
 # These do one thing and another in turns; for the others, once must do here.
 TWICE = {"worker", "gateway"}
 
-PLAIN = [name for name, fault in FAULTS.items() if not fault.has_clocks]
+PLAIN = [name for name, fault in FAULTS.items() if not fault.has_clocks and not fault.has_limits]
+LIMITED = [name for name, fault in FAULTS.items() if fault.has_limits]
 CLOCKS = [name for name, fault in FAULTS.items() if fault.has_clocks]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with running_site(tmp_path_factory.mktemp("site")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def site_with_limits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_site(tmp_path_factory.mktemp("limits"), has_limits=True) as running:
         yield running
 
 
@@ -38,6 +45,11 @@ def site_with_clocks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
 @pytest.mark.parametrize("name", PLAIN)
 def test_everything_accepted_ends_once_and_rightly(site: Site, name: str) -> None:
     _play(site, name)
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_troublesome_rows_take_nobody_with_them(site_with_limits: Site, name: str) -> None:
+    _play(site_with_limits, name)
 
 
 @pytest.mark.parametrize("name", CLOCKS)
