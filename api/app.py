@@ -61,7 +61,7 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         tasks = [
             asyncio.create_task(link.keep(predictions.replies)),
-            asyncio.create_task(pulse.beat([predictions.tick, reconciler.tick])),
+            asyncio.create_task(pulse.beat([reconciler.tick, predictions.tick])),
         ]
         drain_when_told(predictions.drain, settings.drain_seconds)
         gc.freeze()  # what has been imported stays: a full collection that looks at all of it takes 80 ms
@@ -75,7 +75,9 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
     app: FastAPI = FastAPIOffline(title="Sepal", description=DESCRIPTION, version=VERSION, lifespan=lifespan)
     app.include_router(prediction_routes(predictions, predict, pulse))
     app.include_router(status_routes(pulse))
-    app.include_router(operator_routes(DeadLetters(store.client), predictions, pulse, settings))
+    app.include_router(
+        operator_routes(DeadLetters(store.client, settings.dead_letter_ttl_seconds), predictions, pulse, settings)
+    )
     problems.install(app, pulse.retry_after)
     documents.install(app, pulse)
     return HotPath(app, predict, pulse.retry_after)

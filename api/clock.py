@@ -1,8 +1,10 @@
 """The store's clock, as a gateway can read it without a round trip."""
 
 import time
+from typing import Final
 
-_NEVER_US = 2**53  # the largest that Lua's numbers hold exactly: the year 2255
+NEVER_US: Final = 2**53
+"""The largest number that Lua holds exactly: the year 2255."""
 
 
 class StoreClock:
@@ -21,5 +23,5 @@ class StoreClock:
     def in_seconds(self, seconds: float) -> int:
         """When it will be that much later, in microseconds since 1970; far from now where the store has not spoken."""
         if self._ahead_us is None:
-            return _NEVER_US
+            return NEVER_US
         return self._ahead_us + time.monotonic_ns() // 1000 + round(seconds * 1_000_000)

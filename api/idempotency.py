@@ -19,7 +19,8 @@ from shared.record import IDEMPOTENCY_PREFIX
 # A structured field's string (RFC 9651, section 3.3.3); many clients leave the quotes out.
 _QUOTED: Final = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"')
 _BARE: Final = re.compile(rb"[!#-~]{1,255}")
-_RESERVED_SECONDS: Final = 10  # should its gateway die before the rows are accepted
+RESERVED_SECONDS: Final = 10
+"""For which a key is reserved: should its gateway die before the rows are accepted."""
 
 
 class IdempotencyKey(NamedTuple):
@@ -72,7 +73,7 @@ class IdempotencyKeys:
         async with broker_errors():
             held = await cast(
                 Awaitable[bytes | None],
-                self._client.set(key.name, f"{key.fingerprint} ", nx=True, get=True, ex=_RESERVED_SECONDS),
+                self._client.set(key.name, f"{key.fingerprint} ", nx=True, get=True, ex=RESERVED_SECONDS),
             )
         if held is None:
             return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
+from api.clock import NEVER_US
 from api.replies import Expected, Waiter
 from shared.ids import SECRET_BYTES, BatchId, PredictionId, new_batch_id
 from shared.record import Member
@@ -39,6 +40,8 @@ class Batch:
     """Each prediction's share, in the order of their places."""
     idempotency: dict[str, str] = field(default_factory=dict)
     """From the keys of its predictions, as the store names them, to what those are to hold."""
+    latest_us: int = NEVER_US
+    """By the store's clock: when it is too late to record it."""
     n_rows: int = 0
     is_urgent: bool = False
     """Somebody is to be given an id, and so waits for the record and not for the answer."""

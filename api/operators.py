@@ -1,6 +1,7 @@
 """What operators may do: look at dead letters, send one through again, or let it go."""
 
 import hmac
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -12,7 +13,7 @@ from api.pulse import Pulse
 from api.rendering import render
 from api.routes import to_response
 from api.settings import GatewaySettings
-from shared.errors import Fault, InvalidRows, OperatorsOnly
+from shared.errors import BrokerUnavailable, DeadLetterNotFound, Fault, InvalidRows, OperatorsOnly
 from shared.record import pack_rows
 
 
@@ -47,7 +48,8 @@ def operator_routes(
             raise InvalidRows([Fault("", f"The model that is served now has {len(columns)} columns.")])
         # Accepted before it is discarded: whoever dies in between leaves a dead letter that can be replayed again.
         submitted = await predictions.submit(Order(pack_rows(letter.rows), len(letter.rows), wait_seconds=0))
-        await dead_letters.discard(letter.id)
+        with suppress(DeadLetterNotFound, BrokerUnavailable):  # the client is to have its id in any case
+            await dead_letters.discard(letter.id)
         return to_response(render(submitted.id, submitted.prediction, pulse.retry_after()))
 
     @router.delete("/{batch_id}", **documents.DISCARD)

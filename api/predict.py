@@ -61,8 +61,9 @@ def _idempotency_key(declared: Declared, scope: Scope, raw: bytes) -> Idempotenc
     """A client is who its credentials say or, without any, the address that its requests come from."""
     if declared.idempotency_key is None:
         return None
-    address = scope.get("client") or ("",)
-    return IdempotencyKey.read(declared.idempotency_key, declared.authorization or str(address[0]).encode(), raw)
+    host, *_ = scope.get("client") or ("",)
+    client = b"credentials " + declared.authorization if declared.authorization else f"address {host}".encode()
+    return IdempotencyKey.read(declared.idempotency_key, client, raw)
 
 
 class HotPath:

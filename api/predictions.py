@@ -2,12 +2,14 @@
 
 import asyncio
 import math
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 import msgspec
 
 from api.batcher import Batcher
-from api.idempotency import IdempotencyKey, IdempotencyKeys
+from api.clock import NEVER_US
+from api.idempotency import RESERVED_SECONDS, IdempotencyKey, IdempotencyKeys
 from api.lanes import MAX_BATCH_ROWS, Batch
 from api.publisher import Publisher
 from api.pulse import Pulse
@@ -19,9 +21,9 @@ from shared.ids import SECRET_BYTES, WHOLE, BatchId, PredictionId, new_batch_id,
 from shared.names import FINAL, Queue, State
 from shared.record import Member
 
-_LATE_SECONDS = 0.02  # after a deadline, before the store is asked whether it has passed there too
-_FIRST_POLL_SECONDS = 0.02
-_LONGEST_POLL_SECONDS = 0.5
+_LATE_SECONDS: Final = 0.02  # after a deadline, before the store is asked whether it has passed there too
+_FIRST_POLL_SECONDS: Final = 0.02  # twice as long each time
+_LONGEST_POLL_SECONDS: Final = 0.5
 
 
 class Order(NamedTuple):
@@ -70,26 +72,29 @@ class Predictions:
             order = order._replace(wait_seconds=0)
         if order.idempotency is not None:
             return await self._submit_once(order, order.idempotency)
-        return await self._submit(order)
+        return await self._submit(order, NEVER_US)
 
     async def _submit_once(self, order: Order, key: IdempotencyKey) -> Submitted:
+        # Recorded later than this, the rows might meet the key in another request's hands.
+        latest_us = self._store.clock.in_seconds(RESERVED_SECONDS - 1)
         earlier = await self._idempotency.reserve(key)
         if earlier is not None:
             return Submitted(earlier, await self._follow(earlier, order.wait_seconds))
         try:
-            return await self._submit(order)
+            return await self._submit(order, latest_us)
         except (BacklogFull, DeadlineUnreachable):
             await self._idempotency.release(key)
             raise
 
-    async def _submit(self, order: Order) -> Submitted:
+    async def _submit(self, order: Order, latest_us: int) -> Submitted:
         model = self._pulse.model_ref
         deadline_us = self._deadline_us(order)
         if order.n_rows > MAX_BATCH_ROWS:
-            return await self._submit_spanning(order, model, deadline_us)
+            return await self._submit_spanning(order, model, deadline_us, latest_us)
         batch, waiter = self._batcher.join(order.rows, order.n_rows, model, deadline_us)
         if order.idempotency is not None:
             batch.idempotency[order.idempotency.name] = order.idempotency.value(waiter.prediction_id)
+            batch.latest_us = min(batch.latest_us, latest_us)
             await self._batcher.hurry(batch)
         prediction = await _answer(waiter, order)
         if prediction is None:
@@ -145,10 +150,10 @@ class Predictions:
         self._batcher.stop_waiting()
         self.replies.stop_waiting()
 
-    async def _submit_spanning(self, order: Order, model: bytes, deadline_us: int) -> Submitted:
+    async def _submit_spanning(self, order: Order, model: bytes, deadline_us: int, latest_us: int) -> Submitted:
         expected = Expected(new_batch_id(), model)
         waiter = expected.add(PredictionId.new(expected.id, WHOLE), order.n_rows, deadline_us)
-        await self._record(expected, self._spanning(waiter, order, model))
+        await self._record(expected, replace(self._spanning(waiter, order, model), latest_us=latest_us))
         return await self._conclude(expected, waiter, await _answer(waiter, order), order)
 
     async def _conclude(
@@ -196,7 +201,8 @@ class Predictions:
                 [new_batch],
                 model,
                 self._reply_channel,
-                idempotency=batch.idempotency,
+                batch.idempotency,
+                batch.latest_us,
             ),
         )
 

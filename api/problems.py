@@ -15,6 +15,7 @@ from shared.names import FailureCode
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
+_LONGEST_RETRY_SECONDS: Final = 60
 NOT_READY: Final = "not-ready"
 INTERNAL_ERROR: Final = "internal-error"
 
@@ -84,7 +85,7 @@ def problem(error: Exception, retry_after: RetryAfter) -> Problem:
     headers = {"Vary": "Prefer"}
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         own = error.retry_after_seconds if isinstance(error, errors.DeadlineUnreachable) else None
-        headers["Retry-After"] = str(own or retry_after())
+        headers["Retry-After"] = str(min(own or retry_after(), _LONGEST_RETRY_SECONDS))
     return Problem(status, error.code, str(error), headers, **_extensions(error))
 
 

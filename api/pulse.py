@@ -17,6 +17,7 @@ _TICK_SECONDS: Final = 1.0
 _UNREADY_TICK_SECONDS: Final = 0.2  # somebody is waiting for the first worker, or for the broker to come back
 _SMOOTHING: Final = 0.3  # of an exponential moving average over ticks: a burst counts for about three seconds
 _LONGEST_RETRY_SECONDS: Final = 60
+_LONGEST_WAIT_SECONDS: Final = 1e6  # of a drain that has dried up, whose rate goes towards nothing
 _BATCHES_A_POOL_PROCESS: Final = 1  # with 2, a tenth slower at 32 and 128 connections: docs/decisions/0010
 
 _BEFORE: Final = {Queue.INTERACTIVE: (Queue.INTERACTIVE,), Queue.BULK: tuple(Queue)}
@@ -98,21 +99,20 @@ class Pulse:
         """Seconds until rows that join a queue now should be final; 0 where nothing is known of the drain."""
         if self._overview is None or self._drain_rate <= 0:
             return 0
-        return self._overview.backlog(*_BEFORE[queue]) / self._drain_rate
+        return min(self._overview.backlog(*_BEFORE[queue]) / self._drain_rate, _LONGEST_WAIT_SECONDS)
 
     def retry_after(self) -> int:
         """Seconds until the present backlog should be gone: at least 1, and no more than a minute."""
         return self._retry_after
 
     async def beat(self, chores: Sequence[Callable[[], Awaitable[None]]]) -> None:
-        """Look for ever, and do the chores after each look."""
+        """Look for ever, and do the chores after each look, whatever became of it."""
         while True:
-            try:
-                await self.look()
-                for chore in chores:
-                    await chore()
-            except Exception:
-                log.exception("a look at the store failed")  # a gateway that stopped looking would serve an old card
+            for act in (self.look, *chores):
+                try:
+                    await act()
+                except Exception:
+                    log.exception("a look at the store failed")  # a gateway that stopped would serve an old card
             await asyncio.sleep(_UNREADY_TICK_SECONDS if self.unready_reasons() else _TICK_SECONDS)
 
     async def look(self) -> None:

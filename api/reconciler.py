@@ -71,6 +71,8 @@ class Reconciler:
 
     async def _find_culprit(self, batch_id: BatchId) -> None:
         record = cast(dict[bytes, bytes], await self._client.hgetall(batch_key(batch_id)))
+        if record.get(b"state") == b"split":  # by another gateway, just now
+            return
         members = unpack_members(record.get(b"members", b""))
         living = [place for place in range(len(members)) if canceled_field(place).encode() not in record]
         if len(members) > 1 and living:

@@ -33,5 +33,5 @@ class GatewaySettings(BrokerSettings):
     than `SEPAL_BATCH_SECONDS`."""
     dead_letter_ttl_seconds: int = Field(default=7 * 24 * 3600, gt=0)
     """How long a dead letter is kept."""
-    operator_token: SecretStr | None = None
+    operator_token: SecretStr | None = Field(default=None, min_length=1)
     """Opens `/dead-letters` to whoever sends it as a bearer token; unset, nobody can."""

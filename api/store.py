@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from api.clock import StoreClock
+from api.clock import NEVER_US, StoreClock
 from api.link import Argument, Link, Script
 from api.reader import Prediction, Reader
 from shared.errors import BacklogFull, BrokerUnavailable, PredictionAlreadyFinal
@@ -71,6 +71,8 @@ class Submission:
     reply_channel: str
     idempotency: Mapping[str, str] = field(default_factory=dict)
     """From the keys of its predictions, as the store names them, to what those are to hold."""
+    latest_us: int = NEVER_US
+    """By the store's clock: later it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ class Store:
             pack_members([submission.head]) if submission.head else b"",
             submission.model,
             submission.reply_channel,
-            self.clock.in_seconds(_OPERATION_TIMEOUT_SECONDS),
+            min(self.clock.in_seconds(_OPERATION_TIMEOUT_SECONDS), submission.latest_us),
             len(submission.idempotency),
         ]
         for key, value in submission.idempotency.items():
@@ -207,10 +209,13 @@ class Store:
             raise PredictionAlreadyFinal
 
     async def shorten_retention(self, answered: Sequence[BatchId]) -> None:
-        """Keep batches only briefly whose every prediction has been given to the client that waited for it."""
+        """Keep batches only briefly whose every prediction has been given to the client that waited for it.
+
+        A record that is still open, for a client was told that it is expired, stays so.
+        """
         pipeline = self.client.pipeline(transaction=False)
         for batch_id in answered:
-            pipeline.expire(batch_key(batch_id), self._answered_ttl_seconds, lt=True)
+            pipeline.expire(batch_key(batch_id), self._answered_ttl_seconds, xx=True, lt=True)
         async with broker_errors():
             await pipeline.execute()
 
@@ -242,7 +247,9 @@ class Store:
         return Overview(
             card=card,
             gateways=len(channels),
-            pool_processes=sum(int(processes) for until_ms, processes in announced if int(until_ms) >= seconds * 1000),
+            pool_processes=sum(
+                int(processes) for until_ms, processes, *_ in announced if int(until_ms) >= seconds * 1000
+            ),
             accepted_rows=accepted,
             final_rows=final,
         )

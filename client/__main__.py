@@ -60,5 +60,5 @@ if __name__ == "__main__":
         main(prog_name="python -m client")
     except Refused as error:
         sys.exit(f"{error.code}: {error}")
-    except httpx.TransportError as error:
+    except httpx.HTTPError as error:  # it is not there, or something else is
         sys.exit(f"the gateway cannot be reached: {error}")

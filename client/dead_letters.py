@@ -76,7 +76,7 @@ class DeadLetterClient:
 
     def _ask(self, method: str, path: str, **query: int) -> httpx.Response:
         response = self._http.request(method, f"/dead-letters{path}", params=query)
-        if response.is_error:
+        if response.headers.get("Content-Type") == "application/problem+json":
             problem = response.json()
             raise Refused(problem["code"], problem["detail"])
-        return response
+        return response.raise_for_status()

@@ -63,18 +63,17 @@ class Announcer:
             n_waiting, [Lease(BatchId(batch_id.decode()), int(pid), bool(wanted)) for batch_id, pid, wanted in fields]
         )
 
-    def give_back(self, batch_id: BatchId, reason: str, *, publishes: bool) -> None:
-        """End an attempt whose pool process cannot do so itself.
+    def give_back(self, batch_id: BatchId, reason: str) -> None:
+        """End an attempt whose pool process cannot do so itself, or never came to it.
 
         Args:
-            batch_id: of the batch; nothing happens unless this worker has the lease on it.
+            batch_id: of the batch; nothing happens where it is another worker's, or final.
             reason: for the dead letter that it may become.
-            publishes: the broker has its message no more, so a new one is needed.
 
         Raises:
             RedisError: the store cannot be reached.
         """
-        self._give_back(keys=[], args=[batch_id, self._worker, reason, self._max_attempts, int(publishes)])
+        self._give_back(keys=[], args=[batch_id, self._worker, reason, self._max_attempts])
 
     def forget_deliveries(self, keys: Sequence[str]) -> None:
         """Drop kombu's notes of what an earlier connection of this worker took: the reconciler then misses it."""

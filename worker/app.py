@@ -48,10 +48,11 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
         card,
         max_attempts=settings.max_attempts,
     )
-    register(app, Pool(settings, name, loaded), _give_back(announcer))
+    give_back = _give_back(announcer)
+    register(app, Pool(settings, name, loaded), give_back)
     heartbeat = Heartbeat(announcer, loaded, Watch(announcer, stop_worker))
     notes = [UNACKED_PREFIX + name, UNACKED_INDEX_PREFIX + name]
-    step = heartbeat_step(heartbeat, lambda: announcer.forget_deliveries(notes))
+    step = heartbeat_step(heartbeat, lambda: announcer.forget_deliveries(notes), give_back)
     app.steps["consumer"].update([EventsStep, HandOverStep, step])
 
     @setup_logging.connect(weak=False)
@@ -79,11 +80,11 @@ def consume(app: Celery, name: str, processes: int) -> int:
 
 
 def _give_back(announcer: Announcer) -> Callable[[BatchId, str], None]:
-    """End an attempt whose message the broker is about to deliver again."""
+    """Have a batch published again that this worker can do nothing for."""
 
     def give_back(batch_id: BatchId, reason: str) -> None:
         try:
-            announcer.give_back(batch_id, reason, publishes=False)
+            announcer.give_back(batch_id, reason)
         except RedisError as error:  # the watch will find it
             log.warning("could not give a batch back", batch=batch_id, reason=str(error))
 
@@ -95,8 +96,6 @@ def celery_configuration(settings: WorkerSettings, name: str) -> dict[str, Any]:
     return {
         "task_queues": [KombuQueue(queue.value, routing_key=queue.value) for queue in Queue],
         "task_acks_late": True,  # a message is acknowledged by the outcome, not by its arrival
-        "task_reject_on_worker_lost": True,  # a killed pool process gives its batch back at once
-        "task_acks_on_timeout": False,  # and so does one that was killed for its batch's time limit
         "task_soft_time_limit": settings.batch_soft_seconds,
         "task_time_limit": settings.batch_seconds,
         "task_ignore_result": True,  # results live in the store; Celery's backend answers "pending" for unknown ids

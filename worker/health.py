@@ -22,7 +22,7 @@ def main() -> None:
             announced = [value.split() for name, value in client.hgetall(WORKERS_KEY).items() if name.endswith(host)]
     except RedisError as error:
         sys.exit(f"the store cannot be reached: {error}")
-    if not any(int(until_ms) / 1000 > seconds and int(processes) > 0 for until_ms, processes in announced):
+    if not any(int(until_ms) / 1000 > seconds and int(processes) > 0 for until_ms, processes, *_ in announced):
         sys.exit("no worker on this host announces a loaded pool process")
 
 

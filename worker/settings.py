@@ -1,8 +1,9 @@
 """The worker's settings."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.settings import BrokerSettings
 
@@ -23,3 +24,9 @@ class WorkerSettings(BrokerSettings):
     """After this long its pool process is killed, which ends the attempt."""
     worker_memory_bytes: int | None = Field(default=None, gt=0)
     """What a pool process may allocate (RLIMIT_DATA): rows for which the pipeline wants more are rejected."""
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if self.batch_soft_seconds >= self.batch_seconds:
+            raise ValueError("SEPAL_BATCH_SOFT_SECONDS must be less than SEPAL_BATCH_SECONDS")
+        return self

@@ -10,6 +10,7 @@ from celery import bootsteps
 from celery.platforms import EX_FAILURE
 from celery.worker import state
 
+from shared.ids import BatchId
 from worker.heartbeat import LOOK_SECONDS, Consumer, Heartbeat
 
 _FLUSH_SECONDS: Final = 0.2
@@ -64,12 +65,15 @@ class HandOverStep(bootsteps.StartStopStep):
         pool._quick_put = put_and_write
 
 
-def heartbeat_step(heartbeat: Heartbeat, forget_deliveries: Callable[[], None]) -> type[bootsteps.StartStopStep]:
+def heartbeat_step(
+    heartbeat: Heartbeat, forget_deliveries: Callable[[], None], give_back: Callable[[BatchId, str], None]
+) -> type[bootsteps.StartStopStep]:
     """Make the step that has a worker announce itself, and take messages while it can do something with them.
 
     Args:
         heartbeat: the sign of life.
         forget_deliveries: drops kombu's notes of an earlier connection, whose messages nobody here has any more.
+        give_back: has a batch published again.
     """
 
     class HeartbeatStep(bootsteps.StartStopStep):
@@ -80,7 +84,7 @@ def heartbeat_step(heartbeat: Heartbeat, forget_deliveries: Callable[[], None]) 
 
         def start(self, consumer: Any) -> None:
             forget_deliveries()  # before the event loop runs, and takes the first message
-            _take_messages(consumer, False)
+            self._look(consumer)
             self.timer = consumer.timer.call_repeatedly(LOOK_SECONDS, lambda: self._look(consumer))
 
         def stop(self, _consumer: Any) -> None:
@@ -95,7 +99,10 @@ def heartbeat_step(heartbeat: Heartbeat, forget_deliveries: Callable[[], None]) 
             # Celery looks when a process closes its end of a pipe. One that is killed may then not have ended yet, and
             # Celery looks again five seconds later.
             consumer.pool._pool.maintain_pool()
-            _take_messages(consumer, heartbeat.look(_state(consumer)) > 0)
+            is_able = heartbeat.look(_state(consumer)) > 0
+            consumer.task_consumer.channel.qos.is_paused = not is_able
+            if not is_able:
+                _pass_on(give_back)
 
     return HeartbeatStep
 
@@ -113,10 +120,8 @@ def _state(consumer: Any) -> Consumer:
     )
 
 
-def _take_messages(consumer: Any, is_able: bool) -> None:
-    """Take messages or, while no process has loaded its model, take none and let others have those that wait here."""
-    consumer.task_consumer.channel.qos.is_paused = not is_able
-    if not is_able:
-        # The pool keeps a copy of each: whoever comes second to a batch finds it claimed.
-        for request in set(state.reserved_requests) - set(state.active_requests):
-            request.reject(requeue=True)
+def _pass_on(give_back: Callable[[BatchId, str], None]) -> None:
+    """Let others have what waits here for a process to load its model; the first to claim a batch has it."""
+    for request in set(state.reserved_requests) - set(state.active_requests):
+        give_back(BatchId(request.id), "Its worker has no process for it.")
+        request.acknowledge()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from redis import ConnectionPool
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -21,8 +21,8 @@ from shared.ids import BatchId, split_slice_id
 from shared.record import MAX_PUBLISHED_BYTES, Failure, Member, Outcome, batch_key, unpack_members
 from shared.scripts import script
 
-# A pool process that has lost the store waits for it: there is nothing else it could do, and giving up would leave
-# the batch to the visibility timeout. Twenty tries with at most a second between them ride out a broker's restart.
+# A pool process that has lost the store waits for it: there is nothing else it could do, and giving up would cost the
+# batch an attempt. Twenty tries with at most a second between them ride out a broker's restart.
 _RETRY_ATTEMPTS = 20
 _SOCKET_TIMEOUT_SECONDS = 2
 
@@ -74,13 +74,20 @@ class Scripts:
         )
 
     def _try(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        connection = self._connection
         try:
-            connection.send_command("EVALSHA", self._hashes[name], len(keys), *keys, *args)
-            return connection.read_response()
+            return self._call("EVALSHA", self._hashes[name], len(keys), *keys, *args)
         except NoScriptError:  # a new or restarted server: scripts do not survive a restart
-            connection.send_command("EVAL", self._texts[name], len(keys), *keys, *args)
-            return connection.read_response()
+            return self._call("EVAL", self._texts[name], len(keys), *keys, *args)
+
+    def _call(self, *command: Any) -> Any:
+        try:
+            self._connection.send_command(*command)
+            return self._connection.read_response()
+        except ResponseError:
+            raise
+        except BaseException:  # a time limit may strike here: what is still to be read would answer the next command
+            self._connection.disconnect()
+            raise
 
 
 class Store:
@@ -102,7 +109,9 @@ class Store:
     def claim(self, batch_id: BatchId) -> Claim | None:
         """Start an attempt; None when the batch is final, canceled or gone, or somebody else's."""
         name = secrets.token_hex(8)
-        reply = self._scripts.run("claim", _record_keys(batch_id), [name, batch_id, self._worker, self._pid])
+        reply = self._scripts.run(
+            "claim", _record_keys(batch_id), [name, batch_id, self._worker, self._pid, self._result_ttl_seconds]
+        )
         if reply is None:
             return None
         token, created, now, rows, members, model = reply
@@ -134,8 +143,8 @@ class Store:
         return bool(self._scripts.run("commit", _record_keys(claim.batch_id), args))
 
     def give_back(self, batch_id: BatchId, reason: str) -> None:
-        """End an attempt without an outcome; the broker is to deliver the batch's message again."""
-        self._scripts.run("give_back", [], [batch_id, self._worker, reason, self._max_attempts, 0])
+        """End an attempt without an outcome, and have the batch published again."""
+        self._scripts.run("give_back", [], [batch_id, self._worker, reason, self._max_attempts])
 
 
 def _record_keys(batch_id: BatchId) -> list[str]:

@@ -64,10 +64,10 @@ def register(app: Celery, pool: Pool, give_back: Callable[[BatchId, str], None])
     worker_process_init.connect(pool.start_process, weak=False)
 
     class BatchRequest(Request):  # Celery's own way to see, in the parent, how a task ended
-        """A delivered message; it gives the batch back before the broker can deliver the message again."""
+        """A delivered message; it gives the batch back, and then Celery acknowledges it."""
 
         def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
-            reason = exc_info.exception
+            reason = getattr(exc_info.exception, "exc", exc_info.exception)  # which billiard wraps, with its traceback
             if not isinstance(reason, Reject):  # then the task has done so
                 give_back(BatchId(self.id), f"{type(reason).__name__}: {reason}")
             super().on_failure(exc_info, send_failed_event, return_ok)
@@ -79,9 +79,9 @@ def register(app: Celery, pool: Pool, give_back: Callable[[BatchId, str], None])
         try:
             process.run(BatchId(batch_id))
         except Exception as error:
-            # A store that refuses, or a batch that took too long. Celery would acknowledge a failed task. The pause
-            # keeps a fault that stays from turning round at full speed.
+            # A store that refuses, or a batch that took too long: it is published again by the store, whatever becomes
+            # of this message. The pause keeps a fault that stays from turning round at full speed.
             log.exception("gave a batch back", batch=batch_id)
-            process.give_back(BatchId(batch_id), f"{type(error).__name__}: {error}")
             time.sleep(_PAUSE_SECONDS)
-            raise Reject(error, requeue=True) from error
+            process.give_back(BatchId(batch_id), f"{type(error).__name__}: {error}")
+            raise Reject(error, requeue=False) from error

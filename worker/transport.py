@@ -2,10 +2,10 @@
 
 When the broker goes away, Celery 5.7 drops the connection's client and only then gives messages back and acknowledges
 tasks through it. kombu 5.7 answers with an AttributeError, which Celery takes as unrecoverable; what it is ready for is
-a connection error. A message that could not be given back or acknowledged stays in the broker's own list of
-unacknowledged ones, and is delivered again after the visibility timeout.
+a connection error. What became of the messages that could not be acknowledged, the reconciler finds out.
 """
 
+import faulthandler
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -170,7 +170,8 @@ class Connection(kombu.Connection):
     """A connection that looks for a lost broker once a second; kombu would come to wait half a minute between looks."""
 
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        """Wait until there is a connection."""
+        """Wait until there is a connection, for as long as that takes: this process does not stand still meanwhile."""
+        faulthandler.cancel_dump_traceback_later()
         intervals = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
         return super().ensure_connection(*args, **intervals, **options)
 

@@ -16,12 +16,16 @@ local by = 'canceled:' .. ARGV[1]
 if redis.call('HGET', KEYS[1], by) == ARGV[4] then
   return 1
 end
-local record = redis.call('HMGET', KEYS[1], 'state', 'n_rows', 'members', 'reply', 'rows_done', 'queue', 'idempotency')
+local record = redis.call('HMGET', KEYS[1], 'state', 'n_rows', 'members', 'reply', 'rows_done', 'queue', 'idempotency',
+  'batches')
 if not open(record[1]) then
   return 0
 end
 local deadline = struct.unpack('<I8', record[3], (tonumber(ARGV[1]) or 0) * ARGV[6] + 18)
 if deadline > 0 and deadline < tonumber(time_us()) then -- it has expired
+  return 0
+end
+if ARGV[1] ~= '' and redis.call('HEXISTS', KEYS[1], 'finished:' .. ARGV[1]) == 1 then -- of a batch that was split
   return 0
 end
 if redis.call('HSETNX', KEYS[1], by, ARGV[4]) == 0 then
@@ -34,6 +38,7 @@ if over then
   retain(KEYS[1], ARGV[2], record[7])
   redis.call('HINCRBY', BACKLOG, 'final:' .. record[6], tonumber(record[2]) - (tonumber(record[5]) or 0))
   redis.call('ZREM', QUEUED .. record[6], ARGV[5])
+  drop_queued(ARGV[5], tonumber(record[8]) or #record[3] / ARGV[6], record[6])
 end
 redis.call('PUBLISH', record[4], ARGV[3])
 return 1

@@ -6,6 +6,7 @@
 -- ARGV[2]  the batch's id
 -- ARGV[3]  the worker
 -- ARGV[4]  its pool process
+-- ARGV[5]  seconds to keep a final record
 --
 -- Reply: nil when there is nothing to do, else
 --        {token, created, now, rows, members, model}, the times in microseconds since 1970.
@@ -23,6 +24,15 @@ local spanned = KEYS[2] ~= KEYS[1]
 local head = spanned and redis.call('HGET', KEYS[2], 'state')
 if spanned and not open(head) then
   redis.call('DEL', KEYS[1])
+  return false
+end
+
+local number = spanned and string.match(ARGV[2], '[^.]*$')
+if head == 'split' and redis.call('HEXISTS', KEYS[2], 'canceled:' .. number) == 1 then
+  local ended = redis.call('HMGET', KEYS[1], 'n_rows', 'reply', 'queue', 'idempotency')
+  settle(KEYS[1], KEYS[2], ended, {
+    outcome = '', ttl = ARGV[5], stem = string.match(ARGV[2], '^[^.]*'), number = number, predict_us = 0,
+  })
   return false
 end
 

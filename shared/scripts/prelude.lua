@@ -24,6 +24,17 @@ local function retain(key, ttl, idempotency)
   end
 end
 
+-- Drop the batches below a head that has become final and that no worker has claimed.
+local function drop_queued(head_id, n, queue)
+  for number = 0, n - 1 do
+    local id = head_id .. '.' .. number
+    if redis.call('HGET', BATCH .. id, 'state') == 'queued' then
+      redis.call('DEL', BATCH .. id)
+      redis.call('ZREM', QUEUED .. queue, id)
+    end
+  end
+end
+
 -- Write how a batch ended, where its clients look: into its own record, or into the head over it; tell their gateway.
 -- `batch` holds n_rows, reply, queue and idempotency of the record; an ending holds outcome, fails, predict_us, ttl,
 -- stem, number and travels. False when the head has become final meanwhile.
@@ -50,9 +61,10 @@ local function settle(key, head_key, batch, ending)
   if is_split then
     redis.call('HSET', head_key, 'finished:' .. ending.number, finished, 'state', over and 'committed' or 'split')
   elseif ending.fails then
-    -- The other batches' rows leave the backlog with it: their claims find the head final.
+    -- The other batches' rows leave the backlog with it.
     redis.call('HSET', head_key, 'state', 'failed', 'failed', ending.number)
     over, leaving = true, n_rows + total - done
+    drop_queued(ending.stem, tonumber(redis.call('HGET', head_key, 'batches')), batch[3])
   elseif over then
     redis.call('HSET', head_key, 'state', 'succeeded')
   end
@@ -67,14 +79,18 @@ local function settle(key, head_key, batch, ending)
   return true
 end
 
--- End an attempt that has no outcome: the batch is queued again or, with its attempts used up, left to the reconciler.
--- Its message goes to the front of the queue, except where the broker still has it. Does nothing when the attempt is
--- not this worker's, or over.
-local function give_back(id, worker, reason, max_attempts, publishes)
+-- End an attempt that has no outcome: the batch is queued again, its message at the end of the queue that is popped, or
+-- with its attempts used up it is left to the reconciler. One that was not claimed at all is published again as well.
+-- Does nothing when the batch is another worker's, or final.
+local function give_back(id, worker, reason, max_attempts)
   redis.call('HDEL', LEASES .. worker, id)
   local key = BATCH .. id
   local batch = redis.call('HMGET', key, 'state', 'worker', 'pid', 'claimed', 'token', 'lost', 'queue', 'sequence',
     'message')
+  if batch[1] == 'queued' then
+    redis.call('RPUSH', batch[7], numbered(batch[9], tonumber(batch[8])))
+    return false
+  end
   if batch[1] ~= 'running' or batch[2] ~= worker then
     return false
   end
@@ -87,9 +103,7 @@ local function give_back(id, worker, reason, max_attempts, publishes)
     return true
   end
   redis.call('ZADD', QUEUED .. batch[7], batch[8], id)
-  if publishes then
-    redis.call('RPUSH', batch[7], numbered(batch[9], tonumber(batch[8])))
-  end
+  redis.call('RPUSH', batch[7], numbered(batch[9], tonumber(batch[8])))
   return true
 end
 

@@ -13,6 +13,16 @@
 -- batch with a lower number than the message at the end has no message in the queue: a living worker has noted it as
 -- taken, or it is lost. It has to look so twice in a row: a message is between a queue and a note for an instant.
 
+-- What is pushed last is popped first.
+local function latest_first(ids)
+  local sequences = {}
+  for _, id in ipairs(ids) do
+    sequences[id] = tonumber(redis.call('HGET', BATCH .. id, 'sequence')) or 0
+  end
+  table.sort(ids, function(one, other) return sequences[one] > sequences[other] end)
+  return ids
+end
+
 local MOST = 1000 -- batches a look; a script that runs for long stops everybody
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -29,13 +39,13 @@ local latest, given_back, noted = now_ms + ARGV[3], 0, ''
 local workers = redis.call('HGETALL', WORKERS)
 for i = 1, #workers, 2 do
   local worker = workers[i]
-  local until_ms, processes = string.match(workers[i + 1], '(%d+) (%d+)')
+  local until_ms, processes, granted = string.match(workers[i + 1], '(%d+) (%d+)(.*)')
   until_ms = tonumber(until_ms)
-  if until_ms > latest or (was_away and until_ms > 0) then
-    redis.call('HSET', WORKERS, worker, string.format('%.0f %s', latest, processes))
+  if until_ms > latest or (was_away and until_ms > 0 and granted == '') then
+    redis.call('HSET', WORKERS, worker, string.format('%.0f %s granted', latest, processes)) -- once an announcement
   elseif until_ms < now_ms then
-    for _, id in ipairs(redis.call('HKEYS', LEASES .. worker)) do
-      if give_back(id, worker, 'The worker was lost.', ARGV[4], true) then
+    for _, id in ipairs(latest_first(redis.call('HKEYS', LEASES .. worker))) do
+      if give_back(id, worker, 'The worker was lost.', ARGV[4]) then
         given_back = given_back + 1
       end
     end
@@ -56,8 +66,9 @@ for _, queue in ipairs(KEYS) do
   local below = string.format('(%.0f', math.min(number, before))
   local missing = redis.call('ZRANGEBYSCORE', QUEUED .. queue, '-inf', below, 'LIMIT', 0, MOST)
   for i = #missing, 1, -1 do -- the oldest is pushed last, and so is popped first
-    local batch = redis.call('HMGET', BATCH .. missing[i], 'state', 'sequence', 'message')
-    if batch[1] ~= 'queued' then
+    local batch = redis.pcall('HMGET', BATCH .. missing[i], 'state', 'sequence', 'message')
+    if batch.err then -- no record of ours; the others are still to be looked at
+    elseif batch[1] ~= 'queued' then
       redis.call('ZREM', QUEUED .. queue, missing[i])
     elseif not string.find(noted, '"' .. missing[i] .. '"', 1, true) then
       redis.call('RPUSH', queue, numbered(batch[3], tonumber(batch[2])))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import redis
@@ -11,7 +12,7 @@ from api.publisher import Publisher
 from api.reconciler import Reconciler
 from api.store import Store, Submission
 from shared.card import ModelCard
-from shared.errors import DeadLetterNotFound
+from shared.errors import DeadLetterNotFound, PredictionAlreadyFinal
 from shared.ids import BatchId, slice_id
 from shared.names import FailureCode, Queue, State
 from shared.record import RECONCILER_KEY, UNACKED_PREFIX, WORKERS_KEY, batch_key
@@ -196,7 +197,7 @@ async def test_culprit_alone_fails_and_becomes_a_dead_letter(
     assert server.ttl(batch_key(submission.stem)) > 0
     assert worker.claim(slice_id(submission.stem, 3)) is None
 
-    letters = DeadLetters(store.client)
+    letters = DeadLetters(store.client, 600)
     (entry,) = await letters.entries(0, 10)
     letter = await letters.get(entry.id)
     assert letter.prediction == str(ids[1])
@@ -219,8 +220,8 @@ async def test_spanning_prediction_fails_with_its_poisonous_batch(
     failure = (await store.read(prediction_id)).failure
     assert failure is not None
     assert failure.code == FailureCode.POISON
-    (entry,) = await DeadLetters(store.client).entries(0, 10)
-    assert (await DeadLetters(store.client).get(entry.id)).prediction == str(prediction_id)
+    (entry,) = await DeadLetters(store.client, 600).entries(0, 10)
+    assert (await DeadLetters(store.client, 600).get(entry.id)).prediction == str(prediction_id)
     assert worker.claim(slice_id(prediction_id.batch_id, 0)) is None
     assert backlog(server) == 0
 
@@ -237,7 +238,7 @@ async def test_batch_that_was_canceled_after_its_last_attempt_stays_canceled(
     assert [prediction.state for prediction in await store.read_all(ids)] == [State.CANCELED] * 2
     assert backlog(server) == 0
     assert server.scard("sepal:exhausted") == 0
-    assert await DeadLetters(store.client).entries(0, 10) == []
+    assert await DeadLetters(store.client, 600).entries(0, 10) == []
 
 
 async def test_announcement_tells_a_worker_of_its_leases(
@@ -253,6 +254,102 @@ async def test_announcement_tells_a_worker_of_its_leases(
     holdings = announcer.announce(1)
     assert holdings.n_waiting == 2
     assert {lease.batch_id: lease.is_wanted for lease in holdings.leases} == {wanted.stem: True, unwanted.stem: False}
-    announcer.give_back(wanted.stem, "its process was killed", publishes=True)
+    announcer.give_back(wanted.stem, "its process was killed")
     assert server.llen("interactive") == 3
     assert [lease.batch_id for lease in announcer.announce(1).leases] == [unwanted.stem]
+
+
+async def test_batches_of_a_lost_worker_are_published_in_their_order(
+    store: Store, worker: WorkerStore, server: redis.Redis, look: Look
+) -> None:
+    live(server, "worker")
+    submissions = [await queued(store) for _ in range(20)]
+    messages = server.lrange("interactive", 0, -1)
+    for submission in submissions:
+        claimed(worker, submission.stem)
+    server.delete("interactive")
+    live(server, "worker", for_ms=-1)
+    assert look() == (0, 20)
+    assert server.lrange("interactive", 0, -1) == messages
+    assert [look() for _ in range(3)] == [(0, 0)] * 3
+
+
+async def test_slow_looks_keep_no_dead_worker_alive(store: Store, worker: WorkerStore, server: redis.Redis) -> None:
+    submission = await queued(store)
+    claimed(worker, submission.stem)
+    live(server, "worker")
+    reconcile = server.register_script(script("reconcile"))
+    given_back = 0
+    for _ in range(6):
+        server.hset(RECONCILER_KEY, "at", now_ms() - 4000)
+        announced: Any = server.hget(WORKERS_KEY, "worker")
+        until_ms, _, rest = announced.decode().partition(" ")
+        server.hset(WORKERS_KEY, "worker", f"{int(until_ms) - 4000} {rest}")  # four seconds pass
+        given_back += reconcile(keys=["interactive", "bulk"], args=[900, 3000, 5000, 3])[1]
+        if given_back:
+            break
+    assert given_back == 1
+
+
+async def test_answered_member_of_a_split_batch_can_no_longer_be_canceled(
+    store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
+) -> None:
+    submission, ids = shared_batch(1, 1)
+    await store.submit(submission)
+    use_up(worker, submission.stem)
+    await tick(reconciler, server)
+    worker.commit(claimed(worker, slice_id(submission.stem, 0)), outcome(answer("0")))
+    with pytest.raises(PredictionAlreadyFinal):
+        await store.cancel(ids[0])
+    assert (await store.read(ids[0])).state is State.SUCCEEDED
+
+
+async def test_canceled_member_of_a_split_batch_is_run_no_more(
+    store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
+) -> None:
+    submission, ids = shared_batch(1, 1)
+    await store.submit(submission)
+    use_up(worker, submission.stem)
+    await tick(reconciler, server)
+    await store.cancel(ids[1])
+    assert worker.claim(slice_id(submission.stem, 1)) is None
+    worker.commit(claimed(worker, slice_id(submission.stem, 0)), outcome(answer("0")))
+    assert [prediction.state for prediction in await store.read_all(ids)] == [State.SUCCEEDED, State.CANCELED]
+    assert backlog(server) == 0
+    assert server.keys("sepal:batch:*") == [batch_key(submission.stem).encode()]
+
+
+async def test_canceled_spanning_prediction_leaves_no_rows_behind(store: Store, server: redis.Redis) -> None:
+    submission, prediction_id = spanning(2, 2, 2)
+    await store.submit(submission)
+    await store.cancel(prediction_id)
+    assert server.keys("sepal:batch:*") == [batch_key(prediction_id.batch_id).encode()]
+    assert not server.exists("sepal:queued:bulk")
+
+
+async def test_open_record_is_never_given_an_end_by_its_waiters(store: Store, server: redis.Redis) -> None:
+    submission = await queued(store)
+    await store.shorten_retention([submission.stem])
+    assert server.ttl(batch_key(submission.stem)) == -1
+
+
+async def test_record_that_is_none_keeps_nobody_from_being_put_back(
+    store: Store, server: redis.Redis, look: Look
+) -> None:
+    broken, _ = await queued(store), await queued(store)
+    server.set(batch_key(broken.stem), "no record")
+    server.delete("interactive")
+    assert sum(look()[0] for _ in range(2)) == 1
+
+
+async def test_second_gateway_finds_a_split_batch_split(
+    store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
+) -> None:
+    submission, _ = shared_batch(1, 1)
+    await store.submit(submission)
+    use_up(worker, submission.stem)
+    await tick(reconciler, server)
+    server.sadd("sepal:exhausted", submission.stem)  # as the second one read it
+    before = server.llen("interactive")
+    await tick(reconciler, server)
+    assert server.llen("interactive") == before

@@ -188,6 +188,22 @@ def test_batch_whose_claim_fails_is_given_back_until_it_does_not(stack: Stack) -
     assert gateway.poll(location).json()["prediction"] == [0]
 
 
+def test_full_broker_takes_no_more_and_finishes_what_it_has(tmp_path: Path, models_dir: Path) -> None:
+    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
+    with running_stack(tmp_path, model_dir) as (stack, gateway):
+        location = gateway.predict([[1500, 0]], prefer="respond-async").headers["Location"]
+        wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the claim")
+        stack.redis.config_set("maxmemory", 1)
+        refused = gateway.predict([[0, 0]])
+        assert (refused.status_code, refused.json()["code"]) == (503, "broker-unavailable")
+        pool_process(stack.part("worker")).kill()  # its batch is given back to a full broker
+        assert gateway.poll(location).json()["prediction"] == [1]
+        stack.redis.config_set("maxmemory", 0)
+        assert gateway.predict([[0, 0]]).status_code == 200
+        assert stack.part("worker").popen.poll() is None
+        assert stack.count("accepted") == stack.count("final")
+
+
 def test_gateway_starts_without_a_broker_and_serves_once_there_is_one(stack: Stack) -> None:
     gateway = stack.start_gateway()
     wait_for(lambda: _alive(gateway), "a live gateway")

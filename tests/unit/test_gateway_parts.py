@@ -1,6 +1,7 @@
 """The gateway's small parts: the error table, the pulse's arithmetic, the settings' bounds."""
 
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import chain, repeat
 
 import pytest
 from pydantic import ValidationError
@@ -111,6 +112,20 @@ async def test_interactive_rows_wait_for_interactive_rows_alone(monkeypatch: pyt
         await pulse.look()
     assert pulse.predicted_wait(Queue.INTERACTIVE) == 2
     assert pulse.predicted_wait(Queue.BULK) == 12
+
+
+async def test_drain_that_has_dried_up_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = chain([overview(accepted=300)], repeat(overview(accepted=300, final=100)))
+
+    async def look() -> Overview:
+        return next(looks)
+
+    pulse = Pulse(look, lambda: True, 60)
+    for second in range(3000):
+        monkeypatch.setattr("api.pulse.time.monotonic", lambda second=second: float(second))
+        await pulse.look()
+    assert pulse.predicted_wait(Queue.INTERACTIVE) > 1000
+    assert pulse.retry_after() == 60
 
 
 @pytest.mark.parametrize(
