@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -59,25 +59,29 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [
-            asyncio.create_task(link.keep(predictions.replies)),
-            asyncio.create_task(pulse.beat([reconciler.tick, predictions.tick])),
-        ]
         drain_when_told(predictions.drain, settings.drain_seconds)
-        gc.freeze()  # what has been imported stays: a full collection that looks at all of it takes 80 ms
-        yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        keeping = link.keep(predictions.replies), pulse.beat([reconciler.tick, predictions.tick])
+        async with _running(*keeping):
+            yield
         await store.client.aclose()
 
     # FastAPI's own class loads the documentation pages' scripts from a public host; this one carries them.
     app: FastAPI = FastAPIOffline(title="Sepal", description=DESCRIPTION, version=VERSION, lifespan=lifespan)
     app.include_router(prediction_routes(predictions, predict, pulse))
     app.include_router(status_routes(pulse))
-    app.include_router(
-        operator_routes(DeadLetters(store.client, settings.dead_letter_ttl_seconds), predictions, pulse, settings)
-    )
+    letters = DeadLetters(store.client, settings.dead_letter_ttl_seconds)
+    app.include_router(operator_routes(letters, predictions, pulse, settings))
     problems.install(app, pulse.retry_after)
     documents.install(app, pulse)
     return HotPath(app, predict, pulse.retry_after)
+
+
+@asynccontextmanager
+async def _running(*endless: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Have what never ends run beside the requests."""
+    tasks = [asyncio.create_task(each) for each in endless]
+    gc.freeze()  # what has been imported stays: a full collection that looks at all of it takes 80 ms
+    yield
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
