@@ -76,7 +76,7 @@ def consume(app: Celery, name: str, processes: int) -> int:
             "--without-gossip",
         ]
     )
-    return int(state.should_stop or EX_OK)
+    return int(state.should_terminate or EX_OK)
 
 
 def _give_back(announcer: Announcer) -> Callable[[BatchId, str], None]:

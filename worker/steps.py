@@ -108,8 +108,8 @@ def heartbeat_step(
 
 
 def stop_worker() -> None:
-    """Have Celery end this worker as a failure, so that its supervisor starts another."""
-    state.should_stop = EX_FAILURE
+    """Have Celery end this worker as a failure, at once, so that its supervisor starts another."""
+    state.should_terminate = EX_FAILURE
 
 
 def _state(consumer: Any) -> Consumer:

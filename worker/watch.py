@@ -11,6 +11,7 @@ from shared.ids import BatchId
 from worker.announcer import Holdings
 
 _IDLE_LOOKS: Final = 10  # at a beat a second
+_STILL_LOOKS: Final = 3
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,7 @@ class Watch:
         self._left: set[BatchId] = set()
         self._unwanted: set[BatchId] = set()
         self._idle_looks = 0
+        self._still_looks = 0
 
     def look(
         self,
@@ -57,6 +59,7 @@ class Watch:
         self._end_left(holdings, running)
         self._stop_unwanted(holdings, running)
         self._notice_idleness(holdings, is_idle=can_work and not taken)
+        self._notice_standstill(is_still=can_work and bool(taken) and not running)
 
     def _end_of_the_dead(self, holdings: Holdings, pids: Collection[int]) -> None:
         """Celery may come to miss a killed process only at the batch's time limit."""
@@ -81,6 +84,14 @@ class Watch:
                 log.info("stopped a batch that nobody wants any more", batch=lease.batch_id, pid=lease.pid)
                 os.kill(lease.pid, signal.SIGKILL)
         self._unwanted = {lease.batch_id for lease in unwanted} - self._unwanted
+
+    def _notice_standstill(self, *, is_still: bool) -> None:
+        """Messages were taken, and no process starts on them, though one could: the pool has lost its thread."""
+        self._still_looks = self._still_looks + 1 if is_still else 0
+        if self._still_looks >= _STILL_LOOKS:
+            log.critical("starts on nothing that it has taken")
+            self._still_looks = 0
+            self._stop_worker()
 
     def _notice_idleness(self, holdings: Holdings, *, is_idle: bool) -> None:
         """Messages wait, and a consumer that could take them takes none: it will not recover by itself."""

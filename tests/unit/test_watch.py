@@ -101,7 +101,7 @@ def test_only_a_batch_that_stays_unwanted_costs_its_process(worker: Worker) -> N
     [
         pytest.param(1, False, True, 1, id="it could work, and does not"),
         pytest.param(0, False, True, 0, id="there is nothing to do"),
-        pytest.param(1, True, True, 0, id="it has taken something"),
+        pytest.param(1, True, True, 0, id="it is at work"),
         pytest.param(1, False, False, 0, id="it is still loading"),
     ],
 )
@@ -109,8 +109,18 @@ def test_worker_that_consumes_nothing_is_stopped(
     worker: Worker, waiting: int, taken: bool, can_work: bool, n_stops: int
 ) -> None:
     for _ in range(10):
-        worker.look(waiting=waiting, taken=taken, can_work=can_work)
+        worker.look(waiting=waiting, taken=taken, running=taken, can_work=can_work)
     assert worker.n_stops == n_stops
+
+
+def test_worker_that_starts_on_nothing_it_has_taken_is_stopped(worker: Worker) -> None:
+    for running in (False, False, True, False, False):
+        worker.look(taken=True, running=running)
+    worker.look(taken=True, can_work=False)
+    assert worker.n_stops == 0
+    for _ in range(3):
+        worker.look(taken=True)
+    assert worker.n_stops == 1
 
 
 def test_message_taken_now_and_then_is_consumption_enough(worker: Worker) -> None:
