@@ -117,7 +117,7 @@ def test_result_outlives_a_restart_of_everything(composed: Composed) -> None:
 
 
 def _worker_names(page: str) -> set[str]:
-    return set(re.findall(r"worker-\d+@[0-9a-f]{12}", page))
+    return set(re.findall(r"worker-[0-9a-f]{8}@[0-9a-f]{12}", page))
 
 
 def _workers_in_flower(composed: Composed) -> set[str]:
