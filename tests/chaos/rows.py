@@ -31,6 +31,8 @@ def move_clock(name: str) -> Callable[[Scene], Injection]:
     """Make the fault that is one process's clock an hour ahead, or behind, for a while; a batch is under way."""
 
     def inject(scene: Scene) -> Injection:
+        # Once a gateway has seen the broker's clock jump; until then, for up to a second, it is refused.
+        scene.pause(1.5, 2)
         scene.told(scene.send(Trouble.TELL, _UNDER_WAY_MS))
         injection = scene.now()
         scene.site.clocks[name].move(-HOUR if scene.injection % 2 else HOUR)
