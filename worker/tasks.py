@@ -82,6 +82,7 @@ def register(app: Celery, pool: Pool, give_back: Callable[[BatchId, str], None])
             # A store that refuses, or a batch that took too long: it is published again by the store, whatever becomes
             # of this message. The pause keeps a fault that stays from turning round at full speed.
             log.exception("gave a batch back", batch=batch_id)
-            time.sleep(_PAUSE_SECONDS)
+            if not isinstance(error, SoftTimeLimitExceeded):
+                time.sleep(_PAUSE_SECONDS)
             process.give_back(BatchId(batch_id), f"{type(error).__name__}: {error}")
             raise Reject(error, requeue=False) from error

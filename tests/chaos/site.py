@@ -26,8 +26,8 @@ SETTINGS: Final[dict[str, Any]] = {
     "answered_ttl_seconds": 86_400,
     "worker_memory_bytes": 2 * 1024**3,
 }
-# Twenty times what the slowest batch takes that is not meant to hang. A broker's absence takes longer.
-LIMITS: Final[dict[str, Any]] = {"batch_seconds": 3, "batch_soft_seconds": 2}
+# Ten times what the slowest batch takes that is not meant to hang. A broker's absence takes longer.
+LIMITS: Final[dict[str, Any]] = {"batch_seconds": 2, "batch_soft_seconds": 1}
 
 
 class Slot:
