@@ -13,7 +13,7 @@ from api.reconciler import Reconciler
 from api.store import Store, Submission
 from shared.card import ModelCard
 from shared.errors import DeadLetterNotFound, PredictionAlreadyFinal
-from shared.ids import BatchId, slice_id
+from shared.ids import BatchId, PredictionId, slice_id
 from shared.names import FailureCode, Queue, State
 from shared.record import RECONCILER_KEY, UNACKED_PREFIX, WORKERS_KEY, batch_key
 from shared.scripts import script
@@ -63,6 +63,17 @@ async def tick(reconciler: Reconciler, server: redis.Redis) -> None:
     """Let a second pass, and the reconciler look."""
     server.delete(RECONCILER_KEY)
     await reconciler.tick()
+
+
+async def split(
+    store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
+) -> tuple[Submission, list[PredictionId]]:
+    """A batch of two predictions of a row each, whose attempts were used up and which was split for it."""
+    submission, ids = shared_batch(1, 1)
+    await store.submit(submission)
+    use_up(worker, submission.stem)
+    await tick(reconciler, server)
+    return submission, ids
 
 
 async def queued(store: Store, *row_counts: int) -> Submission:
@@ -294,10 +305,7 @@ async def test_slow_looks_keep_no_dead_worker_alive(store: Store, worker: Worker
 async def test_answered_member_of_a_split_batch_can_no_longer_be_canceled(
     store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
 ) -> None:
-    submission, ids = shared_batch(1, 1)
-    await store.submit(submission)
-    use_up(worker, submission.stem)
-    await tick(reconciler, server)
+    submission, ids = await split(store, worker, server, reconciler)
     worker.commit(claimed(worker, slice_id(submission.stem, 0)), outcome(answer("0")))
     with pytest.raises(PredictionAlreadyFinal):
         await store.cancel(ids[0])
@@ -307,10 +315,7 @@ async def test_answered_member_of_a_split_batch_can_no_longer_be_canceled(
 async def test_canceled_member_of_a_split_batch_is_run_no_more(
     store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
 ) -> None:
-    submission, ids = shared_batch(1, 1)
-    await store.submit(submission)
-    use_up(worker, submission.stem)
-    await tick(reconciler, server)
+    submission, ids = await split(store, worker, server, reconciler)
     await store.cancel(ids[1])
     assert worker.claim(slice_id(submission.stem, 1)) is None
     worker.commit(claimed(worker, slice_id(submission.stem, 0)), outcome(answer("0")))
@@ -345,10 +350,7 @@ async def test_record_that_is_none_keeps_nobody_from_being_put_back(
 async def test_second_gateway_finds_a_split_batch_split(
     store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
 ) -> None:
-    submission, _ = shared_batch(1, 1)
-    await store.submit(submission)
-    use_up(worker, submission.stem)
-    await tick(reconciler, server)
+    submission, _ = await split(store, worker, server, reconciler)
     server.sadd("sepal:exhausted", submission.stem)  # as the second one read it
     before = server.llen("interactive")
     await tick(reconciler, server)

@@ -13,17 +13,8 @@ from worker.transport import Transport
 
 
 @pytest.fixture
-def server(broker_port: int) -> Iterator[redis.Redis]:
-    client = redis.Redis(port=broker_port, db=3)
-    client.flushdb()
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def channel(server: redis.Redis) -> Iterator[Any]:
-    port = server.get_connection_kwargs()["port"]
-    with Connection(f"redis://127.0.0.1:{port}/3", transport=Transport) as connection:
+def channel(url: str) -> Iterator[Any]:
+    with Connection(url, transport=Transport) as connection:
         with connection.SimpleQueue("interactive") as queue:
             queue.put("a batch's id")
         yield connection.channel()
