@@ -47,8 +47,10 @@ async def store(url: str, listener: Listener) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-def worker(url: str) -> WorkerStore:
-    return connect(url, "worker")
+def worker(url: str) -> Iterator[WorkerStore]:
+    worker = connect(url, "worker")
+    yield worker
+    worker._scripts._connection.disconnect()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Leases, what the reconciler puts back, and how a culprit is found: the scripts on a real server."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -41,6 +41,13 @@ def look(server: redis.Redis) -> Look:
 @pytest.fixture
 def reconciler(store: Store) -> Reconciler:
     return Reconciler(store.client, Publisher(), max_attempts=3, result_ttl_seconds=600, dead_letter_ttl_seconds=600)
+
+
+@pytest.fixture
+def announcer(url: str, iris_card: ModelCard) -> Iterator[Announcer]:
+    announcer = Announcer(url, "worker", iris_card, max_attempts=3)
+    yield announcer
+    announcer._client.close()
 
 
 def now_ms() -> int:
@@ -253,9 +260,8 @@ async def test_batch_that_was_canceled_after_its_last_attempt_stays_canceled(
 
 
 async def test_announcement_tells_a_worker_of_its_leases(
-    store: Store, worker: WorkerStore, server: redis.Redis, url: str, iris_card: ModelCard
+    store: Store, worker: WorkerStore, server: redis.Redis, announcer: Announcer
 ) -> None:
-    announcer = Announcer(url, "worker", iris_card, max_attempts=3)
     assert announcer.announce(1) == Holdings(0, [])
     (wanted, _), (unwanted, ids) = shared_batch(1), shared_batch(1)
     for submission in (wanted, unwanted):
