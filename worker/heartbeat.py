@@ -61,6 +61,8 @@ class Consumer(NamedTuple):
     """Batches whose messages it has taken and not acknowledged."""
     running: Collection[str]
     """Those of them that a pool process has started on."""
+    n_started: int
+    """Those that one has ever started on."""
 
 
 class Heartbeat:
@@ -91,6 +93,7 @@ class Heartbeat:
                 pids=consumer.pids,
                 taken=consumer.taken,
                 running=consumer.running,
+                n_started=consumer.n_started,
                 can_work=count > 0,
             )
         except RedisError as error:

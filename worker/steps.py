@@ -117,6 +117,7 @@ def _state(consumer: Any) -> Consumer:
         pids=list(consumer.pool.info["processes"]),
         taken={request.id for request in state.reserved_requests},
         running={request.id for request in state.active_requests},
+        n_started=state.all_total_count[0],
     )
 
 

@@ -31,6 +31,7 @@ class Watch:
         self._stop_worker = stop_worker
         self._left: set[BatchId] = set()
         self._unwanted: set[BatchId] = set()
+        self._n_started = 0
         self._idle_looks = 0
         self._still_looks = 0
 
@@ -41,6 +42,7 @@ class Watch:
         pids: Collection[int],
         taken: Collection[str],
         running: Collection[str],
+        n_started: int,
         can_work: bool,
     ) -> None:
         """Look once.
@@ -50,6 +52,7 @@ class Watch:
             pids: living pool processes.
             taken: batches whose messages the consumer has and has not acknowledged.
             running: those of them that a pool process has started on.
+            n_started: batches that pool processes have ever started on.
             can_work: some pool process has loaded its pipeline.
 
         Raises:
@@ -58,8 +61,11 @@ class Watch:
         self._end_of_the_dead(holdings, pids)
         self._end_left(holdings, running)
         self._stop_unwanted(holdings, running)
-        self._notice_idleness(holdings, is_idle=can_work and not taken)
-        self._notice_standstill(is_still=can_work and bool(taken) and not running)
+        # Between two looks at a busy worker many batches start: it may have none at just these moments.
+        stands = can_work and not running and n_started == self._n_started
+        self._n_started = n_started
+        self._notice_idleness(holdings, is_idle=stands and not taken)
+        self._notice_standstill(is_still=stands and bool(taken))
 
     def _end_of_the_dead(self, holdings: Holdings, pids: Collection[int]) -> None:
         """Celery may come to miss a killed process only at the batch's time limit."""

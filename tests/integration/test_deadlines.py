@@ -55,14 +55,16 @@ def test_answer_after_the_deadline_is_never_given(slow: tuple[Stack, Gateway], n
 async def test_expired_members_of_a_batch_leave_the_model_alone_and_their_mates_are_answered(
     slow: tuple[Stack, Gateway],
 ) -> None:
-    _, gateway = slow
+    stack, gateway = slow
+    before = stack.count("accepted")
     async with httpx.AsyncClient(base_url=gateway.client.base_url, timeout=60) as client:
 
         async def post(row: list[float], **headers: str) -> httpx.Response:
             return await client.post("/predict", json={"data": [row]}, headers=headers)
 
         occupant = asyncio.create_task(post([900, 0]))
-        await asyncio.sleep(0.1)  # it is on its way, and the others gather behind it
+        # Once it is on its way, the others gather behind it.
+        await asyncio.to_thread(wait_for, lambda: stack.count("accepted") == before + 1, "the occupant")
         late = asyncio.create_task(post([5000, 0], **{"Sepal-Deadline": "0.4"}))
         mates = [asyncio.create_task(post([0, 0])) for _ in range(3)]
         await occupant

@@ -23,7 +23,7 @@ def test_gateway_told_to_stop_answers_whom_it_can_and_hands_out_ids(tmp_path: Pa
         soon = threads.submit(httpx.post, gateway.url, json={"data": [[500, 0]]}, timeout=60)
         wait_for(lambda: stack.count("accepted") == 1, "the first batch")
         later = [threads.submit(httpx.post, gateway.url, json={"data": [[4000, 0]]}, timeout=60) for _ in range(2)]
-        wait_for(lambda: gateway.part.process.net_connections(), "the connections")
+        wait_for(lambda: _connections(gateway) >= 4, "three connections beside the readiness client's")
         time.sleep(0.2)  # until the requests have been read: nothing outside shows it for those that gather
         gateway.part.popen.send_signal(signal.SIGTERM)
         assert soon.result().status_code == 200
@@ -32,6 +32,11 @@ def test_gateway_told_to_stop_answers_whom_it_can_and_hands_out_ids(tmp_path: Pa
         assert gateway.part.popen.wait(timeout=20) in (0, -signal.SIGTERM)
         for response in handed:
             assert another.poll(response.headers["Location"]).json()["status"] == "succeeded"
+
+
+def _connections(gateway: Gateway) -> int:
+    connections = gateway.part.process.net_connections()
+    return sum(each.status == "ESTABLISHED" and each.laddr.port == gateway.port for each in connections)
 
 
 class Callers:

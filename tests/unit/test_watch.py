@@ -47,12 +47,14 @@ class Worker:
         running: bool = False,
         can_work: bool = True,
         living: bool = True,
+        started: int = 0,
     ) -> None:
         self._watch.look(
             Holdings(waiting, [Lease(BATCH, self.pid, wanted)] if leased else []),
             pids=[self.pid] if living else [],
             taken=[BATCH] if taken else [],
             running=[BATCH] if running else [],
+            n_started=started,
             can_work=can_work,
         )
 
@@ -121,6 +123,12 @@ def test_worker_that_starts_on_nothing_it_has_taken_is_stopped(worker: Worker) -
     for _ in range(3):
         worker.look(taken=True)
     assert worker.n_stops == 1
+
+
+def test_worker_that_starts_on_something_between_any_two_looks_is_left_alone(worker: Worker) -> None:
+    for number in range(1, 40):
+        worker.look(taken=number % 2 == 0, waiting=1, started=number)
+    assert worker.n_stops == 0
 
 
 def test_message_taken_now_and_then_is_consumption_enough(worker: Worker) -> None:
