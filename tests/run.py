@@ -24,6 +24,7 @@ class Run:
             "api_port": free_port(),
             "redis_port": free_port(),
             "flower_port": self.flower_port,
+            "worker_http_port": free_port(),
             "state_dir": folder / "state",
             **({"model_dir": model_dir} if model_dir else {}),
             **settings,

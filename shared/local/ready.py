@@ -53,6 +53,7 @@ Sepal serves {card.name} {card.version}.
   predictions  {gateway}/predict
   try it out   {gateway}/docs
   Flower       http://127.0.0.1:{settings.flower_port}
+  metrics      {gateway}/metrics and http://127.0.0.1:{settings.worker_http_port}/metrics
   broker       {_without_password(settings.broker_url)}
 
   curl -X POST {gateway}/predict -H 'Content-Type: application/json' -d '{rows}'

@@ -25,6 +25,8 @@ class LocalSettings(BaseSettings):
     """The port that the gateway listens on."""
     flower_port: int = Field(default=5555, ge=1, le=65535)
     """The port that Flower listens on, on 127.0.0.1."""
+    worker_http_port: int = Field(default=9540, ge=1, le=65535)
+    """The port of the worker's metrics and probes."""
     model_dir: Path = Path("models/iris/1")
     """The folder to serve; where it is the default one and missing, `make run` trains it."""
     state_dir: Path = Path(".sepal")
