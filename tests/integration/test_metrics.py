@@ -178,6 +178,7 @@ def test_promtool_finds_nothing_to_say(site: Site) -> None:
     if promtool is None:
         missing = "this test needs promtool on the PATH"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    assert promtool is not None
     for text in site.read().texts:
         done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
