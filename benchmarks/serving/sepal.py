@@ -30,6 +30,7 @@ def programs(site: Site) -> list[Program]:
         redis_port=site.redis_port,
         api_port=site.port,
         flower_port=site.other_ports[0],
+        worker_http_port=site.other_ports[1],
         model_dir=site.model.parent,
         state_dir=site.folder,
     )
@@ -37,6 +38,7 @@ def programs(site: Site) -> list[Program]:
         "SEPAL_REDIS_URL": local.near_broker_url,
         "CELERY_BROKER_URL": local.broker_url,
         "SEPAL_API_PORT": str(site.port),
+        "SEPAL_WORKER_HTTP_PORT": str(local.worker_http_port),
         "SEPAL_MODEL_DIR": str(local.model_dir),
     }
     return [
