@@ -59,8 +59,7 @@ def _line(row: Row) -> str:
 def _rows(where: str, families: Iterable[Metric]) -> Iterator[Row]:
     for family in families:
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = {label for sample in family.samples for label in sample.labels} - _MODEL: Final = ModelRef(name="", version="", digest="")
-_OWN_TO_BUCKETS
+        labels = {label for sample in family.samples for label in sample.labels} - _OWN_TO_BUCKETS
         yield Row(name, family.type, tuple(sorted(labels)), where, family.documentation)
 
 
