@@ -77,7 +77,7 @@ class _Store(_Unknown):
     """One of which everything is."""
 
     model = _MODEL
-    overview = Overview(
+    overview: Overview | None = Overview(
         card=None,
         gateways=0,
         workers=0,
