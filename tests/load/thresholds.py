@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from benchmarks.load.settings import LoadSettings
+from tests.load.settings import LoadSettings
 
 
 class Measured(NamedTuple):

@@ -1,1 +1,0 @@
-"""What `locustfile.py` judges a run by, and the picture of one."""
