@@ -22,7 +22,7 @@ class LoadSettings(BaseSettings):
     load_max_p50_ms: float | None = Field(default=None, gt=0)
     """The median time from submission to result of callers who wait, at most."""
     load_max_p99_ms: float | None = Field(default=None, gt=0)
-    """The same for the 99th percentile."""
+    """The 99th percentile of the same time, at most."""
 
     @property
     def host(self) -> str:
