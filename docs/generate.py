@@ -12,6 +12,7 @@ from benchmarks.serving.excerpt import write_excerpt
 from benchmarks.serving.results import Results
 from shared.local.settings import LocalSettings
 from shared.settings import BrokerSettings
+from tests.load.settings import LoadSettings
 from worker.settings import WorkerSettings
 
 DOCS = Path(__file__).parent
@@ -24,6 +25,7 @@ SECTIONS: list[tuple[str, type[BaseSettings]]] = [
     ("Gateway", GatewaySettings),
     ("Worker", WorkerSettings),
     ("`make run`", LocalSettings),
+    ("`make load`", LoadSettings),
 ]
 
 
