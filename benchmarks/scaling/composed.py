@@ -58,8 +58,23 @@ class Composed:
 
     def containers(self, service: str = "") -> list[Any]:
         """What `docker inspect` says of a service's containers, or of all."""
-        ids = self.compose("ps", "--quiet", *([service] if service else [])).split()
+        ids = self.compose("ps", "--all", "--quiet", *([service] if service else [])).split()
         return list(json.loads(_run(["docker", "inspect", *ids], self._environment)))
+
+    def ended(self, service: str, since: float) -> list[int]:
+        """The exit statuses of a service's containers that have ended, some of which are gone since."""
+        labels = [f"com.docker.compose.project={self.name}", f"com.docker.compose.service={service}"]
+        filters = [word for label in labels for word in ("--filter", f"label={label}")]
+        period = [f"--since={since:.3f}", f"--until={time.time():.3f}"]
+        command = [
+            "docker",
+            "events",
+            *period,
+            "--filter=event=die",
+            *filters,
+            "--format={{.Actor.Attributes.exitCode}}",
+        ]
+        return [int(line) for line in _run(command, self._environment).split()]
 
     def is_healthy(self) -> bool:
         """Whether every container's own check says so."""
