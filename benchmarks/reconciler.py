@@ -19,8 +19,10 @@ from typing import Any, Final
 
 import psutil
 import redis
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from api.metrics import GatewayMetrics
 from api.publisher import Publisher
 from api.reconciler import Reconciler
 from shared.ids import SECRET_BYTES, new_batch_id
@@ -129,8 +131,9 @@ async def _look(port: int, seconds: int) -> None:
     """Look as two gateways do: each once a second, half a second apart."""
     clients = [Redis(port=port) for _ in range(2)]
     publisher = Publisher()
+    metrics = GatewayMetrics(CollectorRegistry())
     reconcilers = [
-        Reconciler(client, publisher, max_attempts=3, result_ttl_seconds=3600, dead_letter_ttl_seconds=3600)
+        Reconciler(client, publisher, metrics, max_attempts=3, result_ttl_seconds=3600, dead_letter_ttl_seconds=3600)
         for client in clients
     ]
     for _ in range(seconds):

@@ -1,5 +1,7 @@
 """Settings that every process shares; each process adds its own."""
 
+from typing import Literal
+
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -13,6 +15,11 @@ class BrokerSettings(BaseSettings):
     """The broker and the store: a Redis 7 or Valkey server, `redis://[:password@]host:port/db`."""
     log_json: bool = False
     """Whether log lines are JSON, as containers want them, instead of text for a terminal."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged."""
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://")
+    """Where traces are sent, `http://host:4318`; unset, there are none. OpenTelemetry's own variables (`OTEL_…`) say
+    how, such as how many."""
     result_ttl_seconds: int = Field(default=3600, gt=0)
     """How long a final prediction can still be fetched."""
     max_attempts: int = Field(default=3, ge=1)
