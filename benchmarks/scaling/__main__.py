@@ -10,6 +10,7 @@ import json
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,12 +48,12 @@ def main() -> None:
     arguments = parser.parse_args()
     with _composed(arguments.milliseconds, arguments.cpus) as (system, port):
         rates = _measure(system, port, arguments.rounds, arguments.seconds)
-        shrunk = _shrink(system, port)
+        shrunk, statuses = _shrink(system, port)
     print(f"{', '.join(machine.describe().values())}; commit {machine.commit()}")
     reached = _report(rates)
-    lost = shrunk.accepted - shrunk.succeeded
     print(f"\nfrom 4 to 1: {shrunk.accepted} accepted, {shrunk.succeeded} succeeded, failures {dict(shrunk.failures)}")
-    if not reached or lost or shrunk.failures:
+    print(f"the workers that left ended with {statuses}")
+    if not reached or shrunk.accepted > shrunk.succeeded or shrunk.failures or any(statuses):
         sys.exit("scaling: this is not what was promised")
 
 
@@ -94,14 +95,16 @@ def _measure(system: Composed, port: int, rounds: int, seconds: int) -> dict[int
     return rates
 
 
-def _shrink(system: Composed, port: int) -> Traffic:
+def _shrink(system: Composed, port: int) -> tuple[Traffic, list[int]]:
     system.scale(WORKERS[-1])
     system.wait_until_healthy()
     with Traffic(port, _body(), waiting=_WAITING // 2, polling=4) as traffic:
         traffic.rate(_LEAVING_SECONDS)
+        began = time.time()
         system.scale(1)
+        statuses = system.ended("worker", began)
         traffic.rate(_LEAVING_SECONDS)
-    return traffic
+    return traffic, statuses
 
 
 def _report(rates: dict[int, list[float]]) -> bool:

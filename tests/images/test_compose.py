@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.images, pytest.mark.timeout(1800)]
 
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 BODY = b'{"data": [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]}'
+_METRICS = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9540/metrics').read().decode())"
 _INSTALLED = "import importlib.metadata as m; print(*sorted(d.name.lower() for d in m.distributions()))"
 
 
@@ -97,10 +98,14 @@ def test_workers_join_and_leave_under_load_and_nothing_is_lost(system: System) -
         before = traffic.rate(2)
         system.composed.scale(4)
         system.composed.wait_until_healthy()
-        assert traffic.rate(5) > 0
+        attempts = _attempts(system)
+        traffic.rate(5)
+        shares = [after - before for before, after in zip(attempts, _attempts(system), strict=True)]
         system.composed.scale(1)
         after = traffic.rate(2)
     assert min(before, after) > 0
+    assert len(shares) == 4
+    assert min(shares) > sum(shares) / 10
     assert not traffic.failures
     assert traffic.accepted == traffic.succeeded
     assert system.composed.ended("worker", began) == [0, 0, 0]
@@ -121,6 +126,16 @@ def test_result_outlives_a_stop_of_everything_and_all_end_in_order(system: Syste
     system.composed.compose("start")
     wait_for(system.client.is_ready, "a ready gateway", seconds=120)
     assert system.client.client.get(location).json() == before
+
+
+def _attempts(system: System) -> list[float]:
+    """The batches that each worker has ever claimed."""
+    counts = []
+    for container in system.composed.containers("worker"):
+        number = container["Config"]["Labels"]["com.docker.compose.container-number"]
+        metrics = system.composed.compose("exec", "-T", f"--index={number}", "worker", "python", "-c", _METRICS)
+        counts.append(sum(map(float, re.findall(r"^sepal_attempts_total{.*} (.*)$", metrics, re.MULTILINE))))
+    return counts
 
 
 def _worker_names(page: httpx.Response) -> set[str]:

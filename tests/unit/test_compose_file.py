@@ -16,11 +16,12 @@ from worker.settings import WorkerSettings
 TEXT = (ROOT / "docker-compose.yml").read_text()
 FILE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, Any] = FILE["services"]
-EXAMPLE = dict(re.findall(r"^#(SEPAL_\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+EXAMPLE = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
 DEFAULTS = dict(re.findall(r"\$\{(SEPAL_\w+):-([^}]*)\}", TEXT))
 # Containers are reached from outside themselves, log for machines, and carry a model elsewhere than a checkout does.
-FIXED = {"redis_url", "api_host", "api_port"}
+FIXED = {"redis_url", "api_host", "api_port", "worker_http_host", "worker_http_port"}
 DIFFERENT = {"SEPAL_LOG_JSON", "SEPAL_MODEL_DIR"}
+OTHERS = {"SEPAL_REDIS_URL", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
 
 
 def _handed_on(service: str) -> set[str]:
@@ -56,7 +57,7 @@ def test_env_example_has_the_files_defaults() -> None:
 @pytest.mark.parametrize("service", ["api", "worker"])
 def test_every_setting_is_handed_on_with_its_own_default(service: str) -> None:
     settings = _settings(service)
-    assert set(settings) == {name for name in SERVICES[service]["environment"] if name != "SEPAL_REDIS_URL"}
+    assert set(settings) == SERVICES[service]["environment"].keys() - OTHERS
     for name in settings.keys() - DIFFERENT:
         default = settings[name].default
         shown = default.get_secret_value() if isinstance(default, SecretStr) else default
