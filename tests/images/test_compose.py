@@ -28,7 +28,7 @@ def test_tutorials_request_is_answered(system: System) -> None:
 
 def test_every_container_is_healthy_and_confined(system: System) -> None:
     containers = system.composed.containers()
-    assert len(containers) == 3 + WORKERS
+    assert len(containers) == 4 + WORKERS
     for container in containers:
         name, host = container["Name"], container["HostConfig"]
         assert container["State"]["Health"]["Status"] == "healthy", name
@@ -42,13 +42,23 @@ def test_every_container_is_healthy_and_confined(system: System) -> None:
         assert host["PidsLimit"] > 0, name
 
 
-def test_only_gateway_and_flower_publish_a_port(system: System) -> None:
+def test_broker_and_workers_publish_no_port(system: System) -> None:
     published = {
         container["Config"]["Labels"]["com.docker.compose.service"]
         for container in system.composed.containers()
         if any(container["NetworkSettings"]["Ports"].values())
     }
-    assert published == {"api", "flower"}
+    assert published == {"api", "flower", "prometheus"}
+
+
+def test_prometheus_scrapes_the_gateway_and_every_worker(system: System) -> None:
+    def healths() -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for target in system.prometheus.get("/api/v1/targets").json()["data"]["activeTargets"]:
+            found.setdefault(target["labels"]["job"], []).append(target["health"])
+        return found
+
+    wait_for(lambda: healths() == {"api": ["up"], "worker": ["up"] * WORKERS}, "a good scrape of every target")
 
 
 def test_broker_takes_nobody_without_the_password(system: System) -> None:
@@ -114,6 +124,14 @@ def test_workers_join_and_leave_under_load_and_nothing_is_lost(system: System) -
     system.composed.wait_until_healthy()
 
 
+def test_checks_tell_when_the_broker_is_away_and_when_it_is_back(system: System) -> None:
+    system.composed.compose("stop", "redis")
+    wait_for(lambda: _healths(system, "api") | _healths(system, "worker") == {"unhealthy"}, "checks that fail")
+    system.composed.compose("start", "redis")
+    system.composed.wait_until_healthy()
+    assert system.client.predict(TUTORIAL).status_code == 200
+
+
 def test_result_outlives_a_stop_of_everything_and_all_end_in_order(system: System) -> None:
     location = system.client.predict(TUTORIAL, prefer="respond-async").headers["Location"]
     before = system.client.poll(location).json()
@@ -126,6 +144,10 @@ def test_result_outlives_a_stop_of_everything_and_all_end_in_order(system: Syste
     system.composed.compose("start")
     wait_for(system.client.is_ready, "a ready gateway", seconds=120)
     assert system.client.client.get(location).json() == before
+
+
+def _healths(system: System, service: str) -> set[str]:
+    return {container["State"]["Health"]["Status"] for container in system.composed.containers(service)}
 
 
 def _attempts(system: System) -> list[float]:

@@ -18,6 +18,7 @@ FILE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, Any] = FILE["services"]
 EXAMPLE = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
 DEFAULTS = dict(re.findall(r"\$\{(SEPAL_\w+):-([^}]*)\}", TEXT))
+SETTINGS: dict[str, type[BaseSettings]] = {"api": GatewaySettings, "worker": WorkerSettings}
 # Containers are reached from outside themselves, log for machines, and carry a model elsewhere than a checkout does.
 FIXED = {"redis_url", "api_host", "api_port", "worker_http_host", "worker_http_port"}
 DIFFERENT = {"SEPAL_LOG_JSON", "SEPAL_MODEL_DIR"}
@@ -30,8 +31,8 @@ def _handed_on(service: str) -> set[str]:
 
 
 def _settings(service: str) -> dict[str, Any]:
-    settings: type[BaseSettings] = {"api": GatewaySettings, "worker": WorkerSettings}[service]
-    return {f"SEPAL_{name.upper()}": field for name, field in settings.model_fields.items() if name not in FIXED}
+    fields = SETTINGS[service].model_fields
+    return {f"SEPAL_{name.upper()}": field for name, field in fields.items() if name not in FIXED}
 
 
 def _bytes(size: str) -> int:
