@@ -189,7 +189,7 @@ class Predictions:
             return queued
 
     async def _send(self, batch: Batch) -> None:
-        message = self._publisher.message(batch.id, Queue.INTERACTIVE)
+        message = self._publisher.message(batch.id, Queue.INTERACTIVE, batch.n_rows, len(batch.members))
         new_batch = NewBatch(batch.id, b"".join(batch.rows), batch.members, message)
         model = batch.expected.model
         await self._record(
@@ -224,7 +224,8 @@ class Predictions:
             # A slice's own secret opens nothing: the prediction is found by its head.
             member = Member(bytes(SECRET_BYTES), n_rows, waiter.deadline_us)
             rows = order.rows[start * row_bytes : (start + n_rows) * row_bytes]
-            batches.append(NewBatch(batch_id, rows, [member], self._publisher.message(batch_id, Queue.BULK)))
+            message = self._publisher.message(batch_id, Queue.BULK, n_rows, 1)
+            batches.append(NewBatch(batch_id, rows, [member], message))
         head = Member(prediction_id.secret, order.n_rows, waiter.deadline_us)
         key = order.idempotency
         idempotency = {} if key is None else {key.name: key.value(prediction_id)}
