@@ -11,7 +11,7 @@ from api.settings import GatewaySettings
 from benchmarks.serving.excerpt import write_excerpt
 from benchmarks.serving.results import Results
 from shared.local.settings import LocalSettings
-from shared.settings import BrokerSettings
+from shared.settings import BrokerSettings, FlowerSettings
 from worker.settings import WorkerSettings
 
 DOCS = Path(__file__).parent
@@ -23,6 +23,7 @@ SECTIONS: list[tuple[str, type[BaseSettings]]] = [
     ("Every process", BrokerSettings),
     ("Gateway", GatewaySettings),
     ("Worker", WorkerSettings),
+    ("Flower", FlowerSettings),
     ("`make run`", LocalSettings),
 ]
 
