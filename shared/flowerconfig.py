@@ -6,8 +6,11 @@ the command line, the broker in CELERY_BROKER_URL.
 
 import sys
 
+from celery import current_app
+from kombu import Queue as KombuQueue
 from pydantic import ValidationError
 
+from shared.names import Queue
 from shared.settings import FlowerSettings
 
 try:
@@ -17,15 +20,18 @@ except ValidationError as _error:
     sys.exit(f"flower: never without a password. {_reasons}")
 
 basic_auth = [f"{_settings.flower_user}:{_settings.flower_password.get_secret_value()}"]
-read_only = True  # it shows; what is done to a worker or a batch is done through the gateway, or by a supervisor
+read_only = True  # it shows; what is done to a worker or a batch is done by its supervisor or through the gateway
 
-# A batch's queue and size are in its message's `kwargsrepr`: see api/publisher.py.
-tasks_columns = "uuid,kwargs,state,received,started,runtime,worker"
+# A batch's queue and size are in its message's `kwargsrepr`: api/publisher.py.
+tasks_columns = "uuid,kwargs,state,runtime,received,worker"
 
-# Batches; a hundred thousand otherwise, which take 360 MB: docs/benchmarks/flower.md.
-max_tasks = 10_000
+max_tasks = 10_000  # batches; a hundred thousand otherwise: docs/benchmarks/flower.md
 max_workers = 1_000
-# A worker is seen to be offline after 4 s, two heartbeats. The next one has another name: this one never comes back.
+# A worker that is gone is offline after two heartbeats, 4 s. The one after it has another name, so it never comes back.
 purge_offline_workers = 15
 
 logging = "error"
+
+# Its broker page: Flower asks workers for their queues once, when it starts, and perhaps there is none yet.
+current_app.conf.task_default_queue = Queue.INTERACTIVE.value
+current_app.conf.task_queues = [KombuQueue(queue.value) for queue in Queue]
