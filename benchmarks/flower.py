@@ -1,6 +1,6 @@
 """Is Flower's memory bounded? Puts a hundred thousand batches through Sepal and looks at what Flower takes meanwhile.
 
-    python -m benchmarks.flower [--batches 100000] [--max-tasks 10000]
+    python -m benchmarks.flower [--batches 100000] [--max-tasks 5000]
 
 Sepal runs as `make run` starts it. A few connections send single rows, so that nearly every one is a batch of its own;
 both pages are asked for after each slice, as a browser that is left open does. Results: docs/benchmarks/flower.md.

@@ -5,6 +5,7 @@ the command line, the broker in CELERY_BROKER_URL.
 """
 
 import sys
+from typing import Any
 
 from celery import current_app
 from kombu import Queue as KombuQueue
@@ -22,10 +23,17 @@ except ValidationError as _error:
 basic_auth = [f"{_settings.flower_user}:{_settings.flower_password.get_secret_value()}"]
 read_only = True  # it shows; what is done to a worker or a batch is done by its supervisor or through the gateway
 
-# A batch's queue and size are in its message's `kwargsrepr`: api/publisher.py.
 tasks_columns = "uuid,kwargs,state,runtime,received,worker"
 
-max_tasks = 10_000  # batches; a hundred thousand otherwise: docs/benchmarks/flower.md
+
+def format_task(task: Any) -> Any:
+    """Fit a batch's queue and size, which its message shows as keyword arguments, into Flower's column."""
+    task.kwargs = (task.kwargs or "").strip("{}").replace("'", "")
+    return task
+
+
+# The latest batches. A hundred thousand otherwise, for half a gigabyte: docs/benchmarks/flower.md.
+max_tasks = 5_000
 max_workers = 1_000
 # A worker that is gone is offline after two heartbeats, 4 s. The one after it has another name, so it never comes back.
 purge_offline_workers = 15

@@ -102,9 +102,9 @@ def test_flower_shows_the_worker_online_and_every_batch_with_queue_size_state_an
     small = PredictionId.parse(run.gateway.predict([[4.8, 3, 1.4, 0.3]] * 12).json()["id"]).batch_id
     large = PredictionId.parse(run.gateway.predict([[4.8, 3, 1.4, 0.3]] * 1500).json()["id"]).batch_id
     shown = {
-        small: "{'queue': 'interactive', 'rows': 12, 'predictions': 1}",
-        slice_id(large, 0): "{'queue': 'bulk', 'rows': 1024, 'predictions': 1}",
-        slice_id(large, 1): "{'queue': 'bulk', 'rows': 476, 'predictions': 1}",
+        small: "queue: interactive, rows: 12, predictions: 1",
+        slice_id(large, 0): "queue: bulk, rows: 1024, predictions: 1",
+        slice_id(large, 1): "queue: bulk, rows: 476, predictions: 1",
     }
     page = sign_in(run, open_page)
     expect(worker_row(page, worker_name(run))).to_contain_text("Online")
@@ -125,7 +125,7 @@ def test_flower_shows_both_queues_and_a_worker_and_a_batch_in_detail(run: Run, o
         expect(page.locator("main")).to_contain_text(queue)
     wait_for_success(run, [batch_id])
     page.goto(f"{url(run)}/task/{batch_id}")
-    expect(page.locator("main")).to_contain_text("'rows': 1,")
+    expect(page.locator("main")).to_contain_text("rows: 1,")
     page.goto(f"{url(run)}/worker/{worker_name(run)}")
     expect(page.locator("main")).to_contain_text("Max concurrency")
     expect(page.get_by_role("button", name=re.compile("shut|restart|grow", re.IGNORECASE))).to_have_count(0)
