@@ -35,10 +35,8 @@ def programs(site: Site) -> list[Program]:
         state_dir=site.folder,
     )
     environment = {
-        "SEPAL_REDIS_URL": local.near_broker_url,
-        "CELERY_BROKER_URL": local.broker_url,
+        **local.environment,
         "SEPAL_API_PORT": str(site.port),
-        "SEPAL_WORKER_HTTP_PORT": str(local.worker_http_port),
         "SEPAL_MODEL_DIR": str(local.model_dir),
     }
     return [
