@@ -204,7 +204,7 @@ class Predictions:
             return queued
 
     async def _send(self, batch: Batch) -> None:
-        message = self._publisher.message(batch.id, Queue.INTERACTIVE)
+        message = self._publisher.message(batch.id, Queue.INTERACTIVE, batch.n_rows, len(batch.members))
         new_batch = NewBatch(batch.id, b"".join(batch.rows), batch.members, message, batch.origins)
         model = batch.expected.model
         await self._record(
@@ -241,7 +241,7 @@ class Predictions:
             # A slice's own secret opens nothing: the prediction is found by its head.
             member = Member(bytes(SECRET_BYTES), n_rows, waiter.deadline_us)
             rows = order.rows[start * row_bytes : (start + n_rows) * row_bytes]
-            message = self._publisher.message(batch_id, Queue.BULK)
+            message = self._publisher.message(batch_id, Queue.BULK, n_rows, 1)
             batches.append(NewBatch(batch_id, rows, [member], message, origins))
         head = Member(prediction_id.secret, order.n_rows, waiter.deadline_us)
         key = order.idempotency

@@ -103,7 +103,7 @@ class Reconciler:
         for place, member in enumerate(members):
             end = start + member.n_rows * row_bytes
             if place in living:
-                message = self._publisher.message(slice_id(batch_id, place), queue)
+                message = self._publisher.message(slice_id(batch_id, place), queue, member.n_rows, 1)
                 origin = pack_origins({0: origins[place]} if place in origins else {})
                 parts += [place, record[b"rows"][start:end], member.n_rows, pack_members([member]), message, origin]
             start = end

@@ -102,7 +102,7 @@ def _fill(client: redis.Redis, kept: int, waiting: int) -> None:
         pipeline = client.pipeline(transaction=False)
         for sequence in range(start + 1, min(start + _CHUNK, waiting) + 1):
             batch_id = new_batch_id()
-            message = publisher.message(batch_id, _QUEUE)
+            message = publisher.message(batch_id, _QUEUE, 1, 1)
             record: dict[Any, Any] = {
                 **_KEPT,
                 "state": "queued",

@@ -2,6 +2,7 @@
 
 import gc
 import resource
+import time
 from typing import Final
 
 import numpy as np
@@ -79,13 +80,15 @@ class PoolProcess:
             clear_contextvars()
 
     def _answer_and_commit(self, claim: Claim, *, is_logged: bool) -> None:
+        began_ns = time.monotonic_ns()
         outcome = self._answer(claim)
         n_open = self._store.commit(claim, outcome)
+        finished_us = claim.claimed_us + (time.monotonic_ns() - began_ns) // 1000
         if n_open is None:
             self._metrics.dropped()
             log.warning("dropped an outcome: another attempt has the batch", batch=claim.batch_id, token=claim.token)
             return
-        self._metrics.finished(claim.queue, map(_state, outcome.members), n_open)
+        self._metrics.finished(claim.queue, _states(claim, outcome, finished_us), n_open)
         if self._tracer is not None and claim.origins:
             self._tracer.record(claim, outcome)
         if is_logged:
@@ -134,7 +137,15 @@ class PoolProcess:
         return Outcome(claim.queue_us, predict_us, [_EXPIRED if is_late else next(punctual) for is_late in late])
 
 
-def _state(member: Answer | Failure) -> State:
-    if isinstance(member, Answer):
+def _states(claim: Claim, outcome: Outcome, finished_us: int) -> list[State]:
+    """The states that a commit at this time, by the store's clock, leaves the members in."""
+    return [
+        State.EXPIRED if 0 < member.deadline_us < finished_us else _state(end)
+        for member, end in zip(claim.members, outcome.members, strict=True)
+    ]
+
+
+def _state(end: Answer | Failure) -> State:
+    if isinstance(end, Answer):
         return State.SUCCEEDED
-    return State.EXPIRED if member.code == FailureCode.EXPIRED else State.FAILED
+    return State.EXPIRED if end.code == FailureCode.EXPIRED else State.FAILED

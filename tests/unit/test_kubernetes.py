@@ -1,0 +1,222 @@
+"""The manifests: valid for Kubernetes, consistent among themselves, and with nothing left open."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.stack import ROOT
+
+FOLDER = ROOT / "docs" / "operations" / "kubernetes"
+OLDEST, LATEST = "1.27", kubernetes_validate.latest_version()
+# Made by the commands of docs/operations.md.
+MADE_BY_HAND = {("ConfigMap", "prometheus")}
+# Applied by themselves: one is filled in first, the other needs KEDA.
+APART = {"kustomization.yaml", "secret.example.yaml", "keda.yaml"}
+
+Object = dict[str, Any]
+
+
+def record(**fields: Object) -> Object:
+    """A JSON schema: these fields, all of them, and no others."""
+    return {"type": "object", "properties": fields, "required": [*fields], "additionalProperties": False}
+
+
+STRING: Final[Object] = {"type": "string"}
+COUNT: Final[Object] = {"type": "integer", "minimum": 1}
+POLICIES: Final = {
+    "type": "array",
+    "items": record(type={"enum": ["Pods", "Percent"]}, value=COUNT, periodSeconds=COUNT),
+}
+RULES: Final = record(stabilizationWindowSeconds={"type": "integer", "minimum": 0, "maximum": 3600}, policies=POLICIES)
+# The values of a trigger's metadata are strings, all of them; KEDA parses what is a number.
+METADATA: Final = record(
+    serverAddress=STRING,
+    query=STRING,
+    threshold={"type": "string", "pattern": r"^\d+(\.\d+)?$"},
+    ignoreNullValues={"enum": ["true", "false"]},
+)
+TRIGGER: Final = record(
+    type={"const": "prometheus"}, name=STRING, metricType={"enum": ["AverageValue", "Value"]}, metadata=METADATA
+)
+# The part of KEDA's ScaledObject that is used here, from its reference: keda.sh/docs/2.17/reference/scaledobject-spec
+SCALED_OBJECT: Final = record(
+    apiVersion={"const": "keda.sh/v1alpha1"},
+    kind={"const": "ScaledObject"},
+    metadata=record(name=STRING, namespace=STRING),
+    spec=record(
+        scaleTargetRef=record(name=STRING),
+        minReplicaCount=COUNT,
+        maxReplicaCount=COUNT,
+        pollingInterval=COUNT,
+        advanced=record(horizontalPodAutoscalerConfig=record(behavior=record(scaleUp=RULES, scaleDown=RULES))),
+        triggers={"type": "array", "minItems": 1, "items": TRIGGER},
+    ),
+)
+
+
+def read() -> list[Object]:
+    return [found for path in sorted(FOLDER.glob("*.yaml")) for found in yaml.safe_load_all(path.read_text())]
+
+
+OBJECTS = read()
+
+
+def of_kind(*kinds: str) -> list[Object]:
+    return [found for found in OBJECTS if found["kind"] in kinds]
+
+
+def workloads() -> list[Object]:
+    return of_kind("Deployment", "StatefulSet")
+
+
+def pod(workload: Object) -> Object:
+    return dict(workload["spec"]["template"]["spec"])
+
+
+def container(name: str) -> Object:
+    return next(each for workload in workloads() for each in pod(workload)["containers"] if each["name"] == name)
+
+
+def settings() -> dict[str, str]:
+    return dict(next(found["data"] for found in of_kind("ConfigMap") if found["metadata"]["name"] == "settings"))
+
+
+def scaler() -> Object:
+    return dict(of_kind("ScaledObject")[0]["spec"])
+
+
+def secret_keys(workload: Object) -> Iterator[tuple[str, str]]:
+    for each in pod(workload)["containers"]:
+        for variable in each.get("env", []):
+            if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
+                yield reference["name"], reference["key"]
+
+
+def references() -> Iterator[tuple[str, str]]:
+    for workload in workloads():
+        if workload["kind"] == "StatefulSet":
+            yield "Service", workload["spec"]["serviceName"]
+        for volume in pod(workload).get("volumes", []):
+            if "configMap" in volume:
+                yield "ConfigMap", volume["configMap"]["name"]
+        for source in (source for each in pod(workload)["containers"] for source in each.get("envFrom", [])):
+            yield "ConfigMap", source["configMapRef"]["name"]
+        yield from (("Secret", name) for name, _ in secret_keys(workload))
+
+
+def selected(labels: dict[str, str]) -> list[Object]:
+    templates = [(workload, workload["spec"]["template"]["metadata"]["labels"]) for workload in workloads()]
+    return [workload for workload, found in templates if labels.items() <= found.items()]
+
+
+@pytest.mark.parametrize("version", [OLDEST, LATEST])
+@pytest.mark.parametrize("found", OBJECTS, ids=lambda found: f"{found['kind']}-{found.get('metadata', {}).get('name')}")
+def test_object_is_valid(found: Object, version: str) -> None:
+    if found["kind"] == "ScaledObject":
+        jsonschema.validate(found, SCALED_OBJECT)
+    elif found["kind"] != "Kustomization":
+        kubernetes_validate.validate(found, version, strict=True)
+
+
+def test_scaler_asks_for_what_waits() -> None:
+    query = scaler()["triggers"][0]["metadata"]["query"]
+    rules = yaml.safe_load((FOLDER.parent / "prometheus" / "recording.yml").read_text())["groups"][0]["rules"]
+    assert query == next(rule["expr"] for rule in rules if rule["record"] == "sepal:waiting_rows:sum")
+
+
+def test_scaler_decides_alone_over_a_workload_that_is_there() -> None:
+    target = next(each for each in workloads() if each["metadata"]["name"] == scaler()["scaleTargetRef"]["name"])
+    assert "replicas" not in target["spec"]
+
+
+def test_kustomization_lists_every_file_that_is_applied_as_it_is() -> None:
+    listed = of_kind("Kustomization")[0]["resources"]
+    assert sorted([*listed, *APART]) == sorted(path.name for path in FOLDER.glob("*.yaml"))
+
+
+def test_every_object_is_in_the_namespace() -> None:
+    namespace = of_kind("Namespace")[0]["metadata"]["name"]
+    for found in OBJECTS:
+        if found["kind"] not in ("Namespace", "Kustomization"):
+            assert found["metadata"]["namespace"] == namespace
+
+
+def test_settings_are_documented() -> None:
+    documented = set(re.findall(r"`(SEPAL_[A-Z_]+)`", (ROOT / "docs" / "configuration.md").read_text()))
+    # Of parts that are under way.
+    documented |= {"SEPAL_WORKER_HTTP_HOST", "SEPAL_WORKER_HTTP_PORT", "SEPAL_FLOWER_USER", "SEPAL_FLOWER_PASSWORD"}
+    used = set(settings())
+    for workload in workloads():
+        used |= {variable["name"] for each in pod(workload)["containers"] for variable in each.get("env", [])}
+    assert {name for name in used if name.startswith("SEPAL_")} <= documented
+
+
+def test_what_is_referred_to_exists() -> None:
+    there = {(found["kind"], found["metadata"]["name"]) for found in OBJECTS if "metadata" in found} | MADE_BY_HAND
+    assert set(references()) <= there
+
+
+def test_secrets_have_the_keys_that_are_asked_for() -> None:
+    asked = {key for workload in workloads() for _, key in secret_keys(workload)}
+    assert asked == of_kind("Secret")[0]["stringData"].keys()
+
+
+def test_services_lead_to_ports_of_pods() -> None:
+    for service in of_kind("Service"):
+        [workload] = selected(service["spec"]["selector"])
+        names = {port["name"] for each in pod(workload)["containers"] for port in each["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= names
+
+
+def test_addresses_lead_to_services() -> None:
+    ports = {found["metadata"]["name"]: found["spec"]["ports"][0]["port"] for found in of_kind("Service")}
+    broker = urlsplit(of_kind("Secret")[0]["stringData"]["redis-url"])
+    assert broker.port == ports[str(broker.hostname)]
+    metrics = urlsplit(scaler()["triggers"][0]["metadata"]["serverAddress"])
+    service, namespace = str(metrics.hostname).split(".")
+    assert (metrics.port, namespace) == (ports[service], of_kind("Namespace")[0]["metadata"]["name"])
+    scrapes = yaml.safe_load((FOLDER.parent / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    for [search] in (scrape["dns_sd_configs"] for scrape in scrapes):
+        assert search["port"] == ports[search["names"][0]]
+
+
+def test_policies_select_pods_that_are_there() -> None:
+    components = {
+        workload["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"] for workload in workloads()
+    }
+    text = (FOLDER / "network.yaml").read_text()
+    named = set(re.findall(r"app.kubernetes.io/component: (\w+)", text))
+    named |= {name for names in re.findall(r"values: \[([^]]+)\]", text) for name in names.split(", ")}
+    assert named == components
+    for budget in of_kind("PodDisruptionBudget"):
+        assert selected(budget["spec"]["selector"]["matchLabels"])
+
+
+@pytest.mark.parametrize("workload", workloads(), ids=lambda workload: workload["metadata"]["name"])
+def test_pod_has_no_more_rights_than_it_needs(workload: Object) -> None:
+    spec = pod(workload)
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for each in spec["containers"]:
+        assert each["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"readinessProbe", "livenessProbe"} <= each.keys()
+        assert "memory" in each["resources"]["limits"]
+        assert re.search(r":[^:/]+$", each["image"]), "an image without a tag is another one tomorrow"
+
+
+def test_gateway_and_worker_have_time_to_finish() -> None:
+    grace = {each["metadata"]["name"]: pod(each).get("terminationGracePeriodSeconds", 30) for each in workloads()}
+    assert grace["worker"] > 2 * float(settings()["SEPAL_BATCH_SECONDS"])
+    pause = float(container("api")["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert grace["api"] > pause + float(settings()["SEPAL_DRAIN_SECONDS"])
