@@ -32,7 +32,7 @@ def format_task(task: Any) -> Any:
     return task
 
 
-# The latest batches. A hundred thousand otherwise, for half a gigabyte: docs/benchmarks/flower.md.
+# The latest batches. A hundred thousand otherwise, which take 600 MB: docs/benchmarks/flower.md.
 max_tasks = 5_000
 max_workers = 1_000
 # A worker that is gone is offline after two heartbeats, 4 s. The one after it has another name, so it never comes back.

@@ -115,6 +115,9 @@ def test_flower_shows_the_worker_online_and_every_batch_with_queue_size_state_an
         expect(row).to_contain_text(size)
         expect(row).to_contain_text("SUCCESS")
         expect(row).to_contain_text(re.compile(r"\d ms"))
+    page.get_by_role("searchbox").fill("kwargs:queue=bulk kwargs:rows=476")
+    expect(batch_row(page, small)).to_have_count(0)
+    expect(batch_row(page, slice_id(large, 1))).to_have_count(1)
 
 
 def test_flower_shows_both_queues_and_a_worker_and_a_batch_in_detail(run: Run, open_page: Open) -> None:
