@@ -28,12 +28,20 @@ docs: .venv/dev.stamp
 train: .venv/run.stamp
 	$(VENV)/python -m training
 
-# Against `make run`, or against SEPAL_LOAD_HOST.
-USERS ?= 100
+# Against `make run`, or against SEPAL_LOAD_HOST. SHAPE=tutorial: a thousand who wait. LOAD="--processes 2": locust's own.
+SHAPE ?= people
+USERS_people := 100
+USERS_tutorial := 1000
+SPAWN_RATE_people := 10
+SPAWN_RATE_tutorial := 100
+CALLERS_tutorial := SyncCaller
+USERS ?= $(or $(USERS_$(SHAPE)),$(error there is no SHAPE=$(SHAPE), only people and tutorial))
+SPAWN_RATE ?= $(SPAWN_RATE_$(SHAPE))
 SECONDS ?= 60
 load: .venv/dev.stamp
-	$(VENV)/locust --headless --users $(USERS) --spawn-rate $(USERS) --run-time $(SECONDS)s \
-	  --host $${SEPAL_LOAD_HOST:-http://127.0.0.1:$${SEPAL_API_PORT:-8000}} --only-summary
+	$(VENV)/locust $(CALLERS_$(SHAPE)) --headless --users $(USERS) --spawn-rate $(SPAWN_RATE) --reset-stats \
+	  --run-time $$(($(SECONDS) + $(USERS) / $(SPAWN_RATE)))s --only-summary \
+	  --csv .load/$(SHAPE) --csv-full-history --html .load/$(SHAPE).html $(LOAD)
 
 # Sepal beside its peers: the best part of an hour, on a machine that does nothing else. BENCH="--only in_process,sepal".
 bench: .venv/dev.stamp

@@ -1,100 +1,212 @@
-"""Load through the queue: callers who wait, and callers who submit and poll.
+"""Load through the queue, by callers who behave like people.
 
-Beside the HTTP rows the report has rows of type SEPAL: the time from submission to the final result as a client sees
-it, and the time in the queue and in the pipeline as `Server-Timing` tells it.
+Most send a row and wait. Some are impatient: they take an id, and ask again when `Retry-After` says. A few upload a
+file's worth of rows and come back for the result.
 
-    locust --headless --users 100 --spawn-rate 100 --run-time 60s --host http://127.0.0.1:8000
+    locust --headless --users 100 --spawn-rate 100 --run-time 60s
 
-The exit code is 1 when any request or prediction failed.
+`make load` does that, and keeps what it has measured. Beside the HTTP rows the report has rows of type SEPAL, three for
+each kind of caller: the time from submission to result as the caller sees it, and in the queue and in the model, as
+`Server-Timing` tells it. locust's "Aggregated" counts HTTP requests alone. Thresholds come from the environment
+(`tests/load/settings.py`); the exit code is 1 where one is missed.
 """
 
+import json
+import logging
 import random
 import re
+import sys
 import time
-from typing import Any
+from functools import cache
+from typing import Any, Final
+from urllib.request import urlopen
 
 import gevent
-from locust import FastHttpUser, between, task
+from locust import FastHttpUser, between, events, task
+from locust.runners import WorkerRunner
+from locust.stats import CSV_STATS_INTERVAL_SEC
 
-DURATION = re.compile(r"(queue|predict);dur=([0-9.]+)")
-PATIENCE_SECONDS = 60
+from tests.load.settings import LoadSettings
+from tests.load.thresholds import Measured, all_met, judge
+
+SETTINGS: Final = LoadSettings()
+WAITING, POLLING, BULK = "waiting", "polling", "bulk"
+END_TO_END: Final = "submission to result"
+_SERVER_TIMING: Final = re.compile(r"(queue|predict);dur=([0-9.]+)")
+_SERVER_ROWS: Final = {"queue": "in the queue", "predict": "in the model"}
+_PROBLEM_CODE: Final = re.compile(r'"code": ?"([a-z-]+)"')
+_PATIENCE_SECONDS: Final = 60
+_CONNECT_SECONDS: Final = 5
+
+console = logging.getLogger("locust.stats_logger")
 
 
 class Caller(FastHttpUser):
-    """Asks for the model's card once, and then sends rows like its examples."""
+    """Somebody who sends rows like the model card's examples."""
 
     abstract = True
-    wait_time = between(0.1, 0.5)
+    host = SETTINGS.host
+    kind: str
+    example: list[list[float]]
+    """Of the model card; read once, before anybody calls."""
 
-    def on_start(self) -> None:
-        """Learn what rows look like."""
-        self.example = self.client.get("/model").json()["example"]
+    def row(self) -> list[float]:
+        """An example, a little different each time."""
+        return [value * random.uniform(0.9, 1.1) for value in random.choice(self.example)]  # noqa: S311
 
-    def rows(self) -> list[list[float]]:
-        """One row, a little different each time."""
-        return [[value * random.uniform(0.9, 1.1) for value in random.choice(self.example)]]  # noqa: S311
+    def end(self, began: float, response: Any, failure: str) -> None:
+        """Report a prediction: how long it took from its submission, and what the server says of that."""
+        self._log(END_TO_END, (time.perf_counter() - began) * 1000)
+        if failure:
+            self._entry(END_TO_END).log_error(failure)
+            return
+        for part, milliseconds in _SERVER_TIMING.findall(response.headers.get("Server-Timing", "")):
+            self._log(_SERVER_ROWS[part], float(milliseconds))
 
-    def report(self, name: str, milliseconds: float, failure: Exception | None = None) -> None:
-        """Add to one of the report's own rows."""
-        self.environment.events.request.fire(
-            request_type="SEPAL",
-            name=name,
-            response_time=milliseconds,
-            response_length=0,
-            exception=failure,
-            context={},
-        )
+    def _log(self, name: str, milliseconds: float) -> None:
+        self._entry(name).log(milliseconds, 0)
 
-    def report_timings(self, response: Any) -> None:
-        """Add the server's own account of a final prediction."""
-        for name, milliseconds in DURATION.findall(response.headers.get("Server-Timing", "")):
-            self.report(f"in the {'queue' if name == 'queue' else 'pipeline'}", float(milliseconds))
+    def _entry(self, name: str) -> Any:
+        return self.environment.stats.get(f"{name}, {self.kind}", "SEPAL")
 
 
 class SyncCaller(Caller):
-    """Waits for the answer."""
+    """Sends a row and waits for the answer: what the tutorial's users do."""
+
+    weight = 17
+    kind = WAITING
+    wait_time = between(1, 5)
 
     @task
     def predict(self) -> None:
         """Send a row and take its answer."""
+        body = json.dumps({"data": [self.row()]})
         began = time.perf_counter()
-        with self.client.post("/predict", json={"data": self.rows()}, catch_response=True) as response:
-            if response.status_code != 200:
-                response.failure(f"{response.status_code} instead of an answer")
-                return
-        self.report("submission to result, waiting", (time.perf_counter() - began) * 1000)
-        self.report_timings(response)
+        with self.client.post("/predict", data=body, headers=_headers(), catch_response=True) as response:
+            if failure := _why_no_result(response, n_rows=1):
+                response.failure(failure)
+        self.end(began, response, failure)
 
 
-class PollingCaller(Caller):
-    """Submits, and comes back for the answer."""
+class _Returning(Caller):
+    """Submits, and comes back for the result."""
+
+    abstract = True
+
+    def submit(self, body: str, n_rows: int) -> None:
+        """Submit rows and poll until their prediction is final."""
+        began = time.perf_counter()
+        name, headers = f"/predict ({self.kind})", _headers(Prefer="respond-async")
+        with self.client.post("/predict", data=body, headers=headers, name=name, catch_response=True) as response:
+            failure = "" if response.status_code == 202 else _refusal(response)
+            if failure:
+                response.failure(failure)
+        while not failure and response.status_code == 202:
+            gevent.sleep(float(response.headers["Retry-After"]))
+            response, failure = self._poll(response.headers["Location"], n_rows, time.perf_counter() - began)
+        self.end(began, response, failure)
+
+    def _poll(self, location: str, n_rows: int, waited: float) -> tuple[Any, str]:
+        with self.client.get(location, name=f"/results/{{id}} ({self.kind})", catch_response=True) as response:
+            if response.status_code != 202:
+                failure = _why_no_result(response, n_rows)
+            else:
+                failure = f"not final after {_PATIENCE_SECONDS} s" if waited > _PATIENCE_SECONDS else ""
+            if failure:
+                response.failure(failure)
+        return response, failure
+
+
+class PollingCaller(_Returning):
+    """Has no time to wait for one row, and asks again when the server says."""
+
+    weight = 2
+    kind = POLLING
+    wait_time = between(1, 5)
 
     @task
     def predict(self) -> None:
-        """Submit a row and poll until its prediction is final."""
-        began = time.perf_counter()
-        headers = {"Prefer": "respond-async"}
-        name = "/predict (respond-async)"
-        with self.client.post(
-            "/predict", json={"data": self.rows()}, headers=headers, name=name, catch_response=True
-        ) as response:
-            if response.status_code != 202:
-                response.failure(f"{response.status_code} instead of a place to poll")
-                return
-        self.poll(response.headers["Location"], began)
+        """Submit a row, and come back for its answer."""
+        self.submit(json.dumps({"data": [self.row()]}), n_rows=1)
 
-    def poll(self, location: str, began: float) -> None:
-        """Ask often at first: most answers are there within milliseconds, and `Retry-After` counts in seconds."""
-        pause = 0.01
-        while time.perf_counter() - began < PATIENCE_SECONDS:
-            response = self.client.get(location, name="/results/{id}")
-            if response.status_code == 200 and response.json()["status"] == "succeeded":
-                self.report("submission to result, polling", (time.perf_counter() - began) * 1000)
-                self.report_timings(response)
-                return
-            if response.status_code != 202:
-                break
-            gevent.sleep(pause)
-            pause = min(pause * 2, float(response.headers.get("Retry-After", 1)))
-        elapsed = (time.perf_counter() - began) * 1000
-        self.report("submission to result, polling", elapsed, RuntimeError(f"no result: {response.status_code}"))
+
+class BulkCaller(_Returning):
+    """Uploads thousands of rows now and then."""
+
+    weight = 1
+    kind = BULK
+    wait_time = between(5, 15)
+
+    @task
+    def predict(self) -> None:
+        """Upload, and come back for as many predictions."""
+        self.submit(_bulk_body(), n_rows=SETTINGS.load_bulk_rows)
+
+
+@cache
+def _bulk_body() -> str:
+    # Once: making it takes as long as a hundred answers, and all other callers would wait meanwhile.
+    examples = Caller.example
+    return json.dumps({"data": [examples[i % len(examples)] for i in range(SETTINGS.load_bulk_rows)]})
+
+
+def _headers(**more: str) -> dict[str, str]:
+    return {"Content-Type": "application/json", **more}
+
+
+def _why_no_result(response: Any, n_rows: int) -> str:
+    """Nothing where it is a result for all rows; else what it is, in words that recur."""
+    if response.status_code != 200:
+        return _refusal(response)
+    try:
+        answer = json.loads(response.text)
+    except ValueError:
+        return "200 without JSON"
+    if answer["status"] != "succeeded":
+        return f"the prediction {answer['status']}"
+    n_predictions = len(answer["prediction"])
+    return "" if n_predictions == n_rows else f"{n_predictions} predictions for {n_rows} rows"
+
+
+def _refusal(response: Any) -> str:
+    if not response.status_code:
+        return repr(response.error)
+    code = _PROBLEM_CODE.search(response.text or "")
+    return f"{response.status_code} {code[1]}" if code else f"{response.status_code} without a code"
+
+
+@events.init.add_listener
+def read_model_card(environment: Any, **_: Any) -> None:
+    """Learn what rows look like; without a gateway, end before a thousand callers find out one by one."""
+    host = environment.host or SETTINGS.host
+    try:
+        with urlopen(f"{host}/model", timeout=_CONNECT_SECONDS) as response:  # noqa: S310
+            Caller.example = json.load(response)["example"]
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"locust: no model card at {host}/model: {error}")
+
+
+@events.quitting.add_listener
+def judge_run(environment: Any, **_: Any) -> None:
+    """Compare what was measured with the thresholds; workers leave that to their master."""
+    if isinstance(environment.runner, WorkerRunner):
+        return
+    thresholds = judge(_measured(environment), SETTINGS)
+    environment.process_exit_code = 0 if all_met(thresholds) else 1
+    lines = [str(threshold) for threshold in thresholds]
+    options = environment.parsed_options
+    if options.csv_prefix:
+        gevent.sleep(CSV_STATS_INTERVAL_SEC * 1.5)  # locust writes them once in so many seconds, and not at the end
+        lines.append(f"kept in {options.csv_prefix}_stats.csv and {options.csv_prefix}_stats_history.csv")
+    if options.html_file:
+        lines.append(f"report: {options.html_file}")
+    # At the very end, below locust's own tables.
+    events.quit.add_listener(lambda **_: console.info("\n".join(lines)))
+
+
+def _measured(environment: Any) -> Measured:
+    total = environment.stats.total
+    waiting = environment.stats.get(f"{END_TO_END}, {WAITING}", "SEPAL")
+    p50, p99 = (waiting.get_response_time_percentile(p) if waiting.num_requests else None for p in (0.5, 0.99))
+    crashes = sum(crash["count"] for crash in environment.runner.exceptions.values())
+    return Measured(total.num_requests, total.num_failures, crashes, total.total_rps, p50, p99)

@@ -1,26 +1,30 @@
 """`python -m api`: serve HTTP with as many gateway processes as the settings say."""
 
+from contextlib import nullcontext
+
 import uvicorn
 
 from api.http import HttpProtocol
 from api.settings import GatewaySettings
+from shared.multiprocess import counted_together
 
 
 def main() -> None:
     """Run the gateway until it is told to stop."""
     settings = GatewaySettings()
-    uvicorn.run(
-        "api.app:create_app",
-        factory=True,
-        http=HttpProtocol,
-        host=settings.api_host,
-        port=settings.api_port,
-        workers=settings.api_processes,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,  # nothing here asks who the client is, and looking costs 3 % of a request
-    )
+    with counted_together() if settings.api_processes > 1 else nullcontext():
+        uvicorn.run(
+            "api.app:create_app",
+            factory=True,
+            http=HttpProtocol,
+            host=settings.api_host,
+            port=settings.api_port,
+            workers=settings.api_processes,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,  # nothing here asks who the client is, and looking costs 3 % of a request
+        )
 
 
 if __name__ == "__main__":

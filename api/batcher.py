@@ -7,13 +7,14 @@ batching at rest, and load makes each prediction cheaper.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from api.lanes import Batch, Lanes
 from api.replies import Waiter
 from shared.errors import BrokerUnavailable
 from shared.ids import BatchId
+from shared.record import Origin
 
 _PATIENCE_SECONDS: Final = 1.0
 """A batch that has been away for longer holds nobody back: its worker may be gone, or be slower than most."""
@@ -30,10 +31,17 @@ class Batcher:
         self._sending: set[asyncio.Task[None]] = set()
         self._flush_is_due = False
 
-    def join(self, rows: bytes, n_rows: int, model: bytes, deadline_us: int = 0) -> tuple[Batch, Waiter]:
+    @property
+    def gathering(self) -> Iterable[Batch]:
+        """What has not left."""
+        return self._lanes
+
+    def join(
+        self, rows: bytes, n_rows: int, model: bytes, deadline_us: int = 0, origin: Origin | None = None
+    ) -> tuple[Batch, Waiter]:
         """Put a prediction into a batch, which leaves as soon as it may."""
         batch = self._lanes.open_batch(n_rows, model)
-        waiter = batch.join(rows, n_rows, deadline_us)
+        waiter = batch.join(rows, n_rows, deadline_us, origin)
         self._flush_soon()
         return batch, waiter
 

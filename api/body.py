@@ -1,6 +1,7 @@
 """From a request's bytes to rows that fit the model card, or to an error that names the place."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError, create_model
@@ -8,10 +9,13 @@ from starlette.types import Receive
 
 from shared.card import ModelCard
 from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedJson, UnsupportedContentType
+from shared.record import Origin
 
 Rows = list[list[float]]
 
 _JSON: Final = b"application/json"
+_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+_TRACEPARENT: Final = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _LENGTH_ERRORS: Final = frozenset({"too_short", "too_long"})
 
 
@@ -68,27 +72,31 @@ class Declared(NamedTuple):
     deadline: bytes | None
     idempotency_key: bytes | None
     authorization: bytes
+    request_id: str
+    """The correlation id; empty where there is none, or none that could stand in a log."""
+    traceparent: str
+    """The client's span (W3C Trace Context); empty where there is none."""
+
+    @property
+    def origin(self) -> Origin | None:
+        """What is to be known of the request wherever its rows go."""
+        return Origin(self.request_id, self.traceparent) if self.request_id or self.traceparent else None
 
     @classmethod
-    def read(cls, headers: Iterable[tuple[bytes, bytes]]) -> Self:
+    def read(cls, headers: Sequence[tuple[bytes, bytes]]) -> Self:
         """Take what is needed out of ASGI's headers, whose names are in lower case."""
-        media_type, length, prefer = b"", 0, []
-        deadline = idempotency_key = None
-        authorization = b""
-        for name, value in headers:
-            if name == b"content-type":
-                media_type = value
-            elif name == b"content-length":
-                length = int(value)
-            elif name == b"prefer":
-                prefer.append(value)
-            elif name == b"sepal-deadline":
-                deadline = value
-            elif name == b"idempotency-key":
-                idempotency_key = value
-            elif name == b"authorization":
-                authorization = value
-        return cls(media_type, length, prefer, deadline, idempotency_key, authorization)
+        found = dict(headers)
+        request_id, traceparent = found.get(b"x-request-id", b""), found.get(b"traceparent", b"")
+        return cls(
+            found.get(b"content-type", b""),
+            int(found.get(b"content-length", 0)),
+            [value for name, value in headers if name == b"prefer"] if b"prefer" in found else [],
+            found.get(b"sepal-deadline"),
+            found.get(b"idempotency-key"),
+            found.get(b"authorization", b""),
+            request_id.decode() if request_id and _REQUEST_ID.fullmatch(request_id) else "",
+            traceparent.decode() if traceparent and _TRACEPARENT.fullmatch(traceparent) else "",
+        )
 
 
 async def read_json_body(declared: Declared, receive: Receive, max_bytes: int) -> bytes:

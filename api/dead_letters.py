@@ -46,9 +46,8 @@ _ATTEMPTS: TypeAdapter[list[LostAttempt]] = TypeAdapter(list[LostAttempt])
 class DeadLetters:
     """The store's."""
 
-    def __init__(self, client: Redis, ttl_seconds: int) -> None:
+    def __init__(self, client: Redis) -> None:
         self._client = client
-        self._ttl_seconds = ttl_seconds
 
     async def entries(self, offset: int, limit: int) -> Sequence[Entry]:
         """List some, the latest first.
@@ -57,8 +56,6 @@ class DeadLetters:
             BrokerUnavailable: Redis did not answer in time.
         """
         async with broker_errors():
-            oldest = int((await self._client.time())[0]) - self._ttl_seconds
-            await self._client.zremrangebyscore(DEAD_LETTERS_KEY, "-inf", oldest)
             entries: Any = await self._client.zrevrange(DEAD_LETTERS_KEY, offset, offset + limit - 1, withscores=True)
         return [Entry(id=batch_id, buried=buried) for batch_id, buried in entries]
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -190,6 +190,12 @@ LIVEZ: Final[dict[str, Any]] = {"summary": "Is this process to be left alone? It
 READYZ: Final[dict[str, Any]] = {
     "summary": "Would a prediction sent here be answered now?",
     "responses": {503: _problem("No; `reasons` says why.")},
+}
+
+METRICS: Final[dict[str, Any]] = {
+    "summary": "What Prometheus reads",
+    "response_class": Response,
+    "responses": {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 }
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from api.clock import NEVER_US
 from api.replies import Expected, Waiter
 from shared.ids import SECRET_BYTES, BatchId, PredictionId, new_batch_id
-from shared.record import Member
+from shared.record import Member, Origin
 
 MAX_BATCH_ROWS: Final = 1024
 """Rows of one batch; a prediction with more is split, and goes to the bulk queue.
@@ -42,6 +42,8 @@ class Batch:
     """From the keys of its predictions, as the store names them, to what those are to hold."""
     latest_us: int = NEVER_US
     """By the store's clock: when it is too late to record it."""
+    origins: dict[int, Origin] = field(default_factory=dict)
+    """By the waiters' places, of those that have one."""
     n_rows: int = 0
     is_urgent: bool = False
     """Somebody is to be given an id, and so waits for the record and not for the answer."""
@@ -50,8 +52,10 @@ class Batch:
     error: Exception | None = None
     _random: bytes = b""
 
-    def join(self, rows: bytes, n_rows: int, deadline_us: int = 0) -> Waiter:
+    def join(self, rows: bytes, n_rows: int, deadline_us: int = 0, origin: Origin | None = None) -> Waiter:
         """Add one prediction."""
+        if origin is not None:
+            self.origins[len(self.rows)] = origin
         prediction_id = PredictionId(self.id, len(self.rows), self._new_secret())
         self.rows.append(rows)
         self.members.append(Member(prediction_id.secret, n_rows, deadline_us))

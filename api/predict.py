@@ -1,42 +1,53 @@
-"""`POST /predict`, as a plain ASGI application in front of FastAPI.
+"""`POST /predict`: a request's headers and body in, a reply out, whoever serves it."""
 
-FastAPI's and Starlette's middleware cost more than everything else that the gateway does for a row
-(docs/decisions/0011-a-hot-path-in-front-of-fastapi.md). Any other request goes on to FastAPI, whose own `/predict`
-calls the same `Predict`: it describes the operation in the documentation, and serves those who mount the application
-below another path.
-"""
+from starlette.types import Receive, Scope
+from structlog.contextvars import bind_contextvars
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from api import problems
 from api.body import Declared, RowsValidator, read_json_body
 from api.deadline import read_deadline
 from api.idempotency import IdempotencyKey
+from api.metrics import GatewayMetrics
 from api.predictions import Order, Predictions
 from api.prefer import Preferences
 from api.pulse import Pulse
 from api.rendering import Reply, raise_failure, render
 from api.settings import GatewaySettings
+from api.tracing import RequestTracer
+from shared.errors import RequestRefused
 from shared.names import FINAL
 from shared.record import pack_rows
 
 
 class Predict:
-    """The operation itself: a request's headers and body in, a reply out."""
+    """The operation."""
 
-    def __init__(self, predictions: Predictions, pulse: Pulse, settings: GatewaySettings) -> None:
-        self._predictions = predictions
+    def __init__(
+        self,
+        predictions: Predictions,
+        pulse: Pulse,
+        settings: GatewaySettings,
+        metrics: GatewayMetrics,
+        tracer: RequestTracer | None,
+    ) -> None:
+        self._metrics = metrics
+        self._submit = predictions.submit if tracer is None else tracer.waiting(predictions.submit)
         self._pulse = pulse
         self._settings = settings
         self._validate = RowsValidator(settings.max_rows)
 
-    async def __call__(self, scope: Scope, receive: Receive) -> Reply:
+    async def __call__(self, declared: Declared, scope: Scope, receive: Receive) -> Reply:
         """Validate, submit, wait.
 
         Raises:
             SepalError: there is no result, and none to wait for.
         """
-        declared = Declared.read(scope["headers"])
+        try:
+            return await self._answer(declared, scope, receive)
+        except RequestRefused as error:
+            self._metrics.refused(error.code)
+            raise
+
+    async def _answer(self, declared: Declared, scope: Scope, receive: Receive) -> Reply:
         raw = await read_json_body(declared, receive, self._settings.max_body_bytes)
         rows = self._validate(raw, await self._pulse.current_card())
         preferences = Preferences.parse(declared.prefer)
@@ -47,8 +58,11 @@ class Predict:
             preferences.seconds(self._settings.wait_seconds, longest),
             read_deadline(declared.deadline),
             _idempotency_key(declared, scope, raw),
+            declared.origin,
         )
-        submitted = await self._predictions.submit(order)
+        submitted = await self._submit(order)
+        if declared.request_id:
+            bind_contextvars(prediction=str(submitted.id))
         raise_failure(submitted.id, submitted.prediction)
         reply = render(submitted.id, submitted.prediction, self._pulse.retry_after())
         reply.headers.append((b"vary", b"Prefer"))
@@ -64,25 +78,3 @@ def _idempotency_key(declared: Declared, scope: Scope, raw: bytes) -> Idempotenc
     host, *_ = scope.get("client") or ("",)
     client = b"credentials " + declared.authorization if declared.authorization else f"address {host}".encode()
     return IdempotencyKey.read(declared.idempotency_key, client, raw)
-
-
-class HotPath:
-    """Sends `POST /predict` past the framework, and everything else to it."""
-
-    def __init__(self, framework: ASGIApp, predict: Predict, retry_after: problems.RetryAfter) -> None:
-        self.framework = framework
-        self._predict = predict
-        self._retry_after = retry_after
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI scope."""
-        if scope["type"] != "http" or scope["path"] != "/predict" or scope["method"] != "POST":
-            await self.framework(scope, receive, send)
-            return
-        try:
-            reply = await self._predict(scope, receive)
-        except Exception as error:
-            await problems.problem(error, self._retry_after)(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-        await send({"type": "http.response.body", "body": reply.body})

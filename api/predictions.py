@@ -11,6 +11,7 @@ from api.batcher import Batcher
 from api.clock import NEVER_US
 from api.idempotency import RESERVED_SECONDS, IdempotencyKey, IdempotencyKeys
 from api.lanes import MAX_BATCH_ROWS, Batch
+from api.metrics import GatewayMetrics
 from api.publisher import Publisher
 from api.pulse import Pulse
 from api.reader import Prediction
@@ -19,7 +20,7 @@ from api.store import NewBatch, Store, Submission
 from shared.errors import BacklogFull, BrokerUnavailable, DeadlineUnreachable
 from shared.ids import SECRET_BYTES, WHOLE, BatchId, PredictionId, new_batch_id, slice_id
 from shared.names import FINAL, Queue, State
-from shared.record import Member
+from shared.record import Member, Origin
 
 _LATE_SECONDS: Final = 0.02  # after a deadline, before the store is asked whether it has passed there too
 _FIRST_POLL_SECONDS: Final = 0.02  # twice as long each time
@@ -36,6 +37,7 @@ class Order(NamedTuple):
     deadline_seconds: float | None = None
     """From now; there is no use for an answer after it."""
     idempotency: IdempotencyKey | None = None
+    origin: Origin | None = None
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -49,9 +51,16 @@ class Predictions:
     """The gateway's whole business with predictions."""
 
     def __init__(
-        self, store: Store, publisher: Publisher, pulse: Pulse, idempotency: IdempotencyKeys, reply_channel: str
+        self,
+        store: Store,
+        publisher: Publisher,
+        pulse: Pulse,
+        idempotency: IdempotencyKeys,
+        metrics: GatewayMetrics,
+        reply_channel: str,
     ) -> None:
         self._store = store
+        self._metrics = metrics
         self._reply_channel = reply_channel
         self._publisher = publisher
         self._pulse = pulse
@@ -91,7 +100,7 @@ class Predictions:
         deadline_us = self._deadline_us(order)
         if order.n_rows > MAX_BATCH_ROWS:
             return await self._submit_spanning(order, model, deadline_us, latest_us)
-        batch, waiter = self._batcher.join(order.rows, order.n_rows, model, deadline_us)
+        batch, waiter = self._batcher.join(order.rows, order.n_rows, model, deadline_us, order.origin)
         if order.idempotency is not None:
             batch.idempotency[order.idempotency.name] = order.idempotency.value(waiter.prediction_id)
             batch.latest_us = min(batch.latest_us, latest_us)
@@ -130,9 +139,15 @@ class Predictions:
             PredictionAlreadyFinal, PredictionNotFound, PredictionGone, BrokerUnavailable: as `Store.cancel`.
         """
         await self._store.cancel(prediction_id)
+        self._metrics.canceled(Queue.BULK if prediction_id.spans_batches else Queue.INTERACTIVE)
 
     async def tick(self) -> None:
         """Once a second: find answers whose message was lost, and let go of those that were given to their clients."""
+        gathering = list(self._batcher.gathering)
+        self._metrics.hold(
+            n_waiters=self.replies.n_waiting + sum(batch.expected.n_waiting for batch in gathering),
+            n_gathering_rows=sum(batch.n_rows for batch in gathering),
+        )
         if not self._pulse.sees_broker:
             self._batcher.refuse_all(BrokerUnavailable())
             return
@@ -189,8 +204,8 @@ class Predictions:
             return queued
 
     async def _send(self, batch: Batch) -> None:
-        message = self._publisher.message(batch.id, Queue.INTERACTIVE)
-        new_batch = NewBatch(batch.id, b"".join(batch.rows), batch.members, message)
+        message = self._publisher.message(batch.id, Queue.INTERACTIVE, batch.n_rows, len(batch.members))
+        new_batch = NewBatch(batch.id, b"".join(batch.rows), batch.members, message, batch.origins)
         model = batch.expected.model
         await self._record(
             batch.expected,
@@ -213,10 +228,12 @@ class Predictions:
         except BaseException:
             self.replies.forget(expected.id)
             raise
+        self._metrics.accepted(submission.queue, submission.n_predictions, submission.n_rows)
 
     def _spanning(self, waiter: Waiter, order: Order, model: bytes) -> Submission:
         prediction_id, stem = waiter.prediction_id, waiter.prediction_id.batch_id
         row_bytes = len(order.rows) // order.n_rows
+        origins = {} if order.origin is None else {0: order.origin}
         batches = []
         for number, start in enumerate(range(0, order.n_rows, MAX_BATCH_ROWS)):
             n_rows = min(MAX_BATCH_ROWS, order.n_rows - start)
@@ -224,7 +241,8 @@ class Predictions:
             # A slice's own secret opens nothing: the prediction is found by its head.
             member = Member(bytes(SECRET_BYTES), n_rows, waiter.deadline_us)
             rows = order.rows[start * row_bytes : (start + n_rows) * row_bytes]
-            batches.append(NewBatch(batch_id, rows, [member], self._publisher.message(batch_id, Queue.BULK)))
+            message = self._publisher.message(batch_id, Queue.BULK, n_rows, 1)
+            batches.append(NewBatch(batch_id, rows, [member], message, origins))
         head = Member(prediction_id.secret, order.n_rows, waiter.deadline_us)
         key = order.idempotency
         idempotency = {} if key is None else {key.name: key.value(prediction_id)}

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from api.store import Overview
-from shared.card import ModelCard
+from shared.card import ModelCard, ModelRef
 from shared.errors import BrokerUnavailable, ModelUnknown, NoWorker, SepalError, Stalled
 from shared.names import Queue
 
@@ -35,7 +35,8 @@ class Pulse:
         self._look = look
         self._has_link = has_link
         self._stalled_after_seconds = stalled_after_seconds
-        self._overview: Overview | None = None
+        self.overview: Overview | None = None
+        """As of the last look; None where that failed."""
         self._looked_at = 0.0
         self._moved_at = 0.0
         self._drain_rate = 0.0
@@ -66,6 +67,11 @@ class Pulse:
         return self._card
 
     @property
+    def model(self) -> ModelRef | None:
+        """The card's name, version and digest; None while there is no card."""
+        return None if self._card is None else self._card.ref
+
+    @property
     def model_ref(self) -> bytes:
         """The card's name, version and digest, as JSON; empty while there is no card."""
         return self._model_ref
@@ -73,23 +79,23 @@ class Pulse:
     @property
     def sees_broker(self) -> bool:
         """Whether the last look succeeded."""
-        return self._overview is not None
+        return self.overview is not None
 
     def allowance(self) -> int:
         """How many interactive batches this gateway may have under way: its share of what the workers can take."""
-        if self._overview is None:
+        if self.overview is None:
             return 1
-        of_all = self._overview.pool_processes * _BATCHES_A_POOL_PROCESS
-        return max(1, math.ceil(of_all / max(1, self._overview.gateways)))
+        of_all = self.overview.pool_processes * _BATCHES_A_POOL_PROCESS
+        return max(1, math.ceil(of_all / max(1, self.overview.gateways)))
 
     def unready_reasons(self) -> list[SepalError]:
         """Why a prediction sent now would not be answered; empty when it would."""
-        if self._overview is None or not self._has_link():
+        if self.overview is None or not self._has_link():
             return [BrokerUnavailable()]
         reasons: list[SepalError] = []
         if self._card is None:
             reasons.append(ModelUnknown())
-        if self._overview.pool_processes == 0:
+        if self.overview.pool_processes == 0:
             reasons.append(NoWorker())
         elif self._looked_at - self._moved_at > self._stalled_after_seconds:
             reasons.append(Stalled())
@@ -97,9 +103,9 @@ class Pulse:
 
     def predicted_wait(self, queue: Queue) -> float:
         """Seconds until rows that join a queue now should be final; 0 where nothing is known of the drain."""
-        if self._overview is None or self._drain_rate <= 0:
+        if self.overview is None or self._drain_rate <= 0:
             return 0
-        return min(self._overview.backlog(*_BEFORE[queue]) / self._drain_rate, _LONGEST_WAIT_SECONDS)
+        return min(self.overview.backlog(*_BEFORE[queue]) / self._drain_rate, _LONGEST_WAIT_SECONDS)
 
     def retry_after(self) -> int:
         """Seconds until the present backlog should be gone: at least 1, and no more than a minute."""
@@ -120,20 +126,20 @@ class Pulse:
         try:
             overview = await self._look()
         except BrokerUnavailable as error:
-            if self._overview is not None:
+            if self.overview is not None:
                 log.warning("the broker cannot be reached", reason=str(error.__cause__))
-            self._overview = None
+            self.overview = None
             self._retry_after = 1
             return
         self._measure_drain(overview)
-        self._overview = overview
+        self.overview = overview
         self._retry_after = max(1, min(math.ceil(self.predicted_wait(Queue.BULK)), _LONGEST_RETRY_SECONDS))
         if overview.card is not None and overview.card != self._card_json:
             self._take_card(overview.card)
 
     def _measure_drain(self, overview: Overview) -> None:
         now = time.monotonic()
-        before = self._overview
+        before = self.overview
         n_drained = 0 if before is None else overview.drained_rows - before.drained_rows
         # Only while rows wait all the time does what leaves say how fast the workers are, and not how much there was.
         if before is not None and before.backlog(*Queue) > 0 and overview.backlog(*Queue) > 0:

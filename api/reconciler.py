@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 import structlog
 from redis.asyncio import Redis
 
+from api.metrics import GatewayMetrics
 from api.publisher import Publisher
 from api.store import broker_errors
 from shared.errors import BrokerUnavailable
@@ -23,7 +24,9 @@ from shared.record import (
     batch_key,
     canceled_field,
     pack_members,
+    pack_origins,
     unpack_members,
+    unpack_origins,
 )
 from shared.scripts import script
 
@@ -40,6 +43,7 @@ class Reconciler:
         self,
         client: Redis,
         publisher: Publisher,
+        metrics: GatewayMetrics,
         *,
         max_attempts: int,
         result_ttl_seconds: int,
@@ -47,6 +51,7 @@ class Reconciler:
     ) -> None:
         self._client = client
         self._publisher = publisher
+        self._metrics = metrics
         self._max_attempts = max_attempts
         self._result_ttl_seconds = result_ttl_seconds
         self._dead_letter_ttl_seconds = dead_letter_ttl_seconds
@@ -60,8 +65,15 @@ class Reconciler:
             async with broker_errors():
                 published, given_back, *exhausted = await self._reconcile(
                     [queue.value for queue in Queue],
-                    [_LOOK_MS, _AWAY_MS, ANNOUNCEMENT_SECONDS * 1000, self._max_attempts],
+                    [
+                        _LOOK_MS,
+                        _AWAY_MS,
+                        ANNOUNCEMENT_SECONDS * 1000,
+                        self._max_attempts,
+                        self._dead_letter_ttl_seconds,
+                    ],
                 )
+                self._metrics.reconciled(published, given_back)
                 for batch_id in exhausted:
                     await self._find_culprit(BatchId(batch_id.decode()))
         except BrokerUnavailable:
@@ -78,26 +90,29 @@ class Reconciler:
         if len(members) > 1 and living:
             await self._split_batch(batch_id, record, members, living)
         else:  # alone, or given up meanwhile, as the script will see
-            await self._bury_batch(batch_id, members)
+            await self._bury_batch(batch_id, members, record.get(b"queue", b""))
 
     async def _split_batch(
         self, batch_id: BatchId, record: dict[bytes, bytes], members: list[Member], living: list[int]
     ) -> None:
         queue = Queue(record[b"queue"].decode())
         row_bytes = len(record[b"rows"]) // sum(member.n_rows for member in members)
+        origins = unpack_origins(record.get(b"origins"))
         parts: list[Any] = []
         start = 0
         for place, member in enumerate(members):
             end = start + member.n_rows * row_bytes
             if place in living:
-                message = self._publisher.message(slice_id(batch_id, place), queue)
-                parts += [place, record[b"rows"][start:end], member.n_rows, pack_members([member]), message]
+                message = self._publisher.message(slice_id(batch_id, place), queue, member.n_rows, 1)
+                origin = pack_origins({0: origins[place]} if place in origins else {})
+                parts += [place, record[b"rows"][start:end], member.n_rows, pack_members([member]), message, origin]
             start = end
         n_canceled = sum(member.n_rows for place, member in enumerate(members) if place not in living)
         if await self._split([], [batch_id, n_canceled, *parts]):
+            self._metrics.split()
             log.warning("split a batch to find what ends its attempts", batch=batch_id, predictions=len(living))
 
-    async def _bury_batch(self, batch_id: BatchId, members: list[Member]) -> None:
+    async def _bury_batch(self, batch_id: BatchId, members: list[Member], queue: bytes) -> None:
         detail = (
             f"Each of {self._max_attempts} attempts at these rows, alone, ended with the loss of its process or at its "
             "time limit; they are kept as a dead letter."
@@ -110,6 +125,7 @@ class Reconciler:
         args: list[str | int | bytes] = [batch_id, outcome.encode(), seconds[0], stem, number]
         args += [seconds[1], str(prediction_id)]
         if await self._bury(keys, args):
+            self._metrics.buried(Queue(queue.decode()))
             log.error("buried a batch as a dead letter", batch=batch_id)
 
     async def _prediction_id(self, batch_id: BatchId, members: list[Member]) -> PredictionId:

@@ -78,6 +78,11 @@ class Expected:
                 )
                 waiter.answer.set_result(answered)
 
+    @property
+    def n_waiting(self) -> int:
+        """Requests that still wait for it."""
+        return sum(not waiter.answer.done() for waiter in self.waiters)
+
     def stop_waiting(self) -> None:
         """End every wait without an answer."""
         for waiter in self.waiters:
@@ -102,6 +107,11 @@ class Replies:
     def expect(self, expected: Expected) -> None:
         """Start to wait, before the batch is submitted: its answer may be faster than the submission's."""
         self._expected[expected.id] = expected
+
+    @property
+    def n_waiting(self) -> int:
+        """Requests that wait for batches that have left."""
+        return sum(expected.n_waiting for expected in self._expected.values())
 
     def forget(self, batch_id: BatchId) -> None:
         """Stop waiting for a batch."""

@@ -3,12 +3,14 @@
 from fastapi import APIRouter, Request, Response
 
 from api import documents
+from api.body import Declared
 from api.predict import Predict
 from api.predictions import Predictions
 from api.problems import not_ready
 from api.pulse import Pulse
 from api.rendering import Reply, render
 from shared.card import ModelCard
+from shared.exposition import Exposition
 from shared.ids import PredictionId
 
 
@@ -18,7 +20,8 @@ def prediction_routes(predictions: Predictions, operation: Predict, pulse: Pulse
 
     @router.post("/predict", **documents.PREDICT)
     async def predict(request: Request) -> Response:
-        return to_response(await operation(request.scope, request.receive))
+        declared = Declared.read(request.scope["headers"])
+        return to_response(await operation(declared, request.scope, request.receive))
 
     @router.get("/results/{prediction_id}", **documents.GET_RESULT)
     async def get_result(prediction_id: str) -> Response:
@@ -34,8 +37,8 @@ def prediction_routes(predictions: Predictions, operation: Predict, pulse: Pulse
     return router
 
 
-def status_routes(pulse: Pulse) -> APIRouter:
-    """`/model`, `/livez` and `/readyz`."""
+def status_routes(pulse: Pulse, exposition: Exposition) -> APIRouter:
+    """`/model`, `/livez`, `/readyz` and `/metrics`."""
     router = APIRouter(tags=["status"])
 
     @router.get("/model", **documents.MODEL)
@@ -52,6 +55,11 @@ def status_routes(pulse: Pulse) -> APIRouter:
         if reasons:
             return not_ready(reasons, pulse.retry_after())
         return Response(b'{"status":"ready"}', media_type="application/json")
+
+    @router.get("/metrics", **documents.METRICS)
+    async def metrics(request: Request) -> Response:
+        body, media_type = exposition.render(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": media_type})
 
     return router
 

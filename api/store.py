@@ -22,14 +22,17 @@ from shared.ids import BatchId, PredictionId
 from shared.names import Queue
 from shared.record import (
     BACKLOG_KEY,
+    DEAD_LETTERS_KEY,
     MEMBER_BYTES,
     MODEL_KEY,
     REPLY_CHANNEL_PREFIX,
     WORKERS_KEY,
     Member,
+    Origin,
     batch_key,
     counter_fields,
     pack_members,
+    pack_origins,
 )
 from shared.scripts import script
 
@@ -49,6 +52,8 @@ class NewBatch:
     members: Sequence[Member]
     message: str
     """For the broker: has a worker run this batch."""
+    origins: Mapping[int, Origin] = field(default_factory=dict)
+    """By the members' places, of those that have one."""
 
     @property
     def n_rows(self) -> int:
@@ -74,6 +79,16 @@ class Submission:
     latest_us: int = NEVER_US
     """By the store's clock: later it is refused."""
 
+    @property
+    def n_predictions(self) -> int:
+        """Predictions that are accepted with it."""
+        return 1 if self.head else sum(len(batch.members) for batch in self.batches)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all its batches."""
+        return sum(batch.n_rows for batch in self.batches)
+
 
 @dataclass(frozen=True, slots=True)
 class Overview:
@@ -82,10 +97,19 @@ class Overview:
     card: bytes | None
     gateways: int
     """Gateway processes that listen for replies."""
+    workers: int
+    """Living ones with a pool process that holds the model."""
     pool_processes: int
-    """Living ones that hold a model."""
+    """Of all of them, those that hold the model."""
     accepted_rows: Mapping[Queue, int]
     final_rows: Mapping[Queue, int]
+    oldest_seconds: Mapping[Queue, float]
+    """Age of the oldest batch that no worker has claimed; 0 where there is none."""
+    dead_letters: int
+    memory_bytes: int
+    """That the server uses."""
+    memory_limit_bytes: int
+    """Its `maxmemory`; 0 for none."""
 
     def backlog(self, *queues: Queue) -> int:
         """Rows of these queues that were accepted and are not yet final."""
@@ -114,6 +138,7 @@ class Store:
         self._answered_ttl_seconds = answered_ttl_seconds
         self._reader = Reader(client, min(result_ttl_seconds, answered_ttl_seconds))
         self._cancel = client.register_script(script("cancel"))
+        self._oldest = client.register_script(script("oldest"))
 
     @classmethod
     def connect(
@@ -151,7 +176,7 @@ class Store:
         keys += [batch_key(batch.id) for batch in batches]
         args: list[Argument] = [
             self._max_backlog_rows,
-            sum(batch.n_rows for batch in batches),
+            submission.n_rows,
             pack_members([submission.head]) if submission.head else b"",
             submission.model,
             submission.reply_channel,
@@ -162,6 +187,7 @@ class Store:
             args += [key, value]
         for batch in batches:
             args += [batch.id, batch.rows, batch.n_rows, pack_members(batch.members), batch.message]
+            args.append(pack_origins(batch.origins))
         async with broker_errors():
             accepted = await self._link.run(_SUBMIT, keys, args)
         if accepted < 0:
@@ -220,7 +246,7 @@ class Store:
             await pipeline.execute()
 
     async def overview(self) -> Overview:
-        """Read the model card, the living workers and the backlog, in one round trip.
+        """Read the model card, the living workers and the backlog.
 
         Raises:
             BrokerUnavailable: Redis did not answer in time.
@@ -230,28 +256,39 @@ class Store:
         pipeline.hgetall(WORKERS_KEY)
         pipeline.hmget(BACKLOG_KEY, counter_fields("accepted") + counter_fields("final"))
         pipeline.pubsub_channels(REPLY_CHANNEL_PREFIX + "*")
+        await self._oldest([queue.value for queue in Queue], client=pipeline)
+        pipeline.zcard(DEAD_LETTERS_KEY)
+        pipeline.info("memory")
         pipeline.time()
         try:
             async with broker_errors():
-                card, workers, counters, channels, (seconds, microseconds) = await pipeline.execute()
+                card, workers, counters, channels, oldest, letters, memory, now = await pipeline.execute()
         except BrokerUnavailable:
             # Connections may be open at this end alone, each of them for a timeout more: new ones will tell.
             await self.client.connection_pool.disconnect(inuse_connections=False)
             raise
-        self.clock.set(seconds * 1_000_000 + microseconds)
+        now_us = now[0] * 1_000_000 + now[1]
+        self.clock.set(now_us)
         accepted, final = (
             {queue: int(count or 0) for queue, count in zip(Queue, counts, strict=True)}
             for counts in (counters[: len(Queue)], counters[len(Queue) :])
         )
         announced = [value.split() for value in workers.values()]
+        loaded = [int(processes) for until_ms, processes, *_ in announced if int(until_ms) >= now_us // 1000]
         return Overview(
             card=card,
             gateways=len(channels),
-            pool_processes=sum(
-                int(processes) for until_ms, processes, *_ in announced if int(until_ms) >= seconds * 1000
-            ),
+            workers=sum(1 for processes in loaded if processes),
+            pool_processes=sum(loaded),
             accepted_rows=accepted,
             final_rows=final,
+            oldest_seconds={
+                queue: max(0, now_us - int(created)) / 1e6 if created else 0
+                for queue, created in zip(Queue, oldest, strict=True)
+            },
+            dead_letters=letters,
+            memory_bytes=memory["used_memory"],
+            memory_limit_bytes=memory["maxmemory"],
         )
 
 

@@ -29,11 +29,17 @@ def main() -> None:
     producer = channel.connection.client.Producer(channel)
 
     def template() -> None:
-        publisher.message(batch_id, Queue.INTERACTIVE)
+        publisher.message(batch_id, Queue.INTERACTIVE, 12, 3)
 
     def send_task() -> None:
         app.send_task(
-            PREDICT_BATCH, args=(batch_id,), task_id=batch_id, queue="q", ignore_result=True, producer=producer
+            PREDICT_BATCH,
+            args=(batch_id,),
+            task_id=batch_id,
+            queue="q",
+            ignore_result=True,
+            kwargsrepr="{'queue': 'interactive', 'rows': 12, 'predictions': 3}",
+            producer=producer,
         )
 
     ways: dict[str, Callable[[], None]] = {"template": template, "send_task": send_task}

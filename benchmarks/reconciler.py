@@ -19,8 +19,10 @@ from typing import Any, Final
 
 import psutil
 import redis
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from api.metrics import GatewayMetrics
 from api.publisher import Publisher
 from api.reconciler import Reconciler
 from shared.ids import SECRET_BYTES, new_batch_id
@@ -100,7 +102,7 @@ def _fill(client: redis.Redis, kept: int, waiting: int) -> None:
         pipeline = client.pipeline(transaction=False)
         for sequence in range(start + 1, min(start + _CHUNK, waiting) + 1):
             batch_id = new_batch_id()
-            message = publisher.message(batch_id, _QUEUE)
+            message = publisher.message(batch_id, _QUEUE, 1, 1)
             record: dict[Any, Any] = {
                 **_KEPT,
                 "state": "queued",
@@ -129,8 +131,9 @@ async def _look(port: int, seconds: int) -> None:
     """Look as two gateways do: each once a second, half a second apart."""
     clients = [Redis(port=port) for _ in range(2)]
     publisher = Publisher()
+    metrics = GatewayMetrics(CollectorRegistry())
     reconcilers = [
-        Reconciler(client, publisher, max_attempts=3, result_ttl_seconds=3600, dead_letter_ttl_seconds=3600)
+        Reconciler(client, publisher, metrics, max_attempts=3, result_ttl_seconds=3600, dead_letter_ttl_seconds=3600)
         for client in clients
     ]
     for _ in range(seconds):

@@ -11,7 +11,8 @@ from api.settings import GatewaySettings
 from benchmarks.serving.excerpt import write_excerpt
 from benchmarks.serving.results import Results
 from shared.local.settings import LocalSettings
-from shared.settings import BrokerSettings
+from shared.settings import BrokerSettings, FlowerSettings
+from tests.load.settings import LoadSettings
 from worker.settings import WorkerSettings
 
 DOCS = Path(__file__).parent
@@ -23,7 +24,9 @@ SECTIONS: list[tuple[str, type[BaseSettings]]] = [
     ("Every process", BrokerSettings),
     ("Gateway", GatewaySettings),
     ("Worker", WorkerSettings),
+    ("Flower", FlowerSettings),
     ("`make run`", LocalSettings),
+    ("`make load`", LoadSettings),
 ]
 
 

@@ -9,7 +9,7 @@ from structlog.typing import Processor
 _QUIET = ("celery.worker.strategy", "celery.app.trace")
 
 
-def configure_logging(as_json: bool) -> None:
+def configure_logging(as_json: bool, level: str) -> None:
     """Send structlog and the standard library's loggers through one formatter to stderr."""
     chain: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -29,7 +29,7 @@ def configure_logging(as_json: bool) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(

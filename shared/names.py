@@ -28,6 +28,15 @@ class State(StrEnum):
 FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED, State.EXPIRED})
 
 
+class Loss(StrEnum):
+    """How an attempt ended that had no outcome; a label of `sepal_leases_lost_total`."""
+
+    WORKER = "worker"  # its announcements stopped
+    PROCESS = "process"  # its pool process was killed
+    TIME_LIMIT = "time-limit"  # it took longer than a batch may
+    ERROR = "error"  # the store refused, or something nobody expected was raised
+
+
 class FailureCode(StrEnum):
     """Why a prediction has no result; the code of the error that its client sees."""
 

@@ -8,7 +8,7 @@ whose attempts are used up becomes such a head over one batch for each of its me
 
 import struct
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -106,6 +106,25 @@ def unpack_members(raw: bytes) -> list[Member]:
     return [Member(*fields) for fields in _MEMBER.iter_unpack(raw)]
 
 
+class Origin(msgspec.Struct, array_like=True, frozen=True):
+    """Which request a member came with, as far as that request said."""
+
+    request_id: str = ""
+    """The correlation id: every log line about the member carries it."""
+    traceparent: str = ""
+    """The span that waits for the member, as W3C Trace Context writes it."""
+
+
+def pack_origins(origins: Mapping[int, Origin]) -> bytes:
+    """Write the origins of a batch's members by their places; nothing where there is none."""
+    return msgspec.msgpack.encode(origins) if origins else b""
+
+
+def unpack_origins(raw: bytes | None) -> dict[int, Origin]:
+    """Read origins back."""
+    return _origins_decoder.decode(raw) if raw else {}
+
+
 class Answer(msgspec.Struct, array_like=True, tag=True, frozen=True):
     """One member's result as JSON text without the outer brackets, so that answers of several batches can be joined."""
 
@@ -141,6 +160,7 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Outcome)
+_origins_decoder = msgspec.msgpack.Decoder(dict[int, Origin])
 
 
 class Announcement(NamedTuple):

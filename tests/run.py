@@ -1,10 +1,12 @@
 """Starts and stops everything, as `make run` does."""
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 
 from tests.stack import ROOT, Gateway, Part, clean_environment, free_port, wait_for
@@ -24,6 +26,7 @@ class Run:
             "api_port": free_port(),
             "redis_port": free_port(),
             "flower_port": self.flower_port,
+            "worker_http_port": free_port(),
             "state_dir": folder / "state",
             **({"model_dir": model_dir} if model_dir else {}),
             **settings,
@@ -41,6 +44,18 @@ class Run:
     def wait_until_ready(self) -> "Run":
         wait_for(lambda: "Ctrl-C stops everything" in self.log, f"the welcome in {self.part.log}", START_SECONDS)
         return self
+
+    @property
+    def flower_credentials(self) -> tuple[str, str]:
+        """Those of the welcome, where none were given."""
+        given = self.settings.get("flower_password")
+        shown = re.search(r"Flower .*\(user (\S+), password (\S+)\)", self.log)
+        assert given or shown, self.log
+        return ("sepal", str(given)) if given or shown is None else (shown[1], shown[2])
+
+    def flower(self) -> httpx.Client:
+        """Signed in."""
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.flower_port}", auth=self.flower_credentials)
 
     def child(self, name: str) -> psutil.Process:
         """The supervised part whose command line contains `name`."""

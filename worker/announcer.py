@@ -7,9 +7,10 @@ from redis import Redis
 
 from shared.card import ModelCard
 from shared.ids import BatchId
-from shared.names import Queue
+from shared.names import Loss, Queue
 from shared.record import ANNOUNCEMENT_SECONDS, MODEL_KEY
 from shared.scripts import script
+from worker.metrics import WorkerMetrics
 
 _TIMEOUT_SECONDS: Final = 1
 
@@ -35,7 +36,7 @@ class Holdings(NamedTuple):
 class Announcer:
     """Tells the store that this worker lives, and when an attempt of its pool processes is over."""
 
-    def __init__(self, url: str, worker: str, card: ModelCard, max_attempts: int) -> None:
+    def __init__(self, url: str, worker: str, card: ModelCard, max_attempts: int, metrics: WorkerMetrics) -> None:
         # No retries and a short patience: this runs on the consumer's event loop.
         self._client = Redis.from_url(url, retry=None, socket_timeout=_TIMEOUT_SECONDS)
         self._announce = self._client.register_script(script("announce"))
@@ -43,6 +44,7 @@ class Announcer:
         self._worker = worker
         self._card = card.model_dump_json()
         self._max_attempts = max_attempts
+        self._metrics = metrics
         self._first = True
 
     def announce(self, pool_processes: int) -> Holdings:
@@ -63,17 +65,19 @@ class Announcer:
             n_waiting, [Lease(BatchId(batch_id.decode()), int(pid), bool(wanted)) for batch_id, pid, wanted in fields]
         )
 
-    def give_back(self, batch_id: BatchId, reason: str) -> None:
+    def give_back(self, batch_id: BatchId, loss: Loss, reason: str) -> None:
         """End an attempt whose pool process cannot do so itself, or never came to it.
 
         Args:
             batch_id: of the batch; nothing happens where it is another worker's, or final.
-            reason: for the dead letter that it may become.
+            loss: how it ended.
+            reason: the same in words, for the dead letter that it may become.
 
         Raises:
             RedisError: the store cannot be reached.
         """
-        self._give_back(keys=[], args=[batch_id, self._worker, reason, self._max_attempts])
+        if self._give_back(keys=[], args=[batch_id, self._worker, reason, self._max_attempts]):
+            self._metrics.lost(loss)
 
     def forget_deliveries(self, keys: Sequence[str]) -> None:
         """Drop kombu's notes of what an earlier connection of this worker took: the reconciler then misses it."""

@@ -1,26 +1,30 @@
 """Composes a worker: settings and a verified card in, a Celery app that serves them out."""
 
-from collections.abc import Callable
 from typing import Any
 
 import structlog
 from celery import Celery
 from celery.platforms import EX_OK
 from celery.signals import setup_logging
+from celery.utils.log import current_process_index
 from celery.worker import state
 from kombu import Queue as KombuQueue
+from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 
 from shared.card import ModelCard
+from shared.exposition import Exposition
 from shared.ids import BatchId
 from shared.log import configure_logging
-from shared.names import Queue
+from shared.names import Loss, Queue
 from shared.record import UNACKED_INDEX_PREFIX, UNACKED_PREFIX
 from worker.announcer import Announcer
 from worker.heartbeat import Heartbeat, LoadedProcesses
+from worker.http import serve
+from worker.metrics import WorkerCollector, WorkerMetrics
 from worker.settings import WorkerSettings
 from worker.steps import EventsStep, HandOverStep, heartbeat_step, stop_worker
-from worker.tasks import Pool, register
+from worker.tasks import GiveBack, Pool, register
 from worker.transport import Connection, broker_url
 from worker.watch import Watch
 
@@ -41,23 +45,25 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     app = Celery("sepal", broker=broker_url(settings.redis_url.get_secret_value()), set_as_current=False)
     app.amqp.Connection = Connection
     app.conf.update(celery_configuration(settings, name))
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
     loaded = LoadedProcesses()
     announcer = Announcer(
-        settings.redis_url.get_secret_value(),
-        name,
-        card,
-        max_attempts=settings.max_attempts,
+        settings.redis_url.get_secret_value(), name, card, max_attempts=settings.max_attempts, metrics=metrics
     )
     give_back = _give_back(announcer)
-    register(app, Pool(settings, name, loaded), give_back)
+    register(app, Pool(settings, name, loaded, metrics), give_back)
     heartbeat = Heartbeat(announcer, loaded, Watch(announcer, stop_worker))
+    if settings.worker_http_port is not None:
+        exposition = Exposition(registry, WorkerCollector(card.ref, lambda: heartbeat.n_loaded))
+        serve(settings.worker_http_host, settings.worker_http_port, exposition, lambda: heartbeat.is_believed)
     notes = [UNACKED_PREFIX + name, UNACKED_INDEX_PREFIX + name]
     step = heartbeat_step(heartbeat, lambda: announcer.forget_deliveries(notes), give_back)
     app.steps["consumer"].update([EventsStep, HandOverStep, step])
 
     @setup_logging.connect(weak=False)
     def configure(**_: object) -> None:
-        configure_logging(settings.log_json)
+        configure_logging(settings.log_json, settings.log_level)
 
     return app
 
@@ -79,12 +85,17 @@ def consume(app: Celery, name: str, processes: int) -> int:
     return int(state.should_terminate or EX_OK)
 
 
-def _give_back(announcer: Announcer) -> Callable[[BatchId, str], None]:
+def process_number() -> int:
+    """0 in the worker's parent, and from 1 in its pool processes; one that replaces another has its number."""
+    return current_process_index() or 0
+
+
+def _give_back(announcer: Announcer) -> GiveBack:
     """Have a batch published again that this worker can do nothing for."""
 
-    def give_back(batch_id: BatchId, reason: str) -> None:
+    def give_back(batch_id: BatchId, loss: Loss, reason: str) -> None:
         try:
-            announcer.give_back(batch_id, reason)
+            announcer.give_back(batch_id, loss, reason)
         except RedisError as error:  # the watch will find it
             log.warning("could not give a batch back", batch=batch_id, reason=str(error))
 

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import structlog
 from redis.exceptions import RedisError
 
+from shared.record import ANNOUNCEMENT_SECONDS
 from worker.announcer import Announcer
 from worker.watch import Watch
 
@@ -74,6 +75,17 @@ class Heartbeat:
         self._watch = watch
         self._announced = -1
         self._announced_at = 0.0
+        self._believed_until = 0.0
+
+    @property
+    def n_loaded(self) -> int:
+        """Pool processes that can take a batch, as of the last look."""
+        return max(0, self._announced)
+
+    @property
+    def is_believed(self) -> bool:
+        """Whether the store holds an announcement of this worker, with a process that can take a batch."""
+        return self.n_loaded > 0 and time.monotonic() < self._believed_until
 
     def look(self, consumer: Consumer) -> int:
         """Announce how many pool processes can take a batch, when it changed or a beat is due; returns that number."""
@@ -87,7 +99,9 @@ class Heartbeat:
         # Should this event loop ever stand still, the process says where, and ends: its supervisor starts another.
         faulthandler.dump_traceback_later(_FROZEN_SECONDS, exit=True)
         try:
+            now = time.monotonic()
             holdings = self._announcer.announce(count)
+            self._believed_until = now + ANNOUNCEMENT_SECONDS
             self._watch.look(
                 holdings,
                 pids=consumer.pids,
@@ -105,6 +119,7 @@ class Heartbeat:
 
     def leave(self) -> None:
         """Take no more work, and keep the leases on what the pool still finishes until this process ends."""
+        self._announced = 0
         self.pause()
         threading.Thread(target=self._linger, daemon=True).start()
 

@@ -2,18 +2,22 @@
 
 import gc
 import resource
+import time
 from typing import Final
 
 import numpy as np
 import structlog
 from redis.exceptions import RedisError
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from shared.ids import BatchId
-from shared.names import FailureCode
-from shared.record import Failure, Outcome
+from shared.names import FailureCode, Loss, State
+from shared.record import Answer, Failure, Outcome
+from worker.metrics import WorkerMetrics
 from worker.predictor import Predictor, Rows
 from worker.settings import WorkerSettings
 from worker.store import Claim, Store
+from worker.tracing import BatchTracer
 
 _EXPIRED: Final = Failure(FailureCode.EXPIRED, "The deadline had passed when a worker came to these rows.")
 
@@ -23,19 +27,26 @@ log = structlog.get_logger(__name__)
 class PoolProcess:
     """One loaded predictor, one connection to the store."""
 
-    def __init__(self, predictor: Predictor, store: Store) -> None:
+    def __init__(self, predictor: Predictor, store: Store, metrics: WorkerMetrics, tracer: BatchTracer | None) -> None:
         self._predictor = predictor
         self._store = store
+        self._metrics = metrics
+        self._tracer = tracer
 
     @classmethod
     def start(
-        cls, settings: WorkerSettings, worker: str, interruptions: tuple[type[Exception], ...] = ()
+        cls,
+        settings: WorkerSettings,
+        worker: str,
+        metrics: WorkerMetrics,
+        interruptions: tuple[type[Exception], ...] = (),
     ) -> "PoolProcess":
         """Load and warm up: when this returns, the process can take a batch.
 
         Args:
             settings: the worker's.
             worker: its name, in which batches are claimed.
+            metrics: made before the fork.
             interruptions: what ends an attempt from outside while the pipeline runs.
 
         Raises:
@@ -52,7 +63,7 @@ class PoolProcess:
             result_ttl_seconds=settings.result_ttl_seconds,
             max_attempts=settings.max_attempts,
         )
-        return cls(predictor, store)
+        return cls(predictor, store, metrics, BatchTracer.make(settings.otlp_endpoint, worker))
 
     def run(self, batch_id: BatchId) -> None:
         """Answer one batch, unless there is nothing left to answer."""
@@ -60,13 +71,42 @@ class PoolProcess:
         if claim is None:
             log.info("skipped a batch that needs no answer", batch=batch_id)
             return
-        if not self._store.commit(claim, self._answer(claim)):
-            log.warning("dropped an outcome: another attempt has the batch", batch=batch_id, token=claim.token)
+        self._metrics.claimed(claim.queue, claim.queue_us)
+        requests = [origin.request_id for origin in claim.origins.values() if origin.request_id]
+        bind_contextvars(**({"requests": requests} if requests else {}))
+        try:
+            self._answer_and_commit(claim, is_logged=bool(requests))
+        finally:
+            clear_contextvars()
 
-    def give_back(self, batch_id: BatchId, reason: str) -> None:
+    def _answer_and_commit(self, claim: Claim, *, is_logged: bool) -> None:
+        began_ns = time.monotonic_ns()
+        outcome = self._answer(claim)
+        n_open = self._store.commit(claim, outcome)
+        finished_us = claim.claimed_us + (time.monotonic_ns() - began_ns) // 1000
+        if n_open is None:
+            self._metrics.dropped()
+            log.warning("dropped an outcome: another attempt has the batch", batch=claim.batch_id, token=claim.token)
+            return
+        self._metrics.finished(claim.queue, _states(claim, outcome, finished_us), n_open)
+        if self._tracer is not None and claim.origins:
+            self._tracer.record(claim, outcome)
+        if is_logged:
+            log.info(
+                "answered a batch",
+                batch=claim.batch_id,
+                attempt=claim.token,
+                predictions=len(outcome.members),
+                rows=claim.n_rows,
+                queue_ms=outcome.queue_us / 1000,
+                predict_ms=outcome.predict_us / 1000,
+            )
+
+    def give_back(self, batch_id: BatchId, loss: Loss, reason: str) -> None:
         """End an attempt without an outcome; where even that cannot be written, the parent finds out."""
         try:
-            self._store.give_back(batch_id, reason)
+            if self._store.give_back(batch_id, reason):
+                self._metrics.lost(loss)
         except RedisError as error:
             log.warning("could not give a batch back", batch=batch_id, reason=str(error))
 
@@ -84,6 +124,7 @@ class PoolProcess:
         if any(late):
             return self._answer_punctual(claim, rows, late)
         members, predict_us = self._predictor.predict(rows, claim.members)
+        self._metrics.predicted(claim.queue, len(rows), predict_us)
         return Outcome(claim.queue_us, predict_us, members)
 
     def _answer_punctual(self, claim: Claim, rows: Rows, late: list[bool]) -> Outcome:
@@ -91,5 +132,20 @@ class PoolProcess:
         wanted = [member for member, is_late in zip(claim.members, late, strict=True) if not is_late]
         rows = rows[~np.repeat(late, [member.n_rows for member in claim.members])]
         answers, predict_us = self._predictor.predict(rows, wanted) if wanted else ([], 0)
+        self._metrics.predicted(claim.queue, len(rows), predict_us)
         punctual = iter(answers)
         return Outcome(claim.queue_us, predict_us, [_EXPIRED if is_late else next(punctual) for is_late in late])
+
+
+def _states(claim: Claim, outcome: Outcome, finished_us: int) -> list[State]:
+    """The states that a commit at this time, by the store's clock, leaves the members in."""
+    return [
+        State.EXPIRED if 0 < member.deadline_us < finished_us else _state(end)
+        for member, end in zip(claim.members, outcome.members, strict=True)
+    ]
+
+
+def _state(end: Answer | Failure) -> State:
+    if isinstance(end, Answer):
+        return State.SUCCEEDED
+    return State.EXPIRED if end.code == FailureCode.EXPIRED else State.FAILED

@@ -25,6 +25,11 @@ class WorkerSettings(BrokerSettings):
     worker_memory_bytes: int | None = Field(default=None, gt=0)
     """What a pool process may allocate (RLIMIT_DATA): rows for which the pipeline wants more are rejected."""
 
+    worker_http_host: str = "127.0.0.1"
+    """The address that a worker's metrics and probes listen on; containers use 0.0.0.0."""
+    worker_http_port: int | None = Field(default=None, ge=1, le=65535)
+    """The port of a worker's `/metrics`, `/livez` and `/readyz`; unset, it has none."""
+
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
         if self.batch_soft_seconds >= self.batch_seconds:

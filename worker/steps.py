@@ -11,7 +11,9 @@ from celery.platforms import EX_FAILURE
 from celery.worker import state
 
 from shared.ids import BatchId
+from shared.names import Loss
 from worker.heartbeat import LOOK_SECONDS, Consumer, Heartbeat
+from worker.tasks import GiveBack
 
 _FLUSH_SECONDS: Final = 0.2
 _BUFFERED_EVENTS: Final = 1000  # Celery's own limit, 24, would be reached many times in that fifth of a second
@@ -66,7 +68,7 @@ class HandOverStep(bootsteps.StartStopStep):
 
 
 def heartbeat_step(
-    heartbeat: Heartbeat, forget_deliveries: Callable[[], None], give_back: Callable[[BatchId, str], None]
+    heartbeat: Heartbeat, forget_deliveries: Callable[[], None], give_back: GiveBack
 ) -> type[bootsteps.StartStopStep]:
     """Make the step that has a worker announce itself, and take messages while it can do something with them.
 
@@ -121,8 +123,8 @@ def _state(consumer: Any) -> Consumer:
     )
 
 
-def _pass_on(give_back: Callable[[BatchId, str], None]) -> None:
+def _pass_on(give_back: GiveBack) -> None:
     """Let others have what waits here for a process to load its model; the first to claim a batch has it."""
     for request in set(state.reserved_requests) - set(state.active_requests):
-        give_back(BatchId(request.id), "Its worker has no process for it.")
+        give_back(BatchId(request.id), Loss.ERROR, "Its worker has no process for it.")
         request.acknowledge()

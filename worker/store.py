@@ -18,13 +18,24 @@ from redis.retry import Retry
 
 from shared.card import ModelRef
 from shared.ids import BatchId, split_slice_id
-from shared.record import MAX_PUBLISHED_BYTES, Failure, Member, Outcome, batch_key, unpack_members
+from shared.names import Queue
+from shared.record import (
+    MAX_PUBLISHED_BYTES,
+    Failure,
+    Member,
+    Origin,
+    Outcome,
+    batch_key,
+    unpack_members,
+    unpack_origins,
+)
 from shared.scripts import script
 
 # A pool process that has lost the store waits for it: there is nothing else it could do, and giving up would cost the
 # batch an attempt. Twenty tries with at most a second between them ride out a broker's restart.
 _RETRY_ATTEMPTS = 20
 _SOCKET_TIMEOUT_SECONDS = 2
+_QUEUES = {queue.value.encode(): queue for queue in Queue}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,14 @@ class Claim:
     """Shape (n_rows * n_features,): the pipeline's number of columns gives it its second dimension."""
     members: list[Member]
     model: ModelRef
+    queue: Queue
+    origins: dict[int, Origin]
+    """By the members' places, of those that have one."""
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all its members."""
+        return sum(member.n_rows for member in self.members)
 
 
 class Scripts:
@@ -114,7 +133,7 @@ class Store:
         )
         if reply is None:
             return None
-        token, created, now, rows, members, model = reply
+        token, created, now, rows, members, model, queue, origins = reply
         return Claim(
             batch_id=batch_id,
             token=token,
@@ -123,6 +142,8 @@ class Store:
             rows=np.frombuffer(rows, dtype=np.float64),
             members=unpack_members(members),
             model=self._model_ref(model),
+            queue=_QUEUES[queue],
+            origins=unpack_origins(origins),
         )
 
     def _model_ref(self, raw: bytes) -> ModelRef:
@@ -131,8 +152,13 @@ class Store:
             self._model = raw, ModelRef.model_validate_json(raw)
         return self._model[1]
 
-    def commit(self, claim: Claim, outcome: Outcome) -> bool:
-        """Write the outcome; False when another attempt has the batch or it became final meanwhile."""
+    def commit(self, claim: Claim, outcome: Outcome) -> int | None:
+        """Write the outcome.
+
+        Returns:
+            How many predictions of the batch this has not made final, as they were canceled, or wait for other batches;
+            None when another attempt has the batch or it became final meanwhile.
+        """
         encoded = outcome.encode()
         part = split_slice_id(claim.batch_id)
         travels = part is None and len(encoded) <= MAX_PUBLISHED_BYTES
@@ -140,11 +166,12 @@ class Store:
         stem, number = part or (claim.batch_id, "")
         args = [claim.token, encoded, self._result_ttl_seconds, stem, number, int(failed), outcome.predict_us]
         args += [int(travels), claim.batch_id, self._worker, self._pid]
-        return bool(self._scripts.run("commit", _record_keys(claim.batch_id), args))
+        n_open = int(self._scripts.run("commit", _record_keys(claim.batch_id), args))
+        return None if n_open < 0 else n_open
 
-    def give_back(self, batch_id: BatchId, reason: str) -> None:
-        """End an attempt without an outcome, and have the batch published again."""
-        self._scripts.run("give_back", [], [batch_id, self._worker, reason, self._max_attempts])
+    def give_back(self, batch_id: BatchId, reason: str) -> bool:
+        """End an attempt without an outcome, and have the batch published again; False when there was none to end."""
+        return bool(self._scripts.run("give_back", [], [batch_id, self._worker, reason, self._max_attempts]))
 
 
 def _record_keys(batch_id: BatchId) -> list[str]:

@@ -9,14 +9,15 @@ from typing import Any, Final
 
 import structlog
 from celery import Celery
-from celery.exceptions import Reject, SoftTimeLimitExceeded
+from celery.exceptions import Reject, SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
 from celery.signals import worker_process_init
 from celery.worker.request import Request
 
 from shared.errors import ArtifactError
 from shared.ids import BatchId
-from shared.names import PREDICT_BATCH
+from shared.names import PREDICT_BATCH, Loss
 from worker.heartbeat import LoadedProcesses
+from worker.metrics import WorkerMetrics
 from worker.process import PoolProcess
 from worker.settings import WorkerSettings
 
@@ -24,13 +25,17 @@ _PAUSE_SECONDS: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
+GiveBack = Callable[[BatchId, Loss, str], None]
+"""Ends an attempt, if there is one, and has the batch published again."""
+
 
 class Pool:
     """What every pool process of one worker shares before the fork, and fills after it."""
 
-    def __init__(self, settings: WorkerSettings, worker: str, loaded: LoadedProcesses) -> None:
+    def __init__(self, settings: WorkerSettings, worker: str, loaded: LoadedProcesses, metrics: WorkerMetrics) -> None:
         self._settings = settings
         self._worker = worker
+        self._metrics = metrics
         self._loaded = loaded
         self._worker_pid = os.getpid()
         self.process: PoolProcess | None = None
@@ -38,7 +43,7 @@ class Pool:
     def start_process(self, **_: object) -> None:
         """Load the pipeline; on failure stop the whole worker, which could only fail again."""
         try:
-            self.process = PoolProcess.start(self._settings, self._worker, (SoftTimeLimitExceeded,))
+            self.process = PoolProcess.start(self._settings, self._worker, self._metrics, (SoftTimeLimitExceeded,))
         except ArtifactError as error:
             log.critical("cannot serve this model", code=error.code, reason=str(error))
             self._stop_worker()
@@ -53,7 +58,7 @@ class Pool:
         sys.exit(1)
 
 
-def register(app: Celery, pool: Pool, give_back: Callable[[BatchId, str], None]) -> None:
+def register(app: Celery, pool: Pool, give_back: GiveBack) -> None:
     """Give the app its task, and its pool processes their pipeline.
 
     Args:
@@ -69,7 +74,7 @@ def register(app: Celery, pool: Pool, give_back: Callable[[BatchId, str], None])
         def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
             reason = getattr(exc_info.exception, "exc", exc_info.exception)  # which billiard wraps, with its traceback
             if not isinstance(reason, Reject):  # then the task has done so
-                give_back(BatchId(self.id), f"{type(reason).__name__}: {reason}")
+                give_back(BatchId(self.id), _loss(reason), f"{type(reason).__name__}: {reason}")
             super().on_failure(exc_info, send_failed_event, return_ok)
 
     @app.task(name=PREDICT_BATCH, Request=BatchRequest)
@@ -84,5 +89,11 @@ def register(app: Celery, pool: Pool, give_back: Callable[[BatchId, str], None])
             log.exception("gave a batch back", batch=batch_id)
             if not isinstance(error, SoftTimeLimitExceeded):
                 time.sleep(_PAUSE_SECONDS)
-            process.give_back(BatchId(batch_id), f"{type(error).__name__}: {error}")
+            process.give_back(BatchId(batch_id), _loss(error), f"{type(error).__name__}: {error}")
             raise Reject(error, requeue=False) from error
+
+
+def _loss(error: Exception) -> Loss:
+    if isinstance(error, WorkerLostError):
+        return Loss.PROCESS
+    return Loss.TIME_LIMIT if isinstance(error, (SoftTimeLimitExceeded, TimeLimitExceeded)) else Loss.ERROR

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 import structlog
 
 from shared.ids import BatchId
+from shared.names import Loss
 from worker.announcer import Holdings
 
 _IDLE_LOOKS: Final = 10  # at a beat a second
@@ -19,7 +20,7 @@ log = structlog.get_logger(__name__)
 class Attempts(Protocol):
     """Where attempts are on record."""
 
-    def give_back(self, batch_id: BatchId, reason: str) -> None:
+    def give_back(self, batch_id: BatchId, loss: Loss, reason: str) -> None:
         """End one without an outcome."""
 
 
@@ -72,14 +73,14 @@ class Watch:
         for lease in holdings.leases:
             if lease.pid not in pids:
                 log.warning("found an attempt whose process was lost", batch=lease.batch_id, pid=lease.pid)
-                self._attempts.give_back(lease.batch_id, "The pool process was lost.")
+                self._attempts.give_back(lease.batch_id, Loss.PROCESS, "The pool process was lost.")
 
     def _end_left(self, holdings: Holdings, running: Collection[str]) -> None:
         """A lease that no pool process works for: its attempt ended where nobody could say so."""
         left = {lease.batch_id for lease in holdings.leases if lease.batch_id not in running}
         for batch_id in left & self._left:
             log.warning("found an attempt that had ended without a word", batch=batch_id)
-            self._attempts.give_back(batch_id, "The attempt ended without a word.")
+            self._attempts.give_back(batch_id, Loss.ERROR, "The attempt ended without a word.")
         self._left = left - self._left
 
     def _stop_unwanted(self, holdings: Holdings, running: Collection[str]) -> None:

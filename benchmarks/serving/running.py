@@ -40,7 +40,7 @@ class Running:
         self.system = system
         self.site = Site(python, folder, question.model, port, redis_port, others)
         self.url = f"http://127.0.0.1:{port}{system.path}"
-        self._question = question
+        self.question = question
         self._mark = uuid.uuid4().hex
         self._started: list[tuple[Program, subprocess.Popen[bytes]]] = []
 
@@ -72,7 +72,7 @@ class Running:
         Raises:
             SystemFailed: there is no answer, or it is not the pipeline's own.
         """
-        body = self.system.body(self._question.rows(n_rows))
+        body = self.system.body(self.question.rows(n_rows))
         try:
             response = httpx.post(
                 self.url, content=body, headers={"Content-Type": "application/json"}, timeout=ANSWER_SECONDS
@@ -82,7 +82,7 @@ class Running:
             given = self.system.read(response.json())
         except (httpx.TransportError, ValueError, KeyError, TypeError) as error:
             raise SystemFailed(f"no answer: {error or type(error).__name__}") from error
-        if not agree(given, self._question.answer(n_rows)):
+        if not agree(given, self.question.answer(n_rows)):
             raise SystemFailed(f"a wrong answer: {response.text[:200]}")
 
     def rest(self) -> None:

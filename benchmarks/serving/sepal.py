@@ -30,12 +30,12 @@ def programs(site: Site) -> list[Program]:
         redis_port=site.redis_port,
         api_port=site.port,
         flower_port=site.other_ports[0],
+        worker_http_port=site.other_ports[1],
         model_dir=site.model.parent,
         state_dir=site.folder,
     )
     environment = {
-        "SEPAL_REDIS_URL": local.near_broker_url,
-        "CELERY_BROKER_URL": local.broker_url,
+        **local.environment,
         "SEPAL_API_PORT": str(site.port),
         "SEPAL_MODEL_DIR": str(local.model_dir),
     }

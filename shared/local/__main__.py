@@ -25,19 +25,22 @@ def main() -> None:
         path = _write_configuration(settings)
     except CannotStart as error:
         sys.exit(f"sepal: {error}")
-    # What the parts must agree on is settled here, once.
-    environment = os.environ | {"SEPAL_REDIS_URL": settings.near_broker_url, "CELERY_BROKER_URL": settings.broker_url}
     sys.stdout.flush()
     # supervisord and the parts' output reach this file through descriptors of their own: without append mode they
     # would write over one another where it is a regular file.
     fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
-    os.execve(sys.executable, [sys.executable, "-m", "supervisor.supervisord", "-c", str(path)], environment)
+    os.execve(
+        sys.executable,
+        [sys.executable, "-m", "supervisor.supervisord", "-c", str(path)],
+        os.environ | settings.environment,
+    )
 
 
 def _check_ports(settings: LocalSettings) -> None:
     wanted = {
         "SEPAL_API_PORT": (settings.api_host, settings.api_port),
         "SEPAL_FLOWER_PORT": ("127.0.0.1", settings.flower_port),
+        "SEPAL_WORKER_HTTP_PORT": ("127.0.0.1", settings.worker_http_port),
     }
     if not settings.redis_url:
         wanted["SEPAL_REDIS_PORT"] = ("127.0.0.1", settings.redis_port)

@@ -1,6 +1,7 @@
 """Waits until predictions are answered, then says where everything is."""
 
 import json
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -12,6 +13,9 @@ from shared.local.settings import LocalSettings
 _PATIENCE_SECONDS: Final = 300
 _POLL_SECONDS: Final = 0.1
 _REPORT_SECONDS: Final = 15
+
+WITH_PASSWORD: Final = "--with-password"  # noqa: S105 - an option
+"""Have Flower's password printed, which nobody knows yet."""
 
 
 def main() -> None:
@@ -52,13 +56,19 @@ Sepal serves {card.name} {card.version}.
 
   predictions  {gateway}/predict
   try it out   {gateway}/docs
-  Flower       http://127.0.0.1:{settings.flower_port}
+  Flower       http://127.0.0.1:{settings.flower_port}  ({_credentials(settings)})
+  metrics      {gateway}/metrics and http://127.0.0.1:{settings.worker_http_port}/metrics
   broker       {_without_password(settings.broker_url)}
 
   curl -X POST {gateway}/predict -H 'Content-Type: application/json' -d '{rows}'
 
 Ctrl-C stops everything.
 """
+
+
+def _credentials(settings: LocalSettings) -> str:
+    shown = settings.flower_password.get_secret_value() if WITH_PASSWORD in sys.argv[1:] else "as you have set it"
+    return f"user {settings.flower_user}, password {shown}"
 
 
 def _without_password(url: str) -> str:

@@ -1,19 +1,20 @@
 """The settings of `make run`."""
 
+import secrets
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, Secret, SecretStr
+
+from shared.settings import FlowerPassword, FlowerSettings
 
 SOCKET_FILE: Final = "broker.sock"
 _LONGEST_SOCKET_PATH: Final = 107  # bytes; sun_path in unix(7)
+_PASSWORD_BYTES: Final = 12
 
 
-class LocalSettings(BaseSettings):
+class LocalSettings(FlowerSettings):
     """What is started, and where; the parts read the same environment for the rest."""
-
-    model_config = SettingsConfigDict(env_prefix="SEPAL_", frozen=True, use_attribute_docstrings=True)
 
     redis_url: SecretStr | None = None
     """A broker that runs already; where it is unset, `make run` starts one of its own."""
@@ -25,10 +26,24 @@ class LocalSettings(BaseSettings):
     """The port that the gateway listens on."""
     flower_port: int = Field(default=5555, ge=1, le=65535)
     """The port that Flower listens on, on 127.0.0.1."""
+    flower_password: FlowerPassword = Field(default_factory=lambda: Secret(secrets.token_urlsafe(_PASSWORD_BYTES)))
+    """The password to sign in to Flower with; where it is unset, `make run` draws one at each start and prints it."""
+    worker_http_port: int = Field(default=9540, ge=1, le=65535)
+    """The port of the worker's metrics and probes."""
     model_dir: Path = Path("models/iris/1")
     """The folder to serve; where it is the default one and missing, `make run` trains it."""
     state_dir: Path = Path(".sepal")
     """Where the broker's append-only file and the supervisor's own files are kept."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the parts must agree on, settled here, once."""
+        return {
+            "SEPAL_REDIS_URL": self.near_broker_url,
+            "CELERY_BROKER_URL": self.broker_url,
+            "SEPAL_WORKER_HTTP_PORT": str(self.worker_http_port),
+            "SEPAL_FLOWER_PASSWORD": self.flower_password.get_secret_value(),
+        }
 
     @property
     def broker_dir(self) -> Path:

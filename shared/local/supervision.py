@@ -10,9 +10,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from shared.local import broker
+from shared.local.ready import WITH_PASSWORD
 from shared.local.settings import LocalSettings
+
+_FLOWER_CONFIGURATION: Final = Path(__file__).parent.parent / "flowerconfig.py"
 
 _SUPERVISOR = """\
 [supervisord]
@@ -61,14 +65,14 @@ def parts(settings: LocalSettings) -> list[Part]:
     if not settings.redis_url:
         settings.broker_dir.mkdir(parents=True, exist_ok=True)
         own_broker = [Part("broker", broker.command(settings.redis_port, settings.broker_dir))]
-    # Flower would keep the last hundred thousand batches: its memory would grow for minutes of full traffic.
-    flower = ["flower", "--address=127.0.0.1", f"--port={settings.flower_port}", "--max-tasks=1000", "--logging=error"]
+    flower = ["flower", f"--conf={_FLOWER_CONFIGURATION}", "--address=127.0.0.1", f"--port={settings.flower_port}"]
+    drawn = [] if "flower_password" in settings.model_fields_set else [WITH_PASSWORD]
     return [
         *own_broker,
         Part("worker", [python, "-m", "worker"], stop_seconds=30),
         Part("gateway", [python, "-m", "api"], stop_seconds=15),
         Part("flower", [python, "-m", "celery", *flower]),
-        Part("ready", [python, "-m", "shared.local.ready"], restart=False),
+        Part("ready", [python, "-m", "shared.local.ready", *drawn], restart=False),
     ]
 
 

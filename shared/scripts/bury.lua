@@ -30,5 +30,4 @@ redis.call('HSET', key, 'prediction', ARGV[7], 'rows', batch[6], 'n_rows', batch
   'created_us', batch[9], 'buried', now)
 redis.call('EXPIRE', key, ARGV[6])
 redis.call('ZADD', DEAD_LETTERS, now, ARGV[1])
-redis.call('ZREMRANGEBYSCORE', DEAD_LETTERS, '-inf', now - ARGV[6])
 return 1

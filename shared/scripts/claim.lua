@@ -9,12 +9,13 @@
 -- ARGV[5]  seconds to keep a final record
 --
 -- Reply: nil when there is nothing to do, else
---        {token, created, now, rows, members, model}, the times in microseconds since 1970.
+--        {token, created, now, rows, members, model, queue, origins}, the times in microseconds since 1970.
 -- Keeps: every attempt has a token of its own, its number; only the latest one can commit. A batch that is running is
 --        left to its worker, whose lease lasts as long as the worker lives. A client that lost the reply and asks
 --        again gets the same token: a broker that hangs must not use the attempts up.
 
-local batch = redis.call('HMGET', KEYS[1], 'state', 'token', 'claimant', 'created', 'rows', 'members', 'model', 'queue')
+local batch = redis.call('HMGET', KEYS[1], 'state', 'token', 'claimant', 'created', 'rows', 'members', 'model', 'queue',
+  'origins')
 local again = batch[1] == 'running' and batch[3] == ARGV[1]
 if batch[1] ~= 'queued' and not again then
   return false
@@ -49,4 +50,4 @@ if spanned and head ~= 'split' then
   redis.call('HSET', KEYS[2], 'state', 'running')
   redis.call('HSETNX', KEYS[2], 'started', now)
 end
-return {token, batch[4], now, batch[5], batch[6], batch[7]}
+return {token, batch[4], now, batch[5], batch[6], batch[7], batch[8], batch[9]}

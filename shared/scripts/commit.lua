@@ -14,18 +14,18 @@
 -- ARGV[10] the worker
 -- ARGV[11] its pool process
 --
--- Reply: 1 committed, 0 refused: another attempt has the batch, or it is final.
+-- Reply: -1 refused: another attempt has the batch, or it is final. Else committed: how many predictions of the batch
+--        this has not made final, as they were canceled, or wait for other batches.
 -- Keeps: an outcome is written once, by the current token; rows leave the backlog once.
 
 if redis.call('HGET', LEASES .. ARGV[10], ARGV[9]) == ARGV[11] then
   redis.call('HDEL', LEASES .. ARGV[10], ARGV[9])
 end
-local batch = redis.call('HMGET', KEYS[1], 'n_rows', 'reply', 'queue', 'idempotency', 'state', 'token')
+local batch = redis.call('HMGET', KEYS[1], 'n_rows', 'reply', 'queue', 'idempotency', 'state', 'token', 'canceled')
 if batch[5] ~= 'running' or batch[6] ~= ARGV[1] then
-  return 0
+  return -1
 end
-local committed = settle(KEYS[1], KEYS[2], batch, {
+return settle(KEYS[1], KEYS[2], batch, {
   outcome = ARGV[2], ttl = ARGV[3], stem = ARGV[4], number = ARGV[5], fails = ARGV[6] == '1', predict_us = ARGV[7],
-  travels = ARGV[8] == '1',
-})
-return committed and 1 or 0
+  travels = ARGV[8] == '1', canceled = batch[7],
+}) or -1

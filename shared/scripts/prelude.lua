@@ -37,7 +37,8 @@ end
 
 -- Write how a batch ended, where its clients look: into its own record, or into the head over it; tell their gateway.
 -- `batch` holds n_rows, reply, queue and idempotency of the record; an ending holds outcome, fails, predict_us, ttl,
--- stem, number and travels. False when the head has become final meanwhile.
+-- stem, number, travels and canceled, the number of canceled members. Returns how many of the batch's predictions this
+-- has not made final, or false when the head has become final meanwhile.
 local function settle(key, head_key, batch, ending)
   local n_rows, finished = tonumber(batch[1]), time_us()
   local announcement = ending.stem .. ' ' .. finished .. ' '
@@ -46,7 +47,7 @@ local function settle(key, head_key, batch, ending)
     retain(key, ending.ttl, batch[4])
     redis.call('HINCRBY', BACKLOG, 'final:' .. batch[3], n_rows)
     redis.call('PUBLISH', batch[2], ending.travels and announcement .. ending.outcome or announcement)
-    return true
+    return tonumber(ending.canceled) or 0
   end
 
   redis.call('DEL', key)
@@ -76,7 +77,10 @@ local function settle(key, head_key, batch, ending)
   if over or is_split then
     redis.call('PUBLISH', batch[2], announcement)
   end
-  return true
+  if is_split then
+    return redis.call('HEXISTS', head_key, 'canceled:' .. ending.number)
+  end
+  return over and 0 or 1
 end
 
 -- End an attempt that has no outcome: the batch is queued again, its message at the end of the queue that is popped, or

@@ -5,6 +5,7 @@
 -- ARGV[2]  milliseconds without a look after which all workers are given time to announce themselves again
 -- ARGV[3]  milliseconds for which an announcement is believed
 -- ARGV[4]  attempts that a batch has
+-- ARGV[5]  seconds to keep a dead letter
 --
 -- Reply: {batches published again, attempts of lost workers, batches whose attempts are used up…}
 -- Keeps: safe at any time, by anybody: a batch that is published twice is claimed once.
@@ -32,6 +33,7 @@ if since >= 0 and since < tonumber(ARGV[1]) then
   return {0, 0}
 end
 redis.call('HSET', RECONCILER, 'at', string.format('%.0f', now_ms))
+redis.call('ZREMRANGEBYSCORE', DEAD_LETTERS, '-inf', now[1] - ARGV[5])
 
 -- The broker was away, or its clock was moved: nobody could announce anything.
 local was_away = since < 0 or since > tonumber(ARGV[2])

@@ -11,7 +11,7 @@
 -- ARGV[6]  microseconds since 1970 after which nobody waits for this submission any more
 -- ARGV[7]  number of idempotency keys
 -- ARGV[8…] two an idempotency key: its name, what it holds
--- ARGV[…]  five a batch: its id, rows, number of rows, members, message
+-- ARGV[…]  six a batch: its id, rows, number of rows, members, message, origins of its members or ''
 --
 -- Reply: 1 accepted, 0 refused for the backlog, -1 too late.
 -- Keeps: a recorded batch is published, a published batch is recorded; running it twice changes nothing.
@@ -48,9 +48,12 @@ for i = 3, #KEYS do
   redis.call('HSET', KEYS[i], 'state', 'queued', 'created', created, 'rows', ARGV[arg + 1], 'n_rows', n_rows,
     'members', ARGV[arg + 3], 'model', ARGV[4], 'reply', ARGV[5], 'queue', queue, 'sequence', sequence,
     'message', message)
+  if ARGV[arg + 5] ~= '' then
+    redis.call('HSET', KEYS[i], 'origins', ARGV[arg + 5])
+  end
   redis.call('ZADD', QUEUED .. queue, sequence, id)
   redis.call('LPUSH', queue, numbered(message, sequence))
-  arg = arg + 5
+  arg = arg + 6
 end
 if #names > 0 then
   redis.call('HSET', KEYS[2], 'idempotency', table.concat(names, ' '))

@@ -1,30 +1,128 @@
 """locust against the real thing: its own rows are in the report, and its exit code can be believed."""
 
+import csv
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+
+from tests.load.settings import LoadSettings
+from tests.load.thresholds import Measured, all_met, judge
 from tests.run import Run
 from tests.stack import ROOT, clean_environment, free_port
 
+Done = subprocess.CompletedProcess[str]
 
-def run_locust(port: int) -> subprocess.CompletedProcess[str]:
-    options = ["--headless", "--users=6", "--spawn-rate=6", "--run-time=4s", "--only-summary"]
+GOOD = Measured(requests=100, failures=0, crashes=0, requests_per_second=50.0, p50_ms=4, p99_ms=20)
+
+
+def run_locust(port: int, *options: str, seconds: int = 1, **settings: object) -> Done:
+    always = ["--headless", "--users=20", "--spawn-rate=20", f"--run-time={seconds}s", "--only-summary"]
     return subprocess.run(
-        [sys.executable, "-m", "locust", *options, f"--host=http://127.0.0.1:{port}"],
+        [sys.executable, "-m", "locust", *always, *options],
         cwd=ROOT,
-        env=clean_environment(),
+        env=clean_environment(load_host=f"http://127.0.0.1:{port}", **settings),
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def test_load_reports_the_queue_and_ends_well(run: Run) -> None:
-    done = run_locust(run.gateway.port)
-    assert done.returncode == 0, done.stderr
-    for row in ("in the queue", "in the pipeline", "submission to result, waiting", "submission to result, polling"):
-        assert row in done.stderr + done.stdout
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("load")
 
 
-def test_load_without_a_gateway_ends_badly() -> None:
-    assert run_locust(free_port()).returncode == 1
+@pytest.fixture(scope="module")
+def load(run: Run, kept: Path) -> Done:
+    """A few seconds of all three kinds of callers."""
+    files = [f"--csv={kept}/people", "--csv-full-history", f"--html={kept}/people.html"]
+    return run_locust(run.gateway.port, *files, seconds=4)
+
+
+def read_rows(kept: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((kept / "people_stats.csv").read_text().splitlines()))
+
+
+def test_load_ends_well_and_says_so(load: Done) -> None:
+    assert load.returncode == 0, load.stderr
+    assert "met     share of failed requests: 0" in load.stderr
+    assert "MISSED" not in load.stderr
+
+
+@pytest.mark.parametrize("kind", ["waiting", "polling", "bulk"])
+@pytest.mark.parametrize("name", ["submission to result", "in the queue", "in the model"])
+def test_every_kind_of_caller_has_its_own_rows_with_percentiles(load: Done, kept: Path, name: str, kind: str) -> None:
+    assert load.returncode == 0
+    (row,) = (row for row in read_rows(kept) if row["Name"] == f"{name}, {kind}")
+    assert row["Type"] == "SEPAL"
+    assert int(row["Request Count"]) > 0
+    assert 0 <= int(row["50%"]) <= int(row["99%"]) <= int(row["100%"])
+    if name == "submission to result" and kind != "waiting":
+        assert int(row["50%"]) >= 1000  # `Retry-After` is a second at least
+
+
+def test_only_http_requests_are_in_the_sum(load: Done, kept: Path) -> None:
+    assert load.returncode == 0
+    rows = read_rows(kept)
+    http = [int(row["Request Count"]) for row in rows if row["Type"] in {"GET", "POST"}]
+    assert [int(row["Request Count"]) for row in rows if row["Name"] == "Aggregated"] == [sum(http)]
+
+
+def test_history_and_report_are_kept_and_drawn(load: Done, kept: Path) -> None:
+    assert f"report: {kept}/people.html" in load.stderr
+    assert "submission to result, bulk" in (kept / "people.html").read_text()
+    history, picture = kept / "people_stats_history.csv", kept / "people.svg"
+    subprocess.run([sys.executable, "-m", "tests.load.picture", history, picture], cwd=ROOT, check=True)
+    assert picture.read_text().rstrip().endswith("</svg>")
+
+
+def test_missed_threshold_is_named_and_is_the_exit_code_of_locusts_processes(run: Run) -> None:
+    done = run_locust(run.gateway.port, "SyncCaller", "--processes=2", seconds=2, load_max_p50_ms=0.001)
+    assert done.returncode == 1
+    assert done.stderr.count("MISSED  median from submission to result: ") == 1
+    assert "met     share of failed requests: 0" in done.stderr
+
+
+def test_refused_upload_is_a_failure_that_says_why(run: Run) -> None:
+    done = run_locust(run.gateway.port, "BulkCaller", load_bulk_rows=10_001)
+    assert done.returncode == 1
+    assert "POST /predict (bulk): 422 invalid-rows" in done.stderr
+    assert "MISSED  share of failed requests: 1 (at most 0)" in done.stderr
+
+
+def test_load_without_a_gateway_ends_at_once() -> None:
+    port = free_port()
+    done = run_locust(port, seconds=600)
+    assert done.returncode == 1
+    assert f"no model card at http://127.0.0.1:{port}/model" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("measured", "missed"),
+    [
+        (GOOD, []),
+        (GOOD._replace(requests=0, p50_ms=None, p99_ms=None), ["requests", "median", "99th"]),
+        (GOOD._replace(crashes=1), ["callers' exceptions"]),
+        (GOOD._replace(failures=2), ["share of failed requests"]),
+        (GOOD._replace(requests_per_second=49.9), ["requests a second"]),
+        (GOOD._replace(p50_ms=11), ["median"]),
+        (GOOD._replace(p99_ms=101), ["99th"]),
+    ],
+)
+def test_each_threshold_is_missed_alone(measured: Measured, missed: list[str]) -> None:
+    settings = LoadSettings(load_max_failures=0.01, load_min_rps=50, load_max_p50_ms=10, load_max_p99_ms=100)
+    thresholds = judge(measured, settings)
+    names = [threshold.name for threshold in thresholds if not threshold.is_met]
+    assert [name.startswith(start) for name, start in zip(names, missed, strict=True)] == [True] * len(missed)
+    assert all_met(thresholds) == (not missed)
+
+
+def test_tutorials_shape_is_a_thousand_who_wait() -> None:
+    command = subprocess.run(
+        ["make", "--dry-run", "load", "SHAPE=tutorial"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert "locust SyncCaller " in command
+    assert "--users 1000 --spawn-rate 100 --reset-stats" in command

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
@@ -45,7 +44,7 @@ def test_scikit_learn_is_in_no_gateway_and_in_no_celery_parent(run: Run) -> None
 
 def test_flower_shows_the_worker_and_a_succeeded_batch(run: Run) -> None:
     batch_id = PredictionId.parse(run.gateway.predict(TUTORIAL).json()["id"]).batch_id
-    with httpx.Client(base_url=f"http://127.0.0.1:{run.flower_port}") as flower:
+    with run.flower() as flower:
         wait_for(lambda: "worker-" in flower.get("/workers").text, "the worker in Flower")
 
         def batch() -> str | None:

@@ -2,13 +2,23 @@
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from shared.ids import PredictionId, slice_id
+from tests import pipelines
+from tests.models import save_misbehaving
 from tests.run import Run
+from tests.stack import ROOT, clean_environment, free_port, wait_for
 
 # No sandbox for a root user; and nothing that a browser would ask the outside world at its start.
 FLAGS = [
@@ -18,6 +28,12 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+GIVEN_PASSWORD = "a-password-that-was-given"
+LEFT_BY_THE_READER = "net::ERR_ABORTED"  # a page that asks every second is asking when one leaves it
+NEXT_HEARTBEAT_MS = 10_000
+GONE_MS = 30_000
+
+Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +49,41 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails its test on any error of its own and on any request that leaves this machine."""
-    page = browser.new_page()
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Opens pages that fail their test on any error of their own and on any request that leaves this machine."""
+    pages: list[Page] = []
     faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda request: faults.append(request.url) if _is_outside(request.url) else None)
-    yield page
-    page.close()
+
+    def open_page(**options: Any) -> Page:
+        page = browser.new_page(viewport={"width": 1600, "height": 900}, **options)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
+        page.on("dialog", lambda dialog: faults.append(dialog.message))
+        page.on("request", lambda request: faults.append(request.url) if _is_outside(request.url) else None)
+        page.on(
+            "requestfailed",
+            lambda request: faults.append(request.url) if request.failure != LEFT_BY_THE_READER else None,
+        )
+        page.on("response", lambda response: faults.append(response.url) if response.status >= 400 else None)
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
     assert faults == []
 
 
-def test_example_of_the_documentation_works_when_tried_out(run: Run, page: Page) -> None:
+@pytest.fixture(scope="module")
+def sleeping(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Run]:
+    """A `make run` whose pipeline sleeps as told; and Flower's password was given to it."""
+    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
+    with Run(tmp_path_factory.mktemp("sleeping"), model_dir, flower_password=GIVEN_PASSWORD) as running:
+        yield running.wait_until_ready()
+
+
+def test_example_of_the_documentation_works_when_tried_out(run: Run, open_page: Open) -> None:
+    page = open_page()
     page.goto(f"http://127.0.0.1:{run.gateway.port}/docs")
     operation = page.locator("#operations-predictions-predict_predict_post")
     operation.locator(".opblock-summary-control").click()
@@ -57,13 +96,149 @@ def test_example_of_the_documentation_works_when_tried_out(run: Run, page: Page)
     assert len(body["prediction"]) == len(run.gateway.client.get("/model").json()["example"])
 
 
-def test_flower_shows_the_worker_online_and_the_batch_succeeded(run: Run, page: Page) -> None:
-    run.gateway.predict([[4.8, 3, 1.4, 0.3]])
-    page.goto(f"http://127.0.0.1:{run.flower_port}/workers")
-    row = page.locator("#workers-table tbody tr", has_text="worker-").first
-    expect(row).to_contain_text("Online", ignore_case=True)
-    page.goto(f"http://127.0.0.1:{run.flower_port}/tasks")
-    expect(page.locator("#tasks-table tbody tr", has_text="sepal.predict_batch").first).to_contain_text("SUCCESS")
+def test_flower_shows_the_worker_online_and_every_batch_with_queue_size_state_and_run_time(
+    run: Run, open_page: Open
+) -> None:
+    small = PredictionId.parse(run.gateway.predict([[4.8, 3, 1.4, 0.3]] * 12).json()["id"]).batch_id
+    large = PredictionId.parse(run.gateway.predict([[4.8, 3, 1.4, 0.3]] * 1500).json()["id"]).batch_id
+    shown = {
+        small: "queue: interactive, rows: 12, predictions: 1",
+        slice_id(large, 0): "queue: bulk, rows: 1024, predictions: 1",
+        slice_id(large, 1): "queue: bulk, rows: 476, predictions: 1",
+    }
+    page = sign_in(run, open_page)
+    expect(worker_row(page, worker_name(run))).to_contain_text("Online")
+    wait_for_success(run, list(shown))
+    page.goto(f"{url(run)}/tasks")
+    for batch_id, size in shown.items():
+        row = batch_row(page, batch_id)
+        expect(row).to_contain_text(size)
+        expect(row).to_contain_text("SUCCESS")
+        expect(row).to_contain_text(re.compile(r"\d ms"))
+    page.get_by_role("searchbox").fill("kwargs:queue=bulk kwargs:rows=476")
+    expect(batch_row(page, small)).to_have_count(0)
+    expect(batch_row(page, slice_id(large, 1))).to_have_count(1)
+
+
+def test_flower_shows_both_queues_and_a_worker_and_a_batch_in_detail(run: Run, open_page: Open) -> None:
+    batch_id = PredictionId.parse(run.gateway.predict([[4.8, 3, 1.4, 0.3]]).json()["id"]).batch_id
+    page = sign_in(run, open_page)
+    page.goto(f"{url(run)}/broker")
+    for queue in ("interactive", "bulk"):
+        expect(page.locator("main")).to_contain_text(queue)
+    wait_for_success(run, [batch_id])
+    page.goto(f"{url(run)}/task/{batch_id}")
+    expect(page.locator("main")).to_contain_text("rows: 1,")
+    page.goto(f"{url(run)}/worker/{worker_name(run)}")
+    expect(page.locator("main")).to_contain_text("Max concurrency")
+    expect(page.get_by_role("button", name=re.compile("shut|restart|grow", re.IGNORECASE))).to_have_count(0)
+
+
+def test_flower_shows_a_worker_as_busy_while_it_runs_a_batch(sleeping: Run, open_page: Open) -> None:
+    page = sign_in(sleeping, open_page)
+    row = worker_row(page, worker_name(sleeping))
+    active = row.locator("td").nth(2)
+    expect(active).to_have_text("0", timeout=NEXT_HEARTBEAT_MS)
+    submitted = sleeping.gateway.predict([[8000, 0]], prefer="respond-async")
+    batch_id = PredictionId.parse(submitted.json()["id"]).batch_id
+    expect(active).to_have_text("1", timeout=NEXT_HEARTBEAT_MS)
+    page.goto(f"{url(sleeping)}/tasks")
+    expect(batch_row(page, batch_id)).to_contain_text("STARTED")
+    wait_for_success(sleeping, [batch_id])
+    page.reload()
+    expect(batch_row(page, batch_id)).to_contain_text(re.compile(r"8\.\d+ s"))
+    page.goto(f"{url(sleeping)}/workers")
+    expect(active).to_have_text("0", timeout=NEXT_HEARTBEAT_MS)
+
+
+def test_worker_that_died_is_offline_in_flower_and_soon_gone(sleeping: Run, open_page: Open) -> None:
+    name = worker_name(sleeping)
+    page = sign_in(sleeping, open_page)
+    row = worker_row(page, name)
+    expect(row).to_contain_text("Online")
+    sleeping.child("worker").kill()
+    expect(row).to_contain_text("Offline", timeout=NEXT_HEARTBEAT_MS)
+    expect(row).to_have_count(0, timeout=GONE_MS)
+    expect(worker_row(page, worker_name(sleeping))).to_contain_text("Online")
+
+
+def test_flower_shows_nothing_without_its_password_and_does_nothing_with_it(run: Run) -> None:
+    with httpx.Client(base_url=url(run)) as stranger:
+        for path in ("/", "/workers", "/tasks", "/broker", "/api/workers", "/api/tasks"):
+            assert stranger.get(path).status_code == 401
+            assert stranger.get(path, auth=("sepal", "another")).status_code == 401
+        assert stranger.post(f"/api/worker/shutdown/{worker_name(run)}").status_code == 401
+        assert stranger.get("/healthcheck").text == "OK"
+    with run.flower() as flower:
+        assert flower.post(f"/api/worker/shutdown/{worker_name(run)}").status_code == 403
+        assert flower.post("/api/task/send-task/sepal.predict_batch", json={"args": ["any"]}).status_code == 403
+
+
+def test_drawn_password_is_printed_once_and_a_given_one_never_and_neither_is_in_a_command_line(
+    run: Run, sleeping: Run
+) -> None:
+    assert run.log.count(run.flower_credentials[1]) == 1
+    assert GIVEN_PASSWORD not in sleeping.log
+    for running in (run, sleeping):
+        processes = running.part.process.children(recursive=True)
+        assert not [process for process in processes if running.flower_credentials[1] in " ".join(process.cmdline())]
+
+
+@pytest.mark.parametrize("password", [{}, {"flower_password": ""}])
+def test_flower_without_a_password_does_not_start_and_says_why(password: dict[str, str]) -> None:
+    configuration = ROOT / "shared" / "flowerconfig.py"
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "flower", f"--conf={configuration}", f"--port={free_port()}"],
+        cwd=ROOT,
+        env=clean_environment(**password),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert "SEPAL_FLOWER_PASSWORD" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def url(run: Run) -> str:
+    return f"http://127.0.0.1:{run.flower_port}"
+
+
+def sign_in(run: Run, open_page: Open) -> Page:
+    """Open Flower's first page, the workers."""
+    user, password = run.flower_credentials
+    page = open_page(http_credentials={"username": user, "password": password})
+    page.goto(url(run))
+    return page
+
+
+def worker_name(run: Run) -> str:
+    """The only worker that lives, by Flower's own account."""
+
+    def name() -> str | None:
+        with run.flower() as flower:
+            living = [worker for worker in flower.get("/workers?json=1").json()["data"] if worker["status"]]
+        return living[0]["hostname"] if len(living) == 1 else None
+
+    return wait_for(name, "one worker in Flower")
+
+
+def wait_for_success(run: Run, batch_ids: list[str]) -> None:
+    """Until Flower knows: the page of batches does not look again by itself."""
+    with run.flower() as flower:
+        wait_for(
+            lambda: all("SUCCESS" in flower.get(f"/task/{batch_id}").text for batch_id in batch_ids),
+            "the end of the batches in Flower",
+        )
+
+
+def worker_row(page: Page, name: str) -> Locator:
+    return page.locator("#workers-table tbody tr", has_text=name)
+
+
+def batch_row(page: Page, batch_id: str) -> Locator:
+    return page.locator(f"#tasks-table tr[id='{batch_id}']")
 
 
 def _is_outside(url: str) -> bool:

@@ -6,19 +6,22 @@ from typing import Any
 
 import pytest
 import redis
+from prometheus_client import CollectorRegistry
 
 from api.dead_letters import DeadLetters
+from api.metrics import GatewayMetrics
 from api.publisher import Publisher
 from api.reconciler import Reconciler
 from api.store import Store, Submission
 from shared.card import ModelCard
 from shared.errors import DeadLetterNotFound, PredictionAlreadyFinal
 from shared.ids import BatchId, PredictionId, slice_id
-from shared.names import FailureCode, Queue, State
+from shared.names import FailureCode, Loss, Queue, State
 from shared.record import RECONCILER_KEY, UNACKED_PREFIX, WORKERS_KEY, batch_key
 from shared.scripts import script
 from tests.submissions import answer, backlog, claimed, connect, outcome, shared_batch, spanning
 from worker.announcer import Announcer, Holdings
+from worker.metrics import WorkerMetrics
 from worker.store import Store as WorkerStore
 
 HOUR_MS = 3_600_000
@@ -32,7 +35,7 @@ def look(server: redis.Redis) -> Look:
 
     def look() -> tuple[int, int]:
         server.hset(RECONCILER_KEY, "at", now_ms() - 1000)
-        published, given_back, *_ = reconcile(keys=[queue.value for queue in Queue], args=[900, 3000, 5000, 3])
+        published, given_back, *_ = reconcile(keys=[queue.value for queue in Queue], args=[900, 3000, 5000, 3, 600])
         return published, given_back
 
     return look
@@ -40,12 +43,19 @@ def look(server: redis.Redis) -> Look:
 
 @pytest.fixture
 def reconciler(store: Store) -> Reconciler:
-    return Reconciler(store.client, Publisher(), max_attempts=3, result_ttl_seconds=600, dead_letter_ttl_seconds=600)
+    return Reconciler(
+        store.client,
+        Publisher(),
+        GatewayMetrics(CollectorRegistry()),
+        max_attempts=3,
+        result_ttl_seconds=600,
+        dead_letter_ttl_seconds=600,
+    )
 
 
 @pytest.fixture
 def announcer(url: str, iris_card: ModelCard) -> Iterator[Announcer]:
-    announcer = Announcer(url, "worker", iris_card, max_attempts=3)
+    announcer = Announcer(url, "worker", iris_card, max_attempts=3, metrics=WorkerMetrics(CollectorRegistry()))
     yield announcer
     announcer._client.close()
 
@@ -93,7 +103,7 @@ async def test_batch_is_left_to_the_worker_that_has_it(store: Store, worker: Wor
     submission = await queued(store)
     claim = claimed(worker, submission.stem)
     assert connect(url, "another").claim(submission.stem) is None
-    assert worker.commit(claim, outcome(answer("1")))
+    assert worker.commit(claim, outcome(answer("1"))) is not None
 
 
 async def test_lost_message_is_published_again_once(store: Store, server: redis.Redis, look: Look) -> None:
@@ -145,11 +155,11 @@ async def test_lost_workers_batches_go_back_and_its_late_commit_writes_nothing(
     assert look() == (0, 1)
     assert server.llen("interactive") == 1
     assert not server.hexists(WORKERS_KEY, "worker")
-    assert not worker.commit(late, outcome(answer("late")))
+    assert worker.commit(late, outcome(answer("late"))) is None
     another = connect(url, "another")
     current = claimed(another, submission.stem)
     assert current.token == late.token + 1
-    assert another.commit(current, outcome(answer("1")))
+    assert another.commit(current, outcome(answer("1"))) is not None
 
 
 async def test_worker_that_was_thought_dead_and_claims_is_watched_again(
@@ -168,7 +178,7 @@ async def test_workers_are_given_time_after_the_broker_was_away(
     live(server, "worker", for_ms=-10_000)
     server.hset(RECONCILER_KEY, "at", now_ms() - 10_000)
     reconcile = server.register_script(script("reconcile"))
-    assert reconcile(keys=["interactive", "bulk"], args=[900, 3000, 5000, 3])[:2] == [0, 0]
+    assert reconcile(keys=["interactive", "bulk"], args=[900, 3000, 5000, 3, 600])[:2] == [0, 0]
     assert look() == (0, 0)
 
 
@@ -183,7 +193,7 @@ async def test_only_one_gateway_looks_at_a_time(store: Store, server: redis.Redi
     reconcile = server.register_script(script("reconcile"))
     await queued(store)
     server.delete("interactive")
-    args = [900, 3000, 5000, 3]
+    args = [900, 3000, 5000, 3, 600]
     for _ in range(10):
         assert reconcile(keys=["interactive", "bulk"], args=args)[0] == 0
     assert server.llen("interactive") == 0
@@ -202,7 +212,7 @@ async def test_culprit_alone_fails_and_becomes_a_dead_letter(
     for place in (0, 2):
         part = claimed(worker, slice_id(submission.stem, place))
         assert part.rows.tolist() == [[0.0, 0.5], [], [3.0, 0.5]][place]
-        assert worker.commit(part, outcome(answer(str(place))))
+        assert worker.commit(part, outcome(answer(str(place)))) is not None
     use_up(worker, slice_id(submission.stem, 1))
     await tick(reconciler, server)
 
@@ -215,7 +225,7 @@ async def test_culprit_alone_fails_and_becomes_a_dead_letter(
     assert server.ttl(batch_key(submission.stem)) > 0
     assert worker.claim(slice_id(submission.stem, 3)) is None
 
-    letters = DeadLetters(store.client, 600)
+    letters = DeadLetters(store.client)
     (entry,) = await letters.entries(0, 10)
     letter = await letters.get(entry.id)
     assert letter.prediction == str(ids[1])
@@ -238,8 +248,8 @@ async def test_spanning_prediction_fails_with_its_poisonous_batch(
     failure = (await store.read(prediction_id)).failure
     assert failure is not None
     assert failure.code == FailureCode.POISON
-    (entry,) = await DeadLetters(store.client, 600).entries(0, 10)
-    assert (await DeadLetters(store.client, 600).get(entry.id)).prediction == str(prediction_id)
+    (entry,) = await DeadLetters(store.client).entries(0, 10)
+    assert (await DeadLetters(store.client).get(entry.id)).prediction == str(prediction_id)
     assert worker.claim(slice_id(prediction_id.batch_id, 0)) is None
     assert backlog(server) == 0
 
@@ -256,7 +266,7 @@ async def test_batch_that_was_canceled_after_its_last_attempt_stays_canceled(
     assert [prediction.state for prediction in await store.read_all(ids)] == [State.CANCELED] * 2
     assert backlog(server) == 0
     assert server.scard("sepal:exhausted") == 0
-    assert await DeadLetters(store.client, 600).entries(0, 10) == []
+    assert await DeadLetters(store.client).entries(0, 10) == []
 
 
 async def test_announcement_tells_a_worker_of_its_leases(
@@ -271,7 +281,7 @@ async def test_announcement_tells_a_worker_of_its_leases(
     holdings = announcer.announce(1)
     assert holdings.n_waiting == 2
     assert {lease.batch_id: lease.is_wanted for lease in holdings.leases} == {wanted.stem: True, unwanted.stem: False}
-    announcer.give_back(wanted.stem, "its process was killed")
+    announcer.give_back(wanted.stem, Loss.PROCESS, "its process was killed")
     assert server.llen("interactive") == 3
     assert [lease.batch_id for lease in announcer.announce(1).leases] == [unwanted.stem]
 
@@ -302,7 +312,7 @@ async def test_slow_looks_keep_no_dead_worker_alive(store: Store, worker: Worker
         announced: Any = server.hget(WORKERS_KEY, "worker")
         until_ms, _, rest = announced.decode().partition(" ")
         server.hset(WORKERS_KEY, "worker", f"{int(until_ms) - 4000} {rest}")  # four seconds pass
-        given_back += reconcile(keys=["interactive", "bulk"], args=[900, 3000, 5000, 3])[1]
+        given_back += reconcile(keys=["interactive", "bulk"], args=[900, 3000, 5000, 3, 600])[1]
         if given_back:
             break
     assert given_back == 1

@@ -1,5 +1,6 @@
 """The gateway's messages, held against those that the installed Celery and kombu make themselves."""
 
+from ast import literal_eval
 from base64 import b64decode
 from typing import Any
 
@@ -27,14 +28,25 @@ def without_own(message: Any) -> Any:
 def test_message_is_what_celery_writes_into_redis(broker_port: int, queue: Queue) -> None:
     batch_id = new_batch_id()
     app = Celery("sepal", broker=f"redis://127.0.0.1:{broker_port}/1", set_as_current=False)
-    app.send_task(PREDICT_BATCH, args=(batch_id,), task_id=batch_id, queue=queue.value, ignore_result=True)
+    shown = f"{{'queue': '{queue.value}', 'rows': 12, 'predictions': 3}}"
+    app.send_task(
+        PREDICT_BATCH, args=(batch_id,), task_id=batch_id, queue=queue.value, ignore_result=True, kwargsrepr=shown
+    )
     with Connection(f"redis://127.0.0.1:{broker_port}/1") as connection:
         (raw,) = connection.channel().client.lrange(queue.value, 0, -1)
     app.close()
-    assert without_own(loads(Publisher().message(batch_id, queue))) == without_own(loads(raw))
+    assert without_own(loads(Publisher().message(batch_id, queue, 12, 3))) == without_own(loads(raw))
+
+
+def test_size_is_shown_to_flower_and_no_argument_of_the_task() -> None:
+    batch_id = new_batch_id()
+    message = loads(Publisher().message(batch_id, Queue.BULK, 1024, 1))
+    assert literal_eval(message["headers"]["kwargsrepr"]) == {"queue": "bulk", "rows": 1024, "predictions": 1}
+    args, kwargs, _ = loads(b64decode(message["body"]))
+    assert (args, kwargs) == ([batch_id], {})
 
 
 def test_every_message_has_a_delivery_tag_of_its_own() -> None:
     publisher, batch_id = Publisher(), new_batch_id()
-    messages = [loads(publisher.message(batch_id, Queue.BULK)) for _ in range(100)]
+    messages = [loads(publisher.message(batch_id, Queue.BULK, 1, 1)) for _ in range(100)]
     assert len({message["properties"]["delivery_tag"] for message in messages}) == 100

@@ -33,7 +33,7 @@ async def test_predictions_that_share_a_batch_get_their_own_answers(store: Store
     submission, (first, second, third) = shared_batch(2, 1, 1)
     await store.submit(submission)
     failure = Failure(FailureCode.ROWS_REJECTED, "no")
-    assert worker.commit(claimed(worker, submission.stem), outcome(answer("0,1"), failure, answer("2")))
+    assert worker.commit(claimed(worker, submission.stem), outcome(answer("0,1"), failure, answer("2"))) is not None
     assert (await store.read(first)).answers == (answer("0,1"),)
     assert (await store.read(second)).state is State.FAILED
     assert (await store.read(second)).failure == failure
@@ -48,10 +48,10 @@ async def test_late_token_writes_nothing(store: Store, worker: WorkerStore, serv
     current = claimed(worker, submission.stem)
     assert current.token == late.token + 1
     before = server.hgetall(batch_key(submission.stem))
-    assert not worker.commit(late, outcome(answer("late")))
+    assert worker.commit(late, outcome(answer("late"))) is None
     assert server.hgetall(batch_key(submission.stem)) == before
-    assert worker.commit(current, outcome(answer("current")))
-    assert not worker.commit(late, outcome(answer("late")))
+    assert worker.commit(current, outcome(answer("current"))) is not None
+    assert worker.commit(late, outcome(answer("late"))) is None
     assert (await store.read(prediction_id)).answers == (answer("current"),)
     assert backlog(server) == 0
 
@@ -70,8 +70,8 @@ async def test_batch_is_committed_once(store: Store, worker: WorkerStore, server
     submission, _ = shared_batch(3)
     await store.submit(submission)
     claim = claimed(worker, submission.stem)
-    assert worker.commit(claim, outcome(answer("1")))
-    assert not worker.commit(claim, outcome(answer("2")))
+    assert worker.commit(claim, outcome(answer("1"))) is not None
+    assert worker.commit(claim, outcome(answer("2"))) is None
     assert worker.claim(submission.stem) is None
     assert server.hget("sepal:backlog", "final:interactive") == b"3"
 
@@ -161,7 +161,7 @@ async def test_spanning_prediction_fails_with_its_first_failed_batch(
     worker.commit(claimed(worker, slice_id(prediction_id.batch_id, 1)), outcome(failure))
     assert (await store.read(prediction_id)).failure == failure
     assert backlog(server) == 0
-    assert not worker.commit(late, outcome(answer("late")))
+    assert worker.commit(late, outcome(answer("late"))) is None
     assert worker.claim(slice_id(prediction_id.batch_id, 2)) is None
     assert backlog(server) == 0
     assert server.keys("sepal:batch:*") == [batch_key(prediction_id.batch_id).encode()]
@@ -176,7 +176,7 @@ async def test_canceled_spanning_prediction_takes_its_rows_out_of_the_backlog_on
     running = claimed(worker, slice_id(prediction_id.batch_id, 1))
     await store.cancel(prediction_id)
     assert backlog(server) == 0
-    assert not worker.commit(running, outcome(answer("1")))
+    assert worker.commit(running, outcome(answer("1"))) is None
     assert worker.claim(slice_id(prediction_id.batch_id, 2)) is None
     assert backlog(server) == 0
     assert (await store.read(prediction_id)).state is State.CANCELED

@@ -1,135 +1,164 @@
 """The composed system, built from this folder and run for real."""
 
-import json
 import re
-import shutil
-import subprocess
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+import time
 
 import httpx
 import pytest
 
+from benchmarks.scaling.traffic import Traffic
 from shared.ids import PredictionId, slice_id
-from tests.stack import ROOT, Client, clean_environment, free_port, wait_for
+from tests.images.conftest import PASSWORD, WORKERS, System
+from tests.stack import wait_for
 
 pytestmark = [pytest.mark.images, pytest.mark.timeout(1800)]
 
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
-WORKERS = 2
+BODY = b'{"data": [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]}'
+_METRICS = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9540/metrics').read().decode())"
+_INSTALLED = "import importlib.metadata as m; print(*sorted(d.name.lower() for d in m.distributions()))"
 
 
-@dataclass(frozen=True)
-class Composed:
-    """A running project of docker-compose."""
-
-    name: str
-    environment: dict[str, str]
-    client: Client
-    flower: httpx.Client
-
-    def compose(self, *arguments: str) -> str:
-        command = ["docker", "compose"] if _has_compose_v2() else ["docker-compose"]
-        return _run([*command, "--project-name", self.name, *arguments], self.environment)
-
-    def containers(self, service: str = "") -> list[Any]:
-        """What `docker inspect` says of a service's containers, or of all."""
-        ids = self.compose("ps", "--quiet", *([service] if service else [])).split()
-        return list(json.loads(_run(["docker", "inspect", *ids], self.environment)))
-
-    def is_healthy(self) -> bool:
-        return all(container["State"]["Health"]["Status"] == "healthy" for container in self.containers())
-
-
-@pytest.fixture(scope="module")
-def composed() -> Iterator[Composed]:
-    if shutil.which("docker") is None:
-        pytest.fail("these tests need a container engine")
-    api_port, flower_port = free_port(), free_port()
-    environment = clean_environment(api_port=api_port, flower_port=flower_port)
-    flower = httpx.Client(base_url=f"http://127.0.0.1:{flower_port}")
-    system = Composed(f"sepal-{uuid.uuid4().hex[:8]}", environment, Client(api_port), flower)
-    try:
-        system.compose("up", "--detach", "--build", "--scale", f"worker={WORKERS}")
-        wait_for(system.is_healthy, "healthy containers", seconds=180)
-        yield system
-    finally:
-        system.compose("down", "--volumes", "--rmi", "local", "--timeout", "10")
-        system.client.client.close()
-        flower.close()
-
-
-def test_tutorials_request_is_answered(composed: Composed) -> None:
-    answer = composed.client.predict(TUTORIAL)
+def test_tutorials_request_is_answered(system: System) -> None:
+    answer = system.client.predict(TUTORIAL)
     assert answer.status_code == 200
     assert answer.json()["prediction"] == [0, 1]
     assert answer.json()["log_proba"][0] == [0.0, "-Infinity", "-Infinity"]
 
 
-def test_every_service_is_healthy_and_none_is_root(composed: Composed) -> None:
-    containers = composed.containers()
-    assert len(containers) == 3 + WORKERS
+def test_every_container_is_healthy_and_confined(system: System) -> None:
+    containers = system.composed.containers()
+    assert len(containers) == 4 + WORKERS
     for container in containers:
-        assert container["State"]["Health"]["Status"] == "healthy"
-        assert container["Config"]["User"] not in ("", "root", "0")
+        name, host = container["Name"], container["HostConfig"]
+        assert container["State"]["Health"]["Status"] == "healthy", name
+        assert container["Config"]["User"] not in ("", "root", "0"), name
+        assert host["ReadonlyRootfs"], name
+        assert host["CapDrop"] == ["ALL"], name
+        assert not host["CapAdd"], name
+        assert any(option.startswith("no-new-privileges") for option in host["SecurityOpt"]), name
+        assert host["Memory"] > 0, name
+        assert host["NanoCpus"] > 0, name
+        assert host["PidsLimit"] > 0, name
 
 
-def test_gateways_image_has_no_scikit_learn(composed: Composed) -> None:
-    installed = composed.compose("exec", "-T", "api", "python", "-m", "pip", "list", "--format=freeze").lower()
-    assert "fastapi==" in installed
-    for absent in ("scikit-learn", "numpy", "joblib"):
-        assert absent not in installed
+def test_broker_and_workers_publish_no_port(system: System) -> None:
+    published = {
+        container["Config"]["Labels"]["com.docker.compose.service"]
+        for container in system.composed.containers()
+        if any(container["NetworkSettings"]["Ports"].values())
+    }
+    assert published == {"api", "flower", "prometheus"}
 
 
-def test_large_prediction_is_worked_on_by_both_workers(composed: Composed) -> None:
-    wait_for(lambda: len(_workers_in_flower(composed)) == WORKERS, "both workers in Flower")
-    submitted = composed.client.predict(TUTORIAL * 5000, prefer="respond-async")
+def test_prometheus_scrapes_the_gateway_and_every_worker(system: System) -> None:
+    def healths() -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for target in system.prometheus.get("/api/v1/targets").json()["data"]["activeTargets"]:
+            found.setdefault(target["labels"]["job"], []).append(target["health"])
+        return found
+
+    wait_for(lambda: healths() == {"api": ["up"], "worker": ["up"] * WORKERS}, "a good scrape of every target")
+
+
+def test_broker_takes_nobody_without_the_password(system: System) -> None:
+    answer = system.composed.compose("exec", "-T", "-e", "REDISCLI_AUTH=", "redis", "redis-cli", "ping")
+    assert "NOAUTH" in answer
+    assert "PONG" in system.composed.compose("exec", "-T", "redis", "redis-cli", "ping")
+
+
+def test_variables_that_have_no_default_reach_the_gateway(system: System) -> None:
+    assert system.client.client.get("/dead-letters").status_code == 403
+    answer = system.client.client.get("/dead-letters", headers={"Authorization": f"Bearer {PASSWORD}"})
+    assert answer.status_code == 200
+
+
+def test_gateways_image_has_no_scikit_learn(system: System) -> None:
+    installed = system.composed.compose("exec", "-T", "api", "python", "-c", _INSTALLED).split()
+    assert "fastapi" in installed
+    assert not {"scikit-learn", "numpy", "joblib"} & set(installed)
+
+
+def test_workers_image_has_no_web_server(system: System) -> None:
+    installed = system.composed.compose("exec", "-T", "worker", "python", "-c", _INSTALLED).split()
+    assert "scikit-learn" in installed
+    assert not {"fastapi", "starlette", "uvicorn", "flower"} & set(installed)
+
+
+def test_large_prediction_is_worked_on_by_both_workers(system: System) -> None:
+    wait_for(lambda: len(_worker_names(system.flower.get("/workers"))) == WORKERS, "both workers in Flower")
+    submitted = system.client.predict(TUTORIAL * 5000, prefer="respond-async")
     assert submitted.status_code == 202
-    final = composed.client.poll(submitted.headers["Location"]).json()
+    final = system.client.poll(submitted.headers["Location"]).json()
     assert final["prediction"] == [0, 1] * 5000
     stem = PredictionId.parse(final["id"]).batch_id
 
     def workers() -> set[str] | None:
-        pages = [composed.flower.get(f"/task/{slice_id(stem, number)}").text for number in range(10)]
-        if not all("SUCCESS" in page for page in pages):
+        pages = [system.flower.get(f"/task/{slice_id(stem, number)}") for number in range(10)]
+        if not all("SUCCESS" in page.text for page in pages):
             return None
         return {name for page in pages for name in _worker_names(page)}
 
     assert len(wait_for(workers, "all batches in Flower")) == WORKERS
 
 
-def test_scaling_down_and_up_loses_nothing(composed: Composed) -> None:
-    locations = [composed.client.predict(TUTORIAL, prefer="respond-async").headers["Location"] for _ in range(200)]
-    composed.compose("up", "--detach", "--scale", "worker=1")
-    locations += [composed.client.predict(TUTORIAL, prefer="respond-async").headers["Location"] for _ in range(200)]
-    composed.compose("up", "--detach", "--scale", f"worker={WORKERS}")
-    assert {composed.client.poll(location).json()["status"] for location in locations} == {"succeeded"}
+def test_workers_join_and_leave_under_load_and_nothing_is_lost(system: System) -> None:
+    began = time.time()
+    with Traffic(system.client.port, BODY, waiting=4, polling=3) as traffic:
+        before = traffic.rate(2)
+        system.composed.scale(4)
+        system.composed.wait_until_healthy()
+        attempts = _attempts(system)
+        traffic.rate(5)
+        shares = [after - before for before, after in zip(attempts, _attempts(system), strict=True)]
+        system.composed.scale(1)
+        after = traffic.rate(2)
+    assert min(before, after) > 0
+    assert len(shares) == 4
+    assert min(shares) > sum(shares) / 10
+    assert not traffic.failures
+    assert traffic.accepted == traffic.succeeded
+    assert system.composed.ended("worker", began) == [0, 0, 0]
+    assert system.composed.ended("api", began) == []
+    system.composed.scale(WORKERS)
+    system.composed.wait_until_healthy()
 
 
-def test_result_outlives_a_restart_of_everything(composed: Composed) -> None:
-    location = composed.client.predict(TUTORIAL, prefer="respond-async").headers["Location"]
-    before = composed.client.poll(location).json()
-    composed.compose("restart", "--timeout", "20")
-    wait_for(composed.client.is_ready, "a ready gateway", seconds=120)
-    assert composed.client.client.get(location).json() == before
+def test_checks_tell_when_the_broker_is_away_and_when_it_is_back(system: System) -> None:
+    system.composed.compose("stop", "redis")
+    wait_for(lambda: _healths(system, "api") | _healths(system, "worker") == {"unhealthy"}, "checks that fail")
+    system.composed.compose("start", "redis")
+    system.composed.wait_until_healthy()
+    assert system.client.predict(TUTORIAL).status_code == 200
 
 
-def _worker_names(page: str) -> set[str]:
-    return set(re.findall(r"worker-[0-9a-f]{8}@[0-9a-f]{12}", page))
+def test_result_outlives_a_stop_of_everything_and_all_end_in_order(system: System) -> None:
+    location = system.client.predict(TUTORIAL, prefer="respond-async").headers["Location"]
+    before = system.client.poll(location).json()
+    system.composed.compose("stop")
+    for container in system.composed.containers():
+        state = container["State"]
+        # A gateway that has drained ends by the signal that told it to: uvicorn's way.
+        assert state["ExitCode"] in (0, 143), (container["Name"], state)
+        assert not state["OOMKilled"]
+    system.composed.compose("start")
+    wait_for(system.client.is_ready, "a ready gateway", seconds=120)
+    assert system.client.client.get(location).json() == before
 
 
-def _workers_in_flower(composed: Composed) -> set[str]:
-    return _worker_names(composed.flower.get("/workers").text)
+def _healths(system: System, service: str) -> set[str]:
+    return {container["State"]["Health"]["Status"] for container in system.composed.containers(service)}
 
 
-def _has_compose_v2() -> bool:
-    done = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
-    return done.returncode == 0
+def _attempts(system: System) -> list[float]:
+    """The batches that each worker has ever claimed."""
+    counts = []
+    for container in system.composed.containers("worker"):
+        number = container["Config"]["Labels"]["com.docker.compose.container-number"]
+        metrics = system.composed.compose("exec", "-T", f"--index={number}", "worker", "python", "-c", _METRICS)
+        counts.append(sum(map(float, re.findall(r"^sepal_attempts_total{.*} (.*)$", metrics, re.MULTILINE))))
+    return counts
 
 
-def _run(command: list[str], environment: dict[str, str]) -> str:
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout
+def _worker_names(page: httpx.Response) -> set[str]:
+    return set(re.findall(r"worker-[0-9a-f]{8}@[0-9a-f]{12}", page.text))

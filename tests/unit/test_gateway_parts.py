@@ -39,9 +39,14 @@ def overview(
     return Overview(
         card=None,
         gateways=gateways,
+        workers=1,
         pool_processes=pool_processes,
         accepted_rows={Queue.INTERACTIVE: accepted, Queue.BULK: bulk},
         final_rows={Queue.INTERACTIVE: final, Queue.BULK: 0},
+        oldest_seconds=dict.fromkeys(Queue, 0.0),
+        dead_letters=0,
+        memory_bytes=0,
+        memory_limit_bytes=0,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from shared.ids import BatchId
+from shared.names import Loss
 from worker.announcer import Holdings, Lease
 from worker.watch import Watch
 
@@ -20,7 +21,8 @@ class FakeAttempts:
     def __init__(self) -> None:
         self.given_back: list[BatchId] = []
 
-    def give_back(self, batch_id: BatchId, reason: str) -> None:
+    def give_back(self, batch_id: BatchId, loss: Loss, reason: str) -> None:
+        assert loss in (Loss.PROCESS, Loss.ERROR)
         assert reason
         self.given_back.append(batch_id)
 

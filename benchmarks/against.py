@@ -1,0 +1,114 @@
+"""What a change costs: this code against an earlier commit of it, slice by slice, both running all the while.
+
+python -m benchmarks.against 6d2a16b
+
+Each pair is one slice of load on either, in turns first; what is printed are the ratios of the pairs, of this code to
+the earlier one: their median and the quartiles around it. Flower is left out, for its command line changes with the
+code.
+"""
+
+import argparse
+import dataclasses
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Final, NamedTuple
+
+from benchmarks.serving import environments, resources, sepal
+from benchmarks.serving.load import put_load
+from benchmarks.serving.question import ROOT, Question
+from benchmarks.serving.running import Running
+from benchmarks.serving.systems import Program, Site
+
+_WARM_UP_SECONDS: Final = 2
+
+
+class Slice(NamedTuple):
+    """One slice of load."""
+
+    requests_per_second: float
+    p50_ms: float
+    cpu_per_thousand: float
+    """CPU seconds of all processes for 1,000 requests."""
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=__doc__)
+    parser.add_argument("commit", help="the earlier one")
+    parser.add_argument("--connections", default="1,128", help="numbers of connections")
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--seconds", type=int, default=2, help="of a slice")
+    arguments = parser.parse_args()
+    question = Question.load()
+    with (
+        _checked_out(arguments.commit) as tree,
+        _running("now", ROOT, question) as now,
+        _running("before", tree, question) as before,
+    ):
+        for connections in map(int, arguments.connections.split(",")):
+            _compare(before, now, connections, arguments.pairs, arguments.seconds)
+
+
+def _compare(before: Running, now: Running, connections: int, pairs: int, seconds: int) -> None:
+    for running in (before, now):
+        _slice(running, connections, _WARM_UP_SECONDS)
+    measured: list[tuple[Slice, Slice]] = []
+    for number in range(pairs):
+        order = (before, now) if number % 2 else (now, before)
+        slices = {running: _slice(running, connections, seconds) for running in order}
+        measured.append((slices[before], slices[now]))
+    print(f"{connections} connections, {pairs} pairs of {seconds} s")
+    for field in Slice._fields:
+        values = [(getattr(old, field), getattr(new, field)) for old, new in measured]
+        ratios = [new / old for old, new in values]
+        low, _, high = quantiles(ratios, n=4)
+        was, is_now = (median(side) for side in zip(*values, strict=True))
+        print(
+            f"  {field:20} {was:10.4g} {is_now:10.4g}   ratio {median(ratios):.3f} ({low:.3f} to {high:.3f})",
+            flush=True,
+        )
+
+
+def _slice(running: Running, connections: int, seconds: int) -> Slice:
+    running.rest()
+    processes = running.processes()
+    cpu = resources.cpu_seconds(processes)
+    measured = put_load(running.url, running.system.body(running.question.rows(1)), connections, seconds)
+    cpu = resources.cpu_seconds(running.processes()) - cpu
+    if any(measured.errors.values()):
+        raise SystemExit(f"errors: {measured.errors}\n{running.log_end()}")
+    return Slice(measured.requests / measured.seconds, measured.p50_ms, 1000 * cpu / measured.requests)
+
+
+def _running(name: str, tree: Path, question: Question) -> Running:
+    system = dataclasses.replace(sepal.SEPAL, name=name, programs=_programs_of(tree))
+    return Running(system, environments.interpreter(system), environments.FOLDER / "run" / name, question)
+
+
+def _programs_of(tree: Path) -> Callable[[Site], Iterator[Program]]:
+    def programs(site: Site) -> Iterator[Program]:
+        for program in sepal.programs(site):
+            if program.name != "flower":
+                yield dataclasses.replace(program, cwd=tree)
+
+    return programs
+
+
+@contextmanager
+def _checked_out(commit: str) -> Iterator[Path]:
+    """The earlier code, in a folder of its own."""
+    tree = environments.FOLDER / "before"
+    git = ["git", "-C", str(ROOT), "worktree"]
+    subprocess.run([*git, "remove", "--force", str(tree)], check=False, capture_output=True)
+    subprocess.run([*git, "add", "--detach", str(tree), commit], check=True, capture_output=True)
+    try:
+        yield tree
+    finally:
+        subprocess.run([*git, "remove", "--force", str(tree)], check=True, capture_output=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Is Flower's memory bounded? Puts a hundred thousand batches through Sepal and looks at what Flower takes meanwhile.
+
+    python -m benchmarks.flower [--batches 100000] [--max-tasks 5000]
+
+Sepal runs as `make run` starts it. A few connections send single rows, so that nearly every one is a batch of its own;
+both pages are asked for after each slice, as a browser that is left open does. Results: docs/benchmarks/flower.md.
+"""
+
+import argparse
+import dataclasses
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import httpx
+
+from benchmarks.serving import environments
+from benchmarks.serving.load import put_load
+from benchmarks.serving.question import Question
+from benchmarks.serving.running import Running
+from benchmarks.serving.sepal import SEPAL
+from benchmarks.serving.systems import Program, Site
+
+_LIMIT_MB: Final = 200
+_CONNECTIONS: Final = 4
+_SLICE_SECONDS: Final = 10
+_PATIENCE_SECONDS: Final = 60
+_TASKS_QUERY: Final = {
+    "draw": 1,
+    "start": 0,
+    "length": 15,
+    "order[0][column]": 0,
+    "order[0][dir]": "desc",
+    "columns[0][data]": "received",
+}
+
+
+def main() -> None:
+    """Measure, print, and fail where Flower has grown too large or has not seen every batch."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.flower", description=__doc__)
+    parser.add_argument("--batches", type=int, default=100_000, help="until Flower has seen so many succeed")
+    parser.add_argument("--max-tasks", type=int, help="instead of what shared/flowerconfig.py says")
+    arguments = parser.parse_args()
+    password = os.environ["SEPAL_FLOWER_PASSWORD"] = secrets.token_urlsafe()
+    question = Question.load()
+    system = dataclasses.replace(SEPAL, programs=lambda site: _programs(site, arguments.max_tasks))
+    folder = environments.FOLDER / "run" / "flower"
+    with Running(system, environments.interpreter(SEPAL), folder, question) as running:
+        flower = _Flower(running, password)
+        largest = flower.report()
+        while flower.succeeded() < arguments.batches:
+            put_load(running.url, SEPAL.body(question.rows(1)), _CONNECTIONS, _SLICE_SECONDS)
+            flower.catch_up()
+            largest = max(largest, flower.report())
+    print(f"{largest:.0f} MB at most")
+    if largest > _LIMIT_MB:
+        sys.exit(f"flower: more than {_LIMIT_MB} MB")
+
+
+def _programs(site: Site, max_tasks: int | None) -> Iterator[Program]:
+    for program in SEPAL.programs(site):
+        if program.name == "flower" and max_tasks is not None:
+            yield dataclasses.replace(program, command=[*program.command, f"--max-tasks={max_tasks}"])
+        else:
+            yield program
+
+
+class _Flower:
+    """Flower's process, and its pages."""
+
+    def __init__(self, running: Running, password: str) -> None:
+        self._process = next(each for each in running.processes() if "flower" in each.cmdline())
+        url = f"http://127.0.0.1:{running.site.other_ports[0]}"
+        self._pages = httpx.Client(base_url=url, auth=("sepal", password), timeout=_PATIENCE_SECONDS)
+        self._began = time.monotonic()
+
+    def succeeded(self) -> int:
+        return self._count("task-succeeded")
+
+    def catch_up(self) -> None:
+        """Wait until what was received has succeeded in Flower's eyes too.
+
+        Raises:
+            TimeoutError: it has lost some.
+        """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while self._count("task-succeeded") < self._count("task-received"):
+            if time.monotonic() > deadline:
+                raise TimeoutError("Flower has not seen the end of every batch")
+            time.sleep(0.2)
+
+    def report(self) -> float:
+        """Print what there is, and return Flower's resident set in MB."""
+        page = self._pages.post("/tasks/datatable", data=_TASKS_QUERY)
+        page.raise_for_status()
+        kept, megabytes = page.json()["recordsTotal"], self._process.memory_info().rss / 1e6
+        share = sum(self._process.cpu_times()[:2]) / (time.time() - self._process.create_time())
+        seconds = time.monotonic() - self._began
+        counted = f"{self.succeeded():7} succeeded, {kept:6} kept, {megabytes:5.0f} MB"
+        print(f"{seconds:5.0f} s  {counted}, {share:4.0%} of a core", flush=True)
+        return megabytes
+
+    def _count(self, event: str) -> int:
+        workers: list[dict[str, Any]] = (
+            self._pages.get("/workers", params={"json": 1}).raise_for_status().json()["data"]
+        )
+        return sum(worker.get(event, 0) for worker in workers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Clients that go on until they are told to stop, and account for every prediction that was accepted from them."""
+
+import http.client
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, Self
+
+_TIMEOUT_SECONDS: Final = 120
+_POLL_SECONDS: Final = 0.05
+_AHEAD: Final = 10
+_HEADERS: Final = {"Content-Type": "application/json"}
+
+
+class Traffic:
+    """Some clients wait for their answers; others take ids, ten at a time, and ask until each is final."""
+
+    def __init__(self, port: int, body: bytes, *, waiting: int, polling: int = 0) -> None:
+        self._port = port
+        self._body = body
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        clients = [self._wait] * waiting + [self._poll] * polling
+        self._threads = [threading.Thread(target=self._run, args=[client]) for client in clients]
+        self.accepted = 0
+        self.succeeded = 0
+        self.failures: Counter[str] = Counter()
+        """What else was answered, and connections that were lost."""
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Have every client finish what it has begun."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def rate(self, seconds: float) -> float:
+        """Predictions that succeed in a second, over so many seconds from now."""
+        before, began = self.succeeded, time.monotonic()
+        time.sleep(seconds)
+        return (self.succeeded - before) / (time.monotonic() - began)
+
+    def _run(self, client: Callable[[http.client.HTTPConnection], None]) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT_SECONDS)
+        while not self._stop.is_set():
+            try:
+                client(connection)
+            except (OSError, http.client.HTTPException) as error:
+                self._fail(type(error).__name__)
+                connection.close()
+        connection.close()
+
+    def _wait(self, connection: http.client.HTTPConnection) -> None:
+        connection.request("POST", "/predict", self._body, {**_HEADERS, "Prefer": "wait=60"})
+        response = connection.getresponse()
+        self._accept(response.status in (200, 202))
+        self._settle(connection, response)
+
+    def _poll(self, connection: http.client.HTTPConnection) -> None:
+        locations = [self._submit(connection) for _ in range(_AHEAD)]
+        for location in filter(None, locations):
+            connection.request("GET", location)
+            self._settle(connection, connection.getresponse())
+
+    def _submit(self, connection: http.client.HTTPConnection) -> str | None:
+        connection.request("POST", "/predict", self._body, {**_HEADERS, "Prefer": "respond-async"})
+        response = connection.getresponse()
+        response.read()
+        self._accept(response.status == 202)
+        if response.status != 202:
+            self._fail(f"status {response.status}")
+        return response.getheader("Location") if response.status == 202 else None
+
+    def _settle(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        """Ask until the prediction is final."""
+        answer = response.read()
+        location = response.getheader("Location", "")
+        while response.status == 202:
+            time.sleep(_POLL_SECONDS)
+            connection.request("GET", location)
+            response = connection.getresponse()
+            answer = response.read()
+        if response.status == 200 and b'"status":"succeeded"' in answer:
+            with self._lock:
+                self.succeeded += 1
+        else:
+            self._fail(f"status {response.status}: {answer[:200].decode(errors='replace')}")
+
+    def _accept(self, is_accepted: bool) -> None:
+        with self._lock:
+            self.accepted += is_accepted
+
+    def _fail(self, why: str) -> None:
+        with self._lock:
+            self.failures[why] += 1

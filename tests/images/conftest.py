@@ -1,0 +1,61 @@
+"""One composed system for all tests of the containers."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from benchmarks.scaling.composed import Composed
+from tests.stack import ROOT, Client, free_port
+
+WORKERS = 2
+PASSWORD = "a-password-of-the-tests"
+_PROMETHEUS = "prom/prometheus:v3.5.0"
+_STAND_IN = "sepal-tests-prometheus"
+
+
+@dataclass(frozen=True)
+class System:
+    """A running project of docker-compose, and who speaks to it."""
+
+    composed: Composed
+    client: Client
+    flower: httpx.Client
+    prometheus: httpx.Client
+
+
+@pytest.fixture(scope="package")
+def system() -> Iterator[System]:
+    if shutil.which("docker") is None:
+        pytest.fail("these tests need a container engine")
+    api_port, flower_port, prometheus_port = (free_port() for _ in range(3))
+    environment = {
+        "SEPAL_API_PORT": str(api_port),
+        "SEPAL_FLOWER_PORT": str(flower_port),
+        "SEPAL_REDIS_PASSWORD": PASSWORD,
+        "SEPAL_FLOWER_PASSWORD": PASSWORD,
+        "SEPAL_OPERATOR_TOKEN": PASSWORD,
+        "SEPAL_PROMETHEUS_PORT": str(prometheus_port),
+        "SEPAL_PROMETHEUS_IMAGE": prometheus_image(),
+        "COMPOSE_PROFILES": "monitoring",
+    }
+    client = Client(api_port)
+    flower = httpx.Client(base_url=f"http://127.0.0.1:{flower_port}", auth=("sepal", PASSWORD))
+    prometheus = httpx.Client(base_url=f"http://127.0.0.1:{prometheus_port}")
+    with client.client, flower, prometheus, Composed(workers=WORKERS, environment=environment) as composed:
+        yield System(composed, client, flower, prometheus)
+
+
+def prometheus_image() -> str:
+    """The image that docker-compose.yml names or, where no registry has it, one of Debian's package."""
+    if _docker("image", "inspect", _PROMETHEUS) or _docker("pull", "--quiet", _PROMETHEUS):
+        return _PROMETHEUS
+    assert _docker("build", "--quiet", "--tag", _STAND_IN, str(ROOT / "tests" / "images" / "prometheus"))
+    return _STAND_IN
+
+
+def _docker(*arguments: str) -> bool:
+    return subprocess.run(["docker", *arguments], capture_output=True, check=False).returncode == 0

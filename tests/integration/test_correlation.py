@@ -1,0 +1,217 @@
+"""One request, found again: by its correlation id in the logs of both processes, and by its trace at a receiver."""
+
+import asyncio
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import pipelines
+from tests.models import save_misbehaving
+from tests.otlp import Receiver, Span, receiving
+from tests.stack import ROOT, Gateway, Part, Stack, clean_environment, running_stack, wait_for
+
+
+@pytest.fixture(scope="module")
+def model_dir(models_dir: Path) -> Path:
+    return save_misbehaving(models_dir, pipelines.SleepsOrRejects())
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def traced(
+    tmp_path_factory: pytest.TempPathFactory, model_dir: Path, receiver: Receiver
+) -> Iterator[tuple[Stack, Gateway]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")  # milliseconds
+        settings: dict[str, Any] = {"otlp_endpoint": receiver.endpoint, "log_json": True}
+        with running_stack(tmp_path_factory.mktemp("traced"), model_dir, **settings) as running:
+            yield running
+
+
+def predict(gateway: Gateway, rows: Any, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return gateway.client.post("/predict", json={"data": rows}, headers=named)
+
+
+def lines(part: Part) -> list[dict[str, Any]]:
+    """A log's lines; the last may be half written."""
+    return [json.loads(line) for line in part.log.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+
+
+def found(part: Part, key: str, value: Any) -> dict[str, Any]:
+    return wait_for(
+        lambda: next((line for line in lines(part) if line.get(key) == value), None), f"{value} in {part.log}", 10
+    )
+
+
+def test_request_id_is_in_the_logs_of_gateway_and_worker(traced: tuple[Stack, Gateway]) -> None:
+    stack, gateway = traced
+    response = predict(gateway, [[1, 0]], X_Request_ID="order-66/")
+    assert response.headers["X-Request-ID"] == "order-66/"
+    at_gateway = found(gateway.part, "request", "order-66/")
+    at_worker = found(stack.part("worker"), "requests", ["order-66/"])
+    assert (at_gateway["path"], at_gateway["status"]) == ("/predict", 200)
+    assert at_gateway["prediction"] == response.json()["id"]
+    assert at_gateway["prediction"].startswith(at_worker["batch"])
+
+
+def test_request_ids_of_a_shared_batch_are_all_named(traced: tuple[Stack, Gateway]) -> None:
+    stack, gateway = traced
+
+    async def together() -> None:
+        async with httpx.AsyncClient(timeout=30) as client:
+            first = asyncio.create_task(client.post(gateway.url, json={"data": [[300, 0]]}))
+            await asyncio.sleep(0.1)
+            rest = [
+                client.post(gateway.url, json={"data": [[1, 0]]}, headers={"X-Request-ID": f"shared-{number}"})
+                for number in range(3)
+            ]
+            await asyncio.gather(first, *rest)
+
+    asyncio.run(together())
+    found(stack.part("worker"), "requests", [f"shared-{number}" for number in range(3)])
+
+
+def test_what_goes_wrong_is_logged_under_the_requests_id(traced: tuple[Stack, Gateway]) -> None:
+    stack, gateway = traced
+    assert predict(gateway, [[7, 0]], X_Request_ID="bad-seven").status_code == 422
+    assert found(gateway.part, "request", "bad-seven")["status"] == 422
+    assert found(stack.part("worker"), "requests", ["bad-seven"])["event"] == "answered a batch"
+    assert gateway.client.get("/results/nothing", headers={"X-Request-ID": "lost"}).headers["X-Request-ID"] == "lost"
+    assert found(gateway.part, "request", "lost")["status"] == 404
+
+
+def test_large_predictions_batches_all_carry_its_request_id(traced: tuple[Stack, Gateway]) -> None:
+    stack, gateway = traced
+    assert predict(gateway, [[1, 0]] * 2500, X_Request_ID="large").status_code == 200
+    wait_for(lambda: sum(line.get("requests") == ["large"] for line in lines(stack.part("worker"))) == 3, "3 lines", 10)
+
+
+@pytest.mark.parametrize("request_id", ["", "with space", "x" * 129, "tab\there"])
+def test_request_id_that_could_not_stand_in_a_log_is_left_out(traced: tuple[Stack, Gateway], request_id: str) -> None:
+    _, gateway = traced
+    response = predict(gateway, [[1, 0]], X_Request_ID=request_id)
+    assert response.status_code == 200
+    assert "X-Request-ID" not in response.headers
+
+
+def test_request_without_an_id_is_not_logged(traced: tuple[Stack, Gateway]) -> None:
+    _, gateway = traced
+    prediction = predict(gateway, [[1, 0]]).json()["id"]
+    predict(gateway, [[1, 0]], X_Request_ID="the one after")
+    assert prediction not in gateway.part.log.read_text()
+
+
+def traceparent(flags: str = "01") -> tuple[str, str, str]:
+    """A client's trace id and span id, and both as a header."""
+    trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
+    return trace_id, span_id, f"00-{trace_id}-{span_id}-{flags}"
+
+
+def whole_trace(receiver: Receiver, trace_id: str) -> dict[str, Span]:
+    names = {"POST /predict", "wait", "queue", "batch", "predict"}
+    return wait_for(
+        lambda: receiver.trace(trace_id) if names <= receiver.trace(trace_id).keys() else None, f"{names} received", 20
+    )
+
+
+def has_waited(receiver: Receiver, trace_id: str) -> bool:
+    return {"wait", "queue"} <= receiver.trace(trace_id).keys()
+
+
+def test_one_trace_shows_the_request_its_wait_the_queue_and_the_pipeline(
+    traced: tuple[Stack, Gateway], receiver: Receiver
+) -> None:
+    _, gateway = traced
+    trace_id, client_span, header = traceparent()
+    prediction = predict(gateway, [[50, 0], [1, 0]], traceparent=header).json()["id"]
+    spans = whole_trace(receiver, trace_id)
+    request, wait, queue, batch, pipeline = (
+        spans[name] for name in ("POST /predict", "wait", "queue", "batch", "predict")
+    )
+    assert request.parent_id == client_span
+    assert wait.parent_id == request.span_id
+    assert queue.parent_id == batch.parent_id == wait.span_id
+    assert pipeline.parent_id == batch.span_id
+    assert batch.links == [wait.span_id]
+    assert queue.links == [batch.span_id]
+    assert {request.service, wait.service} == {"sepal-gateway"}
+    assert {queue.service, batch.service, pipeline.service} == {"sepal-worker"}
+    assert pipeline.ended_ns - pipeline.began_ns >= 50_000_000
+    assert queue.ended_ns == batch.began_ns
+    assert wait.attributes["sepal.prediction"] == prediction
+    assert batch.attributes["sepal.rows"] == 2
+    assert request.attributes["http.response.status_code"] == 200
+
+
+def test_batch_has_a_link_to_every_request_that_shares_it(traced: tuple[Stack, Gateway], receiver: Receiver) -> None:
+    _, gateway = traced
+    traces = [traceparent() for _ in range(3)]
+
+    async def together() -> None:
+        async with httpx.AsyncClient(timeout=30) as client:
+            first = asyncio.create_task(client.post(gateway.url, json={"data": [[300, 0]]}))
+            await asyncio.sleep(0.1)
+            rest = [
+                client.post(gateway.url, json={"data": [[1, 0]]}, headers={"traceparent": header})
+                for _, _, header in traces
+            ]
+            await asyncio.gather(first, *rest)
+
+    asyncio.run(together())
+    shared = whole_trace(receiver, traces[0][0])["batch"]
+    for trace_id, _, _ in traces:
+        wait_for(partial(has_waited, receiver, trace_id), "its wait and its time in the queue")
+        spans = receiver.trace(trace_id)
+        assert spans["wait"].span_id in shared.links
+        assert spans["queue"].links == [shared.span_id]
+    assert len(shared.links) == 3
+
+
+def test_trace_that_its_client_does_not_sample_is_not_sent(traced: tuple[Stack, Gateway], receiver: Receiver) -> None:
+    _, gateway = traced
+    unsampled, _, header = traceparent("00")
+    assert predict(gateway, [[1, 0]], traceparent=header).status_code == 200
+    sampled, _, header = traceparent()
+    assert predict(gateway, [[1, 0]], traceparent=header).status_code == 200
+    whole_trace(receiver, sampled)
+    assert receiver.trace(unsampled) == {}
+
+
+@pytest.mark.parametrize("header", ["nonsense", "00-0-0-00", f"ff-{'0' * 32}-{'0' * 16}-01"])
+def test_traceparent_that_is_none_starts_a_trace(
+    traced: tuple[Stack, Gateway], receiver: Receiver, header: str
+) -> None:
+    _, gateway = traced
+    prediction = predict(gateway, [[1, 0]], traceparent=header).json()["id"]
+    wait_for(
+        lambda: any(span.attributes.get("sepal.prediction") == prediction for span in receiver.spans), "its trace", 20
+    )
+
+
+def test_receiver_that_is_not_there_costs_no_prediction(stack: Stack) -> None:
+    stack.settings["otlp_endpoint"] = "http://127.0.0.1:9"
+    stack.start_broker()
+    stack.start_worker()
+    gateway = stack.start_gateway().wait_until_ready()
+    for _ in range(20):
+        assert predict(gateway, [[4.8, 3, 1.4, 0.3]], traceparent=traceparent()[2]).status_code == 200
+
+
+@pytest.mark.parametrize("module", ["api.app", "worker.app"])
+def test_without_an_endpoint_nothing_that_sends_traces_is_loaded(module: str) -> None:
+    program = f"import sys, {module}; assert not [n for n in sys.modules if n.startswith('opentelemetry.exporter')]"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=clean_environment(), check=True)

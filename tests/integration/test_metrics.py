@@ -1,0 +1,193 @@
+"""Metrics of a real gateway and a real worker: they count what happened, and stay few whatever is sent."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests import pipelines
+from tests.metrics import Metrics
+from tests.models import save_misbehaving
+from tests.stack import Gateway, Stack, free_port, pool_process, wait_for
+
+PROCESSES = 2
+
+
+class Site(NamedTuple):
+    """A stack of one gateway and one worker, and where both say what they count."""
+
+    stack: Stack
+    gateway: Gateway
+    worker_port: int
+
+    def read(self) -> Metrics:
+        return Metrics(self.gateway.port, self.worker_port)
+
+    def wait_for(self, expected: float, name: str, /, **labels: str) -> None:
+        """A pool process counts after it has answered; a gateway looks at the store once a second."""
+        wait_for(lambda: self.read().value(name, **labels) == expected, f"{expected} {name} {labels}", seconds=20)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Site]:
+    model_dir = save_misbehaving(models_dir, pipelines.SleepsOrRejects())
+    worker_port = free_port()
+    stack = Stack(tmp_path_factory.mktemp("metrics"), model_dir)
+    try:
+        stack.start_broker()
+        stack.start_worker(worker_http_port=worker_port, worker_processes=PROCESSES)
+        yield Site(stack, stack.start_gateway().wait_until_ready(), worker_port)
+    finally:
+        stack.stop()
+
+
+def test_predictions_are_counted_by_how_they_ended(site: Site) -> None:
+    gateway = site.gateway
+    before = site.read()
+
+    def gained(n: int, state: str, queue: str = "interactive") -> None:
+        labels = {"state": state, "queue": queue}
+        site.wait_for(before.value("predictions_final_total", **labels) + n, "predictions_final_total", **labels)
+
+    for _ in range(3):
+        assert gateway.predict([[1, 0], [0, 0]]).status_code == 200
+    assert gateway.predict([[7, 0]]).status_code == 422
+    assert gateway.predict([[1, 0]] * 2500).status_code == 200
+    late = gateway.client.post("/predict", json={"data": [[400, 0]]}, headers={"Sepal-Deadline": "0.2"})
+    assert late.status_code == 504
+    canceled = gateway.predict([[400, 0]], prefer="respond-async").headers["Location"]
+    assert gateway.client.delete(canceled).status_code == 200
+    gained(3, "succeeded")
+    gained(1, "succeeded", "bulk")
+    gained(1, "failed")
+    gained(1, "expired")
+    gained(1, "canceled")
+    after = site.read()
+    for name, n in (("predictions_accepted_total", 6), ("rows_accepted_total", 9)):
+        labels = {"queue": "interactive"}
+        assert after.value(name, **labels) - before.value(name, **labels) == n
+    assert after.value("rows_accepted_total", queue="bulk") - before.value("rows_accepted_total", queue="bulk") == 2500
+
+
+def test_refusals_are_counted_by_their_code(site: Site) -> None:
+    before = site.read().value("predictions_refused_total", code="invalid-rows")
+    assert site.gateway.predict([[1]]).status_code == 422
+    assert site.read().value("predictions_refused_total", code="invalid-rows") == before + 1
+
+
+def test_batches_are_measured_in_whatever_pool_process_runs_them(site: Site) -> None:
+    before = site.read()
+    assert site.gateway.predict([[30, 0]] * 100).status_code == 200
+    site.wait_for(before.value("batch_rows_count", queue="interactive") + 1, "batch_rows_count", queue="interactive")
+    after = site.read()
+    assert after.value("batch_rows_sum") - before.value("batch_rows_sum") == 100
+    assert after.value("attempts_total") - before.value("attempts_total") == 1
+    assert after.value("queue_seconds_count") - before.value("queue_seconds_count") == 1
+    assert after.value("predict_seconds_sum") - before.value("predict_seconds_sum") >= 0.03
+
+
+def test_what_waits_is_shown_with_its_age(site: Site) -> None:
+    """All pool processes are busy, a batch waits behind them, and rows gather in the gateway."""
+    begun = [site.gateway.predict([[2500, 0]] * 1025, prefer="respond-async") for _ in range(4)]
+    wait_for(lambda: site.read().value("oldest_queued_seconds", queue="bulk") > 0.5, "a batch that waits")
+    seen = site.read()
+    assert seen.value("backlog_rows", queue="bulk") >= 1025
+    assert seen.value("backlog_rows", queue="interactive") == 0
+    for response in begun:
+        site.gateway.client.delete(response.headers["Location"])
+    site.wait_for(0, "oldest_queued_seconds", queue="bulk")
+    site.wait_for(0, "backlog_rows")
+
+
+def test_waiters_are_counted_while_they_wait(site: Site) -> None:
+    assert site.read().value("waiters") == 0
+    process = subprocess.Popen(
+        ["curl", "-s", "-d", '{"data": [[3000, 0]]}', "-H", "Content-Type: application/json", site.gateway.url],
+        stdout=subprocess.DEVNULL,
+    )
+    site.wait_for(1, "waiters")
+    process.wait()
+    site.wait_for(0, "waiters")
+
+
+def test_whole_is_told(site: Site) -> None:
+    site.wait_for(PROCESSES, "pool_processes")
+    seen = site.read()
+    assert seen.value("workers") == 1
+    assert seen.value("loaded_processes") == PROCESSES
+    assert seen.value("model_info", name="sleepsorrejects", version="1") == 2  # the gateway and the worker
+    assert seen.value("unready") == 0
+    assert seen.value("dead_letters") == 0
+    assert seen.value("broker_memory_bytes") > 1_000_000
+    assert seen.value("backlog_limit_rows") == 1_000_000
+
+
+def test_killed_pool_process_costs_a_lease_and_no_count(site: Site) -> None:
+    worker = site.stack.part("worker")
+    before = site.read()
+    location = site.gateway.predict([[800, 0]], prefer="respond-async").headers["Location"]
+    site.wait_for(before.value("attempts_total") + 1, "attempts_total")
+    for process in worker.process.children():
+        os.kill(process.pid, signal.SIGKILL)
+    assert site.gateway.poll(location).json()["status"] == "succeeded"
+    site.wait_for(before.value("leases_lost_total", reason="process") + 1, "leases_lost_total", reason="process")
+    site.wait_for(before.value("attempts_total") + 2, "attempts_total")
+    site.wait_for(PROCESSES, "loaded_processes")
+
+
+def test_worker_without_a_pool_process_is_live_and_not_ready(site: Site) -> None:
+    worker = site.stack.part("worker")
+    url = f"http://127.0.0.1:{site.worker_port}"
+    assert site.gateway.client.get(f"{url}/readyz").status_code == 200
+    pool_process(worker)
+    for process in worker.process.children():
+        os.kill(process.pid, signal.SIGKILL)
+    wait_for(lambda: site.gateway.client.get(f"{url}/readyz").status_code == 503, "a worker that is not ready")
+    assert site.gateway.client.get(f"{url}/livez").status_code == 200
+    assert site.gateway.client.get(f"{url}/secrets").status_code == 404
+    wait_for(lambda: site.gateway.client.get(f"{url}/readyz").status_code == 200, "a worker that is ready again")
+
+
+def test_many_kinds_of_requests_make_few_series(site: Site) -> None:
+    def series() -> int:
+        return sum(len(family.samples) for family in site.read().families)
+
+    def send(number: int) -> None:
+        client, url = site.gateway.client, "/predict"
+        client.get(f"/nothing/{number}")
+        client.get(f"/results/{number}")
+        client.request(f"BREW{number}", url)
+        client.post(url, json={"data": [[1, 0]]}, headers={"X-Request-ID": f"request-{number}"})
+        client.post(url, content=b"[", headers={"Content-Type": f"text/{number}"})
+
+    send(0)
+    before = series()
+    for number in range(1, 20):
+        send(number)
+    assert series() == before
+    assert before < 700
+
+
+def test_promtool_finds_nothing_to_say(site: Site) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        missing = "this test needs promtool on the PATH"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    assert promtool is not None
+    for text in site.read().texts:
+        done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_gateway_processes_count_together(site: Site) -> None:
+    gateway = site.stack.start_gateway(api_processes=2).wait_until_ready()
+    for _ in range(40):
+        assert gateway.client.post(gateway.url, json={"data": [[1, 0]]}, headers={"Connection": "close"}).is_success
+    for _ in range(5):  # whichever of the two is asked
+        assert Metrics(gateway.port).value("predictions_accepted_total") == 40
+        assert Metrics(gateway.port).value("http_request_seconds_count", route="/predict", status="200") == 40

@@ -1,0 +1,1 @@
+"""What `locustfile.py` judges a run by, and draws it with."""

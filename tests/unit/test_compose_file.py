@@ -1,0 +1,119 @@
+"""What docker-compose.yml promises, read from the file; tests/images looks at what an engine makes of it."""
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings
+
+from api.settings import GatewaySettings
+from tests.stack import ROOT
+from worker.settings import WorkerSettings
+
+TEXT = (ROOT / "docker-compose.yml").read_text()
+FILE: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, Any] = FILE["services"]
+EXAMPLE = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+DEFAULTS = dict(re.findall(r"\$\{(SEPAL_\w+):-([^}]*)\}", TEXT))
+SETTINGS: dict[str, type[BaseSettings]] = {"api": GatewaySettings, "worker": WorkerSettings}
+# Containers are reached from outside themselves, log for machines, and carry a model elsewhere than a checkout does.
+FIXED = {"redis_url", "api_host", "api_port", "worker_http_host", "worker_http_port"}
+DIFFERENT = {"SEPAL_LOG_JSON", "SEPAL_MODEL_DIR"}
+OTHERS = {"SEPAL_REDIS_URL", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
+
+
+def _handed_on(service: str) -> set[str]:
+    """Variables that a container gets where they are set, and does not where they are not."""
+    return {name for name, value in SERVICES[service].get("environment", {}).items() if value is None}
+
+
+def _settings(service: str) -> dict[str, Any]:
+    fields = SETTINGS[service].model_fields
+    return {f"SEPAL_{name.upper()}": field for name, field in fields.items() if name not in FIXED}
+
+
+def _bytes(size: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)([mg])b?", size).groups()  # type: ignore[union-attr]
+    return int(number) * {"m": 2**20, "g": 2**30}[unit]
+
+
+def _stage(dockerfile: str, target: str | None) -> str:
+    stages = re.split(r"^FROM ", (ROOT / dockerfile).read_text(), flags=re.MULTILINE)
+    return stages[-1] if target is None else next(stage for stage in stages if f" AS {target}\n" in stage)
+
+
+def test_env_example_lists_what_the_file_reads_and_nothing_else() -> None:
+    read = set(re.findall(r"\$\{(\w+)", TEXT)).union(*map(_handed_on, SERVICES))
+    assert read == set(EXAMPLE)
+
+
+def test_env_example_has_the_files_defaults() -> None:
+    assert {name: EXAMPLE[name] for name in DEFAULTS} == DEFAULTS
+    assert len(re.findall(r"\$\{", TEXT)) == len(re.findall(r"\$\{\w+:-", TEXT)), "every variable has a default"
+
+
+@pytest.mark.parametrize("service", ["api", "worker"])
+def test_every_setting_is_handed_on_with_its_own_default(service: str) -> None:
+    settings = _settings(service)
+    assert set(settings) == SERVICES[service]["environment"].keys() - OTHERS
+    for name in settings.keys() - DIFFERENT:
+        default = settings[name].default
+        shown = default.get_secret_value() if isinstance(default, SecretStr) else default
+        assert EXAMPLE[name] == ("" if shown is None else str(shown)), name
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_service_is_confined(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+    for limit in ("cpus", "mem_limit", "pids_limit"):
+        assert service[limit]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_service_is_checked_restarted_and_given_time_to_stop(name: str) -> None:
+    service = SERVICES[name]
+    assert service["restart"] == "unless-stopped"
+    assert service["stop_grace_period"]
+    if "build" in service:
+        assert "HEALTHCHECK" in _stage(service["build"]["dockerfile"], service["build"].get("target"))
+    else:
+        assert service["healthcheck"]["test"][0] == "CMD"
+    if name not in ("redis", "prometheus"):
+        assert service["depends_on"] == {"redis": {"condition": "service_healthy"}}
+
+
+def test_only_gateway_and_flower_are_reached_from_outside() -> None:
+    published = {name for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"api", "flower", "prometheus"}
+    assert SERVICES["prometheus"]["profiles"] == ["monitoring"]
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES["prometheus"]["ports"])
+    assert DEFAULTS["SEPAL_FLOWER_BIND"] == "127.0.0.1"
+    assert FILE["networks"]["back"] == {"internal": True}
+    assert {name for name, service in SERVICES.items() if service["networks"] == ["back"]} == {"redis", "worker"}
+
+
+def test_containers_have_longer_to_stop_than_their_work_takes() -> None:
+    assert int(DEFAULTS["SEPAL_API_STOP_SECONDS"]) > 2 * GatewaySettings.model_fields["drain_seconds"].default
+    assert int(DEFAULTS["SEPAL_WORKER_STOP_SECONDS"]) > 2 * WorkerSettings.model_fields["batch_seconds"].default
+    assert "${SEPAL_API_STOP_SECONDS" in SERVICES["api"]["stop_grace_period"]
+    assert "${SEPAL_WORKER_STOP_SECONDS" in SERVICES["worker"]["stop_grace_period"]
+
+
+def test_broker_refuses_rather_than_forgets_and_keeps_room_to_rewrite_its_file() -> None:
+    command = " ".join(SERVICES["redis"]["command"])
+    for option in ("--appendonly yes", "--maxmemory-policy noeviction", "--maxmemory ${", "--requirepass ${"):
+        assert option in command
+    assert 1.5 * _bytes(DEFAULTS["SEPAL_REDIS_MAXMEMORY"]) <= _bytes(DEFAULTS["SEPAL_REDIS_MEMORY"])
+
+
+@pytest.mark.parametrize("name", ["Dockerfile.api", "Dockerfile.worker"])
+def test_image_is_labelled_with_the_projects_version(name: str) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.findall(r"^ARG VERSION=(.*)$", (ROOT / name).read_text(), re.MULTILINE) == [version]
