@@ -125,7 +125,10 @@ class _Site:
 
     def alone(self) -> Figures:
         """Single rows, one after the other."""
-        return _stored("a single row that has a batch to itself", *self._ask(_ALONE, 1), _ALONE)
+        name, cpu = "a single row that has a batch to itself", self._cpu()
+        kept = self._ask(_ALONE, 1)
+        used = _since(cpu, self._cpu())
+        return {f"{name}: CPU µs, {part}": used[part] / _ALONE * 1e6 for part in _PARTS} | _stored(name, *kept, _ALONE)
 
     def large(self) -> Figures:
         """Predictions of many rows, one after the other."""
