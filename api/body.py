@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, NamedTuple, Self
+from typing import Annotated, Any, Final, Self
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError, create_model
 from starlette.types import Receive
 
@@ -63,7 +64,7 @@ def _body_model(n_columns: int, max_rows: int) -> type[BaseModel]:
     return create_model("PredictBody", __config__=ConfigDict(strict=True, extra="ignore"), data=(rows, ...))
 
 
-class Declared(NamedTuple):
+class Declared(msgspec.Struct, frozen=True):
     """What a request's headers say, as far as `POST /predict` asks."""
 
     media_type: bytes

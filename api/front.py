@@ -54,7 +54,11 @@ class Front:
             bind_contextvars(request=declared.request_id)
             send = _identified(send, declared.request_id)
         if scope["path"] == _PREDICT and scope["method"] == "POST":
-            route, status = _PREDICT, await self._take(declared, scope, receive, send)
+            answer = self._answer(declared, scope, receive)
+            reply = await (answer if self._tracer is None else self._tracer.inside(declared, answer))
+            await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+            await send({"type": "http.response.body", "body": reply.body})
+            route, status = _PREDICT, reply.status
         else:
             route, status = await self._pass_on(scope, receive, send)
         seconds = time.perf_counter() - began
@@ -62,15 +66,6 @@ class Front:
         if declared.request_id:
             path, milliseconds = scope["path"], round(seconds * 1000, 3)
             log.info("answered a request", method=scope["method"], path=path, status=status, milliseconds=milliseconds)
-
-    async def _take(self, declared: Declared, scope: Scope, receive: Receive, send: Send) -> int:
-        if self._tracer is None:
-            reply = await self._answer(declared, scope, receive)
-        else:
-            reply = await self._tracer.answer(declared, lambda: self._answer(declared, scope, receive))
-        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-        await send({"type": "http.response.body", "body": reply.body})
-        return reply.status
 
     async def _answer(self, declared: Declared, scope: Scope, receive: Receive) -> Reply:
         try:

@@ -7,7 +7,7 @@ from api.body import Declared, RowsValidator, read_json_body
 from api.deadline import read_deadline
 from api.idempotency import IdempotencyKey
 from api.metrics import GatewayMetrics
-from api.predictions import Order, Predictions
+from api.predictions import Order, Predictions, Submitted
 from api.prefer import Preferences
 from api.pulse import Pulse
 from api.rendering import Reply, raise_failure, render
@@ -41,32 +41,32 @@ class Predict:
         Raises:
             SepalError: there is no result, and none to wait for.
         """
+        preferences = Preferences.parse(declared.prefer)
         try:
-            return await self._answer(declared, scope, receive)
+            raw = await read_json_body(declared, receive, self._settings.max_body_bytes)
+            rows = self._validate(raw, await self._pulse.current_card())
+            order = Order(
+                pack_rows(rows),
+                len(rows),
+                preferences.seconds(self._settings.wait_seconds, self._settings.max_wait_seconds),
+                read_deadline(declared.deadline),
+                _idempotency_key(declared, scope, raw),
+                declared.origin,
+            )
+            submitted = await self._submit(order)
         except RequestRefused as error:
             self._metrics.refused(error.code)
             raise
-
-    async def _answer(self, declared: Declared, scope: Scope, receive: Receive) -> Reply:
-        raw = await read_json_body(declared, receive, self._settings.max_body_bytes)
-        rows = self._validate(raw, await self._pulse.current_card())
-        preferences = Preferences.parse(declared.prefer)
-        longest = self._settings.max_wait_seconds
-        order = Order(
-            pack_rows(rows),
-            len(rows),
-            preferences.seconds(self._settings.wait_seconds, longest),
-            read_deadline(declared.deadline),
-            _idempotency_key(declared, scope, raw),
-            declared.origin,
-        )
-        submitted = await self._submit(order)
         if declared.request_id:
             bind_contextvars(prediction=str(submitted.id))
+        return self._reply(submitted, preferences)
+
+    def _reply(self, submitted: Submitted, preferences: Preferences) -> Reply:
         raise_failure(submitted.id, submitted.prediction)
-        reply = render(submitted.id, submitted.prediction, self._pulse.retry_after(submitted.id.queue))
+        reply = render(submitted.id, submitted.prediction, self._pulse.retry_after)
         reply.headers.append((b"vary", b"Prefer"))
-        if applied := preferences.applied(submitted.prediction.state in FINAL, longest):
+        is_final = submitted.prediction.state in FINAL
+        if applied := preferences.applied(is_final, self._settings.max_wait_seconds):
             reply.headers.append((b"preference-applied", applied.encode()))
         return reply
 

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -27,7 +27,7 @@ _FIRST_POLL_SECONDS: Final = 0.02  # twice as long each time
 _LONGEST_POLL_SECONDS: Final = 0.5
 
 
-class Order(NamedTuple):
+class Order(msgspec.Struct, frozen=True):
     """What a client asks for."""
 
     rows: bytes
@@ -78,7 +78,7 @@ class Predictions:
             IdempotencyKeyReused, IdempotencyKeyInUse: nor here.
         """
         if self._is_drained:
-            order = order._replace(wait_seconds=0)
+            order = msgspec.structs.replace(order, wait_seconds=0)
         if order.idempotency is not None:
             return await self._submit_once(order, order.idempotency)
         return await self._submit(order, NEVER_US)

@@ -1,18 +1,21 @@
 """Writes predictions as HTTP responses, from JSON text that the worker has already encoded."""
 
 import json
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
 
 from api.reader import Prediction
 from shared.errors import PredictionCanceled, PredictionExpired, PredictionFailed
 from shared.ids import PredictionId
-from shared.names import FINAL, State
+from shared.names import FINAL, Queue, State
 
 _JSON: Final = (b"content-type", b"application/json")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True):
     """An HTTP response, as ASGI wants it."""
 
     status: int
@@ -20,7 +23,7 @@ class Reply(NamedTuple):
     body: bytes
 
 
-def render(prediction_id: PredictionId, prediction: Prediction, retry_after: int) -> Reply:
+def render(prediction_id: PredictionId, prediction: Prediction, retry_after: Callable[[Queue], int]) -> Reply:
     """Write a prediction: 200 with its end, whatever it was; 202 with how far it is, and where and when to ask."""
     body = _body(prediction_id, prediction)
     headers = [_JSON, _NO_STORE, (b"content-length", b"%d" % len(body))]
@@ -29,7 +32,8 @@ def render(prediction_id: PredictionId, prediction: Prediction, retry_after: int
         headers.append((b"server-timing", b"queue;dur=%.3f, predict;dur=%.3f" % times))
     if prediction.state in FINAL:
         return Reply(200, headers, body)
-    headers += [(b"location", f"/results/{prediction_id}".encode()), (b"retry-after", b"%d" % retry_after)]
+    seconds = retry_after(prediction_id.queue)
+    headers += [(b"location", f"/results/{prediction_id}".encode()), (b"retry-after", b"%d" % seconds)]
     return Reply(202, headers, body)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from api.reader import Prediction, answered_prediction
 from shared.errors import BrokerUnavailable, PredictionGone, PredictionNotFound
 from shared.ids import BatchId, PredictionId
@@ -21,8 +23,7 @@ _RECHECK_SECONDS: Final = 5.0  # the price of a lost message; a thousand batches
 Read = Callable[[Sequence[PredictionId]], Awaitable[list[Prediction]]]
 
 
-@dataclass(slots=True, eq=False)
-class Waiter:
+class Waiter(msgspec.Struct, eq=False):
     """One request that waits for one prediction."""
 
     prediction_id: PredictionId

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Self
 
+import msgspec
 from opentelemetry.trace import SpanKind, StatusCode, Tracer, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -28,11 +29,11 @@ class RequestTracer:
         """Trace to an OTLP endpoint, or not at all."""
         return None if endpoint is None else cls(make_tracer(endpoint, "sepal-gateway"))
 
-    async def answer(self, declared: Declared, answer: Callable[[], Awaitable[Reply]]) -> Reply:
-        """Answer `POST /predict` inside a span, which belongs to the client's trace if it has one."""
+    async def inside(self, declared: Declared, answer: Awaitable[Reply]) -> Reply:
+        """Await the answer to `POST /predict` in a span, which belongs to the client's trace if it has one."""
         parent = _PROPAGATOR.extract({"traceparent": declared.traceparent})
         with self._tracer.start_as_current_span("POST /predict", parent, SpanKind.SERVER) as span:
-            reply = await answer()
+            reply = await answer
             span.set_attribute("http.response.status_code", reply.status)
             if reply.status >= 500:
                 span.set_status(StatusCode.ERROR)
@@ -47,7 +48,7 @@ class RequestTracer:
                     carrier: dict[str, str] = {}
                     _PROPAGATOR.inject(carrier)
                     request_id = order.origin.request_id if order.origin else ""
-                    order = order._replace(origin=Origin(request_id, carrier["traceparent"]))
+                    order = msgspec.structs.replace(order, origin=Origin(request_id, carrier["traceparent"]))
                 submitted = await submit(order)
                 span.set_attribute("sepal.prediction", str(submitted.id))
                 span.set_attribute("sepal.state", submitted.prediction.state.value)

@@ -11,8 +11,9 @@ A prediction too large for one batch has the place `WHOLE`; its batches are numb
 import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
 from typing import Final, NewType, Self
+
+import msgspec
 
 from shared.errors import PredictionNotFound
 from shared.names import Queue
@@ -48,8 +49,7 @@ def split_slice_id(batch_id: BatchId) -> tuple[BatchId, int] | None:
     return (BatchId(stem), int(number)) if dot else None
 
 
-@dataclass(frozen=True, slots=True)
-class PredictionId:
+class PredictionId(msgspec.Struct, frozen=True):
     """A prediction's id, taken apart."""
 
     batch_id: BatchId

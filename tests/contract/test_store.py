@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
@@ -117,11 +118,11 @@ async def test_nothing_but_the_whole_id_opens_a_prediction(store: Store) -> None
     head, spanned = spanning(2, 2)
     await store.submit(head)
     for wrong in (
-        replace(first, secret=second.secret),
-        replace(first, place=1),
-        replace(first, place=2),
-        replace(first, place=WHOLE),
-        replace(spanned, place=0),
+        msgspec.structs.replace(first, secret=second.secret),
+        msgspec.structs.replace(first, place=1),
+        msgspec.structs.replace(first, place=2),
+        msgspec.structs.replace(first, place=WHOLE),
+        msgspec.structs.replace(spanned, place=0),
     ):
         with pytest.raises(PredictionNotFound):
             await store.read(wrong)
