@@ -145,7 +145,7 @@ class BulkCaller(_Returning):
 
 @cache
 def _bulk_body() -> str:
-    # Once: making it takes as long as a hundred answers, and all other callers would wait meanwhile.
+    # Once: locust cannot measure anybody in the 5 ms that it takes.
     examples = Caller.example
     return json.dumps({"data": [examples[i % len(examples)] for i in range(SETTINGS.load_bulk_rows)]})
 

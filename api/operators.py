@@ -50,7 +50,7 @@ def operator_routes(
         submitted = await predictions.submit(Order(pack_rows(letter.rows), len(letter.rows), wait_seconds=0))
         with suppress(DeadLetterNotFound, BrokerUnavailable):  # the client is to have its id in any case
             await dead_letters.discard(letter.id)
-        return to_response(render(submitted.id, submitted.prediction, pulse.retry_after()))
+        return to_response(render(submitted.id, submitted.prediction, pulse.retry_after(submitted.id.queue)))
 
     @router.delete("/{batch_id}", **documents.DISCARD)
     async def discard(batch_id: str) -> Response:

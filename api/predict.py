@@ -64,7 +64,7 @@ class Predict:
         if declared.request_id:
             bind_contextvars(prediction=str(submitted.id))
         raise_failure(submitted.id, submitted.prediction)
-        reply = render(submitted.id, submitted.prediction, self._pulse.retry_after())
+        reply = render(submitted.id, submitted.prediction, self._pulse.retry_after(submitted.id.queue))
         reply.headers.append((b"vary", b"Prefer"))
         if applied := preferences.applied(submitted.prediction.state in FINAL, longest):
             reply.headers.append((b"preference-applied", applied.encode()))

@@ -139,7 +139,7 @@ class Predictions:
             PredictionAlreadyFinal, PredictionNotFound, PredictionGone, BrokerUnavailable: as `Store.cancel`.
         """
         await self._store.cancel(prediction_id)
-        self._metrics.canceled(Queue.BULK if prediction_id.spans_batches else Queue.INTERACTIVE)
+        self._metrics.canceled(prediction_id.queue)
 
     async def tick(self) -> None:
         """Once a second: find answers whose message was lost, and let go of those that were given to their clients."""

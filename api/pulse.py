@@ -40,7 +40,7 @@ class Pulse:
         self._looked_at = 0.0
         self._moved_at = 0.0
         self._drain_rate = 0.0
-        self._retry_after = 1
+        self._retry_after = dict.fromkeys(Queue, 1)
         self._card_json: bytes | None = None
         self._card: ModelCard | None = None
         self._model_ref = b""
@@ -107,9 +107,9 @@ class Pulse:
             return 0
         return min(self.overview.backlog(*_BEFORE[queue]) / self._drain_rate, _LONGEST_WAIT_SECONDS)
 
-    def retry_after(self) -> int:
-        """Seconds until the present backlog should be gone: at least 1, and no more than a minute."""
-        return self._retry_after
+    def retry_after(self, queue: Queue = Queue.BULK) -> int:
+        """Seconds until what waits before new rows of a queue should be gone: at least 1, and no more than a minute."""
+        return self._retry_after[queue]
 
     async def beat(self, chores: Sequence[Callable[[], Awaitable[None]]]) -> None:
         """Look for ever, and do the chores after each look, whatever became of it."""
@@ -129,11 +129,12 @@ class Pulse:
             if self.overview is not None:
                 log.warning("the broker cannot be reached", reason=str(error.__cause__))
             self.overview = None
-            self._retry_after = 1
+            self._retry_after = dict.fromkeys(Queue, 1)
             return
         self._measure_drain(overview)
         self.overview = overview
-        self._retry_after = max(1, min(math.ceil(self.predicted_wait(Queue.BULK)), _LONGEST_RETRY_SECONDS))
+        for queue in Queue:
+            self._retry_after[queue] = max(1, min(math.ceil(self.predicted_wait(queue)), _LONGEST_RETRY_SECONDS))
         if overview.card is not None and overview.card != self._card_json:
             self._take_card(overview.card)
 

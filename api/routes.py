@@ -26,13 +26,13 @@ def prediction_routes(predictions: Predictions, operation: Predict, pulse: Pulse
     @router.get("/results/{prediction_id}", **documents.GET_RESULT)
     async def get_result(prediction_id: str) -> Response:
         parsed = PredictionId.parse(prediction_id)
-        return to_response(render(parsed, await predictions.get(parsed), pulse.retry_after()))
+        return to_response(render(parsed, await predictions.get(parsed), pulse.retry_after(parsed.queue)))
 
     @router.delete("/results/{prediction_id}", **documents.CANCEL)
     async def cancel(prediction_id: str) -> Response:
         parsed = PredictionId.parse(prediction_id)
         await predictions.cancel(parsed)
-        return to_response(render(parsed, await predictions.get(parsed), pulse.retry_after()))
+        return to_response(render(parsed, await predictions.get(parsed), pulse.retry_after(parsed.queue)))
 
     return router
 

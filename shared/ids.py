@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, NewType, Self
 
 from shared.errors import PredictionNotFound
+from shared.names import Queue
 
 BatchId = NewType("BatchId", str)
 
@@ -84,6 +85,11 @@ class PredictionId:
     def spans_batches(self) -> bool:
         """Whether the prediction is answered by several batches."""
         return self.place == WHOLE
+
+    @property
+    def queue(self) -> Queue:
+        """Where the messages of its batches wait."""
+        return Queue.BULK if self.spans_batches else Queue.INTERACTIVE
 
     @property
     def age_seconds(self) -> float:

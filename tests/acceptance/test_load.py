@@ -79,7 +79,7 @@ def test_history_and_report_are_kept_and_drawn(load: Done, kept: Path) -> None:
 
 
 def test_missed_threshold_is_named_and_is_the_exit_code_of_locusts_processes(run: Run) -> None:
-    done = run_locust(run.gateway.port, "SyncCaller", "--processes=2", seconds=2, load_max_p50_ms=0.001)
+    done = run_locust(run.gateway.port, "SyncCaller", "--processes=2", seconds=2, load_max_median_ms=0.001)
     assert done.returncode == 1
     assert done.stderr.count("MISSED  median from submission to result: ") == 1
     assert "met     share of failed requests: 0" in done.stderr
@@ -113,7 +113,7 @@ def test_load_without_a_gateway_ends_at_once() -> None:
     ],
 )
 def test_each_threshold_is_missed_alone(measured: Measured, missed: list[str]) -> None:
-    settings = LoadSettings(load_max_failures=0.01, load_min_rps=50, load_max_p50_ms=10, load_max_p99_ms=100)
+    settings = LoadSettings(load_max_failures=0.01, load_min_rps=50, load_max_median_ms=10, load_max_tail_ms=100)
     thresholds = judge(measured, settings)
     names = [threshold.name for threshold in thresholds if not threshold.is_met]
     assert [name.startswith(start) for name, start in zip(names, missed, strict=True)] == [True] * len(missed)

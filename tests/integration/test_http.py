@@ -1,6 +1,7 @@
 """What a client sees: of waiting, polling, canceling, and of everything it may send that is wrong."""
 
 import json
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -260,3 +261,14 @@ def test_full_backlog_refuses_and_leaves_nothing_behind(stack: Stack) -> None:
 
 def _unless(response: Any, status: int) -> Any:
     return response if response.status_code != status else None
+
+
+def test_connection_that_idles_for_longer_than_people_do_is_kept(iris: Gateway) -> None:
+    request = b"GET /livez HTTP/1.1\r\nHost: sepal\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", iris.port), timeout=6) as connection:
+        connection.sendall(request)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        with pytest.raises(TimeoutError):  # and not an end, which is what a closed connection has
+            connection.recv(1)
+        connection.sendall(request)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")

@@ -19,9 +19,9 @@ class LoadSettings(BaseSettings):
     """The share of requests that may fail."""
     load_min_rps: float | None = Field(default=None, gt=0)
     """HTTP requests a second, at least."""
-    load_max_p50_ms: float | None = Field(default=None, gt=0)
+    load_max_median_ms: float | None = Field(default=None, gt=0)
     """The median time from submission to result of callers who wait, at most."""
-    load_max_p99_ms: float | None = Field(default=None, gt=0)
+    load_max_tail_ms: float | None = Field(default=None, gt=0)
     """The 99th percentile of the same time, at most."""
 
     @property

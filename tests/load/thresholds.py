@@ -48,8 +48,8 @@ def judge(measured: Measured, settings: LoadSettings) -> list[Threshold]:
         rate = measured.requests_per_second
         thresholds.append(Threshold("requests a second", f"at least {least:g}", f"{rate:.1f}", rate >= least))
     for name, most, ms in (
-        ("median from submission to result", settings.load_max_p50_ms, measured.p50_ms),
-        ("99th percentile from submission to result", settings.load_max_p99_ms, measured.p99_ms),
+        ("median from submission to result", settings.load_max_median_ms, measured.p50_ms),
+        ("99th percentile from submission to result", settings.load_max_tail_ms, measured.p99_ms),
     ):
         if most is not None:
             shown = "nobody waited" if ms is None else f"{ms:g} ms"

@@ -115,8 +115,8 @@ async def test_interactive_rows_wait_for_interactive_rows_alone(monkeypatch: pyt
     for second in range(2):
         monkeypatch.setattr("api.pulse.time.monotonic", lambda second=second: float(second))
         await pulse.look()
-    assert pulse.predicted_wait(Queue.INTERACTIVE) == 2
-    assert pulse.predicted_wait(Queue.BULK) == 12
+    assert pulse.predicted_wait(Queue.INTERACTIVE) == pulse.retry_after(Queue.INTERACTIVE) == 2
+    assert pulse.predicted_wait(Queue.BULK) == pulse.retry_after() == 12
 
 
 async def test_drain_that_has_dried_up_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
