@@ -149,8 +149,6 @@ def test_every_object_is_in_the_namespace() -> None:
 
 def test_settings_are_documented() -> None:
     documented = set(re.findall(r"`(SEPAL_[A-Z_]+)`", (ROOT / "docs" / "configuration.md").read_text()))
-    # Of parts that are under way.
-    documented |= {"SEPAL_WORKER_HTTP_HOST", "SEPAL_WORKER_HTTP_PORT", "SEPAL_FLOWER_USER", "SEPAL_FLOWER_PASSWORD"}
     used = set(settings())
     for workload in workloads():
         used |= {variable["name"] for each in pod(workload)["containers"] for variable in each.get("env", [])}
