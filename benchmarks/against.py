@@ -2,16 +2,16 @@
 
 python -m benchmarks.against 6d2a16b
 
-Each pair is one slice of load on either, in turns first; what is printed are the ratios of the pairs, of this code to
-the earlier one: their median and the quartiles around it. Flower is left out, for its command line changes with the
-code.
+Each pair is one slice of load on either, in turns first; each start of both gives the median ratio of its pairs, of
+this code to the earlier one. What is printed is the median of the starts, and the quartiles around it. Flower is left
+out, for its command line changes with the code.
 """
 
 import argparse
 import dataclasses
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Final, NamedTuple
@@ -34,42 +34,63 @@ class Slice(NamedTuple):
     """CPU seconds of all processes for 1,000 requests."""
 
 
+Pair = tuple[Slice, Slice]
+"""Before, and now."""
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=__doc__)
     parser.add_argument("commit", help="the earlier one")
     parser.add_argument("--connections", default="1,128", help="numbers of connections")
-    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--starts", type=int, default=10, help="how often both are started anew")
+    parser.add_argument("--pairs", type=int, default=4, help="of slices, for each start and number of connections")
     parser.add_argument("--seconds", type=int, default=2, help="of a slice")
     arguments = parser.parse_args()
     question = Question.load()
-    with (
-        _checked_out(arguments.commit) as tree,
-        _running("now", ROOT, question) as now,
-        _running("before", tree, question) as before,
-    ):
-        for connections in map(int, arguments.connections.split(",")):
-            _compare(before, now, connections, arguments.pairs, arguments.seconds)
+    connections = [int(number) for number in arguments.connections.split(",")]
+    measured: dict[int, list[Pair]] = {number: [] for number in connections}
+    with _checked_out(arguments.commit) as tree:
+        for start in range(arguments.starts):
+            with _both(tree, question, reverse=bool(start % 2)) as (before, now):
+                for number in connections:
+                    measured[number] += _pairs(before, now, number, arguments.pairs, arguments.seconds)
+    for number, pairs in measured.items():
+        print(f"{number} connections, {arguments.starts} starts, {arguments.pairs} pairs of {arguments.seconds} s each")
+        _report(pairs, arguments.pairs)
 
 
-def _compare(before: Running, now: Running, connections: int, pairs: int, seconds: int) -> None:
+def _pairs(before: Running, now: Running, connections: int, pairs: int, seconds: int) -> Iterator[Pair]:
     for running in (before, now):
         _slice(running, connections, _WARM_UP_SECONDS)
-    measured: list[tuple[Slice, Slice]] = []
     for number in range(pairs):
         order = (before, now) if number % 2 else (now, before)
         slices = {running: _slice(running, connections, seconds) for running in order}
-        measured.append((slices[before], slices[now]))
-    print(f"{connections} connections, {pairs} pairs of {seconds} s")
+        yield slices[before], slices[now]
+
+
+def _report(measured: list[Pair], pairs_a_start: int) -> None:
+    """Pairs of one start are no independent measurements: their median is one."""
     for field in Slice._fields:
         values = [(getattr(old, field), getattr(new, field)) for old, new in measured]
         ratios = [new / old for old, new in values]
-        low, _, high = quantiles(ratios, n=4)
+        starts = [median(ratios[first : first + pairs_a_start]) for first in range(0, len(ratios), pairs_a_start)]
+        low, _, high = quantiles(starts, n=4)
         was, is_now = (median(side) for side in zip(*values, strict=True))
         print(
-            f"  {field:20} {was:10.4g} {is_now:10.4g}   ratio {median(ratios):.3f} ({low:.3f} to {high:.3f})",
+            f"  {field:20} {was:10.4g} {is_now:10.4g}   ratio {median(starts):.3f} ({low:.3f} to {high:.3f})",
             flush=True,
         )
+
+
+@contextmanager
+def _both(tree: Path, question: Question, *, reverse: bool) -> Iterator[tuple[Running, Running]]:
+    """Start both: how fast a process is depends on its start, and on who started first."""
+    before, now = _running("before", tree, question), _running("now", ROOT, question)
+    with ExitStack() as started:
+        for running in (now, before) if reverse else (before, now):
+            started.enter_context(running)
+        yield before, now
 
 
 def _slice(running: Running, connections: int, seconds: int) -> Slice:

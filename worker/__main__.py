@@ -3,11 +3,9 @@
 import secrets
 import socket
 import sys
-from contextlib import nullcontext
 
 from shared.errors import ArtifactError
-from shared.multiprocess import counted_together
-from worker.app import consume, create_app, process_number
+from worker.app import consume, create_app
 from worker.artifact import verify
 from worker.settings import WorkerSettings
 
@@ -21,8 +19,7 @@ def main() -> None:
         sys.exit(f"sepal worker: {error}")
     # Random, so that a worker is never taken for the one before it: in a container both have the same pid and host.
     name = f"worker-{secrets.token_hex(4)}@{socket.gethostname()}"
-    with nullcontext() if settings.worker_http_port is None else counted_together(process_number):
-        sys.exit(consume(create_app(settings, card, name), name, settings.worker_processes))
+    sys.exit(consume(create_app(settings, card, name), name, settings.worker_processes))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from shared.names import Loss, Queue
 from shared.record import ANNOUNCEMENT_SECONDS, MODEL_KEY
 from shared.scripts import script
 from worker.metrics import WorkerMetrics
+from worker.reports import Report
 
 _TIMEOUT_SECONDS: Final = 1
 
@@ -76,8 +77,9 @@ class Announcer:
         Raises:
             RedisError: the store cannot be reached.
         """
-        if self._give_back(keys=[], args=[batch_id, self._worker, reason, self._max_attempts]):
-            self._metrics.lost(loss)
+        queue = self._give_back(keys=[], args=[batch_id, self._worker, reason, self._max_attempts])
+        if queue is not None:
+            self._metrics.take(Report(Queue(queue.decode()), loss))
 
     def forget_deliveries(self, keys: Sequence[str]) -> None:
         """Drop kombu's notes of what an earlier connection of this worker took: the reconciler then misses it."""

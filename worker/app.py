@@ -6,7 +6,6 @@ import structlog
 from celery import Celery
 from celery.platforms import EX_OK
 from celery.signals import setup_logging
-from celery.utils.log import current_process_index
 from celery.worker import state
 from kombu import Queue as KombuQueue
 from prometheus_client import CollectorRegistry
@@ -22,6 +21,7 @@ from worker.announcer import Announcer
 from worker.heartbeat import Heartbeat, LoadedProcesses
 from worker.http import serve
 from worker.metrics import WorkerCollector, WorkerMetrics
+from worker.reports import Reports
 from worker.settings import WorkerSettings
 from worker.steps import EventsStep, HandOverStep, heartbeat_step, stop_worker
 from worker.tasks import GiveBack, Pool, register
@@ -52,13 +52,19 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
         settings.redis_url.get_secret_value(), name, card, max_attempts=settings.max_attempts, metrics=metrics
     )
     give_back = _give_back(announcer)
-    register(app, Pool(settings, name, loaded, metrics), give_back)
+    reports = Reports()
+    register(app, Pool(settings, name, loaded, reports), give_back)
     heartbeat = Heartbeat(announcer, loaded, Watch(announcer, stop_worker))
+
+    def count() -> None:
+        for report in reports.read():
+            metrics.take(report)
+
     if settings.worker_http_port is not None:
         exposition = Exposition(registry, WorkerCollector(card.ref, lambda: heartbeat.n_loaded))
         serve(settings.worker_http_host, settings.worker_http_port, exposition, lambda: heartbeat.is_believed)
     notes = [UNACKED_PREFIX + name, UNACKED_INDEX_PREFIX + name]
-    step = heartbeat_step(heartbeat, lambda: announcer.forget_deliveries(notes), give_back)
+    step = heartbeat_step(heartbeat, count, lambda: announcer.forget_deliveries(notes), give_back)
     app.steps["consumer"].update([EventsStep, HandOverStep, step])
 
     @setup_logging.connect(weak=False)
@@ -83,11 +89,6 @@ def consume(app: Celery, name: str, processes: int) -> int:
         ]
     )
     return int(state.should_terminate or EX_OK)
-
-
-def process_number() -> int:
-    """0 in the worker's parent, and from 1 in its pool processes; one that replaces another has its number."""
-    return current_process_index() or 0
 
 
 def _give_back(announcer: Announcer) -> GiveBack:

@@ -1,6 +1,5 @@
-"""What a worker and its pool processes count together, for Prometheus; `docs/operations.md` lists every metric."""
+"""What a worker counts of its own and its pool processes' attempts, for Prometheus; docs/operations.md has the list."""
 
-from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -11,12 +10,13 @@ from prometheus_client.registry import Collector
 from shared.card import ModelRef
 from shared.exposition import SECONDS_BUCKETS
 from shared.names import Loss, Queue, State
+from worker.reports import Report
 
 _ROWS_BUCKETS: Final = tuple(2**power for power in range(11))  # up to the largest batch, 1,024 rows
 
 
 class WorkerMetrics:
-    """What workers count."""
+    """Lives in the parent process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, meaning: str, *labels: str) -> Counter:
@@ -26,55 +26,38 @@ class WorkerMetrics:
             made = Histogram(f"sepal_{name}", meaning, ("queue",), buckets=tuple(buckets), registry=registry)
             return {queue: made.labels(queue) for queue in Queue}
 
-        attempts = counter("attempts_total", "Claims of batches.", "queue")
+        attempts = counter("attempts_total", "Attempts that have ended, with an outcome or without.", "queue")
         self._attempts = {queue: attempts.labels(queue) for queue in Queue}
         self._queue_seconds = histogram("queue_seconds", "From a batch's submission to its claim.", SECONDS_BUCKETS)
         self._predict_seconds = histogram("predict_seconds", "Of a batch inside the pipeline.", SECONDS_BUCKETS)
         self._batch_rows = histogram("batch_rows", "Rows of a batch.", _ROWS_BUCKETS)
         final = counter("predictions_final_total", "Predictions that this process made final.", "state", "queue")
-        self._final = {
-            (state, queue): final.labels(state, queue)
-            for state in (State.SUCCEEDED, State.FAILED, State.EXPIRED)
-            for queue in Queue
-        }
+        states = (State.SUCCEEDED, State.FAILED, State.EXPIRED)
+        self._final = {queue: [final.labels(state, queue) for state in states] for queue in Queue}
         self._dropped = counter("outcomes_dropped_total", "Outcomes refused, as another attempt has the batch.")
         lost = counter("leases_lost_total", "Attempts that ended without an outcome.", "reason")
-        self._lost = {loss: lost.labels(loss) for loss in (Loss.PROCESS, Loss.TIME_LIMIT, Loss.ERROR)}
+        self._lost = {loss.value: lost.labels(loss) for loss in (Loss.PROCESS, Loss.TIME_LIMIT, Loss.ERROR)}
 
-    def claimed(self, queue: Queue, queue_us: int) -> None:
-        """An attempt began, so long after the batch's submission."""
+    def take(self, report: Report) -> None:
+        """Count one attempt."""
+        queue = report.queue
         self._attempts[queue].inc()
-        self._queue_seconds[queue].observe(queue_us / 1e6)
-
-    def predicted(self, queue: Queue, n_rows: int, predict_us: int) -> None:
-        """A batch has been through the pipeline."""
-        self._batch_rows[queue].observe(n_rows)
-        self._predict_seconds[queue].observe(predict_us / 1e6)
-
-    def finished(self, queue: Queue, states: Iterable[State], n_open: int) -> None:
-        """An outcome was committed.
-
-        Args:
-            queue: of the batch.
-            states: in which it leaves the batch's predictions.
-            n_open: how many of those were canceled before, or wait for other batches.
-        """
-        for state, count in Tally(states).items():
-            n_left_open = min(n_open, count)
-            n_open -= n_left_open
-            self._final[state, queue].inc(count - n_left_open)
-
-    def dropped(self) -> None:
-        """An outcome came too late."""
-        self._dropped.inc()
-
-    def lost(self, loss: Loss) -> None:
-        """An attempt ended without an outcome."""
-        self._lost[loss].inc()
+        if report.end in self._lost:
+            self._lost[report.end].inc()
+            return
+        self._queue_seconds[queue].observe(report.queue_us / 1e6)
+        self._predict_seconds[queue].observe(report.predict_us / 1e6)
+        self._batch_rows[queue].observe(report.n_rows)
+        if report.end == "dropped":
+            self._dropped.inc()
+        counts = report.n_succeeded, report.n_failed, report.n_expired
+        for count, counter in zip(counts, self._final[queue], strict=True):
+            if count:
+                counter.inc(count)
 
 
 class WorkerCollector(Collector):
-    """Looks at what only the worker's parent process knows."""
+    """Looks at what the worker is at the moment."""
 
     def __init__(self, model: ModelRef, count_loaded: Callable[[], int]) -> None:
         self._model = model

@@ -11,10 +11,10 @@ from redis.exceptions import RedisError
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from shared.ids import BatchId
-from shared.names import FailureCode, Loss, State
-from shared.record import Answer, Failure, Outcome
-from worker.metrics import WorkerMetrics
+from shared.names import FailureCode, Loss
+from shared.record import Failure, Outcome
 from worker.predictor import Predictor, Rows
+from worker.reports import Report, Reports
 from worker.settings import WorkerSettings
 from worker.store import Claim, Store
 from worker.tracing import BatchTracer
@@ -27,10 +27,11 @@ log = structlog.get_logger(__name__)
 class PoolProcess:
     """One loaded predictor, one connection to the store."""
 
-    def __init__(self, predictor: Predictor, store: Store, metrics: WorkerMetrics, tracer: BatchTracer | None) -> None:
+    def __init__(self, predictor: Predictor, store: Store, reports: Reports, tracer: BatchTracer | None) -> None:
         self._predictor = predictor
         self._store = store
-        self._metrics = metrics
+        self._reports = reports
+        self._names_requests = False
         self._tracer = tracer
 
     @classmethod
@@ -38,7 +39,7 @@ class PoolProcess:
         cls,
         settings: WorkerSettings,
         worker: str,
-        metrics: WorkerMetrics,
+        reports: Reports,
         interruptions: tuple[type[Exception], ...] = (),
     ) -> "PoolProcess":
         """Load and warm up: when this returns, the process can take a batch.
@@ -46,7 +47,7 @@ class PoolProcess:
         Args:
             settings: the worker's.
             worker: its name, in which batches are claimed.
-            metrics: made before the fork.
+            reports: made before the fork.
             interruptions: what ends an attempt from outside while the pipeline runs.
 
         Raises:
@@ -63,7 +64,7 @@ class PoolProcess:
             result_ttl_seconds=settings.result_ttl_seconds,
             max_attempts=settings.max_attempts,
         )
-        return cls(predictor, store, metrics, BatchTracer.make(settings.otlp_endpoint, worker))
+        return cls(predictor, store, reports, BatchTracer.make(settings.otlp_endpoint, worker))
 
     def run(self, batch_id: BatchId) -> None:
         """Answer one batch, unless there is nothing left to answer."""
@@ -71,27 +72,29 @@ class PoolProcess:
         if claim is None:
             log.info("skipped a batch that needs no answer", batch=batch_id)
             return
-        self._metrics.claimed(claim.queue, claim.queue_us)
-        requests = [origin.request_id for origin in claim.origins.values() if origin.request_id]
-        bind_contextvars(**({"requests": requests} if requests else {}))
-        try:
-            self._answer_and_commit(claim, is_logged=bool(requests))
-        finally:
-            clear_contextvars()
-
-    def _answer_and_commit(self, claim: Claim, *, is_logged: bool) -> None:
+        self._name_requests(claim)
         began_ns = time.monotonic_ns()
         outcome = self._answer(claim)
         n_open = self._store.commit(claim, outcome)
         finished_us = claim.claimed_us + (time.monotonic_ns() - began_ns) // 1000
+        self._reports.tell(report(claim, outcome, n_open, finished_us))
         if n_open is None:
-            self._metrics.dropped()
             log.warning("dropped an outcome: another attempt has the batch", batch=claim.batch_id, token=claim.token)
-            return
-        self._metrics.finished(claim.queue, _states(claim, outcome, finished_us), n_open)
-        if self._tracer is not None and claim.origins:
-            self._tracer.record(claim, outcome)
-        if is_logged:
+        elif claim.origins:
+            self._tell_of(claim, outcome)
+
+    def _name_requests(self, claim: Claim) -> None:
+        """Have every line of the log say which requests it is about, until the next batch."""
+        if self._names_requests:
+            clear_contextvars()
+        requests = [origin.request_id for origin in claim.origins.values() if origin.request_id]
+        self._names_requests = bool(requests)
+        if requests:
+            bind_contextvars(requests=requests)
+
+    def _tell_of(self, claim: Claim, outcome: Outcome) -> None:
+        """Tell those who want to know of single batches."""
+        if self._names_requests:
             log.info(
                 "answered a batch",
                 batch=claim.batch_id,
@@ -101,12 +104,15 @@ class PoolProcess:
                 queue_ms=outcome.queue_us / 1000,
                 predict_ms=outcome.predict_us / 1000,
             )
+        if self._tracer is not None:
+            self._tracer.record(claim, outcome)
 
     def give_back(self, batch_id: BatchId, loss: Loss, reason: str) -> None:
         """End an attempt without an outcome; where even that cannot be written, the parent finds out."""
         try:
-            if self._store.give_back(batch_id, reason):
-                self._metrics.lost(loss)
+            queue = self._store.give_back(batch_id, reason)
+            if queue is not None:
+                self._reports.tell(Report(queue, loss))
         except RedisError as error:
             log.warning("could not give a batch back", batch=batch_id, reason=str(error))
 
@@ -124,7 +130,6 @@ class PoolProcess:
         if any(late):
             return self._answer_punctual(claim, rows, late)
         members, predict_us = self._predictor.predict(rows, claim.members)
-        self._metrics.predicted(claim.queue, len(rows), predict_us)
         return Outcome(claim.queue_us, predict_us, members)
 
     def _answer_punctual(self, claim: Claim, rows: Rows, late: list[bool]) -> Outcome:
@@ -132,20 +137,36 @@ class PoolProcess:
         wanted = [member for member, is_late in zip(claim.members, late, strict=True) if not is_late]
         rows = rows[~np.repeat(late, [member.n_rows for member in claim.members])]
         answers, predict_us = self._predictor.predict(rows, wanted) if wanted else ([], 0)
-        self._metrics.predicted(claim.queue, len(rows), predict_us)
         punctual = iter(answers)
         return Outcome(claim.queue_us, predict_us, [_EXPIRED if is_late else next(punctual) for is_late in late])
 
 
-def _states(claim: Claim, outcome: Outcome, finished_us: int) -> list[State]:
-    """The states that a commit at this time, by the store's clock, leaves the members in."""
-    return [
-        State.EXPIRED if 0 < member.deadline_us < finished_us else _state(end)
+def report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int) -> Report:
+    """Say what has become of an attempt.
+
+    Args:
+        claim: that began it.
+        outcome: that it came to.
+        n_open: predictions that the commit has not made final, which succeeded if any did; None where it was refused.
+        finished_us: when the commit came, by the store's clock.
+    """
+    if n_open is None:
+        return Report(claim.queue, "dropped", claim.n_rows, claim.queue_us, outcome.predict_us)
+    n_expired = sum(
+        0 < member.deadline_us < finished_us or (isinstance(end, Failure) and end.code == FailureCode.EXPIRED)
         for member, end in zip(claim.members, outcome.members, strict=True)
-    ]
-
-
-def _state(end: Answer | Failure) -> State:
-    if isinstance(end, Answer):
-        return State.SUCCEEDED
-    return State.EXPIRED if end.code == FailureCode.EXPIRED else State.FAILED
+    )
+    n_failed = sum(isinstance(end, Failure) and end.code != FailureCode.EXPIRED for end in outcome.members)
+    n_succeeded = len(outcome.members) - n_expired - n_failed
+    n_canceled = min(n_open, n_succeeded)
+    n_failed = max(0, n_failed - (n_open - n_canceled))
+    return Report(
+        claim.queue,
+        "committed",
+        claim.n_rows,
+        claim.queue_us,
+        outcome.predict_us,
+        n_succeeded - n_canceled,
+        n_failed,
+        n_expired,
+    )

@@ -68,12 +68,13 @@ class HandOverStep(bootsteps.StartStopStep):
 
 
 def heartbeat_step(
-    heartbeat: Heartbeat, forget_deliveries: Callable[[], None], give_back: GiveBack
+    heartbeat: Heartbeat, count: Callable[[], None], forget_deliveries: Callable[[], None], give_back: GiveBack
 ) -> type[bootsteps.StartStopStep]:
     """Make the step that has a worker announce itself, and take messages while it can do something with them.
 
     Args:
         heartbeat: the sign of life.
+        count: takes what pool processes have told of their attempts.
         forget_deliveries: drops kombu's notes of an earlier connection, whose messages nobody here has any more.
         give_back: has a batch published again.
     """
@@ -101,6 +102,7 @@ def heartbeat_step(
             # Celery looks when a process closes its end of a pipe. One that is killed may then not have ended yet, and
             # Celery looks again five seconds later.
             consumer.pool._pool.maintain_pool()
+            count()
             is_able = heartbeat.look(_state(consumer)) > 0
             consumer.task_consumer.channel.qos.is_paused = not is_able
             if not is_able:

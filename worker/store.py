@@ -169,9 +169,14 @@ class Store:
         n_open = int(self._scripts.run("commit", _record_keys(claim.batch_id), args))
         return None if n_open < 0 else n_open
 
-    def give_back(self, batch_id: BatchId, reason: str) -> bool:
-        """End an attempt without an outcome, and have the batch published again; False when there was none to end."""
-        return bool(self._scripts.run("give_back", [], [batch_id, self._worker, reason, self._max_attempts]))
+    def give_back(self, batch_id: BatchId, reason: str) -> Queue | None:
+        """End an attempt without an outcome, and have the batch published again.
+
+        Returns:
+            The batch's queue; None when there was no attempt to end.
+        """
+        queue = self._scripts.run("give_back", [], [batch_id, self._worker, reason, self._max_attempts])
+        return None if queue is None else _QUEUES[queue]
 
 
 def _record_keys(batch_id: BatchId) -> list[str]:

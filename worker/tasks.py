@@ -17,8 +17,8 @@ from shared.errors import ArtifactError
 from shared.ids import BatchId
 from shared.names import PREDICT_BATCH, Loss
 from worker.heartbeat import LoadedProcesses
-from worker.metrics import WorkerMetrics
 from worker.process import PoolProcess
+from worker.reports import Reports
 from worker.settings import WorkerSettings
 
 _PAUSE_SECONDS: Final = 1.0
@@ -32,10 +32,10 @@ GiveBack = Callable[[BatchId, Loss, str], None]
 class Pool:
     """What every pool process of one worker shares before the fork, and fills after it."""
 
-    def __init__(self, settings: WorkerSettings, worker: str, loaded: LoadedProcesses, metrics: WorkerMetrics) -> None:
+    def __init__(self, settings: WorkerSettings, worker: str, loaded: LoadedProcesses, reports: Reports) -> None:
         self._settings = settings
         self._worker = worker
-        self._metrics = metrics
+        self._reports = reports
         self._loaded = loaded
         self._worker_pid = os.getpid()
         self.process: PoolProcess | None = None
@@ -43,7 +43,7 @@ class Pool:
     def start_process(self, **_: object) -> None:
         """Load the pipeline; on failure stop the whole worker, which could only fail again."""
         try:
-            self.process = PoolProcess.start(self._settings, self._worker, self._metrics, (SoftTimeLimitExceeded,))
+            self.process = PoolProcess.start(self._settings, self._worker, self._reports, (SoftTimeLimitExceeded,))
         except ArtifactError as error:
             log.critical("cannot serve this model", code=error.code, reason=str(error))
             self._stop_worker()

@@ -5,7 +5,7 @@
 -- ARGV[3]  why
 -- ARGV[4]  attempts that a batch has
 --
--- Reply: 1, or 0 when there was no attempt of this worker's to end.
+-- Reply: the batch's queue; nil when there was no attempt of this worker's to end.
 -- Keeps: the attempt is counted and its end is on record before anybody else can claim the batch.
 
-return give_back(ARGV[1], ARGV[2], ARGV[3], ARGV[4]) and 1 or 0
+return give_back(ARGV[1], ARGV[2], ARGV[3], ARGV[4])

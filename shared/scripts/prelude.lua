@@ -85,7 +85,7 @@ end
 
 -- End an attempt that has no outcome: the batch is queued again, its message at the end of the queue that is popped, or
 -- with its attempts used up it is left to the reconciler. One that was not claimed at all is published again as well.
--- Does nothing when the batch is another worker's, or final.
+-- Does nothing when the batch is another worker's, or final. Returns the queue of an attempt that it has ended, or false.
 local function give_back(id, worker, reason, max_attempts)
   redis.call('HDEL', LEASES .. worker, id)
   local key = BATCH .. id
@@ -104,10 +104,10 @@ local function give_back(id, worker, reason, max_attempts)
   if tonumber(batch[5]) >= tonumber(max_attempts) then
     redis.call('HSET', key, 'state', 'exhausted')
     redis.call('SADD', EXHAUSTED, id)
-    return true
+    return batch[7]
   end
   redis.call('ZADD', QUEUED .. batch[7], batch[8], id)
   redis.call('RPUSH', batch[7], numbered(batch[9], tonumber(batch[8])))
-  return true
+  return batch[7]
 end
 
