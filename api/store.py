@@ -39,7 +39,7 @@ from shared.scripts import script
 _SOCKET_TIMEOUT_SECONDS: Final = 0.8
 _OPERATION_TIMEOUT_SECONDS: Final = 1.8  # a request that finds the broker frozen is refused within two seconds
 _MAX_CONNECTIONS: Final = 32
-_UNAVAILABLE: Final = ("MISCONF", "OOM", "READONLY", "LOADING")  # as Redis's own texts begin
+_UNAVAILABLE: Final = ("MISCONF", "OOM", "READONLY", "LOADING", "NOREPLICAS")  # as Redis's own texts begin
 
 
 @dataclass(frozen=True, slots=True)

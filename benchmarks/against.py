@@ -1,6 +1,7 @@
 """What a change costs: this code against an earlier commit of it, slice by slice, both running all the while.
 
 python -m benchmarks.against 6d2a16b
+python -m benchmarks.against silent    # what metrics cost: the same code, counting nothing
 
 Each pair is one slice of load on either, in turns first; each start of both gives the median ratio of its pairs, of
 this code to the earlier one. What is printed is the median of the starts, and the quartiles around it. Flower is left
@@ -23,6 +24,7 @@ from benchmarks.serving.running import Running
 from benchmarks.serving.systems import Program, Site
 
 _WARM_UP_SECONDS: Final = 2
+_SILENT: Final = "silent"
 
 
 class Slice(NamedTuple):
@@ -34,6 +36,7 @@ class Slice(NamedTuple):
     """CPU seconds of all processes for 1,000 requests."""
 
 
+Programs = Callable[[Site], Iterator[Program]]
 Pair = tuple[Slice, Slice]
 """Before, and now."""
 
@@ -41,7 +44,7 @@ Pair = tuple[Slice, Slice]
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=__doc__)
-    parser.add_argument("commit", help="the earlier one")
+    parser.add_argument("commit", help=f"the earlier one, or `{_SILENT}`")
     parser.add_argument("--connections", default="1,128", help="numbers of connections")
     parser.add_argument("--starts", type=int, default=10, help="how often both are started anew")
     parser.add_argument("--pairs", type=int, default=4, help="of slices, for each start and number of connections")
@@ -52,7 +55,8 @@ def main() -> None:
     measured: dict[int, list[Pair]] = {number: [] for number in connections}
     with _checked_out(arguments.commit) as tree:
         for start in range(arguments.starts):
-            with _both(tree, question, reverse=bool(start % 2)) as (before, now):
+            programs = _silent_programs if arguments.commit == _SILENT else _programs_of(tree)
+            with _both(programs, question, reverse=bool(start % 2)) as (before, now):
                 for number in connections:
                     measured[number] += _pairs(before, now, number, arguments.pairs, arguments.seconds)
     for number, pairs in measured.items():
@@ -84,9 +88,9 @@ def _report(measured: list[Pair], pairs_a_start: int) -> None:
 
 
 @contextmanager
-def _both(tree: Path, question: Question, *, reverse: bool) -> Iterator[tuple[Running, Running]]:
+def _both(programs: Programs, question: Question, *, reverse: bool) -> Iterator[tuple[Running, Running]]:
     """Start both: how fast a process is depends on its start, and on who started first."""
-    before, now = _running("before", tree, question), _running("now", ROOT, question)
+    before, now = _running("before", programs, question), _running("now", _programs_of(ROOT), question)
     with ExitStack() as started:
         for running in (now, before) if reverse else (before, now):
             started.enter_context(running)
@@ -104,12 +108,12 @@ def _slice(running: Running, connections: int, seconds: int) -> Slice:
     return Slice(measured.requests / measured.seconds, measured.p50_ms, 1000 * cpu / measured.requests)
 
 
-def _running(name: str, tree: Path, question: Question) -> Running:
-    system = dataclasses.replace(sepal.SEPAL, name=name, programs=_programs_of(tree))
+def _running(name: str, programs: Programs, question: Question) -> Running:
+    system = dataclasses.replace(sepal.SEPAL, name=name, programs=programs)
     return Running(system, environments.interpreter(system), environments.FOLDER / "run" / name, question)
 
 
-def _programs_of(tree: Path) -> Callable[[Site], Iterator[Program]]:
+def _programs_of(tree: Path) -> Programs:
     def programs(site: Site) -> Iterator[Program]:
         for program in sepal.programs(site):
             if program.name != "flower":
@@ -118,9 +122,20 @@ def _programs_of(tree: Path) -> Callable[[Site], Iterator[Program]]:
     return programs
 
 
+def _silent_programs(site: Site) -> Iterator[Program]:
+    for program in _programs_of(ROOT)(site):
+        command = list(program.command)
+        if "-m" in command:
+            command.insert(command.index("-m") + 1, "benchmarks.silent")
+        yield dataclasses.replace(program, command=command)
+
+
 @contextmanager
 def _checked_out(commit: str) -> Iterator[Path]:
     """The earlier code, in a folder of its own."""
+    if commit == _SILENT:
+        yield ROOT
+        return
     tree = environments.FOLDER / "before"
     git = ["git", "-C", str(ROOT), "worktree"]
     subprocess.run([*git, "remove", "--force", str(tree)], check=False, capture_output=True)

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings
 from api.settings import GatewaySettings
 from benchmarks.serving.excerpt import write_excerpt
 from benchmarks.serving.results import Results
+from docs import metrics
 from shared.local.settings import LocalSettings
 from shared.settings import BrokerSettings, FlowerSettings
 from tests.load.settings import LoadSettings
@@ -17,8 +18,7 @@ from worker.settings import WorkerSettings
 
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
-_FIGURES = "<!-- figures: written by `make docs` from docs/benchmarks/serving.json -->"
-_END = "<!-- end of figures -->"
+OPERATIONS = DOCS / "operations.md"
 
 SECTIONS: list[tuple[str, type[BaseSettings]]] = [
     ("Every process", BrokerSettings),
@@ -32,7 +32,7 @@ SECTIONS: list[tuple[str, type[BaseSettings]]] = [
 
 def main() -> None:
     """Write, or check, every generated page."""
-    pages = {DOCS / "configuration.md": configuration(), README: readme()}
+    pages = {DOCS / "configuration.md": configuration(), README: readme(), OPERATIONS: operations()}
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
     if "--check" in sys.argv[1:]:
         if stale:
@@ -45,10 +45,21 @@ def main() -> None:
 
 def readme() -> str:
     """Put the figures of the last `make bench` into the README."""
-    before, _, rest = README.read_text().partition(_FIGURES)
-    _, end, after = rest.partition(_END)
     figures = write_excerpt(Results.read(DOCS / "benchmarks" / "serving.json"))
-    return f"{before}{_FIGURES}\n\n{figures}\n\n{end}{after}"
+    return _filled(README, "figures: written by `make docs` from docs/benchmarks/serving.json", "figures", figures)
+
+
+def operations() -> str:
+    """Put the table of all metrics into the operations page."""
+    return _filled(OPERATIONS, "metrics: written by `make docs` from docs/metrics.py", "metrics", metrics.table())
+
+
+def _filled(page: Path, heading: str, name: str, content: str) -> str:
+    """What a page is with new content between its two marks."""
+    start, end = f"<!-- {heading} -->", f"<!-- end of {name} -->"
+    before, _, rest = page.read_text().partition(start)
+    _, _, after = rest.partition(end)
+    return f"{before}{start}\n\n{content}\n\n{end}{after}"
 
 
 def configuration() -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import structlog
+from billiard import pool
 from celery import Celery
 from celery.platforms import EX_OK
 from celery.signals import setup_logging
@@ -30,6 +31,7 @@ from worker.watch import Watch
 
 _SILENCE_SECONDS = 1
 _MARGIN_SECONDS = 30
+_LAST_RESULT_TRIES = 5  # a tenth of a second each
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +78,9 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
 
 def consume(app: Celery, name: str, processes: int) -> int:
     """Run a worker until it is told to stop, or stops itself; returns the status to exit with."""
+    # A pool process that is told to stop first waits until its parent has read its last result; where the parent reads
+    # no more, that would be half a minute (billiard 4.3). Nothing is in it: outcomes are in the store.
+    pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_RESULT_TRIES
     app.worker_main(
         [
             "--quiet",

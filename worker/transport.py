@@ -182,8 +182,14 @@ TRANSPORT_ALIASES[_NAME] = f"{__name__}:{Transport.__name__}"
 
 
 def broker_url(redis_url: str) -> str:
-    """Write a redis-py URL as kombu reads it: they differ for Unix sockets."""
+    """Write a redis-py URL as kombu reads it: they differ for Unix sockets, and for TLS.
+
+    Where the transport is named by a setting, kombu speaks TLS only if the URL says how; redis-py checks certificates
+    unless it is told otherwise.
+    """
     parts = urlsplit(redis_url)
+    if parts.scheme == "rediss" and "ssl_cert_reqs" not in parts.query:
+        return parts._replace(query=f"{parts.query}&ssl_cert_reqs=required".lstrip("&")).geturl()
     if parts.scheme != "unix":
         return redis_url
     query = dict(parse_qsl(parts.query))

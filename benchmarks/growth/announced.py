@@ -1,4 +1,4 @@
-"""Finds the worker's processes by what the worker announces in the store."""
+"""Finds the worker's processes, once it has announced itself in the store."""
 
 import time
 from typing import Final
@@ -23,13 +23,16 @@ def wait_for_worker(site: Site) -> psutil.Process:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     with redis.Redis(port=site.redis_port, decode_responses=True) as client:
         while time.monotonic() < deadline:
-            for name, announcement in client.hgetall(WORKERS_KEY).items():
+            for announcement in client.hgetall(WORKERS_KEY).values():
                 if int(announcement.split()[1]) > 0:
-                    return psutil.Process(_pid(name))
+                    return psutil.Process(_listener(site.worker_http_port))
             time.sleep(_LOOK_SECONDS)
     raise SystemFailed(f"after {_PATIENCE_SECONDS} s no worker has loaded its model")
 
 
-def _pid(name: str) -> int:
-    """A worker's name is `worker-{pid}@{host}`."""
-    return int(name.partition("@")[0].removeprefix("worker-"))
+def _listener(port: int) -> int:
+    """The process that listens on a port: Celery's parent, on that of the worker's metrics."""
+    for each in psutil.net_connections("tcp"):
+        if each.pid and each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port:
+            return each.pid
+    raise SystemFailed(f"no worker listens on port {port}")

@@ -30,7 +30,7 @@ def programs(site: Site) -> list[Program]:
         redis_port=site.redis_port,
         api_port=site.port,
         flower_port=site.other_ports[0],
-        worker_http_port=site.other_ports[1],
+        worker_http_port=site.worker_http_port,
         model_dir=site.model.parent,
         state_dir=site.folder,
     )

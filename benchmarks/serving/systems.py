@@ -27,6 +27,11 @@ class Site:
     other_ports: Sequence[int] = ()
     """For whatever else it opens."""
 
+    @property
+    def worker_http_port(self) -> int:
+        """Where Sepal's worker shows its metrics."""
+        return self.other_ports[1]
+
 
 @dataclass(frozen=True, slots=True)
 class Program:

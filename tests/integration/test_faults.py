@@ -322,3 +322,16 @@ def test_worker_takes_no_message_while_it_loads_its_model(stack: Stack, models_d
     wait_for(lambda: len(stack.redis.hkeys("sepal:workers")) > 0, "its announcement")
     assert stack.redis.llen("interactive") == 1
     assert gateway.poll(location).json()["prediction"] == [1]
+
+
+def test_broker_that_wants_replicas_refuses_and_recovers(stack: Stack) -> None:
+    """As every other broker that takes no writes: a replica, one that loads, one whose disk is full."""
+    stack.start_broker()
+    stack.start_worker()
+    gateway = stack.start_gateway().wait_until_ready()
+    stack.redis.config_set("min-replicas-to-write", 1)
+    refused = gateway.predict(ROW)
+    assert (refused.status_code, refused.json()["code"]) == (503, "broker-unavailable")
+    stack.redis.config_set("min-replicas-to-write", 0)
+    wait_for(gateway.is_ready, "a ready gateway")
+    assert gateway.predict(ROW).json()["prediction"] == [0]
