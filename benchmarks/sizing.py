@@ -201,14 +201,8 @@ class _Site:
     def _stopped_worker(self) -> Iterator[None]:
         """For seconds: one that stands still for half a minute ends."""
         found = self._processes()
-        processes = found["worker's parent"] + found["pool process"]
-        for process in processes:
-            process.suspend()
-        try:
+        with resources.stopped(found["worker's parent"] + found["pool process"]):
             yield
-        finally:
-            for process in processes:
-                process.resume()
 
 
 def _part(process: psutil.Process) -> str:

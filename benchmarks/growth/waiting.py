@@ -6,17 +6,16 @@ The worker lives and has room for nothing: its pool process is stopped. What is 
 import random
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
 import redis
 
 from benchmarks.growth.announced import wait_for_worker
 from benchmarks.growth.caller import Caller, Reply, request
 from benchmarks.growth.results import Growth, Waiting
+from benchmarks.serving import resources
 from benchmarks.serving.environments import FOLDER
 from benchmarks.serving.errors import SystemFailed
 from benchmarks.serving.question import Question
@@ -39,7 +38,7 @@ def measure(results: Growth, question: Question, rounds: int) -> None:
         try:
             with (
                 Running(SEPAL, Path(sys.executable), FOLDER / "run" / "waiting", question) as running,
-                _stopped(wait_for_worker(running.site).children()),
+                resources.stopped(wait_for_worker(running.site).children()),
                 _Queue(running, question) as queue,
             ):
                 for level in LEVELS:
@@ -126,17 +125,6 @@ def _figure(queue: _Queue, number: int, level: int) -> Waiting:
         flush=True,
     )
     return figure
-
-
-@contextmanager
-def _stopped(processes: Sequence[psutil.Process]) -> Iterator[None]:
-    for process in processes:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.resume()
 
 
 def _id(reply: Reply) -> str:

@@ -1,6 +1,7 @@
 """What a system's processes have used, all of them together."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -48,3 +49,15 @@ def _environment(process: psutil.Process) -> list[bytes]:
         return Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
     except OSError:  # it has ended, or belongs to somebody else
         return []
+
+
+@contextmanager
+def stopped(processes: Sequence[psutil.Process]) -> Iterator[None]:
+    """Have processes stand still."""
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()

@@ -1,8 +1,6 @@
 """Both benchmarks as `make` runs them, each on a part that takes seconds."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.stack import ROOT, clean_environment
+from tests.tools import tool
 
 SECONDS = 400  # on a new machine, two environments are made first
 
 
 @pytest.mark.timeout(SECONDS + 10)
 def test_two_systems_are_measured_and_all_three_files_written(tmp_path: Path) -> None:
-    if shutil.which("wrk") is None:
-        missing = "this test needs wrk on the PATH"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    tool("wrk")
     options = ["--only=constant,in_process", "--rounds=1", "--seconds=1", "--connections=1", "--rows=1"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.serving", *options, f"--output={tmp_path}"],

@@ -1,9 +1,7 @@
 """The pages that people look at, in a real browser: the documentation and Flower."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from tests import pipelines
 from tests.models import save_misbehaving
 from tests.run import Run
 from tests.stack import ROOT, clean_environment, free_port, wait_for
+from tests.tools import tool
 
 # No sandbox for a root user; and nothing that a browser would ask the outside world at its start.
 FLAGS = [
@@ -38,10 +37,7 @@ Open = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        missing = "these tests need chromium on the PATH"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    chromium = tool("chromium", "google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser

@@ -1,6 +1,5 @@
 """The chaos run, cut short: every fault is injected, and no promise is broken. Nothing here asserts a time."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +9,7 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.judge import pipelines_own
 from tests.chaos.run import play
 from tests.chaos.site import Site, running_site
+from tests.tools import missing
 
 RATE = 40
 PATIENCE_SECONDS = 30
@@ -36,8 +36,7 @@ def site_with_limits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
 @pytest.fixture(scope="module")
 def site_with_clocks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     if clock.library() is None:
-        missing = "this test needs libfaketime (Debian's package faketime)"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+        missing("libfaketime (Debian's package faketime)")
     with running_site(tmp_path_factory.mktemp("clocks"), has_clocks=True) as running:
         yield running
 

@@ -15,6 +15,7 @@ from tests.chaos import clock
 from tests.chaos.observer import Observer
 from tests.chaos.proxy import Proxy
 from tests.stack import ROOT, wait_for
+from tests.tools import missing
 
 
 @pytest.fixture
@@ -73,8 +74,7 @@ def test_observer_counts_batches_that_announce_two_outcomes(broker_port: int) ->
 
 def test_moved_clock_is_one_processes_own_and_it_can_sleep(tmp_path: Path) -> None:
     if clock.library() is None:
-        missing = "this test needs libfaketime (Debian's package faketime)"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+        missing("libfaketime (Debian's package faketime)")
     program = """
 import time
 from tests.chaos.clock import mend_sleep

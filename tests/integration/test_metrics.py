@@ -1,7 +1,6 @@
 """Metrics of a real gateway and a real worker: they count what happened, and stay few whatever is sent."""
 
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from tests import pipelines
 from tests.metrics import Metrics
 from tests.models import save_misbehaving
 from tests.stack import Gateway, Stack, free_port, pool_process, wait_for
+from tests.tools import tool
 
 PROCESSES = 2
 
@@ -174,11 +174,7 @@ def test_many_kinds_of_requests_make_few_series(site: Site) -> None:
 
 
 def test_promtool_finds_nothing_to_say(site: Site) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        missing = "this test needs promtool on the PATH"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    assert promtool is not None
+    promtool = tool("promtool")
     for text in site.read().texts:
         done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,9 +1,7 @@
 """What operators are given beside the code: rules, alarms, the dashboard, and the page that explains them."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 import yaml
 
 from tests.stack import ROOT
+from tests.tools import tool
 
 PAGE = ROOT / "docs" / "operations.md"
 FOLDER = ROOT / "docs" / "operations"
@@ -25,12 +24,7 @@ GRAFANA_VARIABLES = {"$__rate_interval": "5m"}
 
 @pytest.fixture(scope="module")
 def promtool() -> str:
-    path = shutil.which("promtool")
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("promtool is missing: install Debian's package prometheus")
-        pytest.skip("promtool is not installed")
-    return path
+    return tool("promtool")
 
 
 def test_prometheus_takes_configuration_and_rules(promtool: str) -> None:
