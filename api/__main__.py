@@ -21,6 +21,7 @@ def main() -> None:
             port=settings.api_port,
             workers=settings.api_processes,
             access_log=False,
+            reset_contextvars=True,  # or a pipelined request would be logged under the id of the one before
             log_config=None,
             server_header=False,
             # Longer than people think and proxies keep: with uvicorn's 5 s, requests were lost to a closing connection.

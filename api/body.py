@@ -80,8 +80,8 @@ class Declared(msgspec.Struct, frozen=True):
 
     @property
     def origin(self) -> Origin | None:
-        """What is to be known of the request wherever its rows go."""
-        return Origin(self.request_id, self.traceparent) if self.request_id or self.traceparent else None
+        """What is to be known of the request wherever its rows go; its span is added where there is one."""
+        return Origin(self.request_id) if self.request_id else None
 
     @classmethod
     def read(cls, headers: Sequence[tuple[bytes, bytes]]) -> Self:

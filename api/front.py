@@ -53,19 +53,14 @@ class Front:
         if declared.request_id:
             bind_contextvars(request=declared.request_id)
             send = _identified(send, declared.request_id)
-        if scope["path"] == _PREDICT and scope["method"] == "POST":
-            answer = self._answer(declared, scope, receive)
-            reply = await (answer if self._tracer is None else self._tracer.inside(declared, answer))
-            await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-            await send({"type": "http.response.body", "body": reply.body})
-            route, status = _PREDICT, reply.status
-        else:
-            route, status = await self._pass_on(scope, receive, send)
-        seconds = time.perf_counter() - began
-        self._metrics.answered(scope["method"], route, status, seconds)
-        if declared.request_id:
-            path, milliseconds = scope["path"], round(seconds * 1000, 3)
-            log.info("answered a request", method=scope["method"], path=path, status=status, milliseconds=milliseconds)
+        if scope["path"] != _PREDICT or scope["method"] != "POST":
+            await self._pass_on(declared, scope, receive, send, began)
+            return
+        answer = self._answer(declared, scope, receive)
+        reply = await (answer if self._tracer is None else self._tracer.inside(declared, answer))
+        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+        await send({"type": "http.response.body", "body": reply.body})
+        self._note(declared, "POST", _PREDICT, reply.status, began)
 
     async def _answer(self, declared: Declared, scope: Scope, receive: Receive) -> Reply:
         try:
@@ -74,8 +69,7 @@ class Front:
             problem = problems.problem(error, self._retry_after)
             return Reply(problem.status_code, problem.raw_headers, bytes(problem.body))
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> tuple[str, int]:
-        """Returns the route's path, with its parameters' names for their values, and the status."""
+    async def _pass_on(self, declared: Declared, scope: Scope, receive: Receive, send: Send, began: float) -> None:
         status = 0
 
         async def watch(message: Message) -> None:
@@ -84,9 +78,18 @@ class Front:
                 status = message["status"]
             await send(message)
 
-        await self.framework(scope, receive, watch)
-        route: Any = scope.get("route")
-        return getattr(route, "path", ""), status
+        try:
+            await self.framework(scope, receive, watch)
+        finally:  # the framework raises what it has answered as an internal error
+            route: Any = scope.get("route")  # with its parameters' names for their values
+            self._note(declared, scope["method"], getattr(route, "path", ""), status, began)
+
+    def _note(self, declared: Declared, method: str, route: str, status: int, began: float) -> None:
+        seconds = time.perf_counter() - began
+        self._metrics.answered(method, route, status, seconds)
+        if declared.request_id:
+            milliseconds = round(seconds * 1000, 3)
+            log.info("answered a request", method=method, route=route, status=status, milliseconds=milliseconds)
 
 
 def _identified(send: Send, request_id: str) -> Send:

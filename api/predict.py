@@ -58,7 +58,7 @@ class Predict:
             self._metrics.refused(error.code)
             raise
         if declared.request_id:
-            bind_contextvars(prediction=str(submitted.id))
+            bind_contextvars(batch=submitted.id.batch_id)  # the whole id opens the result
         return self._reply(submitted, preferences)
 
     def _reply(self, submitted: Submitted, preferences: Preferences) -> Reply:

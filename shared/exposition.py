@@ -1,6 +1,7 @@
 """What Prometheus reads: the metrics of one process, or of all that count together with it."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +46,10 @@ class Exposition:
         """
         if self._folder is not None:
             _forget_dead_processes(self._folder)
-        encode, media_type = choose_encoder(accept)
+        try:
+            encode, media_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is none
+            encode, media_type = choose_encoder("")
         return encode(self._registry), media_type
 
 
@@ -55,5 +59,6 @@ def _forget_dead_processes(folder: Path) -> None:
         pid = int(path.stem.rpartition("_")[2])
         try:
             os.kill(pid, 0)
-        except ProcessLookupError:
-            mark_process_dead(pid, str(folder))
+        except OSError:  # gone, or somebody else's by now
+            with suppress(FileNotFoundError):  # another reader was faster
+                mark_process_dead(pid, str(folder))

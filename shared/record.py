@@ -110,9 +110,9 @@ class Origin(msgspec.Struct, array_like=True, frozen=True):
     """Which request a member came with, as far as that request said."""
 
     request_id: str = ""
-    """The correlation id: every log line about the member carries it."""
+    """The correlation id: what a pool process logs of the member carries it."""
     traceparent: str = ""
-    """The span that waits for the member, as W3C Trace Context writes it."""
+    """The span that waits for the member, as W3C Trace Context writes it; empty where it is not sampled."""
 
 
 def pack_origins(origins: Mapping[int, Origin]) -> bytes:

@@ -1,6 +1,7 @@
 """A worker's metrics and probes over HTTP, on a thread of its own."""
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -8,7 +9,11 @@ from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import structlog
+
 from shared.exposition import Exposition
+
+log = structlog.get_logger(__name__)
 
 _TEXT: Final = "text/plain; charset=utf-8"
 
@@ -18,8 +23,14 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
 
+    def handle_error(self, *_: object) -> None:
+        """Say it as everything else is said."""
+        log.warning("could not answer a reader of metrics or a probe", reason=repr(sys.exception()))
+
 
 class _Handler(WSGIRequestHandler):
+    timeout = 10  # seconds that a connection may be silent
+
     def log_message(self, *_: object) -> None:
         """Say nothing: probes come every few seconds."""
 

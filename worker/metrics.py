@@ -26,7 +26,7 @@ class WorkerMetrics:
             made = Histogram(f"sepal_{name}", meaning, ("queue",), buckets=tuple(buckets), registry=registry)
             return {queue: made.labels(queue) for queue in Queue}
 
-        attempts = counter("attempts_total", "Attempts that have ended, with an outcome or without.", "queue")
+        attempts = counter("attempts_total", "Attempts that have ended while their worker lived.", "queue")
         self._attempts = {queue: attempts.labels(queue) for queue in Queue}
         self._queue_seconds = histogram("queue_seconds", "From a batch's submission to its claim.", SECONDS_BUCKETS)
         self._predict_seconds = histogram("predict_seconds", "Of a batch inside the pipeline.", SECONDS_BUCKETS)

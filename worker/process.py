@@ -11,8 +11,8 @@ from redis.exceptions import RedisError
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from shared.ids import BatchId
-from shared.names import FailureCode, Loss
-from shared.record import Failure, Outcome
+from shared.names import FailureCode, Loss, State
+from shared.record import Answer, Failure, Outcome
 from worker.predictor import Predictor, Rows
 from worker.reports import Report, Reports
 from worker.settings import WorkerSettings
@@ -68,6 +68,9 @@ class PoolProcess:
 
     def run(self, batch_id: BatchId) -> None:
         """Answer one batch, unless there is nothing left to answer."""
+        if self._names_requests:
+            clear_contextvars()
+            self._names_requests = False
         claim = self._store.claim(batch_id)
         if claim is None:
             log.info("skipped a batch that needs no answer", batch=batch_id)
@@ -85,11 +88,9 @@ class PoolProcess:
 
     def _name_requests(self, claim: Claim) -> None:
         """Have every line of the log say which requests it is about, until the next batch."""
-        if self._names_requests:
-            clear_contextvars()
         requests = [origin.request_id for origin in claim.origins.values() if origin.request_id]
-        self._names_requests = bool(requests)
         if requests:
+            self._names_requests = True
             bind_contextvars(requests=requests)
 
     def _tell_of(self, claim: Claim, outcome: Outcome) -> None:
@@ -152,21 +153,19 @@ def report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int)
     """
     if n_open is None:
         return Report(claim.queue, "dropped", claim.n_rows, claim.queue_us, outcome.predict_us)
-    n_expired = sum(
-        0 < member.deadline_us < finished_us or (isinstance(end, Failure) and end.code == FailureCode.EXPIRED)
+    states = [
+        State.EXPIRED if 0 < member.deadline_us < finished_us else _state(end)
         for member, end in zip(claim.members, outcome.members, strict=True)
-    )
-    n_failed = sum(isinstance(end, Failure) and end.code != FailureCode.EXPIRED for end in outcome.members)
-    n_succeeded = len(outcome.members) - n_expired - n_failed
-    n_canceled = min(n_open, n_succeeded)
-    n_failed = max(0, n_failed - (n_open - n_canceled))
-    return Report(
-        claim.queue,
-        "committed",
-        claim.n_rows,
-        claim.queue_us,
-        outcome.predict_us,
-        n_succeeded - n_canceled,
-        n_failed,
-        n_expired,
-    )
+    ]
+    counts = []
+    for state in (State.SUCCEEDED, State.FAILED, State.EXPIRED):
+        n_left_open = min(n_open, states.count(state))
+        n_open -= n_left_open
+        counts.append(states.count(state) - n_left_open)
+    return Report(claim.queue, "committed", claim.n_rows, claim.queue_us, outcome.predict_us, *counts)
+
+
+def _state(end: Answer | Failure) -> State:
+    if isinstance(end, Answer):
+        return State.SUCCEEDED
+    return State.EXPIRED if end.code == FailureCode.EXPIRED else State.FAILED

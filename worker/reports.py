@@ -45,7 +45,7 @@ class Reports:
         try:
             os.write(self._write, _LINE.pack(_QUEUES.index(report.queue), _ENDS.index(report.end), *report[2:]))
         except BlockingIOError:
-            pass  # a full pipe: there are minutes of them in it
+            pass  # a full pipe: 2,000 of them, and the parent stands still
 
     def read(self) -> Iterator[Report]:
         """Called in the parent: what has been told since the last time."""

@@ -138,7 +138,7 @@ class Store:
             batch_id=batch_id,
             token=token,
             claimed_us=int(now),
-            queue_us=int(now) - int(created),
+            queue_us=max(0, int(now) - int(created)),  # the clock may have been set back
             rows=np.frombuffer(rows, dtype=np.float64),
             members=unpack_members(members),
             model=self._model_ref(model),

@@ -36,7 +36,7 @@ class BatchTracer:
         requests = [
             _PROPAGATOR.extract({"traceparent": origin.traceparent})
             for origin in claim.origins.values()
-            if origin.traceparent
+            if origin.traceparent  # which its gateway gave it if it is sampled
         ]
         if not requests:
             return

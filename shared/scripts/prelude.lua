@@ -17,7 +17,7 @@ end
 
 -- Let go of what only an open record needs, and start its retention. `idempotency` lists the keys that lead to it.
 local function retain(key, ttl, idempotency)
-  redis.call('HDEL', key, 'rows', 'message')
+  redis.call('HDEL', key, 'rows', 'message', 'origins')
   redis.call('EXPIRE', key, ttl)
   for name in string.gmatch(idempotency or '', '%S+') do
     redis.call('EXPIRE', name, ttl)

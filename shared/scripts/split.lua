@@ -14,7 +14,7 @@ if batch[1] ~= 'exhausted' then
   return 0
 end
 redis.call('HSET', key, 'state', 'split', 'split', 1, 'rows_done', ARGV[2])
-redis.call('HDEL', key, 'rows', 'message')
+redis.call('HDEL', key, 'rows', 'message', 'origins')
 redis.call('HINCRBY', BACKLOG, 'final:' .. batch[5], ARGV[2])
 for i = 3, #ARGV, 6 do
   local id = ARGV[1] .. '.' .. ARGV[i]

@@ -63,8 +63,12 @@ def test_every_code_is_in_the_reference_with_its_status() -> None:
 
 def test_every_setting_of_the_documents_exists() -> None:
     reference = (ROOT / "docs/configuration.md").read_text()
+    composed = re.findall(r"(?m)^#(SEPAL_[A-Z0-9_]+)=", (ROOT / ".env.example").read_text())
     pages = [README, *(path.read_text() for path in (ROOT / "docs").glob("*.md"))]
-    for variable in {name for page in pages for name in re.findall(r"SEPAL_[A-Z_]+", page)} - {"SEPAL_LOAD_HOST"}:
+    for variable in {name for page in pages for name in re.findall(r"SEPAL_[A-Z0-9_]+", page)} - {
+        "SEPAL_URL",
+        *composed,
+    }:
         assert f"`{variable}`" in reference
 
 

@@ -1,6 +1,7 @@
 """Stopping and replacing parts while they are used."""
 
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -11,7 +12,7 @@ import httpx
 
 from tests import pipelines
 from tests.models import save_misbehaving
-from tests.stack import Gateway, Stack, running_stack, wait_for
+from tests.stack import Gateway, Stack, listens, running_stack, wait_for
 
 ROW = [[4.8, 3, 1.4, 0.3]]
 
@@ -32,6 +33,22 @@ def test_gateway_told_to_stop_answers_whom_it_can_and_hands_out_ids(tmp_path: Pa
         assert gateway.part.popen.wait(timeout=20) in (0, -signal.SIGTERM)
         for response in handed:
             assert another.poll(response.headers["Location"]).json()["status"] == "succeeded"
+
+
+def test_connection_that_idles_when_its_gateway_is_told_to_stop_may_still_ask_once(stack: Stack) -> None:
+    stack.start_broker()
+    gateway = stack.start_gateway()
+    wait_for(lambda: listens(gateway.port), "a gateway")
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+        gateway.part.popen.send_signal(signal.SIGTERM)
+        wait_for(lambda: not listens(gateway.port), "a gateway that takes no more connections")
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: sepal\r\n\r\n")
+        answer = b""
+        while received := connection.recv(4096):
+            answer += received
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in answer
+    assert gateway.part.popen.wait(timeout=20) in (0, -signal.SIGTERM)
 
 
 def _connections(gateway: Gateway) -> int:
