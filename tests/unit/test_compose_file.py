@@ -108,7 +108,12 @@ def test_containers_have_longer_to_stop_than_their_work_takes() -> None:
 
 def test_broker_refuses_rather_than_forgets_and_keeps_room_to_rewrite_its_file() -> None:
     command = " ".join(SERVICES["redis"]["command"])
-    for option in ("--appendonly yes", "--maxmemory-policy noeviction", "--maxmemory ${", "requirepass $$REDISCLI_AUTH"):
+    for option in (
+        "--appendonly yes",
+        "--maxmemory-policy noeviction",
+        "--maxmemory ${",
+        "requirepass $$REDISCLI_AUTH",
+    ):
         assert option in command
     assert "SEPAL_REDIS_PASSWORD" not in command  # it would stand in the list of processes
     assert 1.5 * _bytes(DEFAULTS["SEPAL_REDIS_MAXMEMORY"]) <= _bytes(DEFAULTS["SEPAL_REDIS_MEMORY"])
