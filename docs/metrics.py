@@ -32,6 +32,7 @@ def metrics() -> list[Row]:
     gateway, worker, store = CollectorRegistry(), CollectorRegistry(), _Store()
     counted = GatewayMetrics(gateway)
     counted.answered("GET", "/livez", 200, 0.0)  # its labels are known once it has been used
+    counted.hold(n_waiters=0, n_gathering_rows=0)
     WorkerMetrics(worker)
     worker.register(WorkerCollector(_MODEL, lambda: 1))
     own = {family.name for family in WholeCollector(_Unknown(), 1).collect()}

@@ -153,15 +153,18 @@ def report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int)
     """
     if n_open is None:
         return Report(claim.queue, "dropped", claim.n_rows, claim.queue_us, outcome.predict_us)
-    states = [
-        State.EXPIRED if 0 < member.deadline_us < finished_us else _state(end)
-        for member, end in zip(claim.members, outcome.members, strict=True)
-    ]
+    by_state = [len(outcome.members), 0, 0]  # mostly there is neither a failure nor a deadline, and many members
+    if any(type(end) is Failure for end in outcome.members) or any(member.deadline_us for member in claim.members):
+        states = [
+            State.EXPIRED if 0 < member.deadline_us < finished_us else _state(end)
+            for member, end in zip(claim.members, outcome.members, strict=True)
+        ]
+        by_state = [states.count(state) for state in (State.SUCCEEDED, State.FAILED, State.EXPIRED)]
     counts = []
-    for state in (State.SUCCEEDED, State.FAILED, State.EXPIRED):
-        n_left_open = min(n_open, states.count(state))
+    for count in by_state:
+        n_left_open = min(n_open, count)
         n_open -= n_left_open
-        counts.append(states.count(state) - n_left_open)
+        counts.append(count - n_left_open)
     return Report(claim.queue, "committed", claim.n_rows, claim.queue_us, outcome.predict_us, *counts)
 
 

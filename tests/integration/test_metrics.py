@@ -184,6 +184,7 @@ def test_gateway_processes_count_together(site: Site) -> None:
     gateway = site.stack.start_gateway(api_processes=2).wait_until_ready()
     for _ in range(40):
         assert gateway.client.post(gateway.url, json={"data": [[1, 0]]}, headers={"Connection": "close"}).is_success
+    labels = {"route": "/predict", "status": "200"}
     for _ in range(5):  # whichever of the two is asked
         assert Metrics(gateway.port).value("predictions_accepted_total") == 40
-        assert Metrics(gateway.port).value("http_request_seconds_count", route="/predict", status="200") == 40
+        wait_for(lambda: Metrics(gateway.port).value("http_request_seconds_count", **labels) == 40, "a second")

@@ -20,7 +20,8 @@ async def failing(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def test_request_that_ends_in_a_bug_is_counted_and_given_its_id_back() -> None:
     registry = CollectorRegistry()
-    front = Front(failing, cast(Any, None), lambda: 1, GatewayMetrics(registry), None)
+    metrics = GatewayMetrics(registry)
+    front = Front(failing, cast(Any, None), lambda: 1, metrics, None)
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -29,6 +30,7 @@ async def test_request_that_ends_in_a_bug_is_counted_and_given_its_id_back() -> 
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": [(b"x-request-id", b"order-66")]}
     with pytest.raises(RuntimeError):
         await front(scope, cast(Any, None), send)
+    metrics.hold(n_waiters=0, n_gathering_rows=0)
     labels = {"method": "GET", "route": "", "status": "500"}
     assert registry.get_sample_value("sepal_http_request_seconds_count", labels) == 1
     assert (b"x-request-id", b"order-66") in sent[0]["headers"]
