@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
@@ -177,7 +178,7 @@ def test_drawn_password_is_printed_once_and_a_given_one_never_and_neither_is_in_
     assert GIVEN_PASSWORD not in sleeping.log
     for running in (run, sleeping):
         processes = running.part.process.children(recursive=True)
-        assert not [process for process in processes if running.flower_credentials[1] in " ".join(process.cmdline())]
+        assert not [process for process in processes if running.flower_credentials[1] in _command_line(process)]
 
 
 @pytest.mark.parametrize("password", [{}, {"flower_password": ""}])
@@ -235,6 +236,13 @@ def worker_row(page: Page, name: str) -> Locator:
 
 def batch_row(page: Page, batch_id: str) -> Locator:
     return page.locator(f"#tasks-table tr[id='{batch_id}']")
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return ""
 
 
 def _is_outside(url: str) -> bool:
