@@ -11,6 +11,8 @@ import pytest
 
 from tests.stack import Stack, free_port, wait_for
 
+# The terminator is cut off in the middle of whatever its connections are doing.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 
 
@@ -44,7 +46,6 @@ class Terminator:
         asyncio.run_coroutine_threadsafe(_end_all(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.close()
 
 
 async def _end_all() -> None:
