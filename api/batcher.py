@@ -14,7 +14,8 @@ from api.lanes import Batch, Lanes
 from api.replies import Waiter
 from shared.errors import BrokerUnavailable
 from shared.ids import BatchId
-from shared.record import Origin
+from shared.rows import EncodedRows
+from shared.store.records import Origin
 
 _PATIENCE_SECONDS: Final = 1.0
 """A batch that has been away for longer holds nobody back: its worker may be gone, or be slower than most."""
@@ -37,11 +38,11 @@ class Batcher:
         return self._lanes
 
     def join(
-        self, rows: bytes, n_rows: int, model: bytes, deadline_us: int = 0, origin: Origin | None = None
+        self, rows: EncodedRows, model: bytes, deadline_us: int = 0, origin: Origin | None = None
     ) -> tuple[Batch, Waiter]:
         """Put a prediction into a batch, which leaves as soon as it may."""
-        batch = self._lanes.open_batch(n_rows, model)
-        waiter = batch.join(rows, n_rows, deadline_us, origin)
+        batch = self._lanes.open_batch(rows, model)
+        waiter = batch.join(rows, deadline_us, origin)
         self._flush_soon()
         return batch, waiter
 

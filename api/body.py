@@ -10,7 +10,7 @@ from starlette.types import Receive
 
 from shared.card import ModelCard
 from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedJson, UnsupportedContentType
-from shared.record import Origin
+from shared.store.records import Origin
 
 Rows = list[list[float]]
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
-from api.clock import NEVER_US
 from api.replies import Expected, Waiter
 from shared.ids import SECRET_BYTES, BatchId, PredictionId, new_batch_id
-from shared.record import Member, Origin
+from shared.rows import EncodedRows, Encoding
+from shared.store.clock import NEVER_US
+from shared.store.records import Member, Origin
 
 MAX_BATCH_ROWS: Final = 1024
 """Rows of one batch; a prediction with more is split, and goes to the bulk queue.
@@ -34,8 +35,9 @@ class Batch:
 
     id: BatchId
     expected: Expected
-    rows: list[bytes] = field(default_factory=list)
-    """A matrix for each waiter."""
+    encoding: Encoding = Encoding.MATRIX
+    contents: list[bytes] = field(default_factory=list)
+    """The rows of each waiter, encoded."""
     members: list[Member] = field(default_factory=list)
     """Each prediction's share, in the order of their places."""
     idempotency: dict[str, str] = field(default_factory=dict)
@@ -52,15 +54,20 @@ class Batch:
     error: Exception | None = None
     _random: bytes = b""
 
-    def join(self, rows: bytes, n_rows: int, deadline_us: int = 0, origin: Origin | None = None) -> Waiter:
+    def join(self, rows: EncodedRows, deadline_us: int = 0, origin: Origin | None = None) -> Waiter:
         """Add one prediction."""
         if origin is not None:
-            self.origins[len(self.rows)] = origin
-        prediction_id = PredictionId(self.id, len(self.rows), self._new_secret())
-        self.rows.append(rows)
-        self.members.append(Member(prediction_id.secret, n_rows, deadline_us))
-        self.n_rows += n_rows
-        return self.expected.add(prediction_id, n_rows, deadline_us)
+            self.origins[len(self.contents)] = origin
+        prediction_id = PredictionId(self.id, len(self.contents), self._new_secret())
+        self.contents.append(rows.content)
+        self.members.append(Member(prediction_id.secret, rows.n_rows, len(rows.content), deadline_us))
+        self.n_rows += rows.n_rows
+        return self.expected.add(prediction_id, rows.n_rows, deadline_us)
+
+    @property
+    def rows(self) -> EncodedRows:
+        """All of them, one after the other."""
+        return EncodedRows(b"".join(self.contents), self.n_rows, self.encoding)
 
     def _new_secret(self) -> bytes:
         if not self._random:  # drawn for many at a time: each draw is a system call
@@ -93,13 +100,13 @@ class Lanes:
     def __iter__(self) -> Iterator[Batch]:
         return chain(self._small, self._large)
 
-    def open_batch(self, n_rows: int, model: bytes) -> Batch:
+    def open_batch(self, rows: EncodedRows, model: bytes) -> Batch:
         """Find or make the batch that a prediction joins: rows for different models never share one."""
-        lane = self._large if n_rows > _LARGE_ROWS else self._small
-        if lane and lane[-1].n_rows + n_rows <= MAX_BATCH_ROWS and lane[-1].expected.model == model:
+        lane = self._large if rows.n_rows > _LARGE_ROWS else self._small
+        if lane and lane[-1].n_rows + rows.n_rows <= MAX_BATCH_ROWS and lane[-1].expected.model == model:
             return lane[-1]
         batch_id = new_batch_id()
-        lane.append(Batch(batch_id, Expected(batch_id, model)))
+        lane.append(Batch(batch_id, Expected(batch_id, model), rows.encoding))
         return lane[-1]
 
     def next_batch(self) -> Batch:

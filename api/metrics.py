@@ -5,22 +5,38 @@ What is the store's own (the backlog, the workers, the model) is the same at eve
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.store import Overview
 from shared.card import ModelRef
-from shared.errors import BrokerUnavailable, ModelUnknown, NoWorker, OperatorsOnly, RequestRefused, SepalError, Stalled
+from shared.errors import (
+    ArtifactAltered,
+    ArtifactIncompatible,
+    ArtifactMissing,
+    ArtifactUnloadable,
+    BrokerUnavailable,
+    ModelUnknown,
+    NoWorker,
+    OperatorsOnly,
+    RecordIncompatible,
+    RequestRefused,
+    SepalError,
+    Stalled,
+)
 from shared.exposition import SECONDS_BUCKETS
 from shared.names import Loss, Queue, State
+from shared.store.status import Overview
 
 _AT_ONCE: Final = 128
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
-_UNREADY: Final[tuple[type[SepalError], ...]] = (BrokerUnavailable, ModelUnknown, NoWorker, Stalled)
+_UNREADY: Final[tuple[type[SepalError], ...]] = (
+    *(BrokerUnavailable, ModelUnknown, NoWorker, Stalled, RecordIncompatible),
+    *(ArtifactMissing, ArtifactAltered, ArtifactIncompatible, ArtifactUnloadable),
+)
 
 
 class GatewayMetrics:
@@ -56,6 +72,7 @@ class GatewayMetrics:
         self._reconciled = counter("batches_reconciled_total", "Batches published again, as nobody had them.")
         self._split = counter("batches_split_total", "Batches split to find what ends their attempts.")
         self._buried = counter("batches_buried_total", "Batches that became dead letters.")
+        self._alien = counter("alien_messages_total", "Messages set aside, as no Sepal writes such.")
         self._waiters = gauge("waiters", "Requests that wait for an answer.")
         self._gathering = gauge("gathering_rows", "Rows that wait in a gateway for their batch to leave.")
 
@@ -94,6 +111,10 @@ class GatewayMetrics:
         self._buried.inc()
         self._final[State.FAILED, queue].inc()
 
+    def alien(self) -> None:
+        """Somebody else published on the reply channel."""
+        self._alien.inc()
+
     def hold(self, *, n_waiters: int, n_gathering_rows: int) -> None:
         """Once a second: say what this process holds."""
         self._observe()
@@ -126,14 +147,17 @@ class Whole(Protocol):
 class WholeCollector(Collector):
     """Looks at what this process has last seen of the store."""
 
-    def __init__(self, whole: Whole, max_backlog_rows: int) -> None:
+    def __init__(self, whole: Whole, backlog_limits: Mapping[Queue, int]) -> None:
         self._whole = whole
-        self._max_backlog_rows = max_backlog_rows
+        self._backlog_limits = backlog_limits
 
     def collect(self) -> Iterator[Metric]:
         """Write it; while the broker cannot be reached nothing of the store is claimed."""
         yield self._unready()
-        yield _gauge("backlog_limit_rows", "Rows beyond which predictions are refused.", self._max_backlog_rows)
+        limits = _labelled("backlog_limit_rows", "Rows beyond which predictions are refused.", "queue")
+        for queue, limit in self._backlog_limits.items():
+            limits.add_metric([queue], limit)
+        yield limits
         if self._whole.overview is not None:
             yield from _of_store(self._whole.overview)
         model = self._whole.model

@@ -2,19 +2,64 @@
 
 import hmac
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field, TypeAdapter
 
 from api import documents
-from api.dead_letters import DeadLetter, DeadLetters, Entry
 from api.predictions import Order, Predictions
 from api.pulse import Pulse
 from api.rendering import render
 from api.routes import to_response
 from api.settings import GatewaySettings
+from shared.card import ModelRef
 from shared.errors import BrokerUnavailable, DeadLetterNotFound, Fault, InvalidRows, OperatorsOnly
-from shared.record import pack_rows
+from shared.rows import decode_matrix
+from shared.store.dead_letters import DeadLetter, DeadLetters
+
+
+class LostAttempt(BaseModel):
+    """One attempt that had no outcome."""
+
+    worker: str
+    pid: int = Field(description="Of its pool process.")
+    claimed_us: int = Field(description="By the store's clock, in microseconds since 1970.")
+    lost_us: int
+    reason: str
+
+
+class ListedDeadLetter(BaseModel):
+    """One dead letter in a list."""
+
+    id: str = Field(description="Of the batch, which held one prediction or a part of a large one.")
+    buried: int = Field(description="When, in seconds since 1970.")
+
+
+class ShownDeadLetter(ListedDeadLetter):
+    """One dead letter, with its evidence."""
+
+    prediction: str = Field(description="The prediction's id.")
+    model: ModelRef = Field(description="That the rows were accepted for.")
+    created_us: int = Field(description="When they were, by the store's clock, in microseconds since 1970.")
+    attempts: list[LostAttempt]
+    rows: list[list[float]]
+
+    @classmethod
+    def of(cls, batch_id: str, letter: DeadLetter) -> Self:
+        """Show one as the store holds it."""
+        return cls(
+            id=batch_id,
+            buried=letter.buried,
+            prediction=letter.prediction,
+            model=ModelRef.model_validate_json(letter.model),
+            created_us=letter.created_us,
+            attempts=_ATTEMPTS.validate_json(letter.attempts),
+            rows=decode_matrix(letter.rows),
+        )
+
+
+_ATTEMPTS: TypeAdapter[list[LostAttempt]] = TypeAdapter(list[LostAttempt])
 
 
 def operator_routes(
@@ -33,23 +78,24 @@ def operator_routes(
     @router.get("", **documents.DEAD_LETTERS)
     async def list_dead_letters(
         offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-    ) -> dict[str, list[Entry]]:
-        return {"dead_letters": list(await dead_letters.entries(offset, limit))}
+    ) -> dict[str, list[ListedDeadLetter]]:
+        entries = await dead_letters.entries(offset, limit)
+        return {"dead_letters": [ListedDeadLetter(id=entry.id, buried=entry.buried) for entry in entries]}
 
     @router.get("/{batch_id}", **documents.DEAD_LETTER)
-    async def get_dead_letter(batch_id: str) -> DeadLetter:
-        return await dead_letters.get(batch_id)
+    async def get_dead_letter(batch_id: str) -> ShownDeadLetter:
+        return ShownDeadLetter.of(batch_id, await dead_letters.get(batch_id))
 
     @router.post("/{batch_id}/replay", **documents.REPLAY)
     async def replay(batch_id: str) -> Response:
         letter = await dead_letters.get(batch_id)
         columns = (await pulse.current_card()).features
-        if len(letter.rows[0]) != len(columns):
+        if len(decode_matrix(letter.rows)[0]) != len(columns):
             raise InvalidRows([Fault("", f"The model that is served now has {len(columns)} columns.")])
         # Accepted before it is discarded: whoever dies in between leaves a dead letter that can be replayed again.
-        submitted = await predictions.submit(Order(pack_rows(letter.rows), len(letter.rows), wait_seconds=0))
+        submitted = await predictions.submit(Order([letter.rows], wait_seconds=0))
         with suppress(DeadLetterNotFound, BrokerUnavailable):  # the client is to have its id in any case
-            await dead_letters.discard(letter.id)
+            await dead_letters.discard(batch_id)
         return to_response(render(submitted.id, submitted.prediction, pulse.retry_after))
 
     @router.delete("/{batch_id}", **documents.DISCARD)

@@ -5,7 +5,8 @@ from structlog.contextvars import bind_contextvars
 
 from api.body import Declared, RowsValidator, read_json_body
 from api.deadline import read_deadline
-from api.idempotency import IdempotencyKey
+from api.idempotency import read_idempotency_key
+from api.lanes import MAX_BATCH_ROWS
 from api.metrics import GatewayMetrics
 from api.predictions import Order, Predictions, Submitted
 from api.prefer import Preferences
@@ -15,7 +16,8 @@ from api.settings import GatewaySettings
 from api.tracing import RequestTracer
 from shared.errors import RequestRefused
 from shared.names import FINAL
-from shared.record import pack_rows
+from shared.rows import encode_matrix
+from shared.store.idempotency import IdempotencyKey
 
 
 class Predict:
@@ -46,8 +48,7 @@ class Predict:
             raw = await read_json_body(declared, receive, self._settings.max_body_bytes)
             rows = self._validate(raw, await self._pulse.current_card())
             order = Order(
-                pack_rows(rows),
-                len(rows),
+                encode_matrix(rows, MAX_BATCH_ROWS),
                 preferences.seconds(self._settings.wait_seconds, self._settings.max_wait_seconds),
                 read_deadline(declared.deadline),
                 _idempotency_key(declared, scope, raw),
@@ -77,4 +78,4 @@ def _idempotency_key(declared: Declared, scope: Scope, raw: bytes) -> Idempotenc
         return None
     host, *_ = scope.get("client") or ("",)
     client = b"credentials " + declared.authorization if declared.authorization else f"address {host}".encode()
-    return IdempotencyKey.read(declared.idempotency_key, client, raw)
+    return read_idempotency_key(declared.idempotency_key, client, raw)

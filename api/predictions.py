@@ -2,25 +2,26 @@
 
 import asyncio
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 import msgspec
 
 from api.batcher import Batcher
-from api.clock import NEVER_US
-from api.idempotency import RESERVED_SECONDS, IdempotencyKey, IdempotencyKeys
-from api.lanes import MAX_BATCH_ROWS, Batch
+from api.lanes import Batch
 from api.metrics import GatewayMetrics
-from api.publisher import Publisher
 from api.pulse import Pulse
-from api.reader import Prediction
 from api.replies import Expected, Replies, Waiter
-from api.store import NewBatch, Store, Submission
 from shared.errors import BacklogFull, BrokerUnavailable, DeadlineUnreachable
 from shared.ids import SECRET_BYTES, WHOLE, BatchId, PredictionId, new_batch_id, slice_id
 from shared.names import FINAL, Queue, State
-from shared.record import Member, Origin
+from shared.rows import EncodedRows
+from shared.store.clock import NEVER_US, StoreClock
+from shared.store.idempotency import RESERVED_SECONDS, IdempotencyKey, IdempotencyKeys
+from shared.store.lookups import Lookups, Prediction
+from shared.store.records import Member, Origin
+from shared.store.submissions import NewBatch, Submission, Submissions
 
 _LATE_SECONDS: Final = 0.02  # after a deadline, before the store is asked whether it has passed there too
 _FIRST_POLL_SECONDS: Final = 0.02  # twice as long each time
@@ -30,14 +31,18 @@ _LONGEST_POLL_SECONDS: Final = 0.5
 class Order(msgspec.Struct, frozen=True):
     """What a client asks for."""
 
-    rows: bytes
-    """float64, row-major."""
-    n_rows: int
+    rows: Sequence[EncodedRows]
+    """One part for each batch that they fill; a single one shares its batch with others."""
     wait_seconds: float
     deadline_seconds: float | None = None
     """From now; there is no use for an answer after it."""
     idempotency: IdempotencyKey | None = None
     origin: Origin | None = None
+
+    @property
+    def queue(self) -> Queue:
+        """Where the messages of its batches wait."""
+        return Queue.INTERACTIVE if len(self.rows) == 1 else Queue.BULK
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -52,21 +57,23 @@ class Predictions:
 
     def __init__(
         self,
-        store: Store,
-        publisher: Publisher,
-        pulse: Pulse,
+        submissions: Submissions,
+        lookups: Lookups,
         idempotency: IdempotencyKeys,
+        clock: StoreClock,
+        pulse: Pulse,
         metrics: GatewayMetrics,
         reply_channel: str,
     ) -> None:
-        self._store = store
+        self._submissions = submissions
+        self._lookups = lookups
+        self._idempotency = idempotency
+        self._clock = clock
+        self._pulse = pulse
         self._metrics = metrics
         self._reply_channel = reply_channel
-        self._publisher = publisher
-        self._pulse = pulse
-        self._idempotency = idempotency
         self._batcher = Batcher(self._send, pulse.allowance)
-        self.replies = Replies(store.read_all, self._batcher.release)
+        self.replies = Replies(lookups.read_all, self._batcher.release, metrics.alien)
         self._answered: list[BatchId] = []
         self._is_drained = False
 
@@ -85,7 +92,7 @@ class Predictions:
 
     async def _submit_once(self, order: Order, key: IdempotencyKey) -> Submitted:
         # Recorded later than this, the rows might meet the key in another request's hands.
-        latest_us = self._store.clock.in_seconds(RESERVED_SECONDS - 1)
+        latest_us = self._clock.in_seconds(RESERVED_SECONDS - 1)
         earlier = await self._idempotency.reserve(key)
         if earlier is not None:
             return Submitted(earlier, await self._follow(earlier, order.wait_seconds))
@@ -98,9 +105,9 @@ class Predictions:
     async def _submit(self, order: Order, latest_us: int) -> Submitted:
         model = self._pulse.model_ref
         deadline_us = self._deadline_us(order)
-        if order.n_rows > MAX_BATCH_ROWS:
+        if order.queue is Queue.BULK:
             return await self._submit_spanning(order, model, deadline_us, latest_us)
-        batch, waiter = self._batcher.join(order.rows, order.n_rows, model, deadline_us, order.origin)
+        batch, waiter = self._batcher.join(order.rows[0], model, deadline_us, order.origin)
         if order.idempotency is not None:
             batch.idempotency[order.idempotency.name] = order.idempotency.value(waiter.prediction_id)
             batch.latest_us = min(batch.latest_us, latest_us)
@@ -119,26 +126,26 @@ class Predictions:
         seconds = order.deadline_seconds
         if seconds is None:
             return 0
-        wait = self._pulse.predicted_wait(Queue.BULK if order.n_rows > MAX_BATCH_ROWS else Queue.INTERACTIVE)
+        wait = self._pulse.predicted_wait(order.queue)
         if wait > seconds:
             raise DeadlineUnreachable(math.ceil(wait - seconds))
-        return self._store.clock.in_seconds(seconds)
+        return self._clock.in_seconds(seconds)
 
     async def get(self, prediction_id: PredictionId) -> Prediction:
         """Look a prediction up.
 
         Raises:
-            PredictionNotFound, PredictionGone, BrokerUnavailable: as `Store.read`.
+            PredictionNotFound, PredictionGone, BrokerUnavailable: as `Lookups.read`.
         """
-        return await self._store.read(prediction_id)
+        return await self._lookups.read(prediction_id)
 
     async def cancel(self, prediction_id: PredictionId) -> None:
         """Cancel a prediction.
 
         Raises:
-            PredictionAlreadyFinal, PredictionNotFound, PredictionGone, BrokerUnavailable: as `Store.cancel`.
+            PredictionAlreadyFinal, PredictionNotFound, PredictionGone, BrokerUnavailable: as `Lookups.cancel`.
         """
-        await self._store.cancel(prediction_id)
+        await self._lookups.cancel(prediction_id)
         self._metrics.canceled(prediction_id.queue)
 
     async def tick(self) -> None:
@@ -155,7 +162,7 @@ class Predictions:
             await self.replies.recheck()
             if self._answered:
                 answered, self._answered = self._answered, []
-                await self._store.shorten_retention(answered)
+                await self._lookups.shorten_retention(answered)
         except BrokerUnavailable:
             pass  # the next look will tell
 
@@ -167,7 +174,8 @@ class Predictions:
 
     async def _submit_spanning(self, order: Order, model: bytes, deadline_us: int, latest_us: int) -> Submitted:
         expected = Expected(new_batch_id(), model)
-        waiter = expected.add(PredictionId.new(expected.id, WHOLE), order.n_rows, deadline_us)
+        n_rows = sum(part.n_rows for part in order.rows)
+        waiter = expected.add(PredictionId.new(expected.id, WHOLE), n_rows, deadline_us)
         await self._record(expected, replace(self._spanning(waiter, order, model), latest_us=latest_us))
         return await self._conclude(expected, waiter, await _answer(waiter, order), order)
 
@@ -189,64 +197,60 @@ class Predictions:
         """Wait for a prediction that another request submitted, perhaps at another gateway."""
         loop = asyncio.get_running_loop()
         ends_at, pause = loop.time() + wait_seconds, _FIRST_POLL_SECONDS
-        prediction = await self._store.read(prediction_id)
+        prediction = await self._lookups.read(prediction_id)
         while prediction.state not in FINAL and loop.time() < ends_at and not self._is_drained:
             await asyncio.sleep(min(pause, ends_at - loop.time()))
             pause = min(2 * pause, _LONGEST_POLL_SECONDS)
-            prediction = await self._store.read(prediction_id)
+            prediction = await self._lookups.read(prediction_id)
         return prediction
 
     async def _progress(self, prediction_id: PredictionId, queued: Prediction) -> Prediction:
         """Say how far a prediction is whose client is about to be given its id, whatever happens to the broker."""
         try:
-            return await self._store.read(prediction_id)
+            return await self._lookups.read(prediction_id)
         except BrokerUnavailable:
             return queued
 
     async def _send(self, batch: Batch) -> None:
-        message = self._publisher.message(batch.id, Queue.INTERACTIVE, batch.n_rows, len(batch.members))
-        new_batch = NewBatch(batch.id, b"".join(batch.rows), batch.members, message, batch.origins)
-        model = batch.expected.model
-        await self._record(
-            batch.expected,
-            Submission(
-                Queue.INTERACTIVE,
-                batch.id,
-                None,
-                [new_batch],
-                model,
-                self._reply_channel,
-                batch.idempotency,
-                batch.latest_us,
-            ),
+        submission = Submission(
+            Queue.INTERACTIVE,
+            batch.id,
+            None,
+            [NewBatch(batch.id, batch.rows, batch.members, batch.origins)],
+            batch.expected.model,
+            self._reply_channel,
+            batch.idempotency,
+            batch.latest_us,
         )
+        await self._record(batch.expected, submission)
 
     async def _record(self, expected: Expected, submission: Submission) -> None:
         self.replies.expect(expected)
         try:
-            await self._store.submit(submission)
+            await self._submissions.submit(submission)
         except BaseException:
             self.replies.forget(expected.id)
             raise
         self._metrics.accepted(submission.queue, submission.n_predictions, submission.n_rows)
 
     def _spanning(self, waiter: Waiter, order: Order, model: bytes) -> Submission:
-        prediction_id, stem = waiter.prediction_id, waiter.prediction_id.batch_id
-        row_bytes = len(order.rows) // order.n_rows
+        prediction_id, parent = waiter.prediction_id, waiter.prediction_id.batch_id
         origins = {} if order.origin is None else {0: order.origin}
-        batches = []
-        for number, start in enumerate(range(0, order.n_rows, MAX_BATCH_ROWS)):
-            n_rows = min(MAX_BATCH_ROWS, order.n_rows - start)
-            batch_id = slice_id(stem, number)
-            # A slice's own secret opens nothing: the prediction is found by its head.
-            member = Member(bytes(SECRET_BYTES), n_rows, waiter.deadline_us)
-            rows = order.rows[start * row_bytes : (start + n_rows) * row_bytes]
-            message = self._publisher.message(batch_id, Queue.BULK, n_rows, 1)
-            batches.append(NewBatch(batch_id, rows, [member], message, origins))
-        head = Member(prediction_id.secret, order.n_rows, waiter.deadline_us)
+        # A child's own secret opens nothing: the prediction is found by its parent.
+        secret = bytes(SECRET_BYTES)
+        children = [
+            NewBatch(
+                slice_id(parent, index),
+                part,
+                [Member(secret, part.n_rows, len(part.content), waiter.deadline_us)],
+                origins,
+            )
+            for index, part in enumerate(order.rows)
+        ]
+        member = Member(prediction_id.secret, waiter.n_rows, deadline_us=waiter.deadline_us)
         key = order.idempotency
         idempotency = {} if key is None else {key.name: key.value(prediction_id)}
-        return Submission(Queue.BULK, stem, head, batches, model, self._reply_channel, idempotency=idempotency)
+        return Submission(Queue.BULK, parent, member, children, model, self._reply_channel, idempotency=idempotency)
 
 
 async def _answer(waiter: Waiter, order: Order) -> Prediction | None:

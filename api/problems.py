@@ -38,6 +38,7 @@ STATUS: Final[dict[str, HTTPStatus]] = {
     errors.OperatorsOnly.code: HTTPStatus.FORBIDDEN,
     errors.NoWorker.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Stalled.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.RecordIncompatible.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.PredictionNotFound.code: HTTPStatus.NOT_FOUND,
     errors.PredictionGone.code: HTTPStatus.GONE,
     errors.PredictionAlreadyFinal.code: HTTPStatus.CONFLICT,

@@ -7,11 +7,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
+from pydantic import ValidationError
 
-from api.store import Overview
 from shared.card import ModelCard, ModelRef
-from shared.errors import BrokerUnavailable, ModelUnknown, NoWorker, SepalError, Stalled
+from shared.errors import (
+    BrokerUnavailable,
+    ModelUnknown,
+    NoWorker,
+    RecordIncompatible,
+    SepalError,
+    Stalled,
+    WorkerCannotLoad,
+)
 from shared.names import Queue
+from shared.store.status import Overview
 
 _TICK_SECONDS: Final = 1.0
 _UNREADY_TICK_SECONDS: Final = 0.2  # somebody is waiting for the first worker, or for the broker to come back
@@ -61,9 +70,10 @@ class Pulse:
 
         Raises:
             ModelUnknown: there was none.
+            RecordIncompatible: another version of Sepal wrote it.
         """
         if self._card is None:
-            raise ModelUnknown
+            raise RecordIncompatible if self._card_json else ModelUnknown
         return self._card
 
     @property
@@ -94,9 +104,11 @@ class Pulse:
             return [BrokerUnavailable()]
         reasons: list[SepalError] = []
         if self._card is None:
-            reasons.append(ModelUnknown())
+            reasons.append(RecordIncompatible() if self._card_json else ModelUnknown())
         if self.overview.pool_processes == 0:
             reasons.append(NoWorker())
+            if self.overview.load_failure is not None:
+                reasons.append(WorkerCannotLoad(self.overview.load_failure.code, self.overview.load_failure.remedy))
         elif self._looked_at - self._moved_at > self._stalled_after_seconds:
             reasons.append(Stalled())
         return reasons
@@ -151,6 +163,11 @@ class Pulse:
         self._looked_at = now
 
     def _take_card(self, card_json: bytes) -> None:
-        card = ModelCard.model_validate_json(card_json)
-        self._card_json, self._card, self._model_ref = card_json, card, card.ref.model_dump_json().encode()
+        self._card_json, self._card = card_json, None
+        try:
+            card = ModelCard.model_validate_json(card_json)
+        except ValidationError as error:
+            log.error("cannot read the card that a worker announced", reason=str(error))
+            return
+        self._card, self._model_ref = card, card.ref.model_dump_json().encode()
         log.info("took a model card", name=card.name, version=card.version, digest=card.digest)

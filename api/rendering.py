@@ -6,10 +6,10 @@ from typing import Final
 
 import msgspec
 
-from api.reader import Prediction
 from shared.errors import PredictionCanceled, PredictionExpired, PredictionFailed
 from shared.ids import PredictionId
 from shared.names import FINAL, Queue, State
+from shared.store.lookups import Prediction
 
 _JSON: Final = (b"content-type", b"application/json")
 _NO_STORE: Final = (b"cache-control", b"no-store")

@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+import structlog
 
-from api.reader import Prediction, answered_prediction
-from shared.errors import BrokerUnavailable, PredictionGone, PredictionNotFound
+from shared.errors import BrokerUnavailable, PredictionGone, PredictionNotFound, RecordIncompatible
 from shared.ids import BatchId, PredictionId
 from shared.names import FINAL
-from shared.record import Outcome, read_announcement
+from shared.store.lookups import Prediction, answered_prediction
+from shared.store.records import AlienMessage, Outcome, read_announcement
 
 _RECHECK_SECONDS: Final = 5.0  # the price of a lost message; a thousand batches cost 200 reads a second
+
+log = structlog.get_logger(__name__)
 
 Read = Callable[[Sequence[PredictionId]], Awaitable[list[Prediction]]]
 
@@ -65,6 +68,11 @@ class Expected:
         self.waiters.append(waiter)
         return waiter
 
+    def fits(self, outcome: Outcome) -> bool:
+        """Whether there is an end for each waiter: a spanning prediction's outcomes are in the store alone."""
+        is_spanning = self.waiters[0].prediction_id.spans_batches
+        return len(outcome.members) == len(self.waiters) and not is_spanning
+
     def settle(self, outcome: Outcome, finished_us: int) -> None:
         """Give every waiter its own part of the outcome."""
         for waiter in self.waiters:
@@ -99,9 +107,10 @@ class Expected:
 class Replies:
     """What this process waits for, by batch."""
 
-    def __init__(self, read: Read, on_final: Callable[[BatchId], None]) -> None:
+    def __init__(self, read: Read, on_final: Callable[[BatchId], None], on_alien: Callable[[], None]) -> None:
         self._read = read
         self._on_final = on_final
+        self._on_alien = on_alien
         self._expected: dict[BatchId, Expected] = {}
         self._look_ups: set[asyncio.Task[None]] = set()
 
@@ -125,11 +134,16 @@ class Replies:
 
     def receive(self, message: bytes) -> None:
         """Hand out what was published on the reply channel."""
-        batch_id, finished_us, outcome = read_announcement(message)
+        try:
+            batch_id, finished_us, outcome = read_announcement(message)
+        except AlienMessage as error:
+            self._on_alien()
+            log.warning("ignored an alien message on the reply channel", reason=str(error), begins=repr(message[:80]))
+            return
         expected = self._expected.get(batch_id)
         if expected is None:
             self._on_final(batch_id)
-        elif outcome is None or expected.is_doubtful:
+        elif outcome is None or expected.is_doubtful or not expected.fits(outcome):
             expected.is_doubtful = True
             task = asyncio.get_running_loop().create_task(self._look_up(expected))
             self._look_ups.add(task)
@@ -159,7 +173,7 @@ class Replies:
         if waiters:
             try:
                 predictions = await self._read([waiter.prediction_id for waiter in waiters])
-            except (PredictionNotFound, PredictionGone, BrokerUnavailable):
+            except (PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable):
                 return  # not submitted yet, or to be asked again
             for waiter, prediction in zip(waiters, predictions, strict=True):
                 if prediction.state in FINAL and not waiter.answer.done():

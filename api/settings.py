@@ -25,7 +25,11 @@ class GatewaySettings(BrokerSettings):
     max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
     """Size of a request's body."""
     max_backlog_rows: int = Field(default=1_000_000, ge=1)
-    """Rows accepted and not yet final; beyond it new predictions are refused with 503."""
+    """Rows of the interactive queue that were accepted and are not yet final; beyond it new predictions are refused
+    with 503."""
+    max_bulk_backlog_rows: int = Field(default=1_000_000, ge=1)
+    """The same of the bulk queue, which takes predictions larger than a batch: when it is full, a person's row is
+    accepted still."""
     drain_seconds: float = Field(default=3, ge=0)
     """How long a gateway that was told to stop still waits for answers before it hands out 202."""
     stalled_after_seconds: float = Field(default=90, gt=0)

@@ -10,7 +10,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from api.body import Declared
 from api.predictions import Order, Submitted
 from api.rendering import Reply
-from shared.record import Origin
+from shared.store.records import Origin
 from shared.tracing import make_tracer
 
 _PROPAGATOR = TraceContextTextMapPropagator()

@@ -20,7 +20,6 @@ from typing import Any, Final
 import psutil
 import redis
 from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
 
 from api.metrics import GatewayMetrics
 from api.publisher import Publisher
@@ -28,23 +27,29 @@ from api.reconciler import Reconciler
 from shared.ids import SECRET_BYTES, new_batch_id
 from shared.local import broker
 from shared.names import Queue
-from shared.record import BACKLOG_KEY, QUEUED_PREFIX, WORKERS_KEY, Member, batch_key, pack_members, pack_rows
+from shared.rows import Encoding, encode_matrix
+from shared.store.pooled import PooledTransport
+from shared.store.records import Member, pack_members
+from shared.store.recovery import Recovery
+from shared.store.schema import SCHEMA, BatchState, Field, Key
 
 _CHUNK: Final = 5_000
 _QUEUE: Final = Queue.INTERACTIVE
 _KEPT: Final[dict[Any, Any]] = {
-    "created": 1_700_000_000_000_000,
-    "members": pack_members([Member(bytes(SECRET_BYTES), 1)]),
-    "model": '{"name":"iris","version":"1","digest":"sha256:0"}',
-    "n_rows": 1,
-    "reply": "sepal:reply:none",
-    "queue": _QUEUE.value,
+    Field.SCHEMA: SCHEMA,
+    Field.CREATED: 1_700_000_000_000_000,
+    Field.MEMBERS: pack_members([Member(bytes(SECRET_BYTES), 1)]),
+    Field.MODEL: '{"name":"iris","version":"1","digest":"sha256:0"}',
+    Field.N_ROWS: 1,
+    Field.REPLY: f"{Key.REPLY}none",
+    Field.QUEUE: _QUEUE.value,
+    Field.ENCODING: Encoding.MATRIX.value,
 }
 _FINAL: Final[dict[Any, Any]] = {
-    "state": "committed",
-    "token": 1,
-    "outcome": bytes(90),
-    "finished": 1_700_000_000_000_000,
+    Field.STATE: BatchState.COMMITTED.value,
+    Field.TOKEN: 1,
+    Field.OUTCOME: bytes(90),
+    Field.FINISHED: 1_700_000_000_000_000,
 }
 
 
@@ -90,11 +95,11 @@ def _fill(client: redis.Redis, kept: int, waiting: int) -> None:
         except redis.ConnectionError:
             time.sleep(0.05)
     publisher = Publisher()
-    rows = pack_rows([[4.8, 3.0, 1.4, 0.3]])
+    (rows,) = encode_matrix([[4.8, 3.0, 1.4, 0.3]], 1)
     for start in range(0, kept, _CHUNK):
         pipeline = client.pipeline(transaction=False)
         for _ in range(min(_CHUNK, kept - start)):
-            key = batch_key(new_batch_id())
+            key = Key.BATCH + new_batch_id()
             pipeline.hset(key, mapping={**_KEPT, **_FINAL})
             pipeline.expire(key, 3600)
         pipeline.execute()
@@ -105,17 +110,17 @@ def _fill(client: redis.Redis, kept: int, waiting: int) -> None:
             message = publisher.message(batch_id, _QUEUE, 1, 1)
             record: dict[Any, Any] = {
                 **_KEPT,
-                "state": "queued",
-                "rows": rows,
-                "sequence": sequence,
-                "message": message,
+                Field.STATE: BatchState.QUEUED.value,
+                Field.ROWS: rows.content,
+                Field.SEQUENCE: sequence,
+                Field.MESSAGE: message,
             }
-            pipeline.hset(batch_key(batch_id), mapping=record)
-            pipeline.zadd(QUEUED_PREFIX + _QUEUE.value, {batch_id: sequence})
+            pipeline.hset(Key.BATCH + batch_id, mapping=record)
+            pipeline.zadd(Key.QUEUED + _QUEUE.value, {batch_id: sequence})
             pipeline.lpush(_QUEUE.value, f'{{"sequence":{sequence},{message[1:]}')
         pipeline.execute()
-    client.hset(BACKLOG_KEY, f"accepted:{_QUEUE.value}", waiting)
-    client.hset(WORKERS_KEY, mapping={f"worker-{number}": f"{2**52} 2" for number in range(8)})
+    client.hset(Key.SEQUENCE, _QUEUE.value, waiting)
+    client.hset(Key.WORKERS, mapping={f"worker-{number}": f"{2**52} 2" for number in range(8)})
 
 
 def _share(process: psutil.Process, measured: Callable[[], object]) -> float:
@@ -129,19 +134,17 @@ def _share(process: psutil.Process, measured: Callable[[], object]) -> float:
 
 async def _look(port: int, seconds: int) -> None:
     """Look as two gateways do: each once a second, half a second apart."""
-    clients = [Redis(port=port) for _ in range(2)]
+    transports = [PooledTransport(f"redis://127.0.0.1:{port}/0") for _ in range(2)]
     publisher = Publisher()
     metrics = GatewayMetrics(CollectorRegistry())
-    reconcilers = [
-        Reconciler(client, publisher, metrics, max_attempts=3, result_ttl_seconds=3600, dead_letter_ttl_seconds=3600)
-        for client in clients
-    ]
+    limits = {"max_attempts": 3, "result_ttl_seconds": 3600, "dead_letter_ttl_seconds": 3600}
+    reconcilers = [Reconciler(Recovery(transport, publisher, **limits), metrics) for transport in transports]
     for _ in range(seconds):
         for reconciler in reconcilers:
             await reconciler.tick()
             await asyncio.sleep(0.5)
-    for client in clients:
-        await client.aclose()
+    for transport in transports:
+        await transport.close()
 
 
 if __name__ == "__main__":

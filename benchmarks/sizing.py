@@ -28,7 +28,7 @@ from benchmarks.serving.question import ROOT, Question
 from benchmarks.serving.running import Running
 from benchmarks.serving.sepal import SEPAL, account
 from benchmarks.serving.summary import Spread
-from shared.record import BACKLOG_KEY, counter_fields
+from shared.store.schema import Counter, Key
 
 _PAGE: Final = ROOT / "docs" / "operations.md"
 _BEGIN: Final = "<!-- sizing: written by `python -m benchmarks.sizing --write` -->"
@@ -178,7 +178,7 @@ class _Site:
         return _Kept(rows, keys, info["used_memory"], info["aof_current_size"])
 
     def _final(self) -> int:
-        counts: Any = self._client.hmget(BACKLOG_KEY, counter_fields("final"))
+        counts: Any = self._client.hmget(Key.BACKLOG, Counter.FINAL.fields)
         return sum(int(count or 0) for count in counts)
 
     def _wait_for_final(self, rows: int) -> None:

@@ -7,13 +7,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
 from api.metrics import GatewayMetrics, WholeCollector
-from api.store import Overview
 from shared.card import ModelRef
 from shared.errors import SepalError
 from shared.names import Queue
+from shared.store.status import Overview
 from worker.metrics import WorkerCollector, WorkerMetrics
 
 _MODEL: Final = ModelRef(name="", version="", digest="")
+_LIMITS: Final = dict.fromkeys(Queue, 1)
 _OWN_TO_BUCKETS: Final = {"le"}
 
 
@@ -35,8 +36,8 @@ def metrics() -> list[Row]:
     counted.hold(n_waiters=0, n_gathering_rows=0)
     WorkerMetrics(worker)
     worker.register(WorkerCollector(_MODEL, lambda: 1))
-    own = {family.name for family in WholeCollector(_Unknown(), 1).collect()}
-    whole = list(WholeCollector(store, 1).collect())
+    own = {family.name for family in WholeCollector(_Unknown(), _LIMITS).collect()}
+    whole = list(WholeCollector(store, _LIMITS).collect())
     return sorted(
         [
             *_rows("gateway", gateway.collect()),

@@ -7,8 +7,9 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.errors import ArtifactMissing
+from shared.errors import ArtifactIncompatible, ArtifactMissing
 
+CARD_SCHEMA: Final = 1
 PIPELINE_FILE: Final = "pipeline.joblib"
 CARD_FILE: Final = "card.json"
 
@@ -18,7 +19,7 @@ Label = bool | int | float | str
 class Frozen(BaseModel):
     """A value that is never changed and tolerates no unknown field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
 class Feature(Frozen):
@@ -53,6 +54,8 @@ class ModelRef(Frozen):
 class ModelCard(Frozen):
     """Everything the gateway and the worker know about a pipeline without unpickling it."""
 
+    card_schema: Literal[1] = Field(default=CARD_SCHEMA, alias="schema")
+    """Of the card: one with another number is refused."""
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     version: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
@@ -80,16 +83,16 @@ def read_card(model_dir: Path) -> ModelCard:
 
     Raises:
         ArtifactMissing: no readable card is there.
+        ArtifactIncompatible: another version of Sepal wrote it.
     """
     path = model_dir / CARD_FILE
     try:
         return ModelCard.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise ArtifactMissing(
-            f"{path} cannot be read ({error.strerror}): train a model with `python -m training`, "
-            "or point SEPAL_MODEL_DIR at one"
-        ) from error
+        raise ArtifactMissing(f"{path} cannot be read ({error.strerror})") from error
     except ValidationError as error:
+        if any(fault["loc"] == ("schema",) for fault in error.errors()):
+            raise ArtifactIncompatible(f"{path} has another schema than {CARD_SCHEMA}") from error
         raise ArtifactMissing(f"{path} is not a model card: {error}") from error
 
 

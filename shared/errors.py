@@ -17,6 +17,8 @@ SepalError
 │   └── OperatorsOnly
 ├── NoWorker                    a reason not to be ready; predictions are still accepted
 ├── Stalled                     another
+├── WorkerCannotLoad            another; carries the worker's reason
+├── RecordIncompatible          another version of Sepal wrote it
 ├── PredictionNotFound
 ├── PredictionGone
 ├── PredictionAlreadyFinal
@@ -28,6 +30,7 @@ SepalError
     ├── ArtifactMissing
     ├── ArtifactAltered
     ├── ArtifactIncompatible
+    ├── ArtifactUnloadable
     └── ArtifactExists
 """
 
@@ -125,7 +128,7 @@ class BrokerUnavailable(RequestRefused):
 
 
 class BacklogFull(RequestRefused):
-    """More rows are waiting than `SEPAL_MAX_BACKLOG_ROWS` allows."""
+    """More rows are waiting in this queue than `SEPAL_MAX_BACKLOG_ROWS` or `SEPAL_MAX_BULK_BACKLOG_ROWS` allows."""
 
     code = "backlog-full"
     detail = "Too many rows are waiting already: nothing was accepted; try again later."
@@ -168,6 +171,25 @@ class Stalled(SepalError):
 
     code = "stalled"
     detail = "Rows wait and no batch has been finished for long, although workers announce themselves."
+
+
+class WorkerCannotLoad(SepalError):
+    """A worker has ended because it cannot serve its model; `code` is an `ArtifactError`'s."""
+
+    def __init__(self, code: str, remedy: str) -> None:
+        super().__init__(remedy)
+        self.code = code
+
+
+class RecordIncompatible(SepalError):
+    """A record of the store, or a card, that another version of Sepal has written."""
+
+    code = "record-incompatible"
+    detail = "Another version of Sepal wrote this: let its own processes finish it, or run the same version everywhere."
+
+    def __init__(self, found: str | None = None, expected: int | None = None) -> None:
+        numbers = f" (Its schema is {found}, and this process reads {expected}.)" if expected is not None else ""
+        super().__init__(self.detail + numbers)
 
 
 class PredictionNotFound(SepalError):
@@ -232,26 +254,43 @@ class DeadLetterNotFound(SepalError):
 class ArtifactError(SepalError):
     """A model directory that cannot be served."""
 
+    remedy: ClassVar[str]
+    """What can be done about it, for whoever may not see paths."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}. {self.remedy}")
+
 
 class ArtifactMissing(ArtifactError):
     """There is no card, or no pipeline beside it, or the card cannot be read."""
 
     code = "artifact-missing"
+    remedy = "Train a model with `python -m training`, or point SEPAL_MODEL_DIR at one."
 
 
 class ArtifactAltered(ArtifactError):
     """The pipeline's digest is not the one on its card."""
 
     code = "artifact-altered"
+    remedy = "Pipeline or card were replaced or damaged: restore the pair from where it was trained, or train it again."
 
 
 class ArtifactIncompatible(ArtifactError):
-    """The pipeline was made with a scikit-learn that this one cannot be trusted to read."""
+    """The pipeline was made with a scikit-learn, or the card with a Sepal, that these cannot be trusted to read."""
 
     code = "artifact-incompatible"
+    remedy = "Train it again with the versions that serve it, or serve it with those that it was made with."
+
+
+class ArtifactUnloadable(ArtifactError):
+    """The pipeline is the right one, and unpickling it or warming it up failed."""
+
+    code = "artifact-unloadable"
+    remedy = "The worker's log has the traceback: install what the pipeline needs, or train it again."
 
 
 class ArtifactExists(ArtifactError):
     """Another pipeline already has this name and version."""
 
     code = "artifact-exists"
+    remedy = "Give the new one another version, or remove the old one first."

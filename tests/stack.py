@@ -16,7 +16,7 @@ import psutil
 import redis
 
 from shared.local import broker
-from shared.record import BACKLOG_KEY, counter_fields
+from shared.store.schema import Counter, Key
 
 T = TypeVar("T")
 
@@ -136,7 +136,7 @@ class Stack:
 
     def count(self, counter: str) -> int:
         """Rows that were ever `accepted`, or became `final`."""
-        return sum(int(count or 0) for count in self.redis.hmget(BACKLOG_KEY, counter_fields(counter)))
+        return sum(int(count or 0) for count in self.redis.hmget(Key.BACKLOG, Counter[counter.upper()].fields))
 
     def stop(self) -> None:
         """End everything, the broker last."""

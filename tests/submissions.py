@@ -1,43 +1,79 @@
-"""Submissions and outcomes as the gateway and the worker would make them."""
+"""Submissions and outcomes as the gateway and the worker would make them, and both halves of the store."""
 
 import redis
 
-from api.store import NewBatch, Submission
 from shared.ids import WHOLE, BatchId, PredictionId, new_batch_id, slice_id
 from shared.names import Queue
-from shared.record import BACKLOG_KEY, Answer, Failure, Member, Outcome, counter_fields, pack_rows
-from worker.store import Claim
-from worker.store import Store as WorkerStore
+from shared.rows import EncodedRows, encode_matrix
+from shared.store.attempts import Attempts, Claim
+from shared.store.blocking import BlockingTransport
+from shared.store.clock import StoreClock
+from shared.store.lookups import Lookups
+from shared.store.records import Answer, Failure, Member, Outcome
+from shared.store.schema import Counter, Key
+from shared.store.submissions import NewBatch, Submission, Submissions
+from shared.store.transport import AsyncTransport
 
 MODEL = b'{"name":"any","version":"1","digest":"sha256:0"}'
+LIMITS = {Queue.INTERACTIVE: 100, Queue.BULK: 50}
 
 
-def connect(url: str, name: str) -> WorkerStore:
-    """A pool process of the worker of that name."""
-    return WorkerStore.connect(url, name, result_ttl_seconds=600, max_attempts=3)
+class Messages:
+    """Writes messages that no Celery could read, and the reconciler can: they name their batch."""
+
+    def message(self, batch_id: BatchId, queue: Queue, n_rows: int, n_predictions: int) -> str:
+        del queue, n_rows, n_predictions
+        return f'{{"id": "{batch_id}"}}'
+
+
+class GatewayStore:
+    """What one gateway asks of the store."""
+
+    def __init__(self, submitting: AsyncTransport, asking: AsyncTransport) -> None:
+        submissions = Submissions(submitting, StoreClock(), Messages(), LIMITS)
+        lookups = Lookups(asking, result_ttl_seconds=600, answered_ttl_seconds=60)
+        self.asking = asking
+        self.submit = submissions.submit
+        self.read = lookups.read
+        self.read_all = lookups.read_all
+        self.cancel = lookups.cancel
+        self.shorten_retention = lookups.shorten_retention
+
+
+def connect(url: str, name: str) -> tuple[Attempts, BlockingTransport]:
+    """A pool process of the worker of that name, and its connection, to be closed."""
+    transport = BlockingTransport.patient(url)
+    return Attempts(transport, name, result_ttl_seconds=600, max_attempts=3), transport
+
+
+def encoded(rows: list[list[float]]) -> EncodedRows:
+    (part,) = encode_matrix(rows, len(rows))
+    return part
 
 
 def shared_batch(*row_counts: int) -> tuple[Submission, list[PredictionId]]:
     """One batch of several predictions."""
     batch_id = new_batch_id()
-    ids = [PredictionId.new(batch_id, place) for place in range(len(row_counts))]
-    members = [Member(prediction_id.secret, count) for prediction_id, count in zip(ids, row_counts, strict=True)]
-    rows = pack_rows([[float(row), 0.5] for row in range(sum(row_counts))])
-    batch = NewBatch(batch_id, rows, members, message="{}")
+    ids = [PredictionId.new(batch_id, index) for index in range(len(row_counts))]
+    members = [Member(each.secret, count, 16 * count) for each, count in zip(ids, row_counts, strict=True)]
+    rows = encoded([[float(row), 0.5] for row in range(sum(row_counts))])
+    batch = NewBatch(batch_id, rows, members)
     return Submission(Queue.INTERACTIVE, batch_id, None, [batch], MODEL, "reply"), ids
 
 
 def spanning(*row_counts: int) -> tuple[Submission, PredictionId]:
     """One prediction over several batches."""
     prediction_id = PredictionId.new(new_batch_id(), WHOLE)
-    batches = [
+    children = [
         NewBatch(
-            slice_id(prediction_id.batch_id, number), pack_rows([[1.0, 2.0]] * count), [Member(bytes(13), count)], "{}"
+            slice_id(prediction_id.batch_id, index),
+            encoded([[1.0, 2.0]] * count),
+            [Member(bytes(13), count, 16 * count)],
         )
-        for number, count in enumerate(row_counts)
+        for index, count in enumerate(row_counts)
     ]
-    head = Member(prediction_id.secret, sum(row_counts))
-    return Submission(Queue.BULK, prediction_id.batch_id, head, batches, MODEL, "reply"), prediction_id
+    member = Member(prediction_id.secret, sum(row_counts))
+    return Submission(Queue.BULK, prediction_id.batch_id, member, children, MODEL, "reply"), prediction_id
 
 
 def answer(text: str) -> Answer:
@@ -48,12 +84,12 @@ def outcome(*members: Answer | Failure) -> Outcome:
     return Outcome(queue_us=1000, predict_us=500, members=list(members))
 
 
-def claimed(worker: WorkerStore, batch_id: BatchId) -> Claim:
+def claimed(worker: Attempts, batch_id: BatchId) -> Claim:
     claim = worker.claim(batch_id)
     assert claim is not None
     return claim
 
 
 def backlog(server: redis.Redis) -> int:
-    accepted, final = (server.hmget(BACKLOG_KEY, counter_fields(counter)) for counter in ("accepted", "final"))
+    accepted, final = (server.hmget(Key.BACKLOG, counter.fields) for counter in Counter)
     return sum(int(count or 0) for count in accepted) - sum(int(count or 0) for count in final)

@@ -89,9 +89,7 @@ def _publish(staged: Path, target: Path, card: ModelCard) -> None:
         if not target.exists():
             raise
         if read_card(target) != card:
-            raise ArtifactExists(
-                f"{target} holds another pipeline or card: give the new one another version, or remove it first"
-            ) from None
+            raise ArtifactExists(f"{target} holds another pipeline or card") from None
 
 
 def _has_probabilities(pipeline: Pipeline) -> bool:

@@ -5,6 +5,7 @@ import socket
 import sys
 
 from shared.errors import ArtifactError
+from worker import load_failure
 from worker.app import consume, create_app
 from worker.artifact import verify
 from worker.settings import WorkerSettings
@@ -16,6 +17,7 @@ def main() -> None:
     try:
         card = verify(settings.model_dir)
     except ArtifactError as error:
+        load_failure.report(settings, error)
         sys.exit(f"sepal worker: {error}")
     # Random, so that a worker is never taken for the one before it: in a container both have the same pid and host.
     name = f"worker-{secrets.token_hex(4)}@{socket.gethostname()}"

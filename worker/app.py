@@ -10,24 +10,26 @@ from celery.signals import setup_logging
 from celery.worker import state
 from kombu import Queue as KombuQueue
 from prometheus_client import CollectorRegistry
-from redis.exceptions import RedisError
 
 from shared.card import ModelCard
+from shared.errors import BrokerUnavailable, RecordIncompatible
 from shared.exposition import Exposition
 from shared.ids import BatchId
 from shared.log import configure_logging
 from shared.names import Loss, Queue
-from shared.record import UNACKED_INDEX_PREFIX, UNACKED_PREFIX
-from worker.announcer import Announcer
+from shared.store.announcements import Announcements
+from shared.store.blocking import BlockingTransport
+from shared.store.schema import Key
+from shared.store.transport import StoreRefused
 from worker.heartbeat import Heartbeat, LoadedProcesses
 from worker.http import serve
 from worker.metrics import WorkerCollector, WorkerMetrics
-from worker.reports import Reports
+from worker.reports import Report, Reports
 from worker.settings import WorkerSettings
 from worker.steps import EventsStep, HandOverStep, heartbeat_step, stop_worker
-from worker.tasks import GiveBack, Pool, register
+from worker.tasks import Pool, register
 from worker.transport import Connection, broker_url
-from worker.watch import Watch
+from worker.watch import Requeue, Watch
 
 _SILENCE_SECONDS = 1
 _MARGIN_SECONDS = 30
@@ -50,13 +52,12 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
     loaded = LoadedProcesses()
-    announcer = Announcer(
-        settings.redis_url.get_secret_value(), name, card, max_attempts=settings.max_attempts, metrics=metrics
-    )
-    give_back = _give_back(announcer)
+    transport = BlockingTransport.brisk(settings.redis_url.get_secret_value())
+    announcements = Announcements(transport, name, card, settings.max_attempts)
+    requeue = _requeue(announcements, metrics)
     reports = Reports()
-    register(app, Pool(settings, name, loaded, reports), give_back)
-    heartbeat = Heartbeat(announcer, loaded, Watch(announcer, stop_worker))
+    register(app, Pool(settings, name, loaded, reports), requeue)
+    heartbeat = Heartbeat(announcements, loaded, Watch(requeue, stop_worker))
 
     def count() -> None:
         for report in reports.read():
@@ -65,8 +66,7 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     if settings.worker_http_port is not None:
         exposition = Exposition(registry, WorkerCollector(card.ref, lambda: heartbeat.n_loaded))
         serve(settings.worker_http_host, settings.worker_http_port, exposition, lambda: heartbeat.is_believed)
-    notes = [UNACKED_PREFIX + name, UNACKED_INDEX_PREFIX + name]
-    step = heartbeat_step(heartbeat, count, lambda: announcer.forget_deliveries(notes), give_back)
+    step = heartbeat_step(heartbeat, count, announcements.forget_deliveries, requeue)
     app.steps["consumer"].update([EventsStep, HandOverStep, step])
 
     @setup_logging.connect(weak=False)
@@ -96,16 +96,19 @@ def consume(app: Celery, name: str, processes: int) -> int:
     return int(state.should_terminate or EX_OK)
 
 
-def _give_back(announcer: Announcer) -> GiveBack:
+def _requeue(announcements: Announcements, metrics: WorkerMetrics) -> Requeue:
     """Have a batch published again that this worker can do nothing for."""
 
-    def give_back(batch_id: BatchId, loss: Loss, reason: str) -> None:
+    def requeue(batch_id: BatchId, loss: Loss, reason: str) -> None:
         try:
-            announcer.give_back(batch_id, loss, reason)
-        except RedisError as error:  # the watch will find it
-            log.warning("could not give a batch back", batch=batch_id, reason=str(error))
+            queue = announcements.requeue(batch_id, reason)
+        except (BrokerUnavailable, RecordIncompatible, StoreRefused) as error:  # the watch will find it
+            log.warning("could not requeue a batch", batch=batch_id, reason=str(error))
+        else:
+            if queue is not None:
+                metrics.take(Report(queue, loss))
 
-    return give_back
+    return requeue
 
 
 def celery_configuration(settings: WorkerSettings, name: str) -> dict[str, Any]:
@@ -130,9 +133,9 @@ def celery_configuration(settings: WorkerSettings, name: str) -> dict[str, Any]:
             "visibility_timeout": 2 * settings.batch_seconds + _MARGIN_SECONDS,
             "unacked_restore_throttle": 1,  # every sweep counts; every tenth otherwise
             # Notes of its own: whether a living worker has a message tells the reconciler whether it is lost.
-            "unacked_key": UNACKED_PREFIX + name,
-            "unacked_index_key": UNACKED_INDEX_PREFIX + name,
-            "unacked_mutex_key": f"{UNACKED_PREFIX}mutex:{name}",
+            "unacked_key": Key.UNACKED + name,
+            "unacked_index_key": Key.UNACKED_INDEX + name,
+            "unacked_mutex_key": f"{Key.UNACKED}mutex:{name}",
             "queue_order_strategy": "priority",  # a slice of a large prediction never goes before a person
             # A connection that swallows everything is given up after this long; nothing here takes longer.
             "socket_timeout": _SILENCE_SECONDS,

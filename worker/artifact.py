@@ -42,10 +42,7 @@ def _open(model_dir: Path) -> BufferedReader:
     try:
         return path.open("rb")
     except OSError as error:
-        raise ArtifactMissing(
-            f"{path} cannot be read ({error.strerror}): train a model with `python -m training`, "
-            "or point SEPAL_MODEL_DIR at one"
-        ) from error
+        raise ArtifactMissing(f"{path} cannot be read ({error.strerror})") from error
 
 
 def _check(model_dir: Path, file: BufferedReader) -> ModelCard:
@@ -53,13 +50,9 @@ def _check(model_dir: Path, file: BufferedReader) -> ModelCard:
     made_with, installed = card.versions.get(LIBRARY, "unknown"), version(LIBRARY)
     if made_with.split(".")[:2] != installed.split(".")[:2]:
         raise ArtifactIncompatible(
-            f"{model_dir} was made with {LIBRARY} {made_with}, and {installed} is installed here: "
-            f"train it again with this one, or install {LIBRARY}=={made_with}"
+            f"{model_dir} was made with {LIBRARY} {made_with}, and {installed} is installed here"
         )
     found = digest(file)
     if found != card.digest:
-        raise ArtifactAltered(
-            f"{model_dir / PIPELINE_FILE} is {found}, and its card says {card.digest}: one of the two was "
-            "replaced or damaged; restore the pair from where it was trained, or train it again"
-        )
+        raise ArtifactAltered(f"{model_dir / PIPELINE_FILE} is {found}, and its card says {card.digest}")
     return card

@@ -14,10 +14,11 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 import structlog
-from redis.exceptions import RedisError
 
-from shared.record import ANNOUNCEMENT_SECONDS
-from worker.announcer import Announcer
+from shared.errors import BrokerUnavailable
+from shared.store.announcements import Announcements
+from shared.store.schema import ANNOUNCEMENT_SECONDS
+from shared.store.transport import StoreRefused
 from worker.watch import Watch
 
 LOOK_SECONDS: Final = 0.1
@@ -69,8 +70,8 @@ class Consumer(NamedTuple):
 class Heartbeat:
     """Announces the worker; a store that cannot be reached costs one beat, not the worker."""
 
-    def __init__(self, announcer: Announcer, loaded: LoadedProcesses, watch: Watch) -> None:
-        self._announcer = announcer
+    def __init__(self, announcements: Announcements, loaded: LoadedProcesses, watch: Watch) -> None:
+        self._announcements = announcements
         self._loaded = loaded
         self._watch = watch
         self._announced = -1
@@ -100,7 +101,7 @@ class Heartbeat:
         faulthandler.dump_traceback_later(_FROZEN_SECONDS, exit=True)
         try:
             now = time.monotonic()
-            holdings = self._announcer.announce(count)
+            holdings = self._announcements.announce(count)
             self._believed_until = now + ANNOUNCEMENT_SECONDS
             self._watch.look(
                 holdings,
@@ -110,7 +111,7 @@ class Heartbeat:
                 n_started=consumer.n_started,
                 can_work=count > 0,
             )
-        except RedisError as error:
+        except (BrokerUnavailable, StoreRefused) as error:
             log.warning("could not announce this worker", reason=str(error))
 
     def pause(self) -> None:
@@ -126,7 +127,7 @@ class Heartbeat:
     def _linger(self) -> None:
         while True:
             try:
-                self._announcer.announce(0)
-            except RedisError as error:
+                self._announcements.announce(0)
+            except (BrokerUnavailable, StoreRefused) as error:
                 log.warning("could not announce this worker", reason=str(error))
             time.sleep(_BEAT_SECONDS)

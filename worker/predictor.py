@@ -1,6 +1,6 @@
 """The predictor: a loaded, warmed pipeline and the encoding of what it returns.
 
-rows (float64 matrix) ──▶ predict, predict_log_proba ──▶ one Answer a member, as JSON text
+encoded rows ──▶ a float64 matrix ──▶ predict, predict_log_proba ──▶ one Answer a member, as JSON text
 """
 
 import json
@@ -14,10 +14,10 @@ from threadpoolctl import threadpool_limits
 
 from shared.card import ModelCard
 from shared.names import FailureCode
-from shared.record import Answer, Failure, Member
+from shared.rows import EncodedRows
+from shared.store.records import Answer, Failure, Member
 from worker import artifact
-
-Rows = NDArray[np.float64]
+from worker.rows import Rows, decode
 
 _COMPACT: Final = (",", ":")
 
@@ -50,12 +50,12 @@ class Predictor:
         self._run(np.array(self.card.example, dtype=np.float64))
         _pin_threads()  # of libraries that the pipeline loads only when it is used
 
-    def predict(self, rows: Rows, members: list[Member]) -> tuple[list[Answer | Failure], int]:
+    def predict(self, rows: EncodedRows, members: list[Member]) -> tuple[list[Answer | Failure], int]:
         """Run the pipeline once over a whole batch, or, if it raises, over ever smaller parts of it.
 
         Args:
-            rows: float64, shape (n_rows, n_features), columns in the card's order.
-            members: whose row counts add up to n_rows.
+            rows: of all members, one after the other.
+            members: whose numbers of rows, and of bytes, add up to those of the rows.
 
         Returns:
             One answer or failure a member, in their order, and the microseconds spent.
@@ -64,17 +64,19 @@ class Predictor:
         answers = self._bisect(rows, members)
         return answers, (time.perf_counter_ns() - began) // 1000
 
-    def _bisect(self, rows: Rows, members: list[Member]) -> list[Answer | Failure]:
+    def _bisect(self, rows: EncodedRows, members: list[Member]) -> list[Answer | Failure]:
         try:
-            labels, log_proba = self._run(rows)
+            labels, log_proba = self._run(decode(rows, len(self.card.features)))
         except self._interruptions:
             raise
         except Exception as error:  # whatever a pipeline raises is an answer for the member that caused it
             if len(members) == 1:
                 return [Failure(FailureCode.ROWS_REJECTED, f"{type(error).__name__}: {error}")]
-            half = len(members) // 2
-            n_rows = sum(member.n_rows for member in members[:half])
-            return self._bisect(rows[:n_rows], members[:half]) + self._bisect(rows[n_rows:], members[half:])
+            first, second = members[: len(members) // 2], members[len(members) // 2 :]
+            n_rows, n_bytes = sum(member.n_rows for member in first), sum(member.n_bytes for member in first)
+            before = EncodedRows(rows.content[:n_bytes], n_rows, rows.encoding)
+            after = EncodedRows(rows.content[n_bytes:], rows.n_rows - n_rows, rows.encoding)
+            return self._bisect(before, first) + self._bisect(after, second)
         return _split(labels, log_proba, members)
 
     def _run(self, rows: Rows) -> tuple[NDArray[Any], Rows | None]:

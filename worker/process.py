@@ -5,18 +5,20 @@ import resource
 import time
 from typing import Final
 
-import numpy as np
 import structlog
-from redis.exceptions import RedisError
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from shared.errors import BrokerUnavailable, RecordIncompatible
 from shared.ids import BatchId
 from shared.names import FailureCode, Loss, State
-from shared.record import Answer, Failure, Outcome
-from worker.predictor import Predictor, Rows
+from shared.rows import EncodedRows
+from shared.store.attempts import Attempts, Claim
+from shared.store.blocking import BlockingTransport
+from shared.store.records import Answer, Failure, Outcome, cut
+from shared.store.transport import StoreRefused
+from worker.predictor import Predictor
 from worker.reports import Report, Reports
 from worker.settings import WorkerSettings
-from worker.store import Claim, Store
 from worker.tracing import BatchTracer
 
 _EXPIRED: Final = Failure(FailureCode.EXPIRED, "The deadline had passed when a worker came to these rows.")
@@ -27,9 +29,9 @@ log = structlog.get_logger(__name__)
 class PoolProcess:
     """One loaded predictor, one connection to the store."""
 
-    def __init__(self, predictor: Predictor, store: Store, reports: Reports, tracer: BatchTracer | None) -> None:
+    def __init__(self, predictor: Predictor, attempts: Attempts, reports: Reports, tracer: BatchTracer | None) -> None:
         self._predictor = predictor
-        self._store = store
+        self._attempts = attempts
         self._reports = reports
         self._names_requests = False
         self._tracer = tracer
@@ -58,27 +60,27 @@ class PoolProcess:
         predictor = Predictor.load(settings.model_dir, interruptions)
         predictor.warm_up()
         gc.freeze()  # the pipeline and its libraries stay: a full collection need not look at them again
-        store = Store.connect(
-            settings.redis_url.get_secret_value(),
+        attempts = Attempts(
+            BlockingTransport.patient(settings.redis_url.get_secret_value()),
             worker,
             result_ttl_seconds=settings.result_ttl_seconds,
             max_attempts=settings.max_attempts,
         )
-        return cls(predictor, store, reports, BatchTracer.make(settings.otlp_endpoint, worker))
+        return cls(predictor, attempts, reports, BatchTracer.make(settings.otlp_endpoint, worker))
 
     def run(self, batch_id: BatchId) -> None:
         """Answer one batch, unless there is nothing left to answer."""
         if self._names_requests:
             clear_contextvars()
             self._names_requests = False
-        claim = self._store.claim(batch_id)
+        claim = self._attempts.claim(batch_id)
         if claim is None:
             log.info("skipped a batch that needs no answer", batch=batch_id)
             return
         self._name_requests(claim)
         began_ns = time.monotonic_ns()
         outcome = self._answer(claim)
-        n_open = self._store.commit(claim, outcome)
+        n_open = self._attempts.commit(claim, outcome)
         finished_us = claim.claimed_us + (time.monotonic_ns() - began_ns) // 1000
         self._reports.tell(report(claim, outcome, n_open, finished_us))
         if n_open is None:
@@ -101,21 +103,21 @@ class PoolProcess:
                 batch=claim.batch_id,
                 attempt=claim.token,
                 predictions=len(outcome.members),
-                rows=claim.n_rows,
+                rows=claim.rows.n_rows,
                 queue_ms=outcome.queue_us / 1000,
                 predict_ms=outcome.predict_us / 1000,
             )
         if self._tracer is not None:
             self._tracer.record(claim, outcome)
 
-    def give_back(self, batch_id: BatchId, loss: Loss, reason: str) -> None:
+    def requeue(self, batch_id: BatchId, loss: Loss, reason: str) -> None:
         """End an attempt without an outcome; where even that cannot be written, the parent finds out."""
         try:
-            queue = self._store.give_back(batch_id, reason)
+            queue = self._attempts.requeue(batch_id, reason)
             if queue is not None:
                 self._reports.tell(Report(queue, loss))
-        except RedisError as error:
-            log.warning("could not give a batch back", batch=batch_id, reason=str(error))
+        except (BrokerUnavailable, RecordIncompatible, StoreRefused) as error:
+            log.warning("could not requeue a batch", batch=batch_id, reason=str(error))
 
     def _answer(self, claim: Claim) -> Outcome:
         served = self._predictor.card.digest
@@ -126,17 +128,19 @@ class PoolProcess:
                 f"and the workers now serve {served}: submit them again.",
             )
             return Outcome(claim.queue_us, 0, [refusal] * len(claim.members))
-        rows = claim.rows.reshape(-1, len(self._predictor.card.features))
         late = [0 < member.deadline_us < claim.claimed_us for member in claim.members]
         if any(late):
-            return self._answer_punctual(claim, rows, late)
-        members, predict_us = self._predictor.predict(rows, claim.members)
+            return self._answer_punctual(claim, late)
+        members, predict_us = self._predictor.predict(claim.rows, claim.members)
         return Outcome(claim.queue_us, predict_us, members)
 
-    def _answer_punctual(self, claim: Claim, rows: Rows, late: list[bool]) -> Outcome:
+    def _answer_punctual(self, claim: Claim, late: list[bool]) -> Outcome:
         """Leave out the rows of those whose deadline has passed."""
-        wanted = [member for member, is_late in zip(claim.members, late, strict=True) if not is_late]
-        rows = rows[~np.repeat(late, [member.n_rows for member in claim.members])]
+        shares = zip(claim.members, cut(claim.rows.content, claim.members), late, strict=True)
+        punctual_shares = [(member, share) for member, share, is_late in shares if not is_late]
+        wanted = [member for member, _ in punctual_shares]
+        content, n_rows = b"".join(share for _, share in punctual_shares), sum(member.n_rows for member in wanted)
+        rows = EncodedRows(content, n_rows, claim.rows.encoding)
         answers, predict_us = self._predictor.predict(rows, wanted) if wanted else ([], 0)
         punctual = iter(answers)
         return Outcome(claim.queue_us, predict_us, [_EXPIRED if is_late else next(punctual) for is_late in late])
@@ -152,7 +156,7 @@ def report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int)
         finished_us: when the commit came, by the store's clock.
     """
     if n_open is None:
-        return Report(claim.queue, "dropped", claim.n_rows, claim.queue_us, outcome.predict_us)
+        return Report(claim.queue, "dropped", claim.rows.n_rows, claim.queue_us, outcome.predict_us)
     by_state = [len(outcome.members), 0, 0]  # mostly there is neither a failure nor a deadline, and many members
     if any(type(end) is Failure for end in outcome.members) or any(member.deadline_us for member in claim.members):
         states = [
@@ -165,7 +169,7 @@ def report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int)
         n_left_open = min(n_open, count)
         n_open -= n_left_open
         counts.append(count - n_left_open)
-    return Report(claim.queue, "committed", claim.n_rows, claim.queue_us, outcome.predict_us, *counts)
+    return Report(claim.queue, "committed", claim.rows.n_rows, claim.queue_us, outcome.predict_us, *counts)
 
 
 def _state(end: Answer | Failure) -> State:

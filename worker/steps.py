@@ -13,7 +13,7 @@ from celery.worker import state
 from shared.ids import BatchId
 from shared.names import Loss
 from worker.heartbeat import LOOK_SECONDS, Consumer, Heartbeat
-from worker.tasks import GiveBack
+from worker.watch import Requeue
 
 _FLUSH_SECONDS: Final = 0.2
 _BUFFERED_EVENTS: Final = 1000  # Celery's own limit, 24, would be reached many times in that fifth of a second
@@ -68,7 +68,7 @@ class HandOverStep(bootsteps.StartStopStep):
 
 
 def heartbeat_step(
-    heartbeat: Heartbeat, count: Callable[[], None], forget_deliveries: Callable[[], None], give_back: GiveBack
+    heartbeat: Heartbeat, count: Callable[[], None], forget_deliveries: Callable[[], None], requeue: Requeue
 ) -> type[bootsteps.StartStopStep]:
     """Make the step that has a worker announce itself, and take messages while it can do something with them.
 
@@ -76,7 +76,7 @@ def heartbeat_step(
         heartbeat: the sign of life.
         count: takes what pool processes have told of their attempts.
         forget_deliveries: drops kombu's notes of an earlier connection, whose messages nobody here has any more.
-        give_back: has a batch published again.
+        requeue: has a batch published again.
     """
 
     class HeartbeatStep(bootsteps.StartStopStep):
@@ -106,7 +106,7 @@ def heartbeat_step(
             is_able = heartbeat.look(_state(consumer)) > 0
             consumer.task_consumer.channel.qos.is_paused = not is_able
             if not is_able:
-                _pass_on(give_back)
+                _pass_on(requeue)
 
     return HeartbeatStep
 
@@ -125,8 +125,8 @@ def _state(consumer: Any) -> Consumer:
     )
 
 
-def _pass_on(give_back: GiveBack) -> None:
+def _pass_on(requeue: Requeue) -> None:
     """Let others have what waits here for a process to load its model; the first to claim a batch has it."""
     for request in set(state.reserved_requests) - set(state.active_requests):
-        give_back(BatchId(request.id), Loss.ERROR, "Its worker has no process for it.")
+        requeue(BatchId(request.id), Loss.ERROR, "Its worker has no process for it.")
         request.acknowledge()

@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -13,20 +12,19 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded, TimeLimitExceeded, 
 from celery.signals import worker_process_init
 from celery.worker.request import Request
 
-from shared.errors import ArtifactError
+from shared.errors import ArtifactError, ArtifactUnloadable
 from shared.ids import BatchId
 from shared.names import PREDICT_BATCH, Loss
+from worker import load_failure
 from worker.heartbeat import LoadedProcesses
 from worker.process import PoolProcess
 from worker.reports import Reports
 from worker.settings import WorkerSettings
+from worker.watch import Requeue
 
 _PAUSE_SECONDS: Final = 1.0
 
 log = structlog.get_logger(__name__)
-
-GiveBack = Callable[[BatchId, Loss, str], None]
-"""Ends an attempt, if there is one, and has the batch published again."""
 
 
 class Pool:
@@ -46,25 +44,26 @@ class Pool:
             self.process = PoolProcess.start(self._settings, self._worker, self._reports, (SoftTimeLimitExceeded,))
         except ArtifactError as error:
             log.critical("cannot serve this model", code=error.code, reason=str(error))
-            self._stop_worker()
-        except Exception:
+            self._stop_worker(error)
+        except Exception as error:
             log.critical("cannot load this model", exc_info=True)
-            self._stop_worker()
+            self._stop_worker(ArtifactUnloadable(f"{type(error).__name__}: {error}"))
         self._loaded.add(os.getpid())
 
-    def _stop_worker(self) -> None:
+    def _stop_worker(self, error: ArtifactError) -> None:
+        load_failure.report(self._settings, error)
         if os.getppid() == self._worker_pid:  # or it is gone already, and the parent is init
             os.kill(self._worker_pid, signal.SIGTERM)
         sys.exit(1)
 
 
-def register(app: Celery, pool: Pool, give_back: GiveBack) -> None:
+def register(app: Celery, pool: Pool, requeue: Requeue) -> None:
     """Give the app its task, and its pool processes their pipeline.
 
     Args:
         app: Celery's.
         pool: filled in each pool process.
-        give_back: called in the parent, with the reason, when a pool process cannot end its attempt itself.
+        requeue: called in the parent, with the reason, when a pool process cannot end its attempt itself.
     """
     worker_process_init.connect(pool.start_process, weak=False)
 
@@ -74,7 +73,7 @@ def register(app: Celery, pool: Pool, give_back: GiveBack) -> None:
         def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
             reason = getattr(exc_info.exception, "exc", exc_info.exception)  # which billiard wraps, with its traceback
             if not isinstance(reason, Reject):  # then the task has done so
-                give_back(BatchId(self.id), _loss(reason), f"{type(reason).__name__}: {reason}")
+                requeue(BatchId(self.id), _loss(reason), f"{type(reason).__name__}: {reason}")
             super().on_failure(exc_info, send_failed_event, return_ok)
 
     @app.task(name=PREDICT_BATCH, Request=BatchRequest)
@@ -89,7 +88,7 @@ def register(app: Celery, pool: Pool, give_back: GiveBack) -> None:
             log.exception("gave a batch back", batch=batch_id)
             if not isinstance(error, SoftTimeLimitExceeded):
                 time.sleep(_PAUSE_SECONDS)
-            process.give_back(BatchId(batch_id), _loss(error), f"{type(error).__name__}: {error}")
+            process.requeue(BatchId(batch_id), _loss(error), f"{type(error).__name__}: {error}")
             raise Reject(error, requeue=False) from error
 
 

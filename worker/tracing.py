@@ -12,9 +12,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from shared.record import Outcome
+from shared.store.attempts import Claim
+from shared.store.records import Outcome
 from shared.tracing import make_tracer
-from worker.store import Claim
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -60,7 +60,7 @@ class BatchTracer:
                 "sepal.queue": claim.queue.value,
                 "sepal.attempt": claim.token,
                 "sepal.predictions": len(claim.members),
-                "sepal.rows": claim.n_rows,
+                "sepal.rows": claim.rows.n_rows,
                 "sepal.worker": self._worker,
             },
             links=[Link(trace.get_current_span(request).get_span_context()) for request in requests],

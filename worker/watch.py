@@ -3,32 +3,28 @@
 import os
 import signal
 from collections.abc import Callable, Collection
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from shared.ids import BatchId
 from shared.names import Loss
-from worker.announcer import Holdings
+from shared.store.announcements import Holdings
 
 _IDLE_LOOKS: Final = 10  # at a beat a second
 _STILL_LOOKS: Final = 3
 
 log = structlog.get_logger(__name__)
 
-
-class Attempts(Protocol):
-    """Where attempts are on record."""
-
-    def give_back(self, batch_id: BatchId, loss: Loss, reason: str) -> None:
-        """End one without an outcome."""
+Requeue = Callable[[BatchId, Loss, str], None]
+"""Ends an attempt, if there is one, with the reason in words, and has the batch published again."""
 
 
 class Watch:
     """Looks at every beat; what it finds twice in a row is no accident of the moment."""
 
-    def __init__(self, attempts: Attempts, stop_worker: Callable[[], None]) -> None:
-        self._attempts = attempts
+    def __init__(self, requeue: Requeue, stop_worker: Callable[[], None]) -> None:
+        self._requeue = requeue
         self._stop_worker = stop_worker
         self._left: set[BatchId] = set()
         self._unwanted: set[BatchId] = set()
@@ -55,9 +51,6 @@ class Watch:
             running: those of them that a pool process has started on.
             n_started: batches that pool processes have ever started on.
             can_work: some pool process has loaded its pipeline.
-
-        Raises:
-            RedisError: the store cannot be reached.
         """
         self._end_of_the_dead(holdings, pids)
         self._end_left(holdings, running)
@@ -73,14 +66,14 @@ class Watch:
         for lease in holdings.leases:
             if lease.pid not in pids:
                 log.warning("found an attempt whose process was lost", batch=lease.batch_id, pid=lease.pid)
-                self._attempts.give_back(lease.batch_id, Loss.PROCESS, "The pool process was lost.")
+                self._requeue(lease.batch_id, Loss.PROCESS, "The pool process was lost.")
 
     def _end_left(self, holdings: Holdings, running: Collection[str]) -> None:
         """A lease that no pool process works for: its attempt ended where nobody could say so."""
         left = {lease.batch_id for lease in holdings.leases if lease.batch_id not in running}
         for batch_id in left & self._left:
             log.warning("found an attempt that had ended without a word", batch=batch_id)
-            self._attempts.give_back(batch_id, Loss.ERROR, "The attempt ended without a word.")
+            self._requeue(batch_id, Loss.ERROR, "The attempt ended without a word.")
         self._left = left - self._left
 
     def _stop_unwanted(self, holdings: Holdings, running: Collection[str]) -> None:

@@ -8,7 +8,7 @@ import redis
 
 from benchmarks.serving.errors import SystemFailed
 from benchmarks.serving.systems import Site
-from shared.record import WORKERS_KEY
+from shared.store.schema import Key
 
 _LOOK_SECONDS: Final = 0.02  # a worker looks at its own pool ten times less often
 _PATIENCE_SECONDS: Final = 120
@@ -23,7 +23,7 @@ def wait_for_worker(site: Site) -> psutil.Process:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     with redis.Redis(port=site.redis_port, decode_responses=True) as client:
         while time.monotonic() < deadline:
-            for announcement in client.hgetall(WORKERS_KEY).values():
+            for announcement in client.hgetall(Key.WORKERS).values():
                 if int(announcement.split()[1]) > 0:
                     return psutil.Process(_listener(site.worker_http_port))
             time.sleep(_LOOK_SECONDS)

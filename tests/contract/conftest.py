@@ -1,19 +1,23 @@
 """The gateway's and the worker's halves of the store, on a real server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import redis
 
-from api.link import Link
-from api.store import Store
 from shared.card import ModelCard, read_card
+from shared.store.attempts import Attempts
+from shared.store.pipelined import PipelinedTransport
+from shared.store.pooled import PooledTransport
 from tests.listener import Listener
-from tests.submissions import connect
-from worker.store import Store as WorkerStore
+from tests.stack import PATIENCE_SECONDS
+from tests.submissions import GatewayStore, connect
+
+Connect = Callable[[str], Attempts]
 
 
 @pytest.fixture
@@ -36,21 +40,31 @@ def listener() -> Listener:
 
 
 @pytest_asyncio.fixture
-async def store(url: str, listener: Listener) -> AsyncIterator[Store]:
-    link = Link(url, "reply")
-    keeping = asyncio.create_task(link.keep(listener))
-    store = Store.connect(url, link, max_backlog_rows=100, result_ttl_seconds=600, answered_ttl_seconds=60)
-    yield store
+async def store(url: str, listener: Listener) -> AsyncIterator[GatewayStore]:
+    pipelined, pooled = PipelinedTransport(url, "reply", patience_seconds=PATIENCE_SECONDS), PooledTransport(url)
+    keeping = asyncio.create_task(pipelined.keep(listener))
+    yield GatewayStore(pipelined, pooled)
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
-    await store.client.aclose()
+    await pooled.close()
 
 
 @pytest.fixture
-def worker(url: str) -> Iterator[WorkerStore]:
-    worker = connect(url, "worker")
-    yield worker
-    worker._scripts._connection.disconnect()
+def connect_worker(url: str) -> Iterator[Connect]:
+    """Makes pool processes of workers by their names."""
+    with ExitStack() as stack:
+
+        def connect_one(name: str) -> Attempts:
+            attempts, transport = connect(url, name)
+            stack.callback(transport.close)
+            return attempts
+
+        yield connect_one
+
+
+@pytest.fixture
+def worker(connect_worker: Connect) -> Attempts:
+    return connect_worker("worker")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Leases, what the reconciler puts back, and how a culprit is found: the scripts on a real server."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,21 +9,23 @@ import pytest
 import redis
 from prometheus_client import CollectorRegistry
 
-from api.dead_letters import DeadLetters
 from api.metrics import GatewayMetrics
-from api.publisher import Publisher
 from api.reconciler import Reconciler
-from api.store import Store, Submission
 from shared.card import ModelCard
 from shared.errors import DeadLetterNotFound, PredictionAlreadyFinal
 from shared.ids import BatchId, PredictionId, slice_id
-from shared.names import FailureCode, Loss, Queue, State
-from shared.record import RECONCILER_KEY, UNACKED_PREFIX, WORKERS_KEY, batch_key
-from shared.scripts import script
-from tests.submissions import answer, backlog, claimed, connect, outcome, shared_batch, spanning
-from worker.announcer import Announcer, Holdings
-from worker.metrics import WorkerMetrics
-from worker.store import Store as WorkerStore
+from shared.names import FailureCode, State
+from shared.rows import decode_matrix
+from shared.store.announcements import Announcements, Holdings
+from shared.store.attempts import Attempts
+from shared.store.blocking import BlockingTransport
+from shared.store.dead_letters import DeadLetters
+from shared.store.recovery import Recovery
+from shared.store.schema import Key
+from shared.store.scripts import Script
+from shared.store.submissions import Submission
+from tests.contract.conftest import Connect
+from tests.submissions import GatewayStore, Messages, answer, backlog, claimed, outcome, shared_batch, spanning
 
 HOUR_MS = 3_600_000
 Look = Callable[[], tuple[int, int]]
@@ -31,33 +34,27 @@ Look = Callable[[], tuple[int, int]]
 @pytest.fixture
 def look(server: redis.Redis) -> Look:
     """One look of the reconciler, as if a second had passed: batches published again, and taken from lost workers."""
-    reconcile = server.register_script(script("reconcile"))
+    reconcile = server.register_script(Script.load("reconcile").text)
 
     def look() -> tuple[int, int]:
-        server.hset(RECONCILER_KEY, "at", now_ms() - 1000)
-        published, given_back, *_ = reconcile(keys=[queue.value for queue in Queue], args=[900, 3000, 5000, 3, 600])
+        server.hset(Key.RECONCILER, "at", now_ms() - 1000)
+        published, given_back, *_ = reconcile(args=[900, 3000, 5000, 3, 600])
         return published, given_back
 
     return look
 
 
 @pytest.fixture
-def reconciler(store: Store) -> Reconciler:
-    return Reconciler(
-        store.client,
-        Publisher(),
-        GatewayMetrics(CollectorRegistry()),
-        max_attempts=3,
-        result_ttl_seconds=600,
-        dead_letter_ttl_seconds=600,
-    )
+def reconciler(store: GatewayStore) -> Reconciler:
+    recovery = Recovery(store.asking, Messages(), max_attempts=3, result_ttl_seconds=600, dead_letter_ttl_seconds=600)
+    return Reconciler(recovery, GatewayMetrics(CollectorRegistry()))
 
 
 @pytest.fixture
-def announcer(url: str, iris_card: ModelCard) -> Iterator[Announcer]:
-    announcer = Announcer(url, "worker", iris_card, max_attempts=3, metrics=WorkerMetrics(CollectorRegistry()))
-    yield announcer
-    announcer._client.close()
+def announcements(url: str, iris_card: ModelCard) -> Iterator[Announcements]:
+    transport = BlockingTransport.brisk(url)
+    yield Announcements(transport, "worker", iris_card, max_attempts=3)
+    transport.close()
 
 
 def now_ms() -> int:
@@ -66,47 +63,49 @@ def now_ms() -> int:
 
 def live(server: redis.Redis, worker: str, for_ms: int = 5000) -> None:
     """Have a worker announced."""
-    server.hset(WORKERS_KEY, worker, f"{now_ms() + for_ms} 1")
+    server.hset(Key.WORKERS, worker, f"{now_ms() + for_ms} 1")
 
 
-def use_up(worker: WorkerStore, batch_id: BatchId) -> None:
+def use_up(worker: Attempts, batch_id: BatchId) -> None:
     """Start every attempt that a batch has, and finish none."""
     for number in range(3):
         claimed(worker, batch_id)
-        worker.give_back(batch_id, f"lost {number}")
+        worker.requeue(batch_id, f"lost {number}")
 
 
 async def tick(reconciler: Reconciler, server: redis.Redis) -> None:
     """Let a second pass, and the reconciler look."""
-    server.delete(RECONCILER_KEY)
+    server.delete(Key.RECONCILER)
     await reconciler.tick()
 
 
 async def split(
-    store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
+    store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> tuple[Submission, list[PredictionId]]:
     """A batch of two predictions of a row each, whose attempts were used up and which was split for it."""
     submission, ids = shared_batch(1, 1)
     await store.submit(submission)
-    use_up(worker, submission.stem)
+    use_up(worker, submission.id)
     await tick(reconciler, server)
     return submission, ids
 
 
-async def queued(store: Store, *row_counts: int) -> Submission:
+async def queued(store: GatewayStore, *row_counts: int) -> Submission:
     submission, _ = shared_batch(*row_counts or (1,))
     await store.submit(submission)
     return submission
 
 
-async def test_batch_is_left_to_the_worker_that_has_it(store: Store, worker: WorkerStore, url: str) -> None:
+async def test_batch_is_left_to_the_worker_that_has_it(
+    store: GatewayStore, worker: Attempts, connect_worker: Connect
+) -> None:
     submission = await queued(store)
-    claim = claimed(worker, submission.stem)
-    assert connect(url, "another").claim(submission.stem) is None
+    claim = claimed(worker, submission.id)
+    assert connect_worker("another").claim(submission.id) is None
     assert worker.commit(claim, outcome(answer("1"))) is not None
 
 
-async def test_lost_message_is_published_again_once(store: Store, server: redis.Redis, look: Look) -> None:
+async def test_lost_message_is_published_again_once(store: GatewayStore, server: redis.Redis, look: Look) -> None:
     live(server, "worker")
     await queued(store)
     message = server.rpop("interactive")
@@ -116,7 +115,7 @@ async def test_lost_message_is_published_again_once(store: Store, server: redis.
 
 
 async def test_messages_that_wait_are_left_alone_and_lost_ones_are_found_among_them(
-    store: Store, server: redis.Redis, look: Look
+    store: GatewayStore, server: redis.Redis, look: Look
 ) -> None:
     live(server, "worker")
     messages = []
@@ -132,88 +131,88 @@ async def test_messages_that_wait_are_left_alone_and_lost_ones_are_found_among_t
 
 @pytest.mark.parametrize(("is_alive", "n_published"), [(True, 0), (False, 1)])
 async def test_message_that_a_worker_has_taken_is_lost_when_the_worker_is(
-    store: Store, server: redis.Redis, look: Look, is_alive: bool, n_published: int
+    store: GatewayStore, server: redis.Redis, look: Look, is_alive: bool, n_published: int
 ) -> None:
     live(server, "worker", for_ms=5000 if is_alive else -1)
     submission, _ = shared_batch(1)
     await store.submit(submission)
-    server.hset(f"{UNACKED_PREFIX}worker", "tag", f'[{{"headers": {{"id": "{submission.stem}"}}}}, "", ""]')
+    server.hset(f"{Key.UNACKED}worker", "tag", f'[{{"headers": {{"id": "{submission.id}"}}}}, "", ""]')
     server.delete("interactive")
     assert sum(look()[0] for _ in range(4)) == n_published
-    assert server.exists(f"{UNACKED_PREFIX}worker") == is_alive
+    assert server.exists(f"{Key.UNACKED}worker") == is_alive
 
 
 async def test_lost_workers_batches_go_back_and_its_late_commit_writes_nothing(
-    store: Store, worker: WorkerStore, server: redis.Redis, url: str, look: Look
+    store: GatewayStore, worker: Attempts, server: redis.Redis, connect_worker: Connect, look: Look
 ) -> None:
     live(server, "worker")
     submission = await queued(store)
     server.delete("interactive")
-    late = claimed(worker, submission.stem)
+    late = claimed(worker, submission.id)
     assert look() == (0, 0)
     live(server, "worker", for_ms=-1)
     assert look() == (0, 1)
     assert server.llen("interactive") == 1
-    assert not server.hexists(WORKERS_KEY, "worker")
+    assert not server.hexists(Key.WORKERS, "worker")
     assert worker.commit(late, outcome(answer("late"))) is None
-    another = connect(url, "another")
-    current = claimed(another, submission.stem)
+    another = connect_worker("another")
+    current = claimed(another, submission.id)
     assert current.token == late.token + 1
     assert another.commit(current, outcome(answer("1"))) is not None
 
 
 async def test_worker_that_was_thought_dead_and_claims_is_watched_again(
-    store: Store, worker: WorkerStore, look: Look
+    store: GatewayStore, worker: Attempts, look: Look
 ) -> None:
     submission = await queued(store)
-    claimed(worker, submission.stem)  # it has not announced itself
+    claimed(worker, submission.id)  # it has not announced itself
     assert look() == (0, 1)
 
 
 async def test_workers_are_given_time_after_the_broker_was_away(
-    store: Store, worker: WorkerStore, server: redis.Redis, look: Look
+    store: GatewayStore, worker: Attempts, server: redis.Redis, look: Look
 ) -> None:
     submission = await queued(store)
-    claimed(worker, submission.stem)
+    claimed(worker, submission.id)
     live(server, "worker", for_ms=-10_000)
-    server.hset(RECONCILER_KEY, "at", now_ms() - 10_000)
-    reconcile = server.register_script(script("reconcile"))
-    assert reconcile(keys=["interactive", "bulk"], args=[900, 3000, 5000, 3, 600])[:2] == [0, 0]
+    server.hset(Key.RECONCILER, "at", now_ms() - 10_000)
+    reconcile = server.register_script(Script.load("reconcile").text)
+    assert reconcile(args=[900, 3000, 5000, 3, 600])[:2] == [0, 0]
     assert look() == (0, 0)
 
 
 async def test_clock_that_was_set_back_does_not_keep_a_dead_worker_alive(server: redis.Redis, look: Look) -> None:
     live(server, "worker", for_ms=HOUR_MS)
     look()
-    announced = server.hget(WORKERS_KEY, "worker") or ""
+    announced = server.hget(Key.WORKERS, "worker") or ""
     assert int(announced.split()[0]) <= now_ms() + 5000
 
 
-async def test_only_one_gateway_looks_at_a_time(store: Store, server: redis.Redis) -> None:
-    reconcile = server.register_script(script("reconcile"))
+async def test_only_one_gateway_looks_at_a_time(store: GatewayStore, server: redis.Redis) -> None:
+    reconcile = server.register_script(Script.load("reconcile").text)
     await queued(store)
     server.delete("interactive")
     args = [900, 3000, 5000, 3, 600]
     for _ in range(10):
-        assert reconcile(keys=["interactive", "bulk"], args=args)[0] == 0
+        assert reconcile(args=args)[0] == 0
     assert server.llen("interactive") == 0
 
 
 async def test_culprit_alone_fails_and_becomes_a_dead_letter(
-    store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
+    store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> None:
     submission, ids = shared_batch(1, 2, 1, 1)
     await store.submit(submission)
-    use_up(worker, submission.stem)
-    assert worker.claim(submission.stem) is None
+    use_up(worker, submission.id)
+    assert worker.claim(submission.id) is None
     await store.cancel(ids[3])
     await tick(reconciler, server)
     assert {prediction.state for prediction in await store.read_all(ids)} == {State.RUNNING, State.CANCELED}
     for place in (0, 2):
-        part = claimed(worker, slice_id(submission.stem, place))
-        assert part.rows.tolist() == [[0.0, 0.5], [], [3.0, 0.5]][place]
+        part = claimed(worker, slice_id(submission.id, place))
+        assert decode_matrix(part.rows) == [[[0.0, 0.5]], [], [[3.0, 0.5]]][place]
         assert worker.commit(part, outcome(answer(str(place)))) is not None
-    use_up(worker, slice_id(submission.stem, 1))
+    use_up(worker, slice_id(submission.id, 1))
     await tick(reconciler, server)
 
     first, culprit, third, canceled = await store.read_all(ids)
@@ -222,16 +221,17 @@ async def test_culprit_alone_fails_and_becomes_a_dead_letter(
     assert culprit.failure.code == FailureCode.POISON
     assert canceled.state is State.CANCELED
     assert backlog(server) == 0
-    assert server.ttl(batch_key(submission.stem)) > 0
-    assert worker.claim(slice_id(submission.stem, 3)) is None
+    assert server.ttl(Key.BATCH + submission.id) > 0
+    assert worker.claim(slice_id(submission.id, 3)) is None
 
-    letters = DeadLetters(store.client)
+    letters = DeadLetters(store.asking)
     (entry,) = await letters.entries(0, 10)
     letter = await letters.get(entry.id)
     assert letter.prediction == str(ids[1])
-    assert letter.rows == [[1.0, 0.5], [2.0, 0.5]]
-    assert [attempt.reason for attempt in letter.attempts] == ["lost 0", "lost 1", "lost 2"]
-    assert {attempt.worker for attempt in letter.attempts} == {"worker"}
+    assert decode_matrix(letter.rows) == [[1.0, 0.5], [2.0, 0.5]]
+    attempts = json.loads(letter.attempts)
+    assert [attempt["reason"] for attempt in attempts] == ["lost 0", "lost 1", "lost 2"]
+    assert {attempt["worker"] for attempt in attempts} == {"worker"}
     await letters.discard(entry.id)
     assert await letters.entries(0, 10) == []
     with pytest.raises(DeadLetterNotFound):
@@ -239,7 +239,7 @@ async def test_culprit_alone_fails_and_becomes_a_dead_letter(
 
 
 async def test_spanning_prediction_fails_with_its_poisonous_batch(
-    store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
+    store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> None:
     submission, prediction_id = spanning(2, 2)
     await store.submit(submission)
@@ -248,52 +248,52 @@ async def test_spanning_prediction_fails_with_its_poisonous_batch(
     failure = (await store.read(prediction_id)).failure
     assert failure is not None
     assert failure.code == FailureCode.POISON
-    (entry,) = await DeadLetters(store.client).entries(0, 10)
-    assert (await DeadLetters(store.client).get(entry.id)).prediction == str(prediction_id)
+    (entry,) = await DeadLetters(store.asking).entries(0, 10)
+    assert (await DeadLetters(store.asking).get(entry.id)).prediction == str(prediction_id)
     assert worker.claim(slice_id(prediction_id.batch_id, 0)) is None
     assert backlog(server) == 0
 
 
 async def test_batch_that_was_canceled_after_its_last_attempt_stays_canceled(
-    store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
+    store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> None:
     submission, ids = shared_batch(1, 1)
     await store.submit(submission)
-    use_up(worker, submission.stem)
+    use_up(worker, submission.id)
     for prediction_id in ids:
         await store.cancel(prediction_id)
     await tick(reconciler, server)
     assert [prediction.state for prediction in await store.read_all(ids)] == [State.CANCELED] * 2
     assert backlog(server) == 0
-    assert server.scard("sepal:exhausted") == 0
-    assert await DeadLetters(store.client).entries(0, 10) == []
+    assert server.scard(Key.EXHAUSTED) == 0
+    assert await DeadLetters(store.asking).entries(0, 10) == []
 
 
 async def test_announcement_tells_a_worker_of_its_leases(
-    store: Store, worker: WorkerStore, server: redis.Redis, announcer: Announcer
+    store: GatewayStore, worker: Attempts, server: redis.Redis, announcements: Announcements
 ) -> None:
-    assert announcer.announce(1) == Holdings(0, [])
+    assert announcements.announce(1) == Holdings(0, [])
     (wanted, _), (unwanted, ids) = shared_batch(1), shared_batch(1)
     for submission in (wanted, unwanted):
         await store.submit(submission)
-        claimed(worker, submission.stem)
+        claimed(worker, submission.id)
     await store.cancel(ids[0])
-    holdings = announcer.announce(1)
+    holdings = announcements.announce(1)
     assert holdings.n_waiting == 2
-    assert {lease.batch_id: lease.is_wanted for lease in holdings.leases} == {wanted.stem: True, unwanted.stem: False}
-    announcer.give_back(wanted.stem, Loss.PROCESS, "its process was killed")
+    assert {lease.batch_id: lease.is_wanted for lease in holdings.leases} == {wanted.id: True, unwanted.id: False}
+    announcements.requeue(wanted.id, "its process was killed")
     assert server.llen("interactive") == 3
-    assert [lease.batch_id for lease in announcer.announce(1).leases] == [unwanted.stem]
+    assert [lease.batch_id for lease in announcements.announce(1).leases] == [unwanted.id]
 
 
 async def test_batches_of_a_lost_worker_are_published_in_their_order(
-    store: Store, worker: WorkerStore, server: redis.Redis, look: Look
+    store: GatewayStore, worker: Attempts, server: redis.Redis, look: Look
 ) -> None:
     live(server, "worker")
     submissions = [await queued(store) for _ in range(20)]
     messages = server.lrange("interactive", 0, -1)
     for submission in submissions:
-        claimed(worker, submission.stem)
+        claimed(worker, submission.id)
     server.delete("interactive")
     live(server, "worker", for_ms=-1)
     assert look() == (0, 20)
@@ -301,73 +301,73 @@ async def test_batches_of_a_lost_worker_are_published_in_their_order(
     assert [look() for _ in range(3)] == [(0, 0)] * 3
 
 
-async def test_slow_looks_keep_no_dead_worker_alive(store: Store, worker: WorkerStore, server: redis.Redis) -> None:
+async def test_slow_looks_keep_no_dead_worker_alive(store: GatewayStore, worker: Attempts, server: redis.Redis) -> None:
     submission = await queued(store)
-    claimed(worker, submission.stem)
+    claimed(worker, submission.id)
     live(server, "worker")
-    reconcile = server.register_script(script("reconcile"))
+    reconcile = server.register_script(Script.load("reconcile").text)
     given_back = 0
     for _ in range(6):
-        server.hset(RECONCILER_KEY, "at", now_ms() - 4000)
-        announced: Any = server.hget(WORKERS_KEY, "worker")
+        server.hset(Key.RECONCILER, "at", now_ms() - 4000)
+        announced: Any = server.hget(Key.WORKERS, "worker")
         until_ms, _, rest = announced.decode().partition(" ")
-        server.hset(WORKERS_KEY, "worker", f"{int(until_ms) - 4000} {rest}")  # four seconds pass
-        given_back += reconcile(keys=["interactive", "bulk"], args=[900, 3000, 5000, 3, 600])[1]
+        server.hset(Key.WORKERS, "worker", f"{int(until_ms) - 4000} {rest}")  # four seconds pass
+        given_back += reconcile(args=[900, 3000, 5000, 3, 600])[1]
         if given_back:
             break
     assert given_back == 1
 
 
 async def test_answered_member_of_a_split_batch_can_no_longer_be_canceled(
-    store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
+    store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> None:
     submission, ids = await split(store, worker, server, reconciler)
-    worker.commit(claimed(worker, slice_id(submission.stem, 0)), outcome(answer("0")))
+    worker.commit(claimed(worker, slice_id(submission.id, 0)), outcome(answer("0")))
     with pytest.raises(PredictionAlreadyFinal):
         await store.cancel(ids[0])
     assert (await store.read(ids[0])).state is State.SUCCEEDED
 
 
 async def test_canceled_member_of_a_split_batch_is_run_no_more(
-    store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
+    store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> None:
     submission, ids = await split(store, worker, server, reconciler)
     await store.cancel(ids[1])
-    assert worker.claim(slice_id(submission.stem, 1)) is None
-    worker.commit(claimed(worker, slice_id(submission.stem, 0)), outcome(answer("0")))
+    assert worker.claim(slice_id(submission.id, 1)) is None
+    worker.commit(claimed(worker, slice_id(submission.id, 0)), outcome(answer("0")))
     assert [prediction.state for prediction in await store.read_all(ids)] == [State.SUCCEEDED, State.CANCELED]
     assert backlog(server) == 0
-    assert server.keys("sepal:batch:*") == [batch_key(submission.stem).encode()]
+    assert server.keys(Key.BATCH + "*") == [(Key.BATCH + submission.id).encode()]
 
 
-async def test_canceled_spanning_prediction_leaves_no_rows_behind(store: Store, server: redis.Redis) -> None:
+async def test_canceled_spanning_prediction_leaves_no_rows_behind(store: GatewayStore, server: redis.Redis) -> None:
     submission, prediction_id = spanning(2, 2, 2)
     await store.submit(submission)
     await store.cancel(prediction_id)
-    assert server.keys("sepal:batch:*") == [batch_key(prediction_id.batch_id).encode()]
-    assert not server.exists("sepal:queued:bulk")
+    assert server.keys(Key.BATCH + "*") == [(Key.BATCH + prediction_id.batch_id).encode()]
+    assert not server.exists(Key.QUEUED + "bulk")
 
 
-async def test_open_record_is_never_given_an_end_by_its_waiters(store: Store, server: redis.Redis) -> None:
+async def test_open_record_is_never_given_an_end_by_its_waiters(store: GatewayStore, server: redis.Redis) -> None:
     submission = await queued(store)
-    await store.shorten_retention([submission.stem])
-    assert server.ttl(batch_key(submission.stem)) == -1
+    await store.shorten_retention([submission.id])
+    assert server.ttl(Key.BATCH + submission.id) == -1
 
 
 async def test_record_that_is_none_keeps_nobody_from_being_put_back(
-    store: Store, server: redis.Redis, look: Look
+    store: GatewayStore, server: redis.Redis, look: Look
 ) -> None:
     broken, _ = await queued(store), await queued(store)
-    server.set(batch_key(broken.stem), "no record")
+    server.set((Key.BATCH + broken.id), "no record")
     server.delete("interactive")
     assert sum(look()[0] for _ in range(2)) == 1
 
 
 async def test_second_gateway_finds_a_split_batch_split(
-    store: Store, worker: WorkerStore, server: redis.Redis, reconciler: Reconciler
+    store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> None:
     submission, _ = await split(store, worker, server, reconciler)
-    server.sadd("sepal:exhausted", submission.stem)  # as the second one read it
+    server.sadd(Key.EXHAUSTED, submission.id)  # as the second one read it
     before = server.llen("interactive")
     await tick(reconciler, server)
     assert server.llen("interactive") == before

@@ -8,87 +8,94 @@ import msgspec
 import pytest
 import redis
 
-from api.store import Store
-from shared.errors import BacklogFull, BrokerUnavailable, PredictionAlreadyFinal, PredictionNotFound
+from shared.errors import (
+    BacklogFull,
+    BrokerUnavailable,
+    PredictionAlreadyFinal,
+    PredictionNotFound,
+    RecordIncompatible,
+)
 from shared.ids import WHOLE, slice_id
 from shared.names import FailureCode, State
-from shared.record import MAX_PUBLISHED_BYTES, MEMBER_BYTES, Failure, batch_key, read_announcement
-from shared.scripts import script
+from shared.rows import EncodedRows, decode_matrix
+from shared.store.attempts import Attempts
+from shared.store.records import MAX_PUBLISHED_BYTES, Failure, read_announcement
+from shared.store.schema import Counter, Field, Key
+from shared.store.scripts import Script
 from tests.listener import Listener
-from tests.submissions import answer, backlog, claimed, outcome, shared_batch, spanning
-from worker.store import Store as WorkerStore
+from tests.submissions import GatewayStore, answer, backlog, claimed, outcome, shared_batch, spanning
 
 
-async def test_claim_returns_what_was_submitted(store: Store, worker: WorkerStore) -> None:
+async def test_claim_returns_what_was_submitted(store: GatewayStore, worker: Attempts) -> None:
     submission, ids = shared_batch(2, 1)
     await store.submit(submission)
-    claim = claimed(worker, submission.stem)
-    assert claim.rows.reshape(-1, 2).tolist() == [[0.0, 0.5], [1.0, 0.5], [2.0, 0.5]]
+    claim = claimed(worker, submission.id)
+    assert decode_matrix(claim.rows) == [[0.0, 0.5], [1.0, 0.5], [2.0, 0.5]]
     assert [member.n_rows for member in claim.members] == [2, 1]
     assert [member.secret for member in claim.members] == [prediction_id.secret for prediction_id in ids]
     assert claim.model.name == "any"
     assert claim.queue_us >= 0
 
 
-async def test_predictions_that_share_a_batch_get_their_own_answers(store: Store, worker: WorkerStore) -> None:
+async def test_predictions_that_share_a_batch_get_their_own_answers(store: GatewayStore, worker: Attempts) -> None:
     submission, (first, second, third) = shared_batch(2, 1, 1)
     await store.submit(submission)
     failure = Failure(FailureCode.ROWS_REJECTED, "no")
-    assert worker.commit(claimed(worker, submission.stem), outcome(answer("0,1"), failure, answer("2"))) is not None
+    assert worker.commit(claimed(worker, submission.id), outcome(answer("0,1"), failure, answer("2"))) is not None
     assert (await store.read(first)).answers == (answer("0,1"),)
     assert (await store.read(second)).state is State.FAILED
     assert (await store.read(second)).failure == failure
     assert (await store.read(third)).answers == (answer("2"),)
 
 
-async def test_late_token_writes_nothing(store: Store, worker: WorkerStore, server: redis.Redis) -> None:
+async def test_late_token_writes_nothing(store: GatewayStore, worker: Attempts, server: redis.Redis) -> None:
     submission, (prediction_id,) = shared_batch(1)
     await store.submit(submission)
-    late = claimed(worker, submission.stem)
-    worker.give_back(submission.stem, "it was thought dead")
-    current = claimed(worker, submission.stem)
+    late = claimed(worker, submission.id)
+    worker.requeue(submission.id, "it was thought dead")
+    current = claimed(worker, submission.id)
     assert current.token == late.token + 1
-    before = server.hgetall(batch_key(submission.stem))
+    before = server.hgetall(Key.BATCH + submission.id)
     assert worker.commit(late, outcome(answer("late"))) is None
-    assert server.hgetall(batch_key(submission.stem)) == before
+    assert server.hgetall(Key.BATCH + submission.id) == before
     assert worker.commit(current, outcome(answer("current"))) is not None
     assert worker.commit(late, outcome(answer("late"))) is None
     assert (await store.read(prediction_id)).answers == (answer("current"),)
     assert backlog(server) == 0
 
 
-async def test_claim_asked_for_again_by_the_same_attempt_is_the_same_claim(store: Store, server: redis.Redis) -> None:
-    submission, _ = shared_batch(1)
-    await store.submit(submission)
-    claim = server.register_script(script("claim"))
-    key = batch_key(submission.stem)
-    args = submission.stem, "worker", 1
-    replies: Any = [claim(keys=[key, key], args=[name, *args]) for name in ("first", "first", "second")]
-    assert [reply and reply[0] for reply in replies] == [1, 1, None]
-
-
-async def test_batch_is_committed_once(store: Store, worker: WorkerStore, server: redis.Redis) -> None:
-    submission, _ = shared_batch(3)
-    await store.submit(submission)
-    claim = claimed(worker, submission.stem)
-    assert worker.commit(claim, outcome(answer("1"))) is not None
-    assert worker.commit(claim, outcome(answer("2"))) is None
-    assert worker.claim(submission.stem) is None
-    assert server.hget("sepal:backlog", "final:interactive") == b"3"
-
-
-async def test_rows_are_dropped_and_the_record_expires_once_it_is_final(
-    store: Store, worker: WorkerStore, server: redis.Redis
+async def test_claim_asked_for_again_by_the_same_attempt_is_the_same_claim(
+    store: GatewayStore, server: redis.Redis
 ) -> None:
     submission, _ = shared_batch(1)
     await store.submit(submission)
-    assert server.ttl(batch_key(submission.stem)) == -1
-    worker.commit(claimed(worker, submission.stem), outcome(answer("1")))
-    assert not server.hexists(batch_key(submission.stem), "rows")
-    assert 0 < server.ttl(batch_key(submission.stem)) <= 600
+    claim = server.register_script(Script.load("claim").text)
+    replies: Any = [claim(args=[submission.id, name, "worker", 1, 600]) for name in ("first", "first", "second")]
+    assert [reply and reply[0] for reply in replies] == [1, 1, None]
 
 
-async def test_canceling_one_member_leaves_its_neighbours_alone(store: Store, worker: WorkerStore) -> None:
+async def test_batch_is_committed_once(store: GatewayStore, worker: Attempts, server: redis.Redis) -> None:
+    submission, _ = shared_batch(3)
+    await store.submit(submission)
+    claim = claimed(worker, submission.id)
+    assert worker.commit(claim, outcome(answer("1"))) is not None
+    assert worker.commit(claim, outcome(answer("2"))) is None
+    assert worker.claim(submission.id) is None
+    assert server.hget(Key.BACKLOG, Counter.FINAL + "interactive") == b"3"
+
+
+async def test_rows_are_dropped_and_the_record_expires_once_it_is_final(
+    store: GatewayStore, worker: Attempts, server: redis.Redis
+) -> None:
+    submission, _ = shared_batch(1)
+    await store.submit(submission)
+    assert server.ttl(Key.BATCH + submission.id) == -1
+    worker.commit(claimed(worker, submission.id), outcome(answer("1")))
+    assert not server.hexists(Key.BATCH + submission.id, Field.ROWS)
+    assert 0 < server.ttl(Key.BATCH + submission.id) <= 600
+
+
+async def test_canceling_one_member_leaves_its_neighbours_alone(store: GatewayStore, worker: Attempts) -> None:
     submission, (first, second) = shared_batch(1, 1)
     await store.submit(submission)
     await store.cancel(first)
@@ -96,23 +103,23 @@ async def test_canceling_one_member_leaves_its_neighbours_alone(store: Store, wo
     assert (await store.read(second)).state is State.QUEUED
     with pytest.raises(PredictionAlreadyFinal):
         await store.cancel(first)
-    worker.commit(claimed(worker, submission.stem), outcome(answer("1"), answer("2")))
+    worker.commit(claimed(worker, submission.id), outcome(answer("1"), answer("2")))
     assert (await store.read(first)).state is State.CANCELED
     assert (await store.read(second)).answers == (answer("2"),)
 
 
 async def test_batch_whose_every_member_is_canceled_is_never_run(
-    store: Store, worker: WorkerStore, server: redis.Redis
+    store: GatewayStore, worker: Attempts, server: redis.Redis
 ) -> None:
     submission, ids = shared_batch(1, 1)
     await store.submit(submission)
     for prediction_id in ids:
         await store.cancel(prediction_id)
-    assert worker.claim(submission.stem) is None
+    assert worker.claim(submission.id) is None
     assert backlog(server) == 0
 
 
-async def test_nothing_but_the_whole_id_opens_a_prediction(store: Store) -> None:
+async def test_nothing_but_the_whole_id_opens_a_prediction(store: GatewayStore) -> None:
     submission, (first, second) = shared_batch(1, 1)
     await store.submit(submission)
     head, spanned = spanning(2, 2)
@@ -131,7 +138,7 @@ async def test_nothing_but_the_whole_id_opens_a_prediction(store: Store) -> None
 
 
 async def test_spanning_prediction_counts_its_rows_and_joins_its_answers(
-    store: Store, worker: WorkerStore, server: redis.Redis
+    store: GatewayStore, worker: Attempts, server: redis.Redis
 ) -> None:
     submission, prediction_id = spanning(3, 3, 1)
     await store.submit(submission)
@@ -149,11 +156,11 @@ async def test_spanning_prediction_counts_its_rows_and_joins_its_answers(
     assert list(final.answers) == [answer("0"), answer("1"), answer("2")]
     assert final.predict_us == 1500
     assert backlog(server) == 0
-    assert server.keys("sepal:batch:*") == [batch_key(prediction_id.batch_id).encode()]
+    assert server.keys(Key.BATCH + "*") == [(Key.BATCH + prediction_id.batch_id).encode()]
 
 
 async def test_spanning_prediction_fails_with_its_first_failed_batch(
-    store: Store, worker: WorkerStore, server: redis.Redis
+    store: GatewayStore, worker: Attempts, server: redis.Redis
 ) -> None:
     submission, prediction_id = spanning(2, 2, 2)
     await store.submit(submission)
@@ -165,11 +172,11 @@ async def test_spanning_prediction_fails_with_its_first_failed_batch(
     assert worker.commit(late, outcome(answer("late"))) is None
     assert worker.claim(slice_id(prediction_id.batch_id, 2)) is None
     assert backlog(server) == 0
-    assert server.keys("sepal:batch:*") == [batch_key(prediction_id.batch_id).encode()]
+    assert server.keys(Key.BATCH + "*") == [(Key.BATCH + prediction_id.batch_id).encode()]
 
 
 async def test_canceled_spanning_prediction_takes_its_rows_out_of_the_backlog_once(
-    store: Store, worker: WorkerStore, server: redis.Redis
+    store: GatewayStore, worker: Attempts, server: redis.Redis
 ) -> None:
     submission, prediction_id = spanning(2, 2, 2)
     await store.submit(submission)
@@ -185,30 +192,31 @@ async def test_canceled_spanning_prediction_takes_its_rows_out_of_the_backlog_on
         await store.cancel(prediction_id)
 
 
-async def test_cancellation_asked_for_again_by_the_same_request_is_the_same(store: Store, server: redis.Redis) -> None:
-    cancel = server.register_script(script("cancel"))
+async def test_cancellation_asked_for_again_by_the_same_request_is_the_same(
+    store: GatewayStore, server: redis.Redis
+) -> None:
+    cancel = server.register_script(Script.load("cancel").text)
     (shared, _), (spanned, _) = shared_batch(1), spanning(1, 1)
     for submission, place in ((shared, 0), (spanned, "")):
         await store.submit(submission)
-        keys, rest = [batch_key(submission.stem)], (submission.stem, MEMBER_BYTES)
-        replies = [cancel(keys=keys, args=[place, 600, "", name, *rest]) for name in ("first", "first", "second")]
+        replies = [cancel(args=[submission.id, place, 600, name]) for name in ("first", "first", "second")]
         assert replies == [1, 1, 0]
     assert backlog(server) == 0
 
 
 async def test_long_outcome_is_read_from_the_store_and_not_published(
-    store: Store, worker: WorkerStore, listener: Listener
+    store: GatewayStore, worker: Attempts, listener: Listener
 ) -> None:
     submission, (prediction_id,) = shared_batch(1)
     await store.submit(submission)
     long = answer("1" * MAX_PUBLISHED_BYTES)
-    worker.commit(claimed(worker, submission.stem), outcome(long))
+    worker.commit(claimed(worker, submission.id), outcome(long))
     hint = read_announcement(await asyncio.wait_for(listener.messages.get(), 5))
-    assert (hint.batch_id, hint.outcome) == (submission.stem, None)
+    assert (hint.batch_id, hint.outcome) == (submission.id, None)
     assert (await store.read(prediction_id)).answers == (long,)
 
 
-async def test_predictions_of_one_batch_are_read_together(store: Store, worker: WorkerStore) -> None:
+async def test_predictions_of_one_batch_are_read_together(store: GatewayStore, worker: Attempts) -> None:
     submission, ids = shared_batch(1, 1, 1)
     await store.submit(submission)
     await store.cancel(ids[1])
@@ -217,21 +225,21 @@ async def test_predictions_of_one_batch_are_read_together(store: Store, worker: 
         State.CANCELED,
         State.QUEUED,
     ]
-    worker.commit(claimed(worker, submission.stem), outcome(answer("1"), answer("2"), answer("3")))
+    worker.commit(claimed(worker, submission.id), outcome(answer("1"), answer("2"), answer("3")))
     assert [prediction.answers for prediction in await store.read_all(ids)] == [(answer("1"),), (), (answer("3"),)]
 
 
-async def test_many_large_submissions_at_once_are_all_accepted(store: Store, server: redis.Redis) -> None:
+async def test_many_large_submissions_at_once_are_all_accepted(store: GatewayStore, server: redis.Redis) -> None:
     async def submit_large() -> None:
         submission, _ = shared_batch(1)
-        large = replace(submission.batches[0], rows=bytes(2 * 1024 * 1024))
+        large = replace(submission.batches[0], rows=EncodedRows(bytes(2 * 1024 * 1024), 1))
         await store.submit(replace(submission, batches=[large]))
 
     await asyncio.gather(*(submit_large() for _ in range(50)))
     assert server.llen("interactive") == 50
 
 
-async def test_submission_in_flight_survives_a_lost_connection(store: Store, server: redis.Redis) -> None:
+async def test_submission_in_flight_survives_a_lost_connection(store: GatewayStore, server: redis.Redis) -> None:
     await store.submit(shared_batch(1)[0])
     submissions = [asyncio.create_task(store.submit(shared_batch(1)[0])) for _ in range(20)]
     server.client_kill_filter(_type="pubsub")
@@ -240,7 +248,7 @@ async def test_submission_in_flight_survives_a_lost_connection(store: Store, ser
     assert backlog(server) == 21
 
 
-async def test_broker_that_cannot_write_is_unavailable(store: Store, server: redis.Redis) -> None:
+async def test_broker_that_cannot_write_is_unavailable(store: GatewayStore, server: redis.Redis) -> None:
     server.config_set("maxmemory", 1)
     try:
         with pytest.raises(BrokerUnavailable):
@@ -250,7 +258,9 @@ async def test_broker_that_cannot_write_is_unavailable(store: Store, server: red
     assert server.dbsize() == 0
 
 
-async def test_submission_that_runs_twice_is_recorded_and_published_once(store: Store, server: redis.Redis) -> None:
+async def test_submission_that_runs_twice_is_recorded_and_published_once(
+    store: GatewayStore, server: redis.Redis
+) -> None:
     submission, _ = shared_batch(2)
     await store.submit(submission)
     await store.submit(submission)
@@ -258,27 +268,53 @@ async def test_submission_that_runs_twice_is_recorded_and_published_once(store: 
     assert backlog(server) == 2
 
 
-async def test_full_backlog_refuses_the_whole_submission(store: Store, server: redis.Redis) -> None:
+async def test_full_backlog_refuses_the_whole_submission(store: GatewayStore, server: redis.Redis) -> None:
     await store.submit(shared_batch(60)[0])
     before = {key: server.dump(key) for key in server.scan_iter()}
-    for submission in (shared_batch(41)[0], spanning(40, 1)[0]):
+    for submission in (shared_batch(41)[0], spanning(40, 11)[0]):
         with pytest.raises(BacklogFull):
             await store.submit(submission)
     assert {key: server.dump(key) for key in server.scan_iter()} == before
     await store.submit(shared_batch(40)[0])
 
 
-async def test_submissions_survive_a_server_that_forgot_its_scripts(store: Store, server: redis.Redis) -> None:
+async def test_full_bulk_queue_refuses_no_person(store: GatewayStore, server: redis.Redis) -> None:
+    await store.submit(spanning(30, 20)[0])
+    with pytest.raises(BacklogFull):
+        await store.submit(spanning(1, 1)[0])
+    await store.submit(shared_batch(100)[0])
+    assert backlog(server) == 150
+
+
+@pytest.mark.parametrize("schema", [b"0", b"2", None])
+async def test_record_of_another_schema_is_refused_and_left_as_it_is(
+    store: GatewayStore, worker: Attempts, server: redis.Redis, schema: bytes | None
+) -> None:
+    submission, (prediction_id,) = shared_batch(1)
+    await store.submit(submission)
+    key = Key.BATCH + submission.id
+    server.hdel(key, Field.SCHEMA) if schema is None else server.hset(key, Field.SCHEMA, schema)
+    before = server.dump(key)
+    for refused in (store.read, store.cancel):
+        with pytest.raises(RecordIncompatible, match="let its own processes finish it"):
+            await refused(prediction_id)
+    for attempt in (lambda: worker.claim(submission.id), lambda: worker.requeue(submission.id, "why")):
+        with pytest.raises(RecordIncompatible):
+            attempt()
+    assert server.dump(key) == before
+
+
+async def test_submissions_survive_a_server_that_forgot_its_scripts(store: GatewayStore, server: redis.Redis) -> None:
     await store.submit(shared_batch(1)[0])
     server.script_flush()
     await asyncio.gather(*(store.submit(shared_batch(1)[0]) for _ in range(20)))
     assert server.llen("interactive") == 21
 
 
-async def test_commit_tells_the_reply_channel(store: Store, worker: WorkerStore, listener: Listener) -> None:
+async def test_commit_tells_the_reply_channel(store: GatewayStore, worker: Attempts, listener: Listener) -> None:
     submission, _ = shared_batch(1)
     await store.submit(submission)
     committed = outcome(answer("1"))
-    worker.commit(claimed(worker, submission.stem), committed)
+    worker.commit(claimed(worker, submission.id), committed)
     announcement = read_announcement(await asyncio.wait_for(listener.messages.get(), 5))
-    assert (announcement.batch_id, announcement.outcome) == (submission.stem, committed)
+    assert (announcement.batch_id, announcement.outcome) == (submission.id, committed)

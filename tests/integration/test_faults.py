@@ -153,7 +153,7 @@ def test_lost_subscription_costs_a_waiter_its_message_and_not_its_answer(tmp_pat
         assert stack.redis.client_kill_filter(_type="pubsub") > 0
         wait_for(lambda: reply_channel in stack.redis.pubsub_channels(), "the subscription made anew")
         assert answer.result().status_code == 200
-    assert "lost the link to the broker" in (stack.folder / "gateway.log").read_text()
+    assert "lost the connection to the broker" in (stack.folder / "gateway.log").read_text()
 
 
 def test_worker_that_has_no_broker_stops_when_told(stack: Stack) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from shared.ids import BatchId, PredictionId
-from shared.record import unpack_members
+from shared.store.records import unpack_members
 from tests import pipelines
 from tests.models import save_misbehaving
 from tests.stack import Gateway, Stack, running_stack, wait_for

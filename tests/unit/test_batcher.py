@@ -8,8 +8,13 @@ import pytest
 from api.batcher import Batcher
 from api.lanes import MAX_BATCH_ROWS, Batch, Lanes
 from shared.errors import BrokerUnavailable
+from shared.rows import EncodedRows
 
 MODEL = b"model"
+
+
+def rows(n_rows: int) -> EncodedRows:
+    return EncodedRows(b"", n_rows)
 
 
 class Broker:
@@ -53,7 +58,7 @@ async def turns(count: int = 5) -> None:
 
 
 async def test_at_rest_a_prediction_leaves_alone(batcher_with: Callable[[int], Batcher], broker: Broker) -> None:
-    batcher_with(1).join(b"", 1, MODEL)
+    batcher_with(1).join(rows(1), MODEL)
     await turns()
     assert broker.sizes == [1]
 
@@ -62,10 +67,10 @@ async def test_what_arrives_while_a_batch_is_under_way_leaves_together(
     batcher_with: Callable[[int], Batcher], broker: Broker
 ) -> None:
     batcher = batcher_with(1)
-    first, _ = batcher.join(b"", 1, MODEL)
+    first, _ = batcher.join(rows(1), MODEL)
     await turns()
     for _ in range(7):
-        batcher.join(b"", 1, MODEL)
+        batcher.join(rows(1), MODEL)
         await turns()
     assert broker.sizes == [1]
     batcher.release(first.id)
@@ -76,7 +81,7 @@ async def test_what_arrives_while_a_batch_is_under_way_leaves_together(
 async def test_as_many_batches_leave_as_are_allowed(batcher_with: Callable[[int], Batcher], broker: Broker) -> None:
     batcher = batcher_with(3)
     for _ in range(5):
-        batcher.join(b"", 1, MODEL)
+        batcher.join(rows(1), MODEL)
         await turns()
     assert broker.sizes == [1, 1, 1]
 
@@ -84,12 +89,12 @@ async def test_as_many_batches_leave_as_are_allowed(batcher_with: Callable[[int]
 async def test_refused_batch_makes_room_for_the_next(batcher_with: Callable[[int], Batcher], broker: Broker) -> None:
     batcher = batcher_with(1)
     broker.error = BrokerUnavailable()
-    _, refused = batcher.join(b"", 1, MODEL)
+    _, refused = batcher.join(rows(1), MODEL)
     await turns()
     with pytest.raises(BrokerUnavailable):
         await refused.answer
     broker.error = None
-    batcher.join(b"", 1, MODEL)
+    batcher.join(rows(1), MODEL)
     await turns()
     assert broker.sizes == [1, 1]
 
@@ -98,10 +103,10 @@ async def test_client_in_a_hurry_waits_for_no_worker_and_takes_along_who_is_ther
     batcher_with: Callable[[int], Batcher], broker: Broker
 ) -> None:
     batcher = batcher_with(1)
-    batcher.join(b"", 1, MODEL)
+    batcher.join(rows(1), MODEL)
     await turns()
-    batcher.join(b"", 1, MODEL)
-    batch, _ = batcher.join(b"", 1, MODEL)
+    batcher.join(rows(1), MODEL)
+    batch, _ = batcher.join(rows(1), MODEL)
     await asyncio.wait_for(batcher.hurry(batch), 1)
     assert broker.sizes == [1, 2]
 
@@ -110,7 +115,7 @@ async def test_clients_in_a_hurry_share_round_trips(batcher_with: Callable[[int]
     batcher, broker.is_held = batcher_with(1), True
 
     async def hurry() -> None:
-        batch, _ = batcher.join(b"", 1, MODEL)
+        batch, _ = batcher.join(rows(1), MODEL)
         await batcher.hurry(batch)
 
     requests = [asyncio.create_task(hurry())]
@@ -128,18 +133,18 @@ async def test_batch_that_stays_away_for_long_holds_nobody_back(
 ) -> None:
     monkeypatch.setattr("api.batcher._PATIENCE_SECONDS", 0.05)
     batcher = batcher_with(1)
-    batcher.join(b"", 1, MODEL)
+    batcher.join(rows(1), MODEL)
     await turns()
-    batch, _ = batcher.join(b"", 1, MODEL)
+    batch, _ = batcher.join(rows(1), MODEL)
     await asyncio.wait_for(batch.recorded(), 5)
     assert broker.sizes == [1, 1]
 
 
 async def test_what_has_not_left_is_refused_when_the_broker_is_lost(batcher_with: Callable[[int], Batcher]) -> None:
     batcher = batcher_with(1)
-    _, under_way = batcher.join(b"", 1, MODEL)
+    _, under_way = batcher.join(rows(1), MODEL)
     await turns()
-    _, gathered = batcher.join(b"", 1, MODEL)
+    _, gathered = batcher.join(rows(1), MODEL)
     batcher.refuse_all(BrokerUnavailable())
     with pytest.raises(BrokerUnavailable):
         await gathered.answer
@@ -150,9 +155,9 @@ async def test_lost_broker_refuses_who_waits_for_a_turn_with_who_was_sent(
     batcher_with: Callable[[int], Batcher], broker: Broker
 ) -> None:
     batcher, broker.is_held = batcher_with(1), True
-    _, sent = batcher.join(b"", 1, MODEL)
+    _, sent = batcher.join(rows(1), MODEL)
     await turns()
-    _, gathered = batcher.join(b"", 1, MODEL)
+    _, gathered = batcher.join(rows(1), MODEL)
     broker.error = BrokerUnavailable()
     broker.let_go()
     for waiter in (sent, gathered):
@@ -163,12 +168,12 @@ async def test_lost_broker_refuses_who_waits_for_a_turn_with_who_was_sent(
 
 async def test_clients_in_a_hurry_take_nobodys_turn(batcher_with: Callable[[int], Batcher], broker: Broker) -> None:
     batcher = batcher_with(1)
-    first, _ = batcher.join(b"", 1, MODEL)
+    first, _ = batcher.join(rows(1), MODEL)
     await turns()
     for _ in range(5):
-        urgent, _ = batcher.join(b"", 1, MODEL)
+        urgent, _ = batcher.join(rows(1), MODEL)
         await batcher.hurry(urgent)
-    batcher.join(b"", 500, MODEL)
+    batcher.join(rows(500), MODEL)
     batcher.release(first.id)
     await turns()
     assert broker.sizes == [1, 1, 1, 1, 1, 1, 500]
@@ -176,7 +181,7 @@ async def test_clients_in_a_hurry_take_nobodys_turn(batcher_with: Callable[[int]
 
 def joined(lanes: Lanes, *row_counts: int, model: bytes = MODEL) -> None:
     for n_rows in row_counts:
-        lanes.open_batch(n_rows, model).join(b"", n_rows)
+        lanes.open_batch(rows(n_rows), model).join(rows(n_rows))
 
 
 def taken(lanes: Lanes) -> list[list[int]]:
@@ -211,7 +216,7 @@ async def test_rows_for_different_models_share_no_batch() -> None:
 
 async def test_every_prediction_of_a_batch_has_a_place_and_a_secret_of_its_own() -> None:
     lanes = Lanes()
-    ids = [lanes.open_batch(1, MODEL).join(b"", 1).prediction_id for _ in range(100)]
+    ids = [lanes.open_batch(rows(1), MODEL).join(rows(1)).prediction_id for _ in range(100)]
     assert [prediction_id.place for prediction_id in ids] == list(range(100))
     assert len({prediction_id.secret for prediction_id in ids}) == 100
     assert {len(str(prediction_id)) for prediction_id in ids} == {40}

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from api.problems import INTERNAL_ERROR, NOT_READY, STATUS
 from api.pulse import Pulse
 from api.settings import GatewaySettings
-from api.store import Overview
 from shared import errors
 from shared.names import FailureCode, Queue
+from shared.store.status import Overview
 
 
 def all_errors(root: type[errors.SepalError]) -> Iterator[type[errors.SepalError]]:

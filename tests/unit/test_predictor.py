@@ -11,7 +11,8 @@ from sklearn.pipeline import make_pipeline
 
 from shared.card import read_card
 from shared.names import FailureCode
-from shared.record import Answer, Failure, Member
+from shared.rows import encode_matrix
+from shared.store.records import Answer, Failure, Member
 from tests import pipelines
 from tests.models import save_misbehaving
 from worker.predictor import Predictor, _json_items
@@ -20,8 +21,9 @@ SECRET = bytes(13)
 
 
 def answers(predictor: Predictor, rows: list[list[float]], *row_counts: int) -> list[Answer | Failure]:
-    matrix = np.array(rows, dtype=np.float64)
-    return predictor.predict(matrix, [Member(SECRET, count) for count in row_counts])[0]
+    (encoded,) = encode_matrix(rows, len(rows))
+    row_bytes = len(encoded.content) // len(rows)
+    return predictor.predict(encoded, [Member(SECRET, count, count * row_bytes) for count in row_counts])[0]
 
 
 @pytest.fixture

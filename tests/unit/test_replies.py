@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from api.reader import Prediction
 from api.replies import Expected, Replies, Waiter
 from shared.ids import BatchId, PredictionId, new_batch_id
 from shared.names import State
-from shared.record import Answer, Outcome
+from shared.store.lookups import Prediction
+from shared.store.records import Answer, Outcome
 
 OUTCOME = Outcome(queue_us=1, predict_us=1, members=[Answer(b"0", None), Answer(b"1", None)])
 
@@ -40,8 +40,13 @@ def released() -> list[BatchId]:
 
 
 @pytest.fixture
-async def replies(store: FakeStore, released: list[BatchId]) -> Replies:
-    return Replies(store.read_all, released.append)
+def aliens() -> list[int]:
+    return []
+
+
+@pytest.fixture
+async def replies(store: FakeStore, released: list[BatchId], aliens: list[int]) -> Replies:
+    return Replies(store.read_all, released.append, lambda: aliens.append(1))
 
 
 def announcement(expected: Expected, outcome: bytes) -> bytes:
@@ -99,3 +104,27 @@ async def test_waiter_that_gave_up_is_left_alone(replies: Replies) -> None:
     replies.receive(announcement(expected, OUTCOME.encode()))
     assert first.answer.result() is None
     assert second.answer.result() is not None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"", b"garbage", b"a b c", b"\xff\xff 1 ", b"id now ", b"id 1 \x93\x01\x01", b"id 1 not-messagepack"],
+)
+async def test_alien_message_is_counted_and_disturbs_nobody(
+    replies: Replies, aliens: list[int], message: bytes
+) -> None:
+    expected, first, _ = two_waiters(replies)
+    replies.receive(message)
+    assert len(aliens) == 1
+    replies.receive(announcement(expected, OUTCOME.encode()))
+    assert first.answer.result() is not None
+
+
+async def test_outcome_that_does_not_fit_its_waiters_is_looked_up(replies: Replies, store: FakeStore) -> None:
+    expected, first, second = two_waiters(replies)
+    store.states = dict.fromkeys((first.prediction_id, second.prediction_id), State.SUCCEEDED)
+    store.may_answer.set()
+    short = Outcome(queue_us=1, predict_us=1, members=[Answer(b"0", None)])
+    replies.receive(announcement(expected, short.encode()))
+    for waiter in (first, second):
+        assert await asyncio.wait_for(waiter.answer, 5) is not None

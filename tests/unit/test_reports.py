@@ -1,15 +1,15 @@
 """What pool processes tell of their attempts: who has become final by it, and what a pipe holds."""
 
-import numpy as np
 import pytest
 
 from shared.card import ModelRef
 from shared.ids import new_batch_id
 from shared.names import FailureCode, Loss, Queue
-from shared.record import Answer, Failure, Member, Outcome
+from shared.rows import EncodedRows
+from shared.store.attempts import Claim
+from shared.store.records import Answer, Failure, Member, Outcome
 from worker.process import report
 from worker.reports import Report, Reports
-from worker.store import Claim
 
 ANSWER = Answer(b"1", None)
 REJECTED = Failure(FailureCode.ROWS_REJECTED, "seven")
@@ -19,9 +19,11 @@ FINISHED = 1_000_000
 
 
 def claim(*deadlines: int) -> Claim:
-    members = [Member(bytes(13), 2, deadline) for deadline in deadlines]
+    members = [Member(bytes(13), 2, deadline_us=deadline) for deadline in deadlines]
     model = ModelRef(name="", version="", digest="")
-    return Claim(new_batch_id(), 1, 100, 50, np.zeros(0), members, model, Queue.INTERACTIVE, {})
+    return Claim(
+        new_batch_id(), 1, 100, 50, EncodedRows(b"", 2 * len(deadlines)), members, model, Queue.INTERACTIVE, {}
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,22 +9,10 @@ import pytest
 
 from shared.ids import BatchId
 from shared.names import Loss
-from worker.announcer import Holdings, Lease
+from shared.store.announcements import Holdings, Lease
 from worker.watch import Watch
 
 BATCH = BatchId("batch")
-
-
-class FakeAttempts:
-    """Remembers what was given back."""
-
-    def __init__(self) -> None:
-        self.given_back: list[BatchId] = []
-
-    def give_back(self, batch_id: BatchId, loss: Loss, reason: str) -> None:
-        assert loss in (Loss.PROCESS, Loss.ERROR)
-        assert reason
-        self.given_back.append(batch_id)
 
 
 class Worker:
@@ -32,9 +20,14 @@ class Worker:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.attempts = FakeAttempts()
+        self.requeued: list[BatchId] = []
         self.n_stops = 0
-        self._watch = Watch(self.attempts, self._stop)
+        self._watch = Watch(self._requeue, self._stop)
+
+    def _requeue(self, batch_id: BatchId, loss: Loss, reason: str) -> None:
+        assert loss in (Loss.PROCESS, Loss.ERROR)
+        assert reason
+        self.requeued.append(batch_id)
 
     def _stop(self) -> None:
         self.n_stops += 1
@@ -73,23 +66,23 @@ def is_alive(worker: Worker) -> bool:
     return pid == 0
 
 
-def test_lease_without_an_attempt_is_given_back_at_the_second_look(worker: Worker) -> None:
+def test_lease_without_an_attempt_is_requeued_at_the_second_look(worker: Worker) -> None:
     worker.look(leased=True)
-    assert worker.attempts.given_back == []
+    assert worker.requeued == []
     worker.look(leased=True)
-    assert worker.attempts.given_back == [BATCH]
+    assert worker.requeued == [BATCH]
 
 
-def test_lease_of_a_lost_process_is_given_back_at_once(worker: Worker) -> None:
+def test_lease_of_a_lost_process_is_requeued_at_once(worker: Worker) -> None:
     worker.look(leased=True, running=True, living=False)
-    assert worker.attempts.given_back == [BATCH]
+    assert worker.requeued == [BATCH]
 
 
 def test_attempt_that_has_only_just_started_is_left_alone(worker: Worker) -> None:
     worker.look(leased=True)
     worker.look(leased=True, running=True)
     worker.look(leased=True)
-    assert worker.attempts.given_back == []
+    assert worker.requeued == []
 
 
 def test_only_a_batch_that_stays_unwanted_costs_its_process(worker: Worker) -> None:

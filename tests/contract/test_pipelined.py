@@ -1,4 +1,4 @@
-"""The gateway's link to a real server: the greeting, and connections that are lost."""
+"""The gateway's pipelined connection to a real server: the greeting, and connections that are lost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -8,20 +8,25 @@ from pathlib import Path
 import pytest
 import redis
 
-from api.link import Link, Script
+from shared.errors import BrokerUnavailable
 from shared.local import broker
+from shared.store.pipelined import PATIENCE_SECONDS as USUAL_PATIENCE_SECONDS
+from shared.store.pipelined import PipelinedTransport
+from shared.store.scripts import Script
 from tests.listener import Listener
-from tests.stack import Part, clean_environment, free_port, listens, wait_for
+from tests.stack import PATIENCE_SECONDS, Part, clean_environment, free_port, listens, wait_for
 
 ECHO = Script("return ARGV[1]")
 LARGE = bytes(1024 * 1024)
 
 
 @asynccontextmanager
-async def linked(url: str) -> AsyncIterator[tuple[Link, Listener]]:
-    link, listener = Link(url, "channel"), Listener()
-    keeping = asyncio.create_task(link.keep(listener))
-    yield link, listener
+async def connected(
+    url: str, patience_seconds: float = PATIENCE_SECONDS
+) -> AsyncIterator[tuple[PipelinedTransport, Listener]]:
+    transport, listener = PipelinedTransport(url, "channel", patience_seconds), Listener()
+    keeping = asyncio.create_task(transport.keep(listener))
+    yield transport, listener
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
 
@@ -44,26 +49,26 @@ async def test_password_and_database_of_the_url_are_used(guarded: tuple[int, Pat
         "unix": f"unix://{socket}?db=3&password=p%40ss%3Aword",
     }
     client = redis.Redis(port=port, password="p@ss:word", db=3)
-    async with linked(urls[scheme]) as (link, listener):
-        assert await link.run(Script("redis.call('SET', KEYS[1], ARGV[1]) return 1"), [scheme], ["here"]) == 1
+    async with connected(urls[scheme]) as (transport, listener):
+        assert await transport.run(Script("redis.call('SET', ARGV[1], 'here') return 1"), [scheme]) == 1
         assert client.get(scheme) == b"here"
         client.publish("channel", "hello")
         assert await asyncio.wait_for(listener.messages.get(), 5) == b"hello"
     client.close()
 
 
-async def test_wrong_password_leaves_the_link_down(guarded: tuple[int, Path]) -> None:
-    async with linked(f"redis://:wrong@127.0.0.1:{guarded[0]}/0") as (link, _):
-        with pytest.raises(TimeoutError):
-            await link.run(ECHO, [], [b"anything"])
-        assert not link.is_up
+async def test_wrong_password_leaves_the_transport_down(guarded: tuple[int, Path]) -> None:
+    async with connected(f"redis://:wrong@127.0.0.1:{guarded[0]}/0", USUAL_PATIENCE_SECONDS) as (transport, _):
+        with pytest.raises(BrokerUnavailable):
+            await transport.run(ECHO, [b"anything"])
+        assert not transport.is_up
 
 
 async def test_commands_that_wait_for_room_survive_a_lost_connection(broker_port: int) -> None:
     client = redis.Redis(port=broker_port)
-    async with linked(f"redis://127.0.0.1:{broker_port}/2") as (link, _):
-        assert await link.run(ECHO, [], [b"first"]) == b"first"
-        commands = [asyncio.create_task(link.run(ECHO, [], [LARGE])) for _ in range(30)]
+    async with connected(f"redis://127.0.0.1:{broker_port}/2") as (transport, _):
+        assert await transport.run(ECHO, [b"first"]) == b"first"
+        commands = [asyncio.create_task(transport.run(ECHO, [LARGE])) for _ in range(30)]
         await asyncio.sleep(0)
         client.client_kill_filter(_type="pubsub")
         for answer in await asyncio.gather(*commands):

@@ -1,7 +1,5 @@
 -- Say that a worker lives, what it serves, and how many of its pool processes hold the model.
 --
--- KEYS[1]  the current model card
--- KEYS[2…] the broker's queues
 -- ARGV[1]  the worker's name
 -- ARGV[2]  pool processes that can take a batch
 -- ARGV[3]  milliseconds for which this is to be believed
@@ -12,26 +10,25 @@
 --        outcome is wanted, else 0}.
 -- Keeps: the worker that loaded its model last decides which model new predictions are validated against.
 
+local worker, card = ARGV[1], ARGV[4]
 local now = redis.call('TIME')
 local until_ms = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[3]
-redis.call('HSET', WORKERS, ARGV[1], string.format('%.0f %s', until_ms, ARGV[2]))
-if ARGV[4] ~= '' then
+redis.call('HSET', k_workers, worker, string.format('%.0f %s', until_ms, ARGV[2]))
+if card ~= '' then
+  redis.call('DEL', k_load_failure)
   if ARGV[5] == '1' then
-    redis.call('SET', KEYS[1], ARGV[4])
+    redis.call('SET', k_model, card)
   else
-    redis.call('SET', KEYS[1], ARGV[4], 'NX') -- should the store have lost it
+    redis.call('SET', k_model, card, 'NX') -- should the store have lost it
   end
 end
 
-local reply = {0}
-for i = 2, #KEYS do
-  reply[1] = reply[1] + redis.call('LLEN', KEYS[i])
-end
-local leases = redis.call('HGETALL', LEASES .. ARGV[1])
+local reply = {redis.call('LLEN', q_interactive) + redis.call('LLEN', q_bulk)}
+local leases = redis.call('HGETALL', k_leases .. worker)
 for i = 1, #leases, 2 do
   local id = leases[i]
-  local head = string.match(id, '^(.*)%.') or id
-  local wanted = redis.call('HGET', BATCH .. id, 'state') == 'running' and open(redis.call('HGET', BATCH .. head, 'state'))
-  reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = id, leases[i + 1], wanted and 1 or 0
+  local is_wanted = redis.call('HGET', k_batch .. id, f_state) == s_running
+    and is_open(redis.call('HGET', k_batch .. (lineage(id) or id), f_state))
+  reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = id, leases[i + 1], is_wanted and 1 or 0
 end
 return reply

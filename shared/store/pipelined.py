@@ -1,15 +1,14 @@
-"""The gateway's link to the broker: submissions go out and replies come in over one connection.
+"""The gateway's pipelined connection: submissions go out and replies come in over one socket.
 
 Commands follow one another without waiting, and what is published on the gateway's own channel arrives between their
 replies (RESP3). That costs a third of what redis-py's pipelines and subscriptions cost
-(docs/decisions/0012-one-link-to-the-broker.md), and a link that is up has missed nothing: whoever submits over it has
-subscribed first.
+(docs/decisions/0012-one-link-to-the-broker.md), and a connection that is up has missed nothing: whoever submits over it
+has subscribed first.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from hashlib import sha1
 from typing import Any, Final, Protocol, cast
 
 import hiredis
@@ -18,14 +17,17 @@ from redis.asyncio.connection import SSLConnection, parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from shared.store.scripts import Script
+from shared.store.transport import FAULTS, Argument, run_awaited, translated
+
 _RECONNECT_SECONDS: Final = 0.5
 _PING_SECONDS: Final = 1.0
-_PATIENCE_SECONDS: Final = 0.8  # for one reply, or for a link that is down
+PATIENCE_SECONDS: Final = 0.8
+"""For one reply, or for a connection that is down."""
+_OPERATION_PATIENCES: Final = 2.25  # a request that finds the broker frozen is refused within two seconds
 _UNANSWERED_BYTES: Final = 4 * 1024 * 1024  # milliseconds to write: no request times out behind its neighbours' rows
 
 log = structlog.get_logger(__name__)
-
-Argument = str | bytes | int
 
 
 class Subscriber(Protocol):
@@ -109,20 +111,13 @@ class _Connection(asyncio.Protocol):
             future.set_result(reply)
 
 
-class Script:
-    """A Lua script, run by its hash."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-class Link:
+class PipelinedTransport:
     """The connection of the moment; a lost one is made again."""
 
-    def __init__(self, url: str, channel: str) -> None:
+    def __init__(self, url: str, channel: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._url = url
         self._channel = channel
+        self._patience_seconds = patience_seconds
         self._connection: _Connection | None = None
         self._up = asyncio.Event()
 
@@ -139,14 +134,14 @@ class Link:
                 connection = await self._connect(subscriber)
                 is_failing = False
                 await subscriber.recheck_all()
-                await _stay(connection)
-                log.warning("lost the link to the broker")
+                await _stay(connection, self._patience_seconds)
+                log.warning("lost the connection to the broker")
             except (OSError, RedisConnectionError, ResponseError) as error:
                 if not is_failing:  # once, not at every try
-                    log.warning("cannot get a link to the broker", reason=str(error) or type(error).__name__)
+                    log.warning("cannot connect to the broker", reason=str(error) or type(error).__name__)
                 is_failing = True
             except Exception:
-                log.exception("the link to the broker failed")
+                log.exception("the connection to the broker failed")
             finally:
                 self._up.clear()
                 if self._connection is not None:
@@ -154,28 +149,31 @@ class Link:
                 self._connection = None
             await asyncio.sleep(_RECONNECT_SECONDS)
 
-    async def run(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Any:
-        """Run a script, and once more if the connection was lost meanwhile: it must do no harm twice.
-
-        Raises:
-            RedisError, OSError: what the server said, or that it said nothing in time.
-        """
-        connection = await self._connected()
-        deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+    async def run(self, script: Script, args: Sequence[Argument]) -> Any:
+        """Run a script, and once more if the connection was lost meanwhile; see `Transport.run`."""
         try:
-            return await _call(connection, deadline, script, keys, args)
+            async with asyncio.timeout(_OPERATION_PATIENCES * self._patience_seconds):
+                return await self._run(script, args)
+        except FAULTS as error:
+            raise translated(error) from error
+
+    async def _run(self, script: Script, args: Sequence[Argument]) -> Any:
+        connection = await self._connected()
+        deadline = asyncio.get_running_loop().time() + self._patience_seconds
+        try:
+            return await _call(connection, deadline, script, args)
         except RedisConnectionError:
             async with asyncio.timeout_at(deadline):
                 connection = await self._connected()
-            return await _call(connection, deadline, script, keys, args)
+            return await _call(connection, deadline, script, args)
 
     async def _connected(self) -> _Connection:
         while True:
             if not self._up.is_set():
-                async with asyncio.timeout(_PATIENCE_SECONDS):
+                async with asyncio.timeout(self._patience_seconds):
                     await self._up.wait()
             connection = self._connection
-            assert connection is not None, "a link that is up has one"
+            assert connection is not None, "a transport that is up has one"
             if connection.unanswered_bytes <= _UNANSWERED_BYTES:
                 return connection
             await connection.next_reply()
@@ -183,7 +181,7 @@ class Link:
     async def _connect(self, subscriber: Subscriber) -> _Connection:
         connection: _Connection | None = None
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(self._patience_seconds):
                 options: dict[str, Any] = dict(parse_url(self._url))
                 connection = await _open(options, lambda: _Connection(subscriber.receive, self._up.clear))
                 password = options.get("password")
@@ -201,7 +199,7 @@ class Link:
         return connection
 
 
-async def _stay(connection: _Connection) -> None:
+async def _stay(connection: _Connection, patience_seconds: float) -> None:
     """Return when a connection is lost; one that swallows what it is given is closed."""
     while not connection.lost.is_set():
         try:
@@ -209,25 +207,17 @@ async def _stay(connection: _Connection) -> None:
                 await connection.lost.wait()
         except TimeoutError:
             try:
-                async with asyncio.timeout(_PATIENCE_SECONDS):
+                async with asyncio.timeout(patience_seconds):
                     await connection.send("PING")
             except TimeoutError:
                 connection.close()
                 return
 
 
-async def _call(
-    connection: _Connection, deadline: float, script: Script, keys: Sequence[str], args: Sequence[Argument]
-) -> Any:
+async def _call(connection: _Connection, deadline: float, script: Script, args: Sequence[Argument]) -> Any:
     try:
         async with asyncio.timeout_at(deadline):
-            try:
-                return await connection.send("EVALSHA", script.sha, len(keys), *keys, *args)
-            except ResponseError as error:
-                if not str(error).startswith("NOSCRIPT"):
-                    raise
-            # A new or restarted server: scripts do not survive a restart.
-            return await connection.send("EVAL", script.text, len(keys), *keys, *args)
+            return await run_awaited(connection.send, script, args)
     except TimeoutError:
         connection.close()  # frozen, or cut off without a word: a new one will tell
         raise

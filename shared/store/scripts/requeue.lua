@@ -8,4 +8,4 @@
 -- Reply: the batch's queue; nil when there was no attempt of this worker's to end.
 -- Keeps: the attempt is counted and its end is on record before anybody else can claim the batch.
 
-return give_back(ARGV[1], ARGV[2], ARGV[3], ARGV[4])
+return requeue(ARGV[1], ARGV[2], ARGV[3], ARGV[4])

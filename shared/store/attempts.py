@@ -1,0 +1,120 @@
+"""A pool process's half of the store: claim a batch, commit its outcome, or have it queued again."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+from shared.card import ModelRef
+from shared.ids import BatchId
+from shared.names import Queue
+from shared.rows import EncodedRows, Encoding
+from shared.store.records import (
+    MAX_PUBLISHED_BYTES,
+    Failure,
+    Member,
+    Origin,
+    Outcome,
+    unpack_members,
+    unpack_origins,
+)
+from shared.store.scripts import Script
+from shared.store.transport import Argument, Transport
+
+_CLAIM: Final = Script.load("claim")
+_COMMIT: Final = Script.load("commit")
+_REQUEUE: Final = Script.load("requeue")
+_QUEUES: Final = {queue.value.encode(): queue for queue in Queue}
+_ENCODINGS: Final = {encoding.value.encode(): encoding for encoding in Encoding}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One attempt at a batch."""
+
+    batch_id: BatchId
+    token: int
+    claimed_us: int
+    """By the store's clock, since 1970."""
+    queue_us: int
+    """Microseconds from the submission to this claim."""
+    rows: EncodedRows
+    """All its members', one after the other."""
+    members: list[Member]
+    model: ModelRef
+    queue: Queue
+    origins: dict[int, Origin]
+    """By the members' indices, of those that have one."""
+
+
+class Attempts:
+    """Claims and commits, in the name of one pool process of one worker."""
+
+    def __init__(self, transport: Transport[Any], worker: str, *, result_ttl_seconds: int, max_attempts: int) -> None:
+        self._transport = transport
+        self._worker = worker
+        self._pid = os.getpid()
+        self._result_ttl_seconds = result_ttl_seconds
+        self._max_attempts = max_attempts
+        self._model = b"", ModelRef(name="", version="", digest="")
+
+    def claim(self, batch_id: BatchId) -> Claim | None:
+        """Start an attempt; None when the batch is final, canceled or gone, or somebody else's.
+
+        Raises:
+            BrokerUnavailable, RecordIncompatible, StoreRefused: there is no attempt.
+        """
+        name = secrets.token_hex(8)
+        args: list[Argument] = [batch_id, name, self._worker, self._pid, self._result_ttl_seconds]
+        reply = self._transport.run(_CLAIM, args)
+        if reply is None:
+            return None
+        token, created, now, encoding, rows, packed_members, model, queue, origins = reply
+        members = unpack_members(packed_members)
+        return Claim(
+            batch_id=batch_id,
+            token=token,
+            claimed_us=int(now),
+            queue_us=max(0, int(now) - int(created)),  # the clock may have been set back
+            rows=EncodedRows(rows, sum([member.n_rows for member in members]), _ENCODINGS[encoding]),
+            members=members,
+            model=self._model_ref(model),
+            queue=_QUEUES[queue],
+            origins=unpack_origins(origins),
+        )
+
+    def _model_ref(self, raw: bytes) -> ModelRef:
+        """Read the model that rows were accepted for: the same one, batch after batch."""
+        if raw != self._model[0]:
+            self._model = raw, ModelRef.model_validate_json(raw)
+        return self._model[1]
+
+    def commit(self, claim: Claim, outcome: Outcome) -> int | None:
+        """Write the outcome.
+
+        Returns:
+            How many predictions of the batch this has not made final, as they were canceled, or wait for other batches;
+            None when another attempt has the batch or it became final meanwhile.
+
+        Raises:
+            BrokerUnavailable, StoreRefused: it may have been written nevertheless.
+        """
+        encoded = outcome.encode()
+        failed = any(isinstance(member, Failure) for member in outcome.members)
+        travels = len(encoded) <= MAX_PUBLISHED_BYTES
+        args: list[Argument] = [claim.batch_id, claim.token, encoded, self._result_ttl_seconds, int(failed)]
+        args += [outcome.predict_us, int(travels), self._worker, self._pid]
+        n_open = int(self._transport.run(_COMMIT, args))
+        return None if n_open < 0 else n_open
+
+    def requeue(self, batch_id: BatchId, reason: str) -> Queue | None:
+        """End an attempt without an outcome, and have the batch published again.
+
+        Returns:
+            The batch's queue; None when there was no attempt to end.
+
+        Raises:
+            BrokerUnavailable, RecordIncompatible, StoreRefused: the attempt is still on record.
+        """
+        queue = self._transport.run(_REQUEUE, [batch_id, self._worker, reason, self._max_attempts])
+        return None if queue is None else _QUEUES[queue]

@@ -1,0 +1,79 @@
+"""Dead letters: batches whose attempts are used up, kept with their evidence until an operator decides."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from shared.errors import DeadLetterNotFound
+from shared.rows import EncodedRows, Encoding
+from shared.store.scripts import Script
+from shared.store.transport import AsyncTransport
+
+_LIST: Final = Script.load("list_dead_letters")
+_GET: Final = Script.load("get_dead_letter")
+_DISCARD: Final = Script.load("discard_dead_letter")
+
+
+class Entry(NamedTuple):
+    """One dead letter in a list."""
+
+    id: str
+    """Of the batch, which held one prediction or a part of a large one."""
+    buried: int
+    """When, in seconds since 1970."""
+
+
+class DeadLetter(NamedTuple):
+    """One dead letter, with its evidence."""
+
+    prediction: str
+    """The prediction's id."""
+    rows: EncodedRows
+    model: bytes
+    """The reference of the model that they were accepted for, as JSON."""
+    attempts: bytes
+    """How each ended, as a JSON array of objects."""
+    created_us: int
+    """When the rows were accepted, by the store's clock, since 1970."""
+    buried: int
+    """In seconds since 1970."""
+
+
+class DeadLetters:
+    """The store's."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def entries(self, offset: int, limit: int) -> Sequence[Entry]:
+        """List some, the latest first.
+
+        Raises:
+            BrokerUnavailable: Redis did not answer in time.
+        """
+        entries = await self._transport.run(_LIST, [offset, limit])
+        return [Entry(batch_id.decode(), int(buried)) for batch_id, buried in zip(*[iter(entries)] * 2, strict=True)]
+
+    async def get(self, batch_id: str) -> DeadLetter:
+        """Find one.
+
+        Raises:
+            DeadLetterNotFound: there is none, or no longer.
+            BrokerUnavailable: Redis did not answer in time.
+            RecordIncompatible: another version of Sepal wrote it.
+        """
+        reply = await self._transport.run(_GET, [batch_id])
+        if reply is None:
+            raise DeadLetterNotFound
+        prediction, encoding, content, n_rows, model, lost, created_us, buried = reply
+        rows = EncodedRows(content, int(n_rows), Encoding(encoding.decode()))
+        return DeadLetter(prediction.decode(), rows, model, b"[" + lost + b"]", int(created_us), int(buried))
+
+    async def discard(self, batch_id: str) -> None:
+        """Forget one.
+
+        Raises:
+            DeadLetterNotFound: there is none, or no longer.
+            BrokerUnavailable: Redis did not answer in time.
+        """
+        if not await self._transport.run(_DISCARD, [batch_id]):
+            raise DeadLetterNotFound

@@ -1,0 +1,51 @@
+"""redis-py's asyncio pool: for everything that must not stand in front of submissions and their replies."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from shared.store.scripts import Script
+from shared.store.transport import FAULTS, Argument, run_awaited, translated
+
+_SOCKET_TIMEOUT_SECONDS: Final = 0.8
+_OPERATION_TIMEOUT_SECONDS: Final = 1.8  # a request that finds the broker frozen is refused within two seconds
+_MAX_CONNECTIONS: Final = 32
+
+
+class PooledTransport:
+    """Every script ends within two seconds, over a connection that it shares with nobody meanwhile."""
+
+    def __init__(self, url: str) -> None:
+        """Open no connection yet."""
+        # One retry, and only of a lost connection: a pooled one may have died with the broker since its last use.
+        retry = Retry(ConstantBackoff(0.01), 1, supported_errors=(RedisConnectionError,))
+        self._pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=_MAX_CONNECTIONS,
+            timeout=_SOCKET_TIMEOUT_SECONDS,
+            socket_timeout=_SOCKET_TIMEOUT_SECONDS,
+            socket_connect_timeout=_SOCKET_TIMEOUT_SECONDS,
+            retry=retry,
+        )
+        self._client = Redis.from_pool(self._pool)
+
+    async def run(self, script: Script, args: Sequence[Argument]) -> Any:
+        """Run a script; see `Transport.run`."""
+        try:
+            async with asyncio.timeout(_OPERATION_TIMEOUT_SECONDS):
+                return await run_awaited(self._client.execute_command, script, args)
+        except FAULTS as error:
+            if not isinstance(error, ResponseError):
+                # Connections may be open at this end alone, each of them for a timeout more: new ones will tell.
+                await self._pool.disconnect(inuse_connections=False)
+            raise translated(error) from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()

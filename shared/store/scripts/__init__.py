@@ -1,0 +1,28 @@
+"""The store's Lua scripts, one file each; every one is run with the shared names and `prelude.lua` in front of it."""
+
+from hashlib import sha1
+from importlib.resources import files
+from typing import Final
+
+from shared.store.schema import lua_names
+
+_REFUSED_WHEN_FULL: Final = frozenset({"submit", "reserve"})
+"""The others finish what was accepted, and so free memory: they run where `maxmemory` is reached, too."""
+
+
+class Script:
+    """A Lua script, run by its hash."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    @classmethod
+    def load(cls, name: str) -> "Script":
+        """Read the script `name`.lua, complete."""
+        flags = "" if name in _REFUSED_WHEN_FULL else " flags=allow-oom"
+        return cls(f"#!lua{flags}\n{lua_names()}{_read('prelude')}{_read(name)}")
+
+
+def _read(name: str) -> str:
+    return files(__name__).joinpath(f"{name}.lua").read_text()

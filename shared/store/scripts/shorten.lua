@@ -1,0 +1,15 @@
+-- Keep final records only briefly: every prediction in them has been given to the client that waited for it.
+--
+-- ARGV[1]  seconds to keep them from now on
+-- ARGV[2…] ids of the records
+--
+-- Reply: nothing.
+-- Keeps: a record without an end, which is open, gets none: its client was told that it is expired.
+
+for i = 2, #ARGV do
+  local key = k_batch .. ARGV[i]
+  if redis.call('TTL', key) > tonumber(ARGV[1]) then
+    redis.call('EXPIRE', key, ARGV[1])
+  end
+end
+return false

@@ -1,0 +1,99 @@
+"""What the store knows of the whole: the model, the workers, the backlog, the server's memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from shared.names import Queue
+from shared.store.announcements import LoadFailure
+from shared.store.clock import StoreClock
+from shared.store.scripts import Script
+from shared.store.transport import AsyncTransport
+
+_STATUS: Final = Script.load("status")
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What a gateway looks at every second."""
+
+    card: bytes | None
+    gateways: int
+    """Gateway processes that listen for replies."""
+    workers: int
+    """Living ones with a pool process that holds the model."""
+    pool_processes: int
+    """Of all of them, those that hold the model."""
+    accepted_rows: Mapping[Queue, int]
+    final_rows: Mapping[Queue, int]
+    oldest_seconds: Mapping[Queue, float]
+    """Age of the oldest batch that no worker has claimed; 0 where there is none."""
+    dead_letters: int
+    memory_bytes: int
+    """That the server uses."""
+    memory_limit_bytes: int
+    """Its `maxmemory`; 0 for none."""
+    load_failure: LoadFailure | None = None
+    """Why a worker could not load its model, of late."""
+
+    def backlog(self, *queues: Queue) -> int:
+        """Rows of these queues that were accepted and are not yet final."""
+        return sum(self.accepted_rows[queue] - self.final_rows[queue] for queue in queues)
+
+    @property
+    def drained_rows(self) -> int:
+        """Rows that have ever become final."""
+        return sum(self.final_rows.values())
+
+
+class Status:
+    """Looks at the whole, and sets the gateway's clock by the store's."""
+
+    def __init__(self, transport: AsyncTransport, clock: StoreClock) -> None:
+        self._transport = transport
+        self._clock = clock
+
+    async def overview(self) -> Overview:
+        """Look once.
+
+        Raises:
+            BrokerUnavailable: Redis did not answer in time.
+        """
+        reply = await self._transport.run(_STATUS, [])
+        raw_now, card, workers, gateways, letters, memory, load_failure, *of_queues = reply
+        now_us = int(raw_now)
+        self._clock.set(now_us)
+        loaded = _loaded_processes(workers[1::2], now_us)
+        numbers = {
+            queue: [int(number or 0) for number in counted] for queue, counted in zip(Queue, of_queues, strict=True)
+        }
+        memory_bytes, memory_limit_bytes = _memory(memory)
+        return Overview(
+            card=card,
+            gateways=gateways,
+            workers=sum(1 for processes in loaded if processes),
+            pool_processes=sum(loaded),
+            accepted_rows={queue: accepted for queue, (accepted, _, _) in numbers.items()},
+            final_rows={queue: final for queue, (_, final, _) in numbers.items()},
+            oldest_seconds={
+                queue: max(0, now_us - created) / 1e6 if created else 0 for queue, (_, _, created) in numbers.items()
+            },
+            dead_letters=letters,
+            memory_bytes=memory_bytes,
+            memory_limit_bytes=memory_limit_bytes,
+            load_failure=msgspec.json.decode(load_failure, type=LoadFailure) if load_failure else None,
+        )
+
+
+def _loaded_processes(announcements: list[bytes], now_us: int) -> list[int]:
+    """How many pool processes each worker has announced, of those that are still believed."""
+    announced = [announcement.split() for announcement in announcements]
+    return [int(processes) for until_ms, processes, *_ in announced if int(until_ms) >= now_us // 1000]
+
+
+def _memory(info: bytes) -> tuple[int, int]:
+    """Read the used bytes and the limit out of INFO."""
+    values: dict[str, Any] = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
+    return int(values["used_memory"]), int(values["maxmemory"])

@@ -1,0 +1,108 @@
+"""How predictions come into the store: their batches are recorded, and their messages published, in one step."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from shared.errors import BacklogFull, BrokerUnavailable
+from shared.ids import BatchId
+from shared.names import Queue
+from shared.rows import EncodedRows
+from shared.store.clock import NEVER_US, StoreClock
+from shared.store.records import Member, Origin, pack_members, pack_origins
+from shared.store.scripts import Script
+from shared.store.transport import Argument, AsyncTransport
+
+_SUBMIT: Final = Script.load("submit")
+_PATIENCE_SECONDS: Final = 1.8  # for which a client waits to be told that its rows are accepted
+
+
+class Messages(Protocol):
+    """Who writes what the broker carries."""
+
+    def message(self, batch_id: BatchId, queue: Queue, n_rows: int, n_predictions: int) -> str:
+        """Write the message that has a worker run a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """One batch about to be recorded."""
+
+    id: BatchId
+    rows: EncodedRows
+    """All its members', one after the other."""
+    members: Sequence[Member]
+    origins: Mapping[int, Origin] = field(default_factory=dict)
+    """By the members' indices, of those that have one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Batches that are accepted together or not at all."""
+
+    queue: Queue
+    id: BatchId
+    """Of the record that the client's id leads to: the only batch, or the parent over all of them."""
+    parents_member: Member | None
+    """The prediction that spans these batches."""
+    batches: Sequence[NewBatch]
+    model: bytes
+    """The model's reference, as JSON."""
+    reply_channel: str
+    idempotency: Mapping[str, str] = field(default_factory=dict)
+    """From the keys of its predictions, as the store names them, to what those are to hold."""
+    latest_us: int = NEVER_US
+    """By the store's clock: later it is refused."""
+
+    @property
+    def n_predictions(self) -> int:
+        """Predictions that are accepted with it."""
+        return 1 if self.parents_member else sum(len(batch.members) for batch in self.batches)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all its batches."""
+        return sum(batch.rows.n_rows for batch in self.batches)
+
+
+class Submissions:
+    """The gateway's way in."""
+
+    def __init__(
+        self, transport: AsyncTransport, clock: StoreClock, messages: Messages, backlog_limits: Mapping[Queue, int]
+    ) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._messages = messages
+        self._backlog_limits = backlog_limits
+
+    async def submit(self, submission: Submission) -> None:
+        """Record the batches and publish their messages, in one step.
+
+        Raises:
+            BacklogFull: nothing was written.
+            BrokerUnavailable: Redis did not answer in time; if it comes to the submission later, it refuses it.
+        """
+        args: list[Argument] = [
+            submission.queue.value,
+            submission.id,
+            self._backlog_limits[submission.queue],
+            submission.n_rows,
+            pack_members([submission.parents_member]) if submission.parents_member else b"",
+            submission.model,
+            submission.reply_channel,
+            min(self._clock.in_seconds(_PATIENCE_SECONDS), submission.latest_us),
+            submission.batches[0].rows.encoding.value,
+            len(submission.idempotency),
+        ]
+        for key, value in submission.idempotency.items():
+            args += [key, value]
+        for batch in submission.batches:
+            n_rows, members = batch.rows.n_rows, batch.members
+            message = self._messages.message(batch.id, submission.queue, n_rows, len(members))
+            args += [batch.id, batch.rows.content, n_rows, pack_members(members), message, pack_origins(batch.origins)]
+        accepted = await self._transport.run(_SUBMIT, args)
+        if accepted < 0:
+            raise BrokerUnavailable
+        if not accepted:
+            raise BacklogFull
