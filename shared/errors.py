@@ -254,10 +254,11 @@ class DeadLetterNotFound(SepalError):
 class ArtifactError(SepalError):
     """A model directory that cannot be served."""
 
-    remedy: ClassVar[str]
+    remedy: str
     """What can be done about it, for whoever may not see paths."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, remedy: str | None = None) -> None:
+        self.remedy = remedy or self.remedy
         super().__init__(f"{what}. {self.remedy}")
 
 

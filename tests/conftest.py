@@ -23,6 +23,7 @@ from tests.stack import (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-images", action="store_true", help="run the tests that build and run containers")
+    parser.addoption("--machine-steps", type=int, help="random steps of the state machine; others at each run")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -50,7 +50,8 @@ def _check(model_dir: Path, file: BufferedReader) -> ModelCard:
     made_with, installed = card.versions.get(LIBRARY, "unknown"), version(LIBRARY)
     if made_with.split(".")[:2] != installed.split(".")[:2]:
         raise ArtifactIncompatible(
-            f"{model_dir} was made with {LIBRARY} {made_with}, and {installed} is installed here"
+            f"{model_dir} was made with {LIBRARY} {made_with}, and {installed} is installed here",
+            f"Train it again with {LIBRARY} {installed}, or install {LIBRARY}=={made_with}.",
         )
     found = digest(file)
     if found != card.digest:

@@ -18,7 +18,7 @@ SLOW = [[800, 0]]
 @pytest.fixture(scope="module")
 def gateways(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[tuple[Stack, Gateway, Gateway]]:
     model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
-    with running_stack(tmp_path_factory.mktemp("slow"), model_dir, max_backlog_rows=5000) as (stack, gateway):
+    with running_stack(tmp_path_factory.mktemp("slow"), model_dir, max_bulk_backlog_rows=5000) as (stack, gateway):
         yield stack, gateway, stack.start_gateway().wait_until_ready()
 
 

@@ -1,0 +1,123 @@
+"""Who acts on the store: gateways and workers, over the very methods that the real ones call."""
+
+import json
+import secrets
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from shared.card import Data, Feature, ModelCard
+from shared.ids import BatchId
+from shared.names import Queue
+from shared.store.announcements import Announcements
+from shared.store.attempts import Attempts, Claim
+from shared.store.blocking import BlockingTransport
+from shared.store.clock import StoreClock
+from shared.store.idempotency import IdempotencyKeys
+from shared.store.lookups import Lookups
+from shared.store.recovery import Recovery
+from shared.store.schema import Key
+from shared.store.scripts import Script
+from shared.store.status import Status
+from shared.store.submissions import Submissions
+from shared.store.transport import Argument
+from tests.machine.server import Server
+from tests.submissions import Messages
+
+T = TypeVar("T")
+
+RESULT_TTL_SECONDS = 60
+ANSWERED_TTL_SECONDS = 20
+MAX_ATTEMPTS = 2
+LIMITS = {Queue.INTERACTIVE: 12, Queue.BULK: 9}
+
+CARD = ModelCard(
+    name="any",
+    version="1",
+    digest="sha256:" + "0" * 64,
+    features=(Feature(name="x"),),
+    classes=None,
+    outputs=("prediction",),
+    versions={},
+    data=Data(source="none", rows=0),
+    metrics={},
+    example=((0.0,),),
+)
+
+
+def finish(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    raise AssertionError("it waits for something")
+
+
+class Direct:
+    """An asynchronous transport that is not: the reply is there when it is asked for."""
+
+    def __init__(self, transport: BlockingTransport) -> None:
+        self._transport = transport
+
+    async def run(self, script: Script, args: Sequence[Argument]) -> Any:
+        return self._transport.run(script, args)
+
+
+class Gateway:
+    """What one gateway process asks of the store."""
+
+    def __init__(self, transport: BlockingTransport) -> None:
+        direct, messages, clock = Direct(transport), Messages(), StoreClock()
+        self.clock = clock
+        self.channel = f"{Key.REPLY}{secrets.token_hex(4)}"
+        self.submissions = Submissions(direct, clock, messages, LIMITS)
+        self.lookups = Lookups(direct, result_ttl_seconds=RESULT_TTL_SECONDS, answered_ttl_seconds=ANSWERED_TTL_SECONDS)
+        self.idempotency = IdempotencyKeys(direct)
+        self.status = Status(direct, clock)
+        self.recovery = Recovery(
+            direct,
+            messages,
+            max_attempts=MAX_ATTEMPTS,
+            result_ttl_seconds=RESULT_TTL_SECONDS,
+            dead_letter_ttl_seconds=RESULT_TTL_SECONDS,
+        )
+
+
+class Worker:
+    """A Celery parent with one pool process; what it has taken is in its memory, and noted in the broker."""
+
+    def __init__(self, server: Server, transport: BlockingTransport) -> None:
+        self._server = server
+        self.name = f"worker-{secrets.token_hex(4)}"
+        self.attempts = Attempts(transport, self.name, result_ttl_seconds=RESULT_TTL_SECONDS, max_attempts=MAX_ATTEMPTS)
+        self.announcements = Announcements(transport, self.name, CARD, MAX_ATTEMPTS)
+        self.popped: list[bytes] = []
+        """Messages that kombu has popped and not noted yet."""
+        self.taken: list[tuple[str, BatchId]] = []
+        """Delivery tags and batches of the messages that it has noted."""
+        self.running: list[tuple[str, Claim]] = []
+        self.is_frozen = False
+        self.announcements.announce(1)
+
+    def pop(self) -> bool:
+        """As kombu does: a person's first."""
+        message = self._server.client.rpop(Queue.INTERACTIVE.value) or self._server.client.rpop(Queue.BULK.value)
+        if message is not None:
+            self.popped.append(message)
+        return message is not None
+
+    def note(self) -> None:
+        """As the worker's transport does, in one transaction."""
+        message, tag = self.popped.pop(0), secrets.token_hex(4)
+        pipeline = self._server.client.pipeline()
+        pipeline.zadd(Key.UNACKED_INDEX + self.name, {tag: 0})
+        pipeline.hset(Key.UNACKED + self.name, tag, json.dumps([json.loads(message), "", ""]))
+        pipeline.execute()
+        self.taken.append((tag, BatchId(json.loads(message)["id"])))
+
+    def acknowledge(self, tag: str) -> None:
+        """Strike a message out."""
+        pipeline = self._server.client.pipeline()
+        pipeline.zrem(Key.UNACKED_INDEX + self.name, tag)
+        pipeline.hdel(Key.UNACKED + self.name, tag)
+        pipeline.execute()

@@ -1,0 +1,78 @@
+"""A real server whose clock the test sets."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from shared.local import broker
+from tests.chaos import clock
+from tests.stack import Part, clean_environment, free_port, listens, wait_for
+
+_DUMP = """
+local found = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local kind = redis.call('TYPE', key).ok
+  local read = {hash = {'HGETALL', key}, list = {'LRANGE', key, 0, -1}, set = {'SMEMBERS', key},
+    zset = {'ZRANGE', key, 0, -1}, string = {'GET', key}}
+  found[#found + 1] = {key, kind, redis.call('TTL', key), redis.call(unpack(read[kind]))}
+end
+return {redis.call('TIME'), found}
+"""
+
+
+class Server:
+    """The broker and the store."""
+
+    def __init__(self, port: int, clock_file: Path) -> None:
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self.client: Any = redis.Redis(port=port)
+        self._dump = self.client.register_script(_DUMP)
+        self._clock_file = clock_file
+        self._ahead_seconds = 0
+
+    def reset(self) -> None:
+        """Forget everything, and set the clock right."""
+        self.client.flushall()
+        self.move_clock(-self._ahead_seconds)
+
+    def move_clock(self, seconds: int) -> None:
+        """Let time pass at once; the server notices with its next command."""
+        self._ahead_seconds += seconds
+        staged = self._clock_file.with_suffix(".new")
+        staged.write_text(f"{self._ahead_seconds:+d}")
+        staged.rename(self._clock_file)  # the server may be reading it
+
+    def dump(self) -> tuple[int, dict[str, tuple[int, Any]]]:
+        """The server's time in microseconds and, for each key, its TTL (-1 for none) and what it holds."""
+        now, found = self._dump()
+        keys = {}
+        for key, kind, ttl, value in found:
+            pairs = zip(value[::2], value[1::2], strict=True)
+            keys[key.decode()] = ttl, ({name.decode(): held for name, held in pairs} if kind == b"hash" else value)
+        return int(now[0]) * 1_000_000 + int(now[1]), keys
+
+
+@contextmanager
+def running_server(folder: Path) -> Iterator[Server]:
+    """Start one, with a clock of its own."""
+    port, clock_file = free_port(), folder / "clock"
+    clock_file.write_text("+0")
+    environment = clean_environment() | {
+        "LD_PRELOAD": os.fspath(clock.library() or ""),
+        "FAKETIME_TIMESTAMP_FILE": os.fspath(clock_file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",  # as older versions call it
+    }
+    part = Part("broker", broker.command(port, folder), environment, folder)
+    wait_for(lambda: listens(port), "the broker")
+    server = Server(port, clock_file)
+    try:
+        yield server
+    finally:
+        server.client.close()
+        part.stop()
