@@ -20,6 +20,7 @@ from shared.store.blocking import BlockingTransport
 from shared.store.clock import NEVER_US
 from shared.store.idempotency import RESERVED_SECONDS, IdempotencyKey
 from shared.store.records import Answer, Failure, Member, Outcome
+from shared.store.schema import Key
 from shared.store.submissions import NewBatch, Submission
 from tests.machine.actors import MAX_ATTEMPTS, Gateway, Worker, finish
 from tests.machine.expected import Promise, Promises
@@ -166,6 +167,15 @@ class StoreMachine(RuleBasedStateMachine):
         self.promises.claimed(batch_id, claim.token)
         worker.running.append((tag, claim))
 
+    @precondition(lambda self: self._awake())
+    @rule(pick=PICK)
+    def take_up(self, pick: int) -> None:
+        """The three steps at once, as they mostly are."""
+        worker = _one(self._awake(), pick)
+        if worker.popped or worker.pop():
+            worker.note()
+            self._call(worker, self.claim)
+
     @precondition(lambda self: any(worker.running for worker in self._awake()))
     @rule(pick=PICK, failing=st.sets(st.integers(0, 3), max_size=1))
     def commit(self, pick: int, failing: set[int]) -> None:
@@ -229,6 +239,15 @@ class StoreMachine(RuleBasedStateMachine):
             for gateway in self.gateways:
                 self._look(gateway)
 
+    @precondition(lambda self: any(worker.running for worker in self._awake()))
+    @rule(pick=PICK)
+    def outlive_leases(self, pick: int) -> None:
+        """A worker that has claimed batches is stopped for longer than its leases, and goes on."""
+        worker = _one([worker for worker in self._awake() if worker.running], pick)
+        worker.is_frozen = True
+        self.pass_time(7)
+        worker.is_frozen = False
+
     @rule(seconds=st.integers(2, 15))
     def stand_still(self, seconds: int) -> None:
         """The broker, or everybody else, was away for so long."""
@@ -275,9 +294,7 @@ class StoreMachine(RuleBasedStateMachine):
                 self._work(worker)
             self.pass_time(1)
             self.promises_hold()
-            if not any(map(self.records.is_open, self.records.batches)) and not any(
-                map(self.records.is_child, self.records.batches)
-            ):
+            if not any(self.records.is_open(each) or self.records.is_child(each) for each in self.records.batches):
                 return
         raise AssertionError("something never ended")
 
@@ -304,14 +321,10 @@ class StoreMachine(RuleBasedStateMachine):
         return [worker for worker in self.workers if not worker.is_frozen] if hasattr(self, "workers") else []
 
     def _look(self, gateway: Gateway) -> None:
-        before = self.records.held("sepal:reconciler", {}).get("at")
-        now_us, keys = self.server.dump()
-        records = Records(now_us, keys)
+        records = Records(*self.server.dump())
         look = finish(gateway.recovery.look())
-        after = self.server.client.hget("sepal:reconciler", "at")
-        if after != records.held("sepal:reconciler", {}).get("at"):
-            self.homeless.look(records)
-        del before
+        if self.server.client.hget(Key.RECONCILER, "at") != records.held(Key.RECONCILER, {}).get("at"):
+            self.homeless.look(records)  # else another gateway had just looked
         for batch_id in look.exhausted:
             finish(gateway.recovery.find_culprit(batch_id))
 
@@ -356,11 +369,8 @@ class StoreMachine(RuleBasedStateMachine):
         except (PredictionNotFound, PredictionGone):
             promise.miss(self.records.now_us)
             return
-        promise.see(
-            prediction,
-            self.server.dump()[0] if prediction.state in FINAL else self.records.now_us,
-            self.promises.committed,
-        )
+        now_us = self.server.dump()[0] if prediction.state in FINAL else self.records.now_us
+        promise.see(prediction, now_us, self.promises.committed)
 
     def _is_gone(self, promise: Promise) -> bool:
         self.records = Records(*self.server.dump())

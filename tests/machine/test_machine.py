@@ -36,6 +36,7 @@ def run(machine: type[StoreMachine], steps: int, *, derandomize: bool, shrink: b
             database=None,
             deadline=None,
             phases=phases,
+            report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         ),
     )
