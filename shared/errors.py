@@ -28,7 +28,8 @@ SepalError
     ├── ArtifactMissing
     ├── ArtifactAltered
     ├── ArtifactIncompatible
-    └── ArtifactExists
+    ├── ArtifactExists          training wrote nothing
+    └── ExampleIncomplete       likewise
 """
 
 from dataclasses import dataclass
@@ -255,3 +256,9 @@ class ArtifactExists(ArtifactError):
     """Another pipeline already has this name and version."""
 
     code = "artifact-exists"
+
+
+class ExampleIncomplete(ArtifactError):
+    """A row that is to work holds a value that no client could send."""
+
+    code = "example-incomplete"
