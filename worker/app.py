@@ -18,6 +18,7 @@ from shared.ids import BatchId
 from shared.log import configure_logging
 from shared.names import Loss, Queue
 from shared.record import UNACKED_INDEX_PREFIX, UNACKED_PREFIX
+from worker.aliens import AlienMessages
 from worker.announcer import Announcer
 from worker.heartbeat import Heartbeat, LoadedProcesses
 from worker.http import serve
@@ -46,9 +47,10 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     """
     app = Celery("sepal", broker=broker_url(settings.redis_url.get_secret_value()), set_as_current=False)
     app.amqp.Connection = Connection
-    app.conf.update(celery_configuration(settings, name))
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
+    aliens = AlienMessages(metrics.count_alien)
+    app.conf.update(celery_configuration(settings, name, aliens))
     loaded = LoadedProcesses()
     announcer = Announcer(
         settings.redis_url.get_secret_value(), name, card, max_attempts=settings.max_attempts, metrics=metrics
@@ -66,7 +68,9 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
         exposition = Exposition(registry, WorkerCollector(card.ref, lambda: heartbeat.n_loaded))
         serve(settings.worker_http_host, settings.worker_http_port, exposition, lambda: heartbeat.is_believed)
     notes = [UNACKED_PREFIX + name, UNACKED_INDEX_PREFIX + name]
-    step = heartbeat_step(heartbeat, count, lambda: announcer.forget_deliveries(notes), give_back)
+    step = heartbeat_step(
+        heartbeat, count, lambda: announcer.forget_deliveries(notes), give_back, lambda: aliens.n_seen
+    )
     app.steps["consumer"].update([EventsStep, HandOverStep, step])
 
     @setup_logging.connect(weak=False)
@@ -108,7 +112,7 @@ def _give_back(announcer: Announcer) -> GiveBack:
     return give_back
 
 
-def celery_configuration(settings: WorkerSettings, name: str) -> dict[str, Any]:
+def celery_configuration(settings: WorkerSettings, name: str, aliens: AlienMessages) -> dict[str, Any]:
     """What Celery is told; every line that is not Celery's default has its reason beside it."""
     return {
         "task_queues": [KombuQueue(queue.value, routing_key=queue.value) for queue in Queue],
@@ -126,6 +130,7 @@ def celery_configuration(settings: WorkerSettings, name: str) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # for ever: the supervisor could only do the same
         "broker_transport_options": {
+            "aliens": aliens,  # ours, not kombu's
             # What Celery took and lost inside itself: two batches, one behind the other, take no longer.
             "visibility_timeout": 2 * settings.batch_seconds + _MARGIN_SECONDS,
             "unacked_restore_throttle": 1,  # every sweep counts; every tenth otherwise
