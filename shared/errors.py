@@ -31,7 +31,8 @@ SepalError
     ├── ArtifactAltered
     ├── ArtifactIncompatible
     ├── ArtifactUnloadable
-    └── ArtifactExists
+    ├── ArtifactExists          training wrote nothing
+    └── ExampleIncomplete       likewise
 """
 
 from dataclasses import dataclass
@@ -295,3 +296,10 @@ class ArtifactExists(ArtifactError):
 
     code = "artifact-exists"
     remedy = "Give the new one another version, or remove the old one first."
+
+
+class ExampleIncomplete(ArtifactError):
+    """A row that is to work holds a value that no client could send."""
+
+    code = "example-incomplete"
+    remedy = "Choose rows in which every value is a finite number, and fill gaps before rows are sent."

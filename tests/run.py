@@ -41,6 +41,10 @@ class Run:
     def log(self) -> str:
         return self.part.log.read_text()
 
+    def log_of(self, part: str) -> Path:
+        """The file that a part writes to."""
+        return self.folder / "state" / f"supervisor-{self.settings['api_port']}" / f"{part}.log"
+
     def wait_until_ready(self) -> "Run":
         wait_for(lambda: "Ctrl-C stops everything" in self.log, f"the welcome in {self.part.log}", START_SECONDS)
         return self

@@ -21,7 +21,7 @@ from shared.card import (
     digest,
     read_card,
 )
-from shared.errors import ArtifactExists
+from shared.errors import ArtifactExists, ExampleIncomplete
 
 LIBRARIES = ("numpy", "scikit-learn", "joblib")
 
@@ -45,7 +45,7 @@ def save(
         name: lower case, as it appears in answers.
         version: one version is one pipeline; it is never overwritten.
         features: the columns' names, in order.
-        example: float64, shape (n, len(features)); a few rows that work.
+        example: float64, shape (n, len(features)); a few rows that work, every value finite.
         data: what it was fitted on.
         metrics: cross-validated scores.
 
@@ -54,7 +54,9 @@ def save(
 
     Raises:
         ArtifactExists: another pipeline has this name and version.
+        ExampleIncomplete: a value of the example is NaN or infinite.
     """
+    _check_example(example, features)
     target = models_dir / name / version
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent))
@@ -80,6 +82,16 @@ def save(
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return target
+
+
+def _check_example(example: NDArray[np.float64], features: list[str]) -> None:
+    unusable = np.argwhere(~np.isfinite(example))
+    if len(unusable):
+        row, column = unusable[0]
+        raise ExampleIncomplete(
+            f'row {row + 1} of the example holds {example[row, column]} in the column "{features[column]}", and Sepal '
+            "does not serve missing or infinite values yet"
+        )
 
 
 def _publish(staged: Path, target: Path, card: ModelCard) -> None:

@@ -21,6 +21,7 @@ from shared.store.announcements import Announcements
 from shared.store.blocking import BlockingTransport
 from shared.store.schema import Key
 from shared.store.transport import StoreRefused
+from worker.aliens import AlienMessages
 from worker.heartbeat import Heartbeat, LoadedProcesses
 from worker.http import serve
 from worker.metrics import WorkerCollector, WorkerMetrics
@@ -48,12 +49,13 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     """
     app = Celery("sepal", broker=broker_url(settings.redis_url.get_secret_value()), set_as_current=False)
     app.amqp.Connection = Connection
-    app.conf.update(celery_configuration(settings, name))
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
-    loaded = LoadedProcesses()
     transport = BlockingTransport.brisk(settings.redis_url.get_secret_value())
     announcements = Announcements(transport, name, card, settings.max_attempts)
+    aliens = AlienMessages(metrics.count_alien, announcements.keep_alien)
+    app.conf.update(celery_configuration(settings, name, aliens))
+    loaded = LoadedProcesses()
     requeue = _requeue(announcements, metrics)
     reports = Reports()
     register(app, Pool(settings, name, loaded, reports), requeue)
@@ -66,7 +68,7 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     if settings.worker_http_port is not None:
         exposition = Exposition(registry, WorkerCollector(card.ref, lambda: heartbeat.n_loaded))
         serve(settings.worker_http_host, settings.worker_http_port, exposition, lambda: heartbeat.is_believed)
-    step = heartbeat_step(heartbeat, count, announcements.forget_deliveries, requeue)
+    step = heartbeat_step(heartbeat, count, announcements.forget_deliveries, requeue, lambda: aliens.n_seen)
     app.steps["consumer"].update([EventsStep, HandOverStep, step])
 
     @setup_logging.connect(weak=False)
@@ -111,7 +113,7 @@ def _requeue(announcements: Announcements, metrics: WorkerMetrics) -> Requeue:
     return requeue
 
 
-def celery_configuration(settings: WorkerSettings, name: str) -> dict[str, Any]:
+def celery_configuration(settings: WorkerSettings, name: str, aliens: AlienMessages) -> dict[str, Any]:
     """What Celery is told; every line that is not Celery's default has its reason beside it."""
     return {
         "task_queues": [KombuQueue(queue.value, routing_key=queue.value) for queue in Queue],
@@ -129,6 +131,7 @@ def celery_configuration(settings: WorkerSettings, name: str) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # for ever: the supervisor could only do the same
         "broker_transport_options": {
+            "aliens": aliens,  # ours, not kombu's
             # What Celery took and lost inside itself: two batches, one behind the other, take no longer.
             "visibility_timeout": 2 * settings.batch_seconds + _MARGIN_SECONDS,
             "unacked_restore_throttle": 1,  # every sweep counts; every tenth otherwise

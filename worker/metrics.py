@@ -35,6 +35,7 @@ class WorkerMetrics:
         states = (State.SUCCEEDED, State.FAILED, State.EXPIRED)
         self._final = {queue: [final.labels(state, queue) for state in states] for queue in Queue}
         self._dropped = counter("outcomes_dropped_total", "Outcomes refused, as another attempt has the batch.")
+        self._aliens = counter("alien_messages_total", "Messages that were none of Sepal's, and were set aside.")
         lost = counter("leases_lost_total", "Attempts that ended without an outcome.", "reason")
         self._lost = {loss.value: lost.labels(loss) for loss in (Loss.PROCESS, Loss.TIME_LIMIT, Loss.ERROR)}
 
@@ -54,6 +55,10 @@ class WorkerMetrics:
         for count, counter in zip(counts, self._final[queue], strict=True):
             if count:
                 counter.inc(count)
+
+    def count_alien(self) -> None:
+        """Count a message that was set aside."""
+        self._aliens.inc()
 
 
 class WorkerCollector(Collector):

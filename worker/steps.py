@@ -68,7 +68,11 @@ class HandOverStep(bootsteps.StartStopStep):
 
 
 def heartbeat_step(
-    heartbeat: Heartbeat, count: Callable[[], None], forget_deliveries: Callable[[], None], requeue: Requeue
+    heartbeat: Heartbeat,
+    count: Callable[[], None],
+    forget_deliveries: Callable[[], None],
+    requeue: Requeue,
+    n_aliens: Callable[[], int],
 ) -> type[bootsteps.StartStopStep]:
     """Make the step that has a worker announce itself, and take messages while it can do something with them.
 
@@ -77,6 +81,7 @@ def heartbeat_step(
         count: takes what pool processes have told of their attempts.
         forget_deliveries: drops kombu's notes of an earlier connection, whose messages nobody here has any more.
         requeue: has a batch published again.
+        n_aliens: messages that were taken and set aside; a consumer that finds only those is not idle.
     """
 
     class HeartbeatStep(bootsteps.StartStopStep):
@@ -103,7 +108,7 @@ def heartbeat_step(
             # Celery looks again five seconds later.
             consumer.pool._pool.maintain_pool()
             count()
-            is_able = heartbeat.look(_state(consumer)) > 0
+            is_able = heartbeat.look(_state(consumer, n_aliens())) > 0
             consumer.task_consumer.channel.qos.is_paused = not is_able
             if not is_able:
                 _pass_on(requeue)
@@ -116,12 +121,12 @@ def stop_worker() -> None:
     state.should_terminate = EX_FAILURE
 
 
-def _state(consumer: Any) -> Consumer:
+def _state(consumer: Any, n_aliens: int) -> Consumer:
     return Consumer(
         pids=list(consumer.pool.info["processes"]),
         taken={request.id for request in state.reserved_requests},
         running={request.id for request in state.active_requests},
-        n_started=state.all_total_count[0],
+        n_started=state.all_total_count[0] + n_aliens,
     )
 
 

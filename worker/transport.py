@@ -1,4 +1,7 @@
-"""kombu's Redis transport, with one fault mended that otherwise ends the worker whenever its broker restarts.
+"""kombu's Redis transport, with a check at its door, and one fault mended that otherwise ends the worker.
+
+What comes out of a queue, of kombu's list of unacknowledged messages or from a broadcast goes on only if it has the
+right form (`worker.messages`); all else is set aside (`worker.aliens`), and to kombu it is as if nothing had come.
 
 When the broker goes away, Celery 5.7 drops the connection's client and only then gives messages back and acknowledges
 tasks through it. kombu 5.7 answers with an AttributeError, which Celery takes as unrecoverable; what it is ready for is
@@ -8,16 +11,22 @@ a connection error. What became of the messages that could not be acknowledged, 
 import faulthandler
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from queue import Empty
+from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import kombu
 import structlog
 from kombu.asynchronous import get_event_loop
 from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+
+from shared.store.records import AlienMessage
+from worker.aliens import AlienMessages
+from worker.messages import check_command, check_note, read_task
 
 _SOON_SECONDS: Final = 0.02  # no wait for anybody: what is delivered again meanwhile is found final
 
@@ -80,6 +89,19 @@ class QoS(redis.QoS):
         self._write_down_if_possible()
         super().restore_unacked_once(*args, **options)
 
+    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
+        """Give one message back, by its note."""
+        with self.channel.conn_or_acquire(client) as connected:
+            noted = connected.hget(self.unacked_key, tag)
+            try:
+                if noted is not None:
+                    check_note(noted)
+            except AlienMessage as error:
+                self._remove_from_indices(tag).execute()
+                self.channel.set_aside(self.unacked_key, noted, error)
+            else:
+                super().restore_by_tag(tag, connected, leftmost)
+
     def write_down(self) -> None:
         """Bring the list up to date."""
         to_note, self._to_note = self._to_note, {}
@@ -140,10 +162,55 @@ class QoS(redis.QoS):
 
 
 class Channel(redis.Channel):
-    """A channel that names the loss of its connection, and keeps the client it makes commands with."""
+    """A channel that lets in what a worker knows, names the loss of its connection, and keeps its client."""
 
     QoS = QoS
+    from_transport_options = (*redis.Channel.from_transport_options, "aliens")
+    aliens: AlienMessages
+    """Where messages go that are not let in; one of the transport's options."""
     _kept: Any = None
+
+    def set_aside(self, source: str, raw: bytes, error: AlienMessage) -> None:
+        """Deal with a message that is not let in."""
+        self.aliens.set_aside(source, raw, str(error))
+
+    def _brpop_read(self, **options: Any) -> bool:
+        # kombu's own, with the door where it reads JSON.
+        try:
+            popped = self._popped(options)
+            if popped is None:
+                raise Empty
+            key, raw = popped
+            queue = bytes_to_str(key).rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            try:
+                message = read_task(raw, queue)
+            except AlienMessage as error:
+                self.set_aside(queue, raw, error)
+            else:
+                self.connection._deliver(message, queue)
+            return True
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+
+    def _popped(self, options: dict[str, Any]) -> tuple[bytes, bytes] | None:
+        connection = self.client.connection
+        try:
+            return cast(tuple[bytes, bytes] | None, self.client.parse_response(connection, "BRPOP", **options))
+        except self.connection_errors:
+            connection.disconnect()  # the next turn of the event loop connects again
+            raise
+
+    def _handle_message(self, client: Any, response: Any) -> dict[str, Any]:
+        payload: dict[str, Any] = super()._handle_message(client, response)
+        if bytes_to_str(payload["type"]).endswith("message"):
+            try:
+                check_command(payload["data"])
+            except AlienMessage as error:
+                self.set_aside(bytes_to_str(payload["channel"]), payload["data"], error)
+                payload["data"] = b""  # which kombu passes over
+        return payload
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         if self.connection is None or self.connection.client is None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from shared.card import CARD_FILE
 from shared.local.errors import CannotStart
+from shared.local.logs import begin, last_words, log_file
 from shared.local.settings import LocalSettings
 from shared.local.supervision import configuration, parts
 
@@ -21,13 +22,15 @@ def main() -> None:
     settings = LocalSettings()
     try:
         _check_ports(settings)
+        settings.supervisor_dir.mkdir(parents=True, exist_ok=True)
+        begin(settings.supervisor_dir)
         _ensure_model(settings)
         path = _write_configuration(settings)
     except CannotStart as error:
         sys.exit(f"sepal: {error}")
     sys.stdout.flush()
-    # supervisord and the parts' output reach this file through descriptors of their own: without append mode they
-    # would write over one another where it is a regular file.
+    # What is for the person reaches this file through descriptors of their own: without append mode they would write
+    # over one another where it is a regular file.
     fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
     os.execve(
         sys.executable,
@@ -62,15 +65,16 @@ def _ensure_model(settings: LocalSettings) -> None:
     if model_dir != LocalSettings.model_fields["model_dir"].default:
         raise CannotStart(f"SEPAL_MODEL_DIR is {model_dir}, and there is no {CARD_FILE} in it: train a model first")
     # A process of its own: training imports what nothing that serves may import.
-    if subprocess.run([sys.executable, "-m", "training"], check=False).returncode:
-        raise CannotStart("training failed, as it says above")
+    path = log_file(settings.supervisor_dir, "training")
+    with path.open("wb") as log:
+        training = subprocess.run([sys.executable, "-m", "training"], check=False, stdout=log, stderr=log)
+    if training.returncode:
+        raise CannotStart(f"training failed. It said:\n{last_words(path)}")
 
 
 def _write_configuration(settings: LocalSettings) -> Path:
-    state_dir = settings.state_dir / f"supervisor-{settings.api_port}"
-    state_dir.mkdir(parents=True, exist_ok=True)
-    path = state_dir / _CONFIGURATION_FILE
-    path.write_text(configuration(parts(settings), state_dir))
+    path = settings.supervisor_dir / _CONFIGURATION_FILE
+    path.write_text(configuration(parts(settings), settings.supervisor_dir))
     return path
 
 

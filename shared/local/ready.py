@@ -8,6 +8,7 @@ import urllib.request
 from typing import Final
 
 from shared.card import ModelCard
+from shared.local.logs import last_words, log_file
 from shared.local.settings import LocalSettings
 
 _PATIENCE_SECONDS: Final = 300
@@ -28,11 +29,19 @@ def main() -> None:
         now = time.monotonic()
         if now - reported > _REPORT_SECONDS:
             reported = now
-            print(f"sepal: not ready after {now - began:.0f} s: {reasons}", flush=True)
+            where = f"The logs are in {settings.supervisor_dir}."
+            print(f"sepal: not ready after {now - began:.0f} s: {reasons} {where}", flush=True)
         if now - began > _PATIENCE_SECONDS:
+            print(_last_words(settings), flush=True)
             return
         time.sleep(_POLL_SECONDS)
     print(_welcome(gateway, settings), flush=True)
+
+
+def _last_words(settings: LocalSettings) -> str:
+    parts = {part: last_words(log_file(settings.supervisor_dir, part)) for part in ("worker", "gateway")}
+    said = "\n".join(f"sepal: the last lines of the {part}:\n{lines}" for part, lines in parts.items())
+    return f"{said}\nsepal: waits no longer. Ctrl-C stops everything."
 
 
 def _reasons(gateway: str) -> str:
@@ -59,6 +68,7 @@ Sepal serves {card.name} {card.version}.
   Flower       http://127.0.0.1:{settings.flower_port}  ({_credentials(settings)})
   metrics      {gateway}/metrics and http://127.0.0.1:{settings.worker_http_port}/metrics
   broker       {_without_password(settings.broker_url)}
+  logs         {settings.supervisor_dir}
 
   curl -X POST {gateway}/predict -H 'Content-Type: application/json' -d '{rows}'
 

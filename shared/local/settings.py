@@ -33,7 +33,7 @@ class LocalSettings(FlowerSettings):
     model_dir: Path = Path("models/iris/1")
     """The folder to serve; where it is the default one and missing, `make run` trains it."""
     state_dir: Path = Path(".sepal")
-    """Where the broker's append-only file and the supervisor's own files are kept."""
+    """Where the broker's append-only file, the supervisor's own files and the logs are kept."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -44,6 +44,11 @@ class LocalSettings(FlowerSettings):
             "SEPAL_WORKER_HTTP_PORT": str(self.worker_http_port),
             "SEPAL_FLOWER_PASSWORD": self.flower_password.get_secret_value(),
         }
+
+    @property
+    def supervisor_dir(self) -> Path:
+        """Where the supervisor keeps its files, and the logs of what it supervises; by port."""
+        return self.state_dir / f"supervisor-{self.api_port}"
 
     @property
     def broker_dir(self) -> Path:

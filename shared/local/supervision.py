@@ -1,5 +1,7 @@
 """Writes supervisord's configuration: the parts, the order they start and stop in, what happens when one dies.
 
+On the terminal is what a person needs: the welcome, and what goes wrong. What the parts write is in a file each.
+
 Parts start in the order of their priorities and stop in the reverse one, each waiting for the one before, so that
 the gateway and the worker can still reach the broker while they finish.
 """
@@ -12,19 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from shared.local import broker
+from shared.local import broker, endings
+from shared.local.logs import SUPERVISOR, log_file
 from shared.local.ready import WITH_PASSWORD
 from shared.local.settings import LocalSettings
 
 _FLOWER_CONFIGURATION: Final = Path(__file__).parent.parent / "flowerconfig.py"
 
+_TERMINAL: Final = "/dev/fd/1"
+_LOG_BYTES: Final = 20_000_000  # of each log; the one before is kept as well
+
 _SUPERVISOR = """\
 [supervisord]
 user = {user}
 nodaemon = true
-silent = false
-logfile = /dev/null
-logfile_maxbytes = 0
+silent = true
+logfile = {log}
+logfile_maxbytes = {log_bytes}
+logfile_backups = 1
 pidfile = {state}/supervisord.pid
 childlogdir = {state}
 """
@@ -43,8 +50,20 @@ stopwaitsecs = {stopwaitsecs}
 stopasgroup = false
 killasgroup = true
 redirect_stderr = true
-stdout_logfile = /dev/fd/1
-stdout_logfile_maxbytes = 0
+stdout_logfile = {log}
+stdout_logfile_maxbytes = {log_bytes}
+stdout_logfile_backups = 1
+"""
+
+# Started first and stopped last, as supervisord has it for listeners.
+_LISTENER = """
+[eventlistener:endings]
+command = {command}
+events = {events}
+buffer_size = 100
+stdout_logfile = NONE
+stderr_logfile = {terminal}
+stderr_logfile_maxbytes = 0
 """
 
 
@@ -56,6 +75,8 @@ class Part:
     command: Sequence[str]
     restart: bool = True
     stop_seconds: int = 10
+    is_for_the_person: bool = False
+    """Whether what it writes goes to the terminal, and not to a file."""
 
 
 def parts(settings: LocalSettings) -> list[Part]:
@@ -72,20 +93,36 @@ def parts(settings: LocalSettings) -> list[Part]:
         Part("worker", [python, "-m", "worker"], stop_seconds=30),
         Part("gateway", [python, "-m", "api"], stop_seconds=15),
         Part("flower", [python, "-m", "celery", *flower]),
-        Part("ready", [python, "-m", "shared.local.ready", *drawn], restart=False),
+        Part("ready", [python, "-m", "shared.local.ready", *drawn], restart=False, is_for_the_person=True),
     ]
 
 
 def configuration(parts: Sequence[Part], state_dir: Path) -> str:
     """Write the file that supervisord reads."""
-    return _SUPERVISOR.format(state=state_dir.absolute(), user=os.getuid()) + "".join(
-        _PROGRAM.format(
-            name=part.name,
-            command=shlex.join(part.command).replace("%", "%%"),
-            priority=priority,
-            restart="true" if part.restart else "false",
-            startsecs=1 if part.restart else 0,
-            stopwaitsecs=part.stop_seconds,
-        )
-        for priority, part in enumerate(parts)
+    folder = state_dir.absolute()
+    may_end = [part.name for part in parts if not part.restart]
+    listener = [sys.executable, "-m", endings.__name__, str(state_dir), *may_end]
+    return "".join(
+        [
+            _SUPERVISOR.format(state=folder, user=os.getuid(), log=log_file(folder, SUPERVISOR), log_bytes=_LOG_BYTES),
+            *(_program(part, priority, folder) for priority, part in enumerate(parts)),
+            _LISTENER.format(command=_quoted(listener), events=",".join(endings.EVENTS), terminal=_TERMINAL),
+        ]
     )
+
+
+def _program(part: Part, priority: int, folder: Path) -> str:
+    return _PROGRAM.format(
+        name=part.name,
+        command=_quoted(part.command),
+        priority=priority,
+        restart="true" if part.restart else "false",
+        startsecs=1 if part.restart else 0,
+        stopwaitsecs=part.stop_seconds,
+        log=_TERMINAL if part.is_for_the_person else log_file(folder, part.name),
+        log_bytes=0 if part.is_for_the_person else _LOG_BYTES,
+    )
+
+
+def _quoted(command: Sequence[str]) -> str:
+    return shlex.join(command).replace("%", "%%")

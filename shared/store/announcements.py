@@ -17,6 +17,9 @@ _ANNOUNCE: Final = Script.load("announce")
 _REQUEUE: Final = Script.load("requeue")
 _FORGET_DELIVERIES: Final = Script.load("forget_deliveries")
 _REPORT_LOAD_FAILURE: Final = Script.load("report_load_failure")
+_KEEP_ALIEN: Final = Script.load("keep_alien")
+_KEPT_ALIENS: Final = 100
+_KEPT_ALIENS_SECONDS: Final = 7 * 24 * 3600  # as a dead letter, by default
 _FAILURE_SECONDS: Final = 60  # its supervisor has started it again by then, and it has said so again
 
 
@@ -94,6 +97,14 @@ class Announcements:
             BrokerUnavailable: the store cannot be reached.
         """
         self._transport.run(_FORGET_DELIVERIES, [self._worker])
+
+    def keep_alien(self, entry: bytes) -> None:
+        """Keep what is known of a message that was set aside, for an operator, among the latest hundred.
+
+        Raises:
+            BrokerUnavailable, StoreRefused: it is not kept.
+        """
+        self._transport.run(_KEEP_ALIEN, [entry, _KEPT_ALIENS, _KEPT_ALIENS_SECONDS])
 
 
 def report_load_failure(transport: Transport[Any], error: ArtifactError) -> None:

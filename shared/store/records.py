@@ -15,7 +15,7 @@ NOBODY: Final = bytes(OWNER_BYTES)
 
 
 class AlienMessage(Exception):
-    """Something was published on a channel of Sepal's that no Sepal writes."""
+    """Something is in a queue or on a channel of Sepal's that no Sepal writes; says where it differs."""
 
 
 class Member(msgspec.Struct, frozen=True):

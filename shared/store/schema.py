@@ -66,6 +66,7 @@ class Key(StrEnum):
     IDEMPOTENCY = "sepal:idempotency:"  # of each idempotency key: schema, fingerprint and, once accepted, prediction
     MODEL = "sepal:model"  # the card that was announced last, as JSON
     LOAD_FAILURE = "sepal:load-failure"  # why a worker could not load its model: code and remedy, for a minute
+    ALIEN_MESSAGES = "sepal:alien-messages"  # list of the latest messages that no Sepal writes, for an operator
     REPLY = "sepal:reply:"  # no key, but a channel for each gateway process, which it listens on
 
 

@@ -1,7 +1,9 @@
 """`make run` from start to stop, with its own broker, supervisor and Flower, as a newcomer has it."""
 
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,9 @@ from tests.run import Run
 from tests.stack import ROOT, Part, clean_environment, free_port, maps_sklearn, wait_for
 
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
+
+
+WELCOME = ["Sepal serves", "predictions", "try it out", "Flower", "metrics", "broker", "logs", "curl", "Ctrl-C"]
 
 
 def test_tutorials_request_is_answered_both_ways(run: Run) -> None:
@@ -83,7 +88,10 @@ def test_part_that_dies_is_restarted_and_it_says_so(run: Run, name: str) -> None
             return False
 
     wait_for(restarted, f"another {name}")
-    assert "terminated by SIGKILL; not expected" in run.log
+    part = {"api": "gateway", "-server": "broker"}.get(name, name)
+    said = f"sepal: the {part} has ended (terminated by SIGKILL), and is started again. It said:"
+    wait_for(lambda: said in run.log, "the news on the terminal")
+    assert f" {run.log_of(part)}." in run.log  # where to read on, or that there is nothing: Flower says nothing
     wait_for(lambda: run.gateway.is_ready() and run.gateway.predict(TUTORIAL).status_code == 200, "an answer")
 
 
@@ -93,6 +101,8 @@ def test_result_outlives_a_restart_and_nothing_outlives_a_stop(folder: Path, iri
         submitted = first.gateway.predict(TUTORIAL, prefer="respond-async")
         answer = first.gateway.poll(submitted.headers["Location"]).json()
         below = first.stop(signal.SIGINT)
+    shown = [line.strip() for line in first.log.splitlines() if line]
+    assert [line for line, begins in zip(shown, WELCOME, strict=True) if not line.startswith(begins)] == []
     assert len(below) >= 7
     assert not [process for process in below if process.is_running()]
     kept = {name: value for name, value in first.settings.items() if name != "model_dir"}
@@ -106,7 +116,8 @@ def test_result_outlives_a_restart_and_nothing_outlives_a_stop(folder: Path, iri
 def test_without_a_model_it_trains_one_and_ctrl_c_ends_the_whole_group(folder: Path) -> None:
     with Run(folder / "untrained", None) as run:
         run.wait_until_ready()
-        assert "wrote models/iris/1" in run.log
+        assert run.log.startswith("\nSepal serves")
+        assert "wrote models/iris/1" in run.log_of("training").read_text()
         assert run.gateway.predict(TUTORIAL).json()["prediction"] == [0, 1]
         below = run.part.process.children(recursive=True)
         os.killpg(run.part.popen.pid, signal.SIGINT)  # what a terminal does
@@ -124,13 +135,42 @@ def test_make_uses_a_given_broker_and_forwards_one_term_to_everything(
     try:
         wait_for(lambda: "Ctrl-C stops everything" in make.log.read_text(), f"the welcome in {make.log}", 120)
         assert f"broker       {broker_url}" in make.log.read_text()
-        assert "spawned: 'broker'" not in make.log.read_text()
+        assert not list((folder / "make").rglob("broker.log"))
         below = make.process.children(recursive=True)
         make.popen.terminate()
         make.popen.wait(timeout=40)
         wait_for(lambda: not [process for process in below if process.is_running()], "the end of every process")
     finally:
         make.stop()
+
+
+@pytest.mark.parametrize(
+    ("has_its_digest", "reason"), [(False, "was replaced or damaged"), (True, "cannot load this model")]
+)
+def test_model_that_cannot_be_served_is_told_on_the_terminal(
+    tmp_path: Path, iris_dir: Path, has_its_digest: bool, reason: str
+) -> None:
+    model_dir = tmp_path / "model"
+    shutil.copytree(iris_dir, model_dir)
+    (model_dir / "pipeline.joblib").write_bytes(b"no pickle")
+    if has_its_digest:
+        card = json.loads((model_dir / "card.json").read_text())
+        card["digest"] = "sha256:" + hashlib.sha256(b"no pickle").hexdigest()
+        (model_dir / "card.json").write_text(json.dumps(card))
+    with Run(tmp_path / "run", model_dir) as run:
+        wait_for(lambda: "sepal: the worker has ended" in run.log, "the news on the terminal")
+        wait_for(lambda: f"All of it is in {run.log_of('worker')}." in run.log, "where to read on")
+        assert reason in run.log
+        assert "Sepal serves" not in run.log
+        run.stop(signal.SIGINT)
+
+
+def test_training_that_fails_says_why(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file where a folder is to be")
+    with Run(tmp_path, None) as run:
+        assert run.part.popen.wait(timeout=60) == 1
+    assert "sepal: training failed. It said:" in run.log
+    assert "models" in run.log.partition("It said:")[2]
 
 
 def test_foreign_model_folder_without_a_card_is_named(tmp_path: Path) -> None:

@@ -53,6 +53,6 @@ class Observer:
 
     def _count(self, message: dict[str, bytes] | None) -> None:
         if message is not None:
-            batch_id, _, outcome = message["data"].split(b" ", 2)
-            if outcome:
-                self._outcomes[batch_id] += 1
+            fields = message["data"].split(b" ", 2)
+            if len(fields) == 3 and fields[1].isdigit() and fields[2]:  # else a hint, or none of Sepal's
+                self._outcomes[fields[0]] += 1

@@ -12,6 +12,8 @@ from kombu.utils.json import loads
 from api.publisher import Publisher
 from shared.ids import new_batch_id
 from shared.names import PREDICT_BATCH, Queue
+from tests.stack import wait_for
+from worker.messages import check_command
 
 # Made anew for each message or each process; nothing depends on their values but that tags differ.
 OWN = {"delivery_tag", "reply_to", "origin"}
@@ -36,6 +38,25 @@ def test_message_is_what_celery_writes_into_redis(broker_port: int, queue: Queue
         (raw,) = connection.channel().client.lrange(queue.value, 0, -1)
     app.close()
     assert without_own(loads(Publisher().message(batch_id, queue, 12, 3))) == without_own(loads(raw))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"arguments": {"safe": True}, "destination": ["worker-1@host"], "reply": True, "timeout": 0.01},
+        {"pattern": "worker*", "matcher": "glob"},
+    ],
+)
+def test_commands_of_remote_control_are_let_in(server: Any, url: str, options: dict[str, Any]) -> None:
+    app = Celery("sepal", broker=url, set_as_current=False)
+    with server.pubsub(ignore_subscribe_messages=True) as subscription:
+        subscription.psubscribe("/*.celery.pidbox")
+        wait_for(lambda: server.pubsub_numpat(), "the subscription")
+        app.control.broadcast("ping", **options)
+        command = wait_for(lambda: subscription.get_message(timeout=1), "the command")["data"]
+    app.close()
+    check_command(command)
 
 
 def test_size_is_shown_to_flower_and_no_argument_of_the_task() -> None:

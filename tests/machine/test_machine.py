@@ -27,7 +27,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[type[StoreMach
 
 def run(machine: type[StoreMachine], steps: int, *, derandomize: bool, shrink: bool) -> None:
     phases = [Phase.explicit, Phase.generate, *([Phase.shrink] if shrink else [])]
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=steps // STEPS_AN_EXAMPLE,

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from worker.steps import HandOverStep
+from worker.steps import HandOverStep, _state
 
 
 def test_job_is_offered_at_once_to_pool_processes_that_nobody_writes_to() -> None:
@@ -16,3 +16,8 @@ def test_job_is_offered_at_once_to_pool_processes_that_nobody_writes_to() -> Non
     pool._quick_put("a job")
     assert jobs == ["a job"]
     assert offered == [[3]]
+
+
+def test_consumer_that_finds_only_aliens_is_not_idle() -> None:
+    consumer = SimpleNamespace(pool=SimpleNamespace(info={"processes": [1]}))
+    assert _state(consumer, n_aliens=3).n_started - _state(consumer, n_aliens=1).n_started == 2

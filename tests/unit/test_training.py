@@ -14,7 +14,7 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from shared.card import read_card
-from shared.errors import ArtifactExists
+from shared.errors import ArtifactExists, ExampleIncomplete
 from tests import pipelines
 from tests.models import fit_regressor, save_misbehaving, save_pipeline
 from tests.stack import ROOT
@@ -75,6 +75,16 @@ def test_failed_training_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(RuntimeError, match="disk full"):
         save_misbehaving(tmp_path, pipelines.SignClassifier())
     assert list((tmp_path / "signclassifier").iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_example_that_no_client_could_send_is_refused_by_row_and_column(value: float, tmp_path: Path) -> None:
+    pipeline, rows = fit_regressor()
+    example = rows[:3].copy()
+    example[1, 2] = value
+    with pytest.raises(ExampleIncomplete, match=f'row 2 .* holds {value} in the column "column 2".* finite number'):
+        save_pipeline(tmp_path, "incomplete", pipeline, example, 3)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_card_says_what_a_regressor_has_not(tmp_path: Path) -> None:

@@ -1,0 +1,12 @@
+-- Keep what is known of a message that no Sepal writes, among the latest ones.
+--
+-- ARGV[1]  it, as JSON
+-- ARGV[2]  how many are kept
+-- ARGV[3]  seconds to keep them
+--
+-- Reply: nothing.
+
+redis.call('LPUSH', k_alien_messages, ARGV[1])
+redis.call('LTRIM', k_alien_messages, 0, ARGV[2] - 1)
+redis.call('EXPIRE', k_alien_messages, ARGV[3])
+return false
