@@ -82,7 +82,7 @@ def create_app(settings: GatewaySettings | None = None) -> Front:
     letters = DeadLetters(store.client)
     app.include_router(operator_routes(letters, predictions, pulse, settings))
     problems.install(app, pulse.retry_after)
-    documents.install(app, pulse)
+    documents.install(app, pulse, settings.max_rows)
     return Front(app, predict, pulse.retry_after, metrics, tracer)
 
 

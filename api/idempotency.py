@@ -19,6 +19,8 @@ from shared.record import IDEMPOTENCY_PREFIX
 # A structured field's string (RFC 9651, section 3.3.3); many clients leave the quotes out.
 _QUOTED: Final = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"')
 _BARE: Final = re.compile(rb"[!#-~]{1,255}")
+PATTERN: Final = f"^({_QUOTED.pattern.decode()}|{_BARE.pattern.decode()})$"
+"""Either of them, for the schema."""
 RESERVED_SECONDS: Final = 10
 """For which a key is reserved: should its gateway die before the rows are accepted."""
 

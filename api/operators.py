@@ -2,12 +2,13 @@
 
 import hmac
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api import documents
 from api.dead_letters import DeadLetter, DeadLetters, Entry
+from api.parameters import BatchIdText
 from api.predictions import Order, Predictions
 from api.pulse import Pulse
 from api.rendering import render
@@ -15,6 +16,8 @@ from api.routes import to_response
 from api.settings import GatewaySettings
 from shared.errors import BrokerUnavailable, DeadLetterNotFound, Fault, InvalidRows, OperatorsOnly
 from shared.record import pack_rows
+
+_MAX_OFFSET: Final = 1_000_000_000  # Redis counts in 64 bits, and answers more with an error
 
 
 def operator_routes(
@@ -32,16 +35,16 @@ def operator_routes(
 
     @router.get("", **documents.DEAD_LETTERS)
     async def list_dead_letters(
-        offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+        offset: Annotated[int, Query(ge=0, le=_MAX_OFFSET)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
     ) -> dict[str, list[Entry]]:
         return {"dead_letters": list(await dead_letters.entries(offset, limit))}
 
     @router.get("/{batch_id}", **documents.DEAD_LETTER)
-    async def get_dead_letter(batch_id: str) -> DeadLetter:
+    async def get_dead_letter(batch_id: BatchIdText) -> DeadLetter:
         return await dead_letters.get(batch_id)
 
     @router.post("/{batch_id}/replay", **documents.REPLAY)
-    async def replay(batch_id: str) -> Response:
+    async def replay(batch_id: BatchIdText) -> Response:
         letter = await dead_letters.get(batch_id)
         columns = (await pulse.current_card()).features
         if len(letter.rows[0]) != len(columns):
@@ -53,7 +56,7 @@ def operator_routes(
         return to_response(render(submitted.id, submitted.prediction, pulse.retry_after))
 
     @router.delete("/{batch_id}", **documents.DISCARD)
-    async def discard(batch_id: str) -> Response:
+    async def discard(batch_id: BatchIdText) -> Response:
         await dead_letters.discard(batch_id)
         return Response(status_code=204)
 
