@@ -93,7 +93,7 @@ def create_app(settings: GatewaySettings | None = None) -> Front:
     app.include_router(status_routes(pulse, exposition))
     app.include_router(operator_routes(DeadLetters(pooled), predictions, pulse, settings))
     problems.install(app, pulse.retry_after)
-    documents.install(app, pulse)
+    documents.install(app, pulse, settings.max_rows)
     return Front(app, predict, pulse.retry_after, metrics, tracer)
 
 

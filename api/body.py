@@ -18,6 +18,7 @@ _JSON: Final = b"application/json"
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACEPARENT: Final = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _LENGTH_ERRORS: Final = frozenset({"too_short", "too_long"})
+_MAX_FAULTS: Final = 1000  # a body of 8 MiB has room for 700,000 unknown members, whose errors would fill 60 MB
 
 
 class RowsValidator:
@@ -45,6 +46,8 @@ class RowsValidator:
         return rows
 
     def _refusal(self, error: ValidationError) -> MalformedJson | InvalidRows:
+        if error.error_count() > _MAX_FAULTS:
+            return InvalidRows([Fault("", f"Over {_MAX_FAULTS} places are wrong. {self._members()}")])
         faults = error.errors(include_url=False, include_input=False)
         if faults[0]["type"] == "json_invalid":
             return MalformedJson(f"The body is not JSON: {faults[0]['ctx']['error']}.")
@@ -54,14 +57,20 @@ class RowsValidator:
         is_row = len(fault["loc"]) == 2
         if is_row and fault["type"] in _LENGTH_ERRORS:
             return f"A row has {self._n_columns} columns, in the order of GET /model."
+        if fault["type"] == "extra_forbidden":
+            return f"There is no such member. {self._members()}"
         return str(fault["msg"])
+
+    def _members(self) -> str:
+        names = [] if self._body is None else list(self._body.model_fields)
+        return "The members of a body are: " + ", ".join(f"`{name}`" for name in names) + "."
 
 
 def _body_model(n_columns: int, max_rows: int) -> type[BaseModel]:
     row = Annotated[list[FiniteFloat], Field(min_length=n_columns, max_length=n_columns)]
     # FailFast: a body that is wrong all over is refused at its first wrong row, not after a million errors.
     rows = Annotated[list[row], Field(min_length=1, max_length=max_rows), FailFast()]
-    return create_model("PredictBody", __config__=ConfigDict(strict=True, extra="ignore"), data=(rows, ...))
+    return create_model("PredictBody", __config__=ConfigDict(strict=True, extra="forbid"), data=(rows, ...))
 
 
 class Declared(msgspec.Struct, frozen=True):

@@ -5,7 +5,9 @@ from typing import Final
 
 from shared.errors import InvalidDeadline
 
-_SECONDS: Final = re.compile(rb"[0-9]{1,9}(\.[0-9]{1,6})?")
+PATTERN: Final = r"^(?=.*[1-9])[0-9]{1,9}(\.[0-9]{1,6})?$"
+"""A positive number, in a form that every client can write."""
+_SECONDS: Final = re.compile(PATTERN.encode())
 
 
 def read_deadline(header: bytes | None) -> float | None:
@@ -16,6 +18,6 @@ def read_deadline(header: bytes | None) -> float | None:
     """
     if header is None:
         return None
-    if not _SECONDS.fullmatch(header.strip()) or float(header) <= 0:
+    if not _SECONDS.fullmatch(header.strip()):
         raise InvalidDeadline
     return float(header)

@@ -10,6 +10,8 @@ from shared.store.idempotency import IdempotencyKey
 # A structured field's string (RFC 9651, section 3.3.3); many clients leave the quotes out.
 _QUOTED: Final = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"')
 _BARE: Final = re.compile(rb"[!#-~]{1,255}")
+PATTERN: Final = f"^({_QUOTED.pattern.decode()}|{_BARE.pattern.decode()})$"
+"""Either of them, for the schema."""
 
 
 def read_idempotency_key(header: bytes, client: bytes, body: bytes) -> IdempotencyKey:

@@ -2,12 +2,13 @@
 
 import hmac
 from contextlib import suppress
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field, TypeAdapter
 
 from api import documents
+from api.parameters import BatchIdText
 from api.predictions import Order, Predictions
 from api.pulse import Pulse
 from api.rendering import render
@@ -61,6 +62,8 @@ class ShownDeadLetter(ListedDeadLetter):
 
 _ATTEMPTS: TypeAdapter[list[LostAttempt]] = TypeAdapter(list[LostAttempt])
 
+_MAX_OFFSET: Final = 1_000_000_000  # Redis counts in 64 bits, and answers more with an error
+
 
 def operator_routes(
     dead_letters: DeadLetters, predictions: Predictions, pulse: Pulse, settings: GatewaySettings
@@ -77,17 +80,17 @@ def operator_routes(
 
     @router.get("", **documents.DEAD_LETTERS)
     async def list_dead_letters(
-        offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+        offset: Annotated[int, Query(ge=0, le=_MAX_OFFSET)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
     ) -> dict[str, list[ListedDeadLetter]]:
         entries = await dead_letters.entries(offset, limit)
         return {"dead_letters": [ListedDeadLetter(id=entry.id, buried=entry.buried) for entry in entries]}
 
     @router.get("/{batch_id}", **documents.DEAD_LETTER)
-    async def get_dead_letter(batch_id: str) -> ShownDeadLetter:
+    async def get_dead_letter(batch_id: BatchIdText) -> ShownDeadLetter:
         return ShownDeadLetter.of(batch_id, await dead_letters.get(batch_id))
 
     @router.post("/{batch_id}/replay", **documents.REPLAY)
-    async def replay(batch_id: str) -> Response:
+    async def replay(batch_id: BatchIdText) -> Response:
         letter = await dead_letters.get(batch_id)
         columns = (await pulse.current_card()).features
         if len(decode_matrix(letter.rows)[0]) != len(columns):
@@ -99,7 +102,7 @@ def operator_routes(
         return to_response(render(submitted.id, submitted.prediction, pulse.retry_after))
 
     @router.delete("/{batch_id}", **documents.DISCARD)
-    async def discard(batch_id: str) -> Response:
+    async def discard(batch_id: BatchIdText) -> Response:
         await dead_letters.discard(batch_id)
         return Response(status_code=204)
 

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, Mount
 
 from shared import errors
 from shared.names import FailureCode
@@ -15,9 +17,12 @@ from shared.names import FailureCode
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
-_LONGEST_RETRY_SECONDS: Final = 60
+LONGEST_RETRY_SECONDS: Final = 60
 NOT_READY: Final = "not-ready"
 INTERNAL_ERROR: Final = "internal-error"
+NOT_FOUND: Final = "not-found"
+METHOD_NOT_ALLOWED: Final = "method-not-allowed"
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 RetryAfter = Callable[[], int]
 """Seconds that a refused client should stay away."""
@@ -27,6 +32,7 @@ STATUS: Final[dict[str, HTTPStatus]] = {
     errors.UnsupportedContentType.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.BodyTooLarge.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.InvalidRows.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidParameter.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidDeadline.code: HTTPStatus.BAD_REQUEST,
     errors.InvalidIdempotencyKey.code: HTTPStatus.BAD_REQUEST,
     errors.IdempotencyKeyReused.code: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -86,7 +92,7 @@ def problem(error: Exception, retry_after: RetryAfter) -> Problem:
     headers = {"Vary": "Prefer"}
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         own = error.retry_after_seconds if isinstance(error, errors.DeadlineUnreachable) else None
-        headers["Retry-After"] = str(min(own or retry_after(), _LONGEST_RETRY_SECONDS))
+        headers["Retry-After"] = str(min(own or retry_after(), LONGEST_RETRY_SECONDS))
     return Problem(status, error.code, str(error), headers, **_extensions(error))
 
 
@@ -103,11 +109,29 @@ def install(app: FastAPI, retry_after: RetryAfter) -> None:
     async def of_ours(_: Request, error: Exception) -> Problem:
         return problem(error, retry_after)
 
+    @app.exception_handler(RequestValidationError)
+    async def of_parameters(_: Request, error: RequestValidationError) -> Problem:
+        faults = [f"`{fault['loc'][-1]}`: {fault['msg']}" for fault in error.errors()]
+        return problem(errors.InvalidParameter("; ".join(faults) + "."), retry_after)
+
     @app.exception_handler(HTTPException)
-    async def of_the_framework(_: Request, error: HTTPException) -> Problem:
+    async def of_the_framework(request: Request, error: HTTPException) -> Problem:
         status = HTTPStatus(error.status_code)
         code = status.phrase.lower().replace(" ", "-")
-        return Problem(status, code, error.detail, dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(app, request)):
+            headers["Allow"] = ", ".join(methods)
+        return Problem(status, code, error.detail, headers)
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """What a path can be asked for: the framework itself knows the first of the routes that share it."""
+
+    def answers(route: BaseRoute, method: str) -> bool:
+        return route.matches({**request.scope, "method": method})[0] is Match.FULL
+
+    routes = [route for route in app.routes if not isinstance(route, Mount)]  # whose own `Allow` is whole
+    return [method for method in _METHODS if any(answers(route, method) for route in routes)]
 
 
 def _extensions(error: errors.SepalError) -> dict[str, Any]:

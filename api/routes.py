@@ -1,9 +1,11 @@
 """The HTTP surface as FastAPI knows it: documented, and complete; `POST /predict` has a shorter way in too."""
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
 
 from api import documents
 from api.body import Declared
+from api.parameters import PredictionIdText
 from api.predict import Predict
 from api.predictions import Predictions
 from api.problems import not_ready
@@ -24,12 +26,12 @@ def prediction_routes(predictions: Predictions, operation: Predict, pulse: Pulse
         return to_response(await operation(declared, request.scope, request.receive))
 
     @router.get("/results/{prediction_id}", **documents.GET_RESULT)
-    async def get_result(prediction_id: str) -> Response:
+    async def get_result(prediction_id: PredictionIdText) -> Response:
         parsed = PredictionId.parse(prediction_id)
         return to_response(render(parsed, await predictions.get(parsed), pulse.retry_after))
 
     @router.delete("/results/{prediction_id}", **documents.CANCEL)
-    async def cancel(prediction_id: str) -> Response:
+    async def cancel(prediction_id: PredictionIdText) -> Response:
         parsed = PredictionId.parse(prediction_id)
         await predictions.cancel(parsed)
         return to_response(render(parsed, await predictions.get(parsed), pulse.retry_after))
@@ -38,8 +40,12 @@ def prediction_routes(predictions: Predictions, operation: Predict, pulse: Pulse
 
 
 def status_routes(pulse: Pulse, exposition: Exposition) -> APIRouter:
-    """`/model`, `/livez`, `/readyz` and `/metrics`."""
+    """`/model`, `/livez`, `/readyz` and `/metrics`; `/` leads to the documentation."""
     router = APIRouter(tags=["status"])
+
+    @router.get("/", include_in_schema=False)
+    async def root(request: Request) -> Response:
+        return RedirectResponse(request.scope.get("root_path", "") + "/docs")
 
     @router.get("/model", **documents.MODEL)
     async def model() -> ModelCard:

@@ -6,6 +6,7 @@ SepalError
 │   ├── UnsupportedContentType
 │   ├── BodyTooLarge
 │   ├── InvalidRows             lists each place that is wrong
+│   ├── InvalidParameter        of a query
 │   ├── InvalidDeadline
 │   ├── InvalidIdempotencyKey
 │   ├── IdempotencyKeyReused
@@ -91,6 +92,13 @@ class InvalidRows(RequestRefused):
     def __init__(self, faults: list[Fault]) -> None:
         super().__init__()
         self.faults = faults
+
+
+class InvalidParameter(RequestRefused):
+    """A parameter of the query is not what it should be."""
+
+    code = "invalid-parameter"
+    detail = "A parameter of the query is not what it should be."
 
 
 class InvalidDeadline(RequestRefused):

@@ -114,6 +114,8 @@ def wrong_at(column: int, value: Any) -> Callable[[list[float]], Any]:
         (lambda _: {"data": []}, "/data"),
         (lambda row: {"data": [row] * 10_001}, "/data"),
         (lambda row: {"dat": [row]}, "/data"),
+        (lambda row: {"dat": [row]}, "/dat"),
+        (lambda row: {"data": [row], "a/b~": 1}, "/a~1b~0"),
         (lambda row: [row], ""),
     ],
 )
@@ -128,6 +130,21 @@ def test_rows_that_do_not_fit_are_refused_by_place(
     assert problem["code"] == "invalid-rows"
     assert pointer in [error["pointer"] for error in problem["errors"]]
     assert all(error["detail"] for error in problem["errors"])
+
+
+def test_unknown_member_is_answered_with_those_there_are(iris: Gateway) -> None:
+    response = iris.client.post("/predict", json={"data": TUTORIAL, "output": ["prediction"]})
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["pointer"] == "/output"
+    assert "`data`" in error["detail"]
+
+
+def test_body_full_of_unknown_members_has_a_short_answer(iris: Gateway) -> None:
+    response = iris.client.post("/predict", json={"data": TUTORIAL, **{str(number): 0 for number in range(100_000)}})
+    assert response.status_code == 422
+    assert "`data`" in response.json()["errors"][0]["detail"]
+    assert len(response.content) < 1000
 
 
 def test_refused_request_has_left_nothing_behind(iris_stack: tuple[Stack, Gateway]) -> None:
@@ -178,6 +195,13 @@ def test_framework_errors_are_problems_too(either: Gateway, method: str, path: s
     assert response.status_code == status
     assert response.headers["Content-Type"] == PROBLEM
     assert response.json()["status"] == status
+
+
+def test_root_leads_to_the_documentation(either: Gateway) -> None:
+    response = either.client.get("/")
+    assert response.status_code == 307
+    assert response.headers["Location"] == "/docs"
+    assert either.client.get(response.headers["Location"]).status_code == 200
 
 
 @pytest.mark.parametrize("text", ["x", "a" * 40, "ä" * 40, "=" * 40])

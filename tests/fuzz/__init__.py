@@ -1,0 +1,1 @@
+"""schemathesis against a running stack: does the gateway do what its schema says?"""

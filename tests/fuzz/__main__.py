@@ -1,0 +1,44 @@
+"""`make fuzz`: 5,000 cases drawn from the schema, against a stack of its own; exits with 1 where one fails.
+
+python -m tests.fuzz --seed 7 --cases 1000
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from tests.fuzz.run import TOKEN, Findings, fuzz
+from tests.models import train_recipe
+from tests.stack import running_stack
+
+CASES: Final = 5000
+CASES_AN_EXAMPLE: Final = 11  # at least: one for each operation, and what follows the links between them
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="tests.fuzz", description=__doc__)
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    parser.add_argument("--cases", type=int, default=CASES, help="at least")
+    parser.add_argument("--model", default="iris", help="a recipe of `training`")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="sepal-fuzz-") as folder:
+        findings = _fuzz(Path(folder), arguments)
+    print(findings.text)
+    print(f"{findings.cases} cases, {findings.failures} failures, {findings.errors} errors; --seed {arguments.seed}")
+    if not findings.are_none or findings.cases < arguments.cases:
+        sys.exit(1)
+
+
+def _fuzz(folder: Path, arguments: argparse.Namespace) -> Findings:
+    model_dir = train_recipe(folder / "models", arguments.model)
+    examples = arguments.cases // CASES_AN_EXAMPLE
+    with running_stack(folder, model_dir, operator_token=TOKEN) as (_, gateway):
+        return fuzz(gateway.port, folder, f"--seed={arguments.seed}", examples=examples)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The OpenAPI schema says what the gateway does, and the gateway does what it says."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.answers import ID_PATTERN
+from api.parameters import BATCH_ID_PATTERN
+from api.problems import STATUS
+from api.settings import GatewaySettings
+from shared.ids import WHOLE, PredictionId, new_batch_id, slice_id
+from tests.fuzz.run import TOKEN, fuzz
+from tests.stack import Gateway, Stack, listens, wait_for
+
+MAX_ROWS = 50  # with 10,000, most of the time is spent on drawing them
+
+
+@pytest.fixture(scope="module")
+def gateway(iris_stack: tuple[Stack, Gateway]) -> Gateway:
+    """One that operators can use too."""
+    return iris_stack[0].start_gateway(operator_token=TOKEN, max_rows=MAX_ROWS).wait_until_ready()
+
+
+@pytest.fixture(scope="module")
+def schema(gateway: Gateway) -> Any:
+    return gateway.client.get("/openapi.json").json()
+
+
+def rows_of(schema: Any) -> Any:
+    """The schema of `data` in the body of `POST /predict`."""
+    content = schema["paths"]["/predict"]["post"]["requestBody"]["content"]
+    return content["application/json"]["schema"]["properties"]["data"]
+
+
+def test_schemathesis_finds_nothing(gateway: Gateway, tmp_path: Path) -> None:
+    findings = fuzz(gateway.port, tmp_path, "--generation-deterministic", examples=5)
+    assert findings.are_none, findings.text
+    assert findings.cases > 250
+
+
+def test_rows_are_those_of_the_model_that_is_served(schema: Any, breast_cancer: Gateway) -> None:
+    other = breast_cancer.client.get("/openapi.json").json()
+    for described, n_columns, max_rows in ((schema, 4, MAX_ROWS), (other, 30, GatewaySettings().max_rows)):
+        data = rows_of(described)
+        assert data["maxItems"] == max_rows
+        assert data["items"]["minItems"] == data["items"]["maxItems"] == n_columns
+
+
+def test_schema_is_whole_while_no_model_is_known(stack: Stack) -> None:
+    alone = stack.start_gateway(max_rows=7)
+    wait_for(lambda: listens(alone.port), "a gateway without a broker")
+    described = alone.client.get("/openapi.json").json()
+    assert rows_of(described)["maxItems"] == 7
+    assert "minItems" not in rows_of(described)["items"]
+    assert "example" not in described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+
+
+def test_allow_lists_every_method_of_a_path(gateway: Gateway, schema: Any) -> None:
+    for path, operations in schema["paths"].items():
+        refused = gateway.client.request("PUT", path.format(prediction_id="x", batch_id="x"))
+        assert refused.status_code == 405
+        assert set(refused.headers["Allow"].split(", ")) == {method.upper() for method in operations}
+
+
+def test_every_code_that_leaves_the_gateway_is_in_the_schema(schema: Any) -> None:
+    among_reasons = {"no-worker", "stalled"}
+    described = {
+        code
+        for operations in schema["paths"].values()
+        for operation in operations.values()
+        for response in operation["responses"].values()
+        for media in response.get("content", {}).values()
+        for part in media["schema"].get("allOf", ())
+        for code in part.get("properties", {}).get("code", {}).get("enum", ())
+    }
+    assert described == set(STATUS) - among_reasons | {"not-found", "method-not-allowed"}
+
+
+def test_accepted_prediction_is_linked_to_its_result(schema: Any) -> None:
+    operations = {
+        operation["operationId"]: path + " " + method
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+    }
+    for status in ("200", "202"):
+        links = schema["paths"]["/predict"]["post"]["responses"][status]["links"]
+        linked = {operations[link["operationId"]] for link in links.values()}
+        assert linked == {"/results/{prediction_id} get", "/results/{prediction_id} delete"}
+
+
+def test_ids_are_of_the_form_that_the_schema_gives() -> None:
+    for place in (0, WHOLE):
+        assert re.search(ID_PATTERN, str(PredictionId.new(new_batch_id(), place)))
+    for batch_id in (new_batch_id(), slice_id(new_batch_id(), 12)):
+        assert re.search(BATCH_ID_PATTERN, batch_id)
+
+
+@pytest.mark.parametrize("query", ["offset=-1", "limit=0", "limit=1001", "offset=1000000001", "limit=x"])
+def test_wrong_query_is_a_problem_that_names_the_parameter(gateway: Gateway, query: str) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    response = gateway.client.get(f"/dead-letters?{query}", headers=headers)
+    assert response.status_code == 422
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.json()["code"] == "invalid-parameter"
+    assert f"`{query.partition('=')[0]}`" in response.json()["detail"]
