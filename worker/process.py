@@ -73,7 +73,11 @@ class PoolProcess:
         if self._names_requests:
             clear_contextvars()
             self._names_requests = False
-        claim = self._attempts.claim(batch_id)
+        try:
+            claim = self._attempts.claim(batch_id)
+        except RecordIncompatible as error:  # the reconciler of those who can read it publishes it again
+            log.error("left a batch to workers that can read it", batch=batch_id, reason=str(error))
+            return
         if claim is None:
             log.info("skipped a batch that needs no answer", batch=batch_id)
             return

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from shared.store.schema import Field, Key
 from tests import pipelines
 from tests.models import save_misbehaving
 from tests.stack import Gateway, Stack, listens, wait_for
@@ -67,3 +68,23 @@ def test_card_of_another_schema_is_refused_with_what_to_do(stack: Stack, tmp_pat
     stack.redis.set("sepal:model", card.read_bytes())  # as a newer worker would announce it
     wait_for(lambda: "record-incompatible" in reasons(gateway), "the reason")
     assert gateway.predict([[1, 2, 3, 4]]).json()["code"] == "record-incompatible"
+
+
+def test_batch_of_another_schema_is_left_to_workers_that_can_read_it(stack: Stack, iris_dir: Path) -> None:
+    gateway = stack_without_worker(stack)
+    stack.start_worker(model_dir=iris_dir)
+    gateway.wait_until_ready()
+    for worker in stack.parts[2:]:
+        worker.stop()
+    location = gateway.predict([[1, 2, 3, 4]], prefer="respond-async").headers["Location"]
+    (key,) = stack.redis.scan_iter(f"{Key.BATCH}*")
+    stack.redis.hset(key, Field.SCHEMA, 2)
+    before = stack.redis.dump(key)
+    worker = stack.start_worker(model_dir=iris_dir)
+    wait_for(lambda: "left a batch to workers that can read it" in worker.log.read_text(), "the refusal")
+    refused = gateway.client.get(location)
+    assert (refused.status_code, refused.json()["code"]) == (503, "record-incompatible")
+    assert stack.redis.dump(key) == before
+    assert "Traceback" not in worker.log.read_text()
+    stack.redis.hset(key, Field.SCHEMA, 1)  # as those who can read it do
+    assert gateway.poll(location).json()["status"] == "succeeded"
