@@ -54,6 +54,11 @@ class Batch:
     error: Exception | None = None
     _random: bytes = b""
 
+    def takes(self, rows: EncodedRows, model: bytes) -> bool:
+        """Whether these rows may join it."""
+        fits = self.n_rows + rows.n_rows <= MAX_BATCH_ROWS
+        return fits and self.expected.model == model and self.encoding is rows.encoding
+
     def join(self, rows: EncodedRows, deadline_us: int = 0, origin: Origin | None = None) -> Waiter:
         """Add one prediction."""
         if origin is not None:
@@ -103,7 +108,7 @@ class Lanes:
     def open_batch(self, rows: EncodedRows, model: bytes) -> Batch:
         """Find or make the batch that a prediction joins: rows for different models never share one."""
         lane = self._large if rows.n_rows > _LARGE_ROWS else self._small
-        if lane and lane[-1].n_rows + rows.n_rows <= MAX_BATCH_ROWS and lane[-1].expected.model == model:
+        if lane and lane[-1].takes(rows, model):
             return lane[-1]
         batch_id = new_batch_id()
         lane.append(Batch(batch_id, Expected(batch_id, model), rows.encoding))

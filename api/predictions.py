@@ -158,13 +158,13 @@ class Predictions:
         if not self._pulse.sees_broker:
             self._batcher.refuse_all(BrokerUnavailable())
             return
+        answered, self._answered = self._answered, []
         try:
-            await self.replies.recheck()
-            if self._answered:
-                answered, self._answered = self._answered, []
-                await self._lookups.shorten_retention(answered)
+            await self._lookups.shorten_retention(answered)
         except BrokerUnavailable:
-            pass  # the next look will tell
+            self._answered += answered  # the next look will tell
+        else:
+            await self.replies.recheck()
 
     def drain(self) -> None:
         """Give everybody who waits, now and from now on, a 202."""

@@ -21,6 +21,7 @@ from shared.errors import (
 )
 from shared.names import Queue
 from shared.store.status import Overview
+from shared.store.transport import StoreRefused
 
 _TICK_SECONDS: Final = 1.0
 _UNREADY_TICK_SECONDS: Final = 0.2  # somebody is waiting for the first worker, or for the broker to come back
@@ -59,6 +60,7 @@ class Pulse:
 
         Raises:
             ModelUnknown: no worker has ever announced one.
+            RecordIncompatible: another version of Sepal wrote it.
         """
         if self._card is None:
             await self.look()
@@ -137,7 +139,7 @@ class Pulse:
         """Look once."""
         try:
             overview = await self._look()
-        except BrokerUnavailable as error:
+        except (BrokerUnavailable, StoreRefused) as error:
             if self.overview is not None:
                 log.warning("the broker cannot be reached", reason=str(error.__cause__))
             self.overview = None

@@ -18,6 +18,7 @@ from shared.ids import BatchId, PredictionId
 from shared.names import FINAL
 from shared.store.lookups import Prediction, answered_prediction
 from shared.store.records import AlienMessage, Outcome, read_announcement
+from shared.store.transport import StoreRefused
 
 _RECHECK_SECONDS: Final = 5.0  # the price of a lost message; a thousand batches cost 200 reads a second
 
@@ -173,7 +174,7 @@ class Replies:
         if waiters:
             try:
                 predictions = await self._read([waiter.prediction_id for waiter in waiters])
-            except (PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable):
+            except (PredictionNotFound, PredictionGone, RecordIncompatible, StoreRefused, BrokerUnavailable):
                 return  # not submitted yet, or to be asked again
             for waiter, prediction in zip(waiters, predictions, strict=True):
                 if prediction.state in FINAL and not waiter.answer.done():

@@ -65,8 +65,9 @@ class Predictor:
         return answers, (time.perf_counter_ns() - began) // 1000
 
     def _bisect(self, rows: EncodedRows, members: list[Member]) -> list[Answer | Failure]:
+        decoded = decode(rows, len(self.card.features))  # outside: rows that cannot be decoded are no client's fault
         try:
-            labels, log_proba = self._run(decode(rows, len(self.card.features)))
+            labels, log_proba = self._run(decoded)
         except self._interruptions:
             raise
         except Exception as error:  # whatever a pipeline raises is an answer for the member that caused it

@@ -10,6 +10,7 @@ from celery import bootsteps
 from celery.platforms import EX_FAILURE
 from celery.worker import state
 
+from shared.errors import BrokerUnavailable
 from shared.ids import BatchId
 from shared.names import Loss
 from worker.heartbeat import LOOK_SECONDS, Consumer, Heartbeat
@@ -91,7 +92,10 @@ def heartbeat_step(
         timer: Any = None
 
         def start(self, consumer: Any) -> None:
-            forget_deliveries()  # before the event loop runs, and takes the first message
+            try:
+                forget_deliveries()  # before the event loop runs, and takes the first message
+            except BrokerUnavailable as error:
+                raise ConnectionError("the broker was lost") from error  # which has Celery connect again
             self._look(consumer)
             self.timer = consumer.timer.call_repeatedly(LOOK_SECONDS, lambda: self._look(consumer))
 

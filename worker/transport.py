@@ -25,6 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from shared.store.records import AlienMessage
+from shared.store.schema import Key
 from worker.aliens import AlienMessages
 from worker.messages import check_command, check_note, read_task
 
@@ -112,6 +113,8 @@ class QoS(redis.QoS):
             noted = dumps([message._raw, delivery["exchange"], delivery["routing_key"]])
             commands.append(("ZADD", self.unacked_index_key, time.time(), delivery_tag))
             commands.append(("HSET", self.unacked_key, delivery_tag, noted))
+        if to_note:  # a worker that was thought dead is looked at again, so that the list does not outlive it
+            commands.append(("HSETNX", Key.WORKERS, self.unacked_key.removeprefix(Key.UNACKED), "0 0"))
         if to_strike_out:
             commands.append(("ZREM", self.unacked_index_key, *to_strike_out))
             commands.append(("HDEL", self.unacked_key, *to_strike_out))

@@ -39,7 +39,7 @@ class DeadLetter(NamedTuple):
 
 
 class DeadLetters:
-    """The store's."""
+    """Lists, reads and discards them."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport

@@ -38,7 +38,7 @@ class IdempotencyKey(NamedTuple):
 
 
 class IdempotencyKeys:
-    """The store's."""
+    """Reserves and releases keys."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
@@ -55,9 +55,10 @@ class IdempotencyKeys:
         held = await self._transport.run(_RESERVE, [key.name, key.fingerprint, RESERVED_SECONDS])
         if held is None:
             return None
-        schema, fingerprint, prediction_id = held.decode().split(" ", 2)
+        schema, _, rest = held.decode().partition(" ")
         if schema != str(SCHEMA):
-            raise RecordIncompatible(schema, SCHEMA)
+            raise RecordIncompatible(schema[:10], SCHEMA)
+        fingerprint, _, prediction_id = rest.partition(" ")
         if fingerprint != key.fingerprint:
             raise IdempotencyKeyReused
         if not prediction_id:

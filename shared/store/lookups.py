@@ -19,9 +19,9 @@ _LOOK_UP: Final = Script.load("look_up")
 _CANCEL: Final = Script.load("cancel")
 _SHORTEN: Final = Script.load("shorten")
 
+_SHORTENED_AT_ONCE: Final = 500
 _UNFINISHED: Final = {BatchState.QUEUED: State.QUEUED}
-"""How an open record's state is shown; every other one is running."""
-_FIELDS_A_MEMBER: Final = 3
+"""Open states that are not shown as running."""
 
 
 class Prediction(msgspec.Struct, frozen=True):
@@ -54,6 +54,7 @@ class Lookups:
         Raises:
             PredictionNotFound: no such id was given out.
             PredictionGone: it was final, and its retention is over.
+            RecordIncompatible: another version of Sepal wrote its record.
             BrokerUnavailable: Redis did not answer in time.
         """
         return (await self.read_all([prediction_id]))[0]
@@ -62,13 +63,15 @@ class Lookups:
         """Look up predictions of one batch, in one round trip.
 
         Raises:
-            PredictionNotFound, PredictionGone, BrokerUnavailable: as `read`.
+            PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `read`.
         """
         first = prediction_ids[0]
         indices = [] if first.spans_batches else [prediction_id.place for prediction_id in prediction_ids]
         reply = await self._transport.run(_LOOK_UP, [first.batch_id, *indices])
         if reply is None:
             raise self._missing(first)
+        if not reply:  # an id of the other kind was never given out
+            raise PredictionNotFound
         now, state, raw_members, model, *fields = reply
         members = unpack_members(raw_members)
         if first.spans_batches:
@@ -82,7 +85,7 @@ class Lookups:
 
         Raises:
             PredictionAlreadyFinal: too late.
-            PredictionNotFound, PredictionGone, BrokerUnavailable: as `read`.
+            PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `read`.
         """
         await self.read(prediction_id)  # only who knows the whole id may cancel
         index = "" if prediction_id.spans_batches else prediction_id.place
@@ -93,12 +96,14 @@ class Lookups:
     async def shorten_retention(self, answered: Sequence[BatchId]) -> None:
         """Keep batches only briefly whose every prediction has been given to the client that waited for it.
 
-        A record that is still open, for a client was told that it is expired, stays so.
+        A record that is still open keeps no end: its client was told that it is expired.
 
         Raises:
             BrokerUnavailable: Redis did not answer in time.
         """
-        await self._transport.run(_SHORTEN, [self._answered_ttl_seconds, *answered])
+        for first in range(0, len(answered), _SHORTENED_AT_ONCE):  # a long script stops everybody
+            some = answered[first : first + _SHORTENED_AT_ONCE]
+            await self._transport.run(_SHORTEN, [self._answered_ttl_seconds, *some])
 
     def _missing(self, prediction_id: PredictionId) -> PredictionGone | PredictionNotFound:
         """Open records never expire: one that is missing was final for as long as results are kept, or never was."""
@@ -132,12 +137,15 @@ def _member_predictions(
     state: BatchState, members: Sequence[Member], indices: Sequence[int], model: bytes, now_us: int, fields: list[Any]
 ) -> list[Prediction]:
     """Read predictions of one batch, whose outcome is its own or, once it was split, its children's."""
-    raw_outcome, finished, *of_members = fields
+    is_split, raw_outcome, finished, *of_members = fields
     whole = Outcome.decode(raw_outcome) if raw_outcome else None
+    n = len(members)
+    canceled = of_members[:n]
+    children = zip(of_members[n : 2 * n], of_members[2 * n :], strict=True) if is_split else [(None, None)] * n
     predictions = []
-    for number, (member, index) in enumerate(zip(members, indices, strict=True)):
-        first = number * _FIELDS_A_MEMBER
-        is_canceled, raw_child, child_finished = of_members[first : first + _FIELDS_A_MEMBER]
+    for member, index, is_canceled, (raw_child, child_finished) in zip(
+        members, indices, canceled, children, strict=True
+    ):
         outcome = Outcome.decode(raw_child) if raw_child else whole
         if is_canceled:
             predictions.append(Prediction(State.CANCELED, 0, member.n_rows, model))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -15,6 +16,7 @@ from shared.store.transport import FAULTS, Argument, run_awaited, translated
 
 _SOCKET_TIMEOUT_SECONDS: Final = 0.8
 _OPERATION_TIMEOUT_SECONDS: Final = 1.8  # a request that finds the broker frozen is refused within two seconds
+_CLOSING_SECONDS: Final = 0.1
 _MAX_CONNECTIONS: Final = 32
 
 
@@ -42,9 +44,14 @@ class PooledTransport:
                 return await run_awaited(self._client.execute_command, script, args)
         except FAULTS as error:
             if not isinstance(error, ResponseError):
-                # Connections may be open at this end alone, each of them for a timeout more: new ones will tell.
-                await self._pool.disconnect(inuse_connections=False)
+                await self._drop_idle()
             raise translated(error) from error
+
+    async def _drop_idle(self) -> None:
+        """Connections may be open at this end alone, each of them for a timeout more: new ones will tell."""
+        with suppress(*FAULTS):
+            async with asyncio.timeout(_CLOSING_SECONDS):
+                await self._pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
         """Close every connection."""

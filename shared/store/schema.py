@@ -54,13 +54,16 @@ class Key(StrEnum):
     BATCH = "sepal:batch:"  # hash of each batch and parent, by its id; its fields are `Field`
     BACKLOG = "sepal:backlog"  # hash of two counters a queue, in rows: `accepted:{queue}` and `final:{queue}`
     SEQUENCE = "sepal:sequence"  # hash of a counter a queue: batches ever accepted, which numbers them in that order
-    QUEUED = "sepal:queued:"  # for each queue, sorted set of the batches no worker has claimed, by their numbers
+    # What only a reconciler reads is by schema: each version finds its own batches, and leaves the others' alone.
+    QUEUED = f"sepal:queued:{SCHEMA}:"  # for each queue, sorted set of the batches no worker has claimed, by number
     LEASES = "sepal:leases:"  # for each worker, hash from the batches it has claimed to its pool processes
     WORKERS = "sepal:workers"  # hash from a worker's name to `until_ms pool_processes`; then its leases end
     UNACKED = "sepal:unacked:"  # for each worker, kombu's hash of the messages it has taken and not acknowledged
     UNACKED_INDEX = "sepal:unacked-index:"  # for each worker, kombu's own index of that hash
-    EXHAUSTED = "sepal:exhausted"  # set of the batches whose attempts are used up, until they are split or buried
-    RECONCILER = "sepal:reconciler"  # hash of when the last look was taken, and what it saw of each queue
+    EXHAUSTED = (
+        f"sepal:exhausted:{SCHEMA}"  # set of the batches whose attempts are used up, until they are split or buried
+    )
+    RECONCILER = f"sepal:reconciler:{SCHEMA}"  # hash of when the last look was taken, and what it saw of each queue
     DEAD_LETTERS = "sepal:dead-letters"  # sorted set of the dead letters, by the second of their burial
     DEAD_LETTER = "sepal:dead-letter:"  # hash of each dead letter
     IDEMPOTENCY = "sepal:idempotency:"  # of each idempotency key: schema, fingerprint and, once accepted, prediction

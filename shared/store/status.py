@@ -83,8 +83,15 @@ class Status:
             dead_letters=letters,
             memory_bytes=memory_bytes,
             memory_limit_bytes=memory_limit_bytes,
-            load_failure=msgspec.json.decode(load_failure, type=LoadFailure) if load_failure else None,
+            load_failure=_load_failure(load_failure),
         )
+
+
+def _load_failure(raw: bytes | None) -> LoadFailure | None:
+    try:
+        return msgspec.json.decode(raw or b"null", type=LoadFailure | None)
+    except msgspec.MsgspecError:  # another version of Sepal wrote it
+        return None
 
 
 def _loaded_processes(announcements: list[bytes], now_us: int) -> list[int]:

@@ -18,7 +18,7 @@ _PATIENCE_SECONDS: Final = 1.8  # for which a client waits to be told that its r
 
 
 class Messages(Protocol):
-    """Who writes what the broker carries."""
+    """Writes the messages that the broker carries."""
 
     def message(self, batch_id: BatchId, queue: Queue, n_rows: int, n_predictions: int) -> str:
         """Write the message that has a worker run a batch."""

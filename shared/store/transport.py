@@ -9,7 +9,16 @@ Transport[Reply]            Reply is what `run` returns
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import (
+    InvalidResponse,
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.errors import BrokerUnavailable, RecordIncompatible
 from shared.store.schema import SCHEMA
@@ -18,7 +27,16 @@ from shared.store.scripts import Script
 Argument = str | bytes | int | float
 Reply = TypeVar("Reply", covariant=True)
 
-_UNAVAILABLE: Final = ("MISCONF", "OOM", "READONLY", "LOADING", "NOREPLICAS")  # as Redis's own texts begin
+_UNAVAILABLE: Final = (
+    "BUSY",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+)  # as Redis's own texts begin
 _OTHER_SCHEMA: Final = "SCHEMA "  # as prelude.lua says it
 
 
@@ -27,7 +45,7 @@ class StoreRefused(Exception):
 
 
 class Transport(Protocol[Reply]):
-    """Runs scripts, each of which does no harm when it is run twice."""
+    """Runs scripts; each may be run twice, where its reply was lost."""
 
     def run(self, script: Script, args: Sequence[Argument]) -> Reply:
         """Run one.
@@ -62,14 +80,14 @@ async def run_awaited(send: Callable[..., Awaitable[Any]], script: Script, args:
     return await send(*evaluation(script, args, is_known=False))
 
 
-FAULTS: Final = (RedisError, OSError, TimeoutError)
-"""What a transport translates."""
+FAULTS: Final = (RedisConnectionError, RedisTimeoutError, InvalidResponse, ResponseError, OSError, TimeoutError)
+"""What a transport translates; anything else is a bug of its caller's."""
 
 
 def translated(error: Exception) -> Exception:
     """Name what a client can do about one of `FAULTS`."""
     text = str(error)
-    if not isinstance(error, ResponseError) or isinstance(error, (OutOfMemoryError, ReadOnlyError)):
+    if not isinstance(error, ResponseError) or isinstance(error, (MasterDownError, OutOfMemoryError, ReadOnlyError)):
         return BrokerUnavailable()
     if text.startswith(_UNAVAILABLE):
         return BrokerUnavailable()

@@ -1,6 +1,7 @@
 """The store's scripts on a real server, the gateway's half against the worker's: tokens, members, slices, counters."""
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -19,9 +20,12 @@ from shared.ids import WHOLE, slice_id
 from shared.names import FailureCode, State
 from shared.rows import EncodedRows, decode_matrix
 from shared.store.attempts import Attempts
+from shared.store.clock import StoreClock
+from shared.store.idempotency import IdempotencyKey, IdempotencyKeys
 from shared.store.records import MAX_PUBLISHED_BYTES, Failure, read_announcement
 from shared.store.schema import Counter, Field, Key
 from shared.store.scripts import Script
+from shared.store.status import Status
 from tests.listener import Listener
 from tests.submissions import GatewayStore, answer, backlog, claimed, outcome, shared_batch, spanning
 
@@ -284,6 +288,56 @@ async def test_full_bulk_queue_refuses_no_person(store: GatewayStore, server: re
         await store.submit(spanning(1, 1)[0])
     await store.submit(shared_batch(100)[0])
     assert backlog(server) == 150
+
+
+async def test_what_is_recorded_can_be_read_while_nothing_can_be_written(
+    store: GatewayStore, worker: Attempts, server: redis.Redis
+) -> None:
+    submission, ids = shared_batch(1, 1)
+    await store.submit(submission)
+    worker.commit(claimed(worker, submission.id), outcome(answer("1"), answer("2")))
+    server.config_set("min-replicas-to-write", 1)
+    try:
+        with pytest.raises(BrokerUnavailable):
+            await store.submit(shared_batch(1)[0])
+        assert [prediction.state for prediction in await store.read_all(ids)] == [State.SUCCEEDED] * 2
+        assert (await Status(store.asking, StoreClock()).overview()).drained_rows == 2
+    finally:
+        server.config_set("min-replicas-to-write", 0)
+
+
+async def test_id_of_the_other_kind_was_never_given_out(store: GatewayStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    submission, (prediction_id,) = shared_batch(1)
+    await store.submit(submission)
+    monkeypatch.setattr("shared.ids.time.time", lambda: time.time_ns() / 1e9 + 10_000)  # past every retention
+    with pytest.raises(PredictionNotFound):
+        await store.read(msgspec.structs.replace(prediction_id, place=WHOLE))
+
+
+async def test_child_under_a_parent_of_another_schema_is_left_as_it_is(
+    store: GatewayStore, worker: Attempts, server: redis.Redis
+) -> None:
+    submission, prediction_id = spanning(1, 1)
+    await store.submit(submission)
+    running = claimed(worker, slice_id(prediction_id.batch_id, 0))
+    server.hset(Key.BATCH + prediction_id.batch_id, Field.SCHEMA, 2)
+    before = {key: server.dump(key) for key in server.scan_iter()}
+    for attempt in (
+        lambda: worker.claim(slice_id(prediction_id.batch_id, 1)),
+        lambda: worker.requeue(running.batch_id, "why"),
+        lambda: worker.commit(running, outcome(answer("0"))),
+    ):
+        with pytest.raises(RecordIncompatible):
+            attempt()
+    assert {key: server.dump(key) for key in server.scan_iter()} == before
+
+
+async def test_idempotency_key_of_another_schema_is_refused(store: GatewayStore, server: redis.Redis) -> None:
+    keys, key = IdempotencyKeys(store.asking), IdempotencyKey("digest", "fingerprint")
+    for value in ("fingerprint id", "2 other things that are not known", ""):
+        server.set(key.name, value)
+        with pytest.raises(RecordIncompatible):
+            await keys.reserve(key)
 
 
 @pytest.mark.parametrize("schema", [b"0", b"2", None])

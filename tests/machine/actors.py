@@ -53,21 +53,38 @@ def finish(coroutine: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("it waits for something")
 
 
-class Direct:
-    """An asynchronous transport that is not: the reply is there when it is asked for."""
+class Wire:
+    """The connection that all share; a reply may be lost, and then the script is run once more."""
 
-    def __init__(self, transport: BlockingTransport) -> None:
-        self._transport = transport
+    def __init__(self, url: str) -> None:
+        self._transport = BlockingTransport.patient(url)
+        self.loses_reply = False
+        self.lost_reply: Any = None
+        """The first reply of the last script that was run twice."""
 
-    async def run(self, script: Script, args: Sequence[Argument]) -> Any:
+    def run(self, script: Script, args: Sequence[Argument]) -> Any:
+        self.lost_reply = None
+        if self.loses_reply and "no-writes" not in script.text.partition("\n")[0]:
+            self.loses_reply = False
+            self.lost_reply = self._transport.run(script, args)
         return self._transport.run(script, args)
+
+    def was_accepted(self) -> bool:
+        """Whether the lost reply of a commit said so."""
+        return self.lost_reply is not None and int(self.lost_reply) >= 0
+
+    def close(self) -> None:
+        self._transport.close()
 
 
 class Gateway:
-    """What one gateway process asks of the store."""
+    """What one gateway process asks of the store, over an asynchronous transport that is none: itself."""
 
-    def __init__(self, transport: BlockingTransport) -> None:
-        direct, messages, clock = Direct(transport), Messages(), StoreClock()
+    def __init__(self, transport: Wire, server: Server) -> None:
+        self._transport, self._server = transport, server
+        self.stall_seconds = 0
+        """That the broker lets pass before it comes to the next command."""
+        direct, messages, clock = self, Messages(), StoreClock()
         self.clock = clock
         self.channel = f"{Key.REPLY}{secrets.token_hex(4)}"
         self.submissions = Submissions(direct, clock, messages, LIMITS)
@@ -82,11 +99,17 @@ class Gateway:
             dead_letter_ttl_seconds=RESULT_TTL_SECONDS,
         )
 
+    async def run(self, script: Script, args: Sequence[Argument]) -> Any:
+        stall, self.stall_seconds = self.stall_seconds, 0
+        if stall:
+            self._server.move_clock(stall)
+        return self._transport.run(script, args)
+
 
 class Worker:
     """A Celery parent with one pool process; what it has taken is in its memory, and noted in the broker."""
 
-    def __init__(self, server: Server, transport: BlockingTransport) -> None:
+    def __init__(self, server: Server, transport: Wire) -> None:
         self._server = server
         self.name = f"worker-{secrets.token_hex(4)}"
         self.attempts = Attempts(transport, self.name, result_ttl_seconds=RESULT_TTL_SECONDS, max_attempts=MAX_ATTEMPTS)
@@ -112,6 +135,7 @@ class Worker:
         pipeline = self._server.client.pipeline()
         pipeline.zadd(Key.UNACKED_INDEX + self.name, {tag: 0})
         pipeline.hset(Key.UNACKED + self.name, tag, json.dumps([json.loads(message), "", ""]))
+        pipeline.hsetnx(Key.WORKERS, self.name, "0 0")
         pipeline.execute()
         self.taken.append((tag, BatchId(json.loads(message)["id"])))
 

@@ -22,6 +22,8 @@ class Promise:
     n_children: int
     """Of a prediction over several batches; 0 for one that shares a batch."""
     deadline_us: int
+    channel: str
+    """On which its gateway listens."""
     last_open_us: int
     """When it was last seen to be open, or accepted."""
     end: Prediction | None = None
@@ -29,6 +31,13 @@ class Promise:
     is_canceled: bool = False
     is_shortened: bool = False
     is_gone: bool = False
+
+    def is_of(self, batch_id: BatchId) -> bool:
+        """Whether some of its rows are in a batch."""
+        parent, _, index = batch_id.partition(".")
+        if parent != self.id.batch_id:
+            return False
+        return not index or bool(self.n_children) or int(index) == self.id.place
 
     def see(self, prediction: Prediction, now_us: int, committed: Committed) -> None:
         """Compare what the store says now with all that it has said."""
@@ -55,6 +64,7 @@ class Promise:
         ends = self._ends(committed)
         if prediction.state is State.SUCCEEDED:
             assert list(prediction.answers) == ends, "an answer that nobody committed"
+            assert not self.deadline_us or self.last_open_us <= self.deadline_us, "it succeeded after its deadline"
         else:
             buried = prediction.failure is not None and prediction.failure.code == "poison"
             assert buried or prediction.failure in ends, "a failure that nobody committed"

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from shared.local import broker
 from tests.chaos import clock
 from tests.stack import Part, clean_environment, free_port, listens, wait_for
 
+_EPOCH_SECONDS = 1_800_000_000
+
 _DUMP = """
 local found = {}
 for _, key in ipairs(redis.call('KEYS', '*')) do
   local kind = redis.call('TYPE', key).ok
   local read = {hash = {'HGETALL', key}, list = {'LRANGE', key, 0, -1}, set = {'SMEMBERS', key},
-    zset = {'ZRANGE', key, 0, -1}, string = {'GET', key}}
+    zset = {'ZRANGE', key, 0, -1, 'WITHSCORES'}, string = {'GET', key}}
   found[#found + 1] = {key, kind, redis.call('TTL', key), redis.call(unpack(read[kind]))}
 end
 return {redis.call('TIME'), found}
@@ -32,39 +35,51 @@ class Server:
         self.client: Any = redis.Redis(port=port)
         self._dump = self.client.register_script(_DUMP)
         self._clock_file = clock_file
-        self._ahead_seconds = 0
+        self._seconds = _EPOCH_SECONDS
 
     def reset(self) -> None:
-        """Forget everything, and set the clock right."""
+        """Forget everything, and set the clock back to where it began."""
         self.client.flushall()
-        self.move_clock(-self._ahead_seconds)
+        self.move_clock(_EPOCH_SECONDS - self._seconds)
 
     def move_clock(self, seconds: int) -> None:
-        """Let time pass at once; the server notices with its next command."""
-        self._ahead_seconds += seconds
+        """Let time pass at once; otherwise it stands still."""
+        self._seconds += seconds
         staged = self._clock_file.with_suffix(".new")
-        staged.write_text(f"{self._ahead_seconds:+d}")
+        staged.write_text(_written(self._seconds))
         staged.rename(self._clock_file)  # the server may be reading it
+        while self.client.time()[0] != self._seconds:  # it keeps the time for about a millisecond
+            pass
 
     def dump(self) -> tuple[int, dict[str, tuple[int, Any]]]:
-        """The server's time in microseconds and, for each key, its TTL (-1 for none) and what it holds."""
-        now, found = self._dump()
+        """The server's time in microseconds and, for each key, its TTL (-1 for none) and what it holds.
+
+        The time is that of the clock which the test sets: what the server adds to it is less than a millisecond.
+        """
+        (now, _), found = self._dump()
         keys = {}
         for key, kind, ttl, value in found:
-            pairs = zip(value[::2], value[1::2], strict=True)
-            keys[key.decode()] = ttl, ({name.decode(): held for name, held in pairs} if kind == b"hash" else value)
-        return int(now[0]) * 1_000_000 + int(now[1]), keys
+            if kind in (b"hash", b"zset"):
+                value = {name.decode(): held for name, held in zip(value[::2], value[1::2], strict=True)}
+            keys[key.decode()] = ttl, value
+        return int(now) * 1_000_000, keys
+
+
+def _written(seconds: int) -> str:
+    """A moment as libfaketime reads it: a clock that stands still."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 @contextmanager
 def running_server(folder: Path) -> Iterator[Server]:
     """Start one, with a clock of its own."""
     port, clock_file = free_port(), folder / "clock"
-    clock_file.write_text("+0")
+    clock_file.write_text(_written(_EPOCH_SECONDS))
     environment = clean_environment() | {
         "LD_PRELOAD": os.fspath(clock.library() or ""),
         "FAKETIME_TIMESTAMP_FILE": os.fspath(clock_file),
         "FAKETIME_NO_CACHE": "1",
+        "TZ": "UTC",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "DONT_FAKE_MONOTONIC": "1",  # as older versions call it
     }

@@ -3,7 +3,10 @@
 from types import SimpleNamespace
 from typing import Any
 
-from worker.steps import HandOverStep, _state
+import pytest
+
+from shared.errors import BrokerUnavailable
+from worker.steps import HandOverStep, _state, heartbeat_step
 
 
 def test_job_is_offered_at_once_to_pool_processes_that_nobody_writes_to() -> None:
@@ -21,3 +24,14 @@ def test_job_is_offered_at_once_to_pool_processes_that_nobody_writes_to() -> Non
 def test_consumer_that_finds_only_aliens_is_not_idle() -> None:
     consumer = SimpleNamespace(pool=SimpleNamespace(info={"processes": [1]}))
     assert _state(consumer, n_aliens=3).n_started - _state(consumer, n_aliens=1).n_started == 2
+
+
+def test_broker_that_is_lost_as_the_worker_starts_has_celery_connect_again() -> None:
+    def forget_deliveries() -> None:
+        raise BrokerUnavailable
+
+    unused: Any = None
+    step = heartbeat_step(unused, unused, forget_deliveries, unused, unused)
+    consumer: Any = SimpleNamespace()
+    with pytest.raises(ConnectionError):
+        step(consumer).start(consumer)

@@ -8,6 +8,8 @@ from shared.store.schema import lua_names
 
 _REFUSED_WHEN_FULL: Final = frozenset({"submit", "reserve"})
 """The others finish what was accepted, and so free memory: they run where `maxmemory` is reached, too."""
+_READING: Final = frozenset({"examine", "get_dead_letter", "list_dead_letters", "look_up", "status"})
+"""These run where nothing can be written, too: on a full disk, without enough replicas, on a replica."""
 
 
 class Script:
@@ -20,7 +22,7 @@ class Script:
     @classmethod
     def load(cls, name: str) -> "Script":
         """Read the script `name`.lua, complete."""
-        flags = "" if name in _REFUSED_WHEN_FULL else " flags=allow-oom"
+        flags = "" if name in _REFUSED_WHEN_FULL else " flags=allow-oom" + (",no-writes" if name in _READING else "")
         return cls(f"#!lua{flags}\n{lua_names()}{_read('prelude')}{_read(name)}")
 
 

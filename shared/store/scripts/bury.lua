@@ -10,9 +10,9 @@
 -- Keeps: what is failed is kept with its rows and how each of its attempts ended.
 
 local id = ARGV[1]
-redis.call('SREM', k_exhausted, id)
 local state, n_rows, reply, queue, idempotency, encoding, rows, model, lost, created =
   read(id, f_state, f_n_rows, f_reply, f_queue, f_idempotency, f_encoding, f_rows, f_model, f_lost, f_created)
+redis.call('SREM', k_exhausted, id)
 if state ~= s_exhausted then
   return 0
 end

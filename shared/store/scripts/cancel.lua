@@ -30,7 +30,9 @@ if index == '' or redis.call('HINCRBY', key, f_canceled, 1) * MEMBER_BYTES == #m
   retain(id, ARGV[3], idempotency)
   redis.call('HINCRBY', k_backlog, c_final .. queue, n_rows - (tonumber(done) or 0))
   redis.call('ZREM', k_queued .. queue, id)
-  drop_queued(id, tonumber(children) or #members / MEMBER_BYTES, queue)
+  if children or state == s_split then
+    drop_queued(id, tonumber(children) or #members / MEMBER_BYTES, queue)
+  end
 end
 redis.call('PUBLISH', reply, id .. ' 0 ')
 return 1

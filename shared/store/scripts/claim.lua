@@ -19,11 +19,14 @@ local is_again = state == s_running and claimant == name
 if state ~= s_queued and not is_again then
   return false
 end
-redis.call('ZREM', k_queued .. queue, id)
 local key, now = k_batch .. id, time_us()
 local parent, index = lineage(id)
+local parents_state, is_canceled
 if parent then
-  local parents_state, is_canceled = read(parent, f_state, f_canceled_member .. index)
+  parents_state, is_canceled = read(parent, f_state, f_canceled_member .. index)
+end
+redis.call('ZREM', k_queued .. queue, id) -- only now: what cannot be read is left as it is
+if parent then
   if not is_open(parents_state) then
     redis.call('DEL', key)
     return false

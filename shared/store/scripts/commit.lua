@@ -15,11 +15,16 @@
 -- Keeps: an outcome is written once, by the current token; rows leave the backlog once.
 
 local id, worker = ARGV[1], ARGV[8]
-if redis.call('HGET', k_leases .. worker, id) == ARGV[9] then
-  redis.call('HDEL', k_leases .. worker, id)
-end
 local state, token, n_rows, reply, queue, idempotency, canceled =
   read(id, f_state, f_token, f_n_rows, f_reply, f_queue, f_idempotency, f_canceled)
+local parent = lineage(id)
+if parent then
+  read(parent, f_state) -- what cannot be read is left as it is
+end
+-- With a later token, the lease is a later attempt's.
+if (not token or token == ARGV[2]) and redis.call('HGET', k_leases .. worker, id) == ARGV[9] then
+  redis.call('HDEL', k_leases .. worker, id)
+end
 if state ~= s_running or token ~= ARGV[2] then
   return -1
 end

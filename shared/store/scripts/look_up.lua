@@ -3,37 +3,50 @@
 -- ARGV[1]  the id of the record that their ids lead to: a batch, or a parent
 -- ARGV[2…] their indices in the batch; none for the prediction of a parent
 --
--- Reply: nil where there is no such record, else {now, state, members, model} and
---        for a batch: {outcome, finished} and, for each index, {canceled by, its child's outcome, when that ended};
+-- Reply: nil where there is no such record, empty where it is of the other kind, else {now, state, members, model} and
+--        for a batch: {1 if it was split, outcome, finished}, then who canceled each of them, then, of a batch that was
+--        split, their children's outcomes, and then when those ended;
 --        for a parent: {rows done, created, started, microseconds in the pipeline, finished} and the outcomes of all its
 --        children where it succeeded, or of the one that failed. Times are in microseconds since 1970.
--- Keeps: it is read in one step: an id whose record is there is never half of one state and half of the next.
+-- Keeps: one step: a reply never mixes two states of a record.
 
 local id = ARGV[1]
-local state, members, model, children = read(id, f_state, f_members, f_model, f_children)
-if not state or (#ARGV == 1) ~= (children ~= false) then -- a parent's id has no index, and every other one has
+local state, members, model, children, done = read(id, f_state, f_members, f_model, f_children, f_rows_done)
+if not state then
   return false
 end
-local reply = {time_us(), state, members, model}
-local function add(...)
-  for _, value in ipairs({read(id, ...)}) do
-    reply[#reply + 1] = value
+if (#ARGV == 1) ~= (children ~= false) then -- a parent's id has no index, and every other one has
+  return {}
+end
+local reply, fields = {time_us(), state, members, model}, {}
+local function add_of_each(field)
+  for i = 2, #ARGV do
+    fields[#fields + 1] = field .. ARGV[i]
   end
 end
 
-if #ARGV > 1 then
-  add(f_outcome, f_finished)
-  for i = 2, #ARGV do
-    add(f_canceled_member .. ARGV[i], f_child_outcome .. ARGV[i], f_child_finished .. ARGV[i])
+if children then
+  fields = {f_rows_done, f_created, f_started, f_predict_us, f_finished}
+  if state == s_succeeded then
+    for index = 0, children - 1 do
+      fields[#fields + 1] = f_child_outcome .. index
+    end
+  elseif state == s_failed then
+    fields[#fields + 1] = f_child_outcome .. read(id, f_failed_child)
   end
-  return reply
+else
+  reply[#reply + 1] = done and 1 or 0
+  fields = {f_outcome, f_finished}
+  add_of_each(f_canceled_member)
+  if done then -- it was split: the rows of its children are counted
+    add_of_each(f_child_outcome)
+    add_of_each(f_child_finished)
+  end
 end
-add(f_rows_done, f_created, f_started, f_predict_us, f_finished)
-if state == s_succeeded then
-  for index = 0, children - 1 do
-    add(f_child_outcome .. index)
+for first = 1, #fields, 1000 do -- Lua's stack holds a few thousand values
+  local values = redis.call('HMGET', k_batch .. id, unpack(fields, first, math.min(first + 999, #fields)))
+  for i = 1, #values do
+    reply[#reply + 1] = values[i]
   end
-elseif state == s_failed then
-  add(f_child_outcome .. read(id, f_failed_child))
 end
 return reply

@@ -49,7 +49,7 @@ end
 local function drop_queued(parent, n_children, queue)
   for index = 0, n_children - 1 do
     local child = parent .. '.' .. index
-    if read(child, f_state) == s_queued then
+    if redis.call('HGET', k_batch .. child, f_state) == s_queued then
       redis.call('DEL', k_batch .. child)
       redis.call('ZREM', k_queued .. queue, child)
     end
@@ -59,9 +59,9 @@ end
 -- Record how a child ended: in its parent. Returns as `conclude`.
 local function conclude_child(id, batch, ending, finished)
   local parent, index = lineage(id)
-  redis.call('DEL', k_batch .. id)
   local state, total, done, children, idempotency =
     read(parent, f_state, f_n_rows, f_rows_done, f_children, f_idempotency)
+  redis.call('DEL', k_batch .. id)
   if not is_open(state) then
     return false
   end
@@ -111,11 +111,14 @@ local function conclude(id, batch, ending)
 end
 
 -- End an attempt that has no outcome: the batch is queued again, its message where it is popped next, or with its
--- attempts used up it is left to the reconciler. One that was not claimed at all is published again as well. Does
--- nothing when the batch is another worker's, or final. Returns the queue of an attempt that it has ended, or false.
+-- attempts used up it is left to the reconciler. One that is still queued, because its claim did not come to the store, is
+-- published again. Does nothing when the batch is another worker's, or final. Returns the queue of an attempt that it
+-- has ended, or false.
 local function requeue(id, worker, reason, max_attempts)
   local state, holder, pid, claimed, token, lost, queue, sequence, message =
     read(id, f_state, f_worker, f_pid, f_claimed, f_token, f_lost, f_queue, f_sequence, f_message)
+  local parent = lineage(id)
+  local is_wanted = not parent or is_open((read(parent, f_state)))
   redis.call('HDEL', k_leases .. worker, id)
   if state == s_queued then
     publish_next(queue, message, sequence)
@@ -125,6 +128,10 @@ local function requeue(id, worker, reason, max_attempts)
     return false
   end
   local key = k_batch .. id
+  if not is_wanted then
+    redis.call('DEL', key)
+    return queue
+  end
   local ended = cjson.encode({worker = worker, pid = tonumber(pid), claimed_us = claimed, lost_us = time_us(),
     reason = reason})
   redis.call('HSET', key, f_lost, lost and lost .. ',' .. ended or ended)

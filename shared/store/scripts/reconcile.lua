@@ -43,7 +43,7 @@ for i = 1, #workers, 2 do
   local until_ms, processes, granted = string.match(workers[i + 1], '(%d+) (%d+)(.*)')
   until_ms = tonumber(until_ms)
   if until_ms > latest or (was_away and until_ms > 0 and granted == '') then
-    redis.call('HSET', k_workers, worker, string.format('%.0f %s granted', latest, processes)) -- once an announcement
+    redis.call('HSET', k_workers, worker, string.format('%.0f %s granted', latest, processes)) -- at most one grace period an announcement
   elseif until_ms < now_ms then
     for _, id in ipairs(latest_first(redis.call('HKEYS', k_leases .. worker))) do
       local is_ours, queue = pcall(requeue, id, worker, 'The worker was lost.', ARGV[4])
@@ -52,7 +52,7 @@ for i = 1, #workers, 2 do
       end
     end
     redis.call('DEL', k_unacked .. worker, k_unacked_index .. worker)
-    if redis.call('EXISTS', k_leases .. worker) == 0 then -- else one is of another schema, and left to who can read it
+    if redis.call('EXISTS', k_leases .. worker) == 0 then -- else one is of another schema, and left to those who can read it
       redis.call('HDEL', k_workers, worker)
     end
   else
@@ -73,9 +73,9 @@ for _, queue in ipairs({q_interactive, q_bulk}) do
     local id = missing[i]
     local batch = redis.pcall('HMGET', k_batch .. id, f_state, f_schema, f_sequence, f_message)
     if batch.err then -- no record of ours; the others are still to be looked at
-    elseif batch[1] ~= s_queued then
+    elseif batch[1] ~= s_queued or batch[2] ~= SCHEMA then
       redis.call('ZREM', k_queued .. queue, id)
-    elseif batch[2] == SCHEMA and not string.find(noted, '"' .. id .. '"', 1, true) then
+    elseif not string.find(noted, '"' .. id .. '"', 1, true) then
       publish_next(queue, batch[4], batch[3])
       n_published = n_published + 1
     end

@@ -4,7 +4,7 @@
 -- ARGV[2…] ids of the records
 --
 -- Reply: nothing.
--- Keeps: a record without an end, which is open, gets none: its client was told that it is expired.
+-- Keeps: an open record gets no end.
 
 for i = 2, #ARGV do
   local key = k_batch .. ARGV[i]

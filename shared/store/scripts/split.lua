@@ -8,9 +8,9 @@
 --        canceled gets no child.
 
 local id = ARGV[1]
-redis.call('SREM', k_exhausted, id)
 local state, created, encoding, rows, members, model, reply, queue, sequence =
   read(id, f_state, f_created, f_encoding, f_rows, f_members, f_model, f_reply, f_queue, f_sequence)
+redis.call('SREM', k_exhausted, id)
 if state ~= s_exhausted then
   return 0
 end
