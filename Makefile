@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: run test check format docs train load bench bench-growth chaos fuzz images lock clean
+.PHONY: run test check format docs train load bench bench-growth chaos state-machine fuzz images lock clean
 
 run: .venv/run.stamp
 	@exec $(VENV)/python -m shared.local
@@ -58,6 +58,11 @@ chaos: .venv/dev.stamp
 # 5,000 requests drawn from the OpenAPI schema, against a stack of their own: some minutes. FUZZ="--seed 7 --cases 1000".
 fuzz: .venv/dev.stamp
 	$(VENV)/python -m tests.fuzz $(FUZZ)
+
+# The life of a batch in random steps, other ones at each run; `make test` takes 2,000 fixed ones. Half an hour.
+STEPS ?= 200000
+state-machine: .venv/dev.stamp
+	$(VENV)/pytest tests/machine --machine-steps $(STEPS) --numprocesses=0 -k promise
 
 images: .venv/dev.stamp
 	$(VENV)/pytest tests/images --run-images --numprocesses=0

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from shared.card import ModelRef
 from shared.exposition import SECONDS_BUCKETS
 from shared.names import Loss, Queue, State
-from worker.reports import Report
+from worker.reports import DROPPED, Report
 
 _ROWS_BUCKETS: Final = tuple(2**power for power in range(11))  # up to the largest batch, 1,024 rows
 
@@ -49,7 +49,7 @@ class WorkerMetrics:
         self._queue_seconds[queue].observe(report.queue_us / 1e6)
         self._predict_seconds[queue].observe(report.predict_us / 1e6)
         self._batch_rows[queue].observe(report.n_rows)
-        if report.end == "dropped":
+        if report.end == DROPPED:
             self._dropped.inc()
         counts = report.n_succeeded, report.n_failed, report.n_expired
         for count, counter in zip(counts, self._final[queue], strict=True):

@@ -17,7 +17,7 @@ from shared.store.blocking import BlockingTransport
 from shared.store.records import Answer, Failure, Outcome, cut
 from shared.store.transport import StoreRefused
 from worker.predictor import Predictor
-from worker.reports import Report, Reports
+from worker.reports import COMMITTED, DROPPED, Report, Reports
 from worker.settings import WorkerSettings
 from worker.tracing import BatchTracer
 
@@ -73,7 +73,11 @@ class PoolProcess:
         if self._names_requests:
             clear_contextvars()
             self._names_requests = False
-        claim = self._attempts.claim(batch_id)
+        try:
+            claim = self._attempts.claim(batch_id)
+        except RecordIncompatible as error:  # the reconciler of those who can read it publishes it again
+            log.error("left a batch to workers that can read it", batch=batch_id, reason=str(error))
+            return
         if claim is None:
             log.info("skipped a batch that needs no answer", batch=batch_id)
             return
@@ -156,7 +160,7 @@ def report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int)
         finished_us: when the commit came, by the store's clock.
     """
     if n_open is None:
-        return Report(claim.queue, "dropped", claim.rows.n_rows, claim.queue_us, outcome.predict_us)
+        return Report(claim.queue, DROPPED, claim.rows.n_rows, claim.queue_us, outcome.predict_us)
     by_state = [len(outcome.members), 0, 0]  # mostly there is neither a failure nor a deadline, and many members
     if any(type(end) is Failure for end in outcome.members) or any(member.deadline_us for member in claim.members):
         states = [
@@ -169,7 +173,7 @@ def report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int)
         n_left_open = min(n_open, count)
         n_open -= n_left_open
         counts.append(count - n_left_open)
-    return Report(claim.queue, "committed", claim.rows.n_rows, claim.queue_us, outcome.predict_us, *counts)
+    return Report(claim.queue, COMMITTED, claim.rows.n_rows, claim.queue_us, outcome.predict_us, *counts)
 
 
 def _state(end: Answer | Failure) -> State:

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from shared.names import Loss, Queue
+from shared.store.schema import BatchState
 
 _QUEUES: Final = tuple(Queue)
-_ENDS: Final = ("committed", "dropped", *Loss)
+COMMITTED: Final = BatchState.COMMITTED.value
+DROPPED: Final = "dropped"
+_ENDS: Final = (COMMITTED, DROPPED, *Loss)
 _LINE: Final = struct.Struct("<BBIQQHHH")  # shorter than PIPE_BUF: writes of several processes do not mix (POSIX)
 _READ_BYTES: Final = _LINE.size * 2048
 
@@ -22,7 +25,7 @@ class Report(NamedTuple):
 
     queue: Queue
     end: str
-    """`committed`, `dropped` as another attempt has the batch, or how it was lost."""
+    """`COMMITTED`, `DROPPED` as another attempt has the batch, or how it was lost."""
     n_rows: int = 0
     queue_us: int = 0
     predict_us: int = 0

@@ -1,6 +1,6 @@
 """The reconciler's half of the store: put back what nobody has any more, and find the culprit of a batch."""
 
-from enum import Enum
+from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from shared.ids import WHOLE, BatchId, PredictionId, slice_id, split_slice_id
@@ -36,9 +36,9 @@ class Look(NamedTuple):
 class Verdict(Enum):
     """What became of a batch whose attempts are used up."""
 
-    NONE = "none"  # nobody wants it any more, or another gateway was faster
-    SPLIT = "split"
-    BURIED = "buried"
+    NONE = auto()  # nobody wants it any more, or another gateway was faster
+    SPLIT = auto()
+    BURIED = auto()
 
 
 class Recovery:

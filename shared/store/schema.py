@@ -10,7 +10,7 @@ import struct
 from enum import StrEnum
 from typing import Final
 
-from shared.names import Queue
+from shared.names import Queue, State
 
 SCHEMA: Final = 1
 """Of every record. One that carries another number is refused: an older Sepal wrote it, or a newer one."""
@@ -38,14 +38,14 @@ class BatchState(StrEnum):
     in its parent. `expired` is no state of a record: whoever reads one compares its deadlines with the clock.
     """
 
-    QUEUED = "queued"  # recorded and published; no worker has it
-    RUNNING = "running"  # an attempt has it, or had one of its children
+    QUEUED = State.QUEUED.value  # recorded and published; no worker has it
+    RUNNING = State.RUNNING.value  # an attempt has it, or had one of its children
     EXHAUSTED = "exhausted"  # its attempts are used up; a reconciler will split or bury it
     SPLIT = "split"  # replaced by a child for each of its members
     COMMITTED = "committed"  # its outcome is recorded: a final state, as are those that follow
-    SUCCEEDED = "succeeded"  # a parent whose every child was committed with answers
-    FAILED = "failed"  # a parent with a child that was committed with a failure
-    CANCELED = "canceled"  # nobody wants it any more
+    SUCCEEDED = State.SUCCEEDED.value  # a parent whose every child was committed with answers
+    FAILED = State.FAILED.value  # a parent with a child that was committed with a failure
+    CANCELED = State.CANCELED.value  # nobody wants it any more
 
 
 class Key(StrEnum):

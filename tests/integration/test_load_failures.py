@@ -1,0 +1,90 @@
+"""What gateways say of a worker that cannot serve its model."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from shared.store.schema import Field, Key
+from tests import pipelines
+from tests.models import save_misbehaving
+from tests.stack import Gateway, Stack, listens, wait_for
+
+
+def reasons(gateway: Gateway) -> dict[str, str]:
+    """Why it is not ready."""
+    answer: Any = gateway.client.get("/readyz").json()
+    return {reason["code"]: reason["detail"] for reason in answer.get("reasons", ())}
+
+
+def stack_without_worker(stack: Stack) -> Gateway:
+    stack.start_broker()
+    gateway = stack.start_gateway()
+    wait_for(lambda: listens(gateway.port), "a gateway")
+    return gateway
+
+
+def test_worker_that_cannot_unpickle_its_model_says_so_until_another_serves(
+    stack: Stack, models_dir: Path, iris_dir: Path
+) -> None:
+    gateway = stack_without_worker(stack)
+    model_dir = save_misbehaving(models_dir, pipelines.FailsToLoad())
+    worker = stack.start_worker(model_dir=model_dir)
+    found = wait_for(lambda: reasons(gateway).get("artifact-unloadable"), "the reason")
+    assert "install what the pipeline needs" in found
+    assert "no-worker" in reasons(gateway)
+    assert str(model_dir) not in gateway.client.get("/readyz").text
+    assert 'code="artifact-unloadable"} 1.0' in gateway.client.get("/metrics").text
+    worker.popen.wait(timeout=60)
+    log = worker.log.read_text()
+    assert "a library that this pipeline needs is not here" in log
+    assert "StopIteration" not in log
+    stack.start_worker(model_dir=iris_dir)
+    gateway.wait_until_ready()
+    assert not stack.redis.exists("sepal:load-failure")
+
+
+def test_worker_that_refuses_its_artifact_says_what_to_do(stack: Stack, tmp_path: Path, iris_dir: Path) -> None:
+    gateway = stack_without_worker(stack)
+    model_dir = tmp_path / "altered"
+    shutil.copytree(iris_dir, model_dir)
+    (model_dir / "pipeline.joblib").write_bytes(b"something else")
+    worker = stack.start_worker(model_dir=model_dir)
+    found = wait_for(lambda: reasons(gateway).get("artifact-altered"), "the reason")
+    assert "restore the pair" in found
+    assert str(tmp_path) not in found
+    assert worker.popen.wait(timeout=60) == 1
+
+
+def test_card_of_another_schema_is_refused_with_what_to_do(stack: Stack, tmp_path: Path, iris_dir: Path) -> None:
+    gateway = stack_without_worker(stack)
+    model_dir = tmp_path / "newer"
+    shutil.copytree(iris_dir, model_dir)
+    card = model_dir / "card.json"
+    card.write_text(card.read_text().replace('"schema": 1', '"schema": 2'))
+    worker = stack.start_worker(model_dir=model_dir)
+    assert worker.popen.wait(timeout=60) == 1
+    assert "has another schema than 1" in worker.log.read_text()
+    assert "artifact-incompatible" in wait_for(lambda: reasons(gateway), "the reason")
+    stack.redis.set("sepal:model", card.read_bytes())  # as a newer worker would announce it
+    wait_for(lambda: "record-incompatible" in reasons(gateway), "the reason")
+    assert gateway.predict([[1, 2, 3, 4]]).json()["code"] == "record-incompatible"
+
+
+def test_batch_of_another_schema_is_left_to_workers_that_can_read_it(stack: Stack, iris_dir: Path) -> None:
+    gateway = stack_without_worker(stack)
+    stack.start_worker(model_dir=iris_dir)
+    gateway.wait_until_ready()
+    for worker in stack.parts[2:]:
+        worker.stop()
+    location = gateway.predict([[1, 2, 3, 4]], prefer="respond-async").headers["Location"]
+    (key,) = stack.redis.scan_iter(f"{Key.BATCH}*")
+    stack.redis.hset(key, Field.SCHEMA, 2)
+    before = stack.redis.dump(key)
+    worker = stack.start_worker(model_dir=iris_dir)
+    wait_for(lambda: "left a batch to workers that can read it" in worker.log.read_text(), "the refusal")
+    refused = gateway.client.get(location)
+    assert (refused.status_code, refused.json()["code"]) == (503, "record-incompatible")
+    assert stack.redis.dump(key) == before
+    assert "Traceback" not in worker.log.read_text()
+    stack.redis.hset(key, Field.SCHEMA, 1)  # as those who can read it do
+    assert gateway.poll(location).json()["status"] == "succeeded"
