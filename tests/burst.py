@@ -15,9 +15,11 @@ async def predict_many(port: int, rows: Any, n_requests: int, prefer: str = "") 
 
 async def _predict(port: int, request: bytes) -> tuple[int, Any]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request)
-    response = await reader.read()
-    writer.close()
-    await writer.wait_closed()
+    try:
+        writer.write(request)
+        response = await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()
     head, _, body = response.partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(body)

@@ -1,5 +1,6 @@
 """What all tests share: trained models, and stacks that are costly to start."""
 
+import gc
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from shared.local import broker
 from tests.models import train_recipe
+from tests.patience import DEFAULT_SECONDS, longest_test, set_patience
 from tests.stack import (
     Gateway,
     Part,
@@ -23,7 +25,18 @@ from tests.stack import (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-images", action="store_true", help="run the tests that build and run containers")
+    patience = f"seconds that a test waits for one thing; by default {DEFAULT_SECONDS:.0f}"
+    parser.addoption("--patience", type=float, help=patience)
     parser.addoption("--machine-steps", type=int, help="random steps of the state machine; others at each run")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-timeout reads its option
+def pytest_configure(config: pytest.Config) -> None:
+    seconds = config.getoption("--patience")
+    if seconds is not None:
+        set_patience(seconds)
+    if config.getoption("timeout") is None:
+        config.option.timeout = longest_test()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -33,11 +46,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
+def pytest_collection_finish() -> None:
+    """From here on the collector looks at what tests make, and no longer at every module."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_open() -> Iterator[None]:
+    """Set up before a test's other fixtures: what all of them leave open is this test's error, and no later one's."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_process_is_left_behind() -> Iterator[None]:
     """Set up before all other fixtures, and so torn down after them."""
     yield
-    wait_for(lambda: not left_behind(), "the end of every process that the tests started", seconds=10)
+    wait_for(lambda: not left_behind(), "the end of every process that the tests started")
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +122,8 @@ def broker_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A real broker for tests of the store alone."""
     port, folder = free_port(), tmp_path_factory.mktemp("broker")
     part = Part("broker", broker.command(port, folder), clean_environment(), folder)
-    wait_for(lambda: listens(port), "the broker")
-    yield port
-    part.stop()
+    try:
+        wait_for(lambda: listens(port), "the broker")
+        yield port
+    finally:
+        part.stop()

@@ -33,8 +33,10 @@ class Receiver:
     def __init__(self) -> None:
         self.spans: list[Span] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = False  # they are waited for at the end
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
 
     def trace(self, trace_id: str) -> dict[str, Span]:
         """The spans of one trace, by their names."""
@@ -42,6 +44,7 @@ class Receiver:
 
     def close(self) -> None:
         self._server.shutdown()
+        self._thread.join()
         self._server.server_close()
 
     def take(self, body: bytes) -> None:

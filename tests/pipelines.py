@@ -51,12 +51,39 @@ class SleepsOrRejects(SleepsAsTold, RejectsSevens):
     """Sleeps as told, and then raises on any row that starts with 7."""
 
 
-class Lethal(SleepsAsTold):
-    """Sleeps as told, and then ends its process, or asks for a terabyte, where a row's second column says so."""
+def gate(folder: str | Path, number: float) -> Path:
+    """The file that is there while a gate is closed."""
+    return Path(folder, f"{number:.0f}")
 
-    DIE, EAT = 13, 14
+
+class WaitsAtGates(SignClassifier):
+    """Waits while a gate is closed that a row's second column names."""
+
+    def __init__(self, folder: str = "") -> None:
+        self.folder = folder
 
     def predict(self, rows: Array) -> NDArray[np.int64]:
+        for number in np.unique(rows[:, 1]):
+            while gate(self.folder, number).exists():
+                time.sleep(0.005)
+        return super().predict(rows)
+
+
+class WaitsOrRejects(WaitsAtGates, RejectsSevens):
+    """Waits at gates, and then raises on any row that starts with 7."""
+
+
+class Lethal(WaitsAtGates):
+    """Waits at gates, and does to its process what a row's second column says."""
+
+    DIE, EAT, STOP = 13, 14, 15
+    """End it; ask for a terabyte; open the gate of that number where it is closed, and stop until somebody resumes."""
+
+    def predict(self, rows: Array) -> NDArray[np.int64]:
+        stop = gate(self.folder, self.STOP)
+        if (rows[:, 1] == self.STOP).any() and stop.exists():
+            stop.unlink()
+            os.kill(os.getpid(), signal.SIGSTOP)
         labels = super().predict(rows)
         if (rows[:, 1] == self.DIE).any():
             os.kill(os.getpid(), signal.SIGKILL)
@@ -84,6 +111,15 @@ class SlowToLoad(SignClassifier):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         time.sleep(5)
+        super().__setstate__(state)
+
+
+class LoadsAtAGate(WaitsAtGates):
+    """Is not unpickled while gate 0 is closed."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        while gate(state["folder"], 0).exists():
+            time.sleep(0.005)
         super().__setstate__(state)
 
 

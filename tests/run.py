@@ -9,9 +9,8 @@ from pathlib import Path
 import httpx
 import psutil
 
+from tests.patience import patience
 from tests.stack import ROOT, Gateway, Part, clean_environment, free_port, wait_for
-
-START_SECONDS = 60
 
 
 class Run:
@@ -46,7 +45,7 @@ class Run:
         return self.folder / "state" / f"supervisor-{self.settings['api_port']}" / f"{part}.log"
 
     def wait_until_ready(self) -> "Run":
-        wait_for(lambda: "Ctrl-C stops everything" in self.log, f"the welcome in {self.part.log}", START_SECONDS)
+        wait_for(lambda: "Ctrl-C stops everything" in self.log, f"the welcome in {self.part.log}")
         return self
 
     @property
@@ -59,7 +58,8 @@ class Run:
 
     def flower(self) -> httpx.Client:
         """Signed in."""
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.flower_port}", auth=self.flower_credentials)
+        url = f"http://127.0.0.1:{self.flower_port}"
+        return httpx.Client(base_url=url, auth=self.flower_credentials, timeout=patience())
 
     def child(self, name: str) -> psutil.Process:
         """The supervised part whose command line contains `name`."""
@@ -78,5 +78,5 @@ class Run:
         """Send the supervisor one signal and wait for its end; returns every process there was below it."""
         below = self.part.process.children(recursive=True)
         os.kill(self.part.popen.pid, number)
-        self.part.popen.wait(timeout=40)
+        self.part.wait()
         return below

@@ -17,11 +17,11 @@ import redis
 
 from shared.local import broker
 from shared.store.schema import Counter, Key
+from tests.patience import patience
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
-PATIENCE_SECONDS = 60
 
 # In the environment of every process that the tests start, and so of every one that those start.
 SESSION_VARIABLE = "SEPAL_TESTS"
@@ -41,8 +41,9 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(condition: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+def wait_for(condition: Callable[[], T | None], what: str) -> T:
     """Poll until the condition holds, and return what it returned."""
+    seconds = patience()
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > deadline:
@@ -75,12 +76,16 @@ class Part:
     def process(self) -> psutil.Process:
         return psutil.Process(self.popen.pid)
 
+    def wait(self) -> int:
+        """Wait for the end of the process; returns its exit code."""
+        return self.popen.wait(timeout=patience())
+
     def stop(self) -> int:
         """Ask the process to end, and take its children along if it does not."""
         children = self.process.children(recursive=True) if self.popen.poll() is None else []
         self.popen.terminate()
         try:
-            return self.popen.wait(timeout=20)
+            return self.wait()
         except subprocess.TimeoutExpired:
             self.popen.kill()
             return self.popen.wait()
@@ -108,7 +113,7 @@ class Stack:
         self.settings = {
             "redis_url": f"redis://127.0.0.1:{self.redis_port}/0",
             "model_dir": model_dir,
-            "wait_seconds": 30,
+            "wait_seconds": min(patience() / 2, 60),  # as long as a gateway lets anybody wait; clients wait for longer
             **settings,
         }
         self.parts: list[Part] = []
@@ -163,7 +168,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=90)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=patience())
         self.url = f"http://127.0.0.1:{port}/predict"
 
     def is_ready(self) -> bool:
@@ -199,13 +204,15 @@ class Gateway(Client):
 
 
 @contextmanager
-def running_stack(folder: Path, model_dir: Path, **settings: object) -> Iterator[tuple[Stack, Gateway]]:
+def running_stack(
+    folder: Path, model_dir: Path, gateway_module: str = "api", **settings: object
+) -> Iterator[tuple[Stack, Gateway]]:
     """A ready stack of one broker, one worker and one gateway."""
     stack = Stack(folder, model_dir, **settings)
     try:
         stack.start_broker()
         stack.start_worker()
-        gateway = stack.start_gateway().wait_until_ready()
+        gateway = stack.start_gateway(gateway_module).wait_until_ready()
         yield stack, gateway
     finally:
         stack.stop()

@@ -43,6 +43,11 @@ class Reports:
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
 
+    def close(self) -> None:
+        """Close both ends."""
+        os.close(self._read)
+        os.close(self._write)
+
     def tell(self, report: Report) -> None:
         """Called in a pool process; where nobody has read for long, the report is lost."""
         try:

@@ -14,8 +14,9 @@ from redis.exceptions import ResponseError
 from shared.store.scripts import Script
 from shared.store.transport import FAULTS, Argument, run_awaited, translated
 
-_SOCKET_TIMEOUT_SECONDS: Final = 0.8
-_OPERATION_TIMEOUT_SECONDS: Final = 1.8  # a request that finds the broker frozen is refused within two seconds
+PATIENCE_SECONDS: Final = 0.8
+"""For one reply, or for a connection."""
+_OPERATION_PATIENCES: Final = 2.25  # a request that finds the broker frozen is refused within two seconds
 _CLOSING_SECONDS: Final = 0.1
 _MAX_CONNECTIONS: Final = 32
 
@@ -23,16 +24,17 @@ _MAX_CONNECTIONS: Final = 32
 class PooledTransport:
     """Every script ends within two seconds, over a connection that it shares with nobody meanwhile."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
         """Open no connection yet."""
+        self._operation_seconds = _OPERATION_PATIENCES * patience_seconds
         # One retry, and only of a lost connection: a pooled one may have died with the broker since its last use.
         retry = Retry(ConstantBackoff(0.01), 1, supported_errors=(RedisConnectionError,))
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=_MAX_CONNECTIONS,
-            timeout=_SOCKET_TIMEOUT_SECONDS,
-            socket_timeout=_SOCKET_TIMEOUT_SECONDS,
-            socket_connect_timeout=_SOCKET_TIMEOUT_SECONDS,
+            timeout=patience_seconds,
+            socket_timeout=patience_seconds,
+            socket_connect_timeout=patience_seconds,
             retry=retry,
         )
         self._client = Redis.from_pool(self._pool)
@@ -40,7 +42,7 @@ class PooledTransport:
     async def run(self, script: Script, args: Sequence[Argument]) -> Any:
         """Run a script; see `Transport.run`."""
         try:
-            async with asyncio.timeout(_OPERATION_TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._operation_seconds):
                 return await run_awaited(self._client.execute_command, script, args)
         except FAULTS as error:
             if not isinstance(error, ResponseError):

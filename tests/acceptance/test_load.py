@@ -17,7 +17,7 @@ Done = subprocess.CompletedProcess[str]
 GOOD = Measured(requests=100, failures=0, crashes=0, requests_per_second=50.0, p50_ms=4, p99_ms=20)
 
 
-def run_locust(port: int, *options: str, seconds: int = 1, **settings: object) -> Done:
+def run_locust(port: int, *options: str, seconds: int = 5, **settings: object) -> Done:
     always = ["--headless", "--users=20", "--spawn-rate=20", f"--run-time={seconds}s", "--only-summary"]
     return subprocess.run(
         [sys.executable, "-m", "locust", *always, *options],
@@ -36,9 +36,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def load(run: Run, kept: Path) -> Done:
-    """A few seconds of all three kinds of callers."""
+    """Long enough for all three kinds of callers, of which two look no sooner than after a second."""
     files = [f"--csv={kept}/people", "--csv-full-history", f"--html={kept}/people.html"]
-    return run_locust(run.gateway.port, *files, seconds=4)
+    return run_locust(run.gateway.port, *files, seconds=10)
 
 
 def read_rows(kept: Path) -> list[dict[str, str]]:
@@ -79,7 +79,7 @@ def test_history_and_report_are_kept_and_drawn(load: Done, kept: Path) -> None:
 
 
 def test_missed_threshold_is_named_and_is_the_exit_code_of_locusts_processes(run: Run) -> None:
-    done = run_locust(run.gateway.port, "SyncCaller", "--processes=2", seconds=2, load_max_median_ms=0.001)
+    done = run_locust(run.gateway.port, "SyncCaller", "--processes=2", load_max_median_ms=0.001)
     assert done.returncode == 1
     assert done.stderr.count("MISSED  median from submission to result: ") == 1
     assert "met     share of failed requests: 0" in done.stderr

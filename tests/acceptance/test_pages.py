@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from shared.ids import PredictionId, slice_id
-from tests import pipelines
-from tests.models import save_misbehaving
+from tests.gates import Gates, save_gated
+from tests.patience import patience
 from tests.run import Run
 from tests.stack import ROOT, clean_environment, free_port, wait_for
 from tests.tools import tool
@@ -30,19 +30,23 @@ FLAGS = [
 ]
 GIVEN_PASSWORD = "a-password-that-was-given"
 LEFT_BY_THE_READER = "net::ERR_ABORTED"  # a page that asks every second is asking when one leaves it
-NEXT_HEARTBEAT_MS = 10_000
-GONE_MS = 30_000
+GATE = 100
 
 Open = Callable[..., Page]
+
+
+def patience_ms() -> float:
+    """As playwright counts."""
+    return patience() * 1000
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = tool("chromium", "google-chrome")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
+        expect.set_options(timeout=patience_ms())
+        with playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=patience_ms()) as browser:
+            yield browser
 
 
 @pytest.fixture
@@ -53,6 +57,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
 
     def open_page(**options: Any) -> Page:
         page = browser.new_page(viewport={"width": 1600, "height": 900}, **options)
+        page.set_default_timeout(patience_ms())
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
         page.on("dialog", lambda dialog: faults.append(dialog.message))
@@ -72,10 +77,14 @@ def open_page(browser: Browser) -> Iterator[Open]:
 
 
 @pytest.fixture(scope="module")
-def sleeping(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Run]:
-    """A `make run` whose pipeline sleeps as told; and Flower's password was given to it."""
-    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
-    with Run(tmp_path_factory.mktemp("sleeping"), model_dir, flower_password=GIVEN_PASSWORD) as running:
+def gated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Gates]:
+    return save_gated(tmp_path_factory.mktemp("gated"))
+
+
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory, gated: tuple[Path, Gates]) -> Iterator[Run]:
+    """A `make run` whose pipeline has gates; and Flower's password was given to it."""
+    with Run(tmp_path_factory.mktemp("waiting"), gated[0], flower_password=GIVEN_PASSWORD) as running:
         yield running.wait_until_ready()
 
 
@@ -126,41 +135,47 @@ def test_flower_shows_both_queues_and_a_worker_and_a_batch_in_detail(run: Run, o
     wait_for_success(run, [batch_id])
     page.goto(f"{url(run)}/task/{batch_id}")
     expect(page.locator("main")).to_contain_text("rows: 1,")
-    page.goto(f"{url(run)}/worker/{worker_name(run)}")
+    path = f"/worker/{worker_name(run)}"
+    with run.flower() as flower:  # which has no page of a worker before the worker has told it, and then keeps that
+        wait_for(lambda: flower.get(path).status_code == 200, "the worker's page in Flower")
+    page.goto(url(run) + path)
     expect(page.locator("main")).to_contain_text("Max concurrency")
     expect(page.get_by_role("button", name=re.compile("shut|restart|grow", re.IGNORECASE))).to_have_count(0)
 
 
-def test_flower_shows_a_worker_as_busy_while_it_runs_a_batch(sleeping: Run, open_page: Open) -> None:
-    page = sign_in(sleeping, open_page)
-    row = worker_row(page, worker_name(sleeping))
+def test_flower_shows_a_worker_as_busy_while_it_runs_a_batch(
+    waiting: Run, gated: tuple[Path, Gates], open_page: Open
+) -> None:
+    page = sign_in(waiting, open_page)
+    row = worker_row(page, worker_name(waiting))
     active = row.locator("td").nth(2)
-    expect(active).to_have_text("0", timeout=NEXT_HEARTBEAT_MS)
-    submitted = sleeping.gateway.predict([[8000, 0]], prefer="respond-async")
-    batch_id = PredictionId.parse(submitted.json()["id"]).batch_id
-    expect(active).to_have_text("1", timeout=NEXT_HEARTBEAT_MS)
-    page.goto(f"{url(sleeping)}/tasks")
-    expect(batch_row(page, batch_id)).to_contain_text("STARTED")
-    wait_for_success(sleeping, [batch_id])
+    expect(active).to_have_text("0")
+    with gated[1].closed(GATE):
+        submitted = waiting.gateway.predict([[1, GATE]], prefer="respond-async")
+        batch_id = PredictionId.parse(submitted.json()["id"]).batch_id
+        expect(active).to_have_text("1")
+        page.goto(f"{url(waiting)}/tasks")
+        expect(batch_row(page, batch_id)).to_contain_text("STARTED")
+    wait_for_success(waiting, [batch_id])
     page.reload()
-    expect(batch_row(page, batch_id)).to_contain_text(re.compile(r"8\.\d+ s"))
-    page.goto(f"{url(sleeping)}/workers")
-    expect(active).to_have_text("0", timeout=NEXT_HEARTBEAT_MS)
+    expect(batch_row(page, batch_id)).to_contain_text(re.compile(r"\d\.\d+ s"))
+    page.goto(f"{url(waiting)}/workers")
+    expect(active).to_have_text("0")
 
 
-def test_worker_that_died_is_offline_in_flower_and_soon_gone(sleeping: Run, open_page: Open) -> None:
-    name = worker_name(sleeping)
-    page = sign_in(sleeping, open_page)
+def test_worker_that_died_is_offline_in_flower_and_soon_gone(waiting: Run, open_page: Open) -> None:
+    name = worker_name(waiting)
+    page = sign_in(waiting, open_page)
     row = worker_row(page, name)
     expect(row).to_contain_text("Online")
-    sleeping.child("worker").kill()
-    expect(row).to_contain_text("Offline", timeout=NEXT_HEARTBEAT_MS)
-    expect(row).to_have_count(0, timeout=GONE_MS)
-    expect(worker_row(page, worker_name(sleeping))).to_contain_text("Online")
+    waiting.child("worker").kill()
+    expect(row).to_contain_text("Offline")
+    expect(row).to_have_count(0)
+    expect(worker_row(page, worker_name(waiting))).to_contain_text("Online")
 
 
 def test_flower_shows_nothing_without_its_password_and_does_nothing_with_it(run: Run) -> None:
-    with httpx.Client(base_url=url(run)) as stranger:
+    with httpx.Client(base_url=url(run), timeout=patience()) as stranger:
         for path in ("/", "/workers", "/tasks", "/broker", "/api/workers", "/api/tasks"):
             assert stranger.get(path).status_code == 401
             assert stranger.get(path, auth=("sepal", "another")).status_code == 401
@@ -172,11 +187,11 @@ def test_flower_shows_nothing_without_its_password_and_does_nothing_with_it(run:
 
 
 def test_drawn_password_is_printed_once_and_a_given_one_never_and_neither_is_in_a_command_line(
-    run: Run, sleeping: Run
+    run: Run, waiting: Run
 ) -> None:
     assert run.log.count(run.flower_credentials[1]) == 1
-    assert GIVEN_PASSWORD not in sleeping.log
-    for running in (run, sleeping):
+    assert GIVEN_PASSWORD not in waiting.log
+    for running in (run, waiting):
         processes = running.part.process.children(recursive=True)
         assert not [process for process in processes if running.flower_credentials[1] in _command_line(process)]
 
@@ -191,7 +206,6 @@ def test_flower_without_a_password_does_not_start_and_says_why(password: dict[st
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
     )
     assert done.returncode == 1
     assert "SEPAL_FLOWER_PASSWORD" in done.stderr

@@ -20,6 +20,7 @@ from tests.chaos.results import Results, Row
 from tests.chaos.run import play
 from tests.chaos.site import SETTINGS, running_site
 from tests.chaos.table import write_page, write_table
+from tests.patience import patience
 
 JSON_FILE: Final = "chaos.json"
 PAGE_FILE: Final = "chaos.md"
@@ -82,7 +83,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--only", type=_names, default=list(FAULTS), help=f"some of {','.join(FAULTS)}")
     parser.add_argument("--injections", type=int, default=20, help="of each fault")
     parser.add_argument("--rate", type=float, default=60.0, help="submissions a second")
-    parser.add_argument("--patience", type=float, default=60.0, help="seconds that the last results are waited for")
+    parser.add_argument(
+        "--patience", type=float, default=patience(), help="seconds that the last results are waited for"
+    )
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
     return parser.parse_args()
 

@@ -21,6 +21,7 @@ import msgspec
 from tests.chaos.connection import Connection, Lost, Response
 from tests.chaos.ledger import GONE, LAST_LOOKS, Ending, Looked, Replied, Sent, Writer
 from tests.chaos.traffic import Question, steady
+from tests.patience import patience
 
 _POST_SECONDS: Final = 30.0
 _GET_SECONDS: Final = 5.0
@@ -168,7 +169,9 @@ def main() -> None:
     parser.add_argument("--ledger", required=True, type=Path)
     parser.add_argument("--rate", type=float, default=60.0, help="submissions a second")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--patience", type=float, default=60.0, help="seconds that the last results are waited for")
+    parser.add_argument(
+        "--patience", type=float, default=patience(), help="seconds that the last results are waited for"
+    )
     arguments = parser.parse_args()
     with closing(Writer(arguments.ledger)) as ledger:
         asyncio.run(Client(arguments.ports, ledger, arguments.patience).run(arguments.rate, arguments.seed))

@@ -11,6 +11,8 @@ from typing import Any
 
 import redis
 
+from tests.patience import patience
+
 _PATTERN = "sepal:reply:*"
 _LOOK_SECONDS = 0.2
 
@@ -19,7 +21,7 @@ class Observer:
     """One subscription to the reply channels of all gateways, on a thread of its own."""
 
     def __init__(self, port: int) -> None:
-        self._client: Any = redis.Redis(port=port, socket_timeout=10)
+        self._client: Any = redis.Redis(port=port, socket_timeout=patience())
         self._outcomes: Counter[bytes] = Counter()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="observer")

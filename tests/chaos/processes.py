@@ -59,7 +59,7 @@ def kill_all_workers(scene: Scene) -> Injection:
 def kill_worker_at_the_pop(scene: Scene) -> Injection:
     """Have a worker kill itself between kombu's pop of a message and its noting that."""
     scene.site.trigger.touch()
-    wait_for(lambda: not scene.site.trigger.exists(), "a worker that pops a message", 30)
+    wait_for(lambda: not scene.site.trigger.exists(), "a worker that pops a message")
     return scene.now()
 
 

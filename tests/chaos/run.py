@@ -12,8 +12,8 @@ from tests.chaos.observer import Observer
 from tests.chaos.results import Row
 from tests.chaos.scene import Scene, playing
 from tests.chaos.site import Site
+from tests.patience import patience as usual_patience
 
-_WHOLE_SECONDS: Final = 60.0
 _OVER_SECONDS: Final = 20.0  # above every bar: what is not final by then is waited for at the end
 
 
@@ -56,7 +56,7 @@ def _inject(scene: Scene, fault: Fault, number: int) -> Injection:
     scene.injection = number
     injection = fault.inject(scene)
     scene.wait(lambda: scene.is_over(injection), _OVER_SECONDS)
-    scene.wait(scene.site.is_whole, _WHOLE_SECONDS)
+    scene.wait(scene.site.is_whole, usual_patience())
     scene.pause(0.2, 0.6)
     return injection
 

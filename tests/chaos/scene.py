@@ -16,10 +16,10 @@ from tests.chaos.judge import Injection
 from tests.chaos.ledger import Entry, Ledger
 from tests.chaos.site import Site
 from tests.chaos.traffic import ROWS_A_SUBMISSION, Question, Trouble
+from tests.patience import longest_test
 from tests.stack import ROOT, clean_environment, wait_for
 
 MATES: Final = 8  # predictions that leave with a troublesome one, so that some share its batch
-_END_SECONDS: Final = 120  # beyond the client's own patience, to fetch everything twice
 
 
 class Scene:
@@ -95,7 +95,7 @@ def playing(site: Site, folder: Path, rate: float, patience: float) -> Iterator[
             scene = Scene(site, Ledger(path), client)
             wait_for(lambda: len(scene.ledger.read().accepted()) > rate / 2, "traffic")
             yield scene
-            client.communicate(timeout=patience + _END_SECONDS)
+            client.communicate(timeout=longest_test())  # its own patience, and then everything twice more
         finally:
             client.kill()
     scene.ledger.read()

@@ -9,10 +9,10 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.judge import pipelines_own
 from tests.chaos.run import play
 from tests.chaos.site import Site, running_site
+from tests.patience import patience
 from tests.tools import missing
 
 RATE = 40
-PATIENCE_SECONDS = 30
 # These do one thing and another in turns; for the others, once must do here.
 TWICE = {"worker", "gateway"}
 
@@ -60,7 +60,7 @@ def _play(site: Site, name: str) -> None:
     fault = FAULTS[name]
     injections = 2 if name in TWICE else 1
     own = pipelines_own(site.model_dir)
-    row = play(site, fault, own, injections=injections, rate=RATE, patience=PATIENCE_SECONDS)
+    row = play(site, fault, own, injections=injections, rate=RATE, patience=patience())
     verdict = row.verdict
     assert verdict.accepted > 0
     assert verdict.lost == 0 or fault.may_lose, verdict.examples

@@ -14,19 +14,32 @@ import redis
 from tests.chaos import clock
 from tests.chaos.observer import Observer
 from tests.chaos.proxy import Proxy
+from tests.patience import patience
 from tests.stack import ROOT, wait_for
 from tests.tools import missing
+
+SHORT_SECONDS = 0.5  # in which nothing comes
 
 
 @pytest.fixture
 def proxy(broker_port: int) -> Iterator[Proxy]:
     proxy = Proxy(broker_port)
-    yield proxy
-    proxy.stop()
+    try:
+        yield proxy
+    finally:
+        proxy.stop()
 
 
-def through(proxy: Proxy) -> redis.Redis:
-    return redis.Redis(port=proxy.port, socket_timeout=1, retry=None)  # type: ignore[arg-type]
+def through(proxy: Proxy, seconds: float | None = None) -> redis.Redis:
+    return redis.Redis(port=proxy.port, socket_timeout=seconds or patience(), retry=None)  # type: ignore[arg-type]
+
+
+def connected(proxy: Proxy) -> socket.socket:
+    """A connection that carries."""
+    connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=patience())
+    connection.sendall(b"PING\r\n")
+    assert connection.recv(100) == b"+PONG\r\n"
+    return connection
 
 
 def test_proxy_carries(proxy: Proxy) -> None:
@@ -35,9 +48,7 @@ def test_proxy_carries(proxy: Proxy) -> None:
 
 
 def test_proxy_cuts_connections_and_takes_new_ones(proxy: Proxy) -> None:
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as old:
-        old.sendall(b"PING\r\n")
-        assert old.recv(100) == b"+PONG\r\n"
+    with connected(proxy) as old:
         proxy.cut()
         assert old.recv(100) == b""
     with through(proxy) as client:
@@ -45,16 +56,15 @@ def test_proxy_cuts_connections_and_takes_new_ones(proxy: Proxy) -> None:
 
 
 def test_connection_from_the_dark_stays_dead_and_new_ones_live(proxy: Proxy) -> None:
-    with through(proxy) as client, socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as old:
-        old.sendall(b"PING\r\n")
-        assert old.recv(100) == b"+PONG\r\n"
+    with connected(proxy) as old:
         proxy.go_dark()
-        with pytest.raises(redis.TimeoutError):
+        with through(proxy, SHORT_SECONDS) as client, pytest.raises(redis.TimeoutError):
             client.ping()
         proxy.light_up()
-        assert client.ping()
+        with through(proxy) as client:
+            assert client.ping()
         old.sendall(b"PING\r\n")
-        old.settimeout(0.5)
+        old.settimeout(SHORT_SECONDS)
         with pytest.raises(TimeoutError):
             old.recv(100)
 

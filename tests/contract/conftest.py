@@ -14,7 +14,7 @@ from shared.store.attempts import Attempts
 from shared.store.pipelined import PipelinedTransport
 from shared.store.pooled import PooledTransport
 from tests.listener import Listener
-from tests.stack import PATIENCE_SECONDS
+from tests.patience import patience
 from tests.submissions import GatewayStore, connect
 
 Connect = Callable[[str], Attempts]
@@ -22,10 +22,9 @@ Connect = Callable[[str], Attempts]
 
 @pytest.fixture
 def server(broker_port: int) -> Iterator[redis.Redis]:
-    client = redis.Redis(port=broker_port, db=2)
-    client.flushdb()
-    yield client
-    client.close()
+    with redis.Redis(port=broker_port, db=2) as client:
+        client.flushdb()
+        yield client
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def listener() -> Listener:
 
 @pytest_asyncio.fixture
 async def store(url: str, listener: Listener) -> AsyncIterator[GatewayStore]:
-    pipelined, pooled = PipelinedTransport(url, "reply", patience_seconds=PATIENCE_SECONDS), PooledTransport(url)
+    pipelined, pooled = PipelinedTransport(url, "reply", patience()), PooledTransport(url, patience())
     keeping = asyncio.create_task(pipelined.keep(listener))
     yield GatewayStore(pipelined, pooled)
     keeping.cancel()

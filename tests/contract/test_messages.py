@@ -5,13 +5,13 @@ from base64 import b64decode
 from typing import Any
 
 import pytest
-from celery import Celery
-from kombu import Connection
+import redis
 from kombu.utils.json import loads
 
 from api.publisher import Publisher
 from shared.ids import new_batch_id
 from shared.names import PREDICT_BATCH, Queue
+from tests.remote import celery_app
 from tests.stack import wait_for
 from worker.messages import check_command
 
@@ -28,15 +28,12 @@ def without_own(message: Any) -> Any:
 
 @pytest.mark.parametrize("queue", list(Queue))
 def test_message_is_what_celery_writes_into_redis(broker_port: int, queue: Queue) -> None:
-    batch_id = new_batch_id()
-    app = Celery("sepal", broker=f"redis://127.0.0.1:{broker_port}/1", set_as_current=False)
+    batch_id, url = new_batch_id(), f"redis://127.0.0.1:{broker_port}/1"
+    options: dict[str, Any] = {"task_id": batch_id, "queue": queue.value, "ignore_result": True}
     shown = f"{{'queue': '{queue.value}', 'rows': 12, 'predictions': 3}}"
-    app.send_task(
-        PREDICT_BATCH, args=(batch_id,), task_id=batch_id, queue=queue.value, ignore_result=True, kwargsrepr=shown
-    )
-    with Connection(f"redis://127.0.0.1:{broker_port}/1") as connection:
-        (raw,) = connection.channel().client.lrange(queue.value, 0, -1)
-    app.close()
+    with celery_app(url) as app, redis.Redis.from_url(url) as server:
+        app.send_task(PREDICT_BATCH, args=(batch_id,), kwargsrepr=shown, **options)
+        (raw,) = server.lrange(queue.value, 0, -1)
     assert without_own(loads(Publisher().message(batch_id, queue, 12, 3))) == without_own(loads(raw))
 
 
@@ -49,13 +46,11 @@ def test_message_is_what_celery_writes_into_redis(broker_port: int, queue: Queue
     ],
 )
 def test_commands_of_remote_control_are_let_in(server: Any, url: str, options: dict[str, Any]) -> None:
-    app = Celery("sepal", broker=url, set_as_current=False)
-    with server.pubsub(ignore_subscribe_messages=True) as subscription:
+    with celery_app(url) as app, server.pubsub(ignore_subscribe_messages=True) as subscription:
         subscription.psubscribe("/*.celery.pidbox")
         wait_for(lambda: server.pubsub_numpat(), "the subscription")
         app.control.broadcast("ping", **options)
         command = wait_for(lambda: subscription.get_message(timeout=1), "the command")["data"]
-    app.close()
     check_command(command)
 
 

@@ -10,25 +10,25 @@ import redis
 
 from shared.errors import BrokerUnavailable
 from shared.local import broker
-from shared.store.pipelined import PATIENCE_SECONDS as USUAL_PATIENCE_SECONDS
-from shared.store.pipelined import PipelinedTransport
+from shared.store.pipelined import PATIENCE_SECONDS, PipelinedTransport
 from shared.store.scripts import Script
 from tests.listener import Listener
-from tests.stack import PATIENCE_SECONDS, Part, clean_environment, free_port, listens, wait_for
+from tests.patience import patience
+from tests.stack import Part, clean_environment, free_port, listens, wait_for
 
 ECHO = Script("return ARGV[1]")
 LARGE = bytes(1024 * 1024)
 
 
 @asynccontextmanager
-async def connected(
-    url: str, patience_seconds: float = PATIENCE_SECONDS
-) -> AsyncIterator[tuple[PipelinedTransport, Listener]]:
-    transport, listener = PipelinedTransport(url, "channel", patience_seconds), Listener()
+async def connected(url: str, seconds: float) -> AsyncIterator[tuple[PipelinedTransport, Listener]]:
+    transport, listener = PipelinedTransport(url, "channel", seconds), Listener()
     keeping = asyncio.create_task(transport.keep(listener))
-    yield transport, listener
-    keeping.cancel()
-    await asyncio.gather(keeping, return_exceptions=True)
+    try:
+        yield transport, listener
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,11 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Pat
     """A server with a password: its port and its socket."""
     port, folder = free_port(), tmp_path_factory.mktemp("guarded")
     part = Part("broker", [*broker.command(port, folder), "--requirepass", "p@ss:word"], clean_environment(), folder)
-    wait_for(lambda: listens(port), "the broker")
-    yield port, folder / "broker.sock"
-    part.stop()
+    try:
+        wait_for(lambda: listens(port), "the broker")
+        yield port, folder / "broker.sock"
+    finally:
+        part.stop()
 
 
 @pytest.mark.parametrize("scheme", ["redis", "unix"])
@@ -48,29 +50,28 @@ async def test_password_and_database_of_the_url_are_used(guarded: tuple[int, Pat
         "redis": f"redis://:p%40ss%3Aword@127.0.0.1:{port}/3",
         "unix": f"unix://{socket}?db=3&password=p%40ss%3Aword",
     }
-    client = redis.Redis(port=port, password="p@ss:word", db=3)
-    async with connected(urls[scheme]) as (transport, listener):
-        assert await transport.run(Script("redis.call('SET', ARGV[1], 'here') return 1"), [scheme]) == 1
-        assert client.get(scheme) == b"here"
-        client.publish("channel", "hello")
-        assert await asyncio.wait_for(listener.messages.get(), 5) == b"hello"
-    client.close()
+    with redis.Redis(port=port, password="p@ss:word", db=3) as client:
+        async with connected(urls[scheme], patience()) as (transport, listener):
+            assert await transport.run(Script("redis.call('SET', ARGV[1], 'here') return 1"), [scheme]) == 1
+            assert client.get(scheme) == b"here"
+            client.publish("channel", "hello")
+            assert await asyncio.wait_for(listener.messages.get(), patience()) == b"hello"
 
 
 async def test_wrong_password_leaves_the_transport_down(guarded: tuple[int, Path]) -> None:
-    async with connected(f"redis://:wrong@127.0.0.1:{guarded[0]}/0", USUAL_PATIENCE_SECONDS) as (transport, _):
+    async with connected(f"redis://:wrong@127.0.0.1:{guarded[0]}/0", PATIENCE_SECONDS) as (transport, _):
         with pytest.raises(BrokerUnavailable):
             await transport.run(ECHO, [b"anything"])
         assert not transport.is_up
 
 
 async def test_commands_that_wait_for_room_survive_a_lost_connection(broker_port: int) -> None:
-    client = redis.Redis(port=broker_port)
-    async with connected(f"redis://127.0.0.1:{broker_port}/2") as (transport, _):
-        assert await transport.run(ECHO, [b"first"]) == b"first"
-        commands = [asyncio.create_task(transport.run(ECHO, [LARGE])) for _ in range(30)]
-        await asyncio.sleep(0)
-        client.client_kill_filter(_type="pubsub")
-        for answer in await asyncio.gather(*commands):
-            assert answer == LARGE
-    client.close()
+    url = f"redis://127.0.0.1:{broker_port}/2"
+    with redis.Redis(port=broker_port) as client:
+        async with connected(url, patience()) as (transport, _):
+            assert await transport.run(ECHO, [b"first"]) == b"first"
+            commands = [asyncio.create_task(transport.run(ECHO, [LARGE])) for _ in range(30)]
+            await asyncio.sleep(0)
+            client.client_kill_filter(_type="pubsub")
+            for answer in await asyncio.gather(*commands):
+                assert answer == LARGE

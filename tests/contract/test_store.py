@@ -27,6 +27,7 @@ from shared.store.schema import Counter, Field, Key
 from shared.store.scripts import Script
 from shared.store.status import Status
 from tests.listener import Listener
+from tests.patience import patience
 from tests.submissions import GatewayStore, answer, backlog, claimed, outcome, shared_batch, spanning
 
 
@@ -215,7 +216,7 @@ async def test_long_outcome_is_read_from_the_store_and_not_published(
     await store.submit(submission)
     long = answer("1" * MAX_PUBLISHED_BYTES)
     worker.commit(claimed(worker, submission.id), outcome(long))
-    hint = read_announcement(await asyncio.wait_for(listener.messages.get(), 5))
+    hint = read_announcement(await asyncio.wait_for(listener.messages.get(), patience()))
     assert (hint.batch_id, hint.outcome) == (submission.id, None)
     assert (await store.read(prediction_id)).answers == (long,)
 
@@ -239,8 +240,8 @@ async def test_many_large_submissions_at_once_are_all_accepted(store: GatewaySto
         large = replace(submission.batches[0], rows=EncodedRows(bytes(2 * 1024 * 1024), 1))
         await store.submit(replace(submission, batches=[large]))
 
-    await asyncio.gather(*(submit_large() for _ in range(50)))
-    assert server.llen("interactive") == 50
+    await asyncio.gather(*(submit_large() for _ in range(12)))  # six times what may be under way at once
+    assert server.llen("interactive") == 12
 
 
 async def test_submission_in_flight_survives_a_lost_connection(store: GatewayStore, server: redis.Redis) -> None:
@@ -370,5 +371,5 @@ async def test_commit_tells_the_reply_channel(store: GatewayStore, worker: Attem
     await store.submit(submission)
     committed = outcome(answer("1"))
     worker.commit(claimed(worker, submission.id), committed)
-    announcement = read_announcement(await asyncio.wait_for(listener.messages.get(), 5))
+    announcement = read_announcement(await asyncio.wait_for(listener.messages.get(), patience()))
     assert (announcement.batch_id, announcement.outcome) == (submission.id, committed)

@@ -16,6 +16,7 @@ from shared.store.announcements import Announcements
 from shared.store.blocking import BlockingTransport
 from shared.store.schema import Key
 from tests import aliens
+from tests.patience import patience
 from tests.stack import wait_for
 from worker.aliens import AlienMessages
 from worker.transport import Transport
@@ -115,7 +116,7 @@ def test_alien_between_two_messages_goes_to_the_operator_and_they_to_the_worker(
     received: list[Any] = []
     with Consumer(connection, [Queue("interactive")], on_message=received.append):
         while len(received) < 2:
-            connection.drain_events(timeout=20)
+            connection.drain_events(timeout=patience())
     assert [message._raw for message in received] == [json.loads(first), json.loads(second)]
     (entry,) = [json.loads(entry) for entry in server.lrange(Key.ALIEN_MESSAGES, 0, -1)]
     assert (entry["source"], entry["bytes"], entry["message"]) == ("interactive", 9, "\\xff garbage")
@@ -147,7 +148,7 @@ def test_message_that_was_given_back_is_delivered_again(
     channel.qos.restore_by_tag(tag)
     received: list[Any] = []
     with Consumer(channel, [Queue("interactive")], on_message=received.append):
-        connection.drain_events(timeout=20)
+        connection.drain_events(timeout=patience())
     assert [message.delivery_tag for message in received] == [tag]
     assert set_aside.n_seen == 0
 

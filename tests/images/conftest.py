@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from benchmarks.scaling.composed import Composed
+from tests.patience import patience
 from tests.stack import ROOT, Client, free_port
 
 WORKERS = 2
@@ -43,8 +44,8 @@ def system() -> Iterator[System]:
         "COMPOSE_PROFILES": "monitoring",
     }
     client = Client(api_port)
-    flower = httpx.Client(base_url=f"http://127.0.0.1:{flower_port}", auth=("sepal", PASSWORD))
-    prometheus = httpx.Client(base_url=f"http://127.0.0.1:{prometheus_port}")
+    flower = httpx.Client(base_url=f"http://127.0.0.1:{flower_port}", auth=("sepal", PASSWORD), timeout=patience())
+    prometheus = httpx.Client(base_url=f"http://127.0.0.1:{prometheus_port}", timeout=patience())
     with client.client, flower, prometheus, Composed(workers=WORKERS, environment=environment) as composed:
         yield System(composed, client, flower, prometheus)
 

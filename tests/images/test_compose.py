@@ -9,9 +9,10 @@ import pytest
 from benchmarks.scaling.traffic import Traffic
 from shared.ids import PredictionId, slice_id
 from tests.images.conftest import PASSWORD, WORKERS, System
+from tests.patience import longest_test
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.images, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.images, pytest.mark.timeout(2 * longest_test())]  # images are built first
 
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 BODY = b'{"data": [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]}'
@@ -142,7 +143,7 @@ def test_result_outlives_a_stop_of_everything_and_all_end_in_order(system: Syste
         assert state["ExitCode"] in (0, 143), (container["Name"], state)
         assert not state["OOMKilled"]
     system.composed.compose("start")
-    wait_for(system.client.is_ready, "a ready gateway", seconds=120)
+    wait_for(system.client.is_ready, "a ready gateway")
     assert system.client.client.get(location).json() == before
 
 

@@ -8,30 +8,52 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from celery import Celery
 
 from tests import pipelines
 from tests.burst import predict_many
-from tests.models import save_misbehaving
+from tests.gates import Gates, save_gated
+from tests.metrics import wait_for_gathered
+from tests.remote import celery_app
 from tests.stack import ROOT, Gateway, Stack, clean_environment, pool_process, running_stack, wait_for
 
-DIE, EAT = pipelines.Lethal.DIE, pipelines.Lethal.EAT
+DIE, EAT, STOP = pipelines.Lethal.DIE, pipelines.Lethal.EAT, pipelines.Lethal.STOP
+GATE = 100
 TOKEN = "let me in"
 OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
 MEMORY_BYTES = 4 * 1024**3
 
 
+SETTINGS: dict[str, Any] = {"operator_token": TOKEN, "worker_memory_bytes": MEMORY_BYTES, "max_attempts": 2}
+
+
 @pytest.fixture(scope="module")
-def model_dir(models_dir: Path) -> Path:
-    return save_misbehaving(models_dir, pipelines.Lethal())
+def lethal_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Gates]:
+    return save_gated(tmp_path_factory.mktemp("lethal"), pipelines.Lethal)
+
+
+@pytest.fixture(scope="module")
+def model_dir(lethal_model: tuple[Path, Gates]) -> Path:
+    return lethal_model[0]
+
+
+@pytest.fixture(scope="module")
+def gates(lethal_model: tuple[Path, Gates]) -> Gates:
+    return lethal_model[1]
 
 
 @pytest.fixture(scope="module")
 def lethal(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[tuple[Stack, Gateway]]:
-    settings: dict[str, Any] = {"operator_token": TOKEN, "worker_memory_bytes": MEMORY_BYTES, "max_attempts": 2}
-    limits = {"batch_soft_seconds": 2, "batch_seconds": 4}
-    with running_stack(tmp_path_factory.mktemp("lethal"), model_dir, **settings, **limits) as running:
+    with running_stack(tmp_path_factory.mktemp("lethal"), model_dir, "tests.patient", **SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[tuple[Stack, Gateway]]:
+    """Where no batch may take long."""
+    limits: dict[str, Any] = {"batch_soft_seconds": 2, "batch_seconds": 8}
+    with running_stack(tmp_path_factory.mktemp("limited"), model_dir, **SETTINGS, **limits) as running:
         yield running
 
 
@@ -39,13 +61,23 @@ def submit(gateway: Gateway, rows: Any) -> str:
     return gateway.predict(rows, prefer="respond-async").headers["Location"]
 
 
-def test_poison_fails_alone_and_its_batch_mates_are_answered(lethal: tuple[Stack, Gateway]) -> None:
-    _, gateway = lethal
-    submit(gateway, [[500, 0]])  # while it runs, the others gather
+def wait_until_running(gateway: Gateway, location: str) -> None:
+    wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the claim")
+
+
+def test_poison_fails_alone_and_its_batch_mates_are_answered(lethal: tuple[Stack, Gateway], gates: Gates) -> None:
+    stack, gateway = lethal
+    before = stack.count("accepted")
 
     async def together() -> list[tuple[int, Any]]:
-        innocent = asyncio.create_task(predict_many(gateway.port, [[1, 0]], 10, "wait=60"))
-        return [*await predict_many(gateway.port, [[1, DIE]], 1, "wait=60"), *await innocent]
+        with gates.closed(GATE):
+            occupant = asyncio.create_task(predict_many(gateway.port, [[1, GATE]], 1, "wait=60"))
+            await asyncio.to_thread(wait_for, lambda: stack.count("accepted") > before, "the occupant")
+            innocents = asyncio.create_task(predict_many(gateway.port, [[1, 0]], 10, "wait=60"))
+            culprits = asyncio.create_task(predict_many(gateway.port, [[1, DIE]], 1, "wait=60"))
+            await asyncio.to_thread(wait_for_gathered, gateway, 11)
+        await occupant
+        return [*await culprits, *await innocents]
 
     (status, problem), *innocents = asyncio.run(together())
     assert (status, problem["code"]) == (500, "poison")
@@ -113,10 +145,13 @@ def test_rows_that_want_too_much_memory_are_rejected_and_the_process_lives(letha
     assert process.is_running()
 
 
-def test_batch_beyond_its_soft_limit_is_interrupted_and_the_process_lives(lethal: tuple[Stack, Gateway]) -> None:
-    stack, gateway = lethal
+def test_batch_beyond_its_soft_limit_is_interrupted_and_the_process_lives(
+    limited: tuple[Stack, Gateway], gates: Gates
+) -> None:
+    stack, gateway = limited
     process = pool_process(stack.part("worker"))
-    failed = gateway.poll(submit(gateway, [[60_000, 0]])).json()
+    with gates.closed(GATE):
+        failed = gateway.poll(submit(gateway, [[1, GATE]])).json()
     assert failed["error"]["code"] == "poison"
     assert process.is_running()
     latest = gateway.client.get("/dead-letters", headers=OPERATOR).json()["dead_letters"][0]["id"]
@@ -124,22 +159,21 @@ def test_batch_beyond_its_soft_limit_is_interrupted_and_the_process_lives(lethal
     assert all("SoftTimeLimitExceeded" in attempt["reason"] for attempt in attempts)
 
 
-def test_batch_beyond_its_hard_limit_is_killed(lethal: tuple[Stack, Gateway]) -> None:
-    stack, gateway = lethal
-    location = submit(gateway, [[1900, 0]])
-    wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the claim")
-    pool_process(stack.part("worker")).suspend()  # no interruption reaches it
-    assert gateway.poll(location).json()["prediction"] == [1]
+def test_batch_beyond_its_hard_limit_is_killed(limited: tuple[Stack, Gateway], gates: Gates) -> None:
+    stack, gateway = limited
+    with gates.closed(STOP):
+        location = submit(gateway, [[1, STOP]])  # its process stops, and no interruption reaches it
+        assert gateway.poll(location).json()["prediction"] == [1]
     assert "TimeLimitExceeded" in stack.part("worker").log.read_text()
 
 
-def test_running_batch_that_nobody_wants_is_stopped(lethal: tuple[Stack, Gateway]) -> None:
+def test_running_batch_that_nobody_wants_is_stopped(lethal: tuple[Stack, Gateway], gates: Gates) -> None:
     stack, gateway = lethal
     gateway.predict([[1, 0]])
-    location = submit(gateway, [[1950, 0]])
-    wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the claim")
     process = pool_process(stack.part("worker"))
-    process.suspend()  # it would never end by itself
+    with gates.closed(STOP):
+        location = submit(gateway, [[1, STOP]])
+        wait_for(lambda: process.status() == psutil.STATUS_STOPPED, "a process that would never end by itself")
     assert gateway.client.delete(location).json()["status"] == "canceled"
     wait_for(lambda: not process.is_running(), "the end of its process")
     assert gateway.predict([[1, 0]]).status_code == 200
@@ -147,15 +181,22 @@ def test_running_batch_that_nobody_wants_is_stopped(lethal: tuple[Stack, Gateway
     assert "nobody wants" in stack.part("worker").log.read_text()
 
 
-def test_worker_that_was_stopped_for_longer_than_its_lease_commits_nothing(tmp_path: Path, model_dir: Path) -> None:
+def test_worker_that_was_stopped_for_longer_than_its_lease_commits_nothing(
+    tmp_path: Path, model_dir: Path, gates: Gates
+) -> None:
     with running_stack(tmp_path, model_dir) as (stack, gateway):
         frozen = stack.part("worker")
-        location = submit(gateway, [[1000, 0]])
-        wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the claim")
-        processes = [frozen.process, *frozen.process.children()]
-        for process in processes:
-            process.suspend()
-        stack.start_worker()
+        with gates.closed(GATE):
+            location = submit(gateway, [[1, GATE]])
+            wait_until_running(gateway, location)
+            # First, for a worker that was stopped for half a minute would end itself.
+            stack.start_worker()
+            wait_for(lambda: stack.redis.hlen("sepal:workers") == 2, "another worker")
+            processes = [frozen.process, *frozen.process.children()]
+            for process in processes:
+                process.suspend()
+            (key,) = stack.redis.scan_iter("sepal:batch:*")
+            wait_for(lambda: stack.redis.hget(key, "token") == b"2", "the other worker's claim")
         result = gateway.poll(location).json()
         assert result["prediction"] == [1]
         for process in processes:
@@ -169,9 +210,10 @@ def test_worker_that_was_stopped_for_longer_than_its_lease_commits_nothing(tmp_p
 def test_worker_that_consumes_nothing_although_messages_wait_ends_itself(tmp_path: Path, iris_dir: Path) -> None:
     with running_stack(tmp_path, iris_dir) as (stack, gateway):
         worker = stack.part("worker")
-        Celery(broker=f"redis://127.0.0.1:{stack.redis_port}/0").control.cancel_consumer("interactive")
+        with celery_app(f"redis://127.0.0.1:{stack.redis_port}/0") as app:
+            app.control.cancel_consumer("interactive")
         wait_for(lambda: "Canceling queue interactive" in worker.log.read_text(), "a consumer that consumes no more")
         location = submit(gateway, [[4.8, 3, 1.4, 0.3]])
-        assert worker.popen.wait(timeout=60) != 0
+        assert worker.wait() != 0
         stack.start_worker()
         assert gateway.poll(location).json()["prediction"] == [0]

@@ -3,37 +3,51 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
 from shared.ids import PredictionId
-from tests import pipelines
-from tests.models import save_misbehaving
+from tests.gates import Gates, save_gated
+from tests.metrics import Metrics, wait_for_gathered
+from tests.patience import patience
 from tests.stack import Gateway, Stack, running_stack, wait_for
+
+SOON, LATER = "2", f"{patience():.0f}"  # seconds: it passes while a gate is closed; it does not pass
+GATE, CLOSED_FOR_GOOD = 100, 101
+SLICE_ROWS = 1024
+N_SLICES = 9
+
+
+class Site(NamedTuple):
+    """A stack with one pool process, and the gates of its pipeline."""
+
+    stack: Stack
+    gateway: Gateway
+    gates: Gates
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[tuple[Stack, Gateway]]:
-    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
-    with running_stack(tmp_path_factory.mktemp("slow"), model_dir) as running:
-        yield running
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("slow")
+    model_dir, gates = save_gated(folder)
+    with running_stack(folder, model_dir, "tests.patient") as (stack, gateway):
+        yield Site(stack, gateway, gates)
 
 
 def predict(gateway: Gateway, rows: Any, deadline: str, prefer: str = "wait=30") -> httpx.Response:
     return gateway.client.post("/predict", json={"data": rows}, headers={"Sepal-Deadline": deadline, "Prefer": prefer})
 
 
-def test_answer_within_its_deadline_is_given(slow: tuple[Stack, Gateway]) -> None:
-    _, gateway = slow
-    assert predict(gateway, [[1, 0]], "5").json()["prediction"] == [1]
-    assert predict(gateway, [[0, 0]] * 3000, "20").json()["prediction"] == [0] * 3000
+def test_answer_within_its_deadline_is_given(slow: Site) -> None:
+    assert predict(slow.gateway, [[1, 0]], LATER).json()["prediction"] == [1]
+    assert predict(slow.gateway, [[0, 0]] * 3000, LATER).json()["prediction"] == [0] * 3000
 
 
 @pytest.mark.parametrize("deadline", ["", "0", "-1", "soon", "1e9", "1.2345678", "Wed, 21 Oct 2015 07:28:00 GMT"])
-def test_deadline_that_is_no_number_of_seconds_is_refused(slow: tuple[Stack, Gateway], deadline: str) -> None:
-    stack, gateway = slow
+def test_deadline_that_is_no_number_of_seconds_is_refused(slow: Site, deadline: str) -> None:
+    stack, gateway, _ = slow
     before = stack.count("accepted")
     response = predict(gateway, [[1, 0]], deadline)
     assert (response.status_code, response.json()["code"]) == (400, "invalid-deadline")
@@ -41,9 +55,10 @@ def test_deadline_that_is_no_number_of_seconds_is_refused(slow: tuple[Stack, Gat
 
 
 @pytest.mark.parametrize("n_rows", [1, 2000])
-def test_answer_after_the_deadline_is_never_given(slow: tuple[Stack, Gateway], n_rows: int) -> None:
-    _, gateway = slow
-    response = predict(gateway, [[700, 0]] * n_rows, "0.3")
+def test_answer_after_the_deadline_is_never_given(slow: Site, n_rows: int) -> None:
+    gateway = slow.gateway
+    with slow.gates.closed(GATE):
+        response = predict(gateway, [[1, GATE]] * n_rows, SOON)
     assert (response.status_code, response.json()["code"]) == (504, "prediction-expired")
     location = f"/results/{response.json()['id']}"
     assert gateway.client.get(location).json()["status"] == "expired"
@@ -52,48 +67,47 @@ def test_answer_after_the_deadline_is_never_given(slow: tuple[Stack, Gateway], n
     assert gateway.client.delete(location).status_code == 409
 
 
-async def test_expired_members_of_a_batch_leave_the_model_alone_and_their_mates_are_answered(
-    slow: tuple[Stack, Gateway],
-) -> None:
-    stack, gateway = slow
+async def test_expired_members_of_a_batch_leave_the_model_alone_and_their_mates_are_answered(slow: Site) -> None:
+    stack, gateway, gates = slow
     before = stack.count("accepted")
-    async with httpx.AsyncClient(base_url=gateway.client.base_url, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=gateway.client.base_url, timeout=patience()) as client:
 
         async def post(row: list[float], **headers: str) -> httpx.Response:
             return await client.post("/predict", json={"data": [row]}, headers=headers)
 
-        occupant = asyncio.create_task(post([900, 0]))
-        # Once it is on its way, the others gather behind it.
-        await asyncio.to_thread(wait_for, lambda: stack.count("accepted") == before + 1, "the occupant")
-        late = asyncio.create_task(post([5000, 0], **{"Sepal-Deadline": "0.4"}))
-        mates = [asyncio.create_task(post([0, 0])) for _ in range(3)]
+        with gates.closed(CLOSED_FOR_GOOD):
+            with gates.closed(GATE):
+                occupant = asyncio.create_task(post([1, GATE]))
+                # Once it is on its way, the others gather behind it.
+                await asyncio.to_thread(wait_for, lambda: stack.count("accepted") == before + 1, "the occupant")
+                mates = [asyncio.create_task(post([0, 0])) for _ in range(3)]
+                await asyncio.to_thread(wait_for_gathered, gateway, 3)
+                expired = await post([1, CLOSED_FOR_GOOD], **{"Sepal-Deadline": SOON})
+            answers = [await mate for mate in mates]  # although a gate is closed: the row that would wait was left out
         await occupant
-        expired = await late
-        assert expired.json()["code"] == "prediction-expired"
-        answers = [await mate for mate in mates]
-        assert [answer.json()["prediction"] for answer in answers] == [[0]] * 3
-        batch_ids = {PredictionId.parse(answer.json()["id"]).batch_id for answer in [expired, *answers]}
-        assert len(batch_ids) == 1
-        predict_ms = float(answers[0].headers["Server-Timing"].rpartition("=")[2])
-        assert predict_ms < 5000  # the row that would have slept for so long was left out
+    assert expired.json()["code"] == "prediction-expired"
+    assert [answer.json()["prediction"] for answer in answers] == [[0]] * 3
+    batch_ids = {PredictionId.parse(answer.json()["id"]).batch_id for answer in [expired, *answers]}
+    assert len(batch_ids) == 1
 
 
 def test_deadline_passes_without_any_worker(tmp_path: Path, iris_dir: Path) -> None:
     with running_stack(tmp_path, iris_dir) as (stack, gateway):
         stack.part("worker").stop()
-        location = predict(gateway, [[4.8, 3, 1.4, 0.3]], "1", "respond-async").headers["Location"]
-        assert gateway.client.get(location).status_code == 202
+        location = predict(gateway, [[4.8, 3, 1.4, 0.3]], SOON, "respond-async").headers["Location"]
         assert gateway.poll(location).json()["status"] == "expired"
         stack.start_worker()
         wait_for(lambda: stack.count("final") == stack.count("accepted"), "an empty backlog")
         assert gateway.client.get(location).json()["status"] == "expired"
 
 
-def test_deadline_that_the_backlog_does_not_allow_is_refused_before_anything_is_written(
-    slow: tuple[Stack, Gateway],
-) -> None:
-    stack, gateway = slow
-    gateway.predict([[300, 0]] * 10_000, prefer="respond-async")  # ten batches of 300 ms
+def test_deadline_that_the_backlog_does_not_allow_is_refused_before_anything_is_written(slow: Site) -> None:
+    stack, gateway, gates = slow
+    numbers = range(200, 200 + N_SLICES)  # a gate for each slice
+    rows = [[0, number] for number in numbers for _ in range(SLICE_ROWS)]
+
+    def backlog() -> float:
+        return Metrics(gateway.port).value("backlog_rows", queue="bulk")
 
     def refused() -> httpx.Response | None:
         before = stack.count("accepted")
@@ -103,8 +117,12 @@ def test_deadline_that_the_backlog_does_not_allow_is_refused_before_anything_is_
         assert stack.count("accepted") == before
         return response
 
-    response = wait_for(refused, "a measured drain")
+    with gates.closed(*numbers):
+        gateway.predict(rows, prefer="respond-async")
+        wait_for(lambda: backlog() >= len(rows), "a gateway that has seen the backlog")
+        gates.open(*numbers[:3])
+        response = wait_for(refused, "a measured drain")
     assert response.json()["code"] == "deadline-unreachable"
     assert int(response.headers["Retry-After"]) >= 1
-    assert predict(gateway, [[0, 0]], "20").status_code == 200  # the interactive queue goes first
+    assert predict(gateway, [[0, 0]], LATER).status_code == 200  # the interactive queue goes first
     wait_for(lambda: stack.count("final") == stack.count("accepted"), "an empty backlog")

@@ -11,10 +11,12 @@ import pytest
 
 from tests import pipelines
 from tests.burst import predict_many
+from tests.gates import save_gated
 from tests.models import save_misbehaving
 from tests.stack import Gateway, Stack, pool_process, running_stack, wait_for
 
 ROW = [[4.8, 3, 1.4, 0.3]]
+GATE = 100
 
 
 def test_thousand_clients_waiting_at_once_all_get_their_answer(iris: Gateway) -> None:
@@ -72,18 +74,19 @@ def test_batch_whose_process_is_killed_again_and_again_fails_by_name(tmp_path: P
         assert gateway.predict([[1, 0]]).status_code == 200
 
 
-def test_batch_of_a_killed_worker_is_given_to_another(tmp_path: Path, models_dir: Path) -> None:
-    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
+def test_batch_of_a_killed_worker_is_given_to_another(tmp_path: Path) -> None:
+    model_dir, gates = save_gated(tmp_path)
     with running_stack(tmp_path, model_dir) as (stack, gateway):
         worker = stack.part("worker")
-        location = gateway.predict([[2000, 0]], prefer="respond-async").headers["Location"]
-        wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the claim")
-        worker.kill()
+        with gates.closed(GATE):
+            location = gateway.predict([[1, GATE]], prefer="respond-async").headers["Location"]
+            wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the claim")
+            worker.kill()
         stack.start_worker()
         assert gateway.poll(location).json()["status"] == "succeeded"
 
 
-def test_gateway_without_a_broker_refuses_within_two_seconds_and_recovers(stack: Stack) -> None:
+def test_gateway_without_a_broker_refuses_and_recovers(stack: Stack) -> None:
     broker = stack.start_broker()
     stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
@@ -99,7 +102,7 @@ def test_gateway_without_a_broker_refuses_within_two_seconds_and_recovers(stack:
     assert gateway.predict(ROW).status_code == 200
 
 
-def test_frozen_broker_is_refused_within_two_seconds_too(stack: Stack) -> None:
+def test_gateway_with_a_frozen_broker_refuses_and_recovers(stack: Stack) -> None:
     broker = stack.start_broker()
     stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
@@ -107,7 +110,7 @@ def test_frozen_broker_is_refused_within_two_seconds_too(stack: Stack) -> None:
     broker.process.suspend()
     _expect_refusals(gateway)
     for method in ("GET", "DELETE"):
-        assert gateway.client.request(method, known, timeout=4).json()["code"] == "broker-unavailable"
+        assert gateway.client.request(method, known).json()["code"] == "broker-unavailable"
     wait_for(lambda: not gateway.is_ready(), "a gateway that knows")
     assert gateway.client.get("/livez").status_code == 200
     broker.process.resume()
@@ -115,19 +118,20 @@ def test_frozen_broker_is_refused_within_two_seconds_too(stack: Stack) -> None:
     wait_for(lambda: gateway.predict(ROW).status_code == 200, "an answer")
 
 
-def test_gathered_predictions_are_refused_within_two_seconds_of_a_freeze(tmp_path: Path, models_dir: Path) -> None:
-    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
-    with running_stack(tmp_path, model_dir) as (stack, gateway), ThreadPoolExecutor(9) as threads:
-        threads.submit(gateway.predict, [[2000, 0]])
+def test_gathered_predictions_are_refused_when_the_broker_freezes(tmp_path: Path) -> None:
+    model_dir, gates = save_gated(tmp_path)
+    with (
+        running_stack(tmp_path, model_dir) as (stack, gateway),
+        gates.closed(GATE),
+        ThreadPoolExecutor(9) as threads,
+    ):
+        threads.submit(gateway.predict, [[1, GATE]])
         wait_for(lambda: next(stack.redis.scan_iter("sepal:batch:*"), None), "the batch record")
         stack.part("broker").process.suspend()
-
-        def refused() -> httpx.Response:
-            return httpx.post(f"http://127.0.0.1:{gateway.port}/predict", json={"data": [[0, 0]]}, timeout=2.2)
-
-        responses = [threads.submit(refused) for _ in range(8)]
+        responses = [threads.submit(gateway.predict, [[0, 0]]) for _ in range(8)]
         assert {response.result().json()["code"] for response in responses} == {"broker-unavailable"}
         stack.part("broker").process.resume()
+        gates.open(GATE)
 
 
 def test_loss_of_the_connection_that_notes_messages_costs_nothing(stack: Stack) -> None:
@@ -144,13 +148,14 @@ def test_loss_of_the_connection_that_notes_messages_costs_nothing(stack: Stack) 
     wait_for(lambda: not list(stack.redis.scan_iter("sepal:unacked*")), "the last acknowledgement")
 
 
-def test_lost_subscription_costs_a_waiter_its_message_and_not_its_answer(tmp_path: Path, models_dir: Path) -> None:
-    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
+def test_lost_subscription_costs_a_waiter_its_message_and_not_its_answer(tmp_path: Path) -> None:
+    model_dir, gates = save_gated(tmp_path)
     with running_stack(tmp_path, model_dir) as (stack, gateway), ThreadPoolExecutor(1) as threads:
-        answer = threads.submit(gateway.predict, [[1000, 0]])
-        wait_for(lambda: next(stack.redis.scan_iter("sepal:batch:*"), None), "the batch record")
-        (reply_channel,) = stack.redis.pubsub_channels("sepal:reply:*")
-        assert stack.redis.client_kill_filter(_type="pubsub") > 0
+        with gates.closed(GATE):
+            answer = threads.submit(gateway.predict, [[1, GATE]])
+            wait_for(lambda: next(stack.redis.scan_iter("sepal:batch:*"), None), "the batch record")
+            (reply_channel,) = stack.redis.pubsub_channels("sepal:reply:*")
+            assert stack.redis.client_kill_filter(_type="pubsub") > 0
         wait_for(lambda: reply_channel in stack.redis.pubsub_channels(), "the subscription made anew")
         assert answer.result().status_code == 200
     assert "lost the connection to the broker" in (stack.folder / "gateway.log").read_text()
@@ -168,7 +173,7 @@ def test_worker_that_cannot_load_its_model_does_not_take_the_gateways_card(stack
     stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
     failing = stack.start_worker(model_dir=save_misbehaving(models_dir, pipelines.FailsToLoad()))
-    failing.popen.wait(timeout=30)
+    failing.wait()
     assert gateway.client.get("/model").json()["name"] == "iris"
     assert gateway.predict(ROW).status_code == 200
 
@@ -188,15 +193,16 @@ def test_batch_whose_claim_fails_is_given_back_until_it_does_not(stack: Stack) -
     assert gateway.poll(location).json()["prediction"] == [0]
 
 
-def test_full_broker_takes_no_more_and_finishes_what_it_has(tmp_path: Path, models_dir: Path) -> None:
-    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
+def test_full_broker_takes_no_more_and_finishes_what_it_has(tmp_path: Path) -> None:
+    model_dir, gates = save_gated(tmp_path)
     with running_stack(tmp_path, model_dir) as (stack, gateway):
-        location = gateway.predict([[1500, 0]], prefer="respond-async").headers["Location"]
-        wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the claim")
-        stack.redis.config_set("maxmemory", 1)
-        refused = gateway.predict([[0, 0]])
-        assert (refused.status_code, refused.json()["code"]) == (503, "broker-unavailable")
-        pool_process(stack.part("worker")).kill()  # its batch is given back to a full broker
+        with gates.closed(GATE):
+            location = gateway.predict([[1, GATE]], prefer="respond-async").headers["Location"]
+            wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the claim")
+            stack.redis.config_set("maxmemory", 1)
+            refused = gateway.predict([[0, 0]])
+            assert (refused.status_code, refused.json()["code"]) == (503, "broker-unavailable")
+            pool_process(stack.part("worker")).kill()  # its batch is given back to a full broker
         assert gateway.poll(location).json()["prediction"] == [1]
         stack.redis.config_set("maxmemory", 0)
         assert gateway.predict([[0, 0]]).status_code == 200
@@ -250,7 +256,7 @@ def test_killed_worker_is_counted_out(stack: Stack) -> None:
     worker = stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
     worker.kill()
-    wait_for(lambda: not gateway.is_ready(), "a gateway that knows", seconds=15)
+    wait_for(lambda: not gateway.is_ready(), "a gateway that knows")
 
 
 def test_rows_accepted_for_one_model_are_never_scored_by_another(stack: Stack, breast_cancer_dir: Path) -> None:
@@ -266,17 +272,18 @@ def test_rows_accepted_for_one_model_are_never_scored_by_another(stack: Stack, b
     assert failed["model"]["name"] == "iris"
 
 
-def test_term_lets_a_worker_finish_its_batch(tmp_path: Path, models_dir: Path) -> None:
-    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
-    with running_stack(tmp_path, model_dir) as (stack, gateway):
+def test_term_lets_a_worker_finish_its_batch(tmp_path: Path) -> None:
+    model_dir, gates = save_gated(tmp_path)
+    with running_stack(tmp_path, model_dir) as (stack, gateway), ThreadPoolExecutor(1) as threads:
         worker = stack.part("worker")
-        with ThreadPoolExecutor(1) as threads:
-            answer = threads.submit(gateway.predict, [[1500, 0]])
+        with gates.closed(GATE):
+            answer = threads.submit(gateway.predict, [[1, GATE]])
             key = wait_for(lambda: next(stack.redis.scan_iter("sepal:batch:*"), None), "the batch record")
             wait_for(lambda: stack.redis.hget(key, "token"), "the claim")
             worker.process.send_signal(signal.SIGTERM)
-            assert answer.result().status_code == 200
-        assert worker.popen.wait(timeout=20) == 0
+            wait_for(lambda: "Warm shutdown" in worker.log.read_text(), "a worker that has been told")
+        assert answer.result().status_code == 200
+        assert worker.wait() == 0
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -303,24 +310,25 @@ def _alive(gateway: Gateway) -> bool:
 
 def _expect_refusals(gateway: Gateway) -> None:
     for prefer in ("respond-async", "wait=30"):
-        response = gateway.client.post("/predict", json={"data": ROW}, headers={"Prefer": prefer}, timeout=2)
+        response = gateway.client.post("/predict", json={"data": ROW}, headers={"Prefer": prefer})
         assert response.status_code == 503
         assert response.headers["Content-Type"] == "application/problem+json"
         assert response.json()["code"] == "broker-unavailable"
         assert int(response.headers["Retry-After"]) >= 1
 
 
-def test_worker_takes_no_message_while_it_loads_its_model(stack: Stack, models_dir: Path) -> None:
+def test_worker_takes_no_message_while_it_loads_its_model(stack: Stack, tmp_path: Path) -> None:
     stack.start_broker()
-    model_dir = save_misbehaving(models_dir, pipelines.SlowToLoad())
+    model_dir, gates = save_gated(tmp_path, pipelines.LoadsAtAGate)
     first = stack.start_worker(model_dir=model_dir)
     gateway = stack.start_gateway().wait_until_ready()
     first.stop()
     location = gateway.predict([[1, 0]], prefer="respond-async").headers["Location"]
-    second = stack.start_worker(model_dir=model_dir)
-    wait_for(lambda: " ready." in second.log.read_text(), "a worker that consumes")
-    wait_for(lambda: len(stack.redis.hkeys("sepal:workers")) > 0, "its announcement")
-    assert stack.redis.llen("interactive") == 1
+    with gates.closed(0):
+        second = stack.start_worker(model_dir=model_dir)
+        wait_for(lambda: " ready." in second.log.read_text(), "a worker that consumes")
+        wait_for(lambda: len(stack.redis.hkeys("sepal:workers")) > 0, "its announcement")
+        assert stack.redis.llen("interactive") == 1
     assert gateway.poll(location).json()["prediction"] == [1]
 
 

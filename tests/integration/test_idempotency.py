@@ -8,17 +8,28 @@ from typing import Any
 import httpx
 import pytest
 
-from tests import pipelines
-from tests.models import save_misbehaving
-from tests.stack import Gateway, Stack, running_stack
+from tests.gates import Gates, save_gated
+from tests.stack import Gateway, Stack, running_stack, wait_for
 
-SLOW = [[800, 0]]
+GATE = 100
+SLOW = [[1, GATE]]
 
 
 @pytest.fixture(scope="module")
-def gateways(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[tuple[Stack, Gateway, Gateway]]:
-    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
-    with running_stack(tmp_path_factory.mktemp("slow"), model_dir, max_bulk_backlog_rows=5000) as (stack, gateway):
+def gated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Gates]:
+    return save_gated(tmp_path_factory.mktemp("gated"))
+
+
+@pytest.fixture(scope="module")
+def gates(gated: tuple[Path, Gates]) -> Gates:
+    return gated[1]
+
+
+@pytest.fixture(scope="module")
+def gateways(
+    tmp_path_factory: pytest.TempPathFactory, gated: tuple[Path, Gates]
+) -> Iterator[tuple[Stack, Gateway, Gateway]]:
+    with running_stack(tmp_path_factory.mktemp("slow"), gated[0], max_bulk_backlog_rows=5000) as (stack, gateway):
         yield stack, gateway, stack.start_gateway().wait_until_ready()
 
 
@@ -66,25 +77,30 @@ def test_key_that_is_no_string_is_refused(gateways: tuple[Stack, Gateway, Gatewa
 
 
 def test_repeated_request_waits_for_the_prediction_that_is_under_way(
-    gateways: tuple[Stack, Gateway, Gateway],
+    gateways: tuple[Stack, Gateway, Gateway], gates: Gates
 ) -> None:
     stack, first, second = gateways
     before = stack.count("accepted")
-    with ThreadPoolExecutor(2) as threads:
+    with ThreadPoolExecutor(2) as threads, gates.closed(GATE):
         started = predict(first, '"wait"', SLOW, Prefer="respond-async")
         assert started.status_code == 202
         waiting = [threads.submit(predict, gateway, '"wait"', SLOW) for gateway in (first, second)]
+        gates.open(GATE)
         answers = [future.result() for future in waiting]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert {answer.json()["id"] for answer in answers} == {started.json()["id"]}
     assert stack.count("accepted") == before + 1
 
 
-def test_of_many_at_once_one_is_accepted_and_the_others_are_told(gateways: tuple[Stack, Gateway, Gateway]) -> None:
+def test_of_many_at_once_one_is_accepted_and_the_others_are_told(
+    gateways: tuple[Stack, Gateway, Gateway], gates: Gates
+) -> None:
     stack, *both = gateways
     before = stack.count("accepted")
-    with ThreadPoolExecutor(8) as threads:
+    with ThreadPoolExecutor(16) as threads, gates.closed(GATE):
         futures = [threads.submit(predict, both[number % 2], '"race"', SLOW) for number in range(16)]
+        wait_for(lambda: stack.count("accepted") > before, "the one that is accepted")
+        gates.open(GATE)
         responses = [future.result() for future in futures]
     assert {response.status_code for response in responses} <= {200, 409}
     assert {response.json()["code"] for response in responses if response.status_code == 409} <= {
@@ -100,12 +116,13 @@ def test_key_of_a_refused_request_is_free(gateways: tuple[Stack, Gateway, Gatewa
     assert predict(gateway, '"full"').status_code == 200
 
 
-def test_key_is_kept_as_long_as_the_result(gateways: tuple[Stack, Gateway, Gateway]) -> None:
+def test_key_is_kept_as_long_as_the_result(gateways: tuple[Stack, Gateway, Gateway], gates: Gates) -> None:
     stack, gateway, _ = gateways
     before = set(stack.redis.scan_iter("sepal:idempotency:*"))
-    open_one = predict(gateway, '"kept"', SLOW, Prefer="respond-async")
-    (key,) = set(stack.redis.scan_iter("sepal:idempotency:*")) - before
-    assert stack.redis.ttl(key) == -1
+    with gates.closed(GATE):
+        open_one = predict(gateway, '"kept"', SLOW, Prefer="respond-async")
+        (key,) = set(stack.redis.scan_iter("sepal:idempotency:*")) - before
+        assert stack.redis.ttl(key) == -1
     gateway.poll(open_one.headers["Location"])
     record = f"sepal:batch:{open_one.json()['id'][:20]}"
     assert 0 < stack.redis.ttl(key) <= stack.redis.ttl(record) + 1

@@ -4,18 +4,19 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pytest
 
 from tests import pipelines
+from tests.gates import Gates, save_gated
 from tests.metrics import Metrics
-from tests.models import save_misbehaving
 from tests.stack import Gateway, Stack, free_port, pool_process, wait_for
 from tests.tools import tool
 
 PROCESSES = 2
+GATE = 100
 
 
 class Site(NamedTuple):
@@ -24,24 +25,25 @@ class Site(NamedTuple):
     stack: Stack
     gateway: Gateway
     worker_port: int
+    gates: Gates
 
     def read(self) -> Metrics:
         return Metrics(self.gateway.port, self.worker_port)
 
     def wait_for(self, expected: float, name: str, /, **labels: str) -> None:
         """A pool process counts after it has answered; a gateway looks at the store once a second."""
-        wait_for(lambda: self.read().value(name, **labels) == expected, f"{expected} {name} {labels}", seconds=20)
+        wait_for(lambda: self.read().value(name, **labels) == expected, f"{expected} {name} {labels}")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Site]:
-    model_dir = save_misbehaving(models_dir, pipelines.SleepsOrRejects())
-    worker_port = free_port()
-    stack = Stack(tmp_path_factory.mktemp("metrics"), model_dir)
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder, worker_port = tmp_path_factory.mktemp("metrics"), free_port()
+    model_dir, gates = save_gated(folder, pipelines.WaitsOrRejects)
+    stack = Stack(folder, model_dir)
     try:
         stack.start_broker()
         stack.start_worker(worker_http_port=worker_port, worker_processes=PROCESSES)
-        yield Site(stack, stack.start_gateway().wait_until_ready(), worker_port)
+        yield Site(stack, stack.start_gateway().wait_until_ready(), worker_port, gates)
     finally:
         stack.stop()
 
@@ -58,10 +60,11 @@ def test_predictions_are_counted_by_how_they_ended(site: Site) -> None:
         assert gateway.predict([[1, 0], [0, 0]]).status_code == 200
     assert gateway.predict([[7, 0]]).status_code == 422
     assert gateway.predict([[1, 0]] * 2500).status_code == 200
-    late = gateway.client.post("/predict", json={"data": [[400, 0]]}, headers={"Sepal-Deadline": "0.2"})
-    assert late.status_code == 504
-    canceled = gateway.predict([[400, 0]], prefer="respond-async").headers["Location"]
-    assert gateway.client.delete(canceled).status_code == 200
+    with site.gates.closed(GATE):
+        late = gateway.client.post("/predict", json={"data": [[1, GATE]]}, headers={"Sepal-Deadline": "1"})
+        assert late.status_code == 504
+        canceled = gateway.predict([[1, GATE]], prefer="respond-async").headers["Location"]
+        assert gateway.client.delete(canceled).status_code == 200
     gained(3, "succeeded")
     gained(1, "succeeded", "bulk")
     gained(1, "failed")
@@ -82,36 +85,36 @@ def test_refusals_are_counted_by_their_code(site: Site) -> None:
 
 def test_batches_are_measured_in_whatever_pool_process_runs_them(site: Site) -> None:
     before = site.read()
-    assert site.gateway.predict([[30, 0]] * 100).status_code == 200
+    assert site.gateway.predict([[1, 0]] * 100).status_code == 200
     site.wait_for(before.value("batch_rows_count", queue="interactive") + 1, "batch_rows_count", queue="interactive")
     after = site.read()
     assert after.value("batch_rows_sum") - before.value("batch_rows_sum") == 100
     assert after.value("attempts_total") - before.value("attempts_total") == 1
     assert after.value("queue_seconds_count") - before.value("queue_seconds_count") == 1
-    assert after.value("predict_seconds_sum") - before.value("predict_seconds_sum") >= 0.03
+    assert after.value("predict_seconds_sum") - before.value("predict_seconds_sum") > 0
 
 
 def test_what_waits_is_shown_with_its_age(site: Site) -> None:
-    """All pool processes are busy, a batch waits behind them, and rows gather in the gateway."""
-    begun = [site.gateway.predict([[2500, 0]] * 1025, prefer="respond-async") for _ in range(4)]
-    wait_for(lambda: site.read().value("oldest_queued_seconds", queue="bulk") > 0.5, "a batch that waits")
-    seen = site.read()
-    assert seen.value("backlog_rows", queue="bulk") >= 1025
-    assert seen.value("backlog_rows", queue="interactive") == 0
-    for response in begun:
-        site.gateway.client.delete(response.headers["Location"])
+    """All pool processes are busy, and batches wait behind them."""
+    with site.gates.closed(GATE):
+        begun = [site.gateway.predict([[1, GATE]] * 1025, prefer="respond-async") for _ in range(4)]
+        wait_for(lambda: site.read().value("oldest_queued_seconds", queue="bulk") > 0.5, "a batch that waits")
+        seen = site.read()
+        assert seen.value("backlog_rows", queue="bulk") >= 1025
+        assert seen.value("backlog_rows", queue="interactive") == 0
+        for response in begun:
+            site.gateway.client.delete(response.headers["Location"])
     site.wait_for(0, "oldest_queued_seconds", queue="bulk")
     site.wait_for(0, "backlog_rows")
 
 
 def test_waiters_are_counted_while_they_wait(site: Site) -> None:
-    assert site.read().value("waiters") == 0
-    process = subprocess.Popen(
-        ["curl", "-s", "-d", '{"data": [[3000, 0]]}', "-H", "Content-Type: application/json", site.gateway.url],
-        stdout=subprocess.DEVNULL,
-    )
-    site.wait_for(1, "waiters")
-    process.wait()
+    site.wait_for(0, "waiters")
+    with ThreadPoolExecutor(1) as threads, site.gates.closed(GATE):
+        waiter = threads.submit(site.gateway.predict, [[1, GATE]])
+        site.wait_for(1, "waiters")
+        site.gates.open(GATE)
+        assert waiter.result().status_code == 200
     site.wait_for(0, "waiters")
 
 
@@ -120,7 +123,7 @@ def test_whole_is_told(site: Site) -> None:
     seen = site.read()
     assert seen.value("workers") == 1
     assert seen.value("loaded_processes") == PROCESSES
-    assert seen.value("model_info", name="sleepsorrejects", version="1") == 2  # the gateway and the worker
+    assert seen.value("model_info", name="waitsorrejects", version="1") == 2  # the gateway and the worker
     assert seen.value("unready") == 0
     assert seen.value("dead_letters") == 0
     assert seen.value("broker_memory_bytes") > 1_000_000
@@ -130,10 +133,11 @@ def test_whole_is_told(site: Site) -> None:
 def test_killed_pool_process_costs_a_lease_and_no_count(site: Site) -> None:
     worker = site.stack.part("worker")
     before = site.read()
-    location = site.gateway.predict([[800, 0]], prefer="respond-async").headers["Location"]
-    wait_for(lambda: site.gateway.client.get(location).json()["status"] == "running", "an attempt")
-    for process in worker.process.children():
-        os.kill(process.pid, signal.SIGKILL)
+    with site.gates.closed(GATE):
+        location = site.gateway.predict([[1, GATE]], prefer="respond-async").headers["Location"]
+        wait_for(lambda: site.gateway.client.get(location).json()["status"] == "running", "an attempt")
+        for process in worker.process.children():
+            os.kill(process.pid, signal.SIGKILL)
     assert site.gateway.poll(location).json()["status"] == "succeeded"
     site.wait_for(before.value("leases_lost_total", reason="process") + 1, "leases_lost_total", reason="process")
     site.wait_for(before.value("attempts_total") + 2, "attempts_total")

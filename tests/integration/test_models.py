@@ -12,9 +12,8 @@ import pytest
 
 from tests import pipelines
 from tests.models import fit_neighbours, fit_regressor, fit_svc, save_misbehaving, save_pipeline
+from tests.patience import patience
 from tests.stack import ROOT, Stack, clean_environment, free_port, pool_process, running_stack
-
-REFUSAL_SECONDS = 30
 
 
 def run_worker(model_dir: Path) -> subprocess.CompletedProcess[str]:
@@ -26,7 +25,7 @@ def run_worker(model_dir: Path) -> subprocess.CompletedProcess[str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=REFUSAL_SECONDS,
+        timeout=patience(),
         check=False,
     )
 
@@ -75,7 +74,7 @@ def test_missing_file_stops_the_worker_with_advice(traced: tuple[Path, Path], mi
 def test_pipeline_that_cannot_be_unpickled_stops_the_whole_worker(stack: Stack, models_dir: Path) -> None:
     stack.start_broker()
     worker = stack.start_worker(model_dir=save_misbehaving(models_dir, pipelines.FailsToLoad()))
-    worker.popen.wait(timeout=REFUSAL_SECONDS)
+    worker.wait()
     assert "a library that this pipeline needs is not here" in worker.log.read_text()
 
 
@@ -86,7 +85,7 @@ def test_artifact_swapped_under_a_running_worker_stops_it(tmp_path: Path, iris_d
         worker = next(part for part in stack.parts if part.log.name == "worker.log")
         (model_dir / "pipeline.joblib").write_bytes(b"something else")
         pool_process(worker).kill()
-        worker.popen.wait(timeout=REFUSAL_SECONDS)
+        worker.wait()
         assert "artifact-altered" in worker.log.read_text()
 
 

@@ -9,19 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import Stack, free_port, wait_for
+from tests.stack import Stack, wait_for
 
-# The terminator is cut off in the middle of whatever its connections are doing.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 
 
 class Terminator:
-    """Takes TLS connections, and passes on what is inside them."""
+    """Takes TLS connections, and passes on what is inside them, on a thread of its own."""
 
     def __init__(self, folder: Path, target_port: int) -> None:
-        self.port = free_port()
         self.certificate = folder / "certificate.pem"
+        self.port = 0
         self._key = folder / "key.pem"
         self._target_port = target_port
         command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
@@ -29,48 +27,56 @@ class Terminator:
         command += ["-keyout", str(self._key), "-out", str(self.certificate)]
         subprocess.run(command, check=True, capture_output=True)
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._ended = asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._serve()])
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result()
+        wait_for(lambda: self.port, "the terminator")
+
+    def stop(self) -> None:
+        """Cut off whatever its connections are doing."""
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join()
+        self._loop.close()
 
     async def _serve(self) -> None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.certificate, self._key)
-        await asyncio.start_server(self._pass_on, "127.0.0.1", self.port, ssl=context)
+        server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0, ssl=context)
+        self.port = server.sockets[0].getsockname()[1]
+        await self._ended.wait()
+        server.close()
+        connections = asyncio.all_tasks() - {asyncio.current_task()}
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
-        await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer), return_exceptions=True)
-
-    def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(_end_all(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-
-async def _end_all() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+        try:
+            await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
+        except OSError:
+            pass  # cut off by one of its ends
+        finally:
+            for each in (writer, inner_writer):
+                each.transport.abort()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    finally:
-        writer.close()
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
 
 
 @pytest.fixture
 def terminator(stack: Stack, tmp_path: Path) -> Iterator[Terminator]:
     stack.start_broker()
     terminator = Terminator(tmp_path, stack.redis_port)
-    yield terminator
-    stack.stop()
-    terminator.stop()
+    try:
+        yield terminator
+    finally:
+        stack.stop()
+        terminator.stop()
 
 
 def test_plain_tls_address_has_everybody_speak_tls(stack: Stack, terminator: Terminator) -> None:

@@ -1,7 +1,7 @@
 """Predictions that are not final yet: waiting, progress, canceling; on one worker that sleeps as long as rows say."""
 
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,47 +9,57 @@ import pytest
 
 from shared.ids import BatchId, PredictionId
 from shared.store.records import unpack_members
-from tests import pipelines
-from tests.models import save_misbehaving
+from tests.gates import Gates, save_gated
 from tests.stack import Gateway, Stack, running_stack, wait_for
+
+GATE = 100
+SLICE_ROWS = 1024
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[tuple[Stack, Gateway]]:
-    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
-    with running_stack(tmp_path_factory.mktemp("slow"), model_dir) as running:
+def gated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Gates]:
+    return save_gated(tmp_path_factory.mktemp("gated"))
+
+
+@pytest.fixture(scope="module")
+def gates(gated: tuple[Path, Gates]) -> Gates:
+    return gated[1]
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory, gated: tuple[Path, Gates]) -> Iterator[tuple[Stack, Gateway]]:
+    with running_stack(tmp_path_factory.mktemp("slow"), gated[0]) as running:
         yield running
 
 
-def test_wait_that_is_over_answers_202_and_changes_nothing_else(slow: tuple[Stack, Gateway]) -> None:
+def test_wait_that_is_over_answers_202_and_changes_nothing_else(slow: tuple[Stack, Gateway], gates: Gates) -> None:
     _, gateway = slow
-    response = gateway.predict([[1500, 0]], prefer="wait=1")
+    with gates.closed(GATE):
+        response = gateway.predict([[1, GATE]], prefer="wait=1")
     assert response.status_code == 202
     assert response.headers["Preference-Applied"] == "wait=1"
-    assert response.json()["status"] == "running"
+    assert response.json()["status"] in ("queued", "running")
     assert gateway.poll(response.headers["Location"]).json()["prediction"] == [1]
 
 
-def test_state_is_running_once_a_worker_has_it(slow: tuple[Stack, Gateway]) -> None:
+def test_state_is_running_once_a_worker_has_it(slow: tuple[Stack, Gateway], gates: Gates) -> None:
     _, gateway = slow
-    location = gateway.predict([[1000, 0]], prefer="respond-async").headers["Location"]
-
-    def running() -> bool:
-        return bool(gateway.client.get(location).json()["status"] == "running")
-
-    wait_for(running, "the state running")
+    with gates.closed(GATE):
+        location = gateway.predict([[1, GATE]], prefer="respond-async").headers["Location"]
+        wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the state running")
     assert gateway.poll(location).json()["status"] == "succeeded"
 
 
-def test_canceled_prediction_is_final_and_never_run(slow: tuple[Stack, Gateway]) -> None:
+def test_canceled_prediction_is_final_and_never_run(slow: tuple[Stack, Gateway], gates: Gates) -> None:
     stack, gateway = slow
-    first = gateway.predict([[1000, 0]], prefer="respond-async").headers["Location"]
-    second = gateway.predict([[5000, 0]], prefer="respond-async").headers["Location"]
-    canceled = gateway.client.delete(second)
-    assert canceled.status_code == 200
-    assert canceled.json()["status"] == "canceled"
-    assert gateway.client.get(second).json()["status"] == "canceled"
-    assert gateway.client.delete(second).status_code == 409
+    with gates.closed(GATE):
+        first = gateway.predict([[1, GATE]], prefer="respond-async").headers["Location"]
+        second = gateway.predict([[1, 0]], prefer="respond-async").headers["Location"]
+        canceled = gateway.client.delete(second)
+        assert canceled.status_code == 200
+        assert canceled.json()["status"] == "canceled"
+        assert gateway.client.get(second).json()["status"] == "canceled"
+        assert gateway.client.delete(second).status_code == 409
     assert gateway.poll(first).json()["status"] == "succeeded"
     assert gateway.predict([[0, 0]]).status_code == 200
     record = f"sepal:batch:{PredictionId.parse(canceled.json()['id']).batch_id}"
@@ -65,42 +75,49 @@ def test_final_prediction_cannot_be_canceled(slow: tuple[Stack, Gateway]) -> Non
     assert response.json()["code"] == "prediction-already-final"
 
 
-def test_waiting_client_learns_that_its_prediction_was_canceled(slow: tuple[Stack, Gateway]) -> None:
+def test_waiting_client_learns_that_its_prediction_was_canceled(slow: tuple[Stack, Gateway], gates: Gates) -> None:
     stack, gateway = slow
     known = set(stack.redis.scan_iter("sepal:batch:*"))
-    answers: list[Any] = []
-    client = threading.Thread(target=lambda: answers.append(gateway.predict([[3000, 0]])))
-    client.start()
-    (key,) = wait_for(lambda: set(stack.redis.scan_iter("sepal:batch:*")) - known, "the batch record")
-    batch_id = key.decode().removeprefix("sepal:batch:")
-    secret = unpack_members(cast("bytes", stack.redis.hget(key, "members")))[0].secret
-    assert gateway.client.delete(f"/results/{PredictionId(BatchId(batch_id), 0, secret)}").status_code == 200
-    client.join(timeout=10)
-    assert answers[0].status_code == 409
-    assert answers[0].json()["code"] == "prediction-canceled"
+    with ThreadPoolExecutor(1) as threads, gates.closed(GATE):
+        waiter = threads.submit(gateway.predict, [[1, GATE]])
+        (key,) = wait_for(lambda: set(stack.redis.scan_iter("sepal:batch:*")) - known, "the batch record")
+        batch_id = key.decode().removeprefix("sepal:batch:")
+        secret = unpack_members(cast("bytes", stack.redis.hget(key, "members")))[0].secret
+        assert gateway.client.delete(f"/results/{PredictionId(BatchId(batch_id), 0, secret)}").status_code == 200
+        answer = waiter.result()
+    assert answer.status_code == 409
+    assert answer.json()["code"] == "prediction-canceled"
 
 
-def test_large_prediction_shows_how_far_it_is_and_can_be_canceled(slow: tuple[Stack, Gateway]) -> None:
+def test_large_prediction_shows_how_far_it_is_and_can_be_canceled(slow: tuple[Stack, Gateway], gates: Gates) -> None:
     stack, gateway = slow
-    rows = [[300, 0]] * 5000
-    location = gateway.predict(rows, prefer="respond-async").headers["Location"]
+    rows = [[1, 0]] * SLICE_ROWS + [[1, GATE]] * 3000
 
     def progress() -> Any:
         body = gateway.client.get(location).json()
-        return body["rows"] if 0 < body["rows"]["done"] < body["rows"]["total"] else None
+        return body["rows"] if body["rows"]["done"] else None
 
-    assert wait_for(progress, "some rows done")["total"] == 5000
-    assert gateway.client.delete(location).json()["status"] == "canceled"
+    with gates.closed(GATE):
+        location = gateway.predict(rows, prefer="respond-async").headers["Location"]
+        shown = wait_for(progress, "some rows done")
+        assert (shown["done"], shown["total"]) == (SLICE_ROWS, len(rows))
+        assert gateway.client.delete(location).json()["status"] == "canceled"
     wait_for(lambda: stack.redis.llen("bulk") == 0, "an empty queue")
     assert gateway.predict([[0, 0]]).status_code == 200
     assert stack.count("accepted") == stack.count("final")
 
 
-def test_person_does_not_wait_behind_a_large_prediction(slow: tuple[Stack, Gateway]) -> None:
-    _, gateway = slow
-    location = gateway.predict([[400, 0]] * 9000, prefer="respond-async").headers["Location"]
-    assert gateway.predict([[0, 0]]).status_code == 200
-    body = gateway.client.get(location)
-    assert body.status_code == 202
-    assert body.json()["rows"]["done"] < 9000
-    gateway.client.delete(location)
+def test_person_does_not_wait_behind_a_large_prediction(slow: tuple[Stack, Gateway], gates: Gates) -> None:
+    stack, gateway = slow
+    numbers = range(200, 209)  # a gate for each batch
+    rows = [[1, number] for number in numbers for _ in range(SLICE_ROWS)]
+    with ThreadPoolExecutor(1) as threads, gates.closed(*numbers):
+        location = gateway.predict(rows, prefer="respond-async").headers["Location"]
+        wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the first batch")
+        before = stack.count("accepted")
+        person = threads.submit(gateway.predict, [[0, 0]])
+        wait_for(lambda: stack.count("accepted") > before, "the person's row in its queue")
+        gates.open(*numbers[:2])  # the batch that runs, and the one that the worker has taken with it
+        assert person.result().status_code == 200
+        assert gateway.client.get(location).json()["rows"]["done"] <= 2 * SLICE_ROWS
+        gateway.client.delete(location)

@@ -9,6 +9,7 @@ from api.batcher import Batcher
 from api.lanes import MAX_BATCH_ROWS, Batch, Lanes
 from shared.errors import BrokerUnavailable
 from shared.rows import EncodedRows
+from tests.patience import patience
 
 MODEL = b"model"
 
@@ -107,7 +108,7 @@ async def test_client_in_a_hurry_waits_for_no_worker_and_takes_along_who_is_ther
     await turns()
     batcher.join(rows(1), MODEL)
     batch, _ = batcher.join(rows(1), MODEL)
-    await asyncio.wait_for(batcher.hurry(batch), 1)
+    await asyncio.wait_for(batcher.hurry(batch), patience())
     assert broker.sizes == [1, 2]
 
 
@@ -124,7 +125,7 @@ async def test_clients_in_a_hurry_share_round_trips(batcher_with: Callable[[int]
     await turns()
     assert broker.sizes == [1]
     broker.let_go()
-    await asyncio.wait_for(asyncio.gather(*requests), 1)
+    await asyncio.wait_for(asyncio.gather(*requests), patience())
     assert broker.sizes == [1, 9]
 
 
@@ -136,7 +137,7 @@ async def test_batch_that_stays_away_for_long_holds_nobody_back(
     batcher.join(rows(1), MODEL)
     await turns()
     batch, _ = batcher.join(rows(1), MODEL)
-    await asyncio.wait_for(batch.recorded(), 5)
+    await asyncio.wait_for(batch.recorded(), patience())
     assert broker.sizes == [1, 1]
 
 
@@ -162,7 +163,7 @@ async def test_lost_broker_refuses_who_waits_for_a_turn_with_who_was_sent(
     broker.let_go()
     for waiter in (sent, gathered):
         with pytest.raises(BrokerUnavailable):
-            await asyncio.wait_for(waiter.answer, 1)
+            await asyncio.wait_for(waiter.answer, patience())
     assert broker.sizes == [1]
 
 

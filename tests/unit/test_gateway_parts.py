@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import chain, repeat
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -11,6 +12,7 @@ from api.pulse import Pulse
 from api.settings import GatewaySettings
 from shared import errors
 from shared.names import FailureCode, Queue
+from shared.store import pipelined, pooled
 from shared.store.status import Overview
 
 
@@ -162,3 +164,8 @@ async def test_backlog_that_stands_still_is_a_reason_not_to_be_ready(
 def test_settings_out_of_bounds_are_refused(name: str) -> None:
     with pytest.raises(ValidationError):
         GatewaySettings.model_validate({name: -1})
+
+
+@pytest.mark.parametrize("transport", [pipelined, pooled])
+def test_request_that_finds_the_broker_frozen_is_refused_within_two_seconds(transport: Any) -> None:
+    assert transport.PATIENCE_SECONDS * transport._OPERATION_PATIENCES < 2

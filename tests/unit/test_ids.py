@@ -6,6 +6,7 @@ import pytest
 
 from shared.errors import PredictionNotFound
 from shared.ids import WHOLE, PredictionId, new_batch_id, slice_id, split_slice_id
+from tests.patience import patience
 
 
 def test_id_reads_back_as_it_was_written() -> None:
@@ -28,7 +29,7 @@ def test_ids_share_no_secret() -> None:
 
 
 def test_id_carries_its_age() -> None:
-    assert 0 <= PredictionId.new(new_batch_id(), 0).age_seconds < 5
+    assert 0 <= PredictionId.new(new_batch_id(), 0).age_seconds < patience()
 
 
 @pytest.mark.parametrize(

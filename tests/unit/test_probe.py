@@ -26,9 +26,11 @@ class _Answers(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as running:
-        Thread(target=running.serve_forever, daemon=True).start()
+        thread = Thread(target=running.serve_forever)
+        thread.start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
+        thread.join()
 
 
 def _probe(url: str) -> subprocess.CompletedProcess[str]:

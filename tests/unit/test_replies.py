@@ -10,6 +10,7 @@ from shared.ids import BatchId, PredictionId, new_batch_id
 from shared.names import State
 from shared.store.lookups import Prediction
 from shared.store.records import Answer, Outcome
+from tests.patience import patience
 
 OUTCOME = Outcome(queue_us=1, predict_us=1, members=[Answer(b"0", None), Answer(b"1", None)])
 
@@ -84,8 +85,8 @@ async def test_canceled_waiter_is_never_given_the_outcome_that_overtook_its_look
     store.states[second.prediction_id] = State.SUCCEEDED
     replies.receive(announcement(expected, OUTCOME.encode()))
     store.may_answer.set()
-    assert (await asyncio.wait_for(first.answer, 5)).state is State.CANCELED  # type: ignore[union-attr]
-    assert (await asyncio.wait_for(second.answer, 5)).state is State.SUCCEEDED  # type: ignore[union-attr]
+    assert (await asyncio.wait_for(first.answer, patience())).state is State.CANCELED  # type: ignore[union-attr]
+    assert (await asyncio.wait_for(second.answer, patience())).state is State.SUCCEEDED  # type: ignore[union-attr]
     assert expected.id in released
 
 
@@ -127,4 +128,4 @@ async def test_outcome_that_does_not_fit_its_waiters_is_looked_up(replies: Repli
     short = Outcome(queue_us=1, predict_us=1, members=[Answer(b"0", None)])
     replies.receive(announcement(expected, short.encode()))
     for waiter in (first, second):
-        assert await asyncio.wait_for(waiter.answer, 5) is not None
+        assert await asyncio.wait_for(waiter.answer, patience()) is not None

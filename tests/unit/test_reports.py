@@ -1,5 +1,8 @@
 """What pool processes tell of their attempts: who has become final by it, and what a pipe holds."""
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import pytest
 
 from shared.card import ModelRef
@@ -16,6 +19,12 @@ REJECTED = Failure(FailureCode.ROWS_REJECTED, "seven")
 EXPIRED = Failure(FailureCode.EXPIRED, "late")
 PUNCTUAL, LATE = 2_000_000, 500_000  # deadlines; the commit comes at a second
 FINISHED = 1_000_000
+
+
+@pytest.fixture
+def reports() -> Iterator[Reports]:
+    with closing(Reports()) as reports:
+        yield reports
 
 
 def claim(*deadlines: int) -> Claim:
@@ -50,8 +59,7 @@ def test_refused_outcome_makes_nothing_final() -> None:
     assert report(claim(0), Outcome(50, 7, [ANSWER]), None, FINISHED) == Report(Queue.INTERACTIVE, "dropped", 2, 50, 7)
 
 
-def test_what_is_told_is_read_once_and_in_order() -> None:
-    reports = Reports()
+def test_what_is_told_is_read_once_and_in_order(reports: Reports) -> None:
     told = [Report(Queue.BULK, "committed", 1024, 10**12, 5, 1), Report(Queue.INTERACTIVE, Loss.TIME_LIMIT)]
     for each in told:
         reports.tell(each)
@@ -59,8 +67,7 @@ def test_what_is_told_is_read_once_and_in_order() -> None:
     assert list(reports.read()) == []
 
 
-def test_full_pipe_stops_nobody() -> None:
-    reports = Reports()
+def test_full_pipe_stops_nobody(reports: Reports) -> None:
     for _ in range(10_000):
         reports.tell(Report(Queue.BULK, "committed"))
     assert 1000 < len(list(reports.read())) < 10_000

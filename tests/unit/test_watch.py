@@ -56,7 +56,7 @@ class Worker:
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    with subprocess.Popen(["/bin/sleep", "60"]) as process:
+    with subprocess.Popen(["/bin/sleep", "infinity"]) as process:
         yield Worker(process.pid)
         process.kill()
 

@@ -1,0 +1,14 @@
+"""`python -m tests.patient`: a gateway that waits for as long as its test does.
+
+A batch under way holds back what gathers behind it until it is answered, so that a test decides who shares the next
+one; a connection that idles when the gateway is told to stop may ask for as long.
+"""
+
+from api import batcher, http
+from api.__main__ import main
+from tests.patience import patience
+
+if __name__ == "__main__":
+    vars(batcher)["_PATIENCE_SECONDS"] = patience()
+    vars(http)["_LAST_REQUEST_SECONDS"] = patience()
+    main()
