@@ -72,7 +72,7 @@ class GatewayMetrics:
         self._reconciled = counter("batches_reconciled_total", "Batches published again, as nobody had them.")
         self._split = counter("batches_split_total", "Batches split to find what ends their attempts.")
         self._buried = counter("batches_buried_total", "Batches that became dead letters.")
-        self._alien = counter("alien_messages_total", "Messages set aside, as no Sepal writes such.")
+        self._alien = counter("alien_messages_total", "Messages that were none of Sepal's, and were set aside.")
         self._waiters = gauge("waiters", "Requests that wait for an answer.")
         self._gathering = gauge("gathering_rows", "Rows that wait in a gateway for their batch to leave.")
 
