@@ -68,7 +68,7 @@ def register(app: Celery, pool: Pool, requeue: Requeue) -> None:
     worker_process_init.connect(pool.start_process, weak=False)
 
     class BatchRequest(Request):  # Celery's own way to see, in the parent, how a task ended
-        """A delivered message; it gives the batch back, and then Celery acknowledges it."""
+        """A delivered message; it requeues the batch, and then Celery acknowledges it."""
 
         def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
             reason = getattr(exc_info.exception, "exc", exc_info.exception)  # which billiard wraps, with its traceback
@@ -85,7 +85,7 @@ def register(app: Celery, pool: Pool, requeue: Requeue) -> None:
         except Exception as error:
             # A store that refuses, or a batch that took too long: it is published again by the store, whatever becomes
             # of this message. The pause keeps a fault that stays from turning round at full speed.
-            log.exception("gave a batch back", batch=batch_id)
+            log.exception("requeues a batch", batch=batch_id)
             if not isinstance(error, SoftTimeLimitExceeded):
                 time.sleep(_PAUSE_SECONDS)
             process.requeue(BatchId(batch_id), _loss(error), f"{type(error).__name__}: {error}")
