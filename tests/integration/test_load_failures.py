@@ -34,7 +34,7 @@ def test_worker_that_cannot_unpickle_its_model_says_so_until_another_serves(
     assert "no-worker" in reasons(gateway)
     assert str(model_dir) not in gateway.client.get("/readyz").text
     assert 'code="artifact-unloadable"} 1.0' in gateway.client.get("/metrics").text
-    worker.popen.wait(timeout=60)
+    worker.wait()
     log = worker.log.read_text()
     assert "a library that this pipeline needs is not here" in log
     assert "StopIteration" not in log
@@ -52,7 +52,7 @@ def test_worker_that_refuses_its_artifact_says_what_to_do(stack: Stack, tmp_path
     found = wait_for(lambda: reasons(gateway).get("artifact-altered"), "the reason")
     assert "restore the pair" in found
     assert str(tmp_path) not in found
-    assert worker.popen.wait(timeout=60) == 1
+    assert worker.wait() == 1
 
 
 def test_card_of_another_schema_is_refused_with_what_to_do(stack: Stack, tmp_path: Path, iris_dir: Path) -> None:
@@ -62,9 +62,9 @@ def test_card_of_another_schema_is_refused_with_what_to_do(stack: Stack, tmp_pat
     card = model_dir / "card.json"
     card.write_text(card.read_text().replace('"schema": 1', '"schema": 2'))
     worker = stack.start_worker(model_dir=model_dir)
-    assert worker.popen.wait(timeout=60) == 1
+    assert worker.wait() == 1
     assert "has another schema than 1" in worker.log.read_text()
-    assert "artifact-incompatible" in wait_for(lambda: reasons(gateway), "the reason")
+    wait_for(lambda: "artifact-incompatible" in reasons(gateway), "the reason")
     stack.redis.set("sepal:model", card.read_bytes())  # as a newer worker would announce it
     wait_for(lambda: "record-incompatible" in reasons(gateway), "the reason")
     assert gateway.predict([[1, 2, 3, 4]]).json()["code"] == "record-incompatible"
