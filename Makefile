@@ -62,7 +62,7 @@ fuzz: .venv/dev.stamp
 # The life of a batch in random steps, other ones at each run; `make test` takes 2,000 fixed ones. Half an hour.
 STEPS ?= 200000
 state-machine: .venv/dev.stamp
-	$(VENV)/pytest tests/machine --machine-steps $(STEPS) --numprocesses=0 -k promise
+	$(VENV)/pytest tests/machine --machine-steps $(STEPS) --numprocesses=0
 
 images: .venv/dev.stamp
 	$(VENV)/pytest tests/images --run-images --numprocesses=0
