@@ -5,7 +5,7 @@ VENV := .venv/bin
 .PHONY: run test check format docs train load bench bench-growth chaos state-machine fuzz images lock clean
 
 run: .venv/run.stamp
-	@exec $(VENV)/python -m shared.local
+	@exec $(VENV)/python -m local
 
 test: .venv/dev.stamp
 	$(VENV)/pytest
@@ -16,14 +16,14 @@ check: .venv/dev.stamp
 	$(VENV)/mypy
 	$(VENV)/lint-imports
 	$(VENV)/vulture
-	$(VENV)/python -m docs.generate --check
+	$(VENV)/python -m tools.documentation --check
 
 format: .venv/dev.stamp
 	$(VENV)/ruff format .
 	$(VENV)/ruff check --fix .
 
 docs: .venv/dev.stamp
-	$(VENV)/python -m docs.generate
+	$(VENV)/python -m tools.documentation
 
 train: .venv/run.stamp
 	$(VENV)/python -m training

@@ -8,7 +8,7 @@ file's worth of rows and come back for the result.
 `make load` does that, and keeps what it has measured. Beside the HTTP rows the report has rows of type SEPAL, three for
 each kind of caller: the time from submission to result as the caller sees it, and in the queue and in the model, as
 `Server-Timing` tells it. locust's "Aggregated" counts HTTP requests alone. Thresholds come from the environment
-(`tests/load/settings.py`); the exit code is 1 where one is missed.
+(`benchmarks/load/settings.py`); the exit code is 1 where one is missed.
 """
 
 import json
@@ -26,8 +26,8 @@ from locust import FastHttpUser, between, events, task
 from locust.runners import WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
-from tests.load.settings import LoadSettings
-from tests.load.thresholds import Measured, all_met, judge
+from benchmarks.load.settings import LoadSettings
+from benchmarks.load.thresholds import Measured, all_met, judge
 
 SETTINGS: Final = LoadSettings()
 WAITING, POLLING, BULK = "waiting", "polling", "bulk"

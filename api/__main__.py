@@ -4,9 +4,9 @@ from contextlib import nullcontext
 
 import uvicorn
 
-from api.http import HttpProtocol
+from api.http.protocol import HttpProtocol
 from api.settings import GatewaySettings
-from shared.multiprocess import counted_together
+from shared.telemetry.processes import counted_together
 
 
 def main() -> None:

@@ -11,20 +11,22 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 
-from api import documents, problems
-from api.drain import drain_when_told
-from api.front import Front
-from api.metrics import GatewayMetrics, WholeCollector
-from api.operators import operator_routes
-from api.predict import Predict
-from api.predictions import Predictions
-from api.publisher import Publisher
-from api.pulse import Pulse
-from api.reconciler import Reconciler
-from api.routes import prediction_routes, status_routes
+from api.cluster.metrics import ClusterCollector
+from api.cluster.reconciler import Reconciler
+from api.cluster.status import ClusterStatus
+from api.cluster.ticker import tick_forever
+from api.http import openapi, problems
+from api.http.hot_path import HotPath, PredictOperation
+from api.http.operators import operator_routes
+from api.http.routes import prediction_routes, status_routes
+from api.messages import CeleryMessages
+from api.predictions.admission import Admission
+from api.predictions.coordinator import Coordinator
+from api.predictions.service import PredictionService
 from api.settings import GatewaySettings
-from api.tracing import RequestTracer
-from shared.exposition import Exposition
+from api.shutdown import drain_when_told
+from api.telemetry.metrics import GatewayMetrics
+from api.telemetry.tracing import RequestTracer
 from shared.log import configure_logging
 from shared.names import Queue
 from shared.store.clock import StoreClock
@@ -37,12 +39,13 @@ from shared.store.recovery import Recovery
 from shared.store.schema import Key
 from shared.store.status import Status
 from shared.store.submissions import Submissions
+from shared.telemetry.exposition import Exposition
 
 VERSION: Final = "0.1.0"
 DESCRIPTION: Final = "Serves a scikit-learn pipeline through a message queue."
 
 
-def create_app(settings: GatewaySettings | None = None) -> Front:
+def create_app(settings: GatewaySettings | None = None) -> HotPath:
     """Build the gateway; without settings they are read from the environment, once."""
     settings = settings or GatewaySettings()
     configure_logging(settings.log_json, settings.log_level)
@@ -50,29 +53,22 @@ def create_app(settings: GatewaySettings | None = None) -> Front:
     channel = f"{Key.REPLY}{secrets.token_urlsafe(12)}"
     pipelined, pooled, clock = PipelinedTransport(url, channel), PooledTransport(url), StoreClock()
     limits = {Queue.INTERACTIVE: settings.max_backlog_rows, Queue.BULK: settings.max_bulk_backlog_rows}
-    publisher = Publisher()
+    messages = CeleryMessages()
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
-    pulse = Pulse(Status(pooled, clock).overview, lambda: pipelined.is_up, settings.stalled_after_seconds)
-    exposition = Exposition(registry, WholeCollector(pulse, limits))
+    cluster = ClusterStatus(Status(pooled, clock).overview, lambda: pipelined.is_up, settings.stalled_after_seconds)
     tracer = RequestTracer.make(settings.otlp_endpoint)
-    predictions = Predictions(
-        Submissions(pipelined, clock, publisher, limits),
-        Lookups(
-            pooled,
-            result_ttl_seconds=settings.result_ttl_seconds,
-            answered_ttl_seconds=settings.answered_ttl_seconds,
-        ),
-        IdempotencyKeys(pooled),
-        clock,
-        pulse,
-        metrics,
-        channel,
+    lookups = Lookups(
+        pooled, result_ttl_seconds=settings.result_ttl_seconds, answered_ttl_seconds=settings.answered_ttl_seconds
     )
-    predict = Predict(predictions, pulse, settings, metrics, tracer)
+    submissions = Submissions(pipelined, clock, messages, limits)
+    coordinator = Coordinator(submissions.submit, lookups.read_all, cluster.allowance, metrics, channel)
+    admission = Admission(clock, cluster.backlog, IdempotencyKeys(pooled))
+    service = PredictionService(coordinator, admission, lookups, cluster, metrics, channel)
+    predict = PredictOperation(service, cluster, settings, metrics, tracer)
     recovery = Recovery(
         pooled,
-        publisher,
+        messages,
         max_attempts=settings.max_attempts,
         result_ttl_seconds=settings.result_ttl_seconds,
         dead_letter_ttl_seconds=settings.dead_letter_ttl_seconds,
@@ -81,27 +77,26 @@ def create_app(settings: GatewaySettings | None = None) -> Front:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        drain_when_told(predictions.drain, settings.drain_seconds)
-        keeping = pipelined.keep(predictions.replies), pulse.beat([reconciler.tick, predictions.tick])
-        async with _running(*keeping):
+        drain_when_told(service.drain, settings.drain_seconds)
+        async with _running(pipelined.keep(coordinator), tick_forever(cluster, [reconciler.tick, service.tick])):
             yield
         await pooled.close()
 
     # FastAPI's own class loads the documentation pages' scripts from a public host; this one carries them.
     app: FastAPI = FastAPIOffline(title="Sepal", description=DESCRIPTION, version=VERSION, lifespan=lifespan)
-    app.include_router(prediction_routes(predictions, predict, pulse))
-    app.include_router(status_routes(pulse, exposition))
-    app.include_router(operator_routes(DeadLetters(pooled), predictions, pulse, settings))
-    problems.install(app, pulse.retry_after)
-    documents.install(app, pulse, settings.max_rows)
-    return Front(app, predict, pulse.retry_after, metrics, tracer)
+    app.include_router(prediction_routes(service, lookups, predict, cluster))
+    app.include_router(status_routes(cluster, Exposition(registry, ClusterCollector(cluster, limits))))
+    app.include_router(operator_routes(DeadLetters(pooled), service, cluster, settings))
+    problems.install(app, cluster.backlog.retry_after)
+    openapi.install(app, cluster, settings.max_rows)
+    return HotPath(app, predict, cluster.backlog.retry_after, metrics, tracer)
 
 
 @asynccontextmanager
 async def _running(*endless: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Have what never ends run beside the requests."""
+    """Run coroutines that never end beside the requests."""
     tasks = [asyncio.create_task(each) for each in endless]
-    gc.freeze()  # what has been imported stays: a full collection that looks at all of it takes 80 ms
+    gc.freeze()  # imported objects stay for good: a full collection that visits all of them takes 80 ms
     yield
     for task in tasks:
         task.cancel()

@@ -42,7 +42,7 @@ def main() -> None:
     """Measure, print, and fail where Flower has grown too large or has not seen every batch."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.flower", description=__doc__)
     parser.add_argument("--batches", type=int, default=100_000, help="until Flower has seen so many succeed")
-    parser.add_argument("--max-tasks", type=int, help="instead of what shared/flowerconfig.py says")
+    parser.add_argument("--max-tasks", type=int, help="instead of what deploy/flower/flowerconfig.py says")
     arguments = parser.parse_args()
     password = os.environ["SEPAL_FLOWER_PASSWORD"] = secrets.token_urlsafe()
     question = Question.load()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from celery import Celery
 from kombu import Connection
 
-from api.publisher import Publisher
+from api.messages import CeleryMessages
 from shared.ids import new_batch_id
 from shared.names import PREDICT_BATCH, Queue
 
@@ -23,7 +23,7 @@ MESSAGES = 2000
 def main() -> None:
     """Measure and print."""
     batch_id = new_batch_id()
-    publisher = Publisher()
+    publisher = CeleryMessages()
     app = Celery("sepal", set_as_current=False)
     channel = Connection("memory://").channel()
     producer = channel.connection.client.Producer(channel)

@@ -21,11 +21,11 @@ import psutil
 import redis
 from prometheus_client import CollectorRegistry
 
-from api.metrics import GatewayMetrics
-from api.publisher import Publisher
-from api.reconciler import Reconciler
+from api.cluster.reconciler import Reconciler
+from api.messages import CeleryMessages
+from api.telemetry.metrics import GatewayMetrics
+from local import broker
 from shared.ids import SECRET_BYTES, new_batch_id
-from shared.local import broker
 from shared.names import Queue
 from shared.rows import Encoding, encode_matrix
 from shared.store.pooled import PooledTransport
@@ -94,7 +94,7 @@ def _fill(client: redis.Redis, kept: int, waiting: int) -> None:
             break
         except redis.ConnectionError:
             time.sleep(0.05)
-    publisher = Publisher()
+    publisher = CeleryMessages()
     (rows,) = encode_matrix([[4.8, 3.0, 1.4, 0.3]], 1)
     for start in range(0, kept, _CHUNK):
         pipeline = client.pipeline(transaction=False)
@@ -135,7 +135,7 @@ def _share(process: psutil.Process, measured: Callable[[], object]) -> float:
 async def _look(port: int, seconds: int) -> None:
     """Look as two gateways do: each once a second, half a second apart."""
     transports = [PooledTransport(f"redis://127.0.0.1:{port}/0") for _ in range(2)]
-    publisher = Publisher()
+    publisher = CeleryMessages()
     metrics = GatewayMetrics(CollectorRegistry())
     limits = {"max_attempts": 3, "result_ttl_seconds": 3600, "dead_letter_ttl_seconds": 3600}
     reconcilers = [Reconciler(Recovery(transport, publisher, **limits), metrics) for transport in transports]

@@ -7,17 +7,17 @@ import sys
 from typing import Any
 
 from api import __main__ as gateway
-from api.metrics import GatewayMetrics
+from api.telemetry.metrics import GatewayMetrics
 from worker import __main__ as worker
-from worker.reports import Reports
+from worker.pool.pipe import PoolPipe
 
 
 def main() -> None:
     """Run a gateway (`api`) or a worker (`worker`)."""
-    for measured in (GatewayMetrics, Reports):
-        for name, method in vars(measured).items():
-            if callable(method) and not name.startswith("_") and name != "read":
-                setattr(measured, name, _nothing)
+    for name, method in vars(GatewayMetrics).items():
+        if callable(method) and not name.startswith("_"):
+            setattr(GatewayMetrics, name, _nothing)
+    setattr(PoolPipe, PoolPipe.report.__name__, _nothing)
     {"api": gateway.main, "worker": worker.main}[sys.argv[1]]()
 
 

@@ -18,7 +18,7 @@ class Refused(Exception):
         self.code = code
 
 
-class Entry(NamedTuple):
+class ListedLetter(NamedTuple):
     """One dead letter in the list."""
 
     id: str
@@ -37,7 +37,7 @@ class DeadLetterClient:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._http.close()
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ListedLetter]:
         """List all there are, the latest first.
 
         Raises:
@@ -47,7 +47,7 @@ class DeadLetterClient:
         offset = 0
         while page := self._ask("GET", "", offset=offset, limit=_PAGE).json()["dead_letters"]:
             for entry in page:
-                yield Entry(entry["id"], datetime.fromtimestamp(entry["buried"], UTC))
+                yield ListedLetter(entry["id"], datetime.fromtimestamp(entry["buried"], UTC))
             offset += len(page)
 
     def show(self, dead_letter_id: str) -> Any:

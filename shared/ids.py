@@ -1,11 +1,11 @@
 """Ids of batches and predictions: unguessable, dated, and enough to find the record.
 
 A batch's id is 15 bytes: its creation time (48 bits, milliseconds since 1970, big-endian) and 72 random bits.
-A prediction's id is its batch's id followed by its place in that batch (16 bits) and a secret of 104 random
+A prediction's id is its batch's id followed by its index in that batch (16 bits) and a secret of 104 random
 bits, so that sharing a batch tells a client nothing about its neighbours. Both are written in base64url: 20
 and 40 characters, and a prediction's id starts with its batch's id.
 
-A prediction too large for one batch has the place `WHOLE`; its batches are numbered after its id.
+A prediction too large for one batch has the index `SPANNING`; its batches are numbered after its id.
 """
 
 import secrets
@@ -20,8 +20,8 @@ from shared.names import Queue
 
 BatchId = NewType("BatchId", str)
 
-WHOLE: Final = 0xFFFF
-"""The place of a prediction that spans several batches."""
+SPANNING: Final = 0xFFFF
+"""The index of a prediction that spans several batches."""
 
 _TIME_BYTES: Final = 6
 _BATCH_BYTES: Final = 15
@@ -38,28 +38,28 @@ def new_batch_id() -> BatchId:
     return BatchId(urlsafe_b64encode(raw).decode())
 
 
-def slice_id(stem: BatchId, number: int) -> BatchId:
+def child_id(parent: BatchId, index: int) -> BatchId:
     """Name one batch of a prediction that spans several."""
-    return BatchId(f"{stem}.{number}")
+    return BatchId(f"{parent}.{index}")
 
 
-def split_slice_id(batch_id: BatchId) -> tuple[BatchId, int] | None:
-    """Undo `slice_id`; None for the id of a batch that stands alone."""
-    stem, dot, number = batch_id.partition(".")
-    return (BatchId(stem), int(number)) if dot else None
+def split_child_id(batch_id: BatchId) -> tuple[BatchId, int] | None:
+    """Undo `child_id`; None for the id of a batch that stands alone."""
+    parent, dot, index = batch_id.partition(".")
+    return (BatchId(parent), int(index)) if dot else None
 
 
 class PredictionId(msgspec.Struct, frozen=True):
     """A prediction's id, taken apart."""
 
     batch_id: BatchId
-    place: int
+    index: int
     secret: bytes
 
     @classmethod
-    def new(cls, batch_id: BatchId, place: int) -> Self:
-        """Make the id of the prediction at `place` of a batch."""
-        return cls(batch_id, place, secrets.token_bytes(SECRET_BYTES))
+    def new(cls, batch_id: BatchId, index: int) -> Self:
+        """Make the id of the prediction at `index` of a batch."""
+        return cls(batch_id, index, secrets.token_bytes(SECRET_BYTES))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -75,16 +75,16 @@ class PredictionId(msgspec.Struct, frozen=True):
         # The decoder skips characters outside its alphabet: only the canonical spelling is an id.
         if len(text) != _TEXT_LENGTH or urlsafe_b64encode(raw).decode() != text:
             raise PredictionNotFound
-        place = int.from_bytes(raw[_BATCH_BYTES : _BATCH_BYTES + 2], "big")
-        return cls(BatchId(text[:_BATCH_TEXT_LENGTH]), place, raw[_BATCH_BYTES + 2 :])
+        index = int.from_bytes(raw[_BATCH_BYTES : _BATCH_BYTES + 2], "big")
+        return cls(BatchId(text[:_BATCH_TEXT_LENGTH]), index, raw[_BATCH_BYTES + 2 :])
 
     def __str__(self) -> str:
-        return self.batch_id + urlsafe_b64encode(self.place.to_bytes(2, "big") + self.secret).decode()
+        return self.batch_id + urlsafe_b64encode(self.index.to_bytes(2, "big") + self.secret).decode()
 
     @property
     def spans_batches(self) -> bool:
         """Whether the prediction is answered by several batches."""
-        return self.place == WHOLE
+        return self.index == SPANNING
 
     @property
     def queue(self) -> Queue:

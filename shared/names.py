@@ -28,7 +28,7 @@ class State(StrEnum):
 FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED, State.EXPIRED})
 
 
-class Loss(StrEnum):
+class LostReason(StrEnum):
     """How an attempt ended that had no outcome; a label of `sepal_leases_lost_total`."""
 
     WORKER = "worker"  # its announcements stopped

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
-from api.publisher import Publisher
+from api.messages import CeleryMessages
 from shared.ids import new_batch_id
 from shared.names import Queue
 
@@ -167,8 +167,8 @@ def announcements() -> dict[str, bytes]:
 
 
 @cache
-def _publisher() -> Publisher:
-    return Publisher()
+def _publisher() -> CeleryMessages:
+    return CeleryMessages()
 
 
 def _at(message: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.local import broker
+from local import broker
 from tests.models import train_recipe
 from tests.patience import DEFAULT_SECONDS, longest_test, set_patience
 from tests.stack import (

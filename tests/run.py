@@ -32,7 +32,7 @@ class Run:
         }
         environment = clean_environment(**self.settings) | {"PYTHONPATH": str(ROOT)}
         # What the Makefile runs; make itself is left out, so that a signal has one addressee.
-        command = [sys.executable, "-m", "shared.local"]
+        command = [sys.executable, "-m", "local"]
         self.part = Part("run", command, environment, folder, cwd=ROOT if model_dir else folder)
         self.gateway = Gateway(self.part, int(str(self.settings["api_port"])))
 

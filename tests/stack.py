@@ -15,7 +15,7 @@ import httpx
 import psutil
 import redis
 
-from shared.local import broker
+from local import broker
 from shared.store.schema import Counter, Key
 from tests.patience import patience
 

@@ -2,7 +2,7 @@
 
 import redis
 
-from shared.ids import WHOLE, BatchId, PredictionId, new_batch_id, slice_id
+from shared.ids import SPANNING, BatchId, PredictionId, child_id, new_batch_id
 from shared.names import Queue
 from shared.rows import EncodedRows, encode_matrix
 from shared.store.attempts import Attempts, Claim
@@ -63,10 +63,10 @@ def shared_batch(*row_counts: int) -> tuple[Submission, list[PredictionId]]:
 
 def spanning(*row_counts: int) -> tuple[Submission, PredictionId]:
     """One prediction over several batches."""
-    prediction_id = PredictionId.new(new_batch_id(), WHOLE)
+    prediction_id = PredictionId.new(new_batch_id(), SPANNING)
     children = [
         NewBatch(
-            slice_id(prediction_id.batch_id, index),
+            child_id(prediction_id.batch_id, index),
             encoded([[1.0, 2.0]] * count),
             [Member(bytes(13), count, 16 * count)],
         )

@@ -5,9 +5,9 @@ import socket
 import sys
 
 from shared.errors import ArtifactError
-from worker import load_failure
 from worker.app import consume, create_app
-from worker.artifact import verify
+from worker.liveness import load_failure
+from worker.pool.artifact import verify
 from worker.settings import WorkerSettings
 
 

@@ -1,6 +1,6 @@
-"""Composes a worker: settings and a verified card in, a Celery app that serves them out."""
+"""Composes a worker: settings and a verified card in, a Celery app out."""
 
-from typing import Any
+from typing import Final
 
 import structlog
 from billiard import pool
@@ -8,33 +8,30 @@ from celery import Celery
 from celery.platforms import EX_OK
 from celery.signals import setup_logging
 from celery.worker import state
-from kombu import Queue as KombuQueue
 from prometheus_client import CollectorRegistry
 
 from shared.card import ModelCard
 from shared.errors import BrokerUnavailable, RecordIncompatible
-from shared.exposition import Exposition
 from shared.ids import BatchId
 from shared.log import configure_logging
-from shared.names import Loss, Queue
-from shared.store.announcements import Announcements
+from shared.names import LostReason
 from shared.store.blocking import BlockingTransport
-from shared.store.schema import Key
 from shared.store.transport import StoreRefused
-from worker.aliens import AlienMessages
-from worker.heartbeat import Heartbeat, LoadedProcesses
-from worker.http import serve
-from worker.metrics import WorkerCollector, WorkerMetrics
-from worker.reports import Report, Reports
+from shared.store.workers import WorkerRegistry
+from shared.telemetry.exposition import Exposition
+from worker.celery.aliens import AlienMessages
+from worker.celery.config import celery_configuration
+from worker.celery.steps import EventsStep, HandOverStep, heartbeat_step, stop_worker
+from worker.celery.task import PoolState, register
+from worker.celery.transport import BrokerConnection, broker_url
+from worker.liveness.heartbeat import Heartbeat
+from worker.liveness.probes import serve
+from worker.liveness.watchdog import Requeue, Watchdog
+from worker.pool.pipe import PoolPipe
 from worker.settings import WorkerSettings
-from worker.steps import EventsStep, HandOverStep, heartbeat_step, stop_worker
-from worker.tasks import Pool, register
-from worker.transport import Connection, broker_url
-from worker.watch import Requeue, Watch
+from worker.telemetry.metrics import AttemptReport, WorkerCollector, WorkerMetrics
 
-_SILENCE_SECONDS = 1
-_MARGIN_SECONDS = 30
-_LAST_RESULT_TRIES = 5  # a tenth of a second each
+_LAST_RESULT_TRIES: Final = 5  # a tenth of a second each
 
 log = structlog.get_logger(__name__)
 
@@ -48,27 +45,21 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
         name: the worker's node name, under which it announces itself.
     """
     app = Celery("sepal", broker=broker_url(settings.redis_url.get_secret_value()), set_as_current=False)
-    app.amqp.Connection = Connection
-    registry = CollectorRegistry()
-    metrics = WorkerMetrics(registry)
+    app.amqp.Connection = BrokerConnection
+    metrics_registry = CollectorRegistry()
+    metrics = WorkerMetrics(metrics_registry)
     transport = BlockingTransport.brisk(settings.redis_url.get_secret_value())
-    announcements = Announcements(transport, name, card, settings.max_attempts)
-    aliens = AlienMessages(metrics.count_alien, announcements.keep_alien)
-    app.conf.update(celery_configuration(settings, name, aliens))
-    loaded = LoadedProcesses()
-    requeue = _requeue(announcements, metrics)
-    reports = Reports()
-    register(app, Pool(settings, name, loaded, reports), requeue)
-    heartbeat = Heartbeat(announcements, loaded, Watch(requeue, stop_worker))
-
-    def count() -> None:
-        for report in reports.read():
-            metrics.take(report)
-
+    registry = WorkerRegistry(transport, name, card, settings.max_attempts)
+    alien_messages = AlienMessages(metrics.count_alien_message, registry.keep_alien_message)
+    app.conf.update(celery_configuration(settings, name, alien_messages))
+    pipe = PoolPipe()
+    requeue = _requeue(registry, metrics)
+    register(app, PoolState(settings, name, pipe), requeue)
+    heartbeat = Heartbeat(registry, Watchdog(requeue, stop_worker))
     if settings.worker_http_port is not None:
-        exposition = Exposition(registry, WorkerCollector(card.ref, lambda: heartbeat.n_loaded))
+        exposition = Exposition(metrics_registry, WorkerCollector(card.ref, lambda: heartbeat.n_loaded))
         serve(settings.worker_http_host, settings.worker_http_port, exposition, lambda: heartbeat.is_believed)
-    step = heartbeat_step(heartbeat, count, announcements.forget_deliveries, requeue, lambda: aliens.n_seen)
+    step = heartbeat_step(heartbeat, pipe, metrics, registry.forget_deliveries, requeue, lambda: alien_messages.n_seen)
     app.steps["consumer"].update([EventsStep, HandOverStep, step])
 
     @setup_logging.connect(weak=False)
@@ -79,9 +70,9 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
 
 
 def consume(app: Celery, name: str, processes: int) -> int:
-    """Run a worker until it is told to stop, or stops itself; returns the status to exit with."""
-    # A pool process that is told to stop first waits until its parent has read its last result; where the parent reads
-    # no more, that would be half a minute (billiard 4.3). Nothing is in it: outcomes are in the store.
+    """Run a worker until it is told to stop, or stops itself; returns the exit status."""
+    # A pool process that is told to stop waits until its parent has read its last result: for half a minute where the
+    # parent no longer reads (billiard 4.3). The result is of no use to anybody: outcomes are in the store.
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_RESULT_TRIES
     app.worker_main(
         [
@@ -90,7 +81,7 @@ def consume(app: Celery, name: str, processes: int) -> int:
             f"--hostname={name}",
             f"--concurrency={processes}",
             "--loglevel=INFO",
-            # Nothing here asks the other workers anything, and asking takes a second at every start.
+            # Workers do not ask one another anything, and asking takes a second at every start.
             "--without-mingle",
             "--without-gossip",
         ]
@@ -98,52 +89,16 @@ def consume(app: Celery, name: str, processes: int) -> int:
     return int(state.should_terminate or EX_OK)
 
 
-def _requeue(announcements: Announcements, metrics: WorkerMetrics) -> Requeue:
-    """Have a batch published again that this worker can do nothing for."""
+def _requeue(registry: WorkerRegistry, metrics: WorkerMetrics) -> Requeue:
+    """Make what the parent process requeues batches with."""
 
-    def requeue(batch_id: BatchId, loss: Loss, reason: str) -> None:
+    def requeue(batch_id: BatchId, reason: LostReason, detail: str) -> None:
         try:
-            queue = announcements.requeue(batch_id, reason)
-        except (BrokerUnavailable, RecordIncompatible, StoreRefused) as error:  # the watch will find it
+            queue = registry.requeue(batch_id, detail)
+        except (BrokerUnavailable, RecordIncompatible, StoreRefused) as error:  # the watchdog tries again
             log.warning("could not requeue a batch", batch=batch_id, reason=str(error))
         else:
             if queue is not None:
-                metrics.take(Report(queue, loss))
+                metrics.count_attempt(AttemptReport(queue, reason))
 
     return requeue
-
-
-def celery_configuration(settings: WorkerSettings, name: str, aliens: AlienMessages) -> dict[str, Any]:
-    """What Celery is told; every line that is not Celery's default has its reason beside it."""
-    return {
-        "task_queues": [KombuQueue(queue.value, routing_key=queue.value) for queue in Queue],
-        "task_acks_late": True,  # a message is acknowledged by the outcome, not by its arrival
-        "task_soft_time_limit": settings.batch_soft_seconds,
-        "task_time_limit": settings.batch_seconds,
-        "task_ignore_result": True,  # results live in the store; Celery's backend answers "pending" for unknown ids
-        "accept_content": ["json"],  # a message is an id: nothing of it is ever unpickled
-        "worker_prefetch_multiplier": 2,  # one runs while the parent fetches the next: docs/decisions/0009
-        "worker_proc_alive_timeout": settings.model_load_seconds,  # 4 s otherwise: less than a large forest needs
-        "worker_send_task_events": True,  # Flower
-        "broker_transport": "worker.transport:Transport",  # kombu's, less a fault that ends workers
-        # A batch outlives the broker's restart: the store takes its outcome, whatever became of its message.
-        "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,  # for ever: the supervisor could only do the same
-        "broker_transport_options": {
-            "aliens": aliens,  # ours, not kombu's
-            # What Celery took and lost inside itself: two batches, one behind the other, take no longer.
-            "visibility_timeout": 2 * settings.batch_seconds + _MARGIN_SECONDS,
-            "unacked_restore_throttle": 1,  # every sweep counts; every tenth otherwise
-            # Notes of its own: whether a living worker has a message tells the reconciler whether it is lost.
-            "unacked_key": Key.UNACKED + name,
-            "unacked_index_key": Key.UNACKED_INDEX + name,
-            "unacked_mutex_key": f"{Key.UNACKED}mutex:{name}",
-            "queue_order_strategy": "priority",  # a slice of a large prediction never goes before a person
-            # A connection that swallows everything is given up after this long; nothing here takes longer.
-            "socket_timeout": _SILENCE_SECONDS,
-            "socket_connect_timeout": _SILENCE_SECONDS,
-            "health_check_interval": _SILENCE_SECONDS,
-            "socket_keepalive": True,
-        },
-    }

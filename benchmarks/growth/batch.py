@@ -13,8 +13,8 @@ from benchmarks.serving.question import Question
 from shared.ids import SECRET_BYTES
 from shared.rows import encode_matrix
 from shared.store.records import Member
-from worker.predictor import Predictor
-from worker.rows import Rows
+from worker.pool.predictor import Predictor
+from worker.pool.rows import Rows
 
 SIZES: Final = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 _SECONDS: Final = 0.2  # for each size in each round: 20 calls of the slowest, hundreds of the others

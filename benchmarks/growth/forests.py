@@ -17,7 +17,7 @@ from benchmarks.serving.environments import FOLDER
 from shared.card import PIPELINE_FILE, Data
 from shared.errors import ArtifactError
 from training.artifact import save
-from worker.artifact import verify
+from worker.pool.artifact import verify
 
 _COLUMNS: Final = 4  # so that the benchmark's one request fits
 _SEED: Final = 0

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from benchmarks.serving.question import ROOT, Answer, Rows
 from benchmarks.serving.systems import Program, Site, System, plain_answer, plain_body
-from shared.local import broker
+from local import broker
 
 FOLDER: Final = ROOT / "benchmarks" / "peers"
 _PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;#]+)", re.MULTILINE)

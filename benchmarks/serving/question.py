@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.serving.errors import CannotMeasure
 from shared.card import CARD_FILE, PIPELINE_FILE
 from shared.errors import ArtifactError
-from worker.artifact import load
+from worker.pool.artifact import load
 
 ROOT: Final = Path(__file__).parents[2]
 MODEL_DIR: Final = ROOT / "models" / "iris" / "1"

@@ -10,8 +10,8 @@ import redis
 
 from benchmarks.serving.question import ROOT
 from benchmarks.serving.systems import Account, Program, Site, System
-from shared.local import supervision
-from shared.local.settings import LocalSettings
+from local import supervision
+from local.settings import LocalSettings
 from shared.store.schema import Counter, Key
 
 _IDLE_SECONDS: Final = 30

@@ -13,7 +13,7 @@ _GET: Final = Script.load("get_dead_letter")
 _DISCARD: Final = Script.load("discard_dead_letter")
 
 
-class Entry(NamedTuple):
+class DeadLetterEntry(NamedTuple):
     """One dead letter in a list."""
 
     id: str
@@ -44,14 +44,15 @@ class DeadLetters:
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
 
-    async def entries(self, offset: int, limit: int) -> Sequence[Entry]:
+    async def entries(self, offset: int, limit: int) -> Sequence[DeadLetterEntry]:
         """List some, the latest first.
 
         Raises:
             BrokerUnavailable: Redis did not answer in time.
         """
         entries = await self._transport.run(_LIST, [offset, limit])
-        return [Entry(batch_id.decode(), int(buried)) for batch_id, buried in zip(*[iter(entries)] * 2, strict=True)]
+        pairs = zip(entries[::2], entries[1::2], strict=True)
+        return [DeadLetterEntry(batch_id.decode(), int(buried)) for batch_id, buried in pairs]
 
     async def get(self, batch_id: str) -> DeadLetter:
         """Find one.

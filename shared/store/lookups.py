@@ -66,7 +66,7 @@ class Lookups:
             PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `read`.
         """
         first = prediction_ids[0]
-        indices = [] if first.spans_batches else [prediction_id.place for prediction_id in prediction_ids]
+        indices = [] if first.spans_batches else [prediction_id.index for prediction_id in prediction_ids]
         reply = await self._transport.run(_LOOK_UP, [first.batch_id, *indices])
         if reply is None:
             raise self._missing(first)
@@ -77,7 +77,7 @@ class Lookups:
         if first.spans_batches:
             member = _member(first, members, 0)
             return [_spanning_prediction(BatchState(state.decode()), member, model, int(now), fields)]
-        mine = [_member(prediction_id, members, prediction_id.place) for prediction_id in prediction_ids]
+        mine = [_member(prediction_id, members, prediction_id.index) for prediction_id in prediction_ids]
         return _member_predictions(BatchState(state.decode()), mine, indices, model, int(now), fields)
 
     async def cancel(self, prediction_id: PredictionId) -> None:
@@ -88,7 +88,7 @@ class Lookups:
             PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `read`.
         """
         await self.read(prediction_id)  # only who knows the whole id may cancel
-        index = "" if prediction_id.spans_batches else prediction_id.place
+        index = "" if prediction_id.spans_batches else prediction_id.index
         args = [prediction_id.batch_id, index, self._result_ttl_seconds, secrets.token_hex(8)]
         if not await self._transport.run(_CANCEL, args):
             raise PredictionAlreadyFinal

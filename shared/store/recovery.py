@@ -1,9 +1,9 @@
-"""The reconciler's half of the store: put back what nobody has any more, and find the culprit of a batch."""
+"""The reconciler's part of the store: recovers lost batches, and isolates the poison in a batch."""
 
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
-from shared.ids import WHOLE, BatchId, PredictionId, slice_id, split_slice_id
+from shared.ids import SPANNING, BatchId, PredictionId, child_id, split_child_id
 from shared.names import FailureCode, Queue
 from shared.store.records import Failure, Member, Outcome, pack_origins, unpack_members, unpack_origins
 from shared.store.schema import ANNOUNCEMENT_SECONDS, BatchState
@@ -14,16 +14,16 @@ from shared.store.transport import Argument, AsyncTransport
 _RECONCILE: Final = Script.load("reconcile")
 _EXAMINE: Final = Script.load("examine")
 _SPLIT: Final = Script.load("split")
-_BURY: Final = Script.load("bury")
+_DEAD_LETTER: Final = Script.load("dead_letter")
 
-LOOK_MS: Final = 900
-"""Between two looks of all gateways together, each of which asks once a second."""
+RECONCILE_MS: Final = 900
+"""Between two runs of all gateways together, each of which asks once a second."""
 AWAY_MS: Final = 3000
-"""Without a look for so long, nobody could announce anything: the broker was away."""
+"""After so long without a run, the broker was away, and no worker could announce itself."""
 
 
-class Look(NamedTuple):
-    """What a look has found."""
+class Reconciled(NamedTuple):
+    """What one run of the reconciler found."""
 
     n_published: int
     """Batches published again, as nobody had them."""
@@ -38,7 +38,7 @@ class Verdict(Enum):
 
     NONE = auto()  # nobody wants it any more, or another gateway was faster
     SPLIT = auto()
-    BURIED = auto()
+    DEAD_LETTERED = auto()
 
 
 class Recovery:
@@ -59,18 +59,18 @@ class Recovery:
         self._result_ttl_seconds = result_ttl_seconds
         self._dead_letter_ttl_seconds = dead_letter_ttl_seconds
 
-    async def look(self) -> Look:
-        """Put back what no queue and no living worker holds; nothing, where another gateway has just looked.
+    async def reconcile(self) -> Reconciled:
+        """Publish again what no queue and no living worker holds; does nothing where another gateway just did.
 
         Raises:
             BrokerUnavailable: Redis did not answer in time.
         """
         announced_ms = ANNOUNCEMENT_SECONDS * 1000
-        args = [LOOK_MS, AWAY_MS, announced_ms, self._max_attempts, self._dead_letter_ttl_seconds]
+        args = [RECONCILE_MS, AWAY_MS, announced_ms, self._max_attempts, self._dead_letter_ttl_seconds]
         n_published, n_requeued, *exhausted = await self._transport.run(_RECONCILE, args)
-        return Look(n_published, n_requeued, [BatchId(batch_id.decode()) for batch_id in exhausted])
+        return Reconciled(n_published, n_requeued, [BatchId(batch_id.decode()) for batch_id in exhausted])
 
-    async def find_culprit(self, batch_id: BatchId) -> tuple[Verdict, Queue]:
+    async def isolate_poison(self, batch_id: BatchId) -> tuple[Verdict, Queue]:
         """Split a batch whose attempts are used up, or bury it where it holds one prediction.
 
         Returns:
@@ -87,18 +87,18 @@ class Recovery:
         if len(members) > 1:
             is_done, verdict = await self._split(batch_id, queue, members, origins), Verdict.SPLIT
         else:  # the script sees whether it is to be buried
-            is_done, verdict = await self._bury(batch_id, members, parents_member), Verdict.BURIED
+            is_done, verdict = await self._dead_letter(batch_id, members, parents_member), Verdict.DEAD_LETTERED
         return (verdict if is_done else Verdict.NONE), queue
 
     async def _split(self, batch_id: BatchId, queue: Queue, members: list[Member], packed_origins: bytes) -> bool:
         origins = unpack_origins(packed_origins)
         args: list[Argument] = [batch_id]
         for index, member in enumerate(members):
-            args.append(self._messages.message(slice_id(batch_id, index), queue, member.n_rows, 1))
+            args.append(self._messages.message(child_id(batch_id, index), queue, member.n_rows, 1))
             args.append(pack_origins({0: origins[index]} if index in origins else {}))
         return bool(await self._transport.run(_SPLIT, args))
 
-    async def _bury(self, batch_id: BatchId, members: list[Member], parents_member: bytes | None) -> bool:
+    async def _dead_letter(self, batch_id: BatchId, members: list[Member], parents_member: bytes | None) -> bool:
         detail = (
             f"Each of {self._max_attempts} attempts at these rows, alone, ended with the loss of its process or at its "
             "time limit; they are kept as a dead letter."
@@ -112,12 +112,12 @@ class Recovery:
             self._dead_letter_ttl_seconds,
             prediction_id,
         ]
-        return bool(await self._transport.run(_BURY, args))
+        return bool(await self._transport.run(_DEAD_LETTER, args))
 
 
 def _prediction_id(batch_id: BatchId, members: list[Member], parents_member: bytes | None) -> PredictionId:
     """The id of the prediction whose rows are alone in a batch: its own, or a child's share of its parent's."""
-    parent, index = split_slice_id(batch_id) or (batch_id, 0)
+    parent, index = split_child_id(batch_id) or (batch_id, 0)
     if parents_member is None:
         return PredictionId(parent, index, members[0].secret)
-    return PredictionId(parent, WHOLE, unpack_members(parents_member)[0].secret)
+    return PredictionId(parent, SPANNING, unpack_members(parents_member)[0].secret)

@@ -126,7 +126,7 @@ class Field(StrEnum):
 
     # Of dead letters alone.
     PREDICTION = "prediction"
-    BURIED = "buried"
+    DEAD_LETTERED = "buried"
 
 
 # secret, rows, bytes of its rows, deadline, owner

@@ -7,10 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from shared.names import Queue
-from shared.store.announcements import LoadFailure
 from shared.store.clock import StoreClock
 from shared.store.scripts import Script
 from shared.store.transport import AsyncTransport
+from shared.store.workers import LoadFailure
 
 _STATUS: Final = Script.load("status")
 

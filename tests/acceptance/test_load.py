@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.load.settings import LoadSettings
-from tests.load.thresholds import Measured, all_met, judge
+from benchmarks.load.settings import LoadSettings
+from benchmarks.load.thresholds import Measured, all_met, judge
 from tests.run import Run
 from tests.stack import ROOT, clean_environment, free_port
 
@@ -74,7 +74,7 @@ def test_history_and_report_are_kept_and_drawn(load: Done, kept: Path) -> None:
     assert f"report: {kept}/people.html" in load.stderr
     assert "submission to result, bulk" in (kept / "people.html").read_text()
     history, picture = kept / "people_stats_history.csv", kept / "people.svg"
-    subprocess.run([sys.executable, "-m", "tests.load.picture", history, picture], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "benchmarks.load.picture", history, picture], cwd=ROOT, check=True)
     assert picture.read_text().rstrip().endswith("</svg>")
 
 

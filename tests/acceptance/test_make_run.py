@@ -69,7 +69,7 @@ def test_second_copy_is_told_which_port_is_taken_and_how_to_move(run: Run, iris_
         free = {"api_port": free_port(), "redis_port": free_port(), "flower_port": free_port()}
         taken = {**free, setting: run.settings[setting], "model_dir": iris_dir, "state_dir": run.folder / "second"}
         second = subprocess.run(
-            [sys.executable, "-m", "shared.local"],
+            [sys.executable, "-m", "local"],
             cwd=ROOT,
             env=clean_environment(**taken),
             capture_output=True,
@@ -181,7 +181,7 @@ def test_training_that_fails_says_why(tmp_path: Path) -> None:
 def test_foreign_model_folder_without_a_card_is_named(tmp_path: Path) -> None:
     ports = {name: free_port() for name in ("api_port", "redis_port", "flower_port")}
     done = subprocess.run(
-        [sys.executable, "-m", "shared.local"],
+        [sys.executable, "-m", "local"],
         cwd=ROOT,
         env=clean_environment(**ports, model_dir=tmp_path / "nothing"),
         capture_output=True,

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from shared.ids import PredictionId, slice_id
+from shared.ids import PredictionId, child_id
 from tests.gates import Gates, save_gated
 from tests.patience import patience
 from tests.run import Run
@@ -109,8 +109,8 @@ def test_flower_shows_the_worker_online_and_every_batch_with_queue_size_state_an
     large = PredictionId.parse(run.gateway.predict([[4.8, 3, 1.4, 0.3]] * 1500).json()["id"]).batch_id
     shown = {
         small: "queue: interactive, rows: 12, predictions: 1",
-        slice_id(large, 0): "queue: bulk, rows: 1024, predictions: 1",
-        slice_id(large, 1): "queue: bulk, rows: 476, predictions: 1",
+        child_id(large, 0): "queue: bulk, rows: 1024, predictions: 1",
+        child_id(large, 1): "queue: bulk, rows: 476, predictions: 1",
     }
     page = sign_in(run, open_page)
     expect(worker_row(page, worker_name(run))).to_contain_text("Online")
@@ -123,7 +123,7 @@ def test_flower_shows_the_worker_online_and_every_batch_with_queue_size_state_an
         expect(row).to_contain_text(re.compile(r"\d ms"))
     page.get_by_role("searchbox").fill("kwargs:queue=bulk kwargs:rows=476")
     expect(batch_row(page, small)).to_have_count(0)
-    expect(batch_row(page, slice_id(large, 1))).to_have_count(1)
+    expect(batch_row(page, child_id(large, 1))).to_have_count(1)
 
 
 def test_flower_shows_both_queues_and_a_worker_and_a_batch_in_detail(run: Run, open_page: Open) -> None:
@@ -198,7 +198,7 @@ def test_drawn_password_is_printed_once_and_a_given_one_never_and_neither_is_in_
 
 @pytest.mark.parametrize("password", [{}, {"flower_password": ""}])
 def test_flower_without_a_password_does_not_start_and_says_why(password: dict[str, str]) -> None:
-    configuration = ROOT / "shared" / "flowerconfig.py"
+    configuration = ROOT / "deploy" / "flower" / "flowerconfig.py"
     done = subprocess.run(
         [sys.executable, "-m", "celery", "flower", f"--conf={configuration}", f"--port={free_port()}"],
         cwd=ROOT,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api.problems import STATUS
+from api.http.problems import STATUS
 from tests.run import Run
 from tests.stack import ROOT, clean_environment
 

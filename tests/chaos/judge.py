@@ -12,7 +12,7 @@ import numpy as np
 
 from tests.chaos.ledger import GONE, LAST_LOOKS, Ending, Entry
 from tests.chaos.traffic import Trouble
-from worker import artifact
+from worker.pool import artifact
 
 Answer = tuple[list[Any], list[list[float]]]
 """Labels and logarithms of probabilities, row by row."""

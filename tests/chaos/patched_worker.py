@@ -16,9 +16,9 @@ def main() -> None:
     """Become a worker."""
     mend_sleep()
     from worker.__main__ import main as run_worker
-    from worker.transport import Transport
+    from worker.celery.transport import BrokerTransport
 
-    trigger, deliver = Path(os.environ["SEPAL_CHAOS_TRIGGER"]), Transport._deliver
+    trigger, deliver = Path(os.environ["SEPAL_CHAOS_TRIGGER"]), BrokerTransport._deliver
 
     def deliver_or_die(transport: Any, message: Any, queue: str) -> None:
         try:
@@ -28,7 +28,7 @@ def main() -> None:
         else:
             os.killpg(0, signal.SIGKILL)
 
-    Transport._deliver = deliver_or_die
+    BrokerTransport._deliver = deliver_or_die
     run_worker()
 
 

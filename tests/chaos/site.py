@@ -12,7 +12,7 @@ from typing import Any, Final
 import psutil
 import redis
 
-from shared.local import broker
+from local import broker
 from tests.chaos import clock
 from tests.chaos.proxy import Proxy
 from tests.models import save_troublesome

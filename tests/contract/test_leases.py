@@ -9,14 +9,13 @@ import pytest
 import redis
 from prometheus_client import CollectorRegistry
 
-from api.metrics import GatewayMetrics
-from api.reconciler import Reconciler
+from api.cluster.reconciler import Reconciler
+from api.telemetry.metrics import GatewayMetrics
 from shared.card import ModelCard
 from shared.errors import DeadLetterNotFound, PredictionAlreadyFinal
-from shared.ids import BatchId, PredictionId, slice_id
+from shared.ids import BatchId, PredictionId, child_id
 from shared.names import FailureCode, State
 from shared.rows import decode_matrix
-from shared.store.announcements import Announcements, Holdings
 from shared.store.attempts import Attempts
 from shared.store.blocking import BlockingTransport
 from shared.store.dead_letters import DeadLetters
@@ -24,6 +23,7 @@ from shared.store.recovery import Recovery
 from shared.store.schema import Key
 from shared.store.scripts import Script
 from shared.store.submissions import Submission
+from shared.store.workers import AnnounceReply, WorkerRegistry
 from tests.contract.conftest import Connect
 from tests.submissions import GatewayStore, Messages, answer, backlog, claimed, outcome, shared_batch, spanning
 
@@ -51,9 +51,9 @@ def reconciler(store: GatewayStore) -> Reconciler:
 
 
 @pytest.fixture
-def announcements(url: str, iris_card: ModelCard) -> Iterator[Announcements]:
+def announcements(url: str, iris_card: ModelCard) -> Iterator[WorkerRegistry]:
     transport = BlockingTransport.brisk(url)
-    yield Announcements(transport, "worker", iris_card, max_attempts=3)
+    yield WorkerRegistry(transport, "worker", iris_card, max_attempts=3)
     transport.close()
 
 
@@ -209,10 +209,10 @@ async def test_culprit_alone_fails_and_becomes_a_dead_letter(
     await tick(reconciler, server)
     assert {prediction.state for prediction in await store.read_all(ids)} == {State.RUNNING, State.CANCELED}
     for place in (0, 2):
-        part = claimed(worker, slice_id(submission.id, place))
+        part = claimed(worker, child_id(submission.id, place))
         assert decode_matrix(part.rows) == [[[0.0, 0.5]], [], [[3.0, 0.5]]][place]
         assert worker.commit(part, outcome(answer(str(place)))) is not None
-    use_up(worker, slice_id(submission.id, 1))
+    use_up(worker, child_id(submission.id, 1))
     await tick(reconciler, server)
 
     first, culprit, third, canceled = await store.read_all(ids)
@@ -222,7 +222,7 @@ async def test_culprit_alone_fails_and_becomes_a_dead_letter(
     assert canceled.state is State.CANCELED
     assert backlog(server) == 0
     assert server.ttl(Key.BATCH + submission.id) > 0
-    assert worker.claim(slice_id(submission.id, 3)) is None
+    assert worker.claim(child_id(submission.id, 3)) is None
 
     letters = DeadLetters(store.asking)
     (entry,) = await letters.entries(0, 10)
@@ -243,14 +243,14 @@ async def test_spanning_prediction_fails_with_its_poisonous_batch(
 ) -> None:
     submission, prediction_id = spanning(2, 2)
     await store.submit(submission)
-    use_up(worker, slice_id(prediction_id.batch_id, 1))
+    use_up(worker, child_id(prediction_id.batch_id, 1))
     await tick(reconciler, server)
     failure = (await store.read(prediction_id)).failure
     assert failure is not None
     assert failure.code == FailureCode.POISON
     (entry,) = await DeadLetters(store.asking).entries(0, 10)
     assert (await DeadLetters(store.asking).get(entry.id)).prediction == str(prediction_id)
-    assert worker.claim(slice_id(prediction_id.batch_id, 0)) is None
+    assert worker.claim(child_id(prediction_id.batch_id, 0)) is None
     assert backlog(server) == 0
 
 
@@ -270,9 +270,9 @@ async def test_batch_that_was_canceled_after_its_last_attempt_stays_canceled(
 
 
 async def test_announcement_tells_a_worker_of_its_leases(
-    store: GatewayStore, worker: Attempts, server: redis.Redis, announcements: Announcements
+    store: GatewayStore, worker: Attempts, server: redis.Redis, announcements: WorkerRegistry
 ) -> None:
-    assert announcements.announce(1) == Holdings(0, [])
+    assert announcements.announce(1) == AnnounceReply(0, [])
     (wanted, _), (unwanted, ids) = shared_batch(1), shared_batch(1)
     for submission in (wanted, unwanted):
         await store.submit(submission)
@@ -322,7 +322,7 @@ async def test_answered_member_of_a_split_batch_can_no_longer_be_canceled(
     store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> None:
     submission, ids = await split(store, worker, server, reconciler)
-    worker.commit(claimed(worker, slice_id(submission.id, 0)), outcome(answer("0")))
+    worker.commit(claimed(worker, child_id(submission.id, 0)), outcome(answer("0")))
     with pytest.raises(PredictionAlreadyFinal):
         await store.cancel(ids[0])
     assert (await store.read(ids[0])).state is State.SUCCEEDED
@@ -333,8 +333,8 @@ async def test_canceled_member_of_a_split_batch_is_run_no_more(
 ) -> None:
     submission, ids = await split(store, worker, server, reconciler)
     await store.cancel(ids[1])
-    assert worker.claim(slice_id(submission.id, 1)) is None
-    worker.commit(claimed(worker, slice_id(submission.id, 0)), outcome(answer("0")))
+    assert worker.claim(child_id(submission.id, 1)) is None
+    worker.commit(claimed(worker, child_id(submission.id, 0)), outcome(answer("0")))
     assert [prediction.state for prediction in await store.read_all(ids)] == [State.SUCCEEDED, State.CANCELED]
     assert backlog(server) == 0
     assert server.keys(Key.BATCH + "*") == [(Key.BATCH + submission.id).encode()]

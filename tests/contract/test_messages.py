@@ -8,12 +8,12 @@ import pytest
 import redis
 from kombu.utils.json import loads
 
-from api.publisher import Publisher
+from api.messages import CeleryMessages
 from shared.ids import new_batch_id
 from shared.names import PREDICT_BATCH, Queue
 from tests.remote import celery_app
 from tests.stack import wait_for
-from worker.messages import check_command
+from worker.celery.messages import check_command
 
 # Made anew for each message or each process; nothing depends on their values but that tags differ.
 OWN = {"delivery_tag", "reply_to", "origin"}
@@ -34,7 +34,7 @@ def test_message_is_what_celery_writes_into_redis(broker_port: int, queue: Queue
     with celery_app(url) as app, redis.Redis.from_url(url) as server:
         app.send_task(PREDICT_BATCH, args=(batch_id,), kwargsrepr=shown, **options)
         (raw,) = server.lrange(queue.value, 0, -1)
-    assert without_own(loads(Publisher().message(batch_id, queue, 12, 3))) == without_own(loads(raw))
+    assert without_own(loads(CeleryMessages().message(batch_id, queue, 12, 3))) == without_own(loads(raw))
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ def test_commands_of_remote_control_are_let_in(server: Any, url: str, options: d
 
 def test_size_is_shown_to_flower_and_no_argument_of_the_task() -> None:
     batch_id = new_batch_id()
-    message = loads(Publisher().message(batch_id, Queue.BULK, 1024, 1))
+    message = loads(CeleryMessages().message(batch_id, Queue.BULK, 1024, 1))
     assert literal_eval(message["headers"]["kwargsrepr"]) == {"queue": "bulk", "rows": 1024, "predictions": 1}
     args, kwargs, _ = loads(b64decode(message["body"]))
     assert (args, kwargs) == ([batch_id], {})
 
 
 def test_every_message_has_a_delivery_tag_of_its_own() -> None:
-    publisher, batch_id = Publisher(), new_batch_id()
+    publisher, batch_id = CeleryMessages(), new_batch_id()
     messages = [loads(publisher.message(batch_id, Queue.BULK, 1, 1)) for _ in range(100)]
     assert len({message["properties"]["delivery_tag"] for message in messages}) == 100

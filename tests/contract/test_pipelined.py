@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from local import broker
 from shared.errors import BrokerUnavailable
-from shared.local import broker
 from shared.store.pipelined import PATIENCE_SECONDS, PipelinedTransport
 from shared.store.scripts import Script
 from tests.listener import Listener

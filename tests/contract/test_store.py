@@ -16,7 +16,7 @@ from shared.errors import (
     PredictionNotFound,
     RecordIncompatible,
 )
-from shared.ids import WHOLE, slice_id
+from shared.ids import SPANNING, child_id
 from shared.names import FailureCode, State
 from shared.rows import EncodedRows, decode_matrix
 from shared.store.attempts import Attempts
@@ -131,10 +131,10 @@ async def test_nothing_but_the_whole_id_opens_a_prediction(store: GatewayStore) 
     await store.submit(head)
     for wrong in (
         msgspec.structs.replace(first, secret=second.secret),
-        msgspec.structs.replace(first, place=1),
-        msgspec.structs.replace(first, place=2),
-        msgspec.structs.replace(first, place=WHOLE),
-        msgspec.structs.replace(spanned, place=0),
+        msgspec.structs.replace(first, index=1),
+        msgspec.structs.replace(first, index=2),
+        msgspec.structs.replace(first, index=SPANNING),
+        msgspec.structs.replace(spanned, index=0),
     ):
         with pytest.raises(PredictionNotFound):
             await store.read(wrong)
@@ -151,7 +151,7 @@ async def test_spanning_prediction_counts_its_rows_and_joins_its_answers(
     assert (await store.read(prediction_id)).state is State.QUEUED
     done = []
     for number in (2, 0, 1):
-        batch_id = slice_id(prediction_id.batch_id, number)
+        batch_id = child_id(prediction_id.batch_id, number)
         worker.commit(claimed(worker, batch_id), outcome(answer(f"{number}")))
         assert worker.claim(batch_id) is None
         done.append((await store.read(prediction_id)).rows_done)
@@ -169,13 +169,13 @@ async def test_spanning_prediction_fails_with_its_first_failed_batch(
 ) -> None:
     submission, prediction_id = spanning(2, 2, 2)
     await store.submit(submission)
-    late = claimed(worker, slice_id(prediction_id.batch_id, 0))
+    late = claimed(worker, child_id(prediction_id.batch_id, 0))
     failure = Failure(FailureCode.ROWS_REJECTED, "no")
-    worker.commit(claimed(worker, slice_id(prediction_id.batch_id, 1)), outcome(failure))
+    worker.commit(claimed(worker, child_id(prediction_id.batch_id, 1)), outcome(failure))
     assert (await store.read(prediction_id)).failure == failure
     assert backlog(server) == 0
     assert worker.commit(late, outcome(answer("late"))) is None
-    assert worker.claim(slice_id(prediction_id.batch_id, 2)) is None
+    assert worker.claim(child_id(prediction_id.batch_id, 2)) is None
     assert backlog(server) == 0
     assert server.keys(Key.BATCH + "*") == [(Key.BATCH + prediction_id.batch_id).encode()]
 
@@ -185,12 +185,12 @@ async def test_canceled_spanning_prediction_takes_its_rows_out_of_the_backlog_on
 ) -> None:
     submission, prediction_id = spanning(2, 2, 2)
     await store.submit(submission)
-    worker.commit(claimed(worker, slice_id(prediction_id.batch_id, 0)), outcome(answer("0")))
-    running = claimed(worker, slice_id(prediction_id.batch_id, 1))
+    worker.commit(claimed(worker, child_id(prediction_id.batch_id, 0)), outcome(answer("0")))
+    running = claimed(worker, child_id(prediction_id.batch_id, 1))
     await store.cancel(prediction_id)
     assert backlog(server) == 0
     assert worker.commit(running, outcome(answer("1"))) is None
-    assert worker.claim(slice_id(prediction_id.batch_id, 2)) is None
+    assert worker.claim(child_id(prediction_id.batch_id, 2)) is None
     assert backlog(server) == 0
     assert (await store.read(prediction_id)).state is State.CANCELED
     with pytest.raises(PredictionAlreadyFinal):
@@ -312,7 +312,7 @@ async def test_id_of_the_other_kind_was_never_given_out(store: GatewayStore, mon
     await store.submit(submission)
     monkeypatch.setattr("shared.ids.time.time", lambda: time.time_ns() / 1e9 + 10_000)  # past every retention
     with pytest.raises(PredictionNotFound):
-        await store.read(msgspec.structs.replace(prediction_id, place=WHOLE))
+        await store.read(msgspec.structs.replace(prediction_id, index=SPANNING))
 
 
 async def test_child_under_a_parent_of_another_schema_is_left_as_it_is(
@@ -320,11 +320,11 @@ async def test_child_under_a_parent_of_another_schema_is_left_as_it_is(
 ) -> None:
     submission, prediction_id = spanning(1, 1)
     await store.submit(submission)
-    running = claimed(worker, slice_id(prediction_id.batch_id, 0))
+    running = claimed(worker, child_id(prediction_id.batch_id, 0))
     server.hset(Key.BATCH + prediction_id.batch_id, Field.SCHEMA, 2)
     before = {key: server.dump(key) for key in server.scan_iter()}
     for attempt in (
-        lambda: worker.claim(slice_id(prediction_id.batch_id, 1)),
+        lambda: worker.claim(child_id(prediction_id.batch_id, 1)),
         lambda: worker.requeue(running.batch_id, "why"),
         lambda: worker.commit(running, outcome(answer("0"))),
     ):

@@ -12,33 +12,33 @@ from structlog.testing import capture_logs
 
 from shared import names
 from shared.card import ModelCard
-from shared.store.announcements import Announcements
 from shared.store.blocking import BlockingTransport
 from shared.store.schema import Key
+from shared.store.workers import WorkerRegistry
 from tests import aliens
 from tests.patience import patience
 from tests.stack import wait_for
-from worker.aliens import AlienMessages
-from worker.transport import Transport
+from worker.celery.aliens import AlienMessages
+from worker.celery.transport import BrokerTransport
 
 GARBAGE = b"garbage"
 
 
 @pytest.fixture
-def announcements(url: str, iris_card: ModelCard) -> Iterator[Announcements]:
+def announcements(url: str, iris_card: ModelCard) -> Iterator[WorkerRegistry]:
     transport = BlockingTransport.brisk(url)
-    yield Announcements(transport, "worker", iris_card, max_attempts=3)
+    yield WorkerRegistry(transport, "worker", iris_card, max_attempts=3)
     transport.close()
 
 
 @pytest.fixture
-def set_aside(announcements: Announcements) -> AlienMessages:
-    return AlienMessages(lambda: None, announcements.keep_alien)
+def set_aside(announcements: WorkerRegistry) -> AlienMessages:
+    return AlienMessages(lambda: None, announcements.keep_alien_message)
 
 
 @pytest.fixture
 def connection(url: str, set_aside: AlienMessages) -> Iterator[Connection]:
-    with Connection(url, transport=Transport, transport_options={"aliens": set_aside}) as connection:
+    with Connection(url, transport=BrokerTransport, transport_options={"alien_messages": set_aside}) as connection:
         yield connection
 
 
@@ -163,9 +163,9 @@ def test_last_hundred_aliens_are_kept_for_a_week_and_cut(server: redis.Redis, se
     assert set_aside.n_seen == 120
 
 
-def test_flood_of_aliens_is_counted_whole_and_logged_in_part(announcements: Announcements) -> None:
+def test_flood_of_aliens_is_counted_whole_and_logged_in_part(announcements: WorkerRegistry) -> None:
     counted: list[None] = []
-    flooded = AlienMessages(lambda: counted.append(None), announcements.keep_alien)
+    flooded = AlienMessages(lambda: counted.append(None), announcements.keep_alien_message)
     with capture_logs() as lines:
         for _ in range(200):
             flooded.set_aside("bulk", GARBAGE * 1000, "no JSON")

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from benchmarks.scaling.traffic import Traffic
-from shared.ids import PredictionId, slice_id
+from shared.ids import PredictionId, child_id
 from tests.images.conftest import PASSWORD, WORKERS, System
 from tests.patience import longest_test
 from tests.stack import wait_for
@@ -92,10 +92,10 @@ def test_large_prediction_is_worked_on_by_both_workers(system: System) -> None:
     assert submitted.status_code == 202
     final = system.client.poll(submitted.headers["Location"]).json()
     assert final["prediction"] == [0, 1] * 5000
-    stem = PredictionId.parse(final["id"]).batch_id
+    parent = PredictionId.parse(final["id"]).batch_id
 
     def workers() -> set[str] | None:
-        pages = [system.flower.get(f"/task/{slice_id(stem, number)}") for number in range(10)]
+        pages = [system.flower.get(f"/task/{child_id(parent, index)}") for index in range(10)]
         if not all("SUCCESS" in page.text for page in pages):
             return None
         return {name for page in pages for name in _worker_names(page)}

@@ -220,7 +220,7 @@ def test_fresh_unknown_id_is_not_found(either: Gateway) -> None:
 
 def test_neighbours_id_with_another_secret_is_not_found(either: Gateway) -> None:
     known = PredictionId.parse(either.predict(rows_of(either), prefer="respond-async").json()["id"])
-    response = either.client.get(f"/results/{PredictionId.new(known.batch_id, known.place)}")
+    response = either.client.get(f"/results/{PredictionId.new(known.batch_id, known.index)}")
     assert response.status_code == 404
 
 

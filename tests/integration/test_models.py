@@ -124,7 +124,7 @@ def test_pipeline_with_probabilities_but_no_logarithms_serves_their_logarithms(
 def test_loading_pins_numerical_libraries_to_one_thread(iris_dir: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from threadpoolctl import threadpool_info\n"
-        "from worker.predictor import Predictor\n"
+        "from worker.pool.predictor import Predictor\n"
         "Predictor.load(Path(sys.argv[1])).warm_up()\n"
         "print(sorted({library['num_threads'] for library in threadpool_info()}))"
     )

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from api.answers import ID_PATTERN
-from api.parameters import BATCH_ID_PATTERN
-from api.problems import STATUS
+from api.http.problems import STATUS
+from api.http.schemas import BATCH_ID_PATTERN, ID_PATTERN
 from api.settings import GatewaySettings
-from shared.ids import WHOLE, PredictionId, new_batch_id, slice_id
+from shared.ids import SPANNING, PredictionId, child_id, new_batch_id
 from tests.fuzz.run import TOKEN, fuzz
 from tests.stack import Gateway, Stack, listens, wait_for
 
@@ -91,9 +90,9 @@ def test_accepted_prediction_is_linked_to_its_result(schema: Any) -> None:
 
 
 def test_ids_are_of_the_form_that_the_schema_gives() -> None:
-    for place in (0, WHOLE):
+    for place in (0, SPANNING):
         assert re.search(ID_PATTERN, str(PredictionId.new(new_batch_id(), place)))
-    for batch_id in (new_batch_id(), slice_id(new_batch_id(), 12)):
+    for batch_id in (new_batch_id(), child_id(new_batch_id(), 12)):
         assert re.search(BATCH_ID_PATTERN, batch_id)
 
 

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from shared.card import Data, Feature, ModelCard
 from shared.ids import BatchId
 from shared.names import Queue
-from shared.store.announcements import Announcements
 from shared.store.attempts import Attempts, Claim
 from shared.store.blocking import BlockingTransport
 from shared.store.clock import StoreClock
@@ -20,6 +19,7 @@ from shared.store.scripts import Script
 from shared.store.status import Status
 from shared.store.submissions import Submissions
 from shared.store.transport import Argument
+from shared.store.workers import WorkerRegistry
 from tests.machine.server import Server
 from tests.submissions import Messages
 
@@ -113,7 +113,7 @@ class Worker:
         self._server = server
         self.name = f"worker-{secrets.token_hex(4)}"
         self.attempts = Attempts(transport, self.name, result_ttl_seconds=RESULT_TTL_SECONDS, max_attempts=MAX_ATTEMPTS)
-        self.announcements = Announcements(transport, self.name, CARD, MAX_ATTEMPTS)
+        self.announcements = WorkerRegistry(transport, self.name, CARD, MAX_ATTEMPTS)
         self.popped: list[bytes] = []
         """Messages that kombu has popped and not noted yet."""
         self.taken: list[tuple[str, BatchId]] = []

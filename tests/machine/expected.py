@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shared.ids import BatchId, PredictionId, slice_id
+from shared.ids import BatchId, PredictionId, child_id
 from shared.names import FINAL, State
 from shared.store.lookups import Prediction
 from shared.store.records import Answer, Failure, Outcome
@@ -37,7 +37,7 @@ class Promise:
         parent, _, index = batch_id.partition(".")
         if parent != self.id.batch_id:
             return False
-        return not index or bool(self.n_children) or int(index) == self.id.place
+        return not index or bool(self.n_children) or int(index) == self.id.index
 
     def see(self, prediction: Prediction, now_us: int, committed: Committed) -> None:
         """Compare what the store says now with all that it has said."""
@@ -79,12 +79,12 @@ class Promise:
     def _ends(self, committed: Committed) -> list[Answer | Failure | None]:
         batch_id = self.id.batch_id
         if self.n_children:
-            children = [slice_id(batch_id, index) for index in range(self.n_children)]
+            children = [child_id(batch_id, index) for index in range(self.n_children)]
             return [committed[child].members[0] if child in committed else None for child in children]
-        alone = slice_id(batch_id, self.id.place)
+        alone = child_id(batch_id, self.id.index)
         if alone in committed:
             return [committed[alone].members[0]]
-        return [committed[batch_id].members[self.id.place]] if batch_id in committed else [None]
+        return [committed[batch_id].members[self.id.index]] if batch_id in committed else [None]
 
 
 @dataclass(slots=True)

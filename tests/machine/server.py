@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from shared.local import broker
+from local import broker
 from tests.chaos import clock
 from tests.stack import Part, clean_environment, free_port, listens, wait_for
 

@@ -4,16 +4,16 @@ import json
 from typing import Any, TypeVar
 
 from shared.errors import BacklogFull, BrokerUnavailable, PredictionGone, PredictionNotFound
-from shared.ids import SECRET_BYTES, WHOLE, BatchId, PredictionId, new_batch_id, slice_id
+from shared.ids import SECRET_BYTES, SPANNING, BatchId, PredictionId, child_id, new_batch_id
 from shared.names import FINAL, Queue, State
 from shared.rows import EncodedRows, decode_matrix
-from shared.store.announcements import Holdings
 from shared.store.attempts import Claim
 from shared.store.clock import NEVER_US
 from shared.store.idempotency import IdempotencyKey
 from shared.store.records import Member, cut, read_announcement
 from shared.store.schema import BatchState, Field, Key
 from shared.store.submissions import NewBatch, Submission
+from shared.store.workers import AnnounceReply
 from tests.machine.actors import MAX_ATTEMPTS, Gateway, Wire, finish
 from tests.machine.expected import Promise, Promises
 from tests.machine.invariants import Forgotten, Homeless, Records, check
@@ -81,10 +81,10 @@ class Site:
 
     def submit_spanning(self, gateway: Gateway, row_counts: list[int], deadline_us: int) -> None:
         """Submit one prediction over several batches."""
-        prediction_id = PredictionId.new(new_batch_id(), WHOLE)
+        prediction_id = PredictionId.new(new_batch_id(), SPANNING)
         parent, nobodys = prediction_id.batch_id, bytes(SECRET_BYTES)
         children = [
-            self._batch(slice_id(parent, index), [(nobodys, n_rows)], deadline_us)
+            self._batch(child_id(parent, index), [(nobodys, n_rows)], deadline_us)
             for index, n_rows in enumerate(row_counts)
         ]
         member = Member(prediction_id.secret, sum(row_counts), deadline_us=deadline_us)
@@ -94,13 +94,13 @@ class Site:
     def look(self, gateway: Gateway) -> None:
         """Have a gateway's reconciler look."""
         before = Records(*self.server.dump())
-        look = finish(gateway.recovery.look())
+        look = finish(gateway.recovery.reconcile())
         after = Records(*self.server.dump())
         if after.looked_at() != before.looked_at():  # else another gateway had just looked
             self._homeless.look(before, after)
             self._forgotten.look(after)
         for batch_id in look.exhausted:
-            finish(gateway.recovery.find_culprit(batch_id))
+            finish(gateway.recovery.isolate_poison(batch_id))
 
     # What workers do.
 
@@ -115,7 +115,7 @@ class Site:
         wanted = [promise for promise in self.promises.made if promise.is_of(claim.batch_id)]
         assert not all(promise.is_canceled for promise in wanted), "a batch is run that nobody wants"
 
-    def check_holdings(self, worker: str, holdings: Holdings) -> None:
+    def check_holdings(self, worker: str, holdings: AnnounceReply) -> None:
         """A worker was told of its leases: is it what the records say?"""
         self._forgotten.announced(worker, self.server.dump()[0])
         records = Records(*self.server.dump())

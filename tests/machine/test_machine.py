@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from shared.store import announcements, attempts, lookups, recovery, submissions
+from shared.store import attempts, lookups, recovery, submissions, workers
 from shared.store.scripts import Script
 from tests.chaos import clock
 from tests.machine.machine import StoreMachine
@@ -50,7 +50,7 @@ def test_every_promise_holds_after_every_step(machine: type[StoreMachine], reque
 
 
 Place = tuple[ModuleType, str]
-_REQUEUES: list[Place] = [(attempts, "_REQUEUE"), (announcements, "_REQUEUE")]
+_REQUEUES: list[Place] = [(attempts, "_REQUEUE"), (workers, "_REQUEUE")]
 _ENDS: list[Place] = [(attempts, "_COMMIT")]
 
 # How each fault is found, what is right, what is put in its place, and who runs the scripts that it is in.

@@ -1,0 +1,1 @@
+"""What a gateway knows of the workers, the model and the backlog, and what it does about lost batches."""

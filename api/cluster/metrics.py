@@ -1,0 +1,81 @@
+"""Metrics of the whole cluster, the same at every gateway: read from the cluster status when Prometheus asks."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from api.cluster.status import ClusterStatus
+from shared.errors import (
+    ArtifactAltered,
+    ArtifactIncompatible,
+    ArtifactMissing,
+    ArtifactUnloadable,
+    BrokerUnavailable,
+    ModelUnknown,
+    NoWorker,
+    RecordIncompatible,
+    SepalError,
+    Stalled,
+)
+from shared.names import Queue
+from shared.store.status import Overview
+
+_UNREADY: Final[tuple[type[SepalError], ...]] = (
+    *(BrokerUnavailable, ModelUnknown, NoWorker, Stalled, RecordIncompatible),
+    *(ArtifactMissing, ArtifactAltered, ArtifactIncompatible, ArtifactUnloadable),
+)
+
+
+class ClusterCollector(Collector):
+    """Collects what this gateway last saw of the store; nothing of the store while the broker cannot be reached."""
+
+    def __init__(self, cluster: ClusterStatus, backlog_limits: Mapping[Queue, int]) -> None:
+        self._cluster = cluster
+        self._backlog_limits = backlog_limits
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric."""
+        yield self._unready()
+        limits = _labelled("backlog_limit_rows", "Rows beyond which predictions are refused.", "queue")
+        for queue, limit in self._backlog_limits.items():
+            limits.add_metric([queue], limit)
+        yield limits
+        if self._cluster.overview is not None:
+            yield from _of_store(self._cluster.overview)
+        model = self._cluster.model.ref
+        if model is not None:
+            family = _labelled("model_info", "The model that rows are validated against.", "name", "version", "digest")
+            family.add_metric([model.name, model.version, model.digest], 1)
+            yield family
+
+    def _unready(self) -> GaugeMetricFamily:
+        family = _labelled("unready", "Whether this is a reason for the gateway not to be ready.", "code")
+        present = {reason.code for reason in self._cluster.unready_reasons()}
+        for error in _UNREADY:
+            family.add_metric([error.code], int(error.code in present))
+        return family
+
+
+def _of_store(overview: Overview) -> Iterator[Metric]:
+    backlog = _labelled("backlog_rows", "Rows accepted and not yet final.", "queue")
+    oldest = _labelled("oldest_queued_seconds", "Age of the oldest batch that no worker has claimed.", "queue")
+    for queue in Queue:
+        backlog.add_metric([queue], overview.backlog(queue))
+        oldest.add_metric([queue], overview.oldest_seconds[queue])
+    yield backlog
+    yield oldest
+    yield _gauge("workers", "Workers that announce at least one loaded pool process.", overview.workers)
+    yield _gauge("pool_processes", "Loaded pool processes of all workers.", overview.pool_processes)
+    yield _gauge("dead_letters", "Dead letters that wait for an operator.", overview.dead_letters)
+    yield _gauge("broker_memory_bytes", "Memory that the broker uses.", overview.memory_bytes)
+    yield _gauge("broker_memory_limit_bytes", "The broker's maxmemory; 0 for no limit.", overview.memory_limit_bytes)
+
+
+def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"sepal_{name}", meaning, value)
+
+
+def _labelled(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"sepal_{name}", meaning, labels=labels)

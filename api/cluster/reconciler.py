@@ -1,0 +1,49 @@
+"""Has lost batches published again, and isolates the prediction that ends every attempt at its batch.
+
+Any number of gateways may do this at once: each step is one script in the store (`shared/store/recovery.py`). A batch
+whose attempts are used up is split into one child for each of its predictions; a prediction that uses up its attempts
+alone becomes a dead letter.
+"""
+
+import structlog
+
+from api.telemetry.metrics import GatewayMetrics
+from shared.errors import BrokerUnavailable, RecordIncompatible
+from shared.ids import BatchId
+from shared.store.recovery import Recovery, Verdict
+from shared.store.transport import StoreRefused
+
+log = structlog.get_logger(__name__)
+
+
+class Reconciler:
+    """Runs the store's recovery scripts."""
+
+    def __init__(self, recovery: Recovery, metrics: GatewayMetrics) -> None:
+        self._recovery = recovery
+        self._metrics = metrics
+
+    async def tick(self) -> None:
+        """Called once a second: reconcile once, unless another gateway just did."""
+        try:
+            found = await self._recovery.reconcile()
+            self._metrics.reconciled(found.n_published, found.n_requeued)
+            for batch_id in found.exhausted:
+                await self._isolate_poison(batch_id)
+        except BrokerUnavailable:
+            return
+        if found.n_published or found.n_requeued:
+            log.warning("recovered batches", published_again=found.n_published, of_lost_workers=found.n_requeued)
+
+    async def _isolate_poison(self, batch_id: BatchId) -> None:
+        try:
+            verdict, queue = await self._recovery.isolate_poison(batch_id)
+        except (RecordIncompatible, StoreRefused) as error:
+            log.error("could not isolate the poison in a batch", batch=batch_id, reason=str(error))
+            return
+        if verdict is Verdict.SPLIT:
+            self._metrics.split()
+            log.warning("split a batch whose attempts are used up", batch=batch_id)
+        elif verdict is Verdict.DEAD_LETTERED:
+            self._metrics.dead_lettered(queue)
+            log.error("made a batch a dead letter", batch=batch_id)

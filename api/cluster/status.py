@@ -1,0 +1,82 @@
+"""What a gateway knows of the workers, the model and the backlog, as of its last look at the store."""
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from api.cluster.backlog import BacklogForecast
+from api.cluster.model import CurrentModel
+from shared.card import ModelCard
+from shared.errors import BrokerUnavailable, NoWorker, SepalError, Stalled, WorkerCannotLoad
+from shared.store.status import Overview
+from shared.store.transport import StoreRefused
+
+_BATCHES_A_POOL_PROCESS: Final = 1  # with 2, a tenth slower at 32 and 128 connections: docs/decisions/0010
+
+log = structlog.get_logger(__name__)
+
+
+class ClusterStatus:
+    """Refreshed once a second; everything else reads it without a round trip to the store."""
+
+    def __init__(
+        self,
+        read_overview: Callable[[], Awaitable[Overview]],
+        is_connected: Callable[[], bool],
+        stalled_after_seconds: float,
+    ) -> None:
+        self._read_overview = read_overview
+        self._is_connected = is_connected
+        self._stalled_after_seconds = stalled_after_seconds
+        self.model = CurrentModel()
+        self.backlog = BacklogForecast()
+        self.overview: Overview | None = None
+        """As of the last refresh; None where that failed."""
+
+    async def refresh(self) -> None:
+        """Read the overview once; a store that cannot be reached leaves none."""
+        try:
+            overview = await self._read_overview()
+        except (BrokerUnavailable, StoreRefused) as error:
+            if self.overview is not None:
+                log.warning("the broker cannot be reached", reason=str(error.__cause__))
+            self.overview = None
+            self.backlog.forget()
+            return
+        self.overview = overview
+        self.backlog.measure(overview)
+        if overview.card is not None:
+            self.model.take(overview.card)
+
+    async def current_card(self) -> ModelCard:
+        """The card that rows are validated against; where none is known yet, the store is asked at once.
+
+        Raises:
+            ModelUnknown: no worker has announced one.
+            RecordIncompatible: another version of Sepal wrote it.
+        """
+        if self.model.missing is not None:
+            await self.refresh()
+        return self.model.card
+
+    def allowance(self) -> int:
+        """How many interactive batches this gateway may have under way: its share of the pool processes, at least 1."""
+        if self.overview is None:
+            return 1
+        of_all = self.overview.pool_processes * _BATCHES_A_POOL_PROCESS
+        return max(1, math.ceil(of_all / max(1, self.overview.gateways)))
+
+    def unready_reasons(self) -> list[SepalError]:
+        """Why a prediction sent now would not be answered; empty when it would."""
+        if self.overview is None or not self._is_connected():
+            return [BrokerUnavailable()]
+        reasons = [reason for reason in [self.model.missing] if reason is not None]
+        if self.overview.pool_processes == 0:
+            reasons.append(NoWorker())
+            if self.overview.load_failure is not None:
+                reasons.append(WorkerCannotLoad(self.overview.load_failure.code, self.overview.load_failure.remedy))
+        elif self.backlog.still_seconds > self._stalled_after_seconds:
+            reasons.append(Stalled())
+        return reasons

@@ -1,0 +1,174 @@
+"""Reads the request headers of `POST /predict`: which ones there are, and what their values mean.
+
+`Prefer` is RFC 7240, `Idempotency-Key` is draft-ietf-httpapi-idempotency-key-header, `traceparent` is W3C Trace
+Context, and `Sepal-Deadline` is our own (docs/decisions/0015-deadlines-in-seconds.md).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final, Self
+
+import msgspec
+
+from shared.errors import InvalidDeadline, InvalidIdempotencyKey
+from shared.store.idempotency import IdempotencyKey
+from shared.store.records import Origin
+
+DEADLINE_PATTERN: Final = r"^(?=.*[1-9])[0-9]{1,9}(\.[0-9]{1,6})?$"
+"""A positive number of seconds, in a form that every client can write."""
+_DEADLINE: Final = re.compile(DEADLINE_PATTERN.encode())
+
+# A structured field's string (RFC 9651, section 3.3.3); many clients leave the quotes out.
+_QUOTED_KEY: Final = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"')
+_BARE_KEY: Final = re.compile(rb"[!#-~]{1,255}")
+IDEMPOTENCY_KEY_PATTERN: Final = f"^({_QUOTED_KEY.pattern.decode()}|{_BARE_KEY.pattern.decode()})$"
+"""Either form, for the schema."""
+
+_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+_TRACEPARENT: Final = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_DELTA_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+
+
+class RequestHeaders(msgspec.Struct, frozen=True):
+    """The headers that `POST /predict` reads; every other header is ignored."""
+
+    media_type: bytes
+    content_length: int
+    """0 where the header is missing."""
+    prefer: list[bytes]
+    deadline: bytes | None
+    idempotency_key: bytes | None
+    authorization: bytes
+    request_id: str
+    """The correlation id; empty where there is none, or where it could not stand in a log."""
+    traceparent: str
+    """The client's span (W3C Trace Context); empty where there is none."""
+
+    @classmethod
+    def read(cls, headers: Sequence[tuple[bytes, bytes]]) -> Self:
+        """Read ASGI's headers, whose names are in lower case."""
+        found = dict(headers)
+        request_id, traceparent = found.get(b"x-request-id", b""), found.get(b"traceparent", b"")
+        return cls(
+            found.get(b"content-type", b""),
+            int(found.get(b"content-length", 0)),
+            [value for name, value in headers if name == b"prefer"] if b"prefer" in found else [],
+            found.get(b"sepal-deadline"),
+            found.get(b"idempotency-key"),
+            found.get(b"authorization", b""),
+            request_id.decode() if request_id and _REQUEST_ID.fullmatch(request_id) else "",
+            traceparent.decode() if traceparent and _TRACEPARENT.fullmatch(traceparent) else "",
+        )
+
+    @property
+    def origin(self) -> Origin | None:
+        """The correlation id as the store keeps it with the rows; None where there is none."""
+        return Origin(self.request_id) if self.request_id else None
+
+    def deadline_seconds(self) -> float | None:
+        """Read `Sepal-Deadline`.
+
+        Returns:
+            Seconds from now after which the client has no use for an answer; None without the header.
+
+        Raises:
+            InvalidDeadline: the value is not a positive number of seconds.
+        """
+        if self.deadline is None:
+            return None
+        if not _DEADLINE.fullmatch(self.deadline.strip()):
+            raise InvalidDeadline
+        return float(self.deadline)
+
+    def idempotency(self, client_host: str, body: bytes) -> IdempotencyKey | None:
+        """Read `Idempotency-Key`.
+
+        The keys of different clients are independent. A client is identified by its credentials or, where it sends
+        none, by the address that its request came from.
+
+        Raises:
+            InvalidIdempotencyKey: the value is not a string of the allowed form.
+        """
+        if self.idempotency_key is None:
+            return None
+        value = self.idempotency_key.strip()
+        quoted = _QUOTED_KEY.fullmatch(value)
+        if not quoted and not _BARE_KEY.fullmatch(value):
+            raise InvalidIdempotencyKey
+        key = quoted[1] if quoted else value
+        client = b"credentials " + self.authorization if self.authorization else f"address {client_host}".encode()
+        digest = sha256(b"%d:%b%b" % (len(client), client, key)).hexdigest()
+        return IdempotencyKey(digest, sha256(body).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """The two preferences of RFC 7240 that `POST /predict` honours."""
+
+    respond_async: bool = False
+    wait: int | None = None
+    """Seconds."""
+
+    @classmethod
+    def parse(cls, headers: Sequence[bytes]) -> "Preferences":
+        """Read every `Prefer` header: the first of repeated preferences counts, unknown ones are ignored."""
+        if not headers:
+            return _NO_PREFERENCES
+        seen: dict[str, str] = {}
+        for name, word in _preferences(b",".join(headers).decode("latin-1")):
+            seen.setdefault(name, word)
+        wait = seen.get("wait", "")
+        return cls(
+            # RFC 7240, section 2: an empty value is the same as no value.
+            respond_async=seen.get("respond-async", "no") == "",
+            wait=int(wait) if _DELTA_SECONDS.fullmatch(wait) else None,
+        )
+
+    def wait_seconds(self, default: float, longest: float) -> float:
+        """How long to wait for the result before answering 202."""
+        if self.wait is not None:
+            return min(self.wait, longest)
+        return 0 if self.respond_async else default
+
+    def applied(self, answered: bool, longest: float) -> str | None:
+        """The value of `Preference-Applied`: the preferences that shaped this response; None where none did."""
+        applied = []
+        if self.respond_async and not answered:
+            applied.append("respond-async")
+        if self.wait is not None:
+            applied.append(f"wait={min(self.wait, int(longest))}")
+        return ", ".join(applied) or None
+
+
+_NO_PREFERENCES: Final = Preferences()
+
+
+def _preferences(text: str) -> Iterator[tuple[str, str]]:
+    """Read token ["=" word] *( ";" parameter ), where a word is a token or a quoted string."""
+    for element in _split(text, ","):
+        preference = next(_split(element, ";"))  # what follows are parameters, and none is known here
+        name, _, word = preference.partition("=")
+        yield name.strip().lower(), _unquote(word.strip())
+
+
+def _split(text: str, separator: str) -> Iterator[str]:
+    """Split at separators outside quoted strings, in one pass over the text."""
+    start, quoted, escaped = 0, False, False
+    for position, character in enumerate(text):
+        if escaped:
+            escaped = False
+        elif quoted and character == "\\":
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        elif character == separator and not quoted:
+            yield text[start:position]
+            start = position + 1
+    yield text[start:]
+
+
+def _unquote(word: str) -> str:
+    quoted = len(word) > 1 and word[0] == word[-1] == '"'
+    return re.sub(r"\\(.)", r"\1", word[1:-1]) if quoted else word

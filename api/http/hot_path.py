@@ -1,0 +1,186 @@
+"""The gateway's outermost ASGI application: it answers `POST /predict` itself and hands every other request to FastAPI.
+
+FastAPI's and Starlette's middleware cost more than everything else that the gateway does for one row
+(docs/decisions/0011-a-hot-path-in-front-of-fastapi.md). FastAPI's own `/predict` route calls the same
+`PredictOperation`: it describes the operation in the documentation, and serves applications that mount this one below
+another path. Every request, whoever answers it, is counted here and carries its correlation id into the logs.
+"""
+
+import time
+from typing import Any, Final
+
+import msgspec
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
+
+from api.cluster.status import ClusterStatus
+from api.http import problems
+from api.http.headers import Preferences, RequestHeaders
+from api.http.rendering import HttpResponse, raise_failure, render
+from api.http.rows import RowsValidator, read_json_body
+from api.predictions.open_batches import MAX_BATCH_ROWS
+from api.predictions.service import PredictionRequest, PredictionResponse, PredictionService
+from api.settings import GatewaySettings
+from api.telemetry.metrics import GatewayMetrics
+from api.telemetry.tracing import RequestTracer, set_status, traceparent_of
+from shared.errors import RequestRefused
+from shared.names import FINAL
+from shared.rows import encode_matrix
+from shared.store.records import Origin
+
+REQUEST_ID: Final = b"x-request-id"
+_PREDICT: Final = "/predict"
+
+log = structlog.get_logger(__name__)
+
+
+class PredictOperation:
+    """`POST /predict`: headers and body in, a response out."""
+
+    def __init__(
+        self,
+        service: PredictionService,
+        cluster: ClusterStatus,
+        settings: GatewaySettings,
+        metrics: GatewayMetrics,
+        tracer: RequestTracer | None,
+    ) -> None:
+        self._service = service
+        self._cluster = cluster
+        self._settings = settings
+        self._metrics = metrics
+        self._tracer = tracer
+        self._validate = RowsValidator(settings.max_rows)
+
+    async def __call__(self, headers: RequestHeaders, scope: Scope, receive: Receive) -> HttpResponse:
+        """Validate the rows, submit them and wait for the result.
+
+        Returns:
+            200 with the result, or 202 with the place to poll.
+
+        Raises:
+            SepalError: the request was refused, or its prediction ended without a result.
+        """
+        preferences = Preferences.parse(headers.prefer)
+        try:
+            body = await read_json_body(headers, receive, self._settings.max_body_bytes)
+            rows = self._validate(body, await self._cluster.current_card())
+            request = PredictionRequest(
+                encode_matrix(rows, MAX_BATCH_ROWS),
+                preferences.wait_seconds(self._settings.wait_seconds, self._settings.max_wait_seconds),
+                headers.deadline_seconds(),
+                headers.idempotency((scope.get("client") or ("",))[0], body),
+                headers.origin,
+            )
+            submit = self._service.submit if self._tracer is None else self._submit_traced
+            response = await submit(request)
+        except RequestRefused as error:
+            self._metrics.refused(error.code)
+            raise
+        if headers.request_id:
+            bind_contextvars(batch=response.id.batch_id)  # not the whole id, which gives access to the result
+        return self._render(response, preferences)
+
+    async def _submit_traced(self, request: PredictionRequest) -> PredictionResponse:
+        assert self._tracer is not None, "without a tracer nothing is traced"
+        with self._tracer.wait_span() as span:
+            if traceparent := traceparent_of(span):
+                request_id = request.origin.request_id if request.origin else ""
+                request = msgspec.structs.replace(request, origin=Origin(request_id, traceparent))
+            response = await self._service.submit(request)
+            span.set_attribute("sepal.prediction", str(response.id))
+            span.set_attribute("sepal.state", response.prediction.state.value)
+        return response
+
+    def _render(self, response: PredictionResponse, preferences: Preferences) -> HttpResponse:
+        raise_failure(response.id, response.prediction)
+        rendered = render(response.id, response.prediction, self._cluster.backlog.retry_after)
+        rendered.headers.append((b"vary", b"Prefer"))
+        is_final = response.prediction.state in FINAL
+        if applied := preferences.applied(is_final, self._settings.max_wait_seconds):
+            rendered.headers.append((b"preference-applied", applied.encode()))
+        return rendered
+
+
+class HotPath:
+    """The application that uvicorn calls."""
+
+    def __init__(
+        self,
+        framework: ASGIApp,
+        predict: PredictOperation,
+        retry_after: problems.RetryAfter,
+        metrics: GatewayMetrics,
+        tracer: RequestTracer | None,
+    ) -> None:
+        self.framework = framework
+        self._predict = predict
+        self._retry_after = retry_after
+        self._metrics = metrics
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] != "http":
+            await self.framework(scope, receive, send)
+            return
+        began = time.perf_counter()
+        headers = RequestHeaders.read(scope["headers"])
+        if headers.request_id:
+            bind_contextvars(request=headers.request_id)
+            send = _with_request_id(send, headers.request_id)
+        if scope["path"] != _PREDICT or scope["method"] != "POST":
+            await self._hand_to_framework(headers, scope, receive, send, began)
+            return
+        if self._tracer is None:
+            response = await self._answer(headers, scope, receive)
+        else:
+            with self._tracer.request_span(headers.traceparent) as span:
+                response = await self._answer(headers, scope, receive)
+                set_status(span, response.status)
+        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+        await send({"type": "http.response.body", "body": response.body})
+        self._count(headers, "POST", _PREDICT, response.status, began)
+
+    async def _answer(self, headers: RequestHeaders, scope: Scope, receive: Receive) -> HttpResponse:
+        try:
+            return await self._predict(headers, scope, receive)
+        except Exception as error:
+            problem = problems.problem(error, self._retry_after)
+            return HttpResponse(problem.status_code, problem.raw_headers, bytes(problem.body))
+
+    async def _hand_to_framework(
+        self, headers: RequestHeaders, scope: Scope, receive: Receive, send: Send, began: float
+    ) -> None:
+        status = 0
+
+        async def send_noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.framework(scope, receive, send_noting_status)
+        finally:  # the framework answers an unexpected error with 500 and raises it again
+            route: Any = scope.get("route")  # its path has parameter names where the request has values
+            self._count(headers, scope["method"], getattr(route, "path", ""), status, began)
+
+    def _count(self, headers: RequestHeaders, method: str, route: str, status: int, began: float) -> None:
+        seconds = time.perf_counter() - began
+        self._metrics.answered(method, route, status, seconds)
+        if headers.request_id:
+            milliseconds = round(seconds * 1000, 3)
+            log.info("answered a request", method=method, route=route, status=status, milliseconds=milliseconds)
+
+
+def _with_request_id(send: Send, request_id: str) -> Send:
+    """Repeat the correlation id in the response's headers."""
+
+    async def send_with_request_id(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (REQUEST_ID, request_id.encode())]
+        await send(message)
+
+    return send_with_request_id

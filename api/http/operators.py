@@ -1,0 +1,108 @@
+"""What operators may do: look at dead letters, send one through again, or let it go."""
+
+import hmac
+from contextlib import suppress
+from typing import Annotated, Final, Self
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field, TypeAdapter
+
+from api.cluster.status import ClusterStatus
+from api.http import openapi
+from api.http.rendering import render, to_framework
+from api.http.schemas import BatchIdText
+from api.predictions.service import PredictionRequest, PredictionService
+from api.settings import GatewaySettings
+from shared.card import ModelRef
+from shared.errors import BrokerUnavailable, DeadLetterNotFound, Fault, InvalidRows, OperatorsOnly
+from shared.rows import decode_matrix
+from shared.store.dead_letters import DeadLetter, DeadLetters
+
+
+class LostAttempt(BaseModel):
+    """One attempt that had no outcome."""
+
+    worker: str
+    pid: int = Field(description="Of its pool process.")
+    claimed_us: int = Field(description="By the store's clock, in microseconds since 1970.")
+    lost_us: int
+    reason: str
+
+
+class ListedDeadLetter(BaseModel):
+    """One dead letter in a list."""
+
+    id: str = Field(description="Of the batch, which held one prediction or a part of a large one.")
+    buried: int = Field(description="When, in seconds since 1970.")
+
+
+class ShownDeadLetter(ListedDeadLetter):
+    """One dead letter, with its evidence."""
+
+    prediction: str = Field(description="The prediction's id.")
+    model: ModelRef = Field(description="That the rows were accepted for.")
+    created_us: int = Field(description="When they were, by the store's clock, in microseconds since 1970.")
+    attempts: list[LostAttempt]
+    rows: list[list[float]]
+
+    @classmethod
+    def of(cls, batch_id: str, letter: DeadLetter) -> Self:
+        """Show one as the store holds it."""
+        return cls(
+            id=batch_id,
+            buried=letter.buried,
+            prediction=letter.prediction,
+            model=ModelRef.model_validate_json(letter.model),
+            created_us=letter.created_us,
+            attempts=_ATTEMPTS.validate_json(letter.attempts),
+            rows=decode_matrix(letter.rows),
+        )
+
+
+_ATTEMPTS: TypeAdapter[list[LostAttempt]] = TypeAdapter(list[LostAttempt])
+
+_MAX_OFFSET: Final = 1_000_000_000  # Redis counts in 64 bits, and answers more with an error
+
+
+def operator_routes(
+    dead_letters: DeadLetters, service: PredictionService, cluster: ClusterStatus, settings: GatewaySettings
+) -> APIRouter:
+    """`/dead-letters`."""
+
+    def check_token(request: Request) -> None:
+        token = settings.operator_token
+        sent = request.headers.get("authorization", "")
+        if token is None or not hmac.compare_digest(sent.encode(), f"Bearer {token.get_secret_value()}".encode()):
+            raise OperatorsOnly
+
+    router = APIRouter(prefix="/dead-letters", tags=["operators"], dependencies=[Depends(check_token)])
+
+    @router.get("", **openapi.DEAD_LETTERS)
+    async def list_dead_letters(
+        offset: Annotated[int, Query(ge=0, le=_MAX_OFFSET)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    ) -> dict[str, list[ListedDeadLetter]]:
+        entries = await dead_letters.entries(offset, limit)
+        return {"dead_letters": [ListedDeadLetter(id=entry.id, buried=entry.buried) for entry in entries]}
+
+    @router.get("/{batch_id}", **openapi.DEAD_LETTER)
+    async def get_dead_letter(batch_id: BatchIdText) -> ShownDeadLetter:
+        return ShownDeadLetter.of(batch_id, await dead_letters.get(batch_id))
+
+    @router.post("/{batch_id}/replay", **openapi.REPLAY)
+    async def replay(batch_id: BatchIdText) -> Response:
+        letter = await dead_letters.get(batch_id)
+        columns = (await cluster.current_card()).features
+        if len(decode_matrix(letter.rows)[0]) != len(columns):
+            raise InvalidRows([Fault("", f"The model that is served now has {len(columns)} columns.")])
+        # Accepted before it is discarded: whoever dies in between leaves a dead letter that can be replayed again.
+        response = await service.submit(PredictionRequest([letter.rows], wait_seconds=0))
+        with suppress(DeadLetterNotFound, BrokerUnavailable):  # the client is to have its id in any case
+            await dead_letters.discard(batch_id)
+        return to_framework(render(response.id, response.prediction, cluster.backlog.retry_after))
+
+    @router.delete("/{batch_id}", **openapi.DISCARD)
+    async def discard(batch_id: BatchIdText) -> Response:
+        await dead_letters.discard(batch_id)
+        return Response(status_code=204)
+
+    return router

@@ -1,0 +1,142 @@
+"""The one table from error to HTTP status, and the one place that writes `application/problem+json` (RFC 9457)."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, Mount
+
+from shared import errors
+from shared.names import FailureCode
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+LONGEST_RETRY_SECONDS: Final = 60
+NOT_READY: Final = "not-ready"
+INTERNAL_ERROR: Final = "internal-error"
+NOT_FOUND: Final = "not-found"
+METHOD_NOT_ALLOWED: Final = "method-not-allowed"
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+RetryAfter = Callable[[], int]
+"""Seconds that a refused client should stay away."""
+
+STATUS: Final[dict[str, HTTPStatus]] = {
+    errors.MalformedJson.code: HTTPStatus.BAD_REQUEST,
+    errors.UnsupportedContentType.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.BodyTooLarge.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.InvalidRows.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidParameter.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidDeadline.code: HTTPStatus.BAD_REQUEST,
+    errors.InvalidIdempotencyKey.code: HTTPStatus.BAD_REQUEST,
+    errors.IdempotencyKeyReused.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.IdempotencyKeyInUse.code: HTTPStatus.CONFLICT,
+    errors.BrokerUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.BacklogFull.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DeadlineUnreachable.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ModelUnknown.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.OperatorsOnly.code: HTTPStatus.FORBIDDEN,
+    errors.NoWorker.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Stalled.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.RecordIncompatible.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.PredictionNotFound.code: HTTPStatus.NOT_FOUND,
+    errors.PredictionGone.code: HTTPStatus.GONE,
+    errors.PredictionAlreadyFinal.code: HTTPStatus.CONFLICT,
+    errors.PredictionCanceled.code: HTTPStatus.CONFLICT,
+    errors.PredictionExpired.code: HTTPStatus.GATEWAY_TIMEOUT,  # and FailureCode.EXPIRED, which is the same
+    errors.DeadLetterNotFound.code: HTTPStatus.NOT_FOUND,
+    NOT_READY: HTTPStatus.SERVICE_UNAVAILABLE,
+    INTERNAL_ERROR: HTTPStatus.INTERNAL_SERVER_ERROR,
+    FailureCode.ROWS_REJECTED: HTTPStatus.UNPROCESSABLE_ENTITY,
+    FailureCode.POISON: HTTPStatus.INTERNAL_SERVER_ERROR,
+    FailureCode.MODEL_CHANGED: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+class ProblemResponse(JSONResponse):
+    """An error as its client sees it."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(
+        self, status: HTTPStatus, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any
+    ) -> None:
+        content = {"type": "about:blank", "title": status.phrase, "status": status.value, "code": code}
+        super().__init__({**content, "detail": detail, **more}, status.value, headers)
+
+
+def not_ready(reasons: list[errors.SepalError], retry_after: int) -> ProblemResponse:
+    """Say why no traffic should be sent here."""
+    return ProblemResponse(
+        STATUS[NOT_READY],
+        NOT_READY,
+        "This gateway cannot have predictions answered now: see `reasons`.",
+        {"Retry-After": str(retry_after)},
+        reasons=[{"code": reason.code, "detail": str(reason)} for reason in reasons],
+    )
+
+
+def problem(error: Exception, retry_after: RetryAfter) -> ProblemResponse:
+    """Write an error; one that nobody expected goes to the log, and nothing of it to the client."""
+    if not isinstance(error, errors.SepalError):
+        log.error("answered an unexpected error", exc_info=error)
+        detail = "The gateway failed; the log of this process says why."
+        return ProblemResponse(STATUS[INTERNAL_ERROR], INTERNAL_ERROR, detail)
+    status = STATUS[error.code]
+    headers = {"Vary": "Prefer"}
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        own = error.retry_after_seconds if isinstance(error, errors.DeadlineUnreachable) else None
+        headers["Retry-After"] = str(min(own or retry_after(), LONGEST_RETRY_SECONDS))
+    return ProblemResponse(status, error.code, str(error), headers, **_extensions(error))
+
+
+def install(app: FastAPI, retry_after: RetryAfter) -> None:
+    """Have every error leave the framework as a problem.
+
+    Args:
+        app: the gateway's framework.
+        retry_after: see `RetryAfter`.
+    """
+
+    @app.exception_handler(errors.SepalError)
+    @app.exception_handler(Exception)
+    async def of_ours(_: Request, error: Exception) -> ProblemResponse:
+        return problem(error, retry_after)
+
+    @app.exception_handler(RequestValidationError)
+    async def of_parameters(_: Request, error: RequestValidationError) -> ProblemResponse:
+        faults = [f"`{fault['loc'][-1]}`: {fault['msg']}" for fault in error.errors()]
+        return problem(errors.InvalidParameter("; ".join(faults) + "."), retry_after)
+
+    @app.exception_handler(HTTPException)
+    async def of_the_framework(request: Request, error: HTTPException) -> ProblemResponse:
+        status = HTTPStatus(error.status_code)
+        code = status.phrase.lower().replace(" ", "-")
+        headers = dict(error.headers or {})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(app, request)):
+            headers["Allow"] = ", ".join(methods)
+        return ProblemResponse(status, code, error.detail, headers)
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """What a path can be asked for: the framework itself knows the first of the routes that share it."""
+
+    def answers(route: BaseRoute, method: str) -> bool:
+        return route.matches({**request.scope, "method": method})[0] is Match.FULL
+
+    routes = [route for route in app.routes if not isinstance(route, Mount)]  # whose own `Allow` is whole
+    return [method for method in _METHODS if any(answers(route, method) for route in routes)]
+
+
+def _extensions(error: errors.SepalError) -> dict[str, Any]:
+    if isinstance(error, errors.InvalidRows):
+        return {"errors": [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]}
+    if isinstance(error, (errors.PredictionFailed, errors.PredictionCanceled, errors.PredictionExpired)):
+        return {"id": error.prediction_id}
+    return {}

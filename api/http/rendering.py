@@ -1,0 +1,84 @@
+"""Writes predictions as HTTP responses, from JSON text that the worker has already encoded."""
+
+import json
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from starlette.responses import Response
+
+from shared.errors import PredictionCanceled, PredictionExpired, PredictionFailed
+from shared.ids import PredictionId
+from shared.names import FINAL, Queue, State
+from shared.store.lookups import Prediction
+
+_JSON: Final = (b"content-type", b"application/json")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+
+
+class HttpResponse(msgspec.Struct, frozen=True):
+    """An HTTP response, as ASGI wants it."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+def render(prediction_id: PredictionId, prediction: Prediction, retry_after: Callable[[Queue], int]) -> HttpResponse:
+    """Write a prediction: 200 with its end, whatever it was; 202 with how far it is, and where and when to ask."""
+    body = _body(prediction_id, prediction)
+    headers = [_JSON, _NO_STORE, (b"content-length", b"%d" % len(body))]
+    if prediction.queue_us is not None and prediction.predict_us is not None:
+        times = prediction.queue_us / 1000, prediction.predict_us / 1000
+        headers.append((b"server-timing", b"queue;dur=%.3f, predict;dur=%.3f" % times))
+    if prediction.state in FINAL:
+        return HttpResponse(200, headers, body)
+    seconds = retry_after(prediction_id.queue)
+    headers += [(b"location", f"/results/{prediction_id}".encode()), (b"retry-after", b"%d" % seconds)]
+    return HttpResponse(202, headers, body)
+
+
+def to_framework(response: HttpResponse) -> Response:
+    """Convert a response to the framework's own type."""
+    converted = Response(response.body, response.status)
+    converted.raw_headers = response.headers
+    return converted
+
+
+def raise_failure(prediction_id: PredictionId, prediction: Prediction) -> None:
+    """Let a client that waited for its result not mistake a failure for one.
+
+    Raises:
+        PredictionFailed, PredictionCanceled, PredictionExpired: there is no result, and will be none.
+    """
+    if prediction.failure is not None:
+        raise PredictionFailed(str(prediction_id), prediction.failure.code, prediction.failure.detail)
+    if prediction.state is State.CANCELED:
+        raise PredictionCanceled(str(prediction_id))
+    if prediction.state is State.EXPIRED:
+        raise PredictionExpired(str(prediction_id))
+
+
+def _body(prediction_id: PredictionId, prediction: Prediction) -> bytes:
+    identity = f'"id":"{prediction_id}","status":"{prediction.state}","model":'.encode() + prediction.model
+    return b"{" + b",".join([*_content(prediction), identity]) + b"}"
+
+
+def _content(prediction: Prediction) -> list[bytes]:
+    if prediction.state is State.SUCCEEDED:
+        return _result(prediction)
+    if prediction.failure is not None:
+        return [
+            b'"error":' + json.dumps({"code": prediction.failure.code, "detail": prediction.failure.detail}).encode()
+        ]
+    if prediction.state in FINAL:
+        return []
+    return [b'"rows":{"done":%d,"total":%d}' % (prediction.rows_done, prediction.rows_total)]
+
+
+def _result(prediction: Prediction) -> list[bytes]:
+    result = [b'"prediction":[' + b",".join(answer.prediction for answer in prediction.answers) + b"]"]
+    log_proba = [answer.log_proba for answer in prediction.answers if answer.log_proba is not None]
+    if log_proba:
+        result.append(b'"log_proba":[' + b",".join(log_proba) + b"]")
+    return result

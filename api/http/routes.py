@@ -1,0 +1,74 @@
+"""The HTTP interface as FastAPI serves and documents it; `POST /predict` normally takes the hot path in front of it."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from api.cluster.status import ClusterStatus
+from api.http import openapi
+from api.http.headers import RequestHeaders
+from api.http.hot_path import PredictOperation
+from api.http.problems import not_ready
+from api.http.rendering import render, to_framework
+from api.http.schemas import PredictionIdText
+from api.predictions.service import PredictionService
+from shared.card import ModelCard
+from shared.ids import PredictionId
+from shared.store.lookups import Lookups
+from shared.telemetry.exposition import Exposition
+
+
+def prediction_routes(
+    service: PredictionService, lookups: Lookups, operation: PredictOperation, cluster: ClusterStatus
+) -> APIRouter:
+    """`/predict` and `/results`."""
+    router = APIRouter(tags=["predictions"])
+    retry_after = cluster.backlog.retry_after
+
+    @router.post("/predict", **openapi.PREDICT)
+    async def predict(request: Request) -> Response:
+        headers = RequestHeaders.read(request.scope["headers"])
+        return to_framework(await operation(headers, request.scope, request.receive))
+
+    @router.get("/results/{prediction_id}", **openapi.GET_RESULT)
+    async def get_result(prediction_id: PredictionIdText) -> Response:
+        parsed = PredictionId.parse(prediction_id)
+        return to_framework(render(parsed, await lookups.read(parsed), retry_after))
+
+    @router.delete("/results/{prediction_id}", **openapi.CANCEL)
+    async def cancel(prediction_id: PredictionIdText) -> Response:
+        parsed = PredictionId.parse(prediction_id)
+        await service.cancel(parsed)
+        return to_framework(render(parsed, await lookups.read(parsed), retry_after))
+
+    return router
+
+
+def status_routes(cluster: ClusterStatus, exposition: Exposition) -> APIRouter:
+    """`/model`, `/livez`, `/readyz` and `/metrics`; `/` redirects to the documentation."""
+    router = APIRouter(tags=["status"])
+
+    @router.get("/", include_in_schema=False)
+    async def root(request: Request) -> Response:
+        return RedirectResponse(request.scope.get("root_path", "") + "/docs")
+
+    @router.get("/model", **openapi.MODEL)
+    async def model() -> ModelCard:
+        return await cluster.current_card()
+
+    @router.get("/livez", **openapi.LIVEZ)
+    async def livez() -> dict[str, str]:
+        return {"status": "live"}
+
+    @router.get("/readyz", **openapi.READYZ)
+    async def readyz() -> Response:
+        reasons = cluster.unready_reasons()
+        if reasons:
+            return not_ready(reasons, cluster.backlog.retry_after())
+        return Response(b'{"status":"ready"}', media_type="application/json")
+
+    @router.get("/metrics", **openapi.METRICS)
+    async def metrics(request: Request) -> Response:
+        body, media_type = exposition.render(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": media_type})
+
+    return router

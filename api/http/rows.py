@@ -1,0 +1,106 @@
+"""Reads a request's body: bytes in; validated rows out, or an error that names the place that is wrong."""
+
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError, create_model
+from starlette.types import Receive
+
+from api.http.headers import RequestHeaders
+from shared.card import ModelCard
+from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedJson, UnsupportedContentType
+
+Rows = list[list[float]]
+"""One list a row, the columns in the card's order."""
+
+_JSON: Final = b"application/json"
+_LENGTH_ERRORS: Final = frozenset({"too_short", "too_long"})
+_MAX_FAULTS: Final = 1000  # a body of 8 MiB has room for 700,000 unknown members, whose errors would fill 60 MB
+
+
+class RowsValidator:
+    """Validates bodies against the current model card, in one pass over the bytes."""
+
+    def __init__(self, max_rows: int) -> None:
+        self._max_rows = max_rows
+        self._n_columns = 0
+        self._body: type[BaseModel] | None = None
+
+    def __call__(self, body: bytes, card: ModelCard) -> Rows:
+        """Decode and validate a body.
+
+        Returns:
+            At least 1 and at most `max_rows` rows of finite numbers, as many in each as the card has columns.
+
+        Raises:
+            MalformedJson: the body does not parse.
+            InvalidRows: the body is JSON but does not fit; lists every wrong value of the first wrong row.
+        """
+        if self._body is None or len(card.features) != self._n_columns:
+            self._n_columns = len(card.features)
+            self._body = _body_model(self._n_columns, self._max_rows)
+        try:
+            rows: Rows = self._body.model_validate_json(body).data  # type: ignore[attr-defined]
+        except ValidationError as error:
+            raise self._refusal(error) from None
+        return rows
+
+    def _refusal(self, error: ValidationError) -> MalformedJson | InvalidRows:
+        if error.error_count() > _MAX_FAULTS:
+            return InvalidRows([Fault("", f"Over {_MAX_FAULTS} places are wrong. {self._members()}")])
+        faults = error.errors(include_url=False, include_input=False)
+        if faults[0]["type"] == "json_invalid":
+            return MalformedJson(f"The body is not JSON: {faults[0]['ctx']['error']}.")
+        return InvalidRows([Fault(_pointer(fault["loc"]), self._detail(fault)) for fault in faults])
+
+    def _detail(self, fault: Any) -> str:
+        is_row = len(fault["loc"]) == 2
+        if is_row and fault["type"] in _LENGTH_ERRORS:
+            return f"A row has {self._n_columns} columns, in the order of GET /model."
+        if fault["type"] == "extra_forbidden":
+            return f"There is no such member. {self._members()}"
+        return str(fault["msg"])
+
+    def _members(self) -> str:
+        names = [] if self._body is None else list(self._body.model_fields)
+        return "The members of a body are: " + ", ".join(f"`{name}`" for name in names) + "."
+
+
+def _body_model(n_columns: int, max_rows: int) -> type[BaseModel]:
+    row = Annotated[list[FiniteFloat], Field(min_length=n_columns, max_length=n_columns)]
+    # FailFast stops at the first wrong row: a body whose every row is wrong must not produce a million errors.
+    rows = Annotated[list[row], Field(min_length=1, max_length=max_rows), FailFast()]
+    return create_model("PredictBody", __config__=ConfigDict(strict=True, extra="forbid"), data=(rows, ...))
+
+
+async def read_json_body(headers: RequestHeaders, receive: Receive, max_bytes: int) -> bytes:
+    """Read the body of a request whose `Content-Type` is JSON.
+
+    Raises:
+        UnsupportedContentType: the content type is another one, or missing.
+        BodyTooLarge: the body, or its `Content-Length`, is longer than `max_bytes`.
+        MalformedJson: the client disconnected before the body was complete.
+    """
+    if headers.media_type != _JSON and not _is_json(headers.media_type):
+        raise UnsupportedContentType
+    if headers.content_length > max_bytes:
+        raise BodyTooLarge
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise MalformedJson("The body ended early.")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > max_bytes:
+            raise BodyTooLarge
+    return body
+
+
+def _is_json(content_type: bytes) -> bool:
+    media_type = content_type.partition(b";")[0].strip().lower()
+    return media_type == _JSON or media_type.endswith(b"+json")
+
+
+def _pointer(location: tuple[str | int, ...]) -> str:
+    """Write a place in the body as a JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)

@@ -1,0 +1,217 @@
+"""What requests and responses hold, as the OpenAPI schema describes them."""
+
+import sys
+from collections import defaultdict
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import Path
+from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema, models_json_schema
+
+from api.http.headers import DEADLINE_PATTERN, IDEMPOTENCY_KEY_PATTERN
+from api.http.problems import (
+    INTERNAL_ERROR,
+    LONGEST_RETRY_SECONDS,
+    MEDIA_TYPE,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    NOT_READY,
+    STATUS,
+)
+from shared.card import ModelCard, ModelRef
+from shared.errors import SepalError
+from shared.names import FailureCode
+
+ID_PATTERN: Final = "^[A-Za-z0-9_-]{40}$"  # shared/ids.py
+"""A prediction's id: 30 bytes in base64url, and so every text of this form is one that could be given out."""
+ID_EXAMPLE: Final = "AZ2x6FO3mZk1cXHq0d2TAAAFgq2c7m0eVb4Yt0Wb"
+
+NotFinite = Literal["-Infinity", "Infinity", "NaN"]
+
+
+class Place(BaseModel):
+    """A wrong place in a body."""
+
+    pointer: str = Field(description="A JSON pointer (RFC 6901).", examples=["/data/3/2"])
+    detail: str = Field(description="What to change.")
+
+
+class Reason(BaseModel):
+    """Why a gateway is not ready."""
+
+    code: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """RFC 9457; `code` does not change from one version to the next."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[Place] | SkipJsonSchema[None] = Field(None, description="Each wrong place of the first wrong row.")
+    id: str | SkipJsonSchema[None] = Field(None, description="Of the prediction that ended without a result.")
+    reasons: list[Reason] | SkipJsonSchema[None] = Field(None, description="Why the gateway is not ready.")
+
+
+class PredictionResult(BaseModel):
+    """A succeeded prediction. Minus infinity, the log of a zero probability, is the string `"-Infinity"`."""
+
+    prediction: list[bool | int | float | str]
+    log_proba: list[list[float | NotFinite]] | SkipJsonSchema[None] = Field(
+        None, description="Natural logarithms, a column for each class of GET /model; absent without classes."
+    )
+    id: str = Field(pattern=ID_PATTERN, examples=[ID_EXAMPLE])
+    status: Literal["succeeded"]
+    model: ModelRef
+
+
+class Progress(BaseModel):
+    """Rows of a prediction that is not final."""
+
+    done: int = Field(ge=0)
+    total: int = Field(ge=1)
+
+
+class UnfinishedPrediction(BaseModel):
+    """A prediction that is not final."""
+
+    id: str = Field(pattern=ID_PATTERN, examples=[ID_EXAMPLE])
+    status: Literal["queued", "running"]
+    model: ModelRef
+    rows: Progress
+
+
+class EndedPrediction(BaseModel):
+    """A prediction that is final and has no result."""
+
+    id: str = Field(pattern=ID_PATTERN, examples=[ID_EXAMPLE])
+    status: Literal["failed", "canceled", "expired"]
+    model: ModelRef
+    error: Reason | SkipJsonSchema[None] = Field(None, description="Why it failed.")
+
+
+class Ready(BaseModel):
+    """A gateway that is ready."""
+
+    status: Literal["ready"]
+
+
+_MEANING: Final[dict[str, tuple[HTTPStatus, str]]] = {
+    NOT_FOUND: (HTTPStatus.NOT_FOUND, "There is nothing at this path."),
+    METHOD_NOT_ALLOWED: (HTTPStatus.METHOD_NOT_ALLOWED, "`Allow` lists the methods of this path."),
+    NOT_READY: (STATUS[NOT_READY], "`reasons` says why."),
+    INTERNAL_ERROR: (STATUS[INTERNAL_ERROR], "A bug: the log of the gateway has its traceback."),
+    FailureCode.ROWS_REJECTED: (STATUS[FailureCode.ROWS_REJECTED], "The pipeline raised on these rows."),
+    FailureCode.POISON: (STATUS[FailureCode.POISON], "Each attempt at these rows lost its process."),
+    FailureCode.MODEL_CHANGED: (STATUS[FailureCode.MODEL_CHANGED], "The workers now serve another artifact."),
+}
+
+RETRY_AFTER: Final = {
+    "description": "Seconds.",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 1, "maximum": LONGEST_RETRY_SECONDS},
+}
+REQUEST_ID_HEADER: Final = {
+    "description": "That of the request, where it can stand in a log.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},  # api/http/rows.py
+}
+LOCATION: Final = {
+    "description": "Where to poll.",
+    "required": True,
+    "schema": {"type": "string", "pattern": ID_PATTERN.replace("^", "^/results/")},
+}
+_ALLOW: Final = {"description": "Methods.", "required": True, "schema": {"type": "string"}}
+_HEADERS: Final[dict[HTTPStatus, dict[str, Any]]] = {
+    HTTPStatus.METHOD_NOT_ALLOWED: {"Allow": _ALLOW},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": RETRY_AFTER},
+}
+
+
+def problems(*causes: type[SepalError] | str) -> dict[int | str, dict[str, Any]]:
+    """Describe the errors of an operation, by the status that each is answered with."""
+    by_status: dict[HTTPStatus, dict[str, str]] = defaultdict(dict)
+    for cause in causes:
+        if isinstance(cause, str):
+            status, meaning = _MEANING[cause]
+            by_status[status][str(cause)] = meaning
+        else:
+            by_status[STATUS[cause.code]][cause.code] = (cause.__doc__ or "").partition("\n")[0]
+    return {status.value: _response(status, codes) for status, codes in sorted(by_status.items())}
+
+
+def _response(status: HTTPStatus, codes: dict[str, str]) -> dict[str, Any]:
+    narrowed = {"status": {"const": status.value}, "code": {"enum": sorted(codes)}}
+    schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, {"properties": narrowed}]}
+    response: dict[str, Any] = {
+        "description": "\n\n".join(f"`{code}`: {meaning}" for code, meaning in sorted(codes.items())),
+        "content": {MEDIA_TYPE: {"schema": schema}},
+    }
+    return response | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
+
+
+def problem_schemas() -> dict[str, Any]:
+    """What `problems` refers to."""
+    _, schema = models_json_schema([(Problem, "serialization")], ref_template="#/components/schemas/{model}")
+    definitions: dict[str, Any] = schema["$defs"]
+    return definitions
+
+
+BATCH_ID_PATTERN: Final = r"^[A-Za-z0-9_-]{20}(\.[0-9]+)?$"  # shared/ids.py
+
+# The pattern is in the schema alone: a text that cannot be an id is one that is not found.
+PredictionIdText = Annotated[str, Path(description="A prediction's id.", json_schema_extra={"pattern": ID_PATTERN})]
+BatchIdText = Annotated[
+    str,
+    Path(description="A dead letter's id.", json_schema_extra={"pattern": BATCH_ID_PATTERN}),
+]
+
+
+def _header(name: str, description: str, pattern: str = "", **more: Any) -> dict[str, Any]:
+    schema = {"type": "string"} | ({"pattern": pattern} if pattern else {})
+    return {"name": name, "in": "header", "required": False, "schema": schema, "description": description, **more}
+
+
+REQUEST_ID_PARAMETER: Final = _header(
+    "X-Request-ID",
+    "Is in the logs of the gateway and the worker that answer, and in the response: up to 128 printable ASCII "
+    "characters; any other text is ignored.",
+)
+PREDICT_HEADERS: Final = [
+    _header(
+        "Sepal-Deadline",
+        "Seconds from now after which there is no use for an answer, such as 2.5.",
+        pattern=DEADLINE_PATTERN,
+    ),
+    _header(
+        "Idempotency-Key",
+        "The same key and body lead to the same prediction, however often they are sent: a string of 1 to 255 "
+        "printable ASCII characters, in quotes.",
+        pattern=IDEMPOTENCY_KEY_PATTERN,
+    ),
+    _header(
+        "Prefer",
+        "RFC 7240: `wait=N` and `respond-async`. Whatever else it says is ignored.",
+        examples={
+            "none": {"summary": "wait for the default time", "value": ""},
+            "async": {"summary": "do not wait", "value": "respond-async"},
+            "wait": {"summary": "wait up to five seconds", "value": "wait=5"},
+        },
+    ),
+]
+
+
+def rows_schema(card: ModelCard | None, max_rows: int) -> dict[str, Any]:
+    """Describe the body of `POST /predict`: exactly what the gateway accepts, while it knows a card."""
+    number = {"type": "number", "minimum": -sys.float_info.max, "maximum": sys.float_info.max}
+    row: dict[str, Any] = {"type": "array", "items": number}
+    description = "Rows; the columns in the order of GET /model."
+    if card is not None:
+        n_columns = len(card.features)
+        row |= {"minItems": n_columns, "maxItems": n_columns}
+        description = "Rows; the columns of each: " + ", ".join(feature.name for feature in card.features) + "."
+    data = {"type": "array", "minItems": 1, "maxItems": max_rows, "items": row, "description": description}
+    return {"type": "object", "required": ["data"], "properties": {"data": data}, "additionalProperties": False}

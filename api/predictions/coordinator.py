@@ -1,0 +1,222 @@
+"""The one owner of a gateway's waiting requests: gathers them into batches, records each batch, and resolves its reply.
+
+A batch leaves at once while a worker is free for it; while none is, predictions gather, and all leave together when a
+batch that is under way is answered. There is no timer: a prediction at rest does not pay for batching, and load makes
+each prediction cheaper (docs/decisions/0010-batches-form-themselves.md).
+
+A message on the gateway's reply channel is a hint, and the store is the truth: pending predictions are looked up
+whenever the subscription was made anew, and every few seconds in any case.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+
+from api.predictions.open_batches import OpenBatch, OpenBatches
+from api.predictions.pending import PendingBatch, Waiter
+from api.telemetry.metrics import GatewayMetrics
+from shared.errors import BrokerUnavailable, PredictionGone, PredictionNotFound, RecordIncompatible
+from shared.ids import BatchId, PredictionId
+from shared.names import Queue
+from shared.rows import EncodedRows
+from shared.store.lookups import Prediction
+from shared.store.records import AlienMessage, Origin, read_announcement
+from shared.store.submissions import NewBatch, Submission
+from shared.store.transport import StoreRefused
+
+_UNDER_WAY_SECONDS: Final = 1.0
+"""A batch that is under way for longer no longer keeps others back: its worker may be gone, or slower than most."""
+_RECHECK_SECONDS: Final = 5.0  # the price of a lost message; a thousand batches cost 200 look-ups a second
+
+log = structlog.get_logger(__name__)
+
+Submit = Callable[[Submission], Awaitable[None]]
+Read = Callable[[Sequence[PredictionId]], Awaitable[list[Prediction]]]
+
+
+class Coordinator:
+    """Open batches, batches under way, and pending replies of one gateway process."""
+
+    def __init__(
+        self, submit: Submit, read: Read, allowance: Callable[[], int], metrics: GatewayMetrics, reply_channel: str
+    ) -> None:
+        """Start with nothing pending.
+
+        Args:
+            submit: records a submission and publishes its messages.
+            read: looks up predictions of one batch.
+            allowance: how many interactive batches may be under way at once.
+            metrics: counts accepted predictions and alien messages.
+            reply_channel: on which outcomes are published for this process.
+        """
+        self._submit = submit
+        self._read = read
+        self._allowance = allowance
+        self._metrics = metrics
+        self._reply_channel = reply_channel
+        self._open = OpenBatches()
+        self._under_way: dict[BatchId, asyncio.TimerHandle] = {}
+        self._pending: dict[BatchId, PendingBatch] = {}
+        self._recording: set[asyncio.Task[None]] = set()
+        self._look_ups: set[asyncio.Task[None]] = set()
+        self._flush_is_due = False
+
+    def join(
+        self, rows: EncodedRows, model: bytes, deadline_us: int = 0, origin: Origin | None = None
+    ) -> tuple[OpenBatch, Waiter]:
+        """Put a prediction into an open batch, which leaves as soon as it may."""
+        batch = self._open.open_batch(rows, model)
+        waiter = batch.join(rows, deadline_us, origin)
+        self._flush_soon()
+        return batch, waiter
+
+    async def flush_now(self, batch: OpenBatch) -> None:
+        """Have a batch recorded whether or not a worker is free; concurrent calls share round trips to the store.
+
+        Raises:
+            BacklogFull, BrokerUnavailable: the batch was not accepted.
+        """
+        batch.is_urgent = True
+        self._flush_soon()
+        await batch.recorded()
+
+    async def record(self, pending: PendingBatch, submission: Submission) -> None:
+        """Record a submission, and wait for its reply from before it leaves: that may be faster than the submission's.
+
+        Raises:
+            BacklogFull, BrokerUnavailable: it was not accepted.
+        """
+        self._pending[pending.id] = pending
+        try:
+            await self._submit(submission)
+        except BaseException:
+            self._pending.pop(pending.id, None)
+            raise
+        self._metrics.accepted(submission.queue, submission.n_predictions, submission.n_rows)
+
+    def receive(self, message: bytes) -> None:
+        """Take a message of the reply channel."""
+        try:
+            batch_id, finished_us, outcome = read_announcement(message)
+        except AlienMessage as error:
+            self._metrics.alien_message()
+            log.warning("ignored an alien message on the reply channel", reason=str(error), begins=repr(message[:80]))
+            return
+        pending = self._pending.get(batch_id)
+        if pending is None:
+            self._release(batch_id)
+        elif outcome is not None and pending.is_answered_by(outcome):
+            del self._pending[batch_id]
+            self._release(batch_id)
+            pending.resolve(outcome, finished_us)
+        else:
+            pending.is_doubtful = True
+            task = asyncio.get_running_loop().create_task(self._look_up(pending))
+            self._look_ups.add(task)
+            task.add_done_callback(self._look_ups.discard)
+
+    async def recheck(self) -> None:
+        """Look up the batches that have been pending for long: their messages may have been lost."""
+        await self._look_up_older(time.monotonic() - _RECHECK_SECONDS)
+
+    async def recheck_all(self) -> None:
+        """Look up every pending batch: messages were lost with the subscription."""
+        await self._look_up_older(time.monotonic())
+
+    def sample(self) -> None:
+        """Set the gauges of what waits here."""
+        gathering = list(self._open)
+        waiting = [*(batch.pending for batch in gathering), *self._pending.values()]
+        self._metrics.sample(
+            n_waiters=sum(len(pending.waiting) for pending in waiting),
+            n_gathering_rows=sum(batch.n_rows for batch in gathering),
+        )
+
+    def refuse_all(self, error: Exception) -> None:
+        """Fail every prediction whose batch has not left."""
+        while self._open:
+            self._open.next_batch().settle(error)
+
+    def stop_waiting(self) -> None:
+        """End every wait without an answer."""
+        for pending in (*(batch.pending for batch in self._open), *self._pending.values()):
+            pending.stop_waiting()
+
+    def _flush_soon(self) -> None:
+        # After the requests that this turn of the event loop has yet to read, so that they share the batch.
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        while self._open and len(self._under_way) < self._allowance():
+            batch = self._open.next_batch()
+            timer = asyncio.get_running_loop().call_later(_UNDER_WAY_SECONDS, self._release, batch.id)
+            self._under_way[batch.id] = timer
+            self._send(batch)
+        # Urgent batches are not counted as under way: they take no other batch's turn.
+        while not self._recording and (urgent := self._open.urgent_batch()):
+            self._send(urgent)
+
+    def _release(self, batch_id: BatchId) -> None:
+        """A batch is no longer under way: the next one may leave."""
+        timer = self._under_way.pop(batch_id, None)
+        if timer is not None:
+            timer.cancel()
+            self._flush()
+
+    def _send(self, batch: OpenBatch) -> None:
+        now_ns = time.monotonic_ns()
+        for waiter in batch.pending.waiters:
+            waiter.gathered_us = (now_ns - waiter.joined_ns) // 1000
+        task = asyncio.get_running_loop().create_task(self._record(batch))
+        self._recording.add(task)
+        task.add_done_callback(self._recorded)
+
+    def _recorded(self, task: asyncio.Task[None]) -> None:
+        self._recording.discard(task)
+        self._flush()
+
+    async def _record(self, batch: OpenBatch) -> None:
+        submission = Submission(
+            Queue.INTERACTIVE,
+            batch.id,
+            None,
+            [NewBatch(batch.id, batch.rows, batch.members, batch.origins)],
+            batch.pending.model,
+            self._reply_channel,
+            batch.idempotency,
+            batch.latest_us,
+        )
+        try:
+            await self.record(batch.pending, submission)
+        except Exception as error:  # raised in the requests that share the batch
+            batch.settle(error)
+            if isinstance(error, BrokerUnavailable):
+                self.refuse_all(error)  # the batches that have not left would meet the same error
+            self._release(batch.id)
+        else:
+            batch.settle(None)
+
+    async def _look_up_older(self, checked_before: float) -> None:
+        for pending in list(self._pending.values()):
+            if pending.checked_at < checked_before:
+                pending.checked_at = time.monotonic()
+                await self._look_up(pending)
+
+    async def _look_up(self, pending: PendingBatch) -> None:
+        """Look up every waiter of a batch, in one round trip."""
+        waiters = pending.waiting
+        if waiters:
+            try:
+                predictions = await self._read([waiter.prediction_id for waiter in waiters])
+            except (PredictionNotFound, PredictionGone, RecordIncompatible, StoreRefused, BrokerUnavailable):
+                return  # not recorded yet, or to be looked up again
+            pending.resolve_final(waiters, predictions)
+        if not pending.waiting:
+            self._pending.pop(pending.id, None)
+            self._release(pending.id)

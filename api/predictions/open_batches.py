@@ -1,0 +1,138 @@
+"""The batches that predictions gather in until they may leave: small predictions apart from large ones.
+
+Predictions join in the order they came. Batches of small and of large predictions leave in turns. So a client with one
+row waits for at most one batch of large predictions, however many of those came first, and neither kind starves.
+"""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Final
+
+from api.predictions.pending import PendingBatch, Waiter
+from shared.ids import SECRET_BYTES, BatchId, PredictionId, new_batch_id
+from shared.rows import EncodedRows, Encoding
+from shared.store.clock import NEVER_US
+from shared.store.records import Member, Origin
+
+MAX_BATCH_ROWS: Final = 1024
+"""Rows of one batch; a prediction with more is split into several, and goes to the bulk queue.
+
+A batch of so many takes 2.5 ms, a row of it 2.5 µs; in larger ones a row costs hardly less, and a client waits longer
+behind them (docs/benchmarks/growth-results.md).
+"""
+
+_DRAWN_SECRETS: Final = 16
+_LARGE_ROWS: Final = MAX_BATCH_ROWS // 8  # a larger prediction leaves little room for others in its batch
+
+
+@dataclass(slots=True, eq=False)
+class OpenBatch:
+    """Predictions that will be recorded together, and the requests that made them."""
+
+    id: BatchId
+    pending: PendingBatch
+    encoding: Encoding = Encoding.MATRIX
+    contents: list[bytes] = field(default_factory=list)
+    """The encoded rows of each member."""
+    members: list[Member] = field(default_factory=list)
+    """In the order of their indices."""
+    idempotency: dict[str, str] = field(default_factory=dict)
+    """From the idempotency keys of its predictions, as the store names them, to the values that they get."""
+    latest_us: int = NEVER_US
+    """By the store's clock: when it is too late to record the batch."""
+    origins: dict[int, Origin] = field(default_factory=dict)
+    """By the indices of the members that have one."""
+    n_rows: int = 0
+    is_urgent: bool = False
+    """A client is to be given an id, and so waits for the record rather than for the answer."""
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the batch is recorded, or `error` says why it is not."""
+    error: Exception | None = None
+    _random: bytes = b""
+
+    def takes(self, rows: EncodedRows, model: bytes) -> bool:
+        """Whether these rows may join."""
+        fits = self.n_rows + rows.n_rows <= MAX_BATCH_ROWS
+        return fits and self.pending.model == model and self.encoding is rows.encoding
+
+    def join(self, rows: EncodedRows, deadline_us: int = 0, origin: Origin | None = None) -> Waiter:
+        """Add one prediction."""
+        if origin is not None:
+            self.origins[len(self.contents)] = origin
+        prediction_id = PredictionId(self.id, len(self.contents), self._new_secret())
+        self.contents.append(rows.content)
+        self.members.append(Member(prediction_id.secret, rows.n_rows, len(rows.content), deadline_us))
+        self.n_rows += rows.n_rows
+        return self.pending.add(prediction_id, rows.n_rows, deadline_us)
+
+    @property
+    def rows(self) -> EncodedRows:
+        """The rows of all members, one after the other."""
+        return EncodedRows(b"".join(self.contents), self.n_rows, self.encoding)
+
+    def _new_secret(self) -> bytes:
+        if not self._random:  # drawn for many at a time: each draw is a system call
+            self._random = secrets.token_bytes(_DRAWN_SECRETS * SECRET_BYTES)
+        secret, self._random = self._random[:SECRET_BYTES], self._random[SECRET_BYTES:]
+        return secret
+
+    async def recorded(self) -> None:
+        """Wait until the store has the batch.
+
+        Raises:
+            BacklogFull, BrokerUnavailable: it was not accepted.
+        """
+        await self.settled.wait()
+        if self.error is not None:
+            raise self.error
+
+    def settle(self, error: Exception | None) -> None:
+        """Note that the batch was recorded, or why it was not; then its waiters get the error."""
+        self.error = error
+        self.settled.set()
+        if error is not None:
+            self.pending.fail(error)
+
+
+class OpenBatches:
+    """The batches that have not left yet."""
+
+    def __init__(self) -> None:
+        self._small: deque[OpenBatch] = deque()
+        self._large: deque[OpenBatch] = deque()
+        self._turns = deque((self._small, self._large))
+
+    def __bool__(self) -> bool:
+        return any(self._turns)
+
+    def __iter__(self) -> Iterator[OpenBatch]:
+        return chain(self._small, self._large)
+
+    def open_batch(self, rows: EncodedRows, model: bytes) -> OpenBatch:
+        """Find or make the batch that a prediction joins; rows for different models never share one."""
+        batches = self._large if rows.n_rows > _LARGE_ROWS else self._small
+        if batches and batches[-1].takes(rows, model):
+            return batches[-1]
+        batch_id = new_batch_id()
+        batches.append(OpenBatch(batch_id, PendingBatch(batch_id, model), rows.encoding))
+        return batches[-1]
+
+    def next_batch(self) -> OpenBatch:
+        """Remove and return the oldest batch of the kind whose turn it is; there must be one."""
+        if self._turns[0]:
+            self._turns.rotate()
+            return self._turns[-1].popleft()
+        return self._turns[-1].popleft()
+
+    def urgent_batch(self) -> OpenBatch | None:
+        """Remove and return a batch that must not wait for its turn; None where there is none."""
+        for batches in self._turns:
+            for batch in batches:
+                if batch.is_urgent:
+                    batches.remove(batch)
+                    return batch
+        return None

@@ -1,0 +1,96 @@
+"""The requests that wait, and the batches that their answers will come from."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from shared.ids import BatchId, PredictionId
+from shared.names import FINAL
+from shared.store.lookups import Prediction, answered_prediction
+from shared.store.records import Outcome
+
+
+class Waiter(msgspec.Struct, eq=False):
+    """One request that waits for one prediction."""
+
+    prediction_id: PredictionId
+    n_rows: int
+    answer: asyncio.Future[Prediction | None]
+    """None where the wait was over first."""
+    joined_ns: int
+    """On the monotonic clock."""
+    deadline_us: int = 0
+    """By the store's clock; 0 for none."""
+    gathered_us: int = 0
+    """Microseconds that its rows waited in the gateway for their batch to leave."""
+
+    def stop(self) -> None:
+        """End the wait without an answer."""
+        if not self.answer.done():
+            self.answer.set_result(None)
+
+
+@dataclass(slots=True, eq=False)
+class PendingBatch:
+    """The waiters of one batch, or of the one prediction that spans several batches."""
+
+    id: BatchId
+    model: bytes
+    """The model's reference, as JSON."""
+    waiters: list[Waiter] = field(default_factory=list)
+    """In the order of their indices."""
+    n_answered: int = 0
+    """How many of them have answered their client with the result."""
+    is_doubtful: bool = False
+    """Whether a prediction may have been canceled: then only the store knows how each one ended."""
+    checked_at: float = field(default_factory=time.monotonic)
+    """On the monotonic clock: when its waiters were last looked up in the store."""
+
+    def add(self, prediction_id: PredictionId, n_rows: int, deadline_us: int = 0) -> Waiter:
+        """Start to wait for a prediction."""
+        answer: asyncio.Future[Prediction | None] = asyncio.get_running_loop().create_future()
+        waiter = Waiter(prediction_id, n_rows, answer, time.monotonic_ns(), deadline_us)
+        self.waiters.append(waiter)
+        return waiter
+
+    @property
+    def waiting(self) -> list[Waiter]:
+        """The waiters that have no answer yet."""
+        return [waiter for waiter in self.waiters if not waiter.answer.done()]
+
+    def is_answered_by(self, outcome: Outcome) -> bool:
+        """Whether a published outcome answers every waiter, so that the store need not be asked."""
+        is_spanning = self.waiters[0].prediction_id.spans_batches
+        return not self.is_doubtful and not is_spanning and len(outcome.members) == len(self.waiters)
+
+    def resolve(self, outcome: Outcome, finished_us: int) -> None:
+        """Give every waiter its part of the outcome."""
+        for waiter in self.waiting:
+            answered = answered_prediction(
+                outcome.members[waiter.prediction_id.index],
+                outcome,
+                waiter.n_rows,
+                self.model,
+                gathered_us=waiter.gathered_us,
+                is_late=0 < waiter.deadline_us < finished_us,
+            )
+            waiter.answer.set_result(answered)
+
+    def resolve_final(self, waiters: Sequence[Waiter], predictions: Sequence[Prediction]) -> None:
+        """Give waiters the predictions that the store holds for them, as far as these are final."""
+        for waiter, prediction in zip(waiters, predictions, strict=True):
+            if prediction.state in FINAL and not waiter.answer.done():
+                waiter.answer.set_result(prediction)
+
+    def stop_waiting(self) -> None:
+        """End every wait without an answer."""
+        for waiter in self.waiters:
+            waiter.stop()
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error in every request that waits."""
+        for waiter in self.waiting:
+            waiter.answer.set_exception(error)

@@ -1,0 +1,215 @@
+"""From validated rows to an answer, or to an id that will have one: submit, wait, cancel."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from api.cluster.status import ClusterStatus
+from api.predictions.admission import Admission
+from api.predictions.coordinator import Coordinator
+from api.predictions.pending import PendingBatch, Waiter
+from api.telemetry.metrics import GatewayMetrics
+from shared.errors import BacklogFull, BrokerUnavailable, DeadlineUnreachable
+from shared.ids import SECRET_BYTES, SPANNING, BatchId, PredictionId, child_id, new_batch_id
+from shared.names import FINAL, Queue, State
+from shared.rows import EncodedRows
+from shared.store.clock import NEVER_US
+from shared.store.idempotency import IdempotencyKey
+from shared.store.lookups import Lookups, Prediction
+from shared.store.records import Member, Origin
+from shared.store.submissions import NewBatch, Submission
+
+_LATE_SECONDS: Final = 0.02  # after a deadline, before the store is asked whether it has passed there too
+_FIRST_POLL_SECONDS: Final = 0.02  # twice as long each time
+_LONGEST_POLL_SECONDS: Final = 0.5
+
+
+class PredictionRequest(msgspec.Struct, frozen=True):
+    """A validated request for one prediction."""
+
+    rows: Sequence[EncodedRows]
+    """One part for each batch that the rows fill; a single part shares its batch with other predictions."""
+    wait_seconds: float
+    deadline_seconds: float | None = None
+    """From now; the client has no use for an answer after it."""
+    idempotency: IdempotencyKey | None = None
+    origin: Origin | None = None
+
+    @property
+    def queue(self) -> Queue:
+        """The queue for the messages of its batches."""
+        return Queue.INTERACTIVE if len(self.rows) == 1 else Queue.BULK
+
+
+class PredictionResponse(msgspec.Struct, frozen=True):
+    """What has become of a prediction by the time its client is answered."""
+
+    id: PredictionId
+    prediction: Prediction
+
+
+class PredictionService:
+    """Submits predictions, waits for them and cancels them."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        admission: Admission,
+        lookups: Lookups,
+        cluster: ClusterStatus,
+        metrics: GatewayMetrics,
+        reply_channel: str,
+    ) -> None:
+        self._coordinator = coordinator
+        self._admission = admission
+        self._lookups = lookups
+        self._cluster = cluster
+        self._metrics = metrics
+        self._reply_channel = reply_channel
+        self._answered: list[BatchId] = []
+        self._is_draining = False
+
+    async def submit(self, request: PredictionRequest) -> PredictionResponse:
+        """Accept rows and wait for their prediction to become final, up to `wait_seconds`.
+
+        Raises:
+            BacklogFull, BrokerUnavailable, DeadlineUnreachable: the client gets no id.
+            IdempotencyKeyReused, IdempotencyKeyInUse: likewise.
+        """
+        if self._is_draining:
+            request = msgspec.structs.replace(request, wait_seconds=0)
+        if request.idempotency is not None:
+            return await self._submit_once(request, request.idempotency)
+        return await self._submit(request, NEVER_US)
+
+    async def cancel(self, prediction_id: PredictionId) -> None:
+        """Cancel a prediction.
+
+        Raises:
+            PredictionAlreadyFinal, PredictionNotFound, PredictionGone, BrokerUnavailable: as `Lookups.cancel`.
+        """
+        await self._lookups.cancel(prediction_id)
+        self._metrics.canceled(prediction_id.queue)
+
+    async def tick(self) -> None:
+        """Called once a second: recheck old pending batches, and shorten the retention of answered ones."""
+        self._coordinator.sample()
+        if self._cluster.overview is None:
+            self._coordinator.refuse_all(BrokerUnavailable())
+            return
+        answered, self._answered = self._answered, []
+        try:
+            await self._lookups.shorten_retention(answered)
+        except BrokerUnavailable:
+            self._answered += answered  # the next refresh finds that the broker is away
+        else:
+            await self._coordinator.recheck()
+
+    def drain(self) -> None:
+        """Answer every request that waits, now and from now on, with 202."""
+        self._is_draining = True
+        self._coordinator.stop_waiting()
+
+    async def _submit_once(self, request: PredictionRequest, key: IdempotencyKey) -> PredictionResponse:
+        earlier, latest_us = await self._admission.reserve(key)
+        if earlier is not None:
+            return PredictionResponse(earlier, await self._follow(earlier, request.wait_seconds))
+        try:
+            return await self._submit(request, latest_us)
+        except (BacklogFull, DeadlineUnreachable):
+            await self._admission.release(key)
+            raise
+
+    async def _submit(self, request: PredictionRequest, latest_us: int) -> PredictionResponse:
+        model = self._cluster.model.ref_json
+        deadline_us = self._admission.deadline_us(request.deadline_seconds, request.queue)
+        if request.queue is Queue.BULK:
+            return await self._submit_spanning(request, model, deadline_us, latest_us)
+        batch, waiter = self._coordinator.join(request.rows[0], model, deadline_us, request.origin)
+        if request.idempotency is not None:
+            batch.idempotency[request.idempotency.name] = request.idempotency.value(waiter.prediction_id)
+            batch.latest_us = min(batch.latest_us, latest_us)
+            await self._coordinator.flush_now(batch)
+        prediction = await _wait(waiter, request)
+        if prediction is None:
+            await self._coordinator.flush_now(batch)
+        return await self._respond(batch.pending, waiter, prediction, request)
+
+    async def _submit_spanning(
+        self, request: PredictionRequest, model: bytes, deadline_us: int, latest_us: int
+    ) -> PredictionResponse:
+        pending = PendingBatch(new_batch_id(), model)
+        n_rows = sum(part.n_rows for part in request.rows)
+        waiter = pending.add(PredictionId.new(pending.id, SPANNING), n_rows, deadline_us)
+        await self._coordinator.record(pending, self._spanning_submission(waiter, request, model, latest_us))
+        return await self._respond(pending, waiter, await _wait(waiter, request), request)
+
+    def _spanning_submission(
+        self, waiter: Waiter, request: PredictionRequest, model: bytes, latest_us: int
+    ) -> Submission:
+        prediction_id, parent = waiter.prediction_id, waiter.prediction_id.batch_id
+        origins = {} if request.origin is None else {0: request.origin}
+        # The prediction is found through its parent: a child's own secret gives access to nothing.
+        secret = bytes(SECRET_BYTES)
+        children = [
+            NewBatch(
+                child_id(parent, index),
+                part,
+                [Member(secret, part.n_rows, len(part.content), waiter.deadline_us)],
+                origins,
+            )
+            for index, part in enumerate(request.rows)
+        ]
+        member = Member(prediction_id.secret, waiter.n_rows, deadline_us=waiter.deadline_us)
+        key = request.idempotency
+        idempotency = {} if key is None else {key.name: key.value(prediction_id)}
+        return Submission(Queue.BULK, parent, member, children, model, self._reply_channel, idempotency, latest_us)
+
+    async def _respond(
+        self, pending: PendingBatch, waiter: Waiter, prediction: Prediction | None, request: PredictionRequest
+    ) -> PredictionResponse:
+        if prediction is not None:
+            if request.idempotency is None:  # otherwise the client may ask for it again
+                pending.n_answered += 1
+            if pending.n_answered == len(pending.waiters):
+                self._answered.append(pending.id)
+        else:
+            prediction = Prediction(State.QUEUED, 0, waiter.n_rows, pending.model)
+            if request.wait_seconds > 0:
+                prediction = await self._progress(waiter.prediction_id, prediction)
+        return PredictionResponse(waiter.prediction_id, prediction)
+
+    async def _follow(self, prediction_id: PredictionId, wait_seconds: float) -> Prediction:
+        """Poll for a prediction that another request submitted, perhaps at another gateway."""
+        loop = asyncio.get_running_loop()
+        ends_at, pause = loop.time() + wait_seconds, _FIRST_POLL_SECONDS
+        prediction = await self._lookups.read(prediction_id)
+        while prediction.state not in FINAL and loop.time() < ends_at and not self._is_draining:
+            await asyncio.sleep(min(pause, ends_at - loop.time()))
+            pause = min(2 * pause, _LONGEST_POLL_SECONDS)
+            prediction = await self._lookups.read(prediction_id)
+        return prediction
+
+    async def _progress(self, prediction_id: PredictionId, queued: Prediction) -> Prediction:
+        """Look up how far a prediction is whose client is about to get its id; `queued` where the broker is away."""
+        try:
+            return await self._lookups.read(prediction_id)
+        except BrokerUnavailable:
+            return queued
+
+
+async def _wait(waiter: Waiter, request: PredictionRequest) -> Prediction | None:
+    """Wait for a prediction to become final; None when the wait is over first."""
+    seconds = request.wait_seconds
+    if seconds <= 0:  # an answer that is there already is not given to a client that did not wait for it
+        waiter.stop()
+        return None
+    if request.deadline_seconds is not None:
+        seconds = min(seconds, request.deadline_seconds + _LATE_SECONDS)
+    timer = asyncio.get_running_loop().call_later(seconds, waiter.stop)
+    try:
+        return await waiter.answer
+    finally:
+        timer.cancel()

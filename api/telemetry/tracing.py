@@ -1,0 +1,57 @@
+"""Spans of a `POST /predict`: one for the request, and inside it one for the wait.
+
+The context of the wait's span travels with the rows, so that the worker's spans belong to the same trace
+(docs/decisions/0019-a-request-is-found-by-its-id.md).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from shared.telemetry.tracing import make_tracer
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class RequestTracer:
+    """Starts the spans of a gateway's requests; there is none where no endpoint is configured."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    @classmethod
+    def make(cls, endpoint: str | None) -> Self | None:
+        """Trace to an OTLP endpoint; None without one."""
+        return None if endpoint is None else cls(make_tracer(endpoint, "sepal-gateway"))
+
+    @contextmanager
+    def request_span(self, traceparent: str) -> Iterator[Span]:
+        """Cover the whole request; its parent is the client's span where the request names one."""
+        parent = _PROPAGATOR.extract({"traceparent": traceparent})
+        with self._tracer.start_as_current_span("POST /predict", parent, SpanKind.SERVER) as span:
+            yield span
+
+    @contextmanager
+    def wait_span(self) -> Iterator[Span]:
+        """Cover the time from the validated rows to the answer."""
+        with self._tracer.start_as_current_span("wait") as span:
+            yield span
+
+
+def traceparent_of(span: Span) -> str:
+    """Write a span's context as W3C Trace Context; empty where the span is not sampled."""
+    if not span.get_span_context().trace_flags.sampled:
+        return ""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier)
+    return carrier["traceparent"]
+
+
+def set_status(span: Span, status: int) -> None:
+    """Note the HTTP status of the response; 500 and above are errors."""
+    span.set_attribute("http.response.status_code", status)
+    if status >= 500:
+        span.set_status(StatusCode.ERROR)

@@ -1,0 +1,97 @@
+"""The picture of a load test: requests a second and latency against time, from the history that locust keeps.
+
+python -m benchmarks.load.picture .load/tutorial_stats_history.csv docs/benchmarks/load.svg
+"""
+
+import argparse
+import csv
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.figure import Figure as Canvas
+
+_REQUESTS: Final = "Aggregated"
+_LATENCY: Final = "submission to result, waiting"
+_PERCENTILES: Final = {"50%": "#c2185b", "95%": "#1f77b4", "99%": "#9e9e9e"}
+
+Row = dict[str, str]
+Points = list[tuple[float, float]]
+
+
+def main() -> None:
+    """Draw what the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.load.picture", description=__doc__)
+    parser.add_argument("history", type=Path, help="what `--csv` and `--csv-full-history` have written")
+    parser.add_argument("picture", type=Path)
+    arguments = parser.parse_args()
+    with arguments.history.open(newline="") as file:
+        draw(list(csv.DictReader(file)), arguments.picture)
+
+
+def draw(history: Sequence[Row], path: Path) -> None:
+    """Write the picture; the same history gives the same file."""
+    mpl.rcParams["svg.hashsalt"] = "sepal"
+    canvas = Canvas(figsize=(11, 4.2), facecolor="white", layout="constrained")
+    rate, latency = canvas.subplots(1, 2)
+    totals = _running(history, _REQUESTS)
+    users = rate.twinx()
+    users.fill_between(*_columns(_points(totals, _users)), color="#eeeeee", linewidth=0)
+    users.set_ylim(bottom=0)
+    users.set_ylabel("users", color="#757575")
+    users.spines[["top", "right"]].set_visible(False)
+    rate.set_zorder(users.get_zorder() + 1)
+    rate.patch.set_visible(False)
+    rate.plot(*_columns(_per_second(totals)), color="#c2185b", linewidth=1.6)
+    rate.set_ylim(bottom=0)
+    _finish(rate, "Requests per second; shaded, the users")
+    for percentile, color in _PERCENTILES.items():
+        points = [point for point in _points(_running(history, _LATENCY), _cell(percentile)) if point[1] > 0]
+        latency.plot(*_columns(points), color=color, linewidth=1.6, label=f"{percentile[:-1]}th percentile")
+    latency.set_yscale("log")
+    latency.yaxis.set_major_formatter("{x:,g}")
+    latency.legend(frameon=False)
+    _finish(latency, "From submission to result, ms; of the last 10 s each")
+    canvas.savefig(path, metadata={"Date": None})
+
+
+def _finish(panel: Any, title: str) -> None:
+    panel.grid(visible=True, color="#e6e6e6", linewidth=0.8)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.set_xlabel("seconds")
+    panel.set_title(title, loc="left", fontsize=11)
+
+
+def _running(history: Sequence[Row], name: str) -> list[Row]:
+    """One name's rows while there were users."""
+    return [row for row in history if row["Name"] == name and int(row["User Count"]) > 0]
+
+
+def _points(rows: Sequence[Row], value: Callable[[Row], float]) -> Points:
+    began = int(rows[0]["Timestamp"])
+    return [(int(row["Timestamp"]) - began, value(row)) for row in rows]
+
+
+def _per_second(rows: Sequence[Row]) -> Points:
+    """What was added to the total since the row before; the total starts anew where the measuring starts."""
+    totals = _points(rows, _cell("Total Request Count"))
+    steps = itertools.pairwise(totals)
+    return [(now, (count - before) / (now - then)) for (then, before), (now, count) in steps if count >= before]
+
+
+def _users(row: Row) -> float:
+    return float(row["User Count"])
+
+
+def _cell(column: str) -> Callable[[Row], float]:
+    return lambda row: 0.0 if row[column] == "N/A" else float(row[column])
+
+
+def _columns(points: Points) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
+
+
+if __name__ == "__main__":
+    main()

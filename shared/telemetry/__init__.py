@@ -1,0 +1,1 @@
+"""What metrics and traces of every process have in common."""

@@ -1,0 +1,137 @@
+"""What the cluster status computes from one overview to the next."""
+
+from collections.abc import Awaitable, Callable
+from itertools import chain, repeat
+
+import pytest
+
+from api.cluster.status import ClusterStatus
+from shared import errors
+from shared.names import Queue
+from shared.store.status import Overview
+
+
+def overview(
+    *, gateways: int = 1, pool_processes: int = 1, accepted: int = 0, final: int = 0, bulk: int = 0
+) -> Overview:
+    """An overview with rows of the interactive queue, and a backlog of the bulk queue."""
+    return Overview(
+        card=None,
+        gateways=gateways,
+        workers=1,
+        pool_processes=pool_processes,
+        accepted_rows={Queue.INTERACTIVE: accepted, Queue.BULK: bulk},
+        final_rows={Queue.INTERACTIVE: final, Queue.BULK: 0},
+        oldest_seconds=dict.fromkeys(Queue, 0.0),
+        dead_letters=0,
+        memory_bytes=0,
+        memory_limit_bytes=0,
+    )
+
+
+@pytest.fixture
+def retry_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[int]]:
+    """What the forecast says after refreshes that find (accepted, final) rows, a second apart."""
+
+    async def after(*overviews: tuple[int, int]) -> int:
+        remaining = iter(overviews)
+
+        async def read_overview() -> Overview:
+            accepted, final = next(remaining)
+            return overview(accepted=accepted, final=final)
+
+        cluster = ClusterStatus(read_overview, lambda: True, 60)
+        for second in range(len(overviews)):
+            monkeypatch.setattr("api.cluster.backlog.time.monotonic", lambda second=second: float(second))
+            await cluster.refresh()
+        return cluster.backlog.retry_after()
+
+    return after
+
+
+@pytest.mark.parametrize(
+    ("overviews", "seconds"),
+    [
+        pytest.param([(5100, 0), (5100, 1000)], 5, id="4,100 rows wait and 1,000 leave a second"),
+        pytest.param([(100, 0), (100, 100)], 1, id="nothing waits"),
+        pytest.param([(100, 100)], 1, id="nothing has been measured"),
+        pytest.param([(10**9, 0), (10**9, 1)], 60, id="hours of work wait"),
+        pytest.param(
+            [(500, 0), (500, 100), (500, 500), (500, 500), (501, 501), (1001, 501)], 5, id="little work is not slow"
+        ),
+    ],
+)
+async def test_retry_after_is_the_backlog_over_the_drain_rate(
+    retry_after: Callable[..., Awaitable[int]], overviews: list[tuple[int, int]], seconds: int
+) -> None:
+    assert await retry_after(*overviews) == seconds
+
+
+@pytest.mark.parametrize(
+    ("pool_processes", "gateways", "allowed"),
+    [(0, 1, 1), (1, 1, 1), (1, 4, 1), (4, 1, 4), (4, 3, 2), (8, 2, 4), (2, 0, 2)],
+)
+async def test_allowance_is_this_gateways_share_of_the_pool_processes(
+    pool_processes: int, gateways: int, allowed: int
+) -> None:
+    async def read_overview() -> Overview:
+        return overview(gateways=gateways, pool_processes=pool_processes)
+
+    cluster = ClusterStatus(read_overview, lambda: True, 60)
+    assert cluster.allowance() == 1
+    await cluster.refresh()
+    assert cluster.allowance() == allowed
+
+
+async def test_interactive_rows_wait_for_interactive_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    overviews = iter([overview(accepted=300, bulk=1000), overview(accepted=300, final=100, bulk=1000)])
+
+    async def read_overview() -> Overview:
+        return next(overviews)
+
+    cluster = ClusterStatus(read_overview, lambda: True, 60)
+    assert cluster.backlog.predicted_wait(Queue.BULK) == 0
+    for second in range(2):
+        monkeypatch.setattr("api.cluster.backlog.time.monotonic", lambda second=second: float(second))
+        await cluster.refresh()
+    assert cluster.backlog.predicted_wait(Queue.INTERACTIVE) == cluster.backlog.retry_after(Queue.INTERACTIVE) == 2
+    assert cluster.backlog.predicted_wait(Queue.BULK) == cluster.backlog.retry_after() == 12
+
+
+async def test_drain_that_has_dried_up_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    overviews = chain([overview(accepted=300)], repeat(overview(accepted=300, final=100)))
+
+    async def read_overview() -> Overview:
+        return next(overviews)
+
+    cluster = ClusterStatus(read_overview, lambda: True, 60)
+    for second in range(3000):
+        monkeypatch.setattr("api.cluster.backlog.time.monotonic", lambda second=second: float(second))
+        await cluster.refresh()
+    assert cluster.backlog.predicted_wait(Queue.INTERACTIVE) > 1000
+    assert cluster.backlog.retry_after() == 60
+
+
+@pytest.mark.parametrize(
+    ("overviews", "is_stalled"),
+    [
+        pytest.param([overview(accepted=9)] * 3, True, id="rows wait and none leaves"),
+        pytest.param([overview(accepted=9, final=number) for number in range(3)], False, id="some leave"),
+        pytest.param([overview()] * 3, False, id="nothing waits"),
+        pytest.param([overview(accepted=9, pool_processes=0)] * 3, False, id="nobody claims to live"),
+        pytest.param([*[overview()] * 2, overview(accepted=9)], False, id="they came just now"),
+    ],
+)
+async def test_backlog_that_stands_still_is_a_reason_not_to_be_ready(
+    monkeypatch: pytest.MonkeyPatch, overviews: list[Overview], is_stalled: bool
+) -> None:
+    remaining = iter(overviews)
+
+    async def read_overview() -> Overview:
+        return next(remaining)
+
+    cluster = ClusterStatus(read_overview, lambda: True, stalled_after_seconds=50)
+    for number in range(3):
+        monkeypatch.setattr("api.cluster.backlog.time.monotonic", lambda number=number: number * 30.0)
+        await cluster.refresh()
+    assert (errors.Stalled in map(type, cluster.unready_reasons())) is is_stalled

@@ -1,0 +1,56 @@
+"""The probe that containers' health checks run."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from tests.stack import ROOT, free_port
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """Answers with the status that the path names."""
+
+    def do_GET(self) -> None:
+        self.send_response(int(self.path[1:]))
+        self.end_headers()
+        self.wfile.write(b"because")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as running:
+        thread = Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def _probe(url: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", "-S", str(ROOT / "deploy" / "probe.py"), url]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_200_is_healthy(server: str) -> None:
+    assert _probe(f"{server}/200").returncode == 0
+
+
+@pytest.mark.parametrize("status", [204, 404, 503])
+def test_any_other_answer_is_not_and_is_shown(server: str, status: int) -> None:
+    done = _probe(f"{server}/{status}")
+    assert done.returncode == 1
+    assert f" {status} " in done.stderr
+    assert "because" in done.stderr
+
+
+def test_nobody_there_is_not_healthy() -> None:
+    done = _probe(f"http://127.0.0.1:{free_port()}/readyz")
+    assert done.returncode == 1
+    assert "refused" in done.stderr

@@ -1,0 +1,51 @@
+"""Ids lead to their record and to nothing else."""
+
+import string
+
+import pytest
+
+from shared.errors import PredictionNotFound
+from shared.ids import SPANNING, PredictionId, child_id, new_batch_id, split_child_id
+from tests.patience import patience
+
+
+def test_id_reads_back_as_it_was_written() -> None:
+    prediction_id = PredictionId.new(new_batch_id(), 513)
+    assert PredictionId.parse(str(prediction_id)) == prediction_id
+
+
+def test_id_starts_with_its_batchs_id_and_fits_into_a_url() -> None:
+    batch_id = new_batch_id()
+    text = str(PredictionId.new(batch_id, 0))
+    assert text.startswith(batch_id)
+    assert len(text) == 40
+    assert set(text) <= set(string.ascii_letters + string.digits + "-_")
+
+
+def test_ids_share_no_secret() -> None:
+    batch_id = new_batch_id()
+    assert len({PredictionId.new(batch_id, 0).secret for _ in range(1000)}) == 1000
+    assert len({new_batch_id() for _ in range(1000)}) == 1000
+
+
+def test_id_carries_its_age() -> None:
+    assert 0 <= PredictionId.new(new_batch_id(), 0).age_seconds < patience()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "ä" * 40, "=" * 40, " " * 40, "A" * 39, "A" * 41, "A" * 36 + "\n\n\n\n", "+" * 40]
+)
+def test_text_that_is_no_id_is_not_found(text: str) -> None:
+    with pytest.raises(PredictionNotFound):
+        PredictionId.parse(text)
+
+
+def test_only_the_last_place_spans_batches() -> None:
+    assert PredictionId.new(new_batch_id(), SPANNING).spans_batches
+    assert not PredictionId.new(new_batch_id(), SPANNING - 1).spans_batches
+
+
+def test_slices_name_their_prediction_and_number() -> None:
+    stem = new_batch_id()
+    assert split_child_id(child_id(stem, 17)) == (stem, 17)
+    assert split_child_id(stem) is None

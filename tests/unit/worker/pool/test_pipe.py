@@ -1,0 +1,105 @@
+"""What pool processes report to their parent."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from shared.card import ModelRef
+from shared.ids import new_batch_id
+from shared.names import FailureCode, LostReason, Queue
+from shared.rows import EncodedRows
+from shared.store.attempts import Claim
+from shared.store.records import Answer, Failure, Member, Outcome
+from worker.pool.pipe import PoolPipe
+from worker.pool.process import attempt_report
+from worker.telemetry.metrics import AttemptReport
+
+ANSWER = Answer(b"1", None)
+REJECTED = Failure(FailureCode.ROWS_REJECTED, "seven")
+EXPIRED = Failure(FailureCode.EXPIRED, "late")
+PUNCTUAL, LATE = 2_000_000, 500_000  # deadlines; the commit comes at a second
+FINISHED = 1_000_000
+
+
+@pytest.fixture
+def pipe() -> Iterator[PoolPipe]:
+    with closing(PoolPipe()) as pipe:
+        yield pipe
+
+
+def claim(*deadlines: int) -> Claim:
+    members = [Member(bytes(13), 2, deadline_us=deadline) for deadline in deadlines]
+    model = ModelRef(name="", version="", digest="")
+    return Claim(
+        new_batch_id(), 1, 100, 50, EncodedRows(b"", 2 * len(deadlines)), members, model, Queue.INTERACTIVE, {}
+    )
+
+
+@pytest.mark.parametrize(
+    ("deadlines", "ends", "n_open", "expected"),
+    [
+        ((0, 0), (ANSWER, REJECTED), 0, (1, 1, 0)),
+        ((0, LATE), (ANSWER, REJECTED), 0, (1, 0, 1)),
+        ((PUNCTUAL, LATE), (ANSWER, ANSWER), 0, (1, 0, 1)),
+        ((0, PUNCTUAL), (ANSWER, EXPIRED), 0, (1, 0, 1)),
+        ((0, 0, 0), (ANSWER, ANSWER, ANSWER), 2, (1, 0, 0)),
+        ((0,), (REJECTED,), 1, (0, 0, 0)),
+        ((LATE,), (ANSWER,), 1, (0, 0, 0)),
+    ],
+)
+def test_each_prediction_is_counted_once_at_most(
+    deadlines: tuple[int, ...], ends: tuple[Answer | Failure, ...], n_open: int, expected: tuple[int, int, int]
+) -> None:
+    told = attempt_report(claim(*deadlines), Outcome(50, 7, list(ends)), n_open, FINISHED)
+    assert told[5:] == expected
+    assert told[:5] == (Queue.INTERACTIVE, "committed", 2 * len(deadlines), 50, 7)
+
+
+def test_refused_outcome_makes_nothing_final() -> None:
+    assert attempt_report(claim(0), Outcome(50, 7, [ANSWER]), None, FINISHED) == AttemptReport(
+        Queue.INTERACTIVE, "dropped", 2, 50, 7
+    )
+
+
+def test_what_is_reported_is_read_once_and_in_order(pipe: PoolPipe) -> None:
+    reported = [
+        AttemptReport(Queue.BULK, "committed", 1024, 10**12, 5, 1),
+        AttemptReport(Queue.INTERACTIVE, LostReason.TIME_LIMIT),
+    ]
+    for each in reported:
+        pipe.report(each)
+    assert list(pipe.read()) == reported
+    assert list(pipe.read()) == []
+
+
+def test_full_pipe_stops_nobody(pipe: PoolPipe) -> None:
+    for _ in range(10_000):
+        pipe.report(AttemptReport(Queue.BULK, "committed"))
+    assert 1000 < len(list(pipe.read())) < 10_000
+    pipe.report(AttemptReport(Queue.BULK, "dropped"))
+    assert [each.end for each in pipe.read()] == ["dropped"]
+
+
+def test_process_that_has_loaded_is_counted_while_it_lives(pipe: PoolPipe) -> None:
+    pipe.report_loaded(7)
+    pipe.report(AttemptReport(Queue.BULK, "committed"))
+    pipe.report_loaded(8)
+    assert [each.end for each in pipe.read()] == ["committed"]
+    assert pipe.count_loaded([7, 8, 9]) == 2
+    assert pipe.count_loaded([8, 9]) == 1
+    assert pipe.count_loaded([7, 8]) == 1
+
+
+def test_loaded_process_waits_for_room_in_a_full_pipe(pipe: PoolPipe) -> None:
+    for _ in range(10_000):
+        pipe.report(AttemptReport(Queue.BULK, "committed"))
+    loading = threading.Thread(target=pipe.report_loaded, args=[7])
+    loading.start()
+    while loading.is_alive():
+        assert pipe.count_loaded([7]) == 0
+        list(pipe.read())
+        loading.join(0.01)
+    list(pipe.read())
+    assert pipe.count_loaded([7]) == 1

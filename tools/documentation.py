@@ -1,0 +1,102 @@
+"""Writes the generated parts of the documentation; with --check, says which are not current."""
+
+import sys
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+from api.settings import GatewaySettings
+from benchmarks.load.settings import LoadSettings
+from benchmarks.serving.excerpt import write_excerpt
+from benchmarks.serving.results import Results
+from local.settings import LocalSettings
+from shared.log import configure_logging
+from shared.settings import BrokerSettings, FlowerSettings
+from tools import metrics
+from worker.settings import WorkerSettings
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+OPERATIONS = DOCS / "operations.md"
+
+SECTIONS: list[tuple[str, type[BaseSettings]]] = [
+    ("Every process", BrokerSettings),
+    ("Gateway", GatewaySettings),
+    ("Worker", WorkerSettings),
+    ("Flower", FlowerSettings),
+    ("`make run`", LocalSettings),
+    ("`make load`", LoadSettings),
+]
+
+
+def main() -> None:
+    """Write, or check, every generated page."""
+    configure_logging(as_json=False, level="warning")
+    pages = {DOCS / "configuration.md": configuration(), README: readme(), OPERATIONS: operations()}
+    stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
+    if "--check" in sys.argv[1:]:
+        if stale:
+            sys.exit(f"not current: {', '.join(map(str, stale))}; run `make docs`")
+        return
+    for path in stale:
+        path.write_text(pages[path])
+        print(f"wrote {path}")
+
+
+def readme() -> str:
+    """Put the figures of the last `make bench` into the README."""
+    figures = write_excerpt(Results.read(DOCS / "benchmarks" / "serving.json"))
+    return _filled(README, "figures: written by `make docs` from docs/benchmarks/serving.json", "figures", figures)
+
+
+def operations() -> str:
+    """Put the table of all metrics into the operations page."""
+    return _filled(OPERATIONS, "metrics: written by `make docs` from tools/metrics.py", "metrics", metrics.table())
+
+
+def _filled(page: Path, heading: str, name: str, content: str) -> str:
+    """What a page is with new content between its two marks."""
+    start, end = f"<!-- {heading} -->", f"<!-- end of {name} -->"
+    before, _, rest = page.read_text().partition(start)
+    _, _, after = rest.partition(end)
+    return f"{before}{start}\n\n{content}\n\n{end}{after}"
+
+
+def configuration() -> str:
+    """Write the reference of all settings, from their types and docstrings."""
+    lines = [
+        "# Configuration",
+        "",
+        "Generated from the settings classes by `make docs`. Every setting is an environment variable; each process",
+        "reads them once, when it starts, and refuses to start with a value out of bounds.",
+    ]
+    seen: set[str] = set()
+    for title, settings in SECTIONS:
+        rows = [_row(name, field) for name, field in settings.model_fields.items() if name not in seen]
+        seen |= settings.model_fields.keys() if settings is BrokerSettings else set()
+        lines += ["", f"## {title}", "", "| variable | default | meaning |", "|---|---|---|", *rows]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, field: object) -> str:
+    default = getattr(field, "default", PydanticUndefined)
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    shown = "" if default in (None, PydanticUndefined) else f"`{default}`"
+    bounds = ", ".join(_bound(item) for item in getattr(field, "metadata", []))
+    meaning = " ".join(str(getattr(field, "description", "")).split())
+    return f"| `SEPAL_{name.upper()}` | {shown} | {meaning}{f' ({bounds})' if bounds else ''} |"
+
+
+def _bound(constraint: object) -> str:
+    symbols = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    return ", ".join(
+        f"{symbol} {getattr(constraint, name)}" for name, symbol in symbols.items() if hasattr(constraint, name)
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The table of all metrics, from the code that makes them."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+
+from api.cluster.metrics import ClusterCollector
+from api.cluster.status import ClusterStatus
+from api.telemetry.metrics import GatewayMetrics
+from shared.card import Data, Feature, ModelCard
+from shared.names import Queue
+from shared.store.status import Overview
+from worker.telemetry.metrics import WorkerCollector, WorkerMetrics
+
+_CARD: Final = ModelCard(
+    name="model",
+    version="1",
+    digest=f"sha256:{'0' * 64}",
+    features=(Feature(name="x"),),
+    classes=None,
+    outputs=("prediction",),
+    versions={},
+    data=Data(source="", rows=1),
+    metrics={},
+    example=((0.0,),),
+)
+_OVERVIEW: Final = Overview(
+    card=_CARD.model_dump_json(by_alias=True).encode(),
+    gateways=0,
+    workers=0,
+    pool_processes=0,
+    accepted_rows=dict.fromkeys(Queue, 0),
+    final_rows=dict.fromkeys(Queue, 0),
+    oldest_seconds=dict.fromkeys(Queue, 0.0),
+    dead_letters=0,
+    memory_bytes=0,
+    memory_limit_bytes=0,
+)
+_LIMITS: Final = dict.fromkeys(Queue, 1)
+_OWN_TO_BUCKETS: Final = {"le"}
+
+
+class Row(NamedTuple):
+    """One metric."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    where: str
+    meaning: str
+
+
+def metrics() -> list[Row]:
+    """List the metrics of both processes, by name."""
+    gateway, worker = CollectorRegistry(), CollectorRegistry()
+    counted = GatewayMetrics(gateway)
+    counted.answered("GET", "/livez", 200, 0.0)  # its labels are known once it has been used
+    counted.sample(n_waiters=0, n_gathering_rows=0)
+    WorkerMetrics(worker)
+    worker.register(WorkerCollector(_CARD.ref, lambda: 1))
+    own = {family.name for family in ClusterCollector(_cluster(), _LIMITS).collect()}
+    all_of_cluster = list(ClusterCollector(_cluster(_OVERVIEW), _LIMITS).collect())
+    return sorted(
+        [
+            *_rows("gateway", gateway.collect()),
+            *_rows("gateway", [family for family in all_of_cluster if family.name in own]),
+            *_rows("store", [family for family in all_of_cluster if family.name not in own]),
+            *_rows("worker", worker.collect()),
+        ]
+    )
+
+
+def table() -> str:
+    """Write them in Markdown."""
+    return "\n".join(["| metric | type | labels | of the | |", "|---|---|---|---|---|", *map(_line, metrics())])
+
+
+def _line(row: Row) -> str:
+    labels = ", ".join(f"`{label}`" for label in row.labels)
+    return f"| `{row.name}` | {row.type} | {labels} | {row.where} | {row.meaning} |"
+
+
+def _rows(where: str, families: Iterable[Metric]) -> Iterator[Row]:
+    for family in families:
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = {label for sample in family.samples for label in sample.labels} - _OWN_TO_BUCKETS
+        yield Row(name, family.type, tuple(sorted(labels)), where, family.documentation)
+
+
+def _cluster(*overviews: Overview) -> ClusterStatus:
+    """The status of a gateway that has seen these overviews."""
+    remaining = iter(overviews)
+
+    async def read_overview() -> Overview:
+        return next(remaining)
+
+    cluster = ClusterStatus(read_overview, lambda: True, stalled_after_seconds=1)
+    for _ in overviews:
+        asyncio.run(cluster.refresh())
+    return cluster

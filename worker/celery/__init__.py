@@ -1,0 +1,1 @@
+"""The Celery parent: configuration, the task, and kombu's transport."""

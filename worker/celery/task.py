@@ -1,0 +1,96 @@
+"""The one task, and the pool process it runs in."""
+
+import os
+import signal
+import sys
+import time
+from typing import Any, Final
+
+import structlog
+from celery import Celery
+from celery.exceptions import Reject, SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
+from celery.signals import worker_process_init
+from celery.worker.request import Request
+
+from shared.errors import ArtifactError, ArtifactUnloadable
+from shared.ids import BatchId
+from shared.names import PREDICT_BATCH, LostReason
+from worker.liveness import load_failure
+from worker.liveness.watchdog import Requeue
+from worker.pool.pipe import PoolPipe
+from worker.pool.process import PoolProcess
+from worker.settings import WorkerSettings
+
+_PAUSE_SECONDS: Final = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class PoolState:
+    """Made before the fork and shared by every pool process of one worker; each fills in its own process after it."""
+
+    def __init__(self, settings: WorkerSettings, worker: str, pipe: PoolPipe) -> None:
+        self._settings = settings
+        self._worker = worker
+        self._pipe = pipe
+        self._worker_pid = os.getpid()
+        self.process: PoolProcess | None = None
+
+    def start_process(self, **_: object) -> None:
+        """Load the pipeline; on failure stop the whole worker, which could only fail again."""
+        try:
+            self.process = PoolProcess.start(self._settings, self._worker, self._pipe, (SoftTimeLimitExceeded,))
+        except ArtifactError as error:
+            log.critical("cannot serve this model", code=error.code, reason=str(error))
+            self._stop_worker(error)
+        except Exception as error:
+            log.critical("cannot load this model", exc_info=True)
+            self._stop_worker(ArtifactUnloadable(f"{type(error).__name__}: {error}"))
+        self._pipe.report_loaded(os.getpid())
+
+    def _stop_worker(self, error: ArtifactError) -> None:
+        load_failure.report(self._settings, error)
+        if os.getppid() == self._worker_pid:  # or it is gone already, and the parent is init
+            os.kill(self._worker_pid, signal.SIGTERM)
+        sys.exit(1)
+
+
+def register(app: Celery, pool: PoolState, requeue: Requeue) -> None:
+    """Give the app its task, and its pool processes their pipeline.
+
+    Args:
+        app: Celery's.
+        pool: filled in each pool process.
+        requeue: called in the parent, with the reason, when a pool process cannot end its attempt itself.
+    """
+    worker_process_init.connect(pool.start_process, weak=False)
+
+    class BatchRequest(Request):  # Celery's own way to see, in the parent, how a task ended
+        """A delivered message; it requeues the batch, and then Celery acknowledges it."""
+
+        def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+            reason = getattr(exc_info.exception, "exc", exc_info.exception)  # which billiard wraps, with its traceback
+            if not isinstance(reason, Reject):  # then the task has done so
+                requeue(BatchId(self.id), _loss(reason), f"{type(reason).__name__}: {reason}")
+            super().on_failure(exc_info, send_failed_event, return_ok)
+
+    @app.task(name=PREDICT_BATCH, Request=BatchRequest)
+    def predict_batch(batch_id: str) -> None:
+        process = pool.process
+        assert process is not None, "worker_process_init loads the pipeline or ends the process"
+        try:
+            process.run(BatchId(batch_id))
+        except Exception as error:
+            # A store that refuses, or a batch that took too long: it is published again by the store, whatever becomes
+            # of this message. The pause keeps a fault that stays from turning round at full speed.
+            log.exception("requeues a batch", batch=batch_id)
+            if not isinstance(error, SoftTimeLimitExceeded):
+                time.sleep(_PAUSE_SECONDS)
+            process.requeue(BatchId(batch_id), _loss(error), f"{type(error).__name__}: {error}")
+            raise Reject(error, requeue=False) from error
+
+
+def _loss(error: Exception) -> LostReason:
+    if isinstance(error, WorkerLostError):
+        return LostReason.PROCESS
+    return LostReason.TIME_LIMIT if isinstance(error, (SoftTimeLimitExceeded, TimeLimitExceeded)) else LostReason.ERROR

@@ -1,0 +1,68 @@
+"""A worker's metrics and probes over HTTP, on a thread of its own."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from socketserver import ThreadingMixIn
+from typing import Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import structlog
+
+from shared.telemetry.exposition import Exposition
+
+log = structlog.get_logger(__name__)
+
+_TEXT: Final = "text/plain; charset=utf-8"
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Serves a probe while somebody reads metrics slowly."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say it as everything else is said."""
+        log.warning("could not answer a reader of metrics or a probe", reason=repr(sys.exception()))
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 10  # seconds that a connection may be silent
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: probes come every few seconds."""
+
+
+def serve(host: str, port: int, exposition: Exposition, is_ready: Callable[[], bool]) -> None:
+    """Answer `/metrics`, `/livez` and `/readyz` until the process ends; its pool processes do not.
+
+    Args:
+        host: to listen on.
+        port: to listen on.
+        exposition: the worker's.
+        is_ready: whether the worker can take a batch, and the gateways know.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    def application(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+        status, media_type, body = HTTPStatus.OK, _TEXT, b"ready\n"
+        match environ["PATH_INFO"]:
+            case "/metrics":
+                body, media_type = exposition.render(environ.get("HTTP_ACCEPT", ""))
+            case "/livez":
+                body = b"live\n"
+            case "/readyz":
+                if not is_ready():
+                    status, body = HTTPStatus.SERVICE_UNAVAILABLE, b"no announced pool process holds the model\n"
+            case _:
+                status, body = HTTPStatus.NOT_FOUND, b"/metrics, /livez, /readyz\n"
+        start_response(f"{status.value} {status.phrase}", [("Content-Type", media_type)])
+        return [body]
+
+    server = make_server(host, port, application, _Server, _Handler)
+    os.register_at_fork(after_in_child=server.socket.close)  # a pool process would keep the port of a dead worker
+    threading.Thread(target=server.serve_forever, daemon=True).start()

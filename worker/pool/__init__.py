@@ -1,0 +1,1 @@
+"""A pool process: one loaded pipeline that claims, predicts and commits."""

@@ -1,0 +1,110 @@
+"""Counters and histograms of a worker and its pool processes, for Prometheus; `docs/operations.md` lists them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from shared.card import ModelRef
+from shared.names import LostReason, Queue, State
+from shared.store.schema import BatchState
+from shared.telemetry.exposition import SECONDS_BUCKETS
+
+_ROWS_BUCKETS: Final = tuple(2**power for power in range(11))  # up to the largest batch, 1,024 rows
+
+COMMITTED: Final = BatchState.COMMITTED.value
+DROPPED: Final = "dropped"
+ENDS: Final = (COMMITTED, DROPPED, *LostReason)
+"""How an attempt can end: its outcome was committed or refused, or it was lost."""
+
+
+class AttemptReport(NamedTuple):
+    """How one attempt ended."""
+
+    queue: Queue
+    end: str
+    """One of `ENDS`."""
+    n_rows: int = 0
+    queue_us: int = 0
+    """Microseconds from the batch's submission to its claim."""
+    predict_us: int = 0
+    """Microseconds inside the pipeline."""
+    n_succeeded: int = 0
+    """Predictions that the attempt made final, by state."""
+    n_failed: int = 0
+    n_expired: int = 0
+
+
+class WorkerMetrics:
+    """Belongs to the parent process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(f"sepal_{name}", meaning, labels, registry=registry)
+
+        def histogram(name: str, meaning: str, buckets: Iterable[float]) -> dict[Queue, Histogram]:
+            made = Histogram(f"sepal_{name}", meaning, ("queue",), buckets=tuple(buckets), registry=registry)
+            return {queue: made.labels(queue) for queue in Queue}
+
+        attempts = counter("attempts_total", "Attempts that have ended while their worker lived.", "queue")
+        self._attempts = {queue: attempts.labels(queue) for queue in Queue}
+        self._queue_seconds = histogram("queue_seconds", "From a batch's submission to its claim.", SECONDS_BUCKETS)
+        self._predict_seconds = histogram("predict_seconds", "Time of a batch inside the pipeline.", SECONDS_BUCKETS)
+        self._batch_rows = histogram("batch_rows", "Rows of a batch.", _ROWS_BUCKETS)
+        final = counter("predictions_final_total", "Predictions that this process made final.", "state", "queue")
+        states = (State.SUCCEEDED, State.FAILED, State.EXPIRED)
+        self._final = {queue: [final.labels(state, queue) for state in states] for queue in Queue}
+        self._dropped = counter("outcomes_dropped_total", "Outcomes refused because another attempt has the batch.")
+        self._alien_messages = counter("alien_messages_total", "Messages that Sepal did not write, set aside.")
+        lost = counter("leases_lost_total", "Attempts that ended without an outcome.", "reason")
+        self._lost = {
+            reason.value: lost.labels(reason)
+            for reason in (LostReason.PROCESS, LostReason.TIME_LIMIT, LostReason.ERROR)
+        }
+
+    def count_attempt(self, report: AttemptReport) -> None:
+        """Count an attempt that has ended."""
+        queue = report.queue
+        self._attempts[queue].inc()
+        if report.end in self._lost:
+            self._lost[report.end].inc()
+            return
+        self._queue_seconds[queue].observe(report.queue_us / 1e6)
+        self._predict_seconds[queue].observe(report.predict_us / 1e6)
+        self._batch_rows[queue].observe(report.n_rows)
+        if report.end == DROPPED:
+            self._dropped.inc()
+        counts = report.n_succeeded, report.n_failed, report.n_expired
+        for count, counter in zip(counts, self._final[queue], strict=True):
+            if count:
+                counter.inc(count)
+
+    def count_attempts(self, reports: Iterable[AttemptReport]) -> None:
+        """Count attempts that have ended."""
+        for report in reports:
+            self.count_attempt(report)
+
+    def count_alien_message(self) -> None:
+        """Count a message that was set aside."""
+        self._alien_messages.inc()
+
+
+class WorkerCollector(Collector):
+    """Reads the worker's current state when Prometheus asks."""
+
+    def __init__(self, model: ModelRef, count_loaded: Callable[[], int]) -> None:
+        self._model = model
+        self._count_loaded = count_loaded
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric."""
+        yield GaugeMetricFamily(
+            "sepal_loaded_processes", "Pool processes of this worker that have loaded the model.", self._count_loaded()
+        )
+        info = GaugeMetricFamily(
+            "sepal_model_info", "The model that this worker serves.", labels=("name", "version", "digest")
+        )
+        info.add_metric([self._model.name, self._model.version, self._model.digest], 1)
+        yield info
