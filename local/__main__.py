@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from local.errors import CannotStart
-from local.logs import begin, last_words, log_file
+from local.logs import begin, log_file
 from local.settings import LocalSettings
 from local.supervision import configuration, parts
 from shared.card import CARD_FILE
@@ -69,7 +69,7 @@ def _ensure_model(settings: LocalSettings) -> None:
     with path.open("wb") as log:
         training = subprocess.run([sys.executable, "-m", "training"], check=False, stdout=log, stderr=log)
     if training.returncode:
-        raise CannotStart(f"training failed. It said:\n{last_words(path)}")
+        raise CannotStart(f"training failed. It said:\n{log_excerpt(path)}")
 
 
 def _write_configuration(settings: LocalSettings) -> Path:

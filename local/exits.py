@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Final, TextIO
 
-from local.logs import SUPERVISOR, last_words, log_file, tail
+from local.logs import SUPERVISOR, log_excerpt, log_file, tail
 
 EVENTS: Final = ("PROCESS_STATE_EXITED", "PROCESS_STATE_BACKOFF", "PROCESS_STATE_FATAL")
 """That a part has ended, that it has ended at once, and that it is started no more."""
@@ -20,7 +20,7 @@ _QUIET_SECONDS: Final = 15  # a part that ends again and again is told of this o
 def main() -> None:
     """Listen until the supervisor ends; its command line names the folder of the logs, and who may end."""
     folder, *may_end = sys.argv[1:]
-    endings = Endings(Path(folder), may_end)
+    endings = ExitReporter(Path(folder), may_end)
     while True:
         sys.stdout.write("READY\n")
         sys.stdout.flush()
@@ -33,7 +33,7 @@ def main() -> None:
         sys.stdout.write("RESULT 2\nOK")
 
 
-class Endings:
+class ExitReporter:
     """What has been told, and when."""
 
     def __init__(self, folder: Path, may_end: list[str]) -> None:
@@ -56,7 +56,7 @@ class Endings:
                 return ""
         self._told_at[part] = time.monotonic()
         what = "is left alone, as it ends whenever it is started" if is_over else "is started again"
-        said = last_words(log_file(self._folder, part), self._lives[part].start)
+        said = log_excerpt(log_file(self._folder, part), self._lives[part].start)
         return f"sepal: the {part} has ended{self._how(part)}, and {what}. It said:\n{said}"
 
     def _note_life(self, part: str) -> None:

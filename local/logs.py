@@ -37,7 +37,7 @@ def tail(path: Path, since: int = 0) -> str:
         return ""
 
 
-def last_words(path: Path, since: int = 0) -> str:
+def log_excerpt(path: Path, since: int = 0) -> str:
     """What a part wrote last, indented: what it calls critical, or else the last lines; and where the rest is."""
     lines = _telling(tail(path, since).splitlines())
     if not lines:

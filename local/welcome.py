@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from typing import Final
 
-from local.logs import last_words, log_file
+from local.logs import log_excerpt, log_file
 from local.settings import LocalSettings
 from shared.card import ModelCard
 
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _last_words(settings: LocalSettings) -> str:
-    parts = {part: last_words(log_file(settings.supervisor_dir, part)) for part in ("worker", "gateway")}
+    parts = {part: log_excerpt(log_file(settings.supervisor_dir, part)) for part in ("worker", "gateway")}
     said = "\n".join(f"sepal: the last lines of the {part}:\n{lines}" for part, lines in parts.items())
     return f"{said}\nsepal: waits no longer. Ctrl-C stops everything."
 

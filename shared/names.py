@@ -15,7 +15,7 @@ class Queue(StrEnum):
 
 
 class State(StrEnum):
-    """A prediction's state; `FINAL` lists those that never change again."""
+    """A prediction's state; `FINAL_STATES` lists those that never change again."""
 
     QUEUED = "queued"  # recorded and published, claimed by no worker yet
     RUNNING = "running"  # a worker has claimed it, or at least one of its batches
@@ -25,7 +25,7 @@ class State(StrEnum):
     EXPIRED = "expired"  # its deadline passed first
 
 
-FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED, State.EXPIRED})
+FINAL_STATES: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED, State.EXPIRED})
 
 
 class LostReason(StrEnum):

@@ -42,7 +42,7 @@ class GatewayStore:
 
 def connect(url: str, name: str) -> tuple[Attempts, BlockingTransport]:
     """A pool process of the worker of that name, and its connection, to be closed."""
-    transport = BlockingTransport.patient(url)
+    transport = BlockingTransport.waiting(url)
     return Attempts(transport, name, result_ttl_seconds=600, max_attempts=3), transport
 
 

@@ -19,7 +19,7 @@ from shared.store.blocking import BlockingTransport
 from shared.store.transport import StoreRefused
 from shared.store.workers import WorkerRegistry
 from shared.telemetry.exposition import Exposition
-from worker.celery.aliens import AlienMessages
+from worker.celery.alien_messages import AlienMessages
 from worker.celery.config import celery_configuration
 from worker.celery.steps import EventsStep, HandOverStep, heartbeat_step, stop_worker
 from worker.celery.task import PoolState, register
@@ -48,7 +48,7 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     app.amqp.Connection = BrokerConnection
     metrics_registry = CollectorRegistry()
     metrics = WorkerMetrics(metrics_registry)
-    transport = BlockingTransport.brisk(settings.redis_url.get_secret_value())
+    transport = BlockingTransport.failing_fast(settings.redis_url.get_secret_value())
     registry = WorkerRegistry(transport, name, card, settings.max_attempts)
     alien_messages = AlienMessages(metrics.count_alien_message, registry.keep_alien_message)
     app.conf.update(celery_configuration(settings, name, alien_messages))

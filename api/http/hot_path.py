@@ -25,7 +25,7 @@ from api.settings import GatewaySettings
 from api.telemetry.metrics import GatewayMetrics
 from api.telemetry.tracing import RequestTracer, set_status, traceparent_of
 from shared.errors import RequestRefused
-from shared.names import FINAL
+from shared.names import FINAL_STATES
 from shared.rows import encode_matrix
 from shared.store.records import Origin
 
@@ -97,7 +97,7 @@ class PredictOperation:
         raise_failure(response.id, response.prediction)
         rendered = render(response.id, response.prediction, self._cluster.backlog.retry_after)
         rendered.headers.append((b"vary", b"Prefer"))
-        is_final = response.prediction.state in FINAL
+        is_final = response.prediction.state in FINAL_STATES
         if applied := preferences.applied(is_final, self._settings.max_wait_seconds):
             rendered.headers.append((b"preference-applied", applied.encode()))
         return rendered

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 _LAST_REQUEST_SECONDS: Final = 1.0
 
 
-class GatheringTransport:
+class CoalescingTransport:
     """A transport that holds writes back until the event loop comes round."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -56,7 +56,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Take a new connection."""
-        super().connection_made(GatheringTransport(transport))  # type: ignore[arg-type]
+        super().connection_made(CoalescingTransport(transport))  # type: ignore[arg-type]
 
     def shutdown(self) -> None:
         """Called by the server when it is told to stop, after it has stopped listening."""

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from shared.errors import PredictionCanceled, PredictionExpired, PredictionFailed
 from shared.ids import PredictionId
-from shared.names import FINAL, Queue, State
+from shared.names import FINAL_STATES, Queue, State
 from shared.store.lookups import Prediction
 
 _JSON: Final = (b"content-type", b"application/json")
@@ -31,7 +31,7 @@ def render(prediction_id: PredictionId, prediction: Prediction, retry_after: Cal
     if prediction.queue_us is not None and prediction.predict_us is not None:
         times = prediction.queue_us / 1000, prediction.predict_us / 1000
         headers.append((b"server-timing", b"queue;dur=%.3f, predict;dur=%.3f" % times))
-    if prediction.state in FINAL:
+    if prediction.state in FINAL_STATES:
         return HttpResponse(200, headers, body)
     seconds = retry_after(prediction_id.queue)
     headers += [(b"location", f"/results/{prediction_id}".encode()), (b"retry-after", b"%d" % seconds)]
@@ -71,7 +71,7 @@ def _content(prediction: Prediction) -> list[bytes]:
         return [
             b'"error":' + json.dumps({"code": prediction.failure.code, "detail": prediction.failure.detail}).encode()
         ]
-    if prediction.state in FINAL:
+    if prediction.state in FINAL_STATES:
         return []
     return [b'"rows":{"done":%d,"total":%d}' % (prediction.rows_done, prediction.rows_total)]
 

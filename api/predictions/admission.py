@@ -36,7 +36,7 @@ class Admission:
         wait = self._backlog.predicted_wait(queue)
         if wait > seconds:
             raise DeadlineUnreachable(math.ceil(wait - seconds))
-        return self._clock.in_seconds(seconds)
+        return self._clock.now_plus(seconds)
 
     async def reserve(self, key: IdempotencyKey) -> tuple[PredictionId | None, int]:
         """Reserve an idempotency key for a new prediction.
@@ -48,7 +48,7 @@ class Admission:
         Raises:
             IdempotencyKeyReused, IdempotencyKeyInUse, BrokerUnavailable: as `IdempotencyKeys.reserve`.
         """
-        latest_us = self._clock.in_seconds(RESERVED_SECONDS - 1)
+        latest_us = self._clock.now_plus(RESERVED_SECONDS - 1)
         return await self._idempotency.reserve(key), latest_us
 
     async def release(self, key: IdempotencyKey) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from shared.ids import BatchId, PredictionId
-from shared.names import FINAL
+from shared.names import FINAL_STATES
 from shared.store.lookups import Prediction, answered_prediction
 from shared.store.records import Outcome
 
@@ -82,7 +82,7 @@ class PendingBatch:
     def resolve_final(self, waiters: Sequence[Waiter], predictions: Sequence[Prediction]) -> None:
         """Give waiters the predictions that the store holds for them, as far as these are final."""
         for waiter, prediction in zip(waiters, predictions, strict=True):
-            if prediction.state in FINAL and not waiter.answer.done():
+            if prediction.state in FINAL_STATES and not waiter.answer.done():
                 waiter.answer.set_result(prediction)
 
     def stop_waiting(self) -> None:

@@ -13,7 +13,7 @@ from api.predictions.pending import PendingBatch, Waiter
 from api.telemetry.metrics import GatewayMetrics
 from shared.errors import BacklogFull, BrokerUnavailable, DeadlineUnreachable
 from shared.ids import SECRET_BYTES, SPANNING, BatchId, PredictionId, child_id, new_batch_id
-from shared.names import FINAL, Queue, State
+from shared.names import FINAL_STATES, Queue, State
 from shared.rows import EncodedRows
 from shared.store.clock import NEVER_US
 from shared.store.idempotency import IdempotencyKey
@@ -186,7 +186,7 @@ class PredictionService:
         loop = asyncio.get_running_loop()
         ends_at, pause = loop.time() + wait_seconds, _FIRST_POLL_SECONDS
         prediction = await self._lookups.read(prediction_id)
-        while prediction.state not in FINAL and loop.time() < ends_at and not self._is_draining:
+        while prediction.state not in FINAL_STATES and loop.time() < ends_at and not self._is_draining:
             await asyncio.sleep(min(pause, ends_at - loop.time()))
             pause = min(2 * pause, _LONGEST_POLL_SECONDS)
             prediction = await self._lookups.read(prediction_id)

@@ -34,14 +34,14 @@ class BlockingTransport:
         self._turn = threading.Lock()
 
     @classmethod
-    def patient(cls, url: str) -> Self:
+    def waiting(cls, url: str) -> Self:
         """Wait for a server that cannot be reached: a pool process has nothing else to do. Opens no connection yet."""
         faults = RedisConnectionError, RedisTimeoutError, ConnectionError
         retry = Retry(ExponentialBackoff(cap=1, base=0.05), _PATIENT_TRIES, supported_errors=faults)
         return cls(url, _PATIENT_SECONDS, retry)
 
     @classmethod
-    def brisk(cls, url: str) -> Self:
+    def failing_fast(cls, url: str) -> Self:
         """Wait for nobody: the consumer's event loop stands still meanwhile. A connection found lost is made again."""
         return cls(url, _BRISK_SECONDS, Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)))
 

@@ -20,7 +20,7 @@ class StoreClock:
         """Take the store's word for it, in microseconds since 1970."""
         self._ahead_us = now_us - time.monotonic_ns() // 1000
 
-    def in_seconds(self, seconds: float) -> int:
+    def now_plus(self, seconds: float) -> int:
         """When it will be that much later, in microseconds since 1970; far from now where the store has not spoken."""
         if self._ahead_us is None:
             return NEVER_US

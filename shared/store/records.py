@@ -11,7 +11,7 @@ from shared.store.schema import MEMBER, OWNER_BYTES
 MAX_PUBLISHED_BYTES: Final = 256 * 1024
 """A longer outcome is read from the store: Redis cuts a subscriber off that has 8 MB waiting for a minute."""
 
-NOBODY: Final = bytes(OWNER_BYTES)
+NO_OWNER: Final = bytes(OWNER_BYTES)
 
 
 class AlienMessage(Exception):
@@ -28,7 +28,7 @@ class Member(msgspec.Struct, frozen=True):
     """Of its rows: where its share of the batch's is cut."""
     deadline_us: int = 0
     """By the store's clock, since 1970: an outcome that is not committed until then is not given; 0 for none."""
-    owner: bytes = NOBODY
+    owner: bytes = NO_OWNER
     """Whoever made the prediction; nobody, as long as there are no keys."""
 
 
@@ -45,7 +45,7 @@ def unpack_members(raw: bytes) -> list[Member]:
     return [Member(*fields) for fields in MEMBER.iter_unpack(raw)]
 
 
-def cut(rows: bytes, members: Sequence[Member]) -> Iterator[bytes]:
+def split_rows(rows: bytes, members: Sequence[Member]) -> Iterator[bytes]:
     """Give each member its share of a batch's rows."""
     start = 0
     for member in members:

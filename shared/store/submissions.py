@@ -91,7 +91,7 @@ class Submissions:
             pack_members([submission.parents_member]) if submission.parents_member else b"",
             submission.model,
             submission.reply_channel,
-            min(self._clock.in_seconds(_PATIENCE_SECONDS), submission.latest_us),
+            min(self._clock.now_plus(_PATIENCE_SECONDS), submission.latest_us),
             submission.batches[0].rows.encoding.value,
             len(submission.idempotency),
         ]

@@ -52,7 +52,7 @@ def reconciler(store: GatewayStore) -> Reconciler:
 
 @pytest.fixture
 def announcements(url: str, iris_card: ModelCard) -> Iterator[WorkerRegistry]:
-    transport = BlockingTransport.brisk(url)
+    transport = BlockingTransport.failing_fast(url)
     yield WorkerRegistry(transport, "worker", iris_card, max_attempts=3)
     transport.close()
 

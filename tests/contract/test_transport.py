@@ -18,7 +18,7 @@ from shared.store.workers import WorkerRegistry
 from tests import aliens
 from tests.patience import patience
 from tests.stack import wait_for
-from worker.celery.aliens import AlienMessages
+from worker.celery.alien_messages import AlienMessages
 from worker.celery.transport import BrokerTransport
 
 GARBAGE = b"garbage"
@@ -26,7 +26,7 @@ GARBAGE = b"garbage"
 
 @pytest.fixture
 def announcements(url: str, iris_card: ModelCard) -> Iterator[WorkerRegistry]:
-    transport = BlockingTransport.brisk(url)
+    transport = BlockingTransport.failing_fast(url)
     yield WorkerRegistry(transport, "worker", iris_card, max_attempts=3)
     transport.close()
 

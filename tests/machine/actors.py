@@ -57,7 +57,7 @@ class Wire:
     """The connection that all share; a reply may be lost, and then the script is run once more."""
 
     def __init__(self, url: str) -> None:
-        self._transport = BlockingTransport.patient(url)
+        self._transport = BlockingTransport.waiting(url)
         self.loses_reply = False
         self.lost_reply: Any = None
         """The first reply of the last script that was run twice."""

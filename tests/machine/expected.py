@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shared.ids import BatchId, PredictionId, child_id
-from shared.names import FINAL, State
+from shared.names import FINAL_STATES, State
 from shared.store.lookups import Prediction
 from shared.store.records import Answer, Failure, Outcome
 from tests.machine.actors import ANSWERED_TTL_SECONDS, RESULT_TTL_SECONDS
@@ -51,7 +51,7 @@ class Promise:
             return
         if self.is_canceled:
             assert prediction.state is State.CANCELED, "a canceled prediction is something else"
-        if prediction.state not in FINAL:
+        if prediction.state not in FINAL_STATES:
             self.last_open_us = now_us
             return
         self.end = prediction

@@ -66,7 +66,7 @@ class StoreMachine(RuleBasedStateMachine):
         """A client sends a request with a key; whoever sends it again is given the same prediction."""
         gateway = one(self.gateways, pick)
         finish(gateway.status.overview())
-        latest_us = gateway.clock.in_seconds(RESERVED_SECONDS - 1.5)
+        latest_us = gateway.clock.now_plus(RESERVED_SECONDS - 1.5)
         try:
             held = finish(gateway.idempotency.reserve(key))
         except IdempotencyKeyInUse:

@@ -5,12 +5,12 @@ from typing import Any, TypeVar
 
 from shared.errors import BacklogFull, BrokerUnavailable, PredictionGone, PredictionNotFound
 from shared.ids import SECRET_BYTES, SPANNING, BatchId, PredictionId, child_id, new_batch_id
-from shared.names import FINAL, Queue, State
+from shared.names import FINAL_STATES, Queue, State
 from shared.rows import EncodedRows, decode_matrix
 from shared.store.attempts import Claim
 from shared.store.clock import NEVER_US
 from shared.store.idempotency import IdempotencyKey
-from shared.store.records import Member, cut, read_announcement
+from shared.store.records import Member, read_announcement, split_rows
 from shared.store.schema import BatchState, Field, Key
 from shared.store.submissions import NewBatch, Submission
 from shared.store.workers import AnnounceReply
@@ -56,7 +56,7 @@ class Site:
         overview = finish(gateway.status.overview())
         backlog = {queue: overview.backlog(queue) for queue in Queue}
         assert backlog == Records(*self.server.dump()).counted_backlog(), "a gateway sees another backlog"
-        return gateway.clock.in_seconds(seconds) if seconds else 0
+        return gateway.clock.now_plus(seconds) if seconds else 0
 
     def submit_shared(
         self,
@@ -107,7 +107,7 @@ class Site:
     def claimed(self, claim: Claim) -> None:
         """A claim was granted: is it the next one, of rows that somebody wants?"""
         self.promises.claimed(claim.batch_id, claim.token)
-        shares = zip(claim.members, cut(claim.rows.content, claim.members), strict=True)
+        shares = zip(claim.members, split_rows(claim.rows.content, claim.members), strict=True)
         for member, content in shares:
             owner = member.secret if any(member.secret) else claim.batch_id
             rows = decode_matrix(EncodedRows(content, member.n_rows, claim.rows.encoding))
@@ -159,7 +159,7 @@ class Site:
         except (PredictionNotFound, PredictionGone):
             promise.miss(self.records.now_us)
             return
-        now_us = self.server.dump()[0] if prediction.state in FINAL else self.records.now_us
+        now_us = self.server.dump()[0] if prediction.state in FINAL_STATES else self.records.now_us
         promise.see(prediction, now_us, self.promises.committed)
 
     def _lookups(self) -> Any:

@@ -6,7 +6,7 @@ from kombu import Queue as KombuQueue
 
 from shared.names import Queue
 from shared.store.schema import Key
-from worker.celery.aliens import AlienMessages
+from worker.celery.alien_messages import AlienMessages
 from worker.settings import WorkerSettings
 
 _SILENCE_SECONDS: Final = 1

@@ -1,7 +1,7 @@
 """kombu's Redis transport, with a check at its door, and one fault mended that otherwise ends the worker.
 
 A message from a queue, from kombu's list of unacknowledged messages or from a broadcast is passed on only if it has the
-right form (`worker.celery.messages`). Any other is set aside (`worker.celery.aliens`), and kombu does not see it.
+right form (`worker.celery.messages`); any other is set aside, and kombu does not see it.
 
 When the broker goes away, Celery 5.7 drops the connection's client and only then gives messages back and acknowledges
 tasks through it. kombu 5.7 answers with an AttributeError, which Celery takes as unrecoverable; what it is ready for is
@@ -26,7 +26,7 @@ from redis.exceptions import ResponseError
 
 from shared.store.records import AlienMessage
 from shared.store.schema import Key
-from worker.celery.aliens import AlienMessages
+from worker.celery.alien_messages import AlienMessages
 from worker.celery.messages import check_command, check_note, read_task
 
 _SOON_SECONDS: Final = 0.02  # no wait for anybody: what is delivered again meanwhile is found final

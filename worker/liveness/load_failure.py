@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 def report(settings: WorkerSettings, error: ArtifactError) -> None:
     """Record the code and the remedy in the store; where that cannot be reached, this process's log has to do."""
-    transport = BlockingTransport.brisk(settings.redis_url.get_secret_value())
+    transport = BlockingTransport.failing_fast(settings.redis_url.get_secret_value())
     try:
         report_load_failure(transport, error)
     except (BrokerUnavailable, StoreRefused) as fault:

@@ -14,7 +14,7 @@ from shared.names import FailureCode, LostReason, State
 from shared.rows import EncodedRows
 from shared.store.attempts import Attempts, Claim
 from shared.store.blocking import BlockingTransport
-from shared.store.records import Answer, Failure, Outcome, cut
+from shared.store.records import Answer, Failure, Outcome, split_rows
 from shared.store.transport import StoreRefused
 from worker.pool.pipe import PoolPipe
 from worker.pool.predictor import Predictor
@@ -62,7 +62,7 @@ class PoolProcess:
         predictor.warm_up()
         gc.freeze()  # the pipeline and its libraries stay: a full collection need not look at them again
         attempts = Attempts(
-            BlockingTransport.patient(settings.redis_url.get_secret_value()),
+            BlockingTransport.waiting(settings.redis_url.get_secret_value()),
             worker,
             result_ttl_seconds=settings.result_ttl_seconds,
             max_attempts=settings.max_attempts,
@@ -141,7 +141,7 @@ class PoolProcess:
 
     def _answer_punctual(self, claim: Claim, late: list[bool]) -> Outcome:
         """Leave out the rows of those whose deadline has passed."""
-        shares = zip(claim.members, cut(claim.rows.content, claim.members), late, strict=True)
+        shares = zip(claim.members, split_rows(claim.rows.content, claim.members), late, strict=True)
         punctual_shares = [(member, share) for member, share, is_late in shares if not is_late]
         wanted = [member for member, _ in punctual_shares]
         content, n_rows = b"".join(share for _, share in punctual_shares), sum(member.n_rows for member in wanted)

@@ -3,8 +3,8 @@
 from io import StringIO
 from pathlib import Path
 
-from local.exits import Endings
-from local.logs import begin, last_words, log_file
+from local.exits import ExitReporter
+from local.logs import begin, log_excerpt, log_file
 
 CRITICAL = """\
 2026-01-01T00:00:00Z [info     ] starts
@@ -17,7 +17,7 @@ and more
 """
 
 
-def tell(endings: Endings, event: str, part: str = "worker") -> str:
+def tell(endings: ExitReporter, event: str, part: str = "worker") -> str:
     payload = f"processname:{part} groupname:{part} from_state:RUNNING expected:0 pid:1"
     return endings.tell(f"ver:3.0 eventname:PROCESS_STATE_{event} len:{len(payload)}\n", StringIO(payload))
 
@@ -25,7 +25,7 @@ def tell(endings: Endings, event: str, part: str = "worker") -> str:
 def test_what_is_critical_is_shown_with_the_end_of_its_traceback(tmp_path: Path) -> None:
     path = tmp_path / "worker.log"
     path.write_text(CRITICAL.format(frames="\n".join(f"  frame {number}" for number in range(40))))
-    lines = last_words(path).splitlines()
+    lines = log_excerpt(path).splitlines()
     assert lines[0].endswith("cannot load this model")
     assert lines[-2:] == ["  | KeyError: 110", f"  All of it is in {path}."]
     assert len(lines) == 10
@@ -34,15 +34,15 @@ def test_what_is_critical_is_shown_with_the_end_of_its_traceback(tmp_path: Path)
 def test_last_lines_are_shown_where_nothing_is_critical(tmp_path: Path) -> None:
     path = tmp_path / "worker.log"
     path.write_text("\n".join(map(str, range(100))))
-    assert last_words(path).splitlines() == [*(f"  | {n}" for n in range(92, 100)), f"  All of it is in {path}."]
+    assert log_excerpt(path).splitlines() == [*(f"  | {n}" for n in range(92, 100)), f"  All of it is in {path}."]
 
 
 def test_part_without_a_word_is_told_of_as_well(tmp_path: Path) -> None:
-    assert "has written nothing" in tell(Endings(tmp_path, []), "EXITED")
+    assert "has written nothing" in tell(ExitReporter(tmp_path, []), "EXITED")
 
 
 def test_part_that_ends_again_and_again_is_told_of_once_and_when_it_is_given_up(tmp_path: Path) -> None:
-    endings, path = Endings(tmp_path, []), log_file(tmp_path, "worker")
+    endings, path = ExitReporter(tmp_path, []), log_file(tmp_path, "worker")
     log_file(tmp_path, "supervisor").write_text("WARN exited: worker (exit status 3; not expected)\n")
     told = []
     for life in range(4):
@@ -58,7 +58,7 @@ def test_part_that_ends_again_and_again_is_told_of_once_and_when_it_is_given_up(
 
 
 def test_part_that_may_end_is_not_told_of(tmp_path: Path) -> None:
-    assert tell(Endings(tmp_path, ["ready"]), "EXITED", "ready") == ""
+    assert tell(ExitReporter(tmp_path, ["ready"]), "EXITED", "ready") == ""
 
 
 def test_new_run_begins_new_logs_and_keeps_the_last_ones(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from api.http.protocol import GatheringTransport
+from api.http.protocol import CoalescingTransport
 
 
 class Socket:
@@ -31,11 +31,11 @@ async def socket() -> Socket:
 
 
 @pytest.fixture
-async def transport(socket: Socket) -> GatheringTransport:
-    return GatheringTransport(cast(Any, socket))
+async def transport(socket: Socket) -> CoalescingTransport:
+    return CoalescingTransport(cast(Any, socket))
 
 
-async def test_what_is_written_in_one_turn_is_one_write(transport: GatheringTransport, socket: Socket) -> None:
+async def test_what_is_written_in_one_turn_is_one_write(transport: CoalescingTransport, socket: Socket) -> None:
     transport.write(b"head")
     transport.write(b"body")
     assert socket.writes == []
@@ -46,7 +46,7 @@ async def test_what_is_written_in_one_turn_is_one_write(transport: GatheringTran
     assert socket.writes == [b"headbody", b"next"]
 
 
-async def test_closing_writes_what_was_held_first_and_once(transport: GatheringTransport, socket: Socket) -> None:
+async def test_closing_writes_what_was_held_first_and_once(transport: CoalescingTransport, socket: Socket) -> None:
     transport.write(b"last")
     transport.close()
     await asyncio.sleep(0)
@@ -54,7 +54,7 @@ async def test_closing_writes_what_was_held_first_and_once(transport: GatheringT
     assert socket.is_closed
 
 
-async def test_nothing_is_written_to_a_client_that_has_gone(transport: GatheringTransport, socket: Socket) -> None:
+async def test_nothing_is_written_to_a_client_that_has_gone(transport: CoalescingTransport, socket: Socket) -> None:
     transport.write(b"late")
     socket.close()
     await asyncio.sleep(0)
