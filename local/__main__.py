@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from local.errors import CannotStart
-from local.logs import begin, log_file
+from local.logs import begin, log_excerpt, log_file
 from local.settings import LocalSettings
 from local.supervision import configuration, parts
 from shared.card import CARD_FILE
