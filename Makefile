@@ -1,4 +1,4 @@
-# What a newcomer types: `make run`, `make test`. Everything else is for those who work on Sepal.
+# `make run` starts Sepal, `make test` tests it. The other targets are for development.
 PYTHON ?= python3
 VENV := .venv/bin
 
@@ -28,14 +28,14 @@ docs: .venv/dev.stamp
 train: .venv/run.stamp
 	$(VENV)/python -m training
 
-# Against `make run`, or against SEPAL_LOAD_HOST. SHAPE=tutorial: a thousand who wait. LOAD="--processes 2": locust's own.
+# Loads `make run` or SEPAL_LOAD_HOST. SHAPE=tutorial: 1,000 users that wait. LOAD="--processes 2": locust options.
 SHAPE ?= people
 USERS_people := 100
 USERS_tutorial := 1000
 SPAWN_RATE_people := 10
 SPAWN_RATE_tutorial := 100
 CALLERS_tutorial := SyncCaller
-USERS ?= $(or $(USERS_$(SHAPE)),$(error there is no SHAPE=$(SHAPE), only people and tutorial))
+USERS ?= $(or $(USERS_$(SHAPE)),$(error unknown SHAPE=$(SHAPE): use people or tutorial))
 SPAWN_RATE ?= $(SPAWN_RATE_$(SHAPE))
 SECONDS ?= 60
 load: .venv/dev.stamp
@@ -43,23 +43,23 @@ load: .venv/dev.stamp
 	  --run-time $$(($(SECONDS) + $(USERS) / $(SPAWN_RATE)))s --only-summary \
 	  --csv .load/$(SHAPE) --csv-full-history --html .load/$(SHAPE).html $(LOAD)
 
-# Sepal beside its peers: the best part of an hour, on a machine that does nothing else. BENCH="--only in_process,sepal".
+# Sepal and its peers: nearly an hour, on an otherwise idle machine. BENCH="--only in_process,sepal".
 bench: .venv/dev.stamp
 	$(VENV)/python -m benchmarks.serving $(BENCH)
 
-# How cost grows with what there is of everything: about a quarter of an hour. BENCH="--only batch,artifact".
+# How cost grows with batches, backlog, gateways and artifacts: about 15 minutes. BENCH="--only batch,artifact".
 bench-growth: .venv/dev.stamp
 	$(VENV)/python -m benchmarks.growth $(BENCH)
 
-# Every fault twenty times: the best part of an hour. CHAOS="--only pool,worker --injections 3".
+# Injects every fault 20 times: nearly an hour. CHAOS="--only pool,worker --injections 3".
 chaos: .venv/dev.stamp
 	$(VENV)/python -m tests.chaos $(CHAOS)
 
-# 5,000 requests drawn from the OpenAPI schema, against a stack of their own: some minutes. FUZZ="--seed 7 --cases 1000".
+# Sends 5,000 requests generated from the OpenAPI schema to a separate stack: minutes. FUZZ="--seed 7 --cases 1000".
 fuzz: .venv/dev.stamp
 	$(VENV)/python -m tests.fuzz $(FUZZ)
 
-# The life of a batch in random steps, other ones at each run; `make test` takes 2,000 fixed ones. Half an hour.
+# Random steps through the life of a batch, different in each run: half an hour. `make test` takes 2,000 fixed steps.
 STEPS ?= 200000
 state-machine: .venv/dev.stamp
 	$(VENV)/pytest tests/machine --machine-steps $(STEPS) --numprocesses=0
@@ -67,7 +67,7 @@ state-machine: .venv/dev.stamp
 images: .venv/dev.stamp
 	$(VENV)/pytest tests/images --run-images --numprocesses=0
 
-# The hashed locks name no host, so they work against whatever index pip is told to use.
+# The lock files name no package index, so that they work with any index that pip is configured for.
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes \
   --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 LOCK := $(COMPILE) pyproject.toml
@@ -81,7 +81,7 @@ lock: .venv/dev.stamp
 clean:
 	rm -rf .venv .sepal models .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .load .bench .hypothesis .schemathesis
 
-# One environment, filled as far as it is needed: serving needs less than testing.
+# One virtual environment; a target installs the lock file that it needs (run or dev).
 .venv/%.stamp: requirements/%.txt
 	test -x $(VENV)/python || $(PYTHON) -m venv .venv
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<

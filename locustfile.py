@@ -1,14 +1,14 @@
-"""Load through the queue, by callers who behave like people.
+"""The load test: three kinds of users that pause between requests.
 
-Most send a row and wait. Some are impatient: they take an id, and ask again when `Retry-After` says. A few upload a
-file's worth of rows and come back for the result.
+Most users send a row and wait for the result. Some take an id and poll for the result after `Retry-After`. A few upload
+thousands of rows and poll for the result.
 
     locust --headless --users 100 --spawn-rate 100 --run-time 60s
 
-`make load` does that, and keeps what it has measured. Beside the HTTP rows the report has rows of type SEPAL, three for
-each kind of caller: the time from submission to result as the caller sees it, and in the queue and in the model, as
-`Server-Timing` tells it. locust's "Aggregated" counts HTTP requests alone. Thresholds come from the environment
-(`benchmarks/load/settings.py`); the exit code is 1 where one is missed.
+`make load` runs this and keeps the figures. Besides HTTP rows the report has rows of type SEPAL, three for each kind of
+user: the time from submission to result as the client measures it, and the times in the queue and in the model from
+`Server-Timing`. locust's "Aggregated" counts HTTP requests only. Thresholds come from the environment
+(`benchmarks/load/settings.py`); the exit code is 1 if one is missed.
 """
 
 import json
@@ -35,27 +35,27 @@ END_TO_END: Final = "submission to result"
 _SERVER_TIMING: Final = re.compile(r"(queue|predict);dur=([0-9.]+)")
 _SERVER_ROWS: Final = {"queue": "in the queue", "predict": "in the model"}
 _PROBLEM_CODE: Final = re.compile(r'"code": ?"([a-z-]+)"')
-_PATIENCE_SECONDS: Final = 60
+_TIMEOUT_SECONDS: Final = 60
 _CONNECT_SECONDS: Final = 5
 
 console = logging.getLogger("locust.stats_logger")
 
 
 class Caller(FastHttpUser):
-    """Somebody who sends rows like the model card's examples."""
+    """A user that sends rows similar to the model card's examples."""
 
     abstract = True
     host = SETTINGS.host
     kind: str
     example: list[list[float]]
-    """Of the model card; read once, before anybody calls."""
+    """The rows of the model card's example; read once, before the first user starts."""
 
     def row(self) -> list[float]:
-        """An example, a little different each time."""
+        """Return a row of the example, each value changed at random by up to 10 %."""
         return [value * random.uniform(0.9, 1.1) for value in random.choice(self.example)]  # noqa: S311
 
     def end(self, began: float, response: Any, failure: str) -> None:
-        """Report a prediction: how long it took from its submission, and what the server says of that."""
+        """Report a prediction: its time since submission, and the server's times from `Server-Timing`."""
         self._log(END_TO_END, (time.perf_counter() - began) * 1000)
         if failure:
             self._entry(END_TO_END).log_error(failure)
@@ -71,7 +71,7 @@ class Caller(FastHttpUser):
 
 
 class SyncCaller(Caller):
-    """Sends a row and waits for the answer: what the tutorial's users do."""
+    """Sends a row and waits for the result, as the users of the tutorial do."""
 
     weight = 17
     kind = WAITING
@@ -79,22 +79,22 @@ class SyncCaller(Caller):
 
     @task
     def predict(self) -> None:
-        """Send a row and take its answer."""
+        """Send a row and check the result."""
         body = json.dumps({"data": [self.row()]})
         began = time.perf_counter()
         with self.client.post("/predict", data=body, headers=_headers(), catch_response=True) as response:
-            if failure := _why_no_result(response, n_rows=1):
+            if failure := _result_failure(response, n_rows=1):
                 response.failure(failure)
         self.end(began, response, failure)
 
 
-class _Returning(Caller):
-    """Submits, and comes back for the result."""
+class _AsyncCaller(Caller):
+    """Submits rows and polls for the result."""
 
     abstract = True
 
     def submit(self, body: str, n_rows: int) -> None:
-        """Submit rows and poll until their prediction is final."""
+        """Submit rows, and poll until their prediction is final."""
         began = time.perf_counter()
         name, headers = f"/predict ({self.kind})", _headers(Prefer="respond-async")
         with self.client.post("/predict", data=body, headers=headers, name=name, catch_response=True) as response:
@@ -109,16 +109,16 @@ class _Returning(Caller):
     def _poll(self, location: str, n_rows: int, waited: float) -> tuple[Any, str]:
         with self.client.get(location, name=f"/results/{{id}} ({self.kind})", catch_response=True) as response:
             if response.status_code != 202:
-                failure = _why_no_result(response, n_rows)
+                failure = _result_failure(response, n_rows)
             else:
-                failure = f"not final after {_PATIENCE_SECONDS} s" if waited > _PATIENCE_SECONDS else ""
+                failure = f"not final after {_TIMEOUT_SECONDS} s" if waited > _TIMEOUT_SECONDS else ""
             if failure:
                 response.failure(failure)
         return response, failure
 
 
-class PollingCaller(_Returning):
-    """Has no time to wait for one row, and asks again when the server says."""
+class PollingCaller(_AsyncCaller):
+    """Sends a row and polls for the result after `Retry-After`."""
 
     weight = 2
     kind = POLLING
@@ -126,12 +126,12 @@ class PollingCaller(_Returning):
 
     @task
     def predict(self) -> None:
-        """Submit a row, and come back for its answer."""
+        """Submit a row, and poll for the result."""
         self.submit(json.dumps({"data": [self.row()]}), n_rows=1)
 
 
-class BulkCaller(_Returning):
-    """Uploads thousands of rows now and then."""
+class BulkCaller(_AsyncCaller):
+    """Uploads thousands of rows occasionally, and polls for the result."""
 
     weight = 1
     kind = BULK
@@ -139,13 +139,13 @@ class BulkCaller(_Returning):
 
     @task
     def predict(self) -> None:
-        """Upload, and come back for as many predictions."""
+        """Upload rows, and poll for the result."""
         self.submit(_bulk_body(), n_rows=SETTINGS.load_bulk_rows)
 
 
 @cache
 def _bulk_body() -> str:
-    # Once: locust cannot measure anybody in the 5 ms that it takes.
+    # Made once, because it takes 5 ms, in which locust measures no other user.
     examples = Caller.example
     return json.dumps({"data": [examples[i % len(examples)] for i in range(SETTINGS.load_bulk_rows)]})
 
@@ -154,17 +154,17 @@ def _headers(**more: str) -> dict[str, str]:
     return {"Content-Type": "application/json", **more}
 
 
-def _why_no_result(response: Any, n_rows: int) -> str:
-    """Nothing where it is a result for all rows; else what it is, in words that recur."""
+def _result_failure(response: Any, n_rows: int) -> str:
+    """Return an empty text for a result with all rows, else the failure, in words by which locust can group it."""
     if response.status_code != 200:
         return _refusal(response)
     try:
-        answer = json.loads(response.text)
+        result = json.loads(response.text)
     except ValueError:
         return "200 without JSON"
-    if answer["status"] != "succeeded":
-        return f"the prediction {answer['status']}"
-    n_predictions = len(answer["prediction"])
+    if result["status"] != "succeeded":
+        return f"prediction {result['status']}"
+    n_predictions = len(result["prediction"])
     return "" if n_predictions == n_rows else f"{n_predictions} predictions for {n_rows} rows"
 
 
@@ -177,7 +177,7 @@ def _refusal(response: Any) -> str:
 
 @events.init.add_listener
 def read_model_card(environment: Any, **_: Any) -> None:
-    """Learn what rows look like; without a gateway, end before a thousand callers find out one by one."""
+    """Read the example rows; without a gateway, exit before any user starts."""
     host = environment.host or SETTINGS.host
     try:
         with urlopen(f"{host}/model", timeout=_CONNECT_SECONDS) as response:  # noqa: S310
@@ -188,7 +188,7 @@ def read_model_card(environment: Any, **_: Any) -> None:
 
 @events.quitting.add_listener
 def judge_run(environment: Any, **_: Any) -> None:
-    """Compare what was measured with the thresholds; workers leave that to their master."""
+    """Compare the figures with the thresholds; locust's workers leave that to their master."""
     if isinstance(environment.runner, WorkerRunner):
         return
     thresholds = judge(_measured(environment), SETTINGS)
@@ -196,11 +196,11 @@ def judge_run(environment: Any, **_: Any) -> None:
     lines = [str(threshold) for threshold in thresholds]
     options = environment.parsed_options
     if options.csv_prefix:
-        gevent.sleep(CSV_STATS_INTERVAL_SEC * 1.5)  # locust writes them once in so many seconds, and not at the end
-        lines.append(f"kept in {options.csv_prefix}_stats.csv and {options.csv_prefix}_stats_history.csv")
+        gevent.sleep(CSV_STATS_INTERVAL_SEC * 1.5)  # locust writes them at this interval, and not at the end
+        lines.append(f"figures: {options.csv_prefix}_stats.csv and {options.csv_prefix}_stats_history.csv")
     if options.html_file:
         lines.append(f"report: {options.html_file}")
-    # At the very end, below locust's own tables.
+    # Printed last, below locust's tables.
     events.quit.add_listener(lambda **_: console.info("\n".join(lines)))
 
 

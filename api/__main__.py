@@ -1,4 +1,4 @@
-"""`python -m api`: serve HTTP with as many gateway processes as the settings say."""
+"""`python -m api`: serve HTTP with `SEPAL_API_PROCESSES` gateway processes."""
 
 from contextlib import nullcontext
 
@@ -10,7 +10,7 @@ from shared.telemetry.processes import counted_together
 
 
 def main() -> None:
-    """Run the gateway until it is told to stop."""
+    """Run the gateway until SIGTERM or SIGINT."""
     settings = GatewaySettings()
     with counted_together() if settings.api_processes > 1 else nullcontext():
         uvicorn.run(
@@ -21,12 +21,13 @@ def main() -> None:
             port=settings.api_port,
             workers=settings.api_processes,
             access_log=False,
-            reset_contextvars=True,  # or a pipelined request would be logged under the id of the one before
+            reset_contextvars=True,  # otherwise a pipelined request is logged under the previous request's id
             log_config=None,
             server_header=False,
-            # Longer than people think and proxies keep: with uvicorn's 5 s, requests were lost to a closing connection.
+            # Longer than users pause and proxies keep a connection. With uvicorn's 5 s, requests were sent on
+            # connections that were being closed, and were lost.
             timeout_keep_alive=75,
-            proxy_headers=False,  # nothing here asks who the client is, and looking costs 3 % of a request
+            proxy_headers=False,  # reading proxy headers costs 3 % of a request
         )
 
 

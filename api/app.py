@@ -24,7 +24,7 @@ from api.predictions.admission import Admission
 from api.predictions.coordinator import Coordinator
 from api.predictions.service import PredictionService
 from api.settings import GatewaySettings
-from api.shutdown import drain_when_told
+from api.shutdown import drain_on_signal
 from api.telemetry.metrics import GatewayMetrics
 from api.telemetry.tracing import RequestTracer
 from shared.log import configure_logging
@@ -46,7 +46,7 @@ DESCRIPTION: Final = "Serves a scikit-learn pipeline through a message queue."
 
 
 def create_app(settings: GatewaySettings | None = None) -> HotPath:
-    """Build the gateway; without settings they are read from the environment, once."""
+    """Build the gateway; by default, its settings are read from the environment."""
     settings = settings or GatewaySettings()
     configure_logging(settings.log_json, settings.log_level)
     url = settings.redis_url.get_secret_value()
@@ -77,12 +77,12 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        drain_when_told(service.drain, settings.drain_seconds)
+        drain_on_signal(service.drain, settings.drain_seconds)
         async with _running(pipelined.keep(coordinator), tick_forever(cluster, [reconciler.tick, service.tick])):
             yield
         await pooled.close()
 
-    # FastAPI's own class loads the documentation pages' scripts from a public host; this one carries them.
+    # FastAPI's documentation pages load scripts from a public host; FastAPIOffline serves them itself.
     app: FastAPI = FastAPIOffline(title="Sepal", description=DESCRIPTION, version=VERSION, lifespan=lifespan)
     app.include_router(prediction_routes(service, lookups, predict, cluster))
     app.include_router(status_routes(cluster, Exposition(registry, ClusterCollector(cluster, limits))))
@@ -94,9 +94,9 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
 
 @asynccontextmanager
 async def _running(*endless: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run coroutines that never end beside the requests."""
+    """Run endless coroutines in the background."""
     tasks = [asyncio.create_task(each) for each in endless]
-    gc.freeze()  # imported objects stay for good: a full collection that visits all of them takes 80 ms
+    gc.freeze()  # imported objects are never freed, and a full collection over all of them takes 80 ms
     yield
     for task in tasks:
         task.cancel()

@@ -1,4 +1,4 @@
-"""What a gateway does when it is told to stop: it answers whom it can, and gives the others their 202."""
+"""Shutdown of a gateway: requests still get their results for a while, and after that a 202."""
 
 import asyncio
 import signal
@@ -7,12 +7,12 @@ from types import FrameType
 from typing import Any
 
 
-def drain_when_told(drain: Callable[[], None], after_seconds: float) -> None:
-    """Have SIGTERM and SIGINT end all waits, besides what the server does with them: it waits for its requests.
+def drain_on_signal(drain: Callable[[], None], after_seconds: float) -> None:
+    """Call `drain` after SIGTERM or SIGINT; the server's own handler still runs, and waits for the open requests.
 
     Args:
         drain: ends the waits.
-        after_seconds: that answers may still take.
+        after_seconds: time between the signal and the call.
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -20,11 +20,11 @@ def drain_when_told(drain: Callable[[], None], after_seconds: float) -> None:
 
 
 def _add_handler(number: signal.Signals, handle: Callable[[], Any]) -> None:
-    servers = signal.getsignal(number)
+    previous = signal.getsignal(number)
 
     def both(number: int, frame: FrameType | None) -> None:
         handle()
-        if callable(servers):
-            servers(number, frame)
+        if callable(previous):
+            previous(number, frame)
 
     signal.signal(number, both)

@@ -1,1 +1,1 @@
-"""The runs behind the numbers in the documentation."""
+"""The benchmarks behind the numbers in the documentation."""

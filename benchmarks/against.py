@@ -1,11 +1,11 @@
-"""What a change costs: this code against an earlier commit of it, slice by slice, both running all the while.
+"""Compares the performance of this code with an earlier commit; both run at the same time.
 
 python -m benchmarks.against 6d2a16b
-python -m benchmarks.against silent    # what metrics cost: the same code, counting nothing
+python -m benchmarks.against silent    # the cost of metrics: the same code without counting
 
-Each pair is one slice of load on either, in turns first; each start of both gives the median ratio of its pairs, of
-this code to the earlier one. What is printed is the median of the starts, and the quartiles around it. Flower is left
-out, for its command line changes with the code.
+Load is put on the two in turn, one slice each; two slices make a pair. A start gives the median ratio of its pairs,
+this code to the earlier one. Printed are the median and the quartiles over the starts. Flower is left out, because its
+command line changes with the code.
 """
 
 import argparse
@@ -19,44 +19,44 @@ from typing import Final, NamedTuple
 
 from benchmarks.serving import environments, resources, sepal
 from benchmarks.serving.load import put_load
-from benchmarks.serving.question import ROOT, Question
 from benchmarks.serving.running import Running
 from benchmarks.serving.systems import Program, Site
+from benchmarks.serving.workload import ROOT, Workload
 
 _WARM_UP_SECONDS: Final = 2
 _SILENT: Final = "silent"
 
 
 class Slice(NamedTuple):
-    """One slice of load."""
+    """The measurements of one slice of load."""
 
     requests_per_second: float
     p50_ms: float
     cpu_per_thousand: float
-    """CPU seconds of all processes for 1,000 requests."""
+    """CPU seconds of all processes per 1,000 requests."""
 
 
 Programs = Callable[[Site], Iterator[Program]]
 Pair = tuple[Slice, Slice]
-"""Before, and now."""
+"""The earlier code and this code."""
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=__doc__)
-    parser.add_argument("commit", help=f"the earlier one, or `{_SILENT}`")
+    parser.add_argument("commit", help=f"the earlier commit, or `{_SILENT}`")
     parser.add_argument("--connections", default="1,128", help="numbers of connections")
-    parser.add_argument("--starts", type=int, default=10, help="how often both are started anew")
-    parser.add_argument("--pairs", type=int, default=4, help="of slices, for each start and number of connections")
-    parser.add_argument("--seconds", type=int, default=2, help="of a slice")
+    parser.add_argument("--starts", type=int, default=10, help="number of times that both are started")
+    parser.add_argument("--pairs", type=int, default=4, help="pairs of slices for each start and number of connections")
+    parser.add_argument("--seconds", type=int, default=2, help="duration of a slice")
     arguments = parser.parse_args()
-    question = Question.load()
+    workload = Workload.load()
     connections = [int(number) for number in arguments.connections.split(",")]
     measured: dict[int, list[Pair]] = {number: [] for number in connections}
     with _checked_out(arguments.commit) as tree:
         for start in range(arguments.starts):
             programs = _silent_programs if arguments.commit == _SILENT else _programs_of(tree)
-            with _both(programs, question, reverse=bool(start % 2)) as (before, now):
+            with _both(programs, workload, reverse=bool(start % 2)) as (before, now):
                 for number in connections:
                     measured[number] += _pairs(before, now, number, arguments.pairs, arguments.seconds)
     for number, pairs in measured.items():
@@ -74,23 +74,23 @@ def _pairs(before: Running, now: Running, connections: int, pairs: int, seconds:
 
 
 def _report(measured: list[Pair], pairs_a_start: int) -> None:
-    """Pairs of one start are no independent measurements: their median is one."""
+    """Print medians and quartiles over the starts; the pairs of one start are not independent."""
     for field in Slice._fields:
         values = [(getattr(old, field), getattr(new, field)) for old, new in measured]
         ratios = [new / old for old, new in values]
         starts = [median(ratios[first : first + pairs_a_start]) for first in range(0, len(ratios), pairs_a_start)]
         low, _, high = quantiles(starts, n=4)
-        was, is_now = (median(side) for side in zip(*values, strict=True))
+        earlier, current = (median(side) for side in zip(*values, strict=True))
         print(
-            f"  {field:20} {was:10.4g} {is_now:10.4g}   ratio {median(starts):.3f} ({low:.3f} to {high:.3f})",
+            f"  {field:20} {earlier:10.4g} {current:10.4g}   ratio {median(starts):.3f} ({low:.3f} to {high:.3f})",
             flush=True,
         )
 
 
 @contextmanager
-def _both(programs: Programs, question: Question, *, reverse: bool) -> Iterator[tuple[Running, Running]]:
-    """Start both: how fast a process is depends on its start, and on who started first."""
-    before, now = _running("before", programs, question), _running("now", _programs_of(ROOT), question)
+def _both(programs: Programs, workload: Workload, *, reverse: bool) -> Iterator[tuple[Running, Running]]:
+    """Start both, in either order, because a process's speed depends on its start and on the start order."""
+    before, now = _running("before", programs, workload), _running("now", _programs_of(ROOT), workload)
     with ExitStack() as started:
         for running in (now, before) if reverse else (before, now):
             started.enter_context(running)
@@ -98,19 +98,19 @@ def _both(programs: Programs, question: Question, *, reverse: bool) -> Iterator[
 
 
 def _slice(running: Running, connections: int, seconds: int) -> Slice:
-    running.rest()
+    running.wait_until_idle()
     processes = running.processes()
     cpu = resources.cpu_seconds(processes)
-    measured = put_load(running.url, running.system.body(running.question.rows(1)), connections, seconds)
+    measured = put_load(running.url, running.system.body(running.workload.rows(1)), connections, seconds)
     cpu = resources.cpu_seconds(running.processes()) - cpu
     if any(measured.errors.values()):
         raise SystemExit(f"errors: {measured.errors}\n{running.log_end()}")
     return Slice(measured.requests / measured.seconds, measured.p50_ms, 1000 * cpu / measured.requests)
 
 
-def _running(name: str, programs: Programs, question: Question) -> Running:
+def _running(name: str, programs: Programs, workload: Workload) -> Running:
     system = dataclasses.replace(sepal.SEPAL, name=name, programs=programs)
-    return Running(system, environments.interpreter(system), environments.FOLDER / "run" / name, question)
+    return Running(system, environments.interpreter(system), environments.FOLDER / "run" / name, workload)
 
 
 def _programs_of(tree: Path) -> Programs:
@@ -132,7 +132,7 @@ def _silent_programs(site: Site) -> Iterator[Program]:
 
 @contextmanager
 def _checked_out(commit: str) -> Iterator[Path]:
-    """The earlier code, in a folder of its own."""
+    """Check the earlier commit out into a git worktree."""
     if commit == _SILENT:
         yield ROOT
         return

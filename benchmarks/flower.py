@@ -1,9 +1,9 @@
-"""Is Flower's memory bounded? Puts a hundred thousand batches through Sepal and looks at what Flower takes meanwhile.
+"""Measures Flower's memory while Sepal runs 100,000 batches.
 
     python -m benchmarks.flower [--batches 100000] [--max-tasks 5000]
 
-Sepal runs as `make run` starts it. A few connections send single rows, so that nearly every one is a batch of its own;
-both pages are asked for after each slice, as a browser that is left open does. Results: docs/benchmarks/flower.md.
+Sepal runs as `make run` starts it. Four connections send single rows, so that nearly every row is a batch. After each
+slice of load the pages of workers and tasks are requested, as an open browser does. Results: docs/benchmarks/flower.md.
 """
 
 import argparse
@@ -19,15 +19,15 @@ import httpx
 
 from benchmarks.serving import environments
 from benchmarks.serving.load import put_load
-from benchmarks.serving.question import Question
 from benchmarks.serving.running import Running
 from benchmarks.serving.sepal import SEPAL
 from benchmarks.serving.systems import Program, Site
+from benchmarks.serving.workload import Workload
 
 _LIMIT_MB: Final = 200
 _CONNECTIONS: Final = 4
 _SLICE_SECONDS: Final = 10
-_PATIENCE_SECONDS: Final = 60
+_TIMEOUT_SECONDS: Final = 60
 _TASKS_QUERY: Final = {
     "draw": 1,
     "start": 0,
@@ -39,23 +39,23 @@ _TASKS_QUERY: Final = {
 
 
 def main() -> None:
-    """Measure, print, and fail where Flower has grown too large or has not seen every batch."""
+    """Measure and print; exit 1 if Flower exceeds the limit, and raise TimeoutError if it misses batches."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.flower", description=__doc__)
-    parser.add_argument("--batches", type=int, default=100_000, help="until Flower has seen so many succeed")
-    parser.add_argument("--max-tasks", type=int, help="instead of what deploy/flower/flowerconfig.py says")
+    parser.add_argument("--batches", type=int, default=100_000, help="succeeded batches in Flower at which to stop")
+    parser.add_argument("--max-tasks", type=int, help="overrides deploy/flower/flowerconfig.py")
     arguments = parser.parse_args()
     password = os.environ["SEPAL_FLOWER_PASSWORD"] = secrets.token_urlsafe()
-    question = Question.load()
+    workload = Workload.load()
     system = dataclasses.replace(SEPAL, programs=lambda site: _programs(site, arguments.max_tasks))
     folder = environments.FOLDER / "run" / "flower"
-    with Running(system, environments.interpreter(SEPAL), folder, question) as running:
+    with Running(system, environments.interpreter(SEPAL), folder, workload) as running:
         flower = _Flower(running, password)
         largest = flower.report()
         while flower.succeeded() < arguments.batches:
-            put_load(running.url, SEPAL.body(question.rows(1)), _CONNECTIONS, _SLICE_SECONDS)
+            put_load(running.url, SEPAL.body(workload.rows(1)), _CONNECTIONS, _SLICE_SECONDS)
             flower.catch_up()
             largest = max(largest, flower.report())
-    print(f"{largest:.0f} MB at most")
+    print(f"maximum: {largest:.0f} MB")
     if largest > _LIMIT_MB:
         sys.exit(f"flower: more than {_LIMIT_MB} MB")
 
@@ -69,38 +69,38 @@ def _programs(site: Site, max_tasks: int | None) -> Iterator[Program]:
 
 
 class _Flower:
-    """Flower's process, and its pages."""
+    """Flower's process and pages."""
 
     def __init__(self, running: Running, password: str) -> None:
         self._process = next(each for each in running.processes() if "flower" in each.cmdline())
         url = f"http://127.0.0.1:{running.site.other_ports[0]}"
-        self._pages = httpx.Client(base_url=url, auth=("sepal", password), timeout=_PATIENCE_SECONDS)
+        self._pages = httpx.Client(base_url=url, auth=("sepal", password), timeout=_TIMEOUT_SECONDS)
         self._began = time.monotonic()
 
     def succeeded(self) -> int:
         return self._count("task-succeeded")
 
     def catch_up(self) -> None:
-        """Wait until what was received has succeeded in Flower's eyes too.
+        """Wait until Flower shows every received batch as succeeded.
 
         Raises:
-            TimeoutError: it has lost some.
+            TimeoutError: it does not show all of them in time.
         """
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
         while self._count("task-succeeded") < self._count("task-received"):
             if time.monotonic() > deadline:
-                raise TimeoutError("Flower has not seen the end of every batch")
+                raise TimeoutError("Flower does not show every batch as succeeded")
             time.sleep(0.2)
 
     def report(self) -> float:
-        """Print what there is, and return Flower's resident set in MB."""
+        """Print Flower's counts, memory and CPU, and return its resident set in MB."""
         page = self._pages.post("/tasks/datatable", data=_TASKS_QUERY)
         page.raise_for_status()
         kept, megabytes = page.json()["recordsTotal"], self._process.memory_info().rss / 1e6
-        share = sum(self._process.cpu_times()[:2]) / (time.time() - self._process.create_time())
+        cpu = sum(self._process.cpu_times()[:2]) / (time.time() - self._process.create_time())
         seconds = time.monotonic() - self._began
         counted = f"{self.succeeded():7} succeeded, {kept:6} kept, {megabytes:5.0f} MB"
-        print(f"{seconds:5.0f} s  {counted}, {share:4.0%} of a core", flush=True)
+        print(f"{seconds:5.0f} s  {counted}, {cpu:4.0%} of a core", flush=True)
         return megabytes
 
     def _count(self, event: str) -> int:

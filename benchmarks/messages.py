@@ -1,8 +1,8 @@
-"""What a Celery message costs the gateway's event loop: filled into a template, or made by `send_task`.
+"""Compares the time to make a Celery message from a template with that of Celery's `send_task`.
 
     python -m benchmarks.messages
 
-Both are measured in interleaved rounds, in one process, without any byte being sent. Prints medians and ranges.
+Both are measured in interleaved rounds, in one process, and send nothing. Prints medians and ranges.
 """
 
 import statistics

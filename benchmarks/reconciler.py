@@ -1,9 +1,8 @@
-"""What the reconciler costs while a million records are kept: `python -m benchmarks.reconciler`.
+"""Measures the CPU that the reconciler uses while the store holds a million records: `python -m benchmarks.reconciler`.
 
-A broker of its own is filled with records as gateways and workers leave them: most final, and kept for their
-retention; the others queued, with their messages. Then the reconcilers of two gateways look once a second, as in
-service. Printed is the CPU time of the broker and of this process as a share of one core; the broker's share at rest
-is printed beside it, and contained in it.
+A separate broker is filled with records as gateways and workers write them: final ones within their retention, and
+queued ones with their messages. Then the reconcilers of two gateways run once a second, as in service. Printed is the
+CPU time of the broker and this process as a share of one core, first without and then with the reconcilers.
 """
 
 import argparse
@@ -33,9 +32,9 @@ from shared.store.records import Member, pack_members
 from shared.store.recovery import Recovery
 from shared.store.schema import SCHEMA, BatchState, Field, Key
 
-_CHUNK: Final = 5_000
+_PIPELINE_SIZE: Final = 5_000
 _QUEUE: Final = Queue.INTERACTIVE
-_KEPT: Final[dict[Any, Any]] = {
+_RECORD: Final[dict[Any, Any]] = {
     Field.SCHEMA: SCHEMA,
     Field.CREATED: 1_700_000_000_000_000,
     Field.MEMBERS: pack_members([Member(bytes(SECRET_BYTES), 1)]),
@@ -54,22 +53,22 @@ _FINAL: Final[dict[Any, Any]] = {
 
 
 def main() -> None:
-    """Fill, look, print."""
+    """Fill the store, measure, and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reconciler", description=__doc__)
-    parser.add_argument("--kept", type=int, default=1_000_000, help="final records")
-    parser.add_argument("--waiting", type=int, default=100_000, help="queued batches")
-    parser.add_argument("--seconds", type=int, default=30, help="of each measurement")
+    parser.add_argument("--final", type=int, default=1_000_000, help="final records")
+    parser.add_argument("--queued", type=int, default=100_000, help="queued batches")
+    parser.add_argument("--seconds", type=int, default=30, help="duration of each measurement")
     arguments = parser.parse_args()
     with _running_broker() as (process, port):
         with redis.Redis(port=port) as client:
-            _fill(client, arguments.kept, arguments.waiting)
+            _fill(client, arguments.final, arguments.queued)
             n_records, memory = client.dbsize(), client.info("memory")["used_memory"]
         at_rest = _share(process, lambda: time.sleep(arguments.seconds))
-        looking = _share(process, lambda: asyncio.run(_look(port, arguments.seconds)))
+        reconciling = _share(process, lambda: asyncio.run(_reconcile(port, arguments.seconds)))
         with redis.Redis(port=port) as client:
-            assert client.llen(_QUEUE.value) == arguments.waiting, "nothing was lost, and nothing is to be published"
-    print(f"{n_records:,} keys, {memory / 2**20:,.0f} MiB; {arguments.waiting:,} batches wait")
-    print(f"at rest: {at_rest:.2%} of a core; with two reconcilers: {looking:.2%}")
+            assert client.llen(_QUEUE.value) == arguments.queued, "the reconcilers published messages"
+    print(f"{n_records:,} keys, {memory / 2**20:,.0f} MiB; {arguments.queued:,} batches are queued")
+    print(f"at rest: {at_rest:.2%} of a core; with two reconcilers: {reconciling:.2%}")
 
 
 @contextmanager
@@ -87,7 +86,7 @@ def _running_broker() -> Iterator[tuple[psutil.Process, int]]:
             running.terminate()
 
 
-def _fill(client: redis.Redis, kept: int, waiting: int) -> None:
+def _fill(client: redis.Redis, final: int, queued: int) -> None:
     while True:
         try:
             client.ping()
@@ -96,20 +95,20 @@ def _fill(client: redis.Redis, kept: int, waiting: int) -> None:
             time.sleep(0.05)
     publisher = CeleryMessages()
     (rows,) = encode_matrix([[4.8, 3.0, 1.4, 0.3]], 1)
-    for start in range(0, kept, _CHUNK):
+    for start in range(0, final, _PIPELINE_SIZE):
         pipeline = client.pipeline(transaction=False)
-        for _ in range(min(_CHUNK, kept - start)):
+        for _ in range(min(_PIPELINE_SIZE, final - start)):
             key = Key.BATCH + new_batch_id()
-            pipeline.hset(key, mapping={**_KEPT, **_FINAL})
+            pipeline.hset(key, mapping={**_RECORD, **_FINAL})
             pipeline.expire(key, 3600)
         pipeline.execute()
-    for start in range(0, waiting, _CHUNK):
+    for start in range(0, queued, _PIPELINE_SIZE):
         pipeline = client.pipeline(transaction=False)
-        for sequence in range(start + 1, min(start + _CHUNK, waiting) + 1):
+        for sequence in range(start + 1, min(start + _PIPELINE_SIZE, queued) + 1):
             batch_id = new_batch_id()
             message = publisher.message(batch_id, _QUEUE, 1, 1)
             record: dict[Any, Any] = {
-                **_KEPT,
+                **_RECORD,
                 Field.STATE: BatchState.QUEUED.value,
                 Field.ROWS: rows.content,
                 Field.SEQUENCE: sequence,
@@ -119,12 +118,12 @@ def _fill(client: redis.Redis, kept: int, waiting: int) -> None:
             pipeline.zadd(Key.QUEUED + _QUEUE.value, {batch_id: sequence})
             pipeline.lpush(_QUEUE.value, f'{{"sequence":{sequence},{message[1:]}')
         pipeline.execute()
-    client.hset(Key.SEQUENCE, _QUEUE.value, waiting)
+    client.hset(Key.SEQUENCE, _QUEUE.value, queued)
     client.hset(Key.WORKERS, mapping={f"worker-{number}": f"{2**52} 2" for number in range(8)})
 
 
 def _share(process: psutil.Process, measured: Callable[[], object]) -> float:
-    """CPU time of the broker and of this process, per second that passed."""
+    """Return the CPU seconds of the broker and of this process per second of wall-clock time."""
     processes = [process, psutil.Process()]
     before, began = [sum(each.cpu_times()[:2]) for each in processes], time.monotonic()
     measured()
@@ -132,8 +131,8 @@ def _share(process: psutil.Process, measured: Callable[[], object]) -> float:
     return (sum(after) - sum(before)) / (time.monotonic() - began)
 
 
-async def _look(port: int, seconds: int) -> None:
-    """Look as two gateways do: each once a second, half a second apart."""
+async def _reconcile(port: int, seconds: int) -> None:
+    """Run the reconcilers of two gateways, each once a second, half a second apart."""
     transports = [PooledTransport(f"redis://127.0.0.1:{port}/0") for _ in range(2)]
     publisher = CeleryMessages()
     metrics = GatewayMetrics(CollectorRegistry())

@@ -1,4 +1,4 @@
-"""The same processes, counting nothing: what metrics cost is the difference to them.
+"""Runs a gateway or a worker without counting, so that the cost of metrics can be measured (`benchmarks.against`).
 
 python -m benchmarks.silent api
 """

@@ -1,1 +1,1 @@
-"""Sepal's clients: over its public HTTP interface alone."""
+"""A typed client and a command line for Sepal's public HTTP API."""

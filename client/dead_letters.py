@@ -11,22 +11,22 @@ _PAGE = 1000
 
 
 class Refused(Exception):
-    """The gateway said no; `code` is stable, and the message says what can be done."""
+    """The gateway refused the request; `code` is stable, and the message says what the caller can do."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
 
 
-class ListedLetter(NamedTuple):
-    """One dead letter in the list."""
+class DeadLetterEntry(NamedTuple):
+    """A dead letter in the list."""
 
     id: str
-    buried: datetime
+    dead_since: datetime
 
 
 class DeadLetterClient:
-    """Looks at dead letters, and decides on them."""
+    """Lists, reads, replays and discards dead letters."""
 
     def __init__(self, url: str, token: str) -> None:
         self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"})
@@ -37,40 +37,41 @@ class DeadLetterClient:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._http.close()
 
-    def entries(self) -> Iterator[ListedLetter]:
-        """List all there are, the latest first.
+    def entries(self) -> Iterator[DeadLetterEntry]:
+        """List all dead letters, latest first.
 
         Raises:
-            Refused: the gateway says why.
-            httpx.TransportError: it cannot be reached.
+            Refused: the gateway refused the request.
+            httpx.TransportError: the gateway cannot be reached.
+            httpx.HTTPStatusError: the HTTP response is an error without a problem document.
         """
         offset = 0
         while page := self._ask("GET", "", offset=offset, limit=_PAGE).json()["dead_letters"]:
             for entry in page:
-                yield ListedLetter(entry["id"], datetime.fromtimestamp(entry["buried"], UTC))
+                yield DeadLetterEntry(entry["id"], datetime.fromtimestamp(entry["buried"], UTC))
             offset += len(page)
 
     def show(self, dead_letter_id: str) -> Any:
-        """Its rows, and how each attempt at them ended, as the gateway writes them.
+        """Return a dead letter as the gateway's JSON: its rows, and how each attempt ended.
 
         Raises:
-            Refused, httpx.TransportError: as `entries`.
+            Refused, httpx.TransportError, httpx.HTTPStatusError: as for `entries`.
         """
         return self._ask("GET", f"/{dead_letter_id}").json()
 
     def replay(self, dead_letter_id: str) -> str:
-        """Submit its rows as a new prediction; returns where to ask for the result.
+        """Submit a dead letter's rows as a new prediction, and return the path of its result.
 
         Raises:
-            Refused, httpx.TransportError: as `entries`.
+            Refused, httpx.TransportError, httpx.HTTPStatusError: as for `entries`.
         """
         return self._ask("POST", f"/{dead_letter_id}/replay").headers["Location"]
 
     def discard(self, dead_letter_id: str) -> None:
-        """Forget it.
+        """Delete a dead letter.
 
         Raises:
-            Refused, httpx.TransportError: as `entries`.
+            Refused, httpx.TransportError, httpx.HTTPStatusError: as for `entries`.
         """
         self._ask("DELETE", f"/{dead_letter_id}")
 

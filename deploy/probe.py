@@ -1,6 +1,6 @@
-"""`python -I -S deploy/probe.py URL`: exit 0 if a server answers 200, which is what containers' health checks ask.
+"""`python -I -S deploy/probe.py URL`: the health check of the containers; exits 0 if the HTTP status is 200.
 
-It imports next to nothing, because a check runs every few seconds for as long as its container: docs/images.md.
+It imports only `socket` and `sys`, because it runs every few seconds in every container: docs/images.md.
 """
 
 import socket
@@ -11,17 +11,17 @@ _SHOWN_BYTES = 2000
 
 
 def main(url: str) -> None:
-    """Ask once, and say what else was answered."""
+    """Send one request; exit 1 with the response, or the error, if the status is not 200."""
     address, _, path = url.removeprefix("http://").partition("/")
     host, _, port = address.partition(":")
     request = f"GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
     try:
         with socket.create_connection((host, int(port)), _TIMEOUT_SECONDS) as connection:
             connection.sendall(request.encode())
-            with connection.makefile("rb") as answer:
-                status = answer.readline()
+            with connection.makefile("rb") as response:
+                status = response.readline()
                 if status.split()[1:2] != [b"200"]:
-                    sys.exit((status + answer.read(_SHOWN_BYTES)).decode(errors="replace") or f"{url}: no answer")
+                    sys.exit((status + response.read(_SHOWN_BYTES)).decode(errors="replace") or f"{url}: no response")
     except OSError as error:
         sys.exit(f"{url}: {error}")
 

@@ -1,1 +1,1 @@
-"""All of Sepal on one machine, under one supervisor: what `make run` starts."""
+"""`make run`: all of Sepal on one machine, under one supervisor."""

@@ -1,4 +1,4 @@
-"""`python -m local`: check the ports, train if there is nothing to serve, hand over to supervisord."""
+"""`python -m local`: checks the ports, trains a model if there is none, and becomes supervisord."""
 
 import fcntl
 import os
@@ -9,28 +9,28 @@ from pathlib import Path
 from typing import Final
 
 from local.errors import CannotStart
-from local.logs import begin, log_excerpt, log_file
+from local.logs import log_excerpt, log_file, rotate
 from local.settings import LocalSettings
-from local.supervision import configuration, parts
+from local.supervision import configuration, programs
 from shared.card import CARD_FILE
 
 _CONFIGURATION_FILE: Final = "supervisord.conf"
 
 
 def main() -> None:
-    """Become the supervisor of a local Sepal."""
+    """Prepare `make run`, then replace this process by the supervisor."""
     settings = LocalSettings()
     try:
         _check_ports(settings)
         settings.supervisor_dir.mkdir(parents=True, exist_ok=True)
-        begin(settings.supervisor_dir)
+        rotate(settings.supervisor_dir)
         _ensure_model(settings)
         path = _write_configuration(settings)
     except CannotStart as error:
         sys.exit(f"sepal: {error}")
     sys.stdout.flush()
-    # What is for the person reaches this file through descriptors of their own: without append mode they would write
-    # over one another where it is a regular file.
+    # Several processes open stdout by name. If it is a regular file, they would overwrite one another without append
+    # mode.
     fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
     os.execve(
         sys.executable,
@@ -54,7 +54,7 @@ def _check_ports(settings: LocalSettings) -> None:
                 probe.bind(address)
             except OSError as error:
                 raise CannotStart(
-                    f"port {address[1]} cannot be used ({error.strerror}): set {variable} to a free one"
+                    f"port {address[1]} cannot be used ({error.strerror}): set {variable} to a free port"
                 ) from error
 
 
@@ -63,18 +63,18 @@ def _ensure_model(settings: LocalSettings) -> None:
     if (model_dir / CARD_FILE).exists():
         return
     if model_dir != LocalSettings.model_fields["model_dir"].default:
-        raise CannotStart(f"SEPAL_MODEL_DIR is {model_dir}, and there is no {CARD_FILE} in it: train a model first")
-    # A process of its own: training imports what nothing that serves may import.
+        raise CannotStart(f"SEPAL_MODEL_DIR is {model_dir}, which has no {CARD_FILE}: train a model first")
+    # In a separate process: a process that serves must not import the training libraries.
     path = log_file(settings.supervisor_dir, "training")
     with path.open("wb") as log:
         training = subprocess.run([sys.executable, "-m", "training"], check=False, stdout=log, stderr=log)
     if training.returncode:
-        raise CannotStart(f"training failed. It said:\n{log_excerpt(path)}")
+        raise CannotStart(f"training failed. Last output:\n{log_excerpt(path)}")
 
 
 def _write_configuration(settings: LocalSettings) -> Path:
     path = settings.supervisor_dir / _CONFIGURATION_FILE
-    path.write_text(configuration(parts(settings), settings.supervisor_dir))
+    path.write_text(configuration(programs(settings), settings.supervisor_dir))
     return path
 
 

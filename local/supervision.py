@@ -1,9 +1,9 @@
-"""Writes supervisord's configuration: the parts, the order they start and stop in, what happens when one dies.
+"""Writes supervisord's configuration: the programs, their start and stop order, and when they are restarted.
 
-On the terminal is what a person needs: the welcome, and what goes wrong. What the parts write is in a file each.
+The terminal shows the welcome message and the reports of programs that exited. Each program's output goes to its log.
 
-Parts start in the order of their priorities and stop in the reverse one, each waiting for the one before, so that
-the gateway and the worker can still reach the broker while they finish.
+Programs start in the order of their priorities and stop in reverse order, one after the other, so that the gateway and
+the worker can still reach the broker while they finish.
 """
 
 import os
@@ -17,12 +17,12 @@ from typing import Final
 from local import broker, exits
 from local.logs import SUPERVISOR, log_file
 from local.settings import LocalSettings
-from local.welcome import WITH_PASSWORD
+from local.welcome import SHOW_PASSWORD
 
 _FLOWER_CONFIGURATION: Final = Path(__file__).parent.parent / "deploy" / "flower" / "flowerconfig.py"
 
 _TERMINAL: Final = "/dev/fd/1"
-_LOG_BYTES: Final = 20_000_000  # of each log; the one before is kept as well
+_LOG_BYTES: Final = 20_000_000  # of each log; one rotated log is kept
 
 _SUPERVISOR = """\
 [supervisord]
@@ -36,8 +36,8 @@ pidfile = {state}/supervisord.pid
 childlogdir = {state}
 """
 
-# The group is killed, after the part itself was asked to stop: a pool process must not be told to stop by anybody
-# but its worker. Whatever dies is started again, at once; three deaths within a second of starting are a crash loop.
+# SIGTERM goes to the program alone, because only the worker may stop its pool processes; SIGKILL goes to the process
+# group. A program that exits is restarted, unless it has exited within a second of its start and of three restarts.
 _PROGRAM = """
 [program:{name}]
 command = {command}
@@ -55,7 +55,7 @@ stdout_logfile_maxbytes = {log_bytes}
 stdout_logfile_backups = 1
 """
 
-# Started first and stopped last, as supervisord has it for listeners.
+# supervisord starts event listeners first and stops them last.
 _LISTENER = """
 [eventlistener:exits]
 command = {command}
@@ -68,59 +68,59 @@ stderr_logfile_maxbytes = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Program:
     """One supervised process."""
 
     name: str
     command: Sequence[str]
     restart: bool = True
     stop_seconds: int = 10
-    is_for_the_person: bool = False
-    """Whether what it writes goes to the terminal, and not to a file."""
+    writes_to_terminal: bool = False
+    """Whether its output goes to the terminal instead of a log."""
 
 
-def parts(settings: LocalSettings) -> list[Part]:
-    """List what `make run` starts, in this order."""
+def programs(settings: LocalSettings) -> list[Program]:
+    """List the programs that `make run` starts, in start order."""
     python = sys.executable
-    own_broker = []
+    local_broker = []
     if not settings.redis_url:
         settings.broker_dir.mkdir(parents=True, exist_ok=True)
-        own_broker = [Part("broker", broker.command(settings.redis_port, settings.broker_dir))]
+        local_broker = [Program("broker", broker.command(settings.redis_port, settings.broker_dir))]
     flower = ["flower", f"--conf={_FLOWER_CONFIGURATION}", "--address=127.0.0.1", f"--port={settings.flower_port}"]
-    drawn = [] if "flower_password" in settings.model_fields_set else [WITH_PASSWORD]
+    options = [] if "flower_password" in settings.model_fields_set else [SHOW_PASSWORD]
     return [
-        *own_broker,
-        Part("worker", [python, "-m", "worker"], stop_seconds=30),
-        Part("gateway", [python, "-m", "api"], stop_seconds=15),
-        Part("flower", [python, "-m", "celery", *flower]),
-        Part("welcome", [python, "-m", "local.welcome", *drawn], restart=False, is_for_the_person=True),
+        *local_broker,
+        Program("worker", [python, "-m", "worker"], stop_seconds=30),
+        Program("gateway", [python, "-m", "api"], stop_seconds=15),
+        Program("flower", [python, "-m", "celery", *flower]),
+        Program("welcome", [python, "-m", "local.welcome", *options], restart=False, writes_to_terminal=True),
     ]
 
 
-def configuration(parts: Sequence[Part], state_dir: Path) -> str:
-    """Write the file that supervisord reads."""
+def configuration(programs: Sequence[Program], state_dir: Path) -> str:
+    """Return the text of the file that supervisord reads."""
     folder = state_dir.absolute()
-    may_end = [part.name for part in parts if not part.restart]
-    listener = [sys.executable, "-m", exits.__name__, str(state_dir), *may_end]
+    may_exit = [program.name for program in programs if not program.restart]
+    listener = [sys.executable, "-m", exits.__name__, str(state_dir), *may_exit]
     return "".join(
         [
             _SUPERVISOR.format(state=folder, user=os.getuid(), log=log_file(folder, SUPERVISOR), log_bytes=_LOG_BYTES),
-            *(_program(part, priority, folder) for priority, part in enumerate(parts)),
+            *(_section(program, priority, folder) for priority, program in enumerate(programs)),
             _LISTENER.format(command=_quoted(listener), events=",".join(exits.EVENTS), terminal=_TERMINAL),
         ]
     )
 
 
-def _program(part: Part, priority: int, folder: Path) -> str:
+def _section(program: Program, priority: int, folder: Path) -> str:
     return _PROGRAM.format(
-        name=part.name,
-        command=_quoted(part.command),
+        name=program.name,
+        command=_quoted(program.command),
         priority=priority,
-        restart="true" if part.restart else "false",
-        startsecs=1 if part.restart else 0,
-        stopwaitsecs=part.stop_seconds,
-        log=_TERMINAL if part.is_for_the_person else log_file(folder, part.name),
-        log_bytes=0 if part.is_for_the_person else _LOG_BYTES,
+        restart="true" if program.restart else "false",
+        startsecs=1 if program.restart else 0,
+        stopwaitsecs=program.stop_seconds,
+        log=_TERMINAL if program.writes_to_terminal else log_file(folder, program.name),
+        log_bytes=0 if program.writes_to_terminal else _LOG_BYTES,
     )
 
 

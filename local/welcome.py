@@ -1,4 +1,4 @@
-"""Waits until predictions are answered, then says where everything is."""
+"""Waits until the gateway is ready, then prints the addresses of everything."""
 
 import json
 import sys
@@ -11,41 +11,41 @@ from local.logs import log_excerpt, log_file
 from local.settings import LocalSettings
 from shared.card import ModelCard
 
-_PATIENCE_SECONDS: Final = 300
+_TIMEOUT_SECONDS: Final = 300
 _POLL_SECONDS: Final = 0.1
 _REPORT_SECONDS: Final = 15
 
-WITH_PASSWORD: Final = "--with-password"  # noqa: S105 - an option
-"""Have Flower's password printed, which nobody knows yet."""
+SHOW_PASSWORD: Final = "--show-password"  # noqa: S105 - an option
+"""The option that has Flower's generated password printed."""
 
 
 def main() -> None:
-    """Print the addresses and one request that works; or, after five minutes, why there is none."""
+    """Print the addresses and an example request; after five minutes without readiness, the reasons instead."""
     settings = LocalSettings()
     host = "127.0.0.1" if settings.api_host == "0.0.0.0" else settings.api_host
     gateway = f"http://{host}:{settings.api_port}"
     began = reported = time.monotonic()
-    while reasons := _reasons(gateway):
+    while reasons := _not_ready_reasons(gateway):
         now = time.monotonic()
         if now - reported > _REPORT_SECONDS:
             reported = now
-            where = f"The logs are in {settings.supervisor_dir}."
-            print(f"sepal: not ready after {now - began:.0f} s: {reasons} {where}", flush=True)
-        if now - began > _PATIENCE_SECONDS:
-            print(_last_words(settings), flush=True)
+            waited = f"{now - began:.0f} s"
+            print(f"sepal: not ready after {waited}: {reasons} Logs: {settings.supervisor_dir}", flush=True)
+        if now - began > _TIMEOUT_SECONDS:
+            print(_last_output(settings), flush=True)
             return
         time.sleep(_POLL_SECONDS)
     print(_welcome(gateway, settings), flush=True)
 
 
-def _last_words(settings: LocalSettings) -> str:
-    parts = {part: log_excerpt(log_file(settings.supervisor_dir, part)) for part in ("worker", "gateway")}
-    said = "\n".join(f"sepal: the last lines of the {part}:\n{lines}" for part, lines in parts.items())
-    return f"{said}\nsepal: waits no longer. Ctrl-C stops everything."
+def _last_output(settings: LocalSettings) -> str:
+    logs = {name: log_excerpt(log_file(settings.supervisor_dir, name)) for name in ("worker", "gateway")}
+    output = "\n".join(f"sepal: last output of the {name}:\n{lines}" for name, lines in logs.items())
+    return f"{output}\nsepal: no longer waiting for readiness. Ctrl-C stops everything."
 
 
-def _reasons(gateway: str) -> str:
-    """Ask why the gateway is not ready; empty when it is."""
+def _not_ready_reasons(gateway: str) -> str:
+    """Ask the gateway why it is not ready; empty if it is."""
     try:
         with urllib.request.urlopen(f"{gateway}/readyz", timeout=2):
             return ""
@@ -53,7 +53,7 @@ def _reasons(gateway: str) -> str:
         reasons = json.load(error).get("reasons", [])
         return " ".join(reason["detail"] for reason in reasons)
     except OSError as error:
-        return f"the gateway does not answer ({error})."
+        return f"the gateway does not respond ({error})."
 
 
 def _welcome(gateway: str, settings: LocalSettings) -> str:
@@ -77,8 +77,9 @@ Ctrl-C stops everything.
 
 
 def _credentials(settings: LocalSettings) -> str:
-    shown = settings.flower_password.get_secret_value() if WITH_PASSWORD in sys.argv[1:] else "as you have set it"
-    return f"user {settings.flower_user}, password {shown}"
+    generated = SHOW_PASSWORD in sys.argv[1:]
+    password = settings.flower_password.get_secret_value() if generated else "from SEPAL_FLOWER_PASSWORD"
+    return f"user {settings.flower_user}, password {password}"
 
 
 def _without_password(url: str) -> str:

@@ -1,1 +1,1 @@
-"""What the gateway and the worker must agree on."""
+"""Code that the gateway and the worker share."""

@@ -1,4 +1,4 @@
-"""The model card: what goes into a pipeline, what comes out, and how to know that it is the right one."""
+"""The model card: the inputs and outputs of a pipeline, and the digest that identifies it."""
 
 import hashlib
 from io import BufferedReader
@@ -17,7 +17,7 @@ Label = bool | int | float | str
 
 
 class Frozen(BaseModel):
-    """A value that is never changed and tolerates no unknown field."""
+    """An immutable value that refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
@@ -30,7 +30,7 @@ class Feature(Frozen):
 
 
 class Data(Frozen):
-    """What the pipeline was fitted on."""
+    """The data that the pipeline was fitted on."""
 
     source: str
     rows: int
@@ -44,7 +44,7 @@ class Metric(Frozen):
 
 
 class ModelRef(Frozen):
-    """The part of a card that every answer carries."""
+    """The part of a card that every response contains."""
 
     name: str
     version: str
@@ -52,29 +52,29 @@ class ModelRef(Frozen):
 
 
 class ModelCard(Frozen):
-    """Everything the gateway and the worker know about a pipeline without unpickling it."""
+    """Everything that the gateway and the worker know about a pipeline without unpickling it."""
 
     card_schema: Literal[1] = Field(default=CARD_SCHEMA, alias="schema")
-    """Of the card: one with another number is refused."""
+    """Version of the card's format; a card with another version is refused."""
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     version: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    """Of `pipeline.joblib`, byte for byte."""
+    """SHA-256 of `pipeline.joblib`."""
     features: tuple[Feature, ...] = Field(min_length=1)
-    """The columns, in the order a row has them."""
+    """The columns of a row, in order."""
     classes: tuple[Label, ...] | None
-    """The columns of `log_proba`, in order; None for a pipeline that is no classifier."""
+    """The columns of `log_proba`, in order; None if the pipeline is not a classifier."""
     outputs: tuple[Literal["prediction", "log_proba"], ...]
     versions: dict[str, str]
-    """Python, numpy, scikit-learn and joblib at training time."""
+    """Versions of Python, numpy, scikit-learn and joblib at training time."""
     data: Data
     metrics: dict[str, Metric]
     example: tuple[tuple[float, ...], ...] = Field(min_length=1)
-    """Rows that work: the documentation shows them, and a worker warms up with them."""
+    """Valid rows: the documentation shows them, and a worker warms up with them."""
 
     @property
     def ref(self) -> ModelRef:
-        """The name, version and digest that answers carry."""
+        """The name, version and digest, for responses."""
         return ModelRef(name=self.name, version=self.version, digest=self.digest)
 
 
@@ -82,7 +82,7 @@ def read_card(model_dir: Path) -> ModelCard:
     """Read the card of a model directory.
 
     Raises:
-        ArtifactMissing: no readable card is there.
+        ArtifactMissing: there is no readable card.
         ArtifactIncompatible: another version of Sepal wrote it.
     """
     path = model_dir / CARD_FILE
@@ -92,11 +92,11 @@ def read_card(model_dir: Path) -> ModelCard:
         raise ArtifactMissing(f"{path} cannot be read ({error.strerror})") from error
     except ValidationError as error:
         if any(fault["loc"] == ("schema",) for fault in error.errors()):
-            raise ArtifactIncompatible(f"{path} has another schema than {CARD_SCHEMA}") from error
+            raise ArtifactIncompatible(f"{path} does not have schema {CARD_SCHEMA}") from error
         raise ArtifactMissing(f"{path} is not a model card: {error}") from error
 
 
 def digest(file: BufferedReader) -> str:
-    """Hash an artifact from its beginning, as the card writes it."""
+    """Return the digest of an artifact as the card states it."""
     file.seek(0)
     return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()

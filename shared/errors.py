@@ -1,25 +1,25 @@
-"""Everything Sepal raises on purpose.
+"""The errors that Sepal raises on purpose.
 
 SepalError
-├── RequestRefused              the client was given no id
+├── RequestRefused              nothing was accepted, and no id was issued
 │   ├── MalformedJson
 │   ├── UnsupportedContentType
 │   ├── BodyTooLarge
-│   ├── InvalidRows             lists each place that is wrong
-│   ├── InvalidParameter        of a query
+│   ├── InvalidRows             lists each invalid value
+│   ├── InvalidParameter        of the query string
 │   ├── InvalidDeadline
 │   ├── InvalidIdempotencyKey
 │   ├── IdempotencyKeyReused
 │   ├── IdempotencyKeyInUse
 │   ├── BrokerUnavailable
 │   ├── BacklogFull
-│   ├── DeadlineUnreachable     says when to try again
+│   ├── DeadlineUnreachable     says when to retry
 │   ├── ModelUnknown
 │   └── OperatorsOnly
-├── NoWorker                    a reason not to be ready; predictions are still accepted
-├── Stalled                     another
-├── WorkerCannotLoad            another; carries the worker's reason
-├── RecordIncompatible          another version of Sepal wrote it
+├── NoWorker                    a reason why the gateway is not ready; it still accepts predictions
+├── Stalled                     as above
+├── WorkerCannotLoad            as above; carries the worker's reason
+├── RecordIncompatible          another version of Sepal wrote the record
 ├── PredictionNotFound
 ├── PredictionGone
 ├── PredictionAlreadyFinal
@@ -27,13 +27,13 @@ SepalError
 ├── PredictionCanceled
 ├── PredictionExpired
 ├── DeadLetterNotFound
-└── ArtifactError               stops a worker before it takes work
+└── ArtifactError               the worker exits before it consumes messages
     ├── ArtifactMissing
     ├── ArtifactAltered
     ├── ArtifactIncompatible
     ├── ArtifactUnloadable
     ├── ArtifactExists          training wrote nothing
-    └── ExampleIncomplete       likewise
+    └── ExampleIncomplete       training wrote nothing
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ from typing import ClassVar
 
 
 class SepalError(Exception):
-    """Something expected went wrong; the message says what can be done about it."""
+    """An expected error; the message says what the client or operator can do."""
 
     code: str
     detail: ClassVar[str]
@@ -51,40 +51,40 @@ class SepalError(Exception):
 
 
 class RequestRefused(SepalError):
-    """A request that was given no id."""
+    """The request was refused; nothing was accepted."""
 
 
 class MalformedJson(RequestRefused):
-    """The body does not parse."""
+    """The body is not JSON."""
 
     code = "malformed-json"
     detail = "The body is not JSON."
 
 
 class UnsupportedContentType(RequestRefused):
-    """The body says it is something else."""
+    """The `Content-Type` is not JSON."""
 
     code = "unsupported-content-type"
     detail = "Send the rows as `Content-Type: application/json`."
 
 
 class BodyTooLarge(RequestRefused):
-    """The body passes the configured limit."""
+    """The body exceeds the configured limit."""
 
     code = "body-too-large"
-    detail = "The body is larger than this gateway accepts: send fewer rows at a time."
+    detail = "The body is larger than this gateway accepts: send fewer rows per request."
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One wrong place in a body, as a JSON pointer (RFC 6901)."""
+    """One invalid value in a body, located by a JSON pointer (RFC 6901)."""
 
     pointer: str
     detail: str
 
 
 class InvalidRows(RequestRefused):
-    """The body is JSON, and not what the model card asks for."""
+    """The body is JSON, but does not fit the model card."""
 
     code = "invalid-rows"
     detail = "The rows do not fit the model: see `errors`, and GET /model for the columns."
@@ -95,59 +95,59 @@ class InvalidRows(RequestRefused):
 
 
 class InvalidParameter(RequestRefused):
-    """A parameter of the query is not what it should be."""
+    """A query parameter is invalid."""
 
     code = "invalid-parameter"
-    detail = "A parameter of the query is not what it should be."
+    detail = "A query parameter is invalid."
 
 
 class InvalidDeadline(RequestRefused):
-    """`Sepal-Deadline` does not parse."""
+    """`Sepal-Deadline` is malformed."""
 
     code = "invalid-deadline"
-    detail = "`Sepal-Deadline` is a number of seconds from now, such as 2.5."
+    detail = "`Sepal-Deadline` must be a number of seconds from now, such as 2.5."
 
 
 class InvalidIdempotencyKey(RequestRefused):
-    """`Idempotency-Key` does not parse."""
+    """`Idempotency-Key` is malformed."""
 
     code = "invalid-idempotency-key"
-    detail = "`Idempotency-Key` is a string of 1 to 255 printable ASCII characters, in quotes."
+    detail = "`Idempotency-Key` must be a string of 1 to 255 printable ASCII characters, in quotes."
 
 
 class IdempotencyKeyReused(RequestRefused):
-    """The key came with another body before."""
+    """The key was used with a different body."""
 
     code = "idempotency-key-reused"
-    detail = "This `Idempotency-Key` was used with another body: take a new key for a new request."
+    detail = "This `Idempotency-Key` was used with a different body: use a new key for a new request."
 
 
 class IdempotencyKeyInUse(RequestRefused):
-    """The first request with this key is being accepted at this moment."""
+    """The first request with this key is still being accepted."""
 
     code = "idempotency-key-in-use"
-    detail = "The first request with this `Idempotency-Key` is still being accepted: try again in a moment."
+    detail = "The first request with this `Idempotency-Key` is still being accepted: retry in a moment."
 
 
 class BrokerUnavailable(RequestRefused):
     """Redis did not answer in time."""
 
     code = "broker-unavailable"
-    detail = "The queue cannot be reached: try again."
+    detail = "The queue is unavailable: retry."
 
 
 class BacklogFull(RequestRefused):
-    """More rows are waiting in this queue than `SEPAL_MAX_BACKLOG_ROWS` or `SEPAL_MAX_BULK_BACKLOG_ROWS` allows."""
+    """The queue's backlog would exceed `SEPAL_MAX_BACKLOG_ROWS` or, for bulk, `SEPAL_MAX_BULK_BACKLOG_ROWS`."""
 
     code = "backlog-full"
-    detail = "Too many rows are waiting already: nothing was accepted; try again later."
+    detail = "Too many rows are already waiting: nothing was accepted; retry later."
 
 
 class DeadlineUnreachable(RequestRefused):
-    """The rows that wait already take longer than the request's deadline allows."""
+    """The waiting rows take longer than the request's deadline allows."""
 
     code = "deadline-unreachable"
-    detail = "The rows that wait already take longer than the deadline: nothing was accepted; try again later."
+    detail = "The waiting rows take longer than the deadline: nothing was accepted; retry later."
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__()
@@ -155,35 +155,35 @@ class DeadlineUnreachable(RequestRefused):
 
 
 class ModelUnknown(RequestRefused):
-    """No worker has ever announced a model card."""
+    """No worker has announced a model card."""
 
     code = "model-unknown"
-    detail = "No worker has announced its model yet: start one, or try again in a moment."
+    detail = "No worker has announced its model yet: start a worker, or retry in a moment."
 
 
 class OperatorsOnly(RequestRefused):
-    """The request does not carry the operators' token, or this gateway has none."""
+    """The request lacks the operators' token, or this gateway has no token."""
 
     code = "operators-only"
-    detail = "Dead letters hold clients' rows: set SEPAL_OPERATOR_TOKEN, and send it as `Authorization: Bearer …`."
+    detail = "Dead letters contain clients' rows: set SEPAL_OPERATOR_TOKEN, and send it as `Authorization: Bearer …`."
 
 
 class NoWorker(SepalError):
-    """Nobody would answer now; what is accepted waits in the queue."""
+    """No worker can run a batch; accepted predictions wait in the queue."""
 
     code = "no-worker"
-    detail = "No worker process is alive with its model loaded: predictions are accepted, and wait."
+    detail = "No worker has its model loaded: predictions are accepted, and wait in the queue."
 
 
 class Stalled(SepalError):
-    """Rows wait, workers say that they live, and nothing becomes final."""
+    """Rows wait and workers are announced, but no prediction becomes final."""
 
     code = "stalled"
-    detail = "Rows wait and no batch has been finished for long, although workers announce themselves."
+    detail = "Rows wait and workers are announced, but no batch has been finished for a long time."
 
 
 class WorkerCannotLoad(SepalError):
-    """A worker has ended because it cannot serve its model; `code` is an `ArtifactError`'s."""
+    """A worker exited because it cannot serve its model; `code` is that of an `ArtifactError`."""
 
     def __init__(self, code: str, remedy: str) -> None:
         super().__init__(remedy)
@@ -191,10 +191,10 @@ class WorkerCannotLoad(SepalError):
 
 
 class RecordIncompatible(SepalError):
-    """A record of the store, or a card, that another version of Sepal has written."""
+    """Another version of Sepal wrote this record or card."""
 
     code = "record-incompatible"
-    detail = "Another version of Sepal wrote this: let its own processes finish it, or run the same version everywhere."
+    detail = "Another version of Sepal wrote this: let its processes finish it, or run one version everywhere."
 
     def __init__(self, found: str | None = None, expected: int | None = None) -> None:
         numbers = f" (Its schema is {found}, and this process reads {expected}.)" if expected is not None else ""
@@ -202,28 +202,28 @@ class RecordIncompatible(SepalError):
 
 
 class PredictionNotFound(SepalError):
-    """No such id was given out."""
+    """No prediction has this id."""
 
     code = "prediction-not-found"
     detail = "There is no prediction with this id."
 
 
 class PredictionGone(SepalError):
-    """It was final, and its retention is over."""
+    """The prediction was final, and its retention has ended."""
 
     code = "prediction-gone"
-    detail = "This prediction's result is past its retention: submit the rows again."
+    detail = "The retention of this prediction's result has ended: submit the rows again."
 
 
 class PredictionAlreadyFinal(SepalError):
-    """Canceling came too late."""
+    """The prediction is already final and cannot be canceled."""
 
     code = "prediction-already-final"
-    detail = "This prediction is final and can no longer be canceled."
+    detail = "This prediction is final and cannot be canceled."
 
 
 class PredictionFailed(SepalError):
-    """A waiting client's prediction ended without a result; `code` is the worker's reason."""
+    """The prediction that a client waits for has failed; `code` is the worker's reason."""
 
     def __init__(self, prediction_id: str, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -232,7 +232,7 @@ class PredictionFailed(SepalError):
 
 
 class PredictionCanceled(SepalError):
-    """A waiting client's prediction was canceled by another request."""
+    """Another request canceled the prediction that a client waits for."""
 
     code = "prediction-canceled"
     detail = "The prediction was canceled while this request waited for it."
@@ -243,7 +243,7 @@ class PredictionCanceled(SepalError):
 
 
 class PredictionExpired(SepalError):
-    """A waiting client's deadline passed first."""
+    """The deadline passed while a client waited for the prediction."""
 
     code = "prediction-expired"
     detail = "The deadline passed before there was a result."
@@ -254,60 +254,60 @@ class PredictionExpired(SepalError):
 
 
 class DeadLetterNotFound(SepalError):
-    """There is none with this id, or no longer."""
+    """No dead letter has this id, or it was discarded or expired."""
 
     code = "dead-letter-not-found"
     detail = "There is no dead letter with this id."
 
 
 class ArtifactError(SepalError):
-    """A model directory that cannot be served."""
+    """The model directory cannot be served."""
 
     remedy: str
-    """What can be done about it, for whoever may not see paths."""
+    """What the operator can do; contains no paths."""
 
-    def __init__(self, what: str, remedy: str | None = None) -> None:
+    def __init__(self, problem: str, remedy: str | None = None) -> None:
         self.remedy = remedy or self.remedy
-        super().__init__(f"{what}. {self.remedy}")
+        super().__init__(f"{problem}. {self.remedy}")
 
 
 class ArtifactMissing(ArtifactError):
-    """There is no card, or no pipeline beside it, or the card cannot be read."""
+    """The card or the pipeline is missing or unreadable."""
 
     code = "artifact-missing"
     remedy = "Train a model with `python -m training`, or point SEPAL_MODEL_DIR at one."
 
 
 class ArtifactAltered(ArtifactError):
-    """The pipeline's digest is not the one on its card."""
+    """The pipeline's digest differs from the digest in its card."""
 
     code = "artifact-altered"
-    remedy = "Pipeline or card were replaced or damaged: restore the pair from where it was trained, or train it again."
+    remedy = "The pipeline or its card was replaced or damaged: restore both, or train the model again."
 
 
 class ArtifactIncompatible(ArtifactError):
-    """The pipeline was made with a scikit-learn, or the card with a Sepal, that these cannot be trusted to read."""
+    """The pipeline was made with another scikit-learn, or the card with another Sepal, than this process runs."""
 
     code = "artifact-incompatible"
-    remedy = "Train it again with the versions that serve it, or serve it with those that it was made with."
+    remedy = "Train it again with the versions that serve it, or serve it with the versions that trained it."
 
 
 class ArtifactUnloadable(ArtifactError):
-    """The pipeline is the right one, and unpickling it or warming it up failed."""
+    """The pipeline's digest is right, but unpickling it or warming it up failed."""
 
     code = "artifact-unloadable"
-    remedy = "The worker's log has the traceback: install what the pipeline needs, or train it again."
+    remedy = "See the traceback in the worker's log: install the pipeline's dependencies, or train it again."
 
 
 class ArtifactExists(ArtifactError):
-    """Another pipeline already has this name and version."""
+    """A different pipeline has this name and version."""
 
     code = "artifact-exists"
-    remedy = "Give the new one another version, or remove the old one first."
+    remedy = "Choose another version for the new pipeline, or remove the old one first."
 
 
 class ExampleIncomplete(ArtifactError):
-    """A row that is to work holds a value that no client could send."""
+    """An example row holds a missing or infinite value, which clients cannot send."""
 
     code = "example-incomplete"
-    remedy = "Choose rows in which every value is a finite number, and fill gaps before rows are sent."
+    remedy = "Choose example rows of finite numbers only, and fill missing values before rows are sent."

@@ -1,11 +1,11 @@
-"""Ids of batches and predictions: unguessable, dated, and enough to find the record.
+"""Ids of batches and predictions. An id cannot be guessed, carries its creation time, and leads to the record.
 
-A batch's id is 15 bytes: its creation time (48 bits, milliseconds since 1970, big-endian) and 72 random bits.
-A prediction's id is its batch's id followed by its index in that batch (16 bits) and a secret of 104 random
-bits, so that sharing a batch tells a client nothing about its neighbours. Both are written in base64url: 20
-and 40 characters, and a prediction's id starts with its batch's id.
+A batch id is 15 bytes: the creation time (48 bits, milliseconds since 1970, big-endian) and 72 random bits.
+A prediction id is the batch id followed by the prediction's index in the batch (16 bits) and a secret of 104 random
+bits, so a client cannot derive the ids of other predictions in the batch. Both are written in base64url: 20 and 40
+characters, and a prediction id starts with its batch id.
 
-A prediction too large for one batch has the index `SPANNING`; its batches are numbered after its id.
+A prediction that spans several batches has the index `SPANNING`; its batches have the ids `{batch id}.{index}`.
 """
 
 import secrets
@@ -26,31 +26,31 @@ SPANNING: Final = 0xFFFF
 _TIME_BYTES: Final = 6
 _BATCH_BYTES: Final = 15
 SECRET_BYTES: Final = 13
-"""Of a prediction's own part of its id."""
+"""Length of the secret in a prediction id."""
 _TEXT_LENGTH: Final = 40
 _BATCH_TEXT_LENGTH: Final = 20
 
 
 def new_batch_id() -> BatchId:
-    """Make a batch id that carries this moment."""
+    """Make a batch id with the current time."""
     created_ms = time.time_ns() // 1_000_000
     raw = created_ms.to_bytes(_TIME_BYTES, "big") + secrets.token_bytes(_BATCH_BYTES - _TIME_BYTES)
     return BatchId(urlsafe_b64encode(raw).decode())
 
 
 def child_id(parent: BatchId, index: int) -> BatchId:
-    """Name one batch of a prediction that spans several."""
+    """Return the id of a child: a batch of a spanning prediction, or of a batch that was split."""
     return BatchId(f"{parent}.{index}")
 
 
 def split_child_id(batch_id: BatchId) -> tuple[BatchId, int] | None:
-    """Undo `child_id`; None for the id of a batch that stands alone."""
+    """Undo `child_id`; None for the id of a batch without a parent."""
     parent, dot, index = batch_id.partition(".")
     return (BatchId(parent), int(index)) if dot else None
 
 
 class PredictionId(msgspec.Struct, frozen=True):
-    """A prediction's id, taken apart."""
+    """The parts of a prediction id."""
 
     batch_id: BatchId
     index: int
@@ -63,16 +63,16 @@ class PredictionId(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read an id back.
+        """Parse an id.
 
         Raises:
-            PredictionNotFound: no such id can have been given out.
+            PredictionNotFound: the text is not a valid id.
         """
         try:
             raw = urlsafe_b64decode(text.encode("ascii"))
         except ValueError as error:
             raise PredictionNotFound from error
-        # The decoder skips characters outside its alphabet: only the canonical spelling is an id.
+        # The decoder skips characters outside its alphabet: accept only the canonical spelling.
         if len(text) != _TEXT_LENGTH or urlsafe_b64encode(raw).decode() != text:
             raise PredictionNotFound
         index = int.from_bytes(raw[_BATCH_BYTES : _BATCH_BYTES + 2], "big")
@@ -83,16 +83,16 @@ class PredictionId(msgspec.Struct, frozen=True):
 
     @property
     def spans_batches(self) -> bool:
-        """Whether the prediction is answered by several batches."""
+        """Whether the prediction's rows are in several batches."""
         return self.index == SPANNING
 
     @property
     def queue(self) -> Queue:
-        """Where the messages of its batches wait."""
+        """The queue of its batches."""
         return Queue.BULK if self.spans_batches else Queue.INTERACTIVE
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since the id was made, by this process's clock; negative for one from the future."""
+        """Seconds since the id was made, by this process's clock; negative if that time is in the future."""
         created_ms = int.from_bytes(urlsafe_b64decode(self.batch_id)[:_TIME_BYTES], "big")
         return time.time() - created_ms / 1000

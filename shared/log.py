@@ -1,12 +1,12 @@
-"""One event a line, with fields: text on a terminal, JSON in containers."""
+"""Configures logging: one event per line, with fields, as text for a terminal or JSON for containers."""
 
 import logging
 
 import structlog
 from structlog.typing import Processor
 
-# Celery's two lines for each task cost as much CPU as the pipeline, and say what its events tell Flower anyway.
-_QUIET = ("celery.worker.strategy", "celery.app.trace")
+# Celery's two lines per task cost as much CPU as the pipeline; its events give Flower the same information.
+_QUIET_LOGGERS = ("celery.worker.strategy", "celery.app.trace")
 
 
 def configure_logging(as_json: bool, level: str) -> None:
@@ -30,7 +30,7 @@ def configure_logging(as_json: bool, level: str) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for name in _QUIET:
+    for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[

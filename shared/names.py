@@ -4,45 +4,43 @@ from enum import StrEnum
 from typing import Final
 
 PREDICT_BATCH: Final = "sepal.predict_batch"
-"""The registered Celery task; its only argument is a batch's id."""
+"""The registered Celery task; its only argument is a batch id."""
 
 
 class Queue(StrEnum):
-    """Where a message waits for a worker."""
+    """The queues that workers consume."""
 
-    INTERACTIVE = "interactive"  # somebody may be waiting for the answer
-    BULK = "bulk"  # slices of predictions larger than a batch
+    INTERACTIVE = "interactive"  # predictions that fit into one batch: clients may be waiting for them
+    BULK = "bulk"  # spanning predictions
 
 
 class State(StrEnum):
-    """A prediction's state; `FINAL_STATES` lists those that never change again."""
+    """A prediction's state; those in `FINAL_STATES` never change."""
 
-    QUEUED = "queued"  # recorded and published, claimed by no worker yet
+    QUEUED = "queued"  # recorded and published; no worker has claimed it yet
     RUNNING = "running"  # a worker has claimed it, or at least one of its batches
     SUCCEEDED = "succeeded"  # the result is in the store
-    FAILED = "failed"  # no result will come; the error says why
-    CANCELED = "canceled"  # the client gave it up
-    EXPIRED = "expired"  # its deadline passed first
+    FAILED = "failed"  # there is no result; the error says why
+    CANCELED = "canceled"  # the client canceled it
+    EXPIRED = "expired"  # its deadline passed before there was a result
 
 
 FINAL_STATES: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED, State.EXPIRED})
 
 
 class LostReason(StrEnum):
-    """How an attempt ended that had no outcome; a label of `sepal_leases_lost_total`."""
+    """Why an attempt ended without an outcome; a label of `sepal_leases_lost_total`."""
 
-    WORKER = "worker"  # its announcements stopped
-    PROCESS = "process"  # its pool process was killed
-    TIME_LIMIT = "time-limit"  # it took longer than a batch may
-    ERROR = "error"  # the store refused, or something nobody expected was raised
+    WORKER = "worker"  # the worker stopped announcing itself
+    PROCESS = "process"  # the pool process died
+    TIME_LIMIT = "time-limit"  # the batch exceeded its time limit
+    ERROR = "error"  # the store refused a script, or an unexpected exception was raised
 
 
 class FailureCode(StrEnum):
-    """Why a prediction has no result; the code of the error that its client sees."""
+    """Why a prediction has no result: the code of the error that its client receives."""
 
-    ROWS_REJECTED = "rows-rejected"  # the pipeline raised on them
-    POISON = "poison"  # every attempt at them, alone, took its process down or its time limit away
-    EXPIRED = (
-        "prediction-expired"  # their deadline had passed when a worker came to them; the prediction's state says so
-    )
-    MODEL_CHANGED = "model-changed"  # they were accepted for another artifact than the workers now serve
+    ROWS_REJECTED = "rows-rejected"  # the pipeline raised an exception on the rows
+    POISON = "poison"  # every attempt at these rows alone crashed or timed out
+    EXPIRED = "prediction-expired"  # the deadline passed before a worker ran the rows; the state is then `expired`
+    MODEL_CHANGED = "model-changed"  # the rows were accepted for another artifact than the workers now serve

@@ -1,7 +1,7 @@
-"""How rows are laid out on their way from the gateway to a pool process. No numerics: bytes, and how many rows.
+"""The encoding of rows between the gateway and a pool process. No numerics: bytes and a number of rows.
 
-Whoever carries rows, the store among them, sees bytes and the name of their encoding. The shares of several members
-may be put one after the other, and be cut again where their lengths say.
+The store handles rows as bytes with the name of their encoding. The rows of several members can be concatenated, and
+separated again by their lengths.
 """
 
 from array import array
@@ -13,13 +13,13 @@ import msgspec
 
 
 class Encoding(StrEnum):
-    """What the bytes of rows mean."""
+    """The format of the bytes."""
 
-    MATRIX = "float64"  # row-major, in this machine's byte order: little-endian on all we support
+    MATRIX = "float64"  # row-major, in this machine's byte order: little-endian on all supported platforms
 
 
 class EncodedRows(msgspec.Struct, frozen=True):
-    """Rows that travel together: all of a small prediction's, or a child's share of a large one's."""
+    """The encoded rows of a batch, or of one member."""
 
     content: bytes
     n_rows: int
@@ -27,15 +27,15 @@ class EncodedRows(msgspec.Struct, frozen=True):
 
 
 def encode_matrix(rows: Sequence[Sequence[float]], max_rows: int) -> list[EncodedRows]:
-    """Write rows as float64 matrices of at most `max_rows` rows each."""
-    if len(rows) <= max_rows:  # nearly always, and then every microsecond counts
+    """Encode rows as float64 matrices of at most `max_rows` rows each."""
+    if len(rows) <= max_rows:  # the common case, on the hot path
         return [EncodedRows(array("d", chain.from_iterable(rows)).tobytes(), len(rows))]
     parts = (rows[start : start + max_rows] for start in range(0, len(rows), max_rows))
     return [EncodedRows(array("d", chain.from_iterable(part)).tobytes(), len(part)) for part in parts]
 
 
 def decode_matrix(rows: EncodedRows) -> list[list[float]]:
-    """Read a matrix back, for people."""
+    """Decode a float64 matrix into lists of numbers."""
     values = array("d", rows.content).tolist()
     n_columns = len(values) // rows.n_rows
     return [values[start : start + n_columns] for start in range(0, len(values), n_columns)]

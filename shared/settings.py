@@ -1,4 +1,4 @@
-"""Settings that every process shares; each process adds its own."""
+"""Settings that every process shares. The settings of each process extend them."""
 
 from typing import Annotated, Literal
 
@@ -6,37 +6,37 @@ from pydantic import Field, Secret, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 FlowerPassword = Secret[Annotated[str, StringConstraints(pattern="^[!-~]+$")]]
-"""Printable ASCII: Flower cannot compare anything else."""
+"""Printable ASCII: Flower cannot compare other characters."""
 
 
 class BrokerSettings(BaseSettings):
-    """Where the broker and the store are."""
+    """Settings of every process."""
 
     model_config = SettingsConfigDict(env_prefix="SEPAL_", frozen=True, use_attribute_docstrings=True)
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    """The broker and the store: a Redis 7 or Valkey server, `redis://[:password@]host:port/db`."""
+    """URL of the broker and the store, a Redis 7 or Valkey server: `redis://[:password@]host:port/db`."""
     log_json: bool = False
-    """Whether log lines are JSON, as containers want them, instead of text for a terminal."""
+    """Write log lines as JSON, for containers, instead of text for a terminal."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is logged."""
+    """The lowest level that is logged."""
     otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://")
-    """Where traces are sent, `http://host:4318`; unset, there are none. OpenTelemetry's own variables (`OTEL_…`) say
-    how, such as how many."""
+    """Where traces are sent, `http://host:4318`; unset, none are sent. OpenTelemetry's `OTEL_…` variables configure the
+    rest, such as sampling."""
     result_ttl_seconds: int = Field(default=3600, gt=0)
     """How long a final prediction can still be fetched."""
     max_attempts: int = Field(default=3, ge=1)
-    """Tries at a batch before it is split to find the culprit, and at the culprit before it becomes a dead letter."""
+    """Attempts at a batch before it is split, and at a batch of one prediction before it becomes a dead letter."""
 
 
 class FlowerSettings(BaseSettings):
-    """Who may look at Flower."""
+    """Credentials for Flower."""
 
     model_config = SettingsConfigDict(
         env_prefix="SEPAL_", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
     )
 
     flower_user: str = Field(default="sepal", pattern="^[!-9;-~]+$")
-    """The name to sign in to Flower with: printable ASCII without a colon."""
+    """User name for Flower: printable ASCII without a colon."""
     flower_password: FlowerPassword
-    """The password to sign in to Flower with, printable ASCII; without one Flower does not start."""
+    """Password for Flower: printable ASCII. Flower does not start without one."""

@@ -1,4 +1,4 @@
-"""What all tests share: trained models, and stacks that are costly to start."""
+"""Options and fixtures for all tests: trained models, and stacks shared by a session."""
 
 import gc
 import warnings
@@ -16,7 +16,7 @@ from tests.stack import (
     Stack,
     clean_environment,
     free_port,
-    left_behind,
+    leftover_processes,
     listens,
     running_stack,
     wait_for,
@@ -25,9 +25,9 @@ from tests.stack import (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-images", action="store_true", help="run the tests that build and run containers")
-    patience = f"seconds that a test waits for one thing; by default {DEFAULT_SECONDS:.0f}"
+    patience = f"seconds that a test waits for one condition; default {DEFAULT_SECONDS:.0f}"
     parser.addoption("--patience", type=float, help=patience)
-    parser.addoption("--machine-steps", type=int, help="random steps of the state machine; others at each run")
+    parser.addoption("--machine-steps", type=int, help="steps of the state machine, random at each run")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-timeout reads its option
@@ -47,23 +47,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """From here on the collector looks at what tests make, and no longer at every module."""
+    """Exclude the imported modules from garbage collection, which every test runs once."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_open() -> Iterator[None]:
-    """Set up before a test's other fixtures: what all of them leave open is this test's error, and no later one's."""
+def resources_are_closed() -> Iterator[None]:
+    """Collect garbage after a test's other fixtures: an unclosed resource fails this test and no later one."""
     yield
     gc.collect()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_process_is_left_behind() -> Iterator[None]:
+def processes_are_stopped() -> Iterator[None]:
     """Set up before all other fixtures, and so torn down after them."""
     yield
-    wait_for(lambda: not left_behind(), "the end of every process that the tests started")
+    wait_for(lambda: not leftover_processes(), "the end of every process that the tests started")
 
 
 @pytest.fixture(scope="session")
@@ -90,26 +90,26 @@ def iris_stack(tmp_path_factory: pytest.TempPathFactory, iris_dir: Path) -> Iter
 
 @pytest.fixture(scope="session")
 def iris(iris_stack: tuple[Stack, Gateway]) -> Gateway:
-    """A gateway that serves irises, for tests that leave the stack as they found it."""
+    """A gateway that serves iris, for tests that do not change the stack."""
     return iris_stack[1]
 
 
 @pytest.fixture(scope="session")
 def iris_framework(iris_stack: tuple[Stack, Gateway]) -> Gateway:
-    """The same, where every request goes through FastAPI and none takes the hot path."""
+    """A gateway of the same stack without the hot path: FastAPI handles every request."""
     return iris_stack[0].start_gateway("tests.framework").wait_until_ready()
 
 
 @pytest.fixture(scope="session")
 def breast_cancer(tmp_path_factory: pytest.TempPathFactory, breast_cancer_dir: Path) -> Iterator[Gateway]:
-    """A gateway that serves the other training configuration."""
+    """A gateway that serves breast-cancer."""
     with running_stack(tmp_path_factory.mktemp("breast-cancer"), breast_cancer_dir) as (_, gateway):
         yield gateway
 
 
 @pytest.fixture
 def stack(tmp_path: Path, iris_dir: Path) -> Iterator[Stack]:
-    """An empty stack of the test's own, to break as it likes."""
+    """A stack without any process, for one test."""
     stack = Stack(tmp_path, iris_dir)
     try:
         yield stack
@@ -119,7 +119,7 @@ def stack(tmp_path: Path, iris_dir: Path) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def broker_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A real broker for tests of the store alone."""
+    """The port of a broker, for tests of the store."""
     port, folder = free_port(), tmp_path_factory.mktemp("broker")
     part = Part("broker", broker.command(port, folder), clean_environment(), folder)
     try:

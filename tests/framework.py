@@ -1,4 +1,4 @@
-"""`python -m tests.framework`: a gateway without its hot path, so that FastAPI's own way in is what answers."""
+"""`python -m tests.framework`: a gateway without the hot path; FastAPI handles every request."""
 
 import uvicorn
 

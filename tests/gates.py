@@ -1,4 +1,4 @@
-"""Gates inside the pipeline: a row waits at the one that its second column names, while a test keeps that closed."""
+"""Gates in the pipeline: a row waits while a test keeps the gate closed that its second column names."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ class Gates:
 
     @contextmanager
     def closed(self, *numbers: int) -> Iterator[None]:
-        """Keep gates closed, until the test opens them or ends."""
+        """Close gates; open them at the end of the context, unless the test has done so."""
         self.close(*numbers)
         try:
             yield
@@ -34,6 +34,6 @@ class Gates:
 
 
 def save_gated(folder: Path, kind: type[pipelines.WaitsAtGates] = pipelines.WaitsAtGates) -> tuple[Path, Gates]:
-    """Write a pipeline with gates as a model directory in `folder`."""
+    """Save a pipeline with gates as a model directory in `folder`; returns the directory and the gates."""
     gates = Gates(folder / "gates")
     return save_misbehaving(folder / "models", kind(str(gates.folder))), gates

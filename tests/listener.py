@@ -1,10 +1,10 @@
-"""Somebody who listens on a reply channel, and does nothing with what he hears."""
+"""A subscriber for tests."""
 
 import asyncio
 
 
 class Listener:
-    """Keeps what is published on its channel."""
+    """Keeps the messages of its channel."""
 
     def __init__(self) -> None:
         self.messages: asyncio.Queue[bytes] = asyncio.Queue()

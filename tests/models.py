@@ -1,4 +1,4 @@
-"""Trains the models that the tests serve."""
+"""Trains and saves the models that the tests serve."""
 
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,12 @@ from training.recipes import RECIPES
 
 
 def train_recipe(models_dir: Path, name: str) -> Path:
-    """Train one of the recipes that ship."""
+    """Train a recipe of the package `training`."""
     return train(RECIPES[name], models_dir)
 
 
 def save_pipeline(models_dir: Path, name: str, pipeline: Pipeline, example: Any, columns: int) -> Path:
-    """Write any fitted pipeline as a model directory."""
+    """Save a fitted pipeline as a model directory."""
     return save(
         pipeline,
         models_dir,
@@ -38,31 +38,31 @@ def save_pipeline(models_dir: Path, name: str, pipeline: Pipeline, example: Any,
 
 
 def save_misbehaving(models_dir: Path, estimator: pipelines.SignClassifier) -> Path:
-    """Write one of the pipelines in `tests.pipelines`, over two columns."""
+    """Save a pipeline of `tests.pipelines` with two columns."""
     pipeline = make_pipeline(estimator).fit(np.zeros((1, 2)), [0])
     return save_pipeline(models_dir, type(estimator).__name__.lower(), pipeline, [[-1, 0], [0, 0]], columns=2)
 
 
-def save_troublesome(models_dir: Path, told_dir: Path) -> Path:
-    """Write the pipeline that the chaos run serves; rows that tell do so in `told_dir`."""
-    pipeline = make_pipeline(pipelines.Troublesome(str(told_dir))).fit(np.zeros((1, len(FEATURES))), [0])
+def save_troublesome(models_dir: Path, pid_dir: Path) -> Path:
+    """Save the pipeline of the chaos run; rows report the pid of their process in `pid_dir`."""
+    pipeline = make_pipeline(pipelines.Troublesome(str(pid_dir))).fit(np.zeros((1, len(FEATURES))), [0])
     return save_pipeline(models_dir, "troublesome", pipeline, [[0, 0, 1], [0, 0, 2]], columns=len(FEATURES))
 
 
 def fit_svc() -> tuple[Pipeline, Any]:
-    """A classifier without probabilities, and its rows."""
+    """Return a classifier without probabilities, and its rows."""
     wine = load_wine()
     return make_pipeline(StandardScaler(), SVC()).fit(wine.data, wine.target), wine.data
 
 
 def fit_regressor() -> tuple[Pipeline, Any]:
-    """No classifier at all, and its rows."""
+    """Return a regressor, and its rows."""
     iris = load_iris()
     return make_pipeline(StandardScaler(), LinearRegression()).fit(iris.data[:, :3], iris.data[:, 3]), iris.data[:, :3]
 
 
 def fit_neighbours() -> tuple[Pipeline, Any]:
-    """A classifier with `predict_proba`, without `predict_log_proba`, and with names for classes; and its rows."""
+    """Return a classifier with `predict_proba`, without `predict_log_proba`, and with class names; and its rows."""
     iris = load_iris()
-    names = np.array(["Infinity", "NaN", "virginica"])[iris.target]  # labels that look like numbers JSON lacks
+    names = np.array(["Infinity", "NaN", "virginica"])[iris.target]  # labels like the numbers that JSON lacks
     return make_pipeline(StandardScaler(), KNeighborsClassifier()).fit(iris.data, names), iris.data

@@ -1,4 +1,4 @@
-"""A receiver of traces over OTLP's HTTP protocol."""
+"""A receiver of traces over OTLP/HTTP."""
 
 import threading
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 
 class Span(NamedTuple):
-    """One span, with the service that sent it."""
+    """A span and the service that sent it."""
 
     service: str
     name: str
@@ -21,25 +21,25 @@ class Span(NamedTuple):
     span_id: str
     parent_id: str
     links: list[str]
-    """Ids of the spans that it has links to."""
+    """Ids of the linked spans."""
     began_ns: int
     ended_ns: int
     attributes: dict[str, Any]
 
 
 class Receiver:
-    """Takes what is sent and keeps it."""
+    """Keeps the spans that it receives."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = False  # they are waited for at the end
+        self._server.daemon_threads = False  # `close` waits for them
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
 
     def trace(self, trace_id: str) -> dict[str, Span]:
-        """The spans of one trace, by their names."""
+        """Return the spans of one trace by name."""
         return {span.name: span for span in self.spans if span.trace_id == trace_id}
 
     def close(self) -> None:
@@ -47,8 +47,8 @@ class Receiver:
         self._thread.join()
         self._server.server_close()
 
-    def take(self, body: bytes) -> None:
-        """Read an export request."""
+    def receive(self, body: bytes) -> None:
+        """Decode an export request."""
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             service = _attributes(resource.resource.attributes)["service.name"]
             for scope in resource.scope_spans:
@@ -62,7 +62,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 assert self.path == "/v1/traces"
                 assert self.headers["Content-Type"] == "application/x-protobuf"
-                receiver.take(body)
+                receiver.receive(body)
                 self.send_response(200)
                 self.send_header("Content-Type", "application/x-protobuf")
                 self.end_headers()
@@ -75,8 +75,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """A receiver that listens."""
+def running_receiver() -> Iterator[Receiver]:
+    """Start a receiver, and close it at the end."""
     receiver = Receiver()
     try:
         yield receiver

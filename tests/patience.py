@@ -1,25 +1,25 @@
-"""How long tests wait for what must happen: the only place for it, so that a busy machine needs one number changed.
+"""How long tests wait for a condition before they fail. A slow machine needs a higher number only here.
 
-`pytest --patience SECONDS` sets it for pytest's own processes and, by a variable, for those that they start.
+`pytest --patience SECONDS` sets it for the processes of pytest and, by a variable, for their children.
 """
 
 import os
 
 VARIABLE = "TESTS_PATIENCE_SECONDS"
 DEFAULT_SECONDS = 120.0
-PATIENCES_A_TEST = 10  # a test waits for more than one thing, and some of them start everything first
+WAITS_PER_TEST = 10  # a test waits for several conditions, and may start a whole stack first
 
 
 def patience() -> float:
-    """Seconds that a test waits for one thing before it fails."""
+    """Return the seconds that a test waits for one condition before it fails."""
     return float(os.environ.get(VARIABLE, DEFAULT_SECONDS))
 
 
 def set_patience(seconds: float) -> None:
-    """Have this process and its children wait for so long."""
+    """Set the patience of this process and its children."""
     os.environ[VARIABLE] = str(seconds)
 
 
 def longest_test() -> float:
-    """Seconds after which a test is ended from outside."""
-    return PATIENCES_A_TEST * patience()
+    """Return the seconds after which pytest-timeout ends a test."""
+    return WAITS_PER_TEST * patience()

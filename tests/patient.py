@@ -1,7 +1,7 @@
-"""`python -m tests.patient`: a gateway that waits for as long as its test does.
+"""`python -m tests.patient`: a gateway with two limits raised to the patience of the tests.
 
-A batch under way holds back what gathers behind it until it is answered, so that a test decides who shares the next
-one; a connection that idles when the gateway is told to stop may ask for a good part of it.
+A batch counts as under way until it is answered, so that a test determines which predictions share the next batch. At
+shutdown, an idle connection may send one more request for a quarter of the patience.
 """
 
 from api.__main__ import main
@@ -11,7 +11,6 @@ from tests.patience import patience
 
 if __name__ == "__main__":
     vars(coordinator)["_UNDER_WAY_SECONDS"] = patience()
-    vars(protocol)["_LAST_REQUEST_SECONDS"] = (
-        patience() / 4
-    )  # a probe's connection may idle so long, and the gateway with it
+    # The gateway waits this long for every idle connection, such as a probe's.
+    vars(protocol)["_LAST_REQUEST_SECONDS"] = patience() / 4
     main()

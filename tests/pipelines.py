@@ -1,4 +1,4 @@
-"""Pipelines that misbehave on purpose; importable by workers, so that their artifacts can be unpickled."""
+"""Pipelines that misbehave on purpose. Workers import this module to unpickle their artifacts."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 
 class SignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """Says whether a row's first column is positive."""
+    """Predicts 1 for a row whose first column is positive, else 0."""
 
     def fit(self, rows: Array, target: Any) -> Self:
         del rows, target
@@ -31,33 +31,29 @@ class SignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
 
 
 class RejectsSevens(SignClassifier):
-    """Raises on any row that starts with 7."""
+    """Raises if the first column of a row is 7."""
 
     def predict(self, rows: Array) -> NDArray[np.int64]:
         if (rows[:, 0] == 7).any():
-            raise ValueError("seven is not a number I know")
+            raise ValueError("a row starts with 7")
         return super().predict(rows)
 
 
-class SleepsAsTold(SignClassifier):
-    """Sleeps for as many milliseconds as the first column of the first row says."""
+class Sleeps(SignClassifier):
+    """Sleeps for the milliseconds in the first column of the first row."""
 
     def predict(self, rows: Array) -> NDArray[np.int64]:
         time.sleep(max(rows[0, 0], 0) / 1000)
         return super().predict(rows)
 
 
-class SleepsOrRejects(SleepsAsTold, RejectsSevens):
-    """Sleeps as told, and then raises on any row that starts with 7."""
-
-
 def gate(folder: str | Path, number: float) -> Path:
-    """The file that is there while a gate is closed."""
+    """Return the file that exists while a gate is closed."""
     return Path(folder, f"{number:.0f}")
 
 
 class WaitsAtGates(SignClassifier):
-    """Waits while a gate is closed that a row's second column names."""
+    """Waits while a gate is closed whose number is in the second column of a row."""
 
     def __init__(self, folder: str = "") -> None:
         self.folder = folder
@@ -70,14 +66,14 @@ class WaitsAtGates(SignClassifier):
 
 
 class WaitsOrRejects(WaitsAtGates, RejectsSevens):
-    """Waits at gates, and then raises on any row that starts with 7."""
+    """Waits at gates, then raises if the first column of a row is 7."""
 
 
 class Lethal(WaitsAtGates):
-    """Waits at gates, and does to its process what a row's second column says."""
+    """Waits at gates, then harms its process as the second column of a row says."""
 
-    DIE, EAT, STOP = 13, 14, 15
-    """End it; ask for a terabyte; open the gate of that number where it is closed, and stop until somebody resumes."""
+    KILL, ALLOCATE, STOP = 13, 14, 15
+    """Kill it; allocate a terabyte; if gate 15 is closed, open it and stop until SIGCONT."""
 
     def predict(self, rows: Array) -> NDArray[np.int64]:
         stop = gate(self.folder, self.STOP)
@@ -85,15 +81,15 @@ class Lethal(WaitsAtGates):
             stop.unlink()
             os.kill(os.getpid(), signal.SIGSTOP)
         labels = super().predict(rows)
-        if (rows[:, 1] == self.DIE).any():
+        if (rows[:, 1] == self.KILL).any():
             os.kill(os.getpid(), signal.SIGKILL)
-        if (rows[:, 1] == self.EAT).any():
+        if (rows[:, 1] == self.ALLOCATE).any():
             np.zeros(2**40, dtype=np.uint8)
         return labels
 
 
 class CountsCalls(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """Leaves rows as they are, and counts how often it was asked to; nothing shows that it was fitted."""
+    """Returns rows unchanged and counts the calls; has no attribute that shows that it was fitted."""
 
     calls = 0
 
@@ -107,7 +103,7 @@ class CountsCalls(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
 
 class SlowToLoad(SignClassifier):
-    """Takes longer to unpickle than Celery gives a pool process by default (4 s)."""
+    """Takes longer to unpickle than Celery's default limit for the start of a pool process (4 s)."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         time.sleep(5)
@@ -115,7 +111,7 @@ class SlowToLoad(SignClassifier):
 
 
 class LoadsAtAGate(WaitsAtGates):
-    """Is not unpickled while gate 0 is closed."""
+    """Waits while gate 0 is closed before it is unpickled."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         while gate(state["folder"], 0).exists():
@@ -123,29 +119,29 @@ class LoadsAtAGate(WaitsAtGates):
         super().__setstate__(state)
 
 
-class LeavesATrace(SignClassifier):
-    """Writes a file when it is unpickled: a stand-in for an artifact that does harm."""
+class WritesAFile(SignClassifier):
+    """Writes a file when it is unpickled: a stand-in for a malicious artifact."""
 
-    def __init__(self, trace: str = "") -> None:
-        self.trace = trace
+    def __init__(self, path: str = "") -> None:
+        self.path = path
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        Path(state["trace"]).touch()
+        Path(state["path"]).touch()
         super().__setstate__(state)
 
 
 class FailsToLoad(SignClassifier):
-    """Cannot be unpickled where it is served."""
+    """Raises when it is unpickled."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         raise RuntimeError("a library that this pipeline needs is not here")
 
 
 class Troublesome(SignClassifier):
-    """Answers each row with its number, and does to its process what the row's first column says.
+    """Predicts the number of each row, and makes the trouble that the row's first column names.
 
-    An artifact names this class; so a worker can only load it where `tests` can be imported, which is where it is
-    started: at the root of the repository.
+    The artifact names this class, so a worker that loads it must run in the root of the repository, where it can import
+    `tests`.
     """
 
     def __init__(self, folder: str = "") -> None:
@@ -157,19 +153,19 @@ class Troublesome(SignClassifier):
         return rows[:, 2].astype(np.int64)
 
     def predict_log_proba(self, rows: Array) -> Array:
-        # A third has every bit of its fraction set somewhere: what is cut on the way is seen.
+        # Thirds use the whole mantissa, so a loss of precision on the way changes the value.
         return np.column_stack([rows[:, 2] / -3, np.full(len(rows), -np.inf)])
 
-    def _make_trouble(self, trouble: Trouble, argument: float, told: Path) -> None:
-        if trouble is Trouble.DIE:
+    def _make_trouble(self, trouble: Trouble, argument: float, pid_file: Path) -> None:
+        if trouble is Trouble.KILL:
             os.kill(os.getpid(), signal.SIGKILL)
         elif trouble is Trouble.HANG:
             while True:
                 time.sleep(3600)
-        elif trouble is Trouble.EAT:
-            np.zeros(int(argument), dtype=np.uint8)  # never touched: it costs the machine nothing
-        elif not told.exists():
-            written = told.with_suffix(".new")
-            written.write_text(str(os.getpid()))
-            written.rename(told)
+        elif trouble is Trouble.ALLOCATE:
+            np.zeros(int(argument), dtype=np.uint8)  # never written, so it uses no physical memory
+        elif not pid_file.exists():
+            new = pid_file.with_suffix(".new")
+            new.write_text(str(os.getpid()))
+            new.rename(pid_file)
             time.sleep(argument / 1000)

@@ -1,4 +1,4 @@
-"""Celery as somebody else uses it, who writes messages and commands to the same broker."""
+"""A Celery application of another program that uses the same broker."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from kombu.pools import reset
 
 @contextmanager
 def celery_app(url: str) -> Iterator[Celery]:
-    """An application whose connections are closed at the end: its own `close` leaves them to kombu's pools."""
+    """Yield an application, and close its connections at the end: `Celery.close` leaves them open in kombu's pools."""
     app = Celery("sepal", broker=url, set_as_current=False)
     try:
         yield app

@@ -1,4 +1,4 @@
-"""Starts and stops everything, as `make run` does."""
+"""Starts and stops `make run` for tests."""
 
 import os
 import re
@@ -14,10 +14,10 @@ from tests.stack import ROOT, Gateway, Part, clean_environment, free_port, wait_
 
 
 class Run:
-    """One `make run`, on ports and in a folder of its own."""
+    """A `make run` on free ports and in a separate folder."""
 
     def __init__(self, folder: Path, model_dir: Path | None, **settings: object) -> None:
-        """Start it; without a model it runs in an empty folder, where it has to train one."""
+        """Start it; without `model_dir` it runs in an empty folder and trains a model."""
         self.folder = folder
         self.folder.mkdir(exist_ok=True)
         self.flower_port = free_port()
@@ -31,7 +31,7 @@ class Run:
             **settings,
         }
         environment = clean_environment(**self.settings) | {"PYTHONPATH": str(ROOT)}
-        # What the Makefile runs; make itself is left out, so that a signal has one addressee.
+        # The command of the Makefile, without make, so that a signal reaches one process only.
         command = [sys.executable, "-m", "local"]
         self.part = Part("run", command, environment, folder, cwd=ROOT if model_dir else folder)
         self.gateway = Gateway(self.part, int(str(self.settings["api_port"])))
@@ -40,9 +40,9 @@ class Run:
     def log(self) -> str:
         return self.part.log.read_text()
 
-    def log_of(self, part: str) -> Path:
-        """The file that a part writes to."""
-        return self.folder / "state" / f"supervisor-{self.settings['api_port']}" / f"{part}.log"
+    def log_of(self, program: str) -> Path:
+        """Return the log file of a program."""
+        return self.folder / "state" / f"supervisor-{self.settings['api_port']}" / f"{program}.log"
 
     def wait_until_ready(self) -> "Run":
         wait_for(lambda: "Ctrl-C stops everything" in self.log, f"the welcome in {self.part.log}")
@@ -50,19 +50,19 @@ class Run:
 
     @property
     def flower_credentials(self) -> tuple[str, str]:
-        """Those of the welcome, where none were given."""
+        """User and password: the given password, or else the one in the welcome message."""
         given = self.settings.get("flower_password")
         shown = re.search(r"Flower .*\(user (\S+), password (\S+)\)", self.log)
         assert given or shown, self.log
         return ("sepal", str(given)) if given or shown is None else (shown[1], shown[2])
 
     def flower(self) -> httpx.Client:
-        """Signed in."""
+        """Return a client that is signed in to Flower."""
         url = f"http://127.0.0.1:{self.flower_port}"
         return httpx.Client(base_url=url, auth=self.flower_credentials, timeout=patience())
 
     def child(self, name: str) -> psutil.Process:
-        """The supervised part whose command line contains `name`."""
+        """Return the supervised process whose command line contains `name`."""
         children = self.part.process.children()
         return next(child for child in children if any(name in word for word in child.cmdline()))
 
@@ -70,12 +70,12 @@ class Run:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it, if it has not ended yet, however the test did."""
+        """Stop it if it still runs."""
         self.gateway.client.close()
         self.part.stop()
 
     def stop(self, number: signal.Signals) -> list[psutil.Process]:
-        """Send the supervisor one signal and wait for its end; returns every process there was below it."""
+        """Send the supervisor one signal and wait for its end; return the processes that were below it."""
         below = self.part.process.children(recursive=True)
         os.kill(self.part.popen.pid, number)
         self.part.wait()

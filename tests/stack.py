@@ -1,6 +1,7 @@
-"""Starts real brokers, workers and gateways on free ports, and leaves nothing behind."""
+"""Starts real brokers, workers and gateways on free ports, and stops them."""
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -23,37 +24,56 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
 
-# In the environment of every process that the tests start, and so of every one that those start.
+# In the environment of every process that the tests start, and of its children.
 SESSION_VARIABLE = "SEPAL_TESTS"
 SESSION = uuid.uuid4().hex
 
+_PORTS = range(15_000, 32_000)  # the kernel takes the ports of outgoing connections from 32,768 up
+
+
+def _own_ports() -> Iterator[int]:
+    """Yield this process's part of the range in random order; each process of pytest-xdist has another part."""
+    index = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = _PORTS[index :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+    yield from random.SystemRandom().sample(ports, len(ports))
+
+
+_unused_ports = _own_ports()
+
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
+    """Return a port on which no process listens; never the same port twice."""
+    return next(port for port in _unused_ports if _can_bind(port))
+
+
+def _can_bind(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def listens(port: int) -> bool:
-    """Whether somebody accepts connections there."""
+    """Whether a process accepts connections on the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(condition: Callable[[], T | None], what: str) -> T:
-    """Poll until the condition holds, and return what it returned."""
+def wait_for(condition: Callable[[], T | None], description: str) -> T:
+    """Call `condition` until it returns a true value, and return that; fail when patience ends."""
     seconds = patience()
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain for {what}")
+            raise AssertionError(f"timed out after {seconds} s while waiting for {description}")
         time.sleep(0.02)
     return found
 
 
 def clean_environment(**settings: object) -> dict[str, str]:
-    """This process's environment with these SEPAL_ settings and no others."""
+    """Return this process's environment with these SEPAL_ settings and no others."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")}
     environment[SESSION_VARIABLE] = SESSION
     return environment | {f"SEPAL_{name.upper()}": str(value) for name, value in settings.items()}
@@ -67,7 +87,7 @@ class Part:
     ) -> None:
         self.log = folder / f"{name}.log"
         with self.log.open("ab") as log:
-            # A group of its own, as a terminal gives it: a test can press Ctrl-C without ending itself.
+            # A process group, as in a terminal: a test can send Ctrl-C to it without ending itself.
             self.popen = subprocess.Popen(
                 command, cwd=cwd, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
@@ -81,7 +101,7 @@ class Part:
         return self.popen.wait(timeout=patience())
 
     def stop(self) -> int:
-        """Ask the process to end, and take its children along if it does not."""
+        """Terminate the process, or kill it when patience ends; kill its remaining children. Returns the exit code."""
         children = self.process.children(recursive=True) if self.popen.poll() is None else []
         self.popen.terminate()
         try:
@@ -95,17 +115,17 @@ class Part:
                     child.kill()
 
     def kill(self) -> None:
-        """End the process and its children without a word."""
+        """Kill the process and its children."""
         if self.popen.poll() is None:
             children = self.process.children(recursive=True)
-            self.popen.kill()  # before its children: it would replace them
+            self.popen.kill()  # first, because it would replace its children
             for child in children:
                 child.kill()
             self.popen.wait()
 
 
 class Stack:
-    """A broker, and as many workers and gateways as a test starts."""
+    """A broker, workers and gateways, each started by the test."""
 
     def __init__(self, folder: Path, model_dir: Path, **settings: object) -> None:
         self.folder = folder
@@ -113,7 +133,7 @@ class Stack:
         self.settings = {
             "redis_url": f"redis://127.0.0.1:{self.redis_port}/0",
             "model_dir": model_dir,
-            "wait_seconds": min(patience() / 2, 60),  # as long as a gateway lets anybody wait; clients wait for longer
+            "wait_seconds": min(patience() / 2, 60),  # the most that a gateway allows; clients wait longer
             **settings,
         }
         self.parts: list[Part] = []
@@ -136,15 +156,15 @@ class Stack:
         return gateway
 
     def part(self, name: str) -> Part:
-        """The first process that was started as a `worker`, a `gateway` or the `broker`."""
+        """Return the first process that was started as `worker`, `gateway` or `broker`."""
         return next(part for part in self.parts if part.log.name == f"{name}.log")
 
     def count(self, counter: str) -> int:
-        """Rows that were ever `accepted`, or became `final`."""
+        """Return the number of rows that were ever `accepted`, or became `final`."""
         return sum(int(count or 0) for count in self.redis.hmget(Key.BACKLOG, Counter[counter.upper()].fields))
 
     def stop(self) -> None:
-        """End everything, the broker last."""
+        """Kill all processes, the broker last."""
         for gateway in self.gateways:
             gateway.client.close()
         for part in reversed(self.parts):
@@ -164,7 +184,7 @@ class Stack:
 
 
 class Client:
-    """Speaks to a gateway, wherever it runs."""
+    """An HTTP client of a gateway on this machine."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -182,7 +202,7 @@ class Client:
         return self.client.post("/predict", json={"data": rows}, headers=headers)
 
     def poll(self, location: str) -> httpx.Response:
-        """Ask until the prediction is final."""
+        """Poll until the prediction is final; returns the response."""
 
         def final() -> httpx.Response | None:
             response = self.client.get(location)
@@ -192,7 +212,7 @@ class Client:
 
 
 class Gateway(Client):
-    """A gateway process and a client that speaks to it."""
+    """A gateway process and its client."""
 
     def __init__(self, part: Part, port: int) -> None:
         super().__init__(port)
@@ -207,7 +227,7 @@ class Gateway(Client):
 def running_stack(
     folder: Path, model_dir: Path, gateway_module: str = "api", **settings: object
 ) -> Iterator[tuple[Stack, Gateway]]:
-    """A ready stack of one broker, one worker and one gateway."""
+    """Start a stack of one broker, one worker and one gateway, and wait until it is ready."""
     stack = Stack(folder, model_dir, **settings)
     try:
         stack.start_broker()
@@ -219,17 +239,17 @@ def running_stack(
 
 
 def pool_process(worker: Part) -> psutil.Process:
-    """The worker's first pool process."""
+    """Return the worker's first pool process, once there is one."""
     return wait_for(worker.process.children, "a pool process")[0]
 
 
 def maps_sklearn(process: psutil.Process) -> bool:
-    """Whether the process has a file of scikit-learn in its memory."""
+    """Whether the process has mapped a file of scikit-learn."""
     return "/sklearn/" in Path(f"/proc/{process.pid}/maps").read_text()
 
 
-def left_behind() -> list[psutil.Process]:
-    """The living processes that the tests of this session have started."""
+def leftover_processes() -> list[psutil.Process]:
+    """Return the processes of this test session that still run."""
     mark = f"{SESSION_VARIABLE}={SESSION}".encode()
     return [process for process in psutil.process_iter() if mark in _environment(process).split(b"\0")]
 
@@ -237,5 +257,5 @@ def left_behind() -> list[psutil.Process]:
 def _environment(process: psutil.Process) -> bytes:
     try:
         return Path(f"/proc/{process.pid}/environ").read_bytes()
-    except OSError:  # it has ended, or belongs to somebody else
+    except OSError:  # it has ended, or belongs to another user
         return b""

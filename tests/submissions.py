@@ -1,4 +1,4 @@
-"""Submissions and outcomes as the gateway and the worker would make them, and both halves of the store."""
+"""Submissions and outcomes as the gateway and the worker make them, and the parts of the store that both use."""
 
 import redis
 
@@ -19,7 +19,7 @@ LIMITS = {Queue.INTERACTIVE: 100, Queue.BULK: 50}
 
 
 class Messages:
-    """Writes messages that no Celery could read, and the reconciler can: they name their batch."""
+    """Writes messages with the batch's id only: enough for the reconciler, but not for Celery."""
 
     def message(self, batch_id: BatchId, queue: Queue, n_rows: int, n_predictions: int) -> str:
         del queue, n_rows, n_predictions
@@ -27,12 +27,12 @@ class Messages:
 
 
 class GatewayStore:
-    """What one gateway asks of the store."""
+    """The store's methods that a gateway calls."""
 
-    def __init__(self, submitting: AsyncTransport, asking: AsyncTransport) -> None:
-        submissions = Submissions(submitting, StoreClock(), Messages(), LIMITS)
-        lookups = Lookups(asking, result_ttl_seconds=600, answered_ttl_seconds=60)
-        self.asking = asking
+    def __init__(self, pipelined: AsyncTransport, pooled: AsyncTransport) -> None:
+        submissions = Submissions(pipelined, StoreClock(), Messages(), LIMITS)
+        lookups = Lookups(pooled, result_ttl_seconds=600, answered_ttl_seconds=60)
+        self.pooled = pooled
         self.submit = submissions.submit
         self.read = lookups.read
         self.read_all = lookups.read_all
@@ -41,7 +41,7 @@ class GatewayStore:
 
 
 def connect(url: str, name: str) -> tuple[Attempts, BlockingTransport]:
-    """A pool process of the worker of that name, and its connection, to be closed."""
+    """Connect a pool process of the named worker; the caller closes the transport."""
     transport = BlockingTransport.waiting(url)
     return Attempts(transport, name, result_ttl_seconds=600, max_attempts=3), transport
 
@@ -52,7 +52,7 @@ def encoded(rows: list[list[float]]) -> EncodedRows:
 
 
 def shared_batch(*row_counts: int) -> tuple[Submission, list[PredictionId]]:
-    """One batch of several predictions."""
+    """A batch of several predictions."""
     batch_id = new_batch_id()
     ids = [PredictionId.new(batch_id, index) for index in range(len(row_counts))]
     members = [Member(each.secret, count, 16 * count) for each, count in zip(ids, row_counts, strict=True)]
@@ -62,7 +62,7 @@ def shared_batch(*row_counts: int) -> tuple[Submission, list[PredictionId]]:
 
 
 def spanning(*row_counts: int) -> tuple[Submission, PredictionId]:
-    """One prediction over several batches."""
+    """A prediction that spans several batches."""
     prediction_id = PredictionId.new(new_batch_id(), SPANNING)
     children = [
         NewBatch(

@@ -1,4 +1,4 @@
-"""Tools of the machine's that some tests need."""
+"""Programs that some tests need."""
 
 import os
 import shutil
@@ -8,14 +8,14 @@ import pytest
 
 
 def tool(*names: str) -> str:
-    """Find a program under one of its names; without it the test is skipped, and fails in CI."""
+    """Return the path of a program, by any of its names; without it, skip the test, or fail it in CI."""
     found = next(filter(None, map(shutil.which, names)), None)
-    return found or missing(f"{names[0]} on the PATH")
+    return found or skip_without(f"{names[0]} on the PATH")
 
 
-def missing(what: str) -> NoReturn:
-    """Say what a test lacks."""
-    reason = f"this test needs {what}"
+def skip_without(requirement: str) -> NoReturn:
+    """Skip the test for lack of a requirement, or fail it in CI."""
+    reason = f"this test needs {requirement}"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)

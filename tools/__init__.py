@@ -1,1 +1,1 @@
-"""What writes documentation and figures."""
+"""Generators of documentation and figures."""

@@ -1,4 +1,4 @@
-"""Writes the generated parts of the documentation; with --check, says which are not current."""
+"""Writes the generated parts of the documentation; with --check, names the outdated files and writes none."""
 
 import sys
 from pathlib import Path
@@ -33,13 +33,13 @@ SECTIONS: list[tuple[str, type[BaseSettings]]] = [
 
 
 def main() -> None:
-    """Write, or check, every generated page."""
+    """Write or check every generated page."""
     configure_logging(as_json=False, level="warning")
     pages = {DOCS / "configuration.md": configuration(), README: readme(), OPERATIONS: operations()}
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
     if "--check" in sys.argv[1:]:
         if stale:
-            sys.exit(f"not current: {', '.join(map(str, stale))}; run `make docs`")
+            sys.exit(f"outdated: {', '.join(map(str, stale))}; run `make docs`")
         return
     for path in stale:
         path.write_text(pages[path])
@@ -47,18 +47,18 @@ def main() -> None:
 
 
 def readme() -> str:
-    """Put the figures of the last `make bench` into the README."""
+    """Return the README with the figures of the last `make bench`."""
     figures = write_excerpt(Results.read(DOCS / "benchmarks" / "serving.json"))
     return _filled(README, "figures: written by `make docs` from docs/benchmarks/serving.json", "figures", figures)
 
 
 def operations() -> str:
-    """Put the table of all metrics into the operations page."""
+    """Return the operations page with the table of all metrics."""
     return _filled(OPERATIONS, "metrics: written by `make docs` from tools/metrics.py", "metrics", metrics.table())
 
 
 def _filled(page: Path, heading: str, name: str, content: str) -> str:
-    """What a page is with new content between its two marks."""
+    """Return the page with `content` between the two HTML comments that mark the section."""
     start, end = f"<!-- {heading} -->", f"<!-- end of {name} -->"
     before, _, rest = page.read_text().partition(start)
     _, _, after = rest.partition(end)
@@ -66,12 +66,12 @@ def _filled(page: Path, heading: str, name: str, content: str) -> str:
 
 
 def configuration() -> str:
-    """Write the reference of all settings, from their types and docstrings."""
+    """Return the reference of all settings, from their types and docstrings."""
     lines = [
         "# Configuration",
         "",
-        "Generated from the settings classes by `make docs`. Every setting is an environment variable; each process",
-        "reads them once, when it starts, and refuses to start with a value out of bounds.",
+        "Generated from the settings classes by `make docs`. Every setting is an environment variable. A process reads",
+        "its settings once, when it starts, and does not start if a value is out of bounds.",
     ]
     seen: set[str] = set()
     for title, settings in SECTIONS:

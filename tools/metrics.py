@@ -1,4 +1,4 @@
-"""The table of all metrics, from the code that makes them."""
+"""The table of all metrics, read from the collectors that define them."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -40,58 +40,58 @@ _OVERVIEW: Final = Overview(
     memory_limit_bytes=0,
 )
 _LIMITS: Final = dict.fromkeys(Queue, 1)
-_OWN_TO_BUCKETS: Final = {"le"}
+_BUCKET_LABELS: Final = {"le"}
 
 
 class Row(NamedTuple):
-    """One metric."""
+    """One metric; `source` is the process that counts it, or `store` for values that gateways read from the store."""
 
     name: str
     type: str
     labels: tuple[str, ...]
-    where: str
+    source: str
     meaning: str
 
 
 def metrics() -> list[Row]:
-    """List the metrics of both processes, by name."""
+    """List the metrics of gateway and worker, sorted by name."""
     gateway, worker = CollectorRegistry(), CollectorRegistry()
     counted = GatewayMetrics(gateway)
-    counted.answered("GET", "/livez", 200, 0.0)  # its labels are known once it has been used
+    counted.answered("GET", "/livez", 200, 0.0)  # the metric has samples, and so labels, only after a first call
     counted.sample(n_waiters=0, n_gathering_rows=0)
     WorkerMetrics(worker)
     worker.register(WorkerCollector(_CARD.ref, lambda: 1))
-    own = {family.name for family in ClusterCollector(_cluster(), _LIMITS).collect()}
+    local = {family.name for family in ClusterCollector(_cluster(), _LIMITS).collect()}
     all_of_cluster = list(ClusterCollector(_cluster(_OVERVIEW), _LIMITS).collect())
     return sorted(
         [
             *_rows("gateway", gateway.collect()),
-            *_rows("gateway", [family for family in all_of_cluster if family.name in own]),
-            *_rows("store", [family for family in all_of_cluster if family.name not in own]),
+            *_rows("gateway", [family for family in all_of_cluster if family.name in local]),
+            *_rows("store", [family for family in all_of_cluster if family.name not in local]),
             *_rows("worker", worker.collect()),
         ]
     )
 
 
 def table() -> str:
-    """Write them in Markdown."""
-    return "\n".join(["| metric | type | labels | of the | |", "|---|---|---|---|---|", *map(_line, metrics())])
+    """Return the metrics as a Markdown table."""
+    return "\n".join(["| metric | type | labels | source | meaning |", "|---|---|---|---|---|", *map(_line, metrics())])
 
 
 def _line(row: Row) -> str:
     labels = ", ".join(f"`{label}`" for label in row.labels)
-    return f"| `{row.name}` | {row.type} | {labels} | {row.where} | {row.meaning} |"
+    return f"| `{row.name}` | {row.type} | {labels} | {row.source} | {row.meaning} |"
 
 
-def _rows(where: str, families: Iterable[Metric]) -> Iterator[Row]:
+def _rows(source: str, families: Iterable[Metric]) -> Iterator[Row]:
     for family in families:
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = {label for sample in family.samples for label in sample.labels} - _OWN_TO_BUCKETS
-        yield Row(name, family.type, tuple(sorted(labels)), where, family.documentation)
+        labels = {label for sample in family.samples for label in sample.labels} - _BUCKET_LABELS
+        yield Row(name, family.type, tuple(sorted(labels)), source, family.documentation)
 
 
 def _cluster(*overviews: Overview) -> ClusterStatus:
-    """The status of a gateway that has seen these overviews."""
+    """Return the cluster status of a gateway that has read these overviews."""
     remaining = iter(overviews)
 
     async def read_overview() -> Overview:

@@ -1,1 +1,1 @@
-"""Data in, artifact and model card out. Never imported while serving."""
+"""Trains a pipeline and writes its artifact and model card. No serving process imports this package."""

@@ -1,4 +1,4 @@
-"""`python -m training`: fit a recipe on its whole data set, write the model directory, print what it is worth."""
+"""`python -m training`: fits a recipe on its whole data set, writes the model directory, prints the evaluation."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ EXAMPLE_ROWS = 2
 
 
 def main() -> None:
-    """Train what the command line names."""
+    """Train the recipe that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("recipe", nargs="?", default="iris", choices=sorted(RECIPES))
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def train(recipe: Recipe, models_dir: Path) -> Path:
-    """Fit, evaluate, write and report; returns the model directory."""
+    """Fit and evaluate a recipe, write it, print a report, and return the model directory."""
     bunch = recipe.load()
     evaluation = evaluate(recipe.pipeline(), bunch.data, bunch.target)
     model_dir = save(

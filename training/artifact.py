@@ -1,4 +1,4 @@
-"""Writes a fitted pipeline as a model directory: the artifact and, beside it, its card."""
+"""Writes a fitted pipeline as a model directory: the artifact and its model card."""
 
 import platform
 import shutil
@@ -37,23 +37,23 @@ def save(
     data: Data,
     metrics: dict[str, Metric] | None = None,
 ) -> Path:
-    """Write `models_dir/name/version/` in one rename: it is there whole, or not at all.
+    """Write `models_dir/name/version/` atomically, by one rename.
 
     Args:
-        pipeline: fitted, over numeric columns.
-        models_dir: the folder that holds all models.
-        name: lower case, as it appears in answers.
-        version: one version is one pipeline; it is never overwritten.
-        features: the columns' names, in order.
-        example: float64, shape (n, len(features)); a few rows that work, every value finite.
-        data: what it was fitted on.
-        metrics: cross-validated scores.
+        pipeline: a fitted pipeline whose columns are all numeric.
+        models_dir: the folder of all models.
+        name: the model's name, in lower case, as prediction responses show it.
+        version: the model's version; a version that exists is never overwritten.
+        features: the names of the columns, in order.
+        example: float64, shape (n, len(features)); valid rows, every value finite.
+        data: the source and the number of rows of the training data.
+        metrics: cross-validated scores, by name.
 
     Returns:
         The model directory.
 
     Raises:
-        ArtifactExists: another pipeline has this name and version.
+        ArtifactExists: this name and version exist, with another pipeline or card.
         ExampleIncomplete: a value of the example is NaN or infinite.
     """
     _check_example(example, features)

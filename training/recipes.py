@@ -1,4 +1,4 @@
-"""What can be trained by name: the data, the pipeline, and what to call the result."""
+"""The recipes that `python -m training` knows: data set, pipeline, name and version."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One training configuration."""
+    """The data set, the unfitted pipeline, and the name and version of the model."""
 
     name: str
     version: str

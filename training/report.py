@@ -1,4 +1,4 @@
-"""Cross-validates a recipe and says, in a few lines, what the pipeline is worth."""
+"""Cross-validates a pipeline and formats the scores for a terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ FOLDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores over `FOLDS` stratified folds; every row is judged by a pipeline that has not seen it."""
+    """Scores over `FOLDS` stratified folds; each row is scored by a pipeline that was not fitted on it."""
 
     metrics: dict[str, Metric]
     baseline_accuracy: Metric
@@ -29,9 +29,9 @@ def evaluate(pipeline: Pipeline, rows: NDArray[np.float64], target: NDArray[np.i
     """Cross-validate an unfitted classifier.
 
     Args:
-        pipeline: it is cloned for each fold, never fitted itself.
-        rows: shape (n_rows, n_features).
-        target: shape (n_rows,).
+        pipeline: cloned for each fold, and itself left unfitted.
+        rows: float64, shape (n_rows, n_features).
+        target: int64 class labels, shape (n_rows,).
     """
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=42)
     scores = cross_validate(pipeline, rows, target, cv=folds, scoring=("accuracy", "neg_log_loss"))
@@ -44,14 +44,14 @@ def evaluate(pipeline: Pipeline, rows: NDArray[np.float64], target: NDArray[np.i
 
 
 def render(evaluation: Evaluation, classes: Sequence[str]) -> str:
-    """Lay the evaluation out for a terminal."""
+    """Format an evaluation as text for a terminal."""
     width = max(map(len, classes))
     lines = [
         f"{FOLDS}-fold cross-validation, mean ± standard deviation over the folds",
         *(f"  {name:9} {metric.mean:.4f} ± {metric.std:.4f}" for name, metric in evaluation.metrics.items()),
         f"  {'baseline':9} {evaluation.baseline_accuracy.mean:.4f} ± {evaluation.baseline_accuracy.std:.4f}"
-        "  (accuracy of always naming the majority class)",
-        "confusion matrix, a row for each true class, a column for each predicted one",
+        "  (accuracy of always predicting the majority class)",
+        "confusion matrix: rows are true classes, columns predicted classes",
         *(
             f"  {name:{width}} " + " ".join(f"{count:4d}" for count in counts)
             for name, counts in zip(classes, evaluation.confusion, strict=True)

@@ -1,1 +1,1 @@
-"""The model: one process owns one loaded pipeline. No HTTP."""
+"""The worker: runs the model on batches from the queues. HTTP only for probes and metrics."""

@@ -12,14 +12,14 @@ from worker.settings import WorkerSettings
 
 
 def main() -> None:
-    """Run one worker until it is told to stop."""
+    """Run one worker until it stops."""
     settings = WorkerSettings()
     try:
         card = verify(settings.model_dir)
     except ArtifactError as error:
         load_failure.report(settings, error)
         sys.exit(f"sepal worker: {error}")
-    # Random, so that a worker is never taken for the one before it: in a container both have the same pid and host.
+    # Random: a worker restarted in a container has the pid and host of its predecessor and must not be taken for it.
     name = f"worker-{secrets.token_hex(4)}@{socket.gethostname()}"
     sys.exit(consume(create_app(settings, card, name), name, settings.worker_processes))
 

@@ -1,4 +1,4 @@
-"""Composes a worker: settings and a verified card in, a Celery app out."""
+"""Composes a worker's Celery app from its settings and a verified model card."""
 
 from typing import Final
 
@@ -31,7 +31,7 @@ from worker.pool.pipe import PoolPipe
 from worker.settings import WorkerSettings
 from worker.telemetry.metrics import AttemptReport, WorkerCollector, WorkerMetrics
 
-_LAST_RESULT_TRIES: Final = 5  # a tenth of a second each
+_LAST_RESULT_RETRIES: Final = 5  # at intervals of 0.1 s
 
 log = structlog.get_logger(__name__)
 
@@ -40,9 +40,9 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     """Build the worker's Celery app.
 
     Args:
-        settings: read once, by the caller.
-        card: of the model directory, verified.
-        name: the worker's node name, under which it announces itself.
+        settings: the worker's settings.
+        card: the verified card of the model directory.
+        name: the worker's Celery node name, which it also announces.
     """
     app = Celery("sepal", broker=broker_url(settings.redis_url.get_secret_value()), set_as_current=False)
     app.amqp.Connection = BrokerConnection
@@ -58,7 +58,7 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     heartbeat = Heartbeat(registry, Watchdog(requeue, stop_worker))
     if settings.worker_http_port is not None:
         exposition = Exposition(metrics_registry, WorkerCollector(card.ref, lambda: heartbeat.n_loaded))
-        serve(settings.worker_http_host, settings.worker_http_port, exposition, lambda: heartbeat.is_believed)
+        serve(settings.worker_http_host, settings.worker_http_port, exposition, lambda: heartbeat.is_announced)
     step = heartbeat_step(heartbeat, pipe, metrics, registry.forget_deliveries, requeue, lambda: alien_messages.n_seen)
     app.steps["consumer"].update([EventsStep, HandOverStep, step])
 
@@ -70,10 +70,10 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
 
 
 def consume(app: Celery, name: str, processes: int) -> int:
-    """Run a worker until it is told to stop, or stops itself; returns the exit status."""
-    # A pool process that is told to stop waits until its parent has read its last result: for half a minute where the
-    # parent no longer reads (billiard 4.3). The result is of no use to anybody: outcomes are in the store.
-    pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_RESULT_TRIES
+    """Run a worker until it stops, and return its exit status."""
+    # A stopping pool process waits until its parent has read its last result: for 30 s if the parent no longer reads
+    # (billiard 4.3). Sepal does not use that result: outcomes are in the store.
+    pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_RESULT_RETRIES
     app.worker_main(
         [
             "--quiet",
@@ -81,7 +81,7 @@ def consume(app: Celery, name: str, processes: int) -> int:
             f"--hostname={name}",
             f"--concurrency={processes}",
             "--loglevel=INFO",
-            # Workers do not ask one another anything, and asking takes a second at every start.
+            # Workers exchange no state, and `mingle` delays every start by a second.
             "--without-mingle",
             "--without-gossip",
         ]
@@ -90,7 +90,7 @@ def consume(app: Celery, name: str, processes: int) -> int:
 
 
 def _requeue(registry: WorkerRegistry, metrics: WorkerMetrics) -> Requeue:
-    """Make what the parent process requeues batches with."""
+    """Make the function with which the parent process requeues batches."""
 
     def requeue(batch_id: BatchId, reason: LostReason, detail: str) -> None:
         try:

@@ -9,7 +9,7 @@ from shared.settings import BrokerSettings
 
 
 class WorkerSettings(BrokerSettings):
-    """What a worker can be told."""
+    """Settings of a worker."""
 
     model_dir: Path = Path("models/iris/1")
     """The folder with `pipeline.joblib` and `card.json`."""
@@ -18,17 +18,17 @@ class WorkerSettings(BrokerSettings):
     model_load_seconds: float = Field(default=300, gt=0)
     """How long a pool process may take to load and warm up the pipeline before it is replaced."""
     batch_soft_seconds: float = Field(default=55, gt=0)
-    """After this long a batch is interrupted, which ends the attempt and keeps the pool process; where the pipeline
-    is inside a library's own code, the interruption waits for its end."""
+    """After this long a batch is interrupted: the attempt ends, the pool process stays. Native code of a library is
+    interrupted only when it returns."""
     batch_seconds: float = Field(default=60, gt=0)
-    """After this long its pool process is killed, which ends the attempt."""
+    """After this long the pool process that runs the batch is killed, which ends the attempt."""
     worker_memory_bytes: int | None = Field(default=None, gt=0)
-    """What a pool process may allocate (RLIMIT_DATA): rows for which the pipeline wants more are rejected."""
+    """The most memory that a pool process may allocate (RLIMIT_DATA); rows that need more are rejected."""
 
     worker_http_host: str = "127.0.0.1"
     """The address that a worker's metrics and probes listen on; containers use 0.0.0.0."""
     worker_http_port: int | None = Field(default=None, ge=1, le=65535)
-    """The port of a worker's `/metrics`, `/livez` and `/readyz`; unset, it has none."""
+    """The port of a worker's `/metrics`, `/livez` and `/readyz`; unset, they are not served."""
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:

@@ -1,1 +1,1 @@
-"""What a gateway knows of the workers, the model and the backlog, and what it does about lost batches."""
+"""The cluster status (workers, model and backlog), and the recovery of lost batches."""

@@ -1,4 +1,4 @@
-"""Metrics of the whole cluster, the same at every gateway: read from the cluster status when Prometheus asks."""
+"""Metrics of the whole cluster, the same at every gateway; read from the cluster status at each scrape."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -29,7 +29,7 @@ _UNREADY: Final[tuple[type[SepalError], ...]] = (
 
 
 class ClusterCollector(Collector):
-    """Collects what this gateway last saw of the store; nothing of the store while the broker cannot be reached."""
+    """Collects the cluster status of the last refresh; without the store's metrics if that refresh failed."""
 
     def __init__(self, cluster: ClusterStatus, backlog_limits: Mapping[Queue, int]) -> None:
         self._cluster = cluster
@@ -38,12 +38,12 @@ class ClusterCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
         yield self._unready()
-        limits = _labelled("backlog_limit_rows", "Rows beyond which predictions are refused.", "queue")
+        limits = _labelled("backlog_limit_rows", "Maximum backlog in rows; predictions beyond it are refused.", "queue")
         for queue, limit in self._backlog_limits.items():
             limits.add_metric([queue], limit)
         yield limits
         if self._cluster.overview is not None:
-            yield from _of_store(self._cluster.overview)
+            yield from _store_metrics(self._cluster.overview)
         model = self._cluster.model.ref
         if model is not None:
             family = _labelled("model_info", "The model that rows are validated against.", "name", "version", "digest")
@@ -51,14 +51,14 @@ class ClusterCollector(Collector):
             yield family
 
     def _unready(self) -> GaugeMetricFamily:
-        family = _labelled("unready", "Whether this is a reason for the gateway not to be ready.", "code")
+        family = _labelled("unready", "1 if the gateway is not ready for this reason, else 0.", "code")
         present = {reason.code for reason in self._cluster.unready_reasons()}
         for error in _UNREADY:
             family.add_metric([error.code], int(error.code in present))
         return family
 
 
-def _of_store(overview: Overview) -> Iterator[Metric]:
+def _store_metrics(overview: Overview) -> Iterator[Metric]:
     backlog = _labelled("backlog_rows", "Rows accepted and not yet final.", "queue")
     oldest = _labelled("oldest_queued_seconds", "Age of the oldest batch that no worker has claimed.", "queue")
     for queue in Queue:
@@ -68,7 +68,7 @@ def _of_store(overview: Overview) -> Iterator[Metric]:
     yield oldest
     yield _gauge("workers", "Workers that announce at least one loaded pool process.", overview.workers)
     yield _gauge("pool_processes", "Loaded pool processes of all workers.", overview.pool_processes)
-    yield _gauge("dead_letters", "Dead letters that wait for an operator.", overview.dead_letters)
+    yield _gauge("dead_letters", "Dead letters in the store.", overview.dead_letters)
     yield _gauge("broker_memory_bytes", "Memory that the broker uses.", overview.memory_bytes)
     yield _gauge("broker_memory_limit_bytes", "The broker's maxmemory; 0 for no limit.", overview.memory_limit_bytes)
 

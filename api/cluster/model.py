@@ -1,4 +1,4 @@
-"""The model card that rows are validated against: the one that a worker announced last."""
+"""The model card that rows are validated against: the last one that a worker announced."""
 
 import structlog
 from pydantic import ValidationError
@@ -37,13 +37,13 @@ class CurrentModel:
 
     @property
     def missing(self) -> SepalError | None:
-        """Why there is no card; None while there is one."""
+        """The error that says why there is no card; None while there is one."""
         if self._card is not None:
             return None
         return RecordIncompatible() if self._announced else ModelUnknown()
 
     def take(self, card_json: bytes) -> None:
-        """Replace the card, if the announced one differs from it."""
+        """Replace the card if the announced one differs."""
         if card_json == self._announced:
             return
         self._announced, self._card = card_json, None
@@ -53,4 +53,4 @@ class CurrentModel:
             log.error("cannot read the announced model card", reason=str(error))
             return
         self._card, self.ref_json = card, card.ref.model_dump_json().encode()
-        log.info("took a model card", name=card.name, version=card.version, digest=card.digest)
+        log.info("replaced the model card", name=card.name, version=card.version, digest=card.digest)

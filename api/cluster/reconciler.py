@@ -1,8 +1,8 @@
-"""Has lost batches published again, and isolates the prediction that ends every attempt at its batch.
+"""Publishes lost batches again, and isolates the poison in exhausted batches.
 
-Any number of gateways may do this at once: each step is one script in the store (`shared/store/recovery.py`). A batch
-whose attempts are used up is split into one child for each of its predictions; a prediction that uses up its attempts
-alone becomes a dead letter.
+Any number of gateways can do this at once: each step is one script in the store (`shared/store/recovery.py`). An
+exhausted batch is split into one child for each of its predictions; a prediction that uses up its attempts alone
+becomes a dead letter.
 """
 
 import structlog
@@ -24,7 +24,7 @@ class Reconciler:
         self._metrics = metrics
 
     async def tick(self) -> None:
-        """Called once a second: reconcile once, unless another gateway just did."""
+        """Reconcile, unless another gateway has just done so; called once a second."""
         try:
             found = await self._recovery.reconcile()
             self._metrics.reconciled(found.n_published, found.n_requeued)
@@ -43,7 +43,7 @@ class Reconciler:
             return
         if verdict is Verdict.SPLIT:
             self._metrics.split()
-            log.warning("split a batch whose attempts are used up", batch=batch_id)
+            log.warning("split an exhausted batch", batch=batch_id)
         elif verdict is Verdict.DEAD_LETTERED:
             self._metrics.dead_lettered(queue)
-            log.error("made a batch a dead letter", batch=batch_id)
+            log.error("made a dead letter of a batch", batch=batch_id)

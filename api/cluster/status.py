@@ -1,4 +1,4 @@
-"""What a gateway knows of the workers, the model and the backlog, as of its last look at the store."""
+"""The cluster status: workers, model and backlog, as of the last refresh from the store."""
 
 import math
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class ClusterStatus:
-    """Refreshed once a second; everything else reads it without a round trip to the store."""
+    """Refreshed once a second, so that readers need no round trip to the store."""
 
     def __init__(
         self,
@@ -33,10 +33,10 @@ class ClusterStatus:
         self.model = CurrentModel()
         self.backlog = BacklogForecast()
         self.overview: Overview | None = None
-        """As of the last refresh; None where that failed."""
+        """From the last refresh; None if that failed."""
 
     async def refresh(self) -> None:
-        """Read the overview once; a store that cannot be reached leaves none."""
+        """Read the overview; set it to None if the store cannot be reached."""
         try:
             overview = await self._read_overview()
         except (BrokerUnavailable, StoreRefused) as error:
@@ -51,7 +51,7 @@ class ClusterStatus:
             self.model.take(overview.card)
 
     async def current_card(self) -> ModelCard:
-        """The card that rows are validated against; where none is known yet, the store is asked at once.
+        """Return the card that rows are validated against; without a card, refresh first.
 
         Raises:
             ModelUnknown: no worker has announced one.
@@ -65,11 +65,11 @@ class ClusterStatus:
         """How many interactive batches this gateway may have under way: its share of the pool processes, at least 1."""
         if self.overview is None:
             return 1
-        of_all = self.overview.pool_processes * _BATCHES_A_POOL_PROCESS
-        return max(1, math.ceil(of_all / max(1, self.overview.gateways)))
+        allowed = self.overview.pool_processes * _BATCHES_A_POOL_PROCESS
+        return max(1, math.ceil(allowed / max(1, self.overview.gateways)))
 
     def unready_reasons(self) -> list[SepalError]:
-        """Why a prediction sent now would not be answered; empty when it would."""
+        """List the reasons why a prediction sent now would not be answered; empty if it would be."""
         if self.overview is None or not self._is_connected():
             return [BrokerUnavailable()]
         reasons = [reason for reason in [self.model.missing] if reason is not None]
@@ -77,6 +77,6 @@ class ClusterStatus:
             reasons.append(NoWorker())
             if self.overview.load_failure is not None:
                 reasons.append(WorkerCannotLoad(self.overview.load_failure.code, self.overview.load_failure.remedy))
-        elif self.backlog.still_seconds > self._stalled_after_seconds:
+        elif self.backlog.stalled_seconds > self._stalled_after_seconds:
             reasons.append(Stalled())
         return reasons

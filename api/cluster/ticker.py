@@ -1,4 +1,4 @@
-"""The gateway's clock: refreshes the cluster status once a second and then runs the chores."""
+"""Refreshes the cluster status once a second, and then runs the gateway's periodic tasks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,17 +9,17 @@ import structlog
 from api.cluster.status import ClusterStatus
 
 _TICK_SECONDS: Final = 1.0
-_UNREADY_TICK_SECONDS: Final = 0.2  # clients wait for the first worker, or for the broker to come back
+_UNREADY_TICK_SECONDS: Final = 0.2  # clients wait for the first worker or for the broker
 
 log = structlog.get_logger(__name__)
 
 
-async def tick_forever(cluster: ClusterStatus, chores: Sequence[Callable[[], Awaitable[None]]]) -> None:
-    """Refresh the status and run each chore, whatever becomes of the others; once a second, without end."""
+async def tick_forever(cluster: ClusterStatus, callbacks: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """Refresh the status and call each callback once a second, without end; a failed call does not stop the others."""
     while True:
-        for act in (cluster.refresh, *chores):
+        for callback in (cluster.refresh, *callbacks):
             try:
-                await act()
+                await callback()
             except Exception:
-                log.exception("a periodic task failed")  # without the ticker the gateway would serve an old card
+                log.exception("a periodic task failed")  # go on: without the ticker the model card would not change
         await asyncio.sleep(_UNREADY_TICK_SECONDS if cluster.unready_reasons() else _TICK_SECONDS)

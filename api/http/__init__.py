@@ -1,1 +1,1 @@
-"""HTTP: requests in, responses out. Status codes exist here alone."""
+"""The gateway's HTTP interface. Only this package maps errors to HTTP statuses."""

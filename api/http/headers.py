@@ -1,7 +1,7 @@
-"""Reads the request headers of `POST /predict`: which ones there are, and what their values mean.
+"""Reads the request headers of `POST /predict`.
 
-`Prefer` is RFC 7240, `Idempotency-Key` is draft-ietf-httpapi-idempotency-key-header, `traceparent` is W3C Trace
-Context, and `Sepal-Deadline` is our own (docs/decisions/0015-deadlines-in-seconds.md).
+`Prefer` is defined by RFC 7240, `Idempotency-Key` by draft-ietf-httpapi-idempotency-key-header, `traceparent` by W3C
+Trace Context, and `Sepal-Deadline` by Sepal (docs/decisions/0015-deadlines-in-seconds.md).
 """
 
 import re
@@ -17,14 +17,14 @@ from shared.store.idempotency import IdempotencyKey
 from shared.store.records import Origin
 
 DEADLINE_PATTERN: Final = r"^(?=.*[1-9])[0-9]{1,9}(\.[0-9]{1,6})?$"
-"""A positive number of seconds, in a form that every client can write."""
+"""A positive decimal number of seconds, without sign or exponent."""
 _DEADLINE: Final = re.compile(DEADLINE_PATTERN.encode())
 
-# A structured field's string (RFC 9651, section 3.3.3); many clients leave the quotes out.
+# A structured field's string (RFC 9651, section 3.3.3); many clients omit the quotes.
 _QUOTED_KEY: Final = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"')
 _BARE_KEY: Final = re.compile(rb"[!#-~]{1,255}")
 IDEMPOTENCY_KEY_PATTERN: Final = f"^({_QUOTED_KEY.pattern.decode()}|{_BARE_KEY.pattern.decode()})$"
-"""Either form, for the schema."""
+"""Both forms, for the OpenAPI schema."""
 
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACEPARENT: Final = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -32,23 +32,23 @@ _DELTA_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 class RequestHeaders(msgspec.Struct, frozen=True):
-    """The headers that `POST /predict` reads; every other header is ignored."""
+    """The headers that `POST /predict` reads; other headers are ignored."""
 
     media_type: bytes
     content_length: int
-    """0 where the header is missing."""
+    """0 if the header is missing."""
     prefer: list[bytes]
     deadline: bytes | None
     idempotency_key: bytes | None
     authorization: bytes
     request_id: str
-    """The correlation id; empty where there is none, or where it could not stand in a log."""
+    """The correlation id; empty if it is missing or invalid."""
     traceparent: str
-    """The client's span (W3C Trace Context); empty where there is none."""
+    """The client's span (W3C Trace Context); empty if it is missing or invalid."""
 
     @classmethod
     def read(cls, headers: Sequence[tuple[bytes, bytes]]) -> Self:
-        """Read ASGI's headers, whose names are in lower case."""
+        """Read the headers of an ASGI scope, whose names are in lower case."""
         found = dict(headers)
         request_id, traceparent = found.get(b"x-request-id", b""), found.get(b"traceparent", b"")
         return cls(
@@ -64,14 +64,14 @@ class RequestHeaders(msgspec.Struct, frozen=True):
 
     @property
     def origin(self) -> Origin | None:
-        """The correlation id as the store keeps it with the rows; None where there is none."""
+        """The correlation id in the form that the store keeps with the rows; None without a correlation id."""
         return Origin(self.request_id) if self.request_id else None
 
     def deadline_seconds(self) -> float | None:
         """Read `Sepal-Deadline`.
 
         Returns:
-            Seconds from now after which the client has no use for an answer; None without the header.
+            Seconds from now after which the client no longer needs the answer; None without the header.
 
         Raises:
             InvalidDeadline: the value is not a positive number of seconds.
@@ -85,8 +85,8 @@ class RequestHeaders(msgspec.Struct, frozen=True):
     def idempotency(self, client_host: str, body: bytes) -> IdempotencyKey | None:
         """Read `Idempotency-Key`.
 
-        The keys of different clients are independent. A client is identified by its credentials or, where it sends
-        none, by the address that its request came from.
+        The keys of different clients are independent. A client is identified by its credentials or, without
+        credentials, by its address.
 
         Raises:
             InvalidIdempotencyKey: the value is not a string of the allowed form.
@@ -113,7 +113,7 @@ class Preferences:
 
     @classmethod
     def parse(cls, headers: Sequence[bytes]) -> "Preferences":
-        """Read every `Prefer` header: the first of repeated preferences counts, unknown ones are ignored."""
+        """Read all `Prefer` headers; the first of repeated preferences counts, unknown ones are ignored."""
         if not headers:
             return _NO_PREFERENCES
         seen: dict[str, str] = {}
@@ -127,13 +127,13 @@ class Preferences:
         )
 
     def wait_seconds(self, default: float, longest: float) -> float:
-        """How long to wait for the result before answering 202."""
+        """Return how long to wait for the result before answering 202."""
         if self.wait is not None:
             return min(self.wait, longest)
         return 0 if self.respond_async else default
 
     def applied(self, answered: bool, longest: float) -> str | None:
-        """The value of `Preference-Applied`: the preferences that shaped this response; None where none did."""
+        """Return the value of `Preference-Applied`: the preferences that were applied; None if there are none."""
         applied = []
         if self.respond_async and not answered:
             applied.append("respond-async")
@@ -148,13 +148,13 @@ _NO_PREFERENCES: Final = Preferences()
 def _preferences(text: str) -> Iterator[tuple[str, str]]:
     """Read token ["=" word] *( ";" parameter ), where a word is a token or a quoted string."""
     for element in _split(text, ","):
-        preference = next(_split(element, ";"))  # what follows are parameters, and none is known here
+        preference = next(_split(element, ";"))  # the rest are parameters, and none is supported
         name, _, word = preference.partition("=")
         yield name.strip().lower(), _unquote(word.strip())
 
 
 def _split(text: str, separator: str) -> Iterator[str]:
-    """Split at separators outside quoted strings, in one pass over the text."""
+    """Split at the separators outside quoted strings, in one pass over the text."""
     start, quoted, escaped = 0, False, False
     for position, character in enumerate(text):
         if escaped:

@@ -1,9 +1,9 @@
-"""The gateway's outermost ASGI application: it answers `POST /predict` itself and hands every other request to FastAPI.
+"""The gateway's outermost ASGI application: answers `POST /predict` and forwards every other request to FastAPI.
 
-FastAPI's and Starlette's middleware cost more than everything else that the gateway does for one row
+For a single row, the middleware of FastAPI and Starlette costs more than the rest of the gateway's work
 (docs/decisions/0011-a-hot-path-in-front-of-fastapi.md). FastAPI's own `/predict` route calls the same
-`PredictOperation`: it describes the operation in the documentation, and serves applications that mount this one below
-another path. Every request, whoever answers it, is counted here and carries its correlation id into the logs.
+`PredictOperation`: it documents the operation, and serves applications that mount this one below another path. The hot
+path counts every request, forwarded ones too, and adds the correlation id to their log lines.
 """
 
 import time
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 
 class PredictOperation:
-    """`POST /predict`: headers and body in, a response out."""
+    """Handles `POST /predict`."""
 
     def __init__(
         self,
@@ -57,10 +57,10 @@ class PredictOperation:
         """Validate the rows, submit them and wait for the result.
 
         Returns:
-            200 with the result, or 202 with the place to poll.
+            200 with the result, or 202 with the path to poll.
 
         Raises:
-            SepalError: the request was refused, or its prediction ended without a result.
+            SepalError: the request was refused, or its prediction is final without a result.
         """
         preferences = Preferences.parse(headers.prefer)
         try:
@@ -79,11 +79,11 @@ class PredictOperation:
             self._metrics.refused(error.code)
             raise
         if headers.request_id:
-            bind_contextvars(batch=response.id.batch_id)  # not the whole id, which gives access to the result
+            bind_contextvars(batch=response.id.batch_id)  # the whole id would give access to the result
         return self._render(response, preferences)
 
     async def _submit_traced(self, request: PredictionRequest) -> PredictionResponse:
-        assert self._tracer is not None, "without a tracer nothing is traced"
+        assert self._tracer is not None, "called only with a tracer"
         with self._tracer.wait_span() as span:
             if traceparent := traceparent_of(span):
                 request_id = request.origin.request_id if request.origin else ""
@@ -131,7 +131,7 @@ class HotPath:
             bind_contextvars(request=headers.request_id)
             send = _with_request_id(send, headers.request_id)
         if scope["path"] != _PREDICT or scope["method"] != "POST":
-            await self._hand_to_framework(headers, scope, receive, send, began)
+            await self._forward(headers, scope, receive, send, began)
             return
         if self._tracer is None:
             response = await self._answer(headers, scope, receive)
@@ -150,21 +150,19 @@ class HotPath:
             problem = problems.problem(error, self._retry_after)
             return HttpResponse(problem.status_code, problem.raw_headers, bytes(problem.body))
 
-    async def _hand_to_framework(
-        self, headers: RequestHeaders, scope: Scope, receive: Receive, send: Send, began: float
-    ) -> None:
+    async def _forward(self, headers: RequestHeaders, scope: Scope, receive: Receive, send: Send, began: float) -> None:
         status = 0
 
-        async def send_noting_status(message: Message) -> None:
+        async def send_and_record_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self.framework(scope, receive, send_noting_status)
+            await self.framework(scope, receive, send_and_record_status)
         finally:  # the framework answers an unexpected error with 500 and raises it again
-            route: Any = scope.get("route")  # its path has parameter names where the request has values
+            route: Any = scope.get("route")  # its path has parameter names instead of values
             self._count(headers, scope["method"], getattr(route, "path", ""), status, began)
 
     def _count(self, headers: RequestHeaders, method: str, route: str, status: int, began: float) -> None:
@@ -176,7 +174,7 @@ class HotPath:
 
 
 def _with_request_id(send: Send, request_id: str) -> Send:
-    """Repeat the correlation id in the response's headers."""
+    """Add the correlation id to the headers of the response."""
 
     async def send_with_request_id(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""What `/docs` says of each operation, with examples that the served model answers."""
+"""OpenAPI descriptions of the operations (`/docs`), with example rows of the current model."""
 
 from typing import Any, Final
 
@@ -13,10 +13,10 @@ from shared import errors
 from shared.card import ModelCard
 from shared.names import FailureCode
 
-_EVERYWHERE: Final = (INTERNAL_ERROR, METHOD_NOT_ALLOWED)
+_COMMON_ERRORS: Final = (INTERNAL_ERROR, METHOD_NOT_ALLOWED)
 _LOOKUP_ERRORS: Final = (
-    *_EVERYWHERE,
-    NOT_FOUND,  # a slash in an id makes another path of it
+    *_COMMON_ERRORS,
+    NOT_FOUND,  # an id with a slash in it is a different path
     errors.PredictionNotFound,
     errors.PredictionGone,
     errors.RecordIncompatible,
@@ -35,8 +35,8 @@ _LINKS: Final = {
             "description": description,
         }
         for name, operation, description in (
-            ("GetResult", "get_result_results__prediction_id__get", "Look the prediction up."),
-            ("Cancel", "cancel_results__prediction_id__delete", "Cancel it."),
+            ("GetResult", "get_result_results__prediction_id__get", "Look up the prediction."),
+            ("Cancel", "cancel_results__prediction_id__delete", "Cancel the prediction."),
         )
     }
 }
@@ -44,14 +44,14 @@ _LINKS: Final = {
 PREDICT: Final[dict[str, Any]] = {
     "summary": "Predict rows",
     "description": (
-        "Waits a moment for the answer. With `Prefer: respond-async`, or when the wait is over, answers 202 and the "
-        "place to poll; `Prefer: wait=N` asks for another wait, in seconds (RFC 7240)."
+        "Waits for the result for a limited time. With `Prefer: respond-async`, or if the wait ends first, the status "
+        "is 202, and `Location` is the path to poll. `Prefer: wait=N` sets the wait to N seconds (RFC 7240)."
     ),
     "responses": {
-        200: {"model": PredictionResult, "description": "The answer.", **_LINKS},
+        200: {"model": PredictionResult, "description": "The result.", **_LINKS},
         202: {**_UNFINISHED, **_LINKS},
         **problems(
-            *_EVERYWHERE,
+            *_COMMON_ERRORS,
             errors.MalformedJson,
             errors.UnsupportedContentType,
             errors.BodyTooLarge,
@@ -80,11 +80,11 @@ PREDICT: Final[dict[str, Any]] = {
 }
 
 GET_RESULT: Final[dict[str, Any]] = {
-    "summary": "Look a prediction up",
+    "summary": "Look up a prediction",
     "responses": {
         200: {
             "model": PredictionResult | EndedPrediction,
-            "description": "Final: its result, or why there is none.",
+            "description": "Final: the result, or the reason why there is none.",
         },
         202: _UNFINISHED,
         **problems(*_LOOKUP_ERRORS),
@@ -94,28 +94,28 @@ GET_RESULT: Final[dict[str, Any]] = {
 CANCEL: Final[dict[str, Any]] = {
     "summary": "Cancel a prediction",
     "responses": {
-        200: {"model": EndedPrediction, "description": "Canceled; it can be looked up as such."},
+        200: {"model": EndedPrediction, "description": "Canceled. A look-up returns the prediction as `canceled`."},
         **problems(*_LOOKUP_ERRORS, errors.PredictionAlreadyFinal),
     },
 }
 
-_OPERATOR_ERRORS: Final = (*_EVERYWHERE, errors.OperatorsOnly, errors.BrokerUnavailable)
+_OPERATOR_ERRORS: Final = (*_COMMON_ERRORS, errors.OperatorsOnly, errors.BrokerUnavailable)
 _DEAD_LETTER_ERRORS: Final = (*_OPERATOR_ERRORS, NOT_FOUND, errors.DeadLetterNotFound, errors.RecordIncompatible)
-_HOW_TO_OPEN: Final = "Send the operators' token: `Authorization: Bearer …`."
+_AUTHORIZATION: Final = "Requires the operator token: `Authorization: Bearer …`."
 
 DEAD_LETTERS: Final[dict[str, Any]] = {
     "summary": "List dead letters, the latest first",
-    "description": _HOW_TO_OPEN,
+    "description": _AUTHORIZATION,
     "responses": problems(*_OPERATOR_ERRORS, errors.InvalidParameter),
 }
 DEAD_LETTER: Final[dict[str, Any]] = {
-    "summary": "Look at a dead letter: its rows, and how each attempt at them ended",
-    "description": _HOW_TO_OPEN,
+    "summary": "Get a dead letter: its rows, and how each attempt ended",
+    "description": _AUTHORIZATION,
     "responses": problems(*_DEAD_LETTER_ERRORS),
 }
 REPLAY: Final[dict[str, Any]] = {
-    "summary": "Submit a dead letter's rows as a new prediction",
-    "description": _HOW_TO_OPEN,
+    "summary": "Replay a dead letter: submit its rows as a new prediction",
+    "description": _AUTHORIZATION,
     "status_code": 202,
     "responses": {
         202: {**_UNFINISHED, **_LINKS},
@@ -123,26 +123,26 @@ REPLAY: Final[dict[str, Any]] = {
     },
 }
 DISCARD: Final[dict[str, Any]] = {
-    "summary": "Forget a dead letter",
-    "description": _HOW_TO_OPEN,
+    "summary": "Discard a dead letter",
+    "description": _AUTHORIZATION,
     "status_code": 204,
     "responses": problems(*_DEAD_LETTER_ERRORS),
 }
 
 MODEL: Final[dict[str, Any]] = {
-    "summary": "The model card",
-    "responses": problems(*_EVERYWHERE, errors.ModelUnknown, errors.RecordIncompatible),
+    "summary": "Get the model card",
+    "responses": problems(*_COMMON_ERRORS, errors.ModelUnknown, errors.RecordIncompatible),
 }
 LIVEZ: Final[dict[str, Any]] = {
-    "summary": "Is this process to be left alone? It answers, so yes.",
-    "responses": problems(*_EVERYWHERE),
+    "summary": "Liveness: this process answers requests",
+    "responses": problems(*_COMMON_ERRORS),
 }
 READYZ: Final[dict[str, Any]] = {
-    "summary": "Would a prediction sent here be answered now?",
-    "responses": {200: {"model": Ready}, **problems(*_EVERYWHERE, NOT_READY)},
+    "summary": "Readiness: a prediction sent now would be answered",
+    "responses": {200: {"model": Ready}, **problems(*_COMMON_ERRORS, NOT_READY)},
 }
 METRICS: Final[dict[str, Any]] = {
-    "summary": "What Prometheus reads",
+    "summary": "Metrics for Prometheus",
     "response_class": Response,
     "responses": {
         200: {
@@ -151,13 +151,13 @@ METRICS: Final[dict[str, Any]] = {
                 "application/openmetrics-text": {"schema": {"type": "string"}},
             }
         },
-        **problems(*_EVERYWHERE),
+        **problems(*_COMMON_ERRORS),
     },
 }
 
 
 def install(app: FastAPI, cluster: ClusterStatus, max_rows: int) -> None:
-    """Have the schema say what the gateway checks, and `/docs` show rows that the current model answers."""
+    """Generate the OpenAPI schema with the limits that the gateway checks, and example rows of the current model."""
 
     def openapi() -> dict[str, Any]:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
@@ -166,7 +166,7 @@ def install(app: FastAPI, cluster: ClusterStatus, max_rows: int) -> None:
         except (errors.ModelUnknown, errors.RecordIncompatible):
             card = None
         _describe_rows(schema, card, max_rows)
-        _describe_what_all_share(schema)
+        _add_shared_components(schema)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -175,11 +175,11 @@ def install(app: FastAPI, cluster: ClusterStatus, max_rows: int) -> None:
 def _describe_rows(schema: dict[str, Any], card: ModelCard | None, max_rows: int) -> None:
     body = schema["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
     body["schema"] = schemas.rows_schema(card, max_rows)
-    if card is not None:  # an example of nothing would not work
+    if card is not None:  # without a card, no example row is known
         body["example"] = {"data": [list(row) for row in card.example]}
 
 
-def _describe_what_all_share(schema: dict[str, Any]) -> None:
+def _add_shared_components(schema: dict[str, Any]) -> None:
     components = schema["components"]
     components["schemas"] |= schemas.problem_schemas()
     components["parameters"] = {"RequestId": schemas.REQUEST_ID_PARAMETER}
@@ -189,7 +189,7 @@ def _describe_what_all_share(schema: dict[str, Any]) -> None:
     for operations in schema["paths"].values():
         for operation in operations.values():
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):
-                del operation["responses"]["422"]  # the framework's own guess, for any operation with a parameter
+                del operation["responses"]["422"]  # FastAPI adds this response to every operation with a parameter
             operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/RequestId"})
             for response in operation["responses"].values():
                 response.setdefault("headers", {})["X-Request-ID"] = {"$ref": "#/components/headers/RequestId"}

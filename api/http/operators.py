@@ -1,4 +1,4 @@
-"""What operators may do: look at dead letters, send one through again, or let it go."""
+"""`/dead-letters`: operators list, read, replay and discard dead letters."""
 
 import hmac
 from contextlib import suppress
@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from api.cluster.status import ClusterStatus
 from api.http import openapi
-from api.http.rendering import render, to_framework
+from api.http.rendering import render, to_starlette
 from api.http.schemas import BatchIdText
 from api.predictions.service import PredictionRequest, PredictionService
 from api.settings import GatewaySettings
@@ -20,34 +20,36 @@ from shared.store.dead_letters import DeadLetter, DeadLetters
 
 
 class LostAttempt(BaseModel):
-    """One attempt that had no outcome."""
+    """An attempt that ended without an outcome."""
 
     worker: str
-    pid: int = Field(description="Of its pool process.")
-    claimed_us: int = Field(description="By the store's clock, in microseconds since 1970.")
+    pid: int = Field(description="Process id of the pool process.")
+    claimed_us: int = Field(description="Time of the claim by the store's clock, in microseconds since 1970.")
     lost_us: int
     reason: str
 
 
 class ListedDeadLetter(BaseModel):
-    """One dead letter in a list."""
+    """A dead letter in a list."""
 
-    id: str = Field(description="Of the batch, which held one prediction or a part of a large one.")
-    buried: int = Field(description="When, in seconds since 1970.")
+    id: str = Field(description="The batch's id; it holds one prediction or a part of one that spans batches.")
+    buried: int = Field(description="When the batch became a dead letter, in seconds since 1970.")
 
 
 class ShownDeadLetter(ListedDeadLetter):
-    """One dead letter, with its evidence."""
+    """A dead letter with its evidence."""
 
     prediction: str = Field(description="The prediction's id.")
-    model: ModelRef = Field(description="That the rows were accepted for.")
-    created_us: int = Field(description="When they were, by the store's clock, in microseconds since 1970.")
+    model: ModelRef = Field(description="The model that the rows were accepted for.")
+    created_us: int = Field(
+        description="When the rows were accepted, by the store's clock, in microseconds since 1970."
+    )
     attempts: list[LostAttempt]
     rows: list[list[float]]
 
     @classmethod
     def of(cls, batch_id: str, letter: DeadLetter) -> Self:
-        """Show one as the store holds it."""
+        """Convert a dead letter of the store."""
         return cls(
             id=batch_id,
             buried=letter.buried,
@@ -61,13 +63,13 @@ class ShownDeadLetter(ListedDeadLetter):
 
 _ATTEMPTS: TypeAdapter[list[LostAttempt]] = TypeAdapter(list[LostAttempt])
 
-_MAX_OFFSET: Final = 1_000_000_000  # Redis counts in 64 bits, and answers more with an error
+_MAX_OFFSET: Final = 1_000_000_000  # Redis refuses an offset of more than 64 bits with an error
 
 
 def operator_routes(
     dead_letters: DeadLetters, service: PredictionService, cluster: ClusterStatus, settings: GatewaySettings
 ) -> APIRouter:
-    """`/dead-letters`."""
+    """Make the routes of `/dead-letters`; all of them require the operator token."""
 
     def check_token(request: Request) -> None:
         token = settings.operator_token
@@ -93,12 +95,12 @@ def operator_routes(
         letter = await dead_letters.get(batch_id)
         columns = (await cluster.current_card()).features
         if len(decode_matrix(letter.rows)[0]) != len(columns):
-            raise InvalidRows([Fault("", f"The model that is served now has {len(columns)} columns.")])
-        # Accepted before it is discarded: whoever dies in between leaves a dead letter that can be replayed again.
+            raise InvalidRows([Fault("", f"The current model has {len(columns)} columns.")])
+        # Submit before discarding: if the gateway dies in between, the dead letter can still be replayed.
         response = await service.submit(PredictionRequest([letter.rows], wait_seconds=0))
-        with suppress(DeadLetterNotFound, BrokerUnavailable):  # the client is to have its id in any case
+        with suppress(DeadLetterNotFound, BrokerUnavailable):  # the client gets its id even if the dead letter stays
             await dead_letters.discard(batch_id)
-        return to_framework(render(response.id, response.prediction, cluster.backlog.retry_after))
+        return to_starlette(render(response.id, response.prediction, cluster.backlog.retry_after))
 
     @router.delete("/{batch_id}", **openapi.DISCARD)
     async def discard(batch_id: BatchIdText) -> Response:

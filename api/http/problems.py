@@ -1,4 +1,4 @@
-"""The one table from error to HTTP status, and the one place that writes `application/problem+json` (RFC 9457)."""
+"""The table from error codes to HTTP statuses, and responses of type `application/problem+json` (RFC 9457)."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -25,7 +25,7 @@ METHOD_NOT_ALLOWED: Final = "method-not-allowed"
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 RetryAfter = Callable[[], int]
-"""Seconds that a refused client should stay away."""
+"""Returns the seconds after which a refused client should try again."""
 
 STATUS: Final[dict[str, HTTPStatus]] = {
     errors.MalformedJson.code: HTTPStatus.BAD_REQUEST,
@@ -49,7 +49,7 @@ STATUS: Final[dict[str, HTTPStatus]] = {
     errors.PredictionGone.code: HTTPStatus.GONE,
     errors.PredictionAlreadyFinal.code: HTTPStatus.CONFLICT,
     errors.PredictionCanceled.code: HTTPStatus.CONFLICT,
-    errors.PredictionExpired.code: HTTPStatus.GATEWAY_TIMEOUT,  # and FailureCode.EXPIRED, which is the same
+    errors.PredictionExpired.code: HTTPStatus.GATEWAY_TIMEOUT,  # FailureCode.EXPIRED has the same code
     errors.DeadLetterNotFound.code: HTTPStatus.NOT_FOUND,
     NOT_READY: HTTPStatus.SERVICE_UNAVAILABLE,
     INTERNAL_ERROR: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -60,7 +60,7 @@ STATUS: Final[dict[str, HTTPStatus]] = {
 
 
 class ProblemResponse(JSONResponse):
-    """An error as its client sees it."""
+    """An error response."""
 
     media_type = MEDIA_TYPE
 
@@ -72,50 +72,50 @@ class ProblemResponse(JSONResponse):
 
 
 def not_ready(reasons: list[errors.SepalError], retry_after: int) -> ProblemResponse:
-    """Say why no traffic should be sent here."""
+    """Answer `/readyz` with the reasons why the gateway is not ready."""
     return ProblemResponse(
         STATUS[NOT_READY],
         NOT_READY,
-        "This gateway cannot have predictions answered now: see `reasons`.",
+        "Predictions sent to this gateway would not be answered now: see `reasons`.",
         {"Retry-After": str(retry_after)},
         reasons=[{"code": reason.code, "detail": str(reason)} for reason in reasons],
     )
 
 
 def problem(error: Exception, retry_after: RetryAfter) -> ProblemResponse:
-    """Write an error; one that nobody expected goes to the log, and nothing of it to the client."""
+    """Convert an error to a response; an unexpected error is logged, and its text is not sent to the client."""
     if not isinstance(error, errors.SepalError):
-        log.error("answered an unexpected error", exc_info=error)
-        detail = "The gateway failed; the log of this process says why."
+        log.error("failed to handle a request", exc_info=error)
+        detail = "The gateway failed to handle the request; its log has the traceback."
         return ProblemResponse(STATUS[INTERNAL_ERROR], INTERNAL_ERROR, detail)
     status = STATUS[error.code]
     headers = {"Vary": "Prefer"}
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        own = error.retry_after_seconds if isinstance(error, errors.DeadlineUnreachable) else None
-        headers["Retry-After"] = str(min(own or retry_after(), LONGEST_RETRY_SECONDS))
+        seconds = error.retry_after_seconds if isinstance(error, errors.DeadlineUnreachable) else None
+        headers["Retry-After"] = str(min(seconds or retry_after(), LONGEST_RETRY_SECONDS))
     return ProblemResponse(status, error.code, str(error), headers, **_extensions(error))
 
 
 def install(app: FastAPI, retry_after: RetryAfter) -> None:
-    """Have every error leave the framework as a problem.
+    """Register exception handlers, so that FastAPI answers every error with a problem response.
 
     Args:
-        app: the gateway's framework.
+        app: the gateway's FastAPI application.
         retry_after: see `RetryAfter`.
     """
 
     @app.exception_handler(errors.SepalError)
     @app.exception_handler(Exception)
-    async def of_ours(_: Request, error: Exception) -> ProblemResponse:
+    async def handle_sepal_error(_: Request, error: Exception) -> ProblemResponse:
         return problem(error, retry_after)
 
     @app.exception_handler(RequestValidationError)
-    async def of_parameters(_: Request, error: RequestValidationError) -> ProblemResponse:
+    async def handle_invalid_parameter(_: Request, error: RequestValidationError) -> ProblemResponse:
         faults = [f"`{fault['loc'][-1]}`: {fault['msg']}" for fault in error.errors()]
         return problem(errors.InvalidParameter("; ".join(faults) + "."), retry_after)
 
     @app.exception_handler(HTTPException)
-    async def of_the_framework(request: Request, error: HTTPException) -> ProblemResponse:
+    async def handle_http_exception(request: Request, error: HTTPException) -> ProblemResponse:
         status = HTTPStatus(error.status_code)
         code = status.phrase.lower().replace(" ", "-")
         headers = dict(error.headers or {})
@@ -125,13 +125,13 @@ def install(app: FastAPI, retry_after: RetryAfter) -> None:
 
 
 def _methods(app: FastAPI, request: Request) -> list[str]:
-    """What a path can be asked for: the framework itself knows the first of the routes that share it."""
+    """List the methods of a path: Starlette's own `Allow` covers only the first of the routes that share the path."""
 
-    def answers(route: BaseRoute, method: str) -> bool:
+    def accepts(route: BaseRoute, method: str) -> bool:
         return route.matches({**request.scope, "method": method})[0] is Match.FULL
 
-    routes = [route for route in app.routes if not isinstance(route, Mount)]  # whose own `Allow` is whole
-    return [method for method in _METHODS if any(answers(route, method) for route in routes)]
+    routes = [route for route in app.routes if not isinstance(route, Mount)]  # a mount's own `Allow` is complete
+    return [method for method in _METHODS if any(accepts(route, method) for route in routes)]
 
 
 def _extensions(error: errors.SepalError) -> dict[str, Any]:

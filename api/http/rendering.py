@@ -1,4 +1,4 @@
-"""Writes predictions as HTTP responses, from JSON text that the worker has already encoded."""
+"""Renders predictions as HTTP responses; the worker has already encoded the results as JSON."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _NO_STORE: Final = (b"cache-control", b"no-store")
 
 
 class HttpResponse(msgspec.Struct, frozen=True):
-    """An HTTP response, as ASGI wants it."""
+    """An HTTP response in the form that ASGI takes."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -25,7 +25,7 @@ class HttpResponse(msgspec.Struct, frozen=True):
 
 
 def render(prediction_id: PredictionId, prediction: Prediction, retry_after: Callable[[Queue], int]) -> HttpResponse:
-    """Write a prediction: 200 with its end, whatever it was; 202 with how far it is, and where and when to ask."""
+    """Render a prediction: 200 if it is final; otherwise 202 with its progress, `Location` and `Retry-After`."""
     body = _body(prediction_id, prediction)
     headers = [_JSON, _NO_STORE, (b"content-length", b"%d" % len(body))]
     if prediction.queue_us is not None and prediction.predict_us is not None:
@@ -38,18 +38,18 @@ def render(prediction_id: PredictionId, prediction: Prediction, retry_after: Cal
     return HttpResponse(202, headers, body)
 
 
-def to_framework(response: HttpResponse) -> Response:
-    """Convert a response to the framework's own type."""
+def to_starlette(response: HttpResponse) -> Response:
+    """Convert a response to Starlette's type."""
     converted = Response(response.body, response.status)
     converted.raw_headers = response.headers
     return converted
 
 
 def raise_failure(prediction_id: PredictionId, prediction: Prediction) -> None:
-    """Let a client that waited for its result not mistake a failure for one.
+    """Raise the error of a prediction that is final without a result.
 
     Raises:
-        PredictionFailed, PredictionCanceled, PredictionExpired: there is no result, and will be none.
+        PredictionFailed, PredictionCanceled, PredictionExpired: the prediction has no result.
     """
     if prediction.failure is not None:
         raise PredictionFailed(str(prediction_id), prediction.failure.code, prediction.failure.detail)

@@ -1,4 +1,4 @@
-"""The HTTP interface as FastAPI serves and documents it; `POST /predict` normally takes the hot path in front of it."""
+"""The FastAPI routes. `POST /predict` is normally answered by the hot path in front of them."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -8,7 +8,7 @@ from api.http import openapi
 from api.http.headers import RequestHeaders
 from api.http.hot_path import PredictOperation
 from api.http.problems import not_ready
-from api.http.rendering import render, to_framework
+from api.http.rendering import render, to_starlette
 from api.http.schemas import PredictionIdText
 from api.predictions.service import PredictionService
 from shared.card import ModelCard
@@ -27,18 +27,18 @@ def prediction_routes(
     @router.post("/predict", **openapi.PREDICT)
     async def predict(request: Request) -> Response:
         headers = RequestHeaders.read(request.scope["headers"])
-        return to_framework(await operation(headers, request.scope, request.receive))
+        return to_starlette(await operation(headers, request.scope, request.receive))
 
     @router.get("/results/{prediction_id}", **openapi.GET_RESULT)
     async def get_result(prediction_id: PredictionIdText) -> Response:
         parsed = PredictionId.parse(prediction_id)
-        return to_framework(render(parsed, await lookups.read(parsed), retry_after))
+        return to_starlette(render(parsed, await lookups.read(parsed), retry_after))
 
     @router.delete("/results/{prediction_id}", **openapi.CANCEL)
     async def cancel(prediction_id: PredictionIdText) -> Response:
         parsed = PredictionId.parse(prediction_id)
         await service.cancel(parsed)
-        return to_framework(render(parsed, await lookups.read(parsed), retry_after))
+        return to_starlette(render(parsed, await lookups.read(parsed), retry_after))
 
     return router
 

@@ -1,4 +1,4 @@
-"""Reads a request's body: bytes in; validated rows out, or an error that names the place that is wrong."""
+"""Reads and validates request bodies. An error points to each invalid value."""
 
 from typing import Annotated, Any, Final
 
@@ -10,7 +10,7 @@ from shared.card import ModelCard
 from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedJson, UnsupportedContentType
 
 Rows = list[list[float]]
-"""One list a row, the columns in the card's order."""
+"""One list for each row, with the columns in the card's order."""
 
 _JSON: Final = b"application/json"
 _LENGTH_ERRORS: Final = frozenset({"too_short", "too_long"})
@@ -29,11 +29,11 @@ class RowsValidator:
         """Decode and validate a body.
 
         Returns:
-            At least 1 and at most `max_rows` rows of finite numbers, as many in each as the card has columns.
+            1 to `max_rows` rows of finite numbers, each with as many values as the card has columns.
 
         Raises:
             MalformedJson: the body does not parse.
-            InvalidRows: the body is JSON but does not fit; lists every wrong value of the first wrong row.
+            InvalidRows: the body is JSON but does not fit; lists every invalid value of the first invalid row.
         """
         if self._body is None or len(card.features) != self._n_columns:
             self._n_columns = len(card.features)
@@ -46,7 +46,7 @@ class RowsValidator:
 
     def _refusal(self, error: ValidationError) -> MalformedJson | InvalidRows:
         if error.error_count() > _MAX_FAULTS:
-            return InvalidRows([Fault("", f"Over {_MAX_FAULTS} places are wrong. {self._members()}")])
+            return InvalidRows([Fault("", f"The body has more than {_MAX_FAULTS} errors. {self._members()}")])
         faults = error.errors(include_url=False, include_input=False)
         if faults[0]["type"] == "json_invalid":
             return MalformedJson(f"The body is not JSON: {faults[0]['ctx']['error']}.")
@@ -55,28 +55,28 @@ class RowsValidator:
     def _detail(self, fault: Any) -> str:
         is_row = len(fault["loc"]) == 2
         if is_row and fault["type"] in _LENGTH_ERRORS:
-            return f"A row has {self._n_columns} columns, in the order of GET /model."
+            return f"A row must have {self._n_columns} columns, in the order of GET /model."
         if fault["type"] == "extra_forbidden":
-            return f"There is no such member. {self._members()}"
+            return f"Unknown member. {self._members()}"
         return str(fault["msg"])
 
     def _members(self) -> str:
         names = [] if self._body is None else list(self._body.model_fields)
-        return "The members of a body are: " + ", ".join(f"`{name}`" for name in names) + "."
+        return "The allowed members are: " + ", ".join(f"`{name}`" for name in names) + "."
 
 
 def _body_model(n_columns: int, max_rows: int) -> type[BaseModel]:
     row = Annotated[list[FiniteFloat], Field(min_length=n_columns, max_length=n_columns)]
-    # FailFast stops at the first wrong row: a body whose every row is wrong must not produce a million errors.
+    # FailFast stops at the first invalid row; otherwise a body could produce a million errors.
     rows = Annotated[list[row], Field(min_length=1, max_length=max_rows), FailFast()]
     return create_model("PredictBody", __config__=ConfigDict(strict=True, extra="forbid"), data=(rows, ...))
 
 
 async def read_json_body(headers: RequestHeaders, receive: Receive, max_bytes: int) -> bytes:
-    """Read the body of a request whose `Content-Type` is JSON.
+    """Read the body of a request, whose `Content-Type` must be JSON.
 
     Raises:
-        UnsupportedContentType: the content type is another one, or missing.
+        UnsupportedContentType: the content type is missing or not JSON.
         BodyTooLarge: the body, or its `Content-Length`, is longer than `max_bytes`.
         MalformedJson: the client disconnected before the body was complete.
     """
@@ -102,5 +102,5 @@ def _is_json(content_type: bytes) -> bool:
 
 
 def _pointer(location: tuple[str | int, ...]) -> str:
-    """Write a place in the body as a JSON pointer (RFC 6901)."""
+    """Convert a location in the body to a JSON pointer (RFC 6901)."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)

@@ -1,4 +1,4 @@
-"""What requests and responses hold, as the OpenAPI schema describes them."""
+"""Schemas of requests and responses for OpenAPI."""
 
 import sys
 from collections import defaultdict
@@ -24,36 +24,36 @@ from shared.errors import SepalError
 from shared.names import FailureCode
 
 ID_PATTERN: Final = "^[A-Za-z0-9_-]{40}$"  # shared/ids.py
-"""A prediction's id: 30 bytes in base64url, and so every text of this form is one that could be given out."""
+"""A prediction's id: 30 bytes in base64url, so every text of this form can be an id."""
 ID_EXAMPLE: Final = "AZ2x6FO3mZk1cXHq0d2TAAAFgq2c7m0eVb4Yt0Wb"
 
 NotFinite = Literal["-Infinity", "Infinity", "NaN"]
 
 
 class Place(BaseModel):
-    """A wrong place in a body."""
+    """An error in a request body."""
 
     pointer: str = Field(description="A JSON pointer (RFC 6901).", examples=["/data/3/2"])
     detail: str = Field(description="What to change.")
 
 
 class Reason(BaseModel):
-    """Why a gateway is not ready."""
+    """An error code and its explanation."""
 
     code: str
     detail: str
 
 
 class Problem(BaseModel):
-    """RFC 9457; `code` does not change from one version to the next."""
+    """An error (RFC 9457); its `code` is the same in every version."""
 
     type: Literal["about:blank"]
     title: str
     status: int
     code: str
     detail: str
-    errors: list[Place] | SkipJsonSchema[None] = Field(None, description="Each wrong place of the first wrong row.")
-    id: str | SkipJsonSchema[None] = Field(None, description="Of the prediction that ended without a result.")
+    errors: list[Place] | SkipJsonSchema[None] = Field(None, description="Every error in the first invalid row.")
+    id: str | SkipJsonSchema[None] = Field(None, description="The id of the prediction that has no result.")
     reasons: list[Reason] | SkipJsonSchema[None] = Field(None, description="Why the gateway is not ready.")
 
 
@@ -62,7 +62,7 @@ class PredictionResult(BaseModel):
 
     prediction: list[bool | int | float | str]
     log_proba: list[list[float | NotFinite]] | SkipJsonSchema[None] = Field(
-        None, description="Natural logarithms, a column for each class of GET /model; absent without classes."
+        None, description="Natural logarithms, one column for each class in GET /model; absent without classes."
     )
     id: str = Field(pattern=ID_PATTERN, examples=[ID_EXAMPLE])
     status: Literal["succeeded"]
@@ -70,7 +70,7 @@ class PredictionResult(BaseModel):
 
 
 class Progress(BaseModel):
-    """Rows of a prediction that is not final."""
+    """Progress of a prediction that is not final, in rows."""
 
     done: int = Field(ge=0)
     total: int = Field(ge=1)
@@ -101,30 +101,30 @@ class Ready(BaseModel):
 
 
 _MEANING: Final[dict[str, tuple[HTTPStatus, str]]] = {
-    NOT_FOUND: (HTTPStatus.NOT_FOUND, "There is nothing at this path."),
+    NOT_FOUND: (HTTPStatus.NOT_FOUND, "No such path."),
     METHOD_NOT_ALLOWED: (HTTPStatus.METHOD_NOT_ALLOWED, "`Allow` lists the methods of this path."),
-    NOT_READY: (STATUS[NOT_READY], "`reasons` says why."),
+    NOT_READY: (STATUS[NOT_READY], "`reasons` lists the causes."),
     INTERNAL_ERROR: (STATUS[INTERNAL_ERROR], "A bug: the log of the gateway has its traceback."),
     FailureCode.ROWS_REJECTED: (STATUS[FailureCode.ROWS_REJECTED], "The pipeline raised on these rows."),
-    FailureCode.POISON: (STATUS[FailureCode.POISON], "Each attempt at these rows lost its process."),
+    FailureCode.POISON: (STATUS[FailureCode.POISON], "Every attempt at these rows alone crashed or timed out."),
     FailureCode.MODEL_CHANGED: (STATUS[FailureCode.MODEL_CHANGED], "The workers now serve another artifact."),
 }
 
 RETRY_AFTER: Final = {
-    "description": "Seconds.",
+    "description": "Seconds until the next request should be sent.",
     "required": True,
     "schema": {"type": "integer", "minimum": 1, "maximum": LONGEST_RETRY_SECONDS},
 }
 REQUEST_ID_HEADER: Final = {
-    "description": "That of the request, where it can stand in a log.",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},  # api/http/rows.py
+    "description": "The value from the request; absent if that is missing or invalid.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},  # api/http/headers.py
 }
 LOCATION: Final = {
-    "description": "Where to poll.",
+    "description": "The path to poll.",
     "required": True,
     "schema": {"type": "string", "pattern": ID_PATTERN.replace("^", "^/results/")},
 }
-_ALLOW: Final = {"description": "Methods.", "required": True, "schema": {"type": "string"}}
+_ALLOW: Final = {"description": "The methods of this path.", "required": True, "schema": {"type": "string"}}
 _HEADERS: Final[dict[HTTPStatus, dict[str, Any]]] = {
     HTTPStatus.METHOD_NOT_ALLOWED: {"Allow": _ALLOW},
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": RETRY_AFTER},
@@ -132,7 +132,7 @@ _HEADERS: Final[dict[HTTPStatus, dict[str, Any]]] = {
 
 
 def problems(*causes: type[SepalError] | str) -> dict[int | str, dict[str, Any]]:
-    """Describe the errors of an operation, by the status that each is answered with."""
+    """Describe the errors of an operation, grouped by HTTP status."""
     by_status: dict[HTTPStatus, dict[str, str]] = defaultdict(dict)
     for cause in causes:
         if isinstance(cause, str):
@@ -154,7 +154,7 @@ def _response(status: HTTPStatus, codes: dict[str, str]) -> dict[str, Any]:
 
 
 def problem_schemas() -> dict[str, Any]:
-    """What `problems` refers to."""
+    """Return the schemas that the responses of `problems` refer to."""
     _, schema = models_json_schema([(Problem, "serialization")], ref_template="#/components/schemas/{model}")
     definitions: dict[str, Any] = schema["$defs"]
     return definitions
@@ -162,7 +162,7 @@ def problem_schemas() -> dict[str, Any]:
 
 BATCH_ID_PATTERN: Final = r"^[A-Za-z0-9_-]{20}(\.[0-9]+)?$"  # shared/ids.py
 
-# The pattern is in the schema alone: a text that cannot be an id is one that is not found.
+# Only the schema has the pattern, and FastAPI does not check it: a malformed id is answered with 404.
 PredictionIdText = Annotated[str, Path(description="A prediction's id.", json_schema_extra={"pattern": ID_PATTERN})]
 BatchIdText = Annotated[
     str,
@@ -177,24 +177,24 @@ def _header(name: str, description: str, pattern: str = "", **more: Any) -> dict
 
 REQUEST_ID_PARAMETER: Final = _header(
     "X-Request-ID",
-    "Is in the logs of the gateway and the worker that answer, and in the response: up to 128 printable ASCII "
-    "characters; any other text is ignored.",
+    "Correlation id, repeated in the response and in the logs of the gateway and the worker: up to 128 printable ASCII "
+    "characters without spaces; any other value is ignored.",
 )
 PREDICT_HEADERS: Final = [
     _header(
         "Sepal-Deadline",
-        "Seconds from now after which there is no use for an answer, such as 2.5.",
+        "Seconds from now after which the client no longer needs the answer, such as 2.5.",
         pattern=DEADLINE_PATTERN,
     ),
     _header(
         "Idempotency-Key",
-        "The same key and body lead to the same prediction, however often they are sent: a string of 1 to 255 "
-        "printable ASCII characters, in quotes.",
+        "Requests with the same key and body get the same prediction: a string of 1 to 255 printable ASCII "
+        "characters, in quotes.",
         pattern=IDEMPOTENCY_KEY_PATTERN,
     ),
     _header(
         "Prefer",
-        "RFC 7240: `wait=N` and `respond-async`. Whatever else it says is ignored.",
+        "RFC 7240: `wait=N` and `respond-async`. Other preferences are ignored.",
         examples={
             "none": {"summary": "wait for the default time", "value": ""},
             "async": {"summary": "do not wait", "value": "respond-async"},
@@ -205,13 +205,13 @@ PREDICT_HEADERS: Final = [
 
 
 def rows_schema(card: ModelCard | None, max_rows: int) -> dict[str, Any]:
-    """Describe the body of `POST /predict`: exactly what the gateway accepts, while it knows a card."""
+    """Describe the body of `POST /predict`; without a card, the schema does not limit the number of columns."""
     number = {"type": "number", "minimum": -sys.float_info.max, "maximum": sys.float_info.max}
     row: dict[str, Any] = {"type": "array", "items": number}
-    description = "Rows; the columns in the order of GET /model."
+    description = "Rows, with the columns in the order of GET /model."
     if card is not None:
         n_columns = len(card.features)
         row |= {"minItems": n_columns, "maxItems": n_columns}
-        description = "Rows; the columns of each: " + ", ".join(feature.name for feature in card.features) + "."
+        description = "Rows, each with the columns: " + ", ".join(feature.name for feature in card.features) + "."
     data = {"type": "array", "minItems": 1, "maxItems": max_rows, "items": row, "description": description}
     return {"type": "object", "required": ["data"], "properties": {"data": data}, "additionalProperties": False}

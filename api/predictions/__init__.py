@@ -1,1 +1,1 @@
-"""From validated rows to an answer, or to an id that will have one."""
+"""Submits predictions, waits for their results and cancels them."""

@@ -11,7 +11,7 @@ from shared.store.idempotency import RESERVED_SECONDS, IdempotencyKey, Idempoten
 
 
 class Admission:
-    """What a prediction passes before its rows join a batch."""
+    """Checks a prediction before its rows join a batch."""
 
     def __init__(self, clock: StoreClock, backlog: BacklogForecast, idempotency: IdempotencyKeys) -> None:
         self._clock = clock
@@ -23,13 +23,13 @@ class Admission:
 
         Args:
             seconds: from now; None for no deadline.
-            queue: that the rows would join.
+            queue: the queue that the rows would join.
 
         Returns:
             Microseconds since 1970; 0 for no deadline.
 
         Raises:
-            DeadlineUnreachable: the rows that wait in front already take longer.
+            DeadlineUnreachable: the predicted wait is longer.
         """
         if seconds is None:
             return 0
@@ -42,8 +42,8 @@ class Admission:
         """Reserve an idempotency key for a new prediction.
 
         Returns:
-            The earlier prediction that the key leads to, or None; and when it is too late to record a new one, by the
-            store's clock: after that another request may have reserved the key.
+            The earlier prediction with this key, or None; and the latest time to record a new one, by the store's
+            clock. Later, another request may have reserved the key.
 
         Raises:
             IdempotencyKeyReused, IdempotencyKeyInUse, BrokerUnavailable: as `IdempotencyKeys.reserve`.

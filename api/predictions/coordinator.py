@@ -1,11 +1,11 @@
-"""The one owner of a gateway's waiting requests: gathers them into batches, records each batch, and resolves its reply.
+"""Owns the waiting requests of a gateway process: gathers them into batches, records these and answers them.
 
-A batch leaves at once while a worker is free for it; while none is, predictions gather, and all leave together when a
-batch that is under way is answered. There is no timer: a prediction at rest does not pay for batching, and load makes
+A batch leaves at once if a worker is free for it. Otherwise predictions gather, and leave together when a batch that is
+under way is answered. There is no timer: without load, batching costs a prediction nothing, and under load it makes
 each prediction cheaper (docs/decisions/0010-batches-form-themselves.md).
 
-A message on the gateway's reply channel is a hint, and the store is the truth: pending predictions are looked up
-whenever the subscription was made anew, and every few seconds in any case.
+A message on the reply channel can be lost, so the store decides: pending predictions are looked up after every new
+subscription, and every few seconds.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ from shared.ids import BatchId, PredictionId
 from shared.names import Queue
 from shared.rows import EncodedRows
 from shared.store.lookups import Prediction
-from shared.store.records import AlienMessage, Origin, read_announcement
+from shared.store.records import AlienMessage, Origin, parse_reply
 from shared.store.submissions import NewBatch, Submission
 from shared.store.transport import StoreRefused
 
 _UNDER_WAY_SECONDS: Final = 1.0
-"""A batch that is under way for longer no longer keeps others back: its worker may be gone, or slower than most."""
-_RECHECK_SECONDS: Final = 5.0  # the price of a lost message; a thousand batches cost 200 look-ups a second
+"""After this time a batch no longer counts as under way: its worker may be lost or slow."""
+_RECHECK_SECONDS: Final = 5.0  # the delay after a lost message; a thousand pending batches cost 200 look-ups a second
 
 log = structlog.get_logger(__name__)
 
@@ -38,19 +38,19 @@ Read = Callable[[Sequence[PredictionId]], Awaitable[list[Prediction]]]
 
 
 class Coordinator:
-    """Open batches, batches under way, and pending replies of one gateway process."""
+    """The open batches, batches under way and pending batches of one gateway process."""
 
     def __init__(
         self, submit: Submit, read: Read, allowance: Callable[[], int], metrics: GatewayMetrics, reply_channel: str
     ) -> None:
-        """Start with nothing pending.
+        """Start without any batch.
 
         Args:
             submit: records a submission and publishes its messages.
             read: looks up predictions of one batch.
             allowance: how many interactive batches may be under way at once.
             metrics: counts accepted predictions and alien messages.
-            reply_channel: on which outcomes are published for this process.
+            reply_channel: the channel on which outcomes are published for this process.
         """
         self._submit = submit
         self._read = read
@@ -67,14 +67,14 @@ class Coordinator:
     def join(
         self, rows: EncodedRows, model: bytes, deadline_us: int = 0, origin: Origin | None = None
     ) -> tuple[OpenBatch, Waiter]:
-        """Put a prediction into an open batch, which leaves as soon as it may."""
-        batch = self._open.open_batch(rows, model)
+        """Add a prediction to an open batch, which leaves as soon as the allowance permits."""
+        batch = self._open.batch_for(rows, model)
         waiter = batch.join(rows, deadline_us, origin)
         self._flush_soon()
         return batch, waiter
 
     async def flush_now(self, batch: OpenBatch) -> None:
-        """Have a batch recorded whether or not a worker is free; concurrent calls share round trips to the store.
+        """Record a batch without waiting for a free worker; concurrent calls share round trips to the store.
 
         Raises:
             BacklogFull, BrokerUnavailable: the batch was not accepted.
@@ -84,10 +84,10 @@ class Coordinator:
         await batch.recorded()
 
     async def record(self, pending: PendingBatch, submission: Submission) -> None:
-        """Record a submission, and wait for its reply from before it leaves: that may be faster than the submission's.
+        """Record a submission. Its batch is pending before that: the outcome may arrive before the submission's reply.
 
         Raises:
-            BacklogFull, BrokerUnavailable: it was not accepted.
+            BacklogFull, BrokerUnavailable: the submission was not accepted.
         """
         self._pending[pending.id] = pending
         try:
@@ -98,9 +98,9 @@ class Coordinator:
         self._metrics.accepted(submission.queue, submission.n_predictions, submission.n_rows)
 
     def receive(self, message: bytes) -> None:
-        """Take a message of the reply channel."""
+        """Handle a message of the reply channel."""
         try:
-            batch_id, finished_us, outcome = read_announcement(message)
+            batch_id, finished_us, outcome = parse_reply(message)
         except AlienMessage as error:
             self._metrics.alien_message()
             log.warning("ignored an alien message on the reply channel", reason=str(error), begins=repr(message[:80]))
@@ -119,15 +119,15 @@ class Coordinator:
             task.add_done_callback(self._look_ups.discard)
 
     async def recheck(self) -> None:
-        """Look up the batches that have been pending for long: their messages may have been lost."""
+        """Look up the batches that have been pending for a while: their messages may have been lost."""
         await self._look_up_older(time.monotonic() - _RECHECK_SECONDS)
 
     async def recheck_all(self) -> None:
-        """Look up every pending batch: messages were lost with the subscription."""
+        """Look up every pending batch: messages may have been lost with the subscription."""
         await self._look_up_older(time.monotonic())
 
     def sample(self) -> None:
-        """Set the gauges of what waits here."""
+        """Set the gauges of waiting requests and of rows in open batches."""
         gathering = list(self._open)
         waiting = [*(batch.pending for batch in gathering), *self._pending.values()]
         self._metrics.sample(
@@ -136,7 +136,7 @@ class Coordinator:
         )
 
     def refuse_all(self, error: Exception) -> None:
-        """Fail every prediction whose batch has not left."""
+        """Fail every prediction in an open batch."""
         while self._open:
             self._open.next_batch().settle(error)
 
@@ -146,7 +146,7 @@ class Coordinator:
             pending.stop_waiting()
 
     def _flush_soon(self) -> None:
-        # After the requests that this turn of the event loop has yet to read, so that they share the batch.
+        # Flush after all requests of this event loop iteration have been read, so that they share the batch.
         if not self._flush_is_due:
             self._flush_is_due = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -158,12 +158,12 @@ class Coordinator:
             timer = asyncio.get_running_loop().call_later(_UNDER_WAY_SECONDS, self._release, batch.id)
             self._under_way[batch.id] = timer
             self._send(batch)
-        # Urgent batches are not counted as under way: they take no other batch's turn.
+        # Urgent batches do not count as under way, so they do not delay other batches.
         while not self._recording and (urgent := self._open.urgent_batch()):
             self._send(urgent)
 
     def _release(self, batch_id: BatchId) -> None:
-        """A batch is no longer under way: the next one may leave."""
+        """Stop counting a batch as under way, so that the next one can leave."""
         timer = self._under_way.pop(batch_id, None)
         if timer is not None:
             timer.cancel()
@@ -194,10 +194,10 @@ class Coordinator:
         )
         try:
             await self.record(batch.pending, submission)
-        except Exception as error:  # raised in the requests that share the batch
+        except Exception as error:  # raised again in the requests that share the batch
             batch.settle(error)
             if isinstance(error, BrokerUnavailable):
-                self.refuse_all(error)  # the batches that have not left would meet the same error
+                self.refuse_all(error)  # open batches would fail with the same error
             self._release(batch.id)
         else:
             batch.settle(None)
@@ -209,13 +209,13 @@ class Coordinator:
                 await self._look_up(pending)
 
     async def _look_up(self, pending: PendingBatch) -> None:
-        """Look up every waiter of a batch, in one round trip."""
+        """Look up the predictions of all waiters of a batch, in one round trip."""
         waiters = pending.waiting
         if waiters:
             try:
                 predictions = await self._read([waiter.prediction_id for waiter in waiters])
             except (PredictionNotFound, PredictionGone, RecordIncompatible, StoreRefused, BrokerUnavailable):
-                return  # not recorded yet, or to be looked up again
+                return  # not recorded yet, or looked up again later
             pending.resolve_final(waiters, predictions)
         if not pending.waiting:
             self._pending.pop(pending.id, None)

@@ -1,7 +1,7 @@
-"""The batches that predictions gather in until they may leave: small predictions apart from large ones.
+"""Open batches, in which predictions gather until the batch leaves; small and large predictions have separate batches.
 
-Predictions join in the order they came. Batches of small and of large predictions leave in turns. So a client with one
-row waits for at most one batch of large predictions, however many of those came first, and neither kind starves.
+Predictions join in order of arrival. Batches of small and of large predictions leave alternately. So a single row waits
+for at most one batch of large predictions, however many arrived before it, and neither kind starves.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from shared.store.clock import NEVER_US
 from shared.store.records import Member, Origin
 
 MAX_BATCH_ROWS: Final = 1024
-"""Rows of one batch; a prediction with more is split into several, and goes to the bulk queue.
+"""Maximum number of rows in a batch; a larger prediction spans several batches and goes to the bulk queue.
 
-A batch of so many takes 2.5 ms, a row of it 2.5 µs; in larger ones a row costs hardly less, and a client waits longer
-behind them (docs/benchmarks/growth-results.md).
+A batch of this size takes 2.5 ms, which is 2.5 µs a row. A larger batch costs hardly less a row, and delays other
+clients longer (docs/benchmarks/growth-results.md).
 """
 
 _DRAWN_SECRETS: Final = 16
@@ -31,7 +31,7 @@ _LARGE_ROWS: Final = MAX_BATCH_ROWS // 8  # a larger prediction leaves little ro
 
 @dataclass(slots=True, eq=False)
 class OpenBatch:
-    """Predictions that will be recorded together, and the requests that made them."""
+    """Predictions that are recorded together, and their waiters."""
 
     id: BatchId
     pending: PendingBatch
@@ -41,21 +41,21 @@ class OpenBatch:
     members: list[Member] = field(default_factory=list)
     """In the order of their indices."""
     idempotency: dict[str, str] = field(default_factory=dict)
-    """From the idempotency keys of its predictions, as the store names them, to the values that they get."""
+    """The idempotency keys of its predictions: the key's name in the store, and the value to write."""
     latest_us: int = NEVER_US
-    """By the store's clock: when it is too late to record the batch."""
+    """By the store's clock; after this time the store refuses the batch."""
     origins: dict[int, Origin] = field(default_factory=dict)
-    """By the indices of the members that have one."""
+    """By member index; only of members that have one."""
     n_rows: int = 0
     is_urgent: bool = False
-    """A client is to be given an id, and so waits for the record rather than for the answer."""
+    """Whether a client waits for the batch to be recorded, because it needs an id and not the answer."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the batch is recorded, or `error` says why it is not."""
+    """Set when the batch has been recorded, or when recording failed with `error`."""
     error: Exception | None = None
     _random: bytes = b""
 
     def takes(self, rows: EncodedRows, model: bytes) -> bool:
-        """Whether these rows may join."""
+        """Whether these rows can join the batch."""
         fits = self.n_rows + rows.n_rows <= MAX_BATCH_ROWS
         return fits and self.pending.model == model and self.encoding is rows.encoding
 
@@ -75,23 +75,23 @@ class OpenBatch:
         return EncodedRows(b"".join(self.contents), self.n_rows, self.encoding)
 
     def _new_secret(self) -> bytes:
-        if not self._random:  # drawn for many at a time: each draw is a system call
+        if not self._random:  # one system call draws the secrets of many members
             self._random = secrets.token_bytes(_DRAWN_SECRETS * SECRET_BYTES)
         secret, self._random = self._random[:SECRET_BYTES], self._random[SECRET_BYTES:]
         return secret
 
     async def recorded(self) -> None:
-        """Wait until the store has the batch.
+        """Wait until the batch has been recorded.
 
         Raises:
-            BacklogFull, BrokerUnavailable: it was not accepted.
+            BacklogFull, BrokerUnavailable: the batch was not accepted.
         """
         await self.settled.wait()
         if self.error is not None:
             raise self.error
 
     def settle(self, error: Exception | None) -> None:
-        """Note that the batch was recorded, or why it was not; then its waiters get the error."""
+        """End the recording; with an error, the waiters get that error."""
         self.error = error
         self.settled.set()
         if error is not None:
@@ -99,7 +99,7 @@ class OpenBatch:
 
 
 class OpenBatches:
-    """The batches that have not left yet."""
+    """The open batches of a gateway process."""
 
     def __init__(self) -> None:
         self._small: deque[OpenBatch] = deque()
@@ -112,8 +112,8 @@ class OpenBatches:
     def __iter__(self) -> Iterator[OpenBatch]:
         return chain(self._small, self._large)
 
-    def open_batch(self, rows: EncodedRows, model: bytes) -> OpenBatch:
-        """Find or make the batch that a prediction joins; rows for different models never share one."""
+    def batch_for(self, rows: EncodedRows, model: bytes) -> OpenBatch:
+        """Find or open the batch that a prediction joins; rows for different models never share a batch."""
         batches = self._large if rows.n_rows > _LARGE_ROWS else self._small
         if batches and batches[-1].takes(rows, model):
             return batches[-1]
@@ -122,14 +122,14 @@ class OpenBatches:
         return batches[-1]
 
     def next_batch(self) -> OpenBatch:
-        """Remove and return the oldest batch of the kind whose turn it is; there must be one."""
+        """Remove and return the oldest batch of the kind whose turn it is; at least one batch must be open."""
         if self._turns[0]:
             self._turns.rotate()
             return self._turns[-1].popleft()
         return self._turns[-1].popleft()
 
     def urgent_batch(self) -> OpenBatch | None:
-        """Remove and return a batch that must not wait for its turn; None where there is none."""
+        """Remove and return an urgent batch; None if there is none."""
         for batches in self._turns:
             for batch in batches:
                 if batch.is_urgent:

@@ -1,4 +1,4 @@
-"""The requests that wait, and the batches that their answers will come from."""
+"""Waiting requests, and the pending batches that will answer them."""
 
 import asyncio
 import time
@@ -19,13 +19,13 @@ class Waiter(msgspec.Struct, eq=False):
     prediction_id: PredictionId
     n_rows: int
     answer: asyncio.Future[Prediction | None]
-    """None where the wait was over first."""
+    """None if the wait ended first."""
     joined_ns: int
     """On the monotonic clock."""
     deadline_us: int = 0
     """By the store's clock; 0 for none."""
     gathered_us: int = 0
-    """Microseconds that its rows waited in the gateway for their batch to leave."""
+    """Microseconds that its rows waited in an open batch."""
 
     def stop(self) -> None:
         """End the wait without an answer."""
@@ -43,14 +43,14 @@ class PendingBatch:
     waiters: list[Waiter] = field(default_factory=list)
     """In the order of their indices."""
     n_answered: int = 0
-    """How many of them have answered their client with the result."""
+    """Number of waiters whose client has received the result."""
     is_doubtful: bool = False
-    """Whether a prediction may have been canceled: then only the store knows how each one ended."""
+    """Whether a prediction may have been canceled; the final states must then be read from the store."""
     checked_at: float = field(default_factory=time.monotonic)
-    """On the monotonic clock: when its waiters were last looked up in the store."""
+    """Time of the last look-up, on the monotonic clock."""
 
     def add(self, prediction_id: PredictionId, n_rows: int, deadline_us: int = 0) -> Waiter:
-        """Start to wait for a prediction."""
+        """Add a waiter for a prediction."""
         answer: asyncio.Future[Prediction | None] = asyncio.get_running_loop().create_future()
         waiter = Waiter(prediction_id, n_rows, answer, time.monotonic_ns(), deadline_us)
         self.waiters.append(waiter)
@@ -62,7 +62,7 @@ class PendingBatch:
         return [waiter for waiter in self.waiters if not waiter.answer.done()]
 
     def is_answered_by(self, outcome: Outcome) -> bool:
-        """Whether a published outcome answers every waiter, so that the store need not be asked."""
+        """Whether a published outcome answers every waiter, without a look-up in the store."""
         is_spanning = self.waiters[0].prediction_id.spans_batches
         return not self.is_doubtful and not is_spanning and len(outcome.members) == len(self.waiters)
 
@@ -80,7 +80,7 @@ class PendingBatch:
             waiter.answer.set_result(answered)
 
     def resolve_final(self, waiters: Sequence[Waiter], predictions: Sequence[Prediction]) -> None:
-        """Give waiters the predictions that the store holds for them, as far as these are final."""
+        """Answer waiters with their predictions from the store, if these are final."""
         for waiter, prediction in zip(waiters, predictions, strict=True):
             if prediction.state in FINAL_STATES and not waiter.answer.done():
                 waiter.answer.set_result(prediction)
@@ -91,6 +91,6 @@ class PendingBatch:
             waiter.stop()
 
     def fail(self, error: Exception) -> None:
-        """Raise an error in every request that waits."""
+        """Raise an error in every waiting request."""
         for waiter in self.waiting:
             waiter.answer.set_exception(error)

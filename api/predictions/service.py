@@ -1,4 +1,4 @@
-"""From validated rows to an answer, or to an id that will have one: submit, wait, cancel."""
+"""Submits predictions, waits for their results and cancels them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ from shared.store.lookups import Lookups, Prediction
 from shared.store.records import Member, Origin
 from shared.store.submissions import NewBatch, Submission
 
-_LATE_SECONDS: Final = 0.02  # after a deadline, before the store is asked whether it has passed there too
-_FIRST_POLL_SECONDS: Final = 0.02  # twice as long each time
+_LATE_SECONDS: Final = 0.02  # added to a deadline, so that it has also passed by the store's clock
+_FIRST_POLL_SECONDS: Final = 0.02  # the interval doubles after each poll
 _LONGEST_POLL_SECONDS: Final = 0.5
 
 
@@ -30,10 +30,10 @@ class PredictionRequest(msgspec.Struct, frozen=True):
     """A validated request for one prediction."""
 
     rows: Sequence[EncodedRows]
-    """One part for each batch that the rows fill; a single part shares its batch with other predictions."""
+    """One part for each batch; a single part shares its batch with other predictions."""
     wait_seconds: float
     deadline_seconds: float | None = None
-    """From now; the client has no use for an answer after it."""
+    """From now; after it the client no longer needs the answer."""
     idempotency: IdempotencyKey | None = None
     origin: Origin | None = None
 
@@ -44,7 +44,7 @@ class PredictionRequest(msgspec.Struct, frozen=True):
 
 
 class PredictionResponse(msgspec.Struct, frozen=True):
-    """What has become of a prediction by the time its client is answered."""
+    """A prediction and its id, as of the time of the response."""
 
     id: PredictionId
     prediction: Prediction
@@ -72,10 +72,10 @@ class PredictionService:
         self._is_draining = False
 
     async def submit(self, request: PredictionRequest) -> PredictionResponse:
-        """Accept rows and wait for their prediction to become final, up to `wait_seconds`.
+        """Submit a prediction and wait up to `wait_seconds` for it to become final.
 
         Raises:
-            BacklogFull, BrokerUnavailable, DeadlineUnreachable: the client gets no id.
+            BacklogFull, BrokerUnavailable, DeadlineUnreachable: the prediction was refused and has no id.
             IdempotencyKeyReused, IdempotencyKeyInUse: likewise.
         """
         if self._is_draining:
@@ -94,7 +94,7 @@ class PredictionService:
         self._metrics.canceled(prediction_id.queue)
 
     async def tick(self) -> None:
-        """Called once a second: recheck old pending batches, and shorten the retention of answered ones."""
+        """Recheck old pending batches and shorten the retention of answered ones; called once a second."""
         self._coordinator.sample()
         if self._cluster.overview is None:
             self._coordinator.refuse_all(BrokerUnavailable())
@@ -103,19 +103,19 @@ class PredictionService:
         try:
             await self._lookups.shorten_retention(answered)
         except BrokerUnavailable:
-            self._answered += answered  # the next refresh finds that the broker is away
+            self._answered += answered  # the next refresh finds that the broker is unavailable
         else:
             await self._coordinator.recheck()
 
     def drain(self) -> None:
-        """Answer every request that waits, now and from now on, with 202."""
+        """End all waits with a 202; later requests do not wait."""
         self._is_draining = True
         self._coordinator.stop_waiting()
 
     async def _submit_once(self, request: PredictionRequest, key: IdempotencyKey) -> PredictionResponse:
         earlier, latest_us = await self._admission.reserve(key)
         if earlier is not None:
-            return PredictionResponse(earlier, await self._follow(earlier, request.wait_seconds))
+            return PredictionResponse(earlier, await self._poll(earlier, request.wait_seconds))
         try:
             return await self._submit(request, latest_us)
         except (BacklogFull, DeadlineUnreachable):
@@ -151,7 +151,7 @@ class PredictionService:
     ) -> Submission:
         prediction_id, parent = waiter.prediction_id, waiter.prediction_id.batch_id
         origins = {} if request.origin is None else {0: request.origin}
-        # The prediction is found through its parent: a child's own secret gives access to nothing.
+        # A look-up reads the parent: a child's secret gives access to nothing.
         secret = bytes(SECRET_BYTES)
         children = [
             NewBatch(
@@ -171,7 +171,7 @@ class PredictionService:
         self, pending: PendingBatch, waiter: Waiter, prediction: Prediction | None, request: PredictionRequest
     ) -> PredictionResponse:
         if prediction is not None:
-            if request.idempotency is None:  # otherwise the client may ask for it again
+            if request.idempotency is None:  # with a key, the client may ask for the result again
                 pending.n_answered += 1
             if pending.n_answered == len(pending.waiters):
                 self._answered.append(pending.id)
@@ -181,8 +181,8 @@ class PredictionService:
                 prediction = await self._progress(waiter.prediction_id, prediction)
         return PredictionResponse(waiter.prediction_id, prediction)
 
-    async def _follow(self, prediction_id: PredictionId, wait_seconds: float) -> Prediction:
-        """Poll for a prediction that another request submitted, perhaps at another gateway."""
+    async def _poll(self, prediction_id: PredictionId, wait_seconds: float) -> Prediction:
+        """Poll for a prediction that another request submitted, possibly through another gateway."""
         loop = asyncio.get_running_loop()
         ends_at, pause = loop.time() + wait_seconds, _FIRST_POLL_SECONDS
         prediction = await self._lookups.read(prediction_id)
@@ -193,7 +193,7 @@ class PredictionService:
         return prediction
 
     async def _progress(self, prediction_id: PredictionId, queued: Prediction) -> Prediction:
-        """Look up how far a prediction is whose client is about to get its id; `queued` where the broker is away."""
+        """Look up the progress of a prediction; `queued` if the broker is unavailable."""
         try:
             return await self._lookups.read(prediction_id)
         except BrokerUnavailable:
@@ -201,9 +201,9 @@ class PredictionService:
 
 
 async def _wait(waiter: Waiter, request: PredictionRequest) -> Prediction | None:
-    """Wait for a prediction to become final; None when the wait is over first."""
+    """Wait for a prediction to become final; None if the wait ends first."""
     seconds = request.wait_seconds
-    if seconds <= 0:  # an answer that is there already is not given to a client that did not wait for it
+    if seconds <= 0:  # even if the answer has arrived, a client that does not wait gets a 202
         waiter.stop()
         return None
     if request.deadline_seconds is not None:

@@ -1,7 +1,7 @@
 """Counters, histograms and gauges of one gateway process, for Prometheus.
 
-Sum them over all gateways; what is the same at every gateway is in `api/cluster/metrics.py`. `docs/operations.md` lists
-every metric.
+Sum them over all gateways. `api/cluster/metrics.py` has the metrics that are the same at every gateway;
+`docs/operations.md` lists every metric.
 """
 
 from collections import defaultdict
@@ -18,7 +18,7 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "O
 
 
 class GatewayMetrics:
-    """Counted as things happen, except for the request durations, which are observed many at a time."""
+    """Counts events as they happen; request durations are observed many at a time."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, meaning: str, *labels: str) -> Counter:
@@ -29,16 +29,16 @@ class GatewayMetrics:
 
         self._requests = Histogram(
             "sepal_http_request_seconds",
-            "From a request's arrival to its response.",
+            "Time from a request's arrival to its response.",
             ("method", "route", "status"),
             buckets=SECONDS_BUCKETS,
             registry=registry,
         )
         self._unobserved: defaultdict[tuple[str, str, int], list[float]] = defaultdict(list)
-        accepted = counter("predictions_accepted_total", "Predictions that were given an id.", "queue")
+        accepted = counter("predictions_accepted_total", "Predictions that were accepted and have an id.", "queue")
         rows = counter("rows_accepted_total", "Rows of accepted predictions.", "queue")
         self._accepted = {queue: (accepted.labels(queue), rows.labels(queue)) for queue in Queue}
-        refused = counter("predictions_refused_total", "Predictions that were given no id.", "code")
+        refused = counter("predictions_refused_total", "Predictions that were refused and have no id.", "code")
         codes = {error.code for error in RequestRefused.__subclasses__()} - {OperatorsOnly.code}
         self._refused = {code: refused.labels(code) for code in sorted(codes)}
         final = counter("predictions_final_total", "Predictions that this process made final.", "state", "queue")
@@ -48,59 +48,59 @@ class GatewayMetrics:
         lost = counter("leases_lost_total", "Attempts that ended without an outcome.", "reason")
         self._lost = lost.labels(LostReason.WORKER)
         self._reconciled = counter("batches_reconciled_total", "Batches published again because they were lost.")
-        self._split = counter("batches_split_total", "Batches split to isolate a poisonous prediction.")
+        self._split = counter("batches_split_total", "Batches split to isolate the poison.")
         self._dead_lettered = counter("batches_buried_total", "Batches that became dead letters.")
         self._alien_messages = counter("alien_messages_total", "Messages that Sepal did not write, set aside.")
-        self._waiters = gauge("waiters", "Requests that wait for an answer.")
-        self._gathering = gauge("gathering_rows", "Rows that wait in a gateway for their batch to leave.")
+        self._waiters = gauge("waiters", "Requests that wait for a result.")
+        self._gathering = gauge("gathering_rows", "Rows in open batches, which the gateway has not sent yet.")
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered."""
+        """Count a request and collect its duration."""
         unobserved = self._unobserved[method, route, status]
         unobserved.append(seconds)
         if len(unobserved) >= _OBSERVED_AT_ONCE:
             self._observe()
 
     def accepted(self, queue: Queue, n_predictions: int, n_rows: int) -> None:
-        """Predictions were recorded."""
+        """Count accepted predictions."""
         predictions, rows = self._accepted[queue]
         predictions.inc(n_predictions)
         rows.inc(n_rows)
 
     def refused(self, code: str) -> None:
-        """A prediction was not accepted."""
+        """Count a refused prediction."""
         self._refused[code].inc()
 
     def canceled(self, queue: Queue) -> None:
-        """A client canceled a prediction."""
+        """Count a canceled prediction."""
         self._final[State.CANCELED, queue].inc()
 
     def reconciled(self, n_published: int, n_lost: int) -> None:
-        """The reconciler published lost batches again, or requeued those of lost workers."""
+        """Count batches that the reconciler published again, and attempts of lost workers."""
         self._reconciled.inc(n_published)
         self._lost.inc(n_lost)
 
     def split(self) -> None:
-        """A batch was split into one child for each of its predictions."""
+        """Count a batch that was split into one child for each of its predictions."""
         self._split.inc()
 
     def dead_lettered(self, queue: Queue) -> None:
-        """A batch became a dead letter, and its prediction failed."""
+        """Count a batch that became a dead letter, and its failed prediction."""
         self._dead_lettered.inc()
         self._final[State.FAILED, queue].inc()
 
     def alien_message(self) -> None:
-        """A message on the reply channel was not one of Sepal's."""
+        """Count an alien message on the reply channel."""
         self._alien_messages.inc()
 
     def sample(self, *, n_waiters: int, n_gathering_rows: int) -> None:
-        """Called once a second: set the gauges."""
+        """Observe the collected durations and set the gauges; called once a second."""
         self._observe()
         self._waiters.set(n_waiters)
         self._gathering.set(n_gathering_rows)
 
     def _observe(self) -> None:
-        """Observe all durations since the last time: many at once cost a third each of what a single one costs."""
+        """Observe the collected durations; each costs a third of what a separate observation costs."""
         for (method, route, status), durations in self._unobserved.items():
             known = method if method in _METHODS else "other"
             child = self._requests.labels(known, route, status)

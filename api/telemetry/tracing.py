@@ -1,4 +1,4 @@
-"""Spans of a `POST /predict`: one for the request, and inside it one for the wait.
+"""The spans of a `POST /predict`: one for the request, and in it one for the wait.
 
 The context of the wait's span travels with the rows, so that the worker's spans belong to the same trace
 (docs/decisions/0019-a-request-is-found-by-its-id.md).
@@ -17,32 +17,32 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class RequestTracer:
-    """Starts the spans of a gateway's requests; there is none where no endpoint is configured."""
+    """Starts the spans of a gateway's requests."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
     @classmethod
     def make(cls, endpoint: str | None) -> Self | None:
-        """Trace to an OTLP endpoint; None without one."""
+        """Make a tracer that sends to an OTLP endpoint; None without an endpoint."""
         return None if endpoint is None else cls(make_tracer(endpoint, "sepal-gateway"))
 
     @contextmanager
     def request_span(self, traceparent: str) -> Iterator[Span]:
-        """Cover the whole request; its parent is the client's span where the request names one."""
+        """Cover the whole request; its parent is the client's span, if the request names one."""
         parent = _PROPAGATOR.extract({"traceparent": traceparent})
         with self._tracer.start_as_current_span("POST /predict", parent, SpanKind.SERVER) as span:
             yield span
 
     @contextmanager
     def wait_span(self) -> Iterator[Span]:
-        """Cover the time from the validated rows to the answer."""
+        """Cover the time from the validation of the rows to the answer."""
         with self._tracer.start_as_current_span("wait") as span:
             yield span
 
 
 def traceparent_of(span: Span) -> str:
-    """Write a span's context as W3C Trace Context; empty where the span is not sampled."""
+    """Write a span's context as W3C Trace Context; empty if the span is not sampled."""
     if not span.get_span_context().trace_flags.sampled:
         return ""
     carrier: dict[str, str] = {}
@@ -51,7 +51,7 @@ def traceparent_of(span: Span) -> str:
 
 
 def set_status(span: Span, status: int) -> None:
-    """Note the HTTP status of the response; 500 and above are errors."""
+    """Record the HTTP status of the response; 500 and above are errors."""
     span.set_attribute("http.response.status_code", status)
     if status >= 500:
         span.set_status(StatusCode.ERROR)

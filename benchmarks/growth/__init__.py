@@ -1,1 +1,1 @@
-"""How cost grows: with the batch, with what waits, with the gateway's processes, with the artifact."""
+"""Measures how cost grows with batch size, queued predictions, gateway processes and artifact size."""

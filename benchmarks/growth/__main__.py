@@ -1,4 +1,4 @@
-"""`make bench-growth`: measure how cost grows, and write the results as JSON and Markdown.
+"""`make bench-growth`: measures how cost grows, and writes the results as JSON and Markdown.
 
 python -m benchmarks.growth --only batch,artifact --rounds 3
 """
@@ -14,24 +14,24 @@ from benchmarks.growth.report import write_report
 from benchmarks.growth.results import Growth
 from benchmarks.serving import machine, sepal
 from benchmarks.serving.errors import CannotMeasure
-from benchmarks.serving.question import Question
+from benchmarks.serving.workload import Workload
 
 JSON_FILE: Final = "growth.json"
 REPORT_FILE: Final = "growth-results.md"
 
-_Measure = Callable[[Growth, Question, int], None]
+_Measure = Callable[[Growth, Workload, int], None]
 PARTS: Final[dict[str, _Measure]] = {
     "batch": batch.measure,
     "waiting": waiting.measure,
     "gateways": gateways.measure,
     "artifact": artifact.measure,
 }
-# A start with a large artifact takes long, and differs little from the next.
-_MOST_ROUNDS: Final = {"artifact": 3}
+# A start with a large artifact takes long and varies little.
+_MAX_ROUNDS: Final = {"artifact": 3}
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Measure the parts that the command line names, and write the report."""
     arguments = _parse()
     try:
         if not arguments.report_only:
@@ -43,14 +43,14 @@ def main() -> None:
 
 
 def _measure(names: Sequence[str], rounds: int, output: Path) -> None:
-    planned = {name: min(rounds, _MOST_ROUNDS.get(name, rounds)) for name in names}
+    planned = {name: min(rounds, _MAX_ROUNDS.get(name, rounds)) for name in names}
     versions = dict(sepal.SEPAL.versions())
     results = Growth(machine.commit(), machine.describe(), versions, sepal.settings(), planned)
-    question = Question.load()
+    workload = Workload.load()
     output.mkdir(parents=True, exist_ok=True)
     for name, n_rounds in planned.items():
         try:
-            PARTS[name](results, question, n_rounds)
+            PARTS[name](results, workload, n_rounds)
         except CannotMeasure as error:
             results.note(name, 0, "start", error)
         results.write(output / JSON_FILE)
@@ -59,16 +59,16 @@ def _measure(names: Sequence[str], rounds: int, output: Path) -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     parser.add_argument("--only", type=_names, default=list(PARTS), help=f"some of {','.join(PARTS)}")
-    parser.add_argument("--rounds", type=_positive, default=5, help=f"of each part; at most {_MOST_ROUNDS}")
+    parser.add_argument("--rounds", type=_positive, default=5, help=f"rounds of each part; at most {_MAX_ROUNDS}")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
-    parser.add_argument("--report-only", action="store_true", help="write the report again from the JSON that is there")
+    parser.add_argument("--report-only", action="store_true", help="write the report from the existing JSON file")
     return parser.parse_args()
 
 
 def _names(text: str) -> Sequence[str]:
     names = text.split(",")
     if unknown := [name for name in names if name not in PARTS]:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: there are only {', '.join(PARTS)}")
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; choose from {', '.join(PARTS)}")
     return names
 
 

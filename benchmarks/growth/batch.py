@@ -1,4 +1,4 @@
-"""Batch size against time: the predictor in this very process, with members of one row each."""
+"""Measures how the time of a batch depends on its size: the predictor in this process, with members of one row each."""
 
 import gc
 import statistics
@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.growth.results import Batch, Growth
-from benchmarks.serving.question import Question
+from benchmarks.serving.workload import Workload
 from shared.ids import SECRET_BYTES
 from shared.rows import encode_matrix
 from shared.store.records import Member
@@ -17,19 +17,19 @@ from worker.pool.predictor import Predictor
 from worker.pool.rows import Rows
 
 SIZES: Final = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
-_SECONDS: Final = 0.2  # for each size in each round: 20 calls of the slowest, hundreds of the others
-_LEAST_CALLS: Final = 10
+_SECONDS: Final = 0.2  # per size and round: 20 calls of the slowest size, hundreds of the others
+_MIN_CALLS: Final = 10
 
 
-def measure(results: Growth, question: Question, rounds: int) -> None:
-    """Measure all sizes in every round; each round begins with another."""
-    predictor = Predictor.load(question.model.parent)
+def measure(results: Growth, workload: Workload, rounds: int) -> None:
+    """Measure all sizes in every round; each round starts with a different size."""
+    predictor = Predictor.load(workload.model.parent)
     predictor.warm_up()
     gc.freeze()  # as a pool process does
     for number in range(rounds):
         first = number % len(SIZES)
         for n_rows in (*SIZES[first:], *SIZES[:first]):
-            figure = _figure(predictor, question, number, n_rows)
+            figure = _figure(predictor, workload, number, n_rows)
             results.batch.append(figure)
             print(
                 f"round {number + 1}  batch {n_rows:5} rows  pipeline{figure.pipeline_ms:8.3f} ms"
@@ -38,20 +38,20 @@ def measure(results: Growth, question: Question, rounds: int) -> None:
             )
 
 
-def _figure(predictor: Predictor, question: Question, number: int, n_rows: int) -> Batch:
-    rows: Rows = np.array(question.rows(n_rows), dtype=np.float64)
-    (encoded,) = encode_matrix(question.rows(n_rows), n_rows)
+def _figure(predictor: Predictor, workload: Workload, number: int, n_rows: int) -> Batch:
+    rows: Rows = np.array(workload.rows(n_rows), dtype=np.float64)
+    (encoded,) = encode_matrix(workload.rows(n_rows), n_rows)
     members = [Member(bytes(SECRET_BYTES), 1, len(encoded.content) // n_rows)] * n_rows
-    pipeline, whole = _interleaved(lambda: predictor._run(rows), lambda: predictor.predict(encoded, members))
-    return Batch(number, n_rows, pipeline, whole)
+    pipeline_ms, predict_ms = _interleaved(lambda: predictor._run(rows), lambda: predictor.predict(encoded, members))
+    return Batch(number, n_rows, pipeline_ms, predict_ms)
 
 
 def _interleaved(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[float, float]:
-    """Call both in turns; returns the median milliseconds of each."""
+    """Call both in turn, and return the median milliseconds of each."""
     samples: tuple[list[float], list[float]] = ([], [])
     turns = [(one, samples[0]), (other, samples[1])]
     deadline = time.perf_counter() + _SECONDS
-    while time.perf_counter() < deadline or len(samples[0]) < _LEAST_CALLS:
+    while time.perf_counter() < deadline or len(samples[0]) < _MIN_CALLS:
         for call, kept in turns:
             began = time.perf_counter()
             call()

@@ -1,6 +1,6 @@
-"""Makes the artifacts: a tiny tree, and forests of a hundred trees that are grown out on noise.
+"""Builds the artifacts: a tiny tree, and two forests of 100 fully grown trees.
 
-Their labels are drawn at random, so a tree has to take its rows apart nearly one by one: its size follows from theirs.
+The labels are random, so a tree separates almost every row: its size is proportional to the number of rows.
 """
 
 import shutil
@@ -19,13 +19,13 @@ from shared.errors import ArtifactError
 from training.artifact import save
 from worker.pool.artifact import verify
 
-_COLUMNS: Final = 4  # so that the benchmark's one request fits
+_COLUMNS: Final = 4  # as in the rows of benchmarks.serving.workload
 _SEED: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What one artifact is made of."""
+    """The parameters of one artifact."""
 
     name: str
     trees: int
@@ -33,7 +33,7 @@ class Recipe:
 
     @property
     def version(self) -> str:
-        """One for each way to make it, so that what was made otherwise is made again."""
+        """The version, which contains the parameters, so that an artifact with others is built again."""
         return f"{self.trees}x{self.rows}"
 
 
@@ -41,13 +41,13 @@ RECIPES: Final = (Recipe("tree", 1, 8), Recipe("small-forest", 100, 1_560), Reci
 
 
 def build(recipe: Recipe) -> Path:
-    """Make the artifact where it is missing, or was made with another scikit-learn; returns its path."""
+    """Return the artifact's path; build it if it is missing or was made with another scikit-learn version."""
     models_dir = FOLDER / "models"
     model_dir = models_dir / recipe.name / recipe.version
     try:
         verify(model_dir)
     except ArtifactError:
-        print(f"{recipe.name}: growing {recipe.trees} trees on {recipe.rows:,} rows", flush=True)
+        print(f"{recipe.name}: training {recipe.trees} trees on {recipe.rows:,} rows", flush=True)
         shutil.rmtree(model_dir, ignore_errors=True)
         rows = np.random.default_rng(_SEED).random((recipe.rows, _COLUMNS))
         save(
@@ -66,6 +66,6 @@ def _fit(recipe: Recipe, rows: np.ndarray[tuple[int, int], np.dtype[np.float64]]
     labels = np.random.default_rng(_SEED + 1).integers(2, size=len(rows))
     if recipe.trees == 1:
         return make_pipeline(DecisionTreeClassifier(max_depth=1, random_state=_SEED)).fit(rows, labels)
-    # Without resampling every row is in every tree; one column a split is the fastest way to grow them out.
+    # Without bootstrap every tree has every row; one candidate column per split makes training fast.
     forest = RandomForestClassifier(recipe.trees, max_features=1, bootstrap=False, random_state=_SEED)
     return make_pipeline(forest).fit(rows, labels)

@@ -1,4 +1,4 @@
-"""The gateway's processes against throughput, latency and CPU: Sepal as the side-by-side benchmark measures it."""
+"""Measures throughput, latency and CPU by the number of gateway processes, with the rounds of `make bench`."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ from typing import Final
 from benchmarks.growth.results import Growth
 from benchmarks.serving import load, rounds, sepal
 from benchmarks.serving.environments import FOLDER
-from benchmarks.serving.question import Question
 from benchmarks.serving.results import Plan
 from benchmarks.serving.systems import Program, Site, System
+from benchmarks.serving.workload import Workload
 
 PROCESSES: Final = (1, 2, 4)
 CONNECTIONS: Final = (128, 512)
@@ -17,12 +17,12 @@ _SECONDS: Final = 3
 _WARM_UP_SECONDS: Final = 1
 
 
-def measure(results: Growth, question: Question, n_rounds: int) -> None:
-    """Measure all numbers of processes in interleaved rounds."""
+def measure(results: Growth, workload: Workload, n_rounds: int) -> None:
+    """Measure each number of processes in interleaved rounds."""
     plan = Plan(n_rounds, _SECONDS, _WARM_UP_SECONDS, list(CONNECTIONS), [1], load.version())
     FOLDER.mkdir(exist_ok=True)
     systems = [_sepal(processes) for processes in PROCESSES]
-    results.gateways = rounds.run(systems, plan, question, FOLDER / "growth-gateways.json")
+    results.gateways = rounds.run(systems, plan, workload, FOLDER / "growth-gateways.json")
 
 
 def _sepal(processes: int) -> System:

@@ -1,4 +1,4 @@
-"""The results as Markdown: a table for each part, and a sentence that says what its figures come to."""
+"""The results as Markdown: for each part a table and a sentence that compares its smallest and largest size."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -14,23 +14,22 @@ Figure = TypeVar("Figure", Batch, Waiting, Artifact)
 _INTRODUCTION = """\
 # How cost grows: the results
 
-Written by `make bench-growth`; `growth.json` beside it has every round's figures, and [the method](growth.md) says what
-they mean.
+Written by `make bench-growth`. `growth.json` has the figures of every round; [the method](growth.md) explains them.
 
-{machine}. Sepal at commit `{commit}`, with {made_of}.
+{machine}. Sepal at commit `{commit}`, with {versions}.
 
-Each figure is the median of the rounds, with the lowest and the highest of them in brackets."""
-_ABSENT: Final = "This run has no figures of it."
-_NOTHING: Final = "–"
+Each figure is the median of the rounds; the lowest and the highest are in brackets."""
+_ABSENT: Final = "Not measured in this run."
+_NO_VALUE: Final = "–"
 _THROUGHPUT, _P50, _, _P99, _CPU, _ = FIGURES
 
 
 def write_report(results: Growth) -> str:
-    """Write the whole page; a part that was not measured says so."""
-    made_of = [f"{name} {number}" for name, number in results.versions.items()]
-    made_of += [f"`{name}={value}`" for name, value in results.settings.items()]
+    """Return the page; it names the parts that were not measured."""
+    versions = [f"{name} {number}" for name, number in results.versions.items()]
+    versions += [f"`{name}={value}`" for name, value in results.settings.items()]
     machine = format_machine(results.machine)
-    parts = [_INTRODUCTION.format(machine=machine, commit=results.commit, made_of=", ".join(made_of))]
+    parts = [_INTRODUCTION.format(machine=machine, commit=results.commit, versions=", ".join(versions))]
     sections = (
         ("batch", "The size of a batch", _batch),
         ("waiting", "Predictions that wait", _waiting),
@@ -53,24 +52,25 @@ def _batch(results: Growth) -> list[str]:
             f"{n_rows:,}",
             _shown(figures, lambda figure: figure.pipeline_ms),
             _shown(figures, lambda figure: figure.predict_ms),
-            _shown(figures, _microseconds_a_row),
+            _shown(figures, _microseconds_per_row),
         ]
         for n_rows, figures in groups.items()
     ]
-    one, most = min(groups), max(groups)
-    cheapest = min(groups, key=lambda n_rows: _median(groups[n_rows], _microseconds_a_row))
-    whole = _median(groups[most], lambda f: f.predict_ms) / _median(groups[one], lambda f: f.predict_ms)
-    pipeline = _median(groups[most], lambda f: f.pipeline_ms) / _median(groups[one], lambda f: f.pipeline_ms)
+    smallest, largest = min(groups), max(groups)
+    cheapest = min(groups, key=lambda n_rows: _median(groups[n_rows], _microseconds_per_row))
+    few, many = groups[smallest], groups[largest]
+    predict = _median(many, lambda f: f.predict_ms) / _median(few, lambda f: f.predict_ms)
+    pipeline = _median(many, lambda f: f.pipeline_ms) / _median(few, lambda f: f.pipeline_ms)
     sentence = (
-        f"A batch of {most:,} takes {format_number(whole)} times as long as a batch of {one:,}, and "
-        f"{format_number(pipeline)} times inside the pipeline. A row costs least in batches of {cheapest:,}: "
-        f"{format_number(_median(groups[cheapest], _microseconds_a_row))} µs, against "
-        f"{format_number(_median(groups[one], _microseconds_a_row))} µs in batches of {one:,}."
+        f"A batch of {largest:,} takes {format_number(predict)} times as long as a batch of {smallest:,}, and its run "
+        f"of the pipeline {format_number(pipeline)} times as long. A row costs least in batches of {cheapest:,}: "
+        f"{format_number(_median(groups[cheapest], _microseconds_per_row))} µs, against "
+        f"{format_number(_median(few, _microseconds_per_row))} µs in batches of {smallest:,}."
     )
-    return [table(["rows in the batch", "pipeline alone, ms", "whole predictor, ms", "µs a row"], lines), sentence]
+    return [table(["rows in the batch", "pipeline, ms", "predictor, ms", "µs per row"], lines), sentence]
 
 
-def _microseconds_a_row(figure: Batch) -> float:
+def _microseconds_per_row(figure: Batch) -> float:
     return figure.predict_ms / figure.n_rows * 1000
 
 
@@ -93,14 +93,14 @@ def _waiting(results: Growth) -> list[str]:
     submit = _median(groups[many], lambda f: f.submit_ms) / _median(groups[few], lambda f: f.submit_ms)
     poll = _median(groups[many], lambda f: f.poll_ms) / _median(groups[few], lambda f: f.poll_ms)
     sentence = (
-        f"With {many:,} waiting, submitting one more takes {format_number(submit)} times as long as with {few:,}, and "
-        f"polling one {format_number(poll)} times; each that waits takes "
-        f"{format_number(_median(groups[many], lambda f: f.bytes_each), 0)} bytes of the broker's memory where "
-        f"{format_number(_median(groups[many], lambda f: f.waiting / f.batches))} share a batch."
+        f"With {many:,} queued predictions, submitting takes {format_number(submit)} times as long as with {few:,}, "
+        f"and polling {format_number(poll)} times. A queued prediction takes "
+        f"{format_number(_median(groups[many], lambda f: f.bytes_each), 0)} bytes of the broker's memory in batches of "
+        f"{format_number(_median(groups[many], lambda f: f.waiting / f.batches))} predictions."
     )
     if alone := Spread.over(results.alone_bytes):
-        sentence += f" One that has a batch to itself takes {format_spread(alone, 0)} bytes."
-    header = ["waiting", "submit, ms", "poll, ms", "broker, MiB", "bytes for each one added", "predictions a batch"]
+        sentence += f" Alone in its batch it takes {format_spread(alone, 0)} bytes."
+    header = ["queued", "submit, ms", "poll, ms", "broker, MiB", "bytes per prediction added", "predictions per batch"]
     return [table(header, lines), sentence]
 
 
@@ -114,7 +114,7 @@ def _gateways(results: Growth) -> list[str]:
         for connections in measured.plan.connections
         for system in measured.systems
     ]
-    header = ["connections", "system", "requests a second", "p50, ms", "p99, ms", "CPU s per 1,000", "errors"]
+    header = ["connections", "system", "requests/s", "p50, ms", "p99, ms", "CPU s per 1,000", "errors"]
     return [table(header, lines), *_gateways_compared(summary, measured)]
 
 
@@ -122,13 +122,13 @@ def _gateway_cells(summary: Summary, system: str, connections: int) -> list[str]
     spreads = [(figure, summary.spread(figure, system, connections, 1)) for figure in (_THROUGHPUT, _P50, _P99, _CPU)]
     counted = summary.errors(system, connections, 1)
     return [
-        *(_NOTHING if spread is None else format_spread(spread, figure.digits) for figure, spread in spreads),
-        _NOTHING if counted is None else f"{counted[0]:,} of {counted[1]:,}",
+        *(_NO_VALUE if spread is None else format_spread(spread, figure.digits) for figure, spread in spreads),
+        _NO_VALUE if counted is None else f"{counted[0]:,} of {counted[1]:,}",
     ]
 
 
 def _gateways_compared(summary: Summary, measured: Serving) -> list[str]:
-    """Set each number of processes against one, where there is most to do."""
+    """Compare each number of processes with one process, at the most connections."""
     connections = max(measured.plan.connections)
     clauses = []
     for system in measured.systems[1:]:
@@ -137,10 +137,10 @@ def _gateways_compared(summary: Summary, measured: Serving) -> list[str]:
         cpu = summary.ratio(_CPU, system.name, connections, 1, one)
         if throughput and cpu:
             clauses.append(
-                f"{system.title} gives {format_number(throughput)} times the requests a second, each for "
-                f"{format_number(cpu)} times the CPU"
+                f"{system.title}: {format_number(throughput)} times the requests/s, "
+                f"{format_number(cpu)} times the CPU per request"
             )
-    return [f"At {connections} connections, against one gateway process: {'; '.join(clauses)}."] if clauses else []
+    return [f"At {connections} connections, relative to one gateway process: {'; '.join(clauses)}."] if clauses else []
 
 
 def _artifact(results: Growth) -> list[str]:
@@ -157,7 +157,7 @@ def _artifact(results: Growth) -> list[str]:
         ]
         for size, figures in groups.items()
     ]
-    header = ["artifact", "start, s", "Celery's parent, MiB", "pool process, MiB", "one row, ms"]
+    header = ["artifact", "start, s", "Celery parent, MiB", "pool process, MiB", "one row, ms"]
     return [table(header, lines), *_artifacts_compared(groups)]
 
 
@@ -169,9 +169,9 @@ def _artifacts_compared(groups: dict[int, list[Artifact]]) -> list[str]:
     mib = _median(groups[most], lambda f: f.pool_mib) - _median(groups[least], lambda f: f.pool_mib)
     parent = _median(groups[most], lambda f: f.parent_mib) - _median(groups[least], lambda f: f.parent_mib)
     return [
-        f"From {_bytes(least)} to {_bytes(most)} a start takes {format_number(seconds)} s more, the pool process "
-        f"{format_number(mib * 2**20 / (most - least))} bytes of memory for each byte of the artifact, and Celery's "
-        f"parent {format_number(parent)} MiB more."
+        f"With {_bytes(most)} instead of {_bytes(least)}, a start takes {format_number(seconds)} s more, the pool "
+        f"process {format_number(mib * 2**20 / (most - least))} bytes of memory per byte of the artifact, and the "
+        f"Celery parent {format_number(parent)} MiB more."
     ]
 
 
@@ -182,18 +182,18 @@ def _failures(results: Growth) -> list[str]:
     if not failures:
         return []
     parts = [f"**{where}**, in round {number + 1}:\n\n```\n{reason.strip()}\n```" for where, number, reason in failures]
-    return ["## What failed", *parts]
+    return ["## Failures", *parts]
 
 
 def _grouped(figures: Sequence[Figure], key: Callable[[Figure], int]) -> dict[int, list[Figure]]:
-    """All rounds of each size, the smallest size first."""
+    """Group the figures of all rounds by size, in ascending order."""
     sizes = sorted({key(figure) for figure in figures})
     return {size: [figure for figure in figures if key(figure) == size] for size in sizes}
 
 
 def _shown(figures: Sequence[Figure], of: Callable[[Figure], float], digits: int | None = None) -> str:
     spread = Spread.over(of(figure) for figure in figures)
-    return _NOTHING if spread is None else format_spread(spread, digits)
+    return _NO_VALUE if spread is None else format_spread(spread, digits)
 
 
 def _median(figures: Sequence[Figure], of: Callable[[Figure], float]) -> float:

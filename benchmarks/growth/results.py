@@ -1,4 +1,4 @@
-"""What a run leaves behind: every figure of every round, as it was read."""
+"""The results of a run: every figure of every round."""
 
 from pathlib import Path
 from typing import Self
@@ -10,29 +10,29 @@ from benchmarks.serving.errors import CannotMeasure
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """One size of batch in one round: medians over many calls."""
+    """One batch size in one round; times are medians over many calls."""
 
     round: int
     n_rows: int
     pipeline_ms: float
-    """Inside the pipeline alone."""
+    """Time in the pipeline only."""
     predict_ms: float
-    """With splitting and encoding."""
+    """Time in the predictor, including splitting and encoding."""
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """One number of waiting predictions in one round: medians over many requests."""
+    """One number of queued predictions in one round; times are medians over many requests."""
 
     round: int
     waiting: int
     batches: int
-    """That these share."""
+    """The number of batches that the predictions are in."""
     submit_ms: float
     poll_ms: float
     broker_mib: float
-    """What the broker says it uses."""
+    """Redis `used_memory`."""
     bytes_each: float
-    """By which that grew for each prediction that was added to reach this number."""
+    """The growth of `used_memory` per prediction added to reach this number."""
 
 
 class Artifact(msgspec.Struct, frozen=True):
@@ -41,19 +41,19 @@ class Artifact(msgspec.Struct, frozen=True):
     round: int
     name: str
     size: int
-    """In bytes."""
+    """Of the artifact, in bytes."""
     start_seconds: float
-    """From starting the worker until it announces a pool process that holds the model."""
+    """Time from the start of the worker until it announces a loaded pool process."""
     parent_mib: float
-    """Proportional set size of Celery's parent."""
+    """Proportional set size of the Celery parent."""
     pool_mib: float
-    """And of its pool process."""
+    """Proportional set size of its pool process."""
     predict_ms: float
-    """Of one row, inside the worker: the median over many requests."""
+    """Time in the worker for one row: the median over many requests."""
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """What could not be measured."""
+    """A measurement that failed."""
 
     part: str
     round: int
@@ -62,29 +62,29 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Growth(msgspec.Struct):
-    """A whole run."""
+    """All results of a run."""
 
     commit: str
     machine: dict[str, str]
     versions: dict[str, str]
     settings: dict[str, str]
-    """What of Sepal was set in this run's environment."""
+    """The `SEPAL_` variables of the run's environment."""
     rounds: dict[str, int]
-    """Of each part that was asked for."""
+    """The number of rounds of each part of the run."""
     batch: list[Batch] = []
     waiting: list[Waiting] = []
     alone_bytes: list[float] = []
-    """In each round, the broker's memory for each waiting prediction that has a batch to itself."""
+    """For each round, the broker's memory per queued prediction that is alone in its batch."""
     gateways: results.Results | None = None
     artifact: list[Artifact] = []
     failures: list[Failure] = []
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what `write` wrote.
+        """Read a file that `write` wrote.
 
         Raises:
-            CannotMeasure: there is nothing.
+            CannotMeasure: the file cannot be read.
         """
         try:
             return msgspec.json.decode(path.read_bytes(), type=cls)
@@ -92,11 +92,11 @@ class Growth(msgspec.Struct):
             raise CannotMeasure(f"{path} cannot be read ({error.strerror}): run the benchmark first") from error
 
     def write(self, path: Path) -> None:
-        """Write everything measured so far."""
+        """Write all results so far."""
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
 
     def note(self, part: str, number: int, where: str, error: Exception) -> None:
-        """Keep what failed: it is in the report, too."""
+        """Record a failure, which the report shows, and print it."""
         reason = machine.conceal(str(error) or type(error).__name__)
         self.failures.append(Failure(part, number, where, reason))
         print(f"round {number + 1}  {part} failed at {where}: {reason}", flush=True)

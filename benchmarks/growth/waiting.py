@@ -1,6 +1,6 @@
-"""Predictions that wait against the time to submit, and to poll, one more.
+"""Measures how the time to submit and to poll a prediction depends on the number of queued predictions.
 
-The worker lives and has room for nothing: its pool process is stopped. What is added stays queued.
+The worker is announced, but its pool process is suspended, so that all predictions stay queued.
 """
 
 import random
@@ -13,95 +13,95 @@ from typing import Any, Final
 import redis
 
 from benchmarks.growth.announced import wait_for_worker
-from benchmarks.growth.caller import Caller, Reply, request
+from benchmarks.growth.client import Client, Response, request
 from benchmarks.growth.results import Growth, Waiting
 from benchmarks.serving import resources
 from benchmarks.serving.environments import FOLDER
 from benchmarks.serving.errors import SystemFailed
-from benchmarks.serving.question import Question
 from benchmarks.serving.running import Running
 from benchmarks.serving.sepal import SEPAL
 from benchmarks.serving.systems import plain_body
+from benchmarks.serving.workload import Workload
 
 LEVELS: Final = (10, 1_000, 100_000)
 _PROBES: Final = 200
 _WARM_UP_PROBES: Final = 50
-_CALLERS: Final = 64
+_CONNECTIONS: Final = 64
 _ALONE: Final = 1_000
-_BATCH_ID_LENGTH: Final = 20  # a prediction's id starts with its batch's
+_BATCH_ID_LENGTH: Final = 20  # characters; a prediction's id starts with its batch's id
 
 
-def measure(results: Growth, question: Question, rounds: int) -> None:
-    """Fill a fresh Sepal in every round, and measure at every level on the way."""
+def measure(results: Growth, workload: Workload, rounds: int) -> None:
+    """Start Sepal in every round, fill its queue, and measure at every level."""
     for number in range(rounds):
         where = "start"
         try:
             with (
-                Running(SEPAL, Path(sys.executable), FOLDER / "run" / "waiting", question) as running,
-                resources.stopped(wait_for_worker(running.site).children()),
-                _Queue(running, question) as queue,
+                Running(SEPAL, Path(sys.executable), FOLDER / "run" / "waiting", workload) as running,
+                resources.suspended(wait_for_worker(running.site).children()),
+                _Queue(running, workload) as queue,
             ):
                 for level in LEVELS:
-                    where = f"{level:,} waiting"
+                    where = f"{level:,} queued"
                     results.waiting.append(_figure(queue, number, level))
-                where = "one by one"
+                where = "alone in a batch"
                 results.alone_bytes.append(queue.alone_bytes())
         except (SystemFailed, OSError, redis.RedisError) as error:
             results.note("waiting", number, where, error)
 
 
 class _Queue:
-    """A context of what waits in one Sepal."""
+    """A context manager that adds predictions to the queue of a running Sepal."""
 
-    def __init__(self, running: Running, question: Question) -> None:
+    def __init__(self, running: Running, workload: Workload) -> None:
         self._running = running
         self._redis = redis.Redis(port=running.site.redis_port)
-        self._submit = request("POST", "/predict", plain_body(question.rows(1)), prefer="respond-async")
+        self._submit = request("POST", "/predict", plain_body(workload.rows(1)), prefer="respond-async")
         self._stack = ExitStack()
         self.ids: list[str] = []
 
     def __enter__(self) -> "_Queue":
         self._stack.callback(self._redis.close)
-        self._callers = [self._stack.enter_context(Caller(self._running.site.port)) for _ in range(_CALLERS)]
+        self._clients = [self._stack.enter_context(Client(self._running.site.port)) for _ in range(_CONNECTIONS)]
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def broker_bytes(self) -> int:
-        """What the broker says it uses."""
+        """Read Redis `used_memory`."""
         info: Any = self._redis.info("memory")
         return int(info["used_memory"])
 
     def fill(self, level: int) -> None:
-        """Submit until so many wait; those that are sent together may share a batch."""
+        """Submit until `level` predictions are queued; predictions that are sent together may share a batch."""
         while missing := level - len(self.ids):
-            callers = self._callers[:missing]
-            for caller in callers:
-                caller.send(self._submit)
-            self.ids += [_id(caller.receive(202)) for caller in callers]
+            clients = self._clients[:missing]
+            for client in clients:
+                client.send(self._submit)
+            self.ids += [_id(client.receive(202)) for client in clients]
 
     def alone_bytes(self) -> float:
-        """Submit one after the other, so that none shares its batch; returns what each has added."""
+        """Submit predictions one by one, each alone in its batch, and return the bytes that each has added."""
         before = self.broker_bytes()
         for _ in range(_ALONE):
-            self._callers[0].timed(self._submit, 202)
+            self._clients[0].timed(self._submit, 202)
         return (self.broker_bytes() - before) / _ALONE
 
     def probe_often(self) -> tuple[float, float]:
-        """Probe at rest; returns the median milliseconds of submitting and polling."""
-        self._running.rest()  # from starting, or from being filled
+        """Probe while Sepal is idle, and return the median milliseconds of submitting and polling."""
+        self._running.wait_until_idle()
         for _ in range(_WARM_UP_PROBES):
             self._probe()
         submits, polls = zip(*(self._probe() for _ in range(_PROBES)), strict=True)
         return statistics.median(submits), statistics.median(polls)
 
     def _probe(self) -> tuple[float, float]:
-        """Submit one and cancel it, poll one of the others; returns the milliseconds of submitting and polling."""
-        caller = self._callers[0]
-        submitted, submit_ms = caller.timed(self._submit, 202)
-        _, poll_ms = caller.timed(request("GET", f"/results/{random.choice(self.ids)}"), 202)  # noqa: S311
-        caller.timed(request("DELETE", f"/results/{_id(submitted)}"), 200)
+        """Submit a prediction, poll another, cancel the first; return the milliseconds of submitting and polling."""
+        client = self._clients[0]
+        submitted, submit_ms = client.timed(self._submit, 202)
+        _, poll_ms = client.timed(request("GET", f"/results/{random.choice(self.ids)}"), 202)  # noqa: S311
+        client.timed(request("DELETE", f"/results/{_id(submitted)}"), 200)
         return submit_ms, poll_ms
 
 
@@ -120,12 +120,12 @@ def _figure(queue: _Queue, number: int, level: int) -> Waiting:
         (used - before) / (level - waited),
     )
     print(
-        f"round {number + 1}  waiting {level:7}  submit{figure.submit_ms:7.3f} ms  poll{figure.poll_ms:7.3f} ms"
+        f"round {number + 1}  queued {level:7}  submit{figure.submit_ms:7.3f} ms  poll{figure.poll_ms:7.3f} ms"
         f"  broker{figure.broker_mib:7.1f} MiB, {figure.bytes_each:.0f} bytes each in {figure.batches} batches",
         flush=True,
     )
     return figure
 
 
-def _id(reply: Reply) -> str:
-    return reply.headers["location"].removeprefix("/results/")
+def _id(response: Response) -> str:
+    return response.headers["location"].removeprefix("/results/")

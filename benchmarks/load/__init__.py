@@ -1,1 +1,1 @@
-"""What `locustfile.py` judges a run by, and draws it with."""
+"""Settings, thresholds and chart of the load test in `locustfile.py`."""

@@ -1,4 +1,4 @@
-"""What was measured, beside what was expected of it."""
+"""Compares the figures of a run with the thresholds."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,20 +7,20 @@ from benchmarks.load.settings import LoadSettings
 
 
 class Measured(NamedTuple):
-    """A run, as locust has counted it."""
+    """The figures of a run, counted by locust."""
 
     requests: int
     failures: int
     crashes: int
-    """Callers' exceptions: a mistake in the load test itself."""
+    """Exceptions in the load test's code."""
     requests_per_second: float
     p50_ms: float | None
-    """From submission to result, of callers who wait; None where nobody has waited."""
+    """Median time from submission to result, for users that wait; None if there were none."""
     p99_ms: float | None
 
 
 class Threshold(NamedTuple):
-    """One expectation, and whether it was met."""
+    """A threshold, and whether the run met it."""
 
     name: str
     limit: str
@@ -32,11 +32,11 @@ class Threshold(NamedTuple):
 
 
 def judge(measured: Measured, settings: LoadSettings) -> list[Threshold]:
-    """Compare a run with everything that is expected of it."""
+    """Compare a run with all thresholds that are set."""
     n, ratio = measured.requests, measured.failures / max(measured.requests, 1)
     thresholds = [
         Threshold("requests", "at least 1", f"{n:,}", n > 0),
-        Threshold("callers' exceptions", "none", str(measured.crashes), measured.crashes == 0),
+        Threshold("exceptions in the load test", "none", str(measured.crashes), measured.crashes == 0),
         Threshold(
             "share of failed requests",
             f"at most {settings.load_max_failures:g}",
@@ -44,19 +44,19 @@ def judge(measured: Measured, settings: LoadSettings) -> list[Threshold]:
             ratio <= settings.load_max_failures,
         ),
     ]
-    if (least := settings.load_min_rps) is not None:
+    if (minimum := settings.load_min_rps) is not None:
         rate = measured.requests_per_second
-        thresholds.append(Threshold("requests a second", f"at least {least:g}", f"{rate:.1f}", rate >= least))
-    for name, most, ms in (
+        thresholds.append(Threshold("requests/s", f"at least {minimum:g}", f"{rate:.1f}", rate >= minimum))
+    for name, maximum, ms in (
         ("median from submission to result", settings.load_max_median_ms, measured.p50_ms),
         ("99th percentile from submission to result", settings.load_max_tail_ms, measured.p99_ms),
     ):
-        if most is not None:
-            shown = "nobody waited" if ms is None else f"{ms:g} ms"
-            thresholds.append(Threshold(name, f"at most {most:g} ms", shown, ms is not None and ms <= most))
+        if maximum is not None:
+            shown = "no user waited" if ms is None else f"{ms:g} ms"
+            thresholds.append(Threshold(name, f"at most {maximum:g} ms", shown, ms is not None and ms <= maximum))
     return thresholds
 
 
 def all_met(thresholds: Sequence[Threshold]) -> bool:
-    """Whether the run was as expected."""
+    """Whether the run met every threshold."""
     return all(threshold.is_met for threshold in thresholds)

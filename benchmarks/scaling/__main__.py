@@ -1,8 +1,8 @@
-"""What another worker is worth: `python -m benchmarks.scaling`.
+"""Measures throughput by the number of workers: `python -m benchmarks.scaling`.
 
-Composes the system with a pipeline that burns 20 ms of CPU a batch and workers that may use a fifth of a core each.
-Clients send full batches, so that more load makes more batches and not larger ones. Rounds with 1, 2 and 4 workers
-take turns; then, under the same load, 4 workers become 1, and every accepted id is accounted for.
+Starts the Compose project with a pipeline that uses 20 ms of CPU per batch and workers limited to 0.2 cores. Clients
+send full batches, so that more load makes more batches, not larger ones. Rounds with 1, 2 and 4 workers take turns;
+then the workers are scaled from 4 to 1 under load, and every accepted id is polled until it is final.
 """
 
 import argparse
@@ -18,50 +18,51 @@ from statistics import median
 from typing import Final
 
 from benchmarks.scaling.composed import ROOT, Composed
-from benchmarks.scaling.pipeline import COLUMNS, save_burning
+from benchmarks.scaling.pipeline import COLUMNS, save_fixed_cost
 from benchmarks.scaling.traffic import Traffic
 from benchmarks.serving import machine
 
 WORKERS: Final = (1, 2, 4)
-_BARS: Final = {2: 1.85, 4: 3.5}
-_ROWS: Final = 1024  # a full batch: none joins another
-_WAITING: Final = 24  # two batches for each of the most processes, and as many again at the gateway's door
+_MIN_RATIOS: Final = {2: 1.85, 4: 3.5}
+_ROWS: Final = 1024  # a full batch, which no other prediction joins
+_WAITING: Final = 24  # clients: enough to keep 4 workers busy with batches queued behind
 _WARM_UP_SECONDS: Final = 3
-_LEAVING_SECONDS: Final = 5
+_SCALE_DOWN_SECONDS: Final = 5
 
 _OVERRIDE: Final = """\
 services:
   worker:
     volumes:
       - {package}:/sepal/benchmarks/scaling:ro
-      - {model}:/models/burning:ro
+      - {model}:/models/fixed-cost:ro
 """
 
 
 def main() -> None:
-    """Measure, print the tables, and fail where a bar is missed or a prediction was lost."""
+    """Measure, print the tables, and exit 1 if a ratio is too low or a prediction was lost."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=15, help="of each measurement")
-    parser.add_argument("--milliseconds", type=float, default=20, help="of CPU that a batch burns")
-    parser.add_argument("--cpus", type=float, default=0.2, help="of each worker")
+    parser.add_argument("--seconds", type=int, default=15, help="duration of each measurement")
+    parser.add_argument("--milliseconds", type=float, default=20, help="CPU time per batch")
+    parser.add_argument("--cpus", type=float, default=0.2, help="CPU limit of each worker, in cores")
     arguments = parser.parse_args()
-    with _composed(arguments.milliseconds, arguments.cpus) as (system, port):
+    with _running(arguments.milliseconds, arguments.cpus) as (system, port):
         rates = _measure(system, port, arguments.rounds, arguments.seconds)
-        shrunk, statuses = _shrink(system, port)
+        traffic, statuses = _scale_down(system, port)
     print(f"{', '.join(machine.describe().values())}; commit {machine.commit()}")
-    reached = _report(rates)
-    print(f"\nfrom 4 to 1: {shrunk.accepted} accepted, {shrunk.succeeded} succeeded, failures {dict(shrunk.failures)}")
-    print(f"the workers that left ended with {statuses}")
-    if not reached or shrunk.accepted > shrunk.succeeded or shrunk.failures or any(statuses):
-        sys.exit("scaling: this is not what was promised")
+    is_met = _report(rates)
+    counts = f"{traffic.accepted} accepted, {traffic.succeeded} succeeded, failures {dict(traffic.failures)}"
+    print(f"\nfrom 4 to 1: {counts}")
+    print(f"exit statuses of the stopped workers: {statuses}")
+    if not is_met or traffic.accepted > traffic.succeeded or traffic.failures or any(statuses):
+        sys.exit("scaling: a ratio is too low, a prediction was lost, or a worker failed")
 
 
 @contextmanager
-def _composed(milliseconds: float, cpus: float) -> Iterator[tuple[Composed, int]]:
+def _running(milliseconds: float, cpus: float) -> Iterator[tuple[Composed, int]]:
     with tempfile.TemporaryDirectory() as folder, socket.socket() as api, socket.socket() as flower:
-        Path(folder).chmod(0o755)  # the container's user reads it
-        model = save_burning(Path(folder), milliseconds)
+        Path(folder).chmod(0o755)  # so that the container's user can read it
+        model = save_fixed_cost(Path(folder), milliseconds)
         override = Path(folder, "scaling.yml")
         override.write_text(_OVERRIDE.format(package=ROOT / "benchmarks" / "scaling", model=model))
         for probe in (api, flower):
@@ -72,7 +73,7 @@ def _composed(milliseconds: float, cpus: float) -> Iterator[tuple[Composed, int]
         environment = {
             "SEPAL_API_PORT": str(port),
             "SEPAL_FLOWER_PORT": str(flower_port),
-            "SEPAL_MODEL_DIR": "/models/burning",
+            "SEPAL_MODEL_DIR": "/models/fixed-cost",
             "SEPAL_WORKER_CPUS": str(cpus),
         }
         with Composed(workers=WORKERS[0], files=[override], environment=environment) as system:
@@ -80,7 +81,7 @@ def _composed(milliseconds: float, cpus: float) -> Iterator[tuple[Composed, int]
 
 
 def _measure(system: Composed, port: int, rounds: int, seconds: int) -> dict[int, list[float]]:
-    """Batches a second of every round, by the number of workers; rounds run up and down in turn."""
+    """Return the batches/s of every round by number of workers; every other round counts down."""
     rates: dict[int, list[float]] = {workers: [] for workers in WORKERS}
     for number in range(rounds):
         for workers in WORKERS if number % 2 == 0 else reversed(WORKERS):
@@ -95,27 +96,27 @@ def _measure(system: Composed, port: int, rounds: int, seconds: int) -> dict[int
     return rates
 
 
-def _shrink(system: Composed, port: int) -> tuple[Traffic, list[int]]:
+def _scale_down(system: Composed, port: int) -> tuple[Traffic, list[int]]:
     system.scale(WORKERS[-1])
     system.wait_until_healthy()
     with Traffic(port, _body(), waiting=_WAITING // 2, polling=4) as traffic:
-        traffic.rate(_LEAVING_SECONDS)
+        traffic.rate(_SCALE_DOWN_SECONDS)
         began = time.time()
         system.scale(1)
         statuses = system.ended("worker", began)
-        traffic.rate(_LEAVING_SECONDS)
+        traffic.rate(_SCALE_DOWN_SECONDS)
     return traffic, statuses
 
 
 def _report(rates: dict[int, list[float]]) -> bool:
     print("\n| workers | batches/s, median | lowest – highest | ratio to one worker, median | lowest – highest |")
     print("| ---: | ---: | ---: | ---: | ---: |")
-    reached = True
+    is_met = True
     for workers, measured in rates.items():
         ratios = [rate / one for rate, one in zip(measured, rates[1], strict=True)]
-        reached = reached and median(ratios) >= _BARS.get(workers, 0)
+        is_met = is_met and median(ratios) >= _MIN_RATIOS.get(workers, 0)
         print(f"| {workers} | {median(measured):.2f} | {_span(measured)} | {median(ratios):.2f} | {_span(ratios)} |")
-    return reached
+    return is_met
 
 
 def _span(values: list[float]) -> str:

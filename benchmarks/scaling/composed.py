@@ -1,4 +1,4 @@
-"""A running project of docker-compose, on ports and with volumes of its own."""
+"""Runs docker-compose.yml as a separate Compose project."""
 
 import json
 import os
@@ -15,25 +15,25 @@ _START_SECONDS: Final = 180
 
 
 class ComposeFailed(Exception):
-    """A command of docker's ended with an error, or what it started did not become healthy."""
+    """A docker command failed, or a container did not become healthy."""
 
 
 class Composed:
-    """The system of docker-compose.yml, from `up` to `down`."""
+    """A context manager that holds the running services of docker-compose.yml."""
 
     def __init__(self, *, workers: int, files: Sequence[Path] = (), environment: dict[str, str]) -> None:
-        """Nothing is started yet.
+        """Configure the project; `__enter__` starts it.
 
         Args:
-            workers: how many there are at first.
-            files: read after docker-compose.yml, to change it.
-            environment: the variables that .env.example lists; none is taken from this process's own.
+            workers: the number of worker containers at the start.
+            files: Compose files that override docker-compose.yml.
+            environment: variables of .env.example; none is taken from this process's environment.
         """
         self.name = f"sepal-{uuid.uuid4().hex[:8]}"
         self._workers = workers
         self._files = [ROOT / "docker-compose.yml", *files]
-        mine = {name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")}
-        self._environment = mine | environment
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")}
+        self._environment = inherited | environment
 
     def __enter__(self) -> Self:
         try:
@@ -48,21 +48,21 @@ class Composed:
         self.compose("down", "--volumes", "--rmi", "local", "--remove-orphans", "--timeout", "10")
 
     def scale(self, workers: int) -> None:
-        """Start or stop workers; returns once those that were told to stop have ended."""
+        """Start or stop workers, and return once the stopped ones have ended."""
         self.compose("up", "--detach", "--no-build", "--scale", f"worker={workers}")
 
     def compose(self, *arguments: str) -> str:
-        """Run a command of docker-compose; returns what it prints."""
+        """Run a docker-compose command, and return its output."""
         files = [word for path in self._files for word in ("--file", str(path))]
         return _run([*_command(), "--project-name", self.name, *files, *arguments], self._environment)
 
     def containers(self, service: str = "") -> list[Any]:
-        """What `docker inspect` says of a service's containers, or of all."""
+        """Return `docker inspect` of the containers of a service, or of all services."""
         ids = self.compose("ps", "--all", "--quiet", *([service] if service else [])).split()
         return list(json.loads(_run(["docker", "inspect", *ids], self._environment)))
 
     def ended(self, service: str, since: float) -> list[int]:
-        """The exit statuses of a service's containers that have ended, some of which are gone since."""
+        """Return the exit statuses of a service's containers that ended after `since`, including removed ones."""
         labels = [f"com.docker.compose.project={self.name}", f"com.docker.compose.service={service}"]
         filters = [word for label in labels for word in ("--filter", f"label={label}")]
         period = [f"--since={since:.3f}", f"--until={time.time():.3f}"]
@@ -77,14 +77,14 @@ class Composed:
         return [int(line) for line in _run(command, self._environment).split()]
 
     def is_healthy(self) -> bool:
-        """Whether every container's own check says so."""
+        """Whether the health check of every container passes."""
         return all(container["State"]["Health"]["Status"] == "healthy" for container in self.containers())
 
     def wait_until_healthy(self) -> None:
-        """Wait for every container's check.
+        """Wait until the health check of every container passes.
 
         Raises:
-            ComposeFailed: it took too long.
+            ComposeFailed: a container is not healthy in time.
         """
         deadline = time.monotonic() + _START_SECONDS
         while not self.is_healthy():
@@ -95,7 +95,7 @@ class Composed:
 
 @cache
 def _command() -> list[str]:
-    """Compose v2 where it is installed, docker-compose 1.29 otherwise."""
+    """Return the command of Compose v2 if it is installed, else docker-compose 1.29's."""
     done = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
     return ["docker", "compose"] if done.returncode == 0 else ["docker-compose"]
 

@@ -1,4 +1,4 @@
-"""Clients that go on until they are told to stop, and account for every prediction that was accepted from them."""
+"""Clients that send predictions until they are stopped, and poll each accepted prediction until it is final."""
 
 import http.client
 import threading
@@ -9,12 +9,12 @@ from typing import Final, Self
 
 _TIMEOUT_SECONDS: Final = 120
 _POLL_SECONDS: Final = 0.05
-_AHEAD: Final = 10
+_IDS_PER_CLIENT: Final = 10
 _HEADERS: Final = {"Content-Type": "application/json"}
 
 
 class Traffic:
-    """Some clients wait for their answers; others take ids, ten at a time, and ask until each is final."""
+    """Some clients wait for results; others submit ten predictions at a time and poll until each is final."""
 
     def __init__(self, port: int, body: bytes, *, waiting: int, polling: int = 0) -> None:
         self._port = port
@@ -26,7 +26,7 @@ class Traffic:
         self.accepted = 0
         self.succeeded = 0
         self.failures: Counter[str] = Counter()
-        """What else was answered, and connections that were lost."""
+        """Counts of other HTTP responses and of connection errors."""
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -34,13 +34,13 @@ class Traffic:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Have every client finish what it has begun."""
+        """Stop the clients once each has finished its predictions."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
 
     def rate(self, seconds: float) -> float:
-        """Predictions that succeed in a second, over so many seconds from now."""
+        """Return the succeeded predictions per second over the next `seconds`."""
         before, began = self.succeeded, time.monotonic()
         time.sleep(seconds)
         return (self.succeeded - before) / (time.monotonic() - began)
@@ -62,7 +62,7 @@ class Traffic:
         self._settle(connection, response)
 
     def _poll(self, connection: http.client.HTTPConnection) -> None:
-        locations = [self._submit(connection) for _ in range(_AHEAD)]
+        locations = [self._submit(connection) for _ in range(_IDS_PER_CLIENT)]
         for location in filter(None, locations):
             connection.request("GET", location)
             self._settle(connection, connection.getresponse())
@@ -77,24 +77,24 @@ class Traffic:
         return response.getheader("Location") if response.status == 202 else None
 
     def _settle(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
-        """Ask until the prediction is final."""
-        answer = response.read()
+        """Poll until the prediction is final, and count its result."""
+        body = response.read()
         location = response.getheader("Location", "")
         while response.status == 202:
             time.sleep(_POLL_SECONDS)
             connection.request("GET", location)
             response = connection.getresponse()
-            answer = response.read()
-        if response.status == 200 and b'"status":"succeeded"' in answer:
+            body = response.read()
+        if response.status == 200 and b'"status":"succeeded"' in body:
             with self._lock:
                 self.succeeded += 1
         else:
-            self._fail(f"status {response.status}: {answer[:200].decode(errors='replace')}")
+            self._fail(f"status {response.status}: {body[:200].decode(errors='replace')}")
 
     def _accept(self, is_accepted: bool) -> None:
         with self._lock:
             self.accepted += is_accepted
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, reason: str) -> None:
         with self._lock:
-            self.failures[why] += 1
+            self.failures[reason] += 1

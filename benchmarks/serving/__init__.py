@@ -1,1 +1,1 @@
-"""Sepal and its peers side by side: the same pipeline, the same request, one machine, interleaved rounds."""
+"""Compares Sepal with its peers: the same pipeline and request, on one machine, in interleaved rounds."""

@@ -1,13 +1,13 @@
-"""What can go wrong in a run.
+"""The errors of a run.
 
-CannotMeasure        nothing can be measured at all: the run ends
-SystemFailed         one system did: it is in the results as failed, and the run goes on
+CannotMeasure        nothing can be measured: the run ends
+SystemFailed         one system failed: the results record it, and the run continues
 """
 
 
 class CannotMeasure(Exception):
-    """Something that every measurement needs is missing; the message says how to get it."""
+    """Something that every measurement needs is missing; the message says what to do."""
 
 
 class SystemFailed(Exception):
-    """A system did not start, answered wrongly or stopped answering; the message says why, with the end of its log."""
+    """A system did not start, returned a wrong result or stopped responding; the message has the end of its log."""

@@ -1,4 +1,4 @@
-"""The few figures that the README shows, out of all that `make bench` has measured."""
+"""The selection of figures from `make bench` that the README shows."""
 
 from benchmarks.serving.markdown import format_machine, format_number, table
 from benchmarks.serving.results import Results
@@ -15,14 +15,14 @@ _COLUMNS: tuple[tuple[str, Figure, int], ...] = (
 
 
 def write_excerpt(results: Results) -> str:
-    """Write one line a system, single rows, medians, and in brackets the ratio to the in-process service."""
+    """Return a table of medians for single rows, with the ratios to the in-process service in brackets."""
     summary = Summary(results)
     header = ["system", *(title for title, _, _ in _COLUMNS)]
     rows = []
     for system in results.systems:
-        absent = summary.why_absent(system.name)
+        reason = summary.absence_reason(system.name)
         figures = [_cell(summary, figure, system.name, connections) for _, figure, connections in _COLUMNS]
-        rows.append([f"{system.title} ({absent})" if absent else system.title, *figures])
+        rows.append([f"{system.title} ({reason})" if reason else system.title, *figures])
     return f"{table(header, rows)}\n\n{format_machine(results.machine)}; {results.plan.rounds} interleaved rounds."
 
 

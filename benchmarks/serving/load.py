@@ -1,4 +1,4 @@
-"""The load: wrk, a generator in C, with so many connections that each send the next request once they are answered."""
+"""The load generator: wrk, whose connections each send the next request when they have received a response."""
 
 import os
 import shutil
@@ -11,26 +11,26 @@ import msgspec
 from benchmarks.serving.errors import CannotMeasure, SystemFailed
 
 _SCRIPT: Final = Path(__file__).with_name("post.lua")
-# An answer that takes longer is an error and has no latency; nothing here is measured for as long as that.
+# wrk counts a slower response as an error without a latency.
 _TIMEOUT_SECONDS: Final = 10
 _GRACE_SECONDS: Final = 30
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """What wrk says of one run."""
+    """The figures of one run of wrk."""
 
     requests: int
-    """Answered, whatever the status."""
+    """All responses, whatever their status."""
     seconds: float
     p50_ms: float
     p95_ms: float
     p99_ms: float
     errors: dict[str, int]
-    """By kind: connect, read, write, timeout, status."""
+    """Counts by kind: connect, read, write, timeout, status."""
 
 
 def version() -> str:
-    """The name and version of the load generator.
+    """Return the name and version of the load generator.
 
     Raises:
         CannotMeasure: it is not installed.
@@ -40,10 +40,10 @@ def version() -> str:
 
 
 def put_load(url: str, body: str, connections: int, seconds: int) -> Measured:
-    """Post the body over and over.
+    """POST the body repeatedly over `connections` connections for `seconds`.
 
     Raises:
-        SystemFailed: nothing could be sent at all.
+        SystemFailed: wrk failed.
     """
     command = [_wrk(), "--threads=1", f"--connections={connections}", f"--duration={seconds}s"]
     command += [f"--timeout={_TIMEOUT_SECONDS}s", f"--script={_SCRIPT}", url]

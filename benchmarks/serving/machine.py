@@ -1,4 +1,4 @@
-"""What the figures were measured on, without a word that tells one machine from another of its kind."""
+"""Describes the machine of a run by its kind, without host name or paths."""
 
 import os
 import platform
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.serving.question import ROOT
+from benchmarks.serving.workload import ROOT
 
 
 def describe() -> dict[str, str]:
-    """Cores, processor, memory, kernel and Python."""
+    """Return cores, processor, memory, kernel and Python version."""
     return {
         "cores": str(len(os.sched_getaffinity(0))),
         "processor": _processor(),
@@ -23,7 +23,7 @@ def describe() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit that is checked out, and whether anything differs from it."""
+    """Return the checked-out commit, with `-dirty` if files differ from it."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
         cwd=ROOT,
@@ -35,7 +35,7 @@ def commit() -> str:
 
 
 def conceal(text: str) -> str:
-    """Take out of a text where it was written: results are published, and that is nobody's business."""
+    """Replace the repository's path, the home folder and the host name in a text, because results are published."""
     for private, public in ((str(ROOT), "."), (str(Path.home()), "~"), (socket.gethostname(), "localhost")):
         text = text.replace(private, public)
     return text

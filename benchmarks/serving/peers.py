@@ -1,4 +1,4 @@
-"""The peers: what each one's own documentation has people start, in an environment of its own."""
+"""The peers: each is started as its documentation says, in a separate environment."""
 
 import json
 import re
@@ -8,8 +8,8 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.serving.question import ROOT, Answer, Rows
-from benchmarks.serving.systems import Program, Site, System, plain_answer, plain_body
+from benchmarks.serving.systems import Program, Site, System, plain_body, read_plain
+from benchmarks.serving.workload import ROOT, Outputs, Rows
 from local import broker
 
 FOLDER: Final = ROOT / "benchmarks" / "peers"
@@ -17,7 +17,7 @@ _PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;#]+)", re.MUL
 
 
 def pins(path: Path) -> dict[str, str]:
-    """Read `name==version` lines of a requirements file."""
+    """Read the `name==version` lines of a requirements file."""
     return dict(_PIN.findall(path.read_text()))
 
 
@@ -31,7 +31,7 @@ def _python(name: str, site: Site, arguments: Sequence[str], **environment: str)
 
 
 def _celery_get(site: Site) -> list[Program]:
-    """A Redis that writes nothing to disk, which is in this peer's favour; then worker and web process."""
+    """A Redis without persistence, which favours this peer, the worker and the web process."""
     url = f"redis://127.0.0.1:{site.redis_port}/0"
     server = [broker.server_path(), "--port", str(site.redis_port), "--bind", "127.0.0.1", "--save", ""]
     worker = ["-m", "celery", "--app", "tasks", "worker", "--concurrency", "1"]
@@ -77,10 +77,10 @@ def _mosec(site: Site) -> list[Program]:
     return [_python("mosec", site, ["service.py", *options])]
 
 
-def _records(body: Any) -> Answer:
-    """BentoML's answer: a record for each row."""
+def _read_records(body: Any) -> Outputs:
+    """Read BentoML's response: one record per row."""
     log_proba = [[float(value) for value in row["log_proba"]] for row in body]
-    return Answer([row["prediction"] for row in body], log_proba)
+    return Outputs([row["prediction"] for row in body], log_proba)
 
 
 def _v2_body(rows: Rows) -> str:
@@ -88,12 +88,12 @@ def _v2_body(rows: Rows) -> str:
     return json.dumps({"inputs": [tensor]})
 
 
-def _v2_answer(body: Any) -> Answer:
-    """MLServer's answer: tensors, written by a JSON library that has null for an infinity."""
+def _read_v2(body: Any) -> Outputs:
+    """Read MLServer's response: tensors, in which its JSON library writes infinities as null."""
     prediction, log_proba = (output["data"] for output in body["outputs"])
     classes = body["outputs"][1]["shape"][1]
     values = [-inf if value is None else float(value) for value in log_proba]
-    return Answer(prediction, [values[begin : begin + classes] for begin in range(0, len(values), classes)])
+    return Outputs(prediction, [values[begin : begin + classes] for begin in range(0, len(values), classes)])
 
 
 def _peer(
@@ -103,7 +103,7 @@ def _peer(
     *,
     path: str = "/predict",
     body: Callable[[Rows], str] = plain_body,
-    read: Callable[[Any], Answer | None] = plain_answer,
+    read: Callable[[Any], Outputs | None] = read_plain,
 ) -> System:
     folder = FOLDER / name
 
@@ -118,7 +118,7 @@ PEERS: Final = (
     _peer("celery_get", "FastAPI + Celery, `.get()`", _celery_get),
     _peer("mosec", "Mosec", _mosec, path="/inference"),
     _peer("litserve", "LitServe", lambda site: [_python("litserve", site, ["service.py", str(site.port)])]),
-    _peer("bentoml", "BentoML", _bentoml, read=_records),
-    _peer("mlserver", "MLServer", _mlserver, path="/v2/models/iris/infer", body=_v2_body, read=_v2_answer),
+    _peer("bentoml", "BentoML", _bentoml, read=_read_records),
+    _peer("mlserver", "MLServer", _mlserver, path="/v2/models/iris/infer", body=_v2_body, read=_read_v2),
     _peer("constant", "uvicorn, constant answer", lambda site: [_uvicorn("constant", site)], read=lambda _: None),
 )

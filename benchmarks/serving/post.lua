@@ -1,8 +1,8 @@
--- What wrk sends, and how it reports: one line of JSON after its own text.
+-- The request that wrk sends, and its report: one line of JSON after wrk's text.
 --
 -- BENCH_BODY  the request's body
 --
--- Keeps: the request is made once; there is no `response` function, so that answers cost the load generator nothing.
+-- The request is built once, and there is no `response` function, so that responses cost the load generator no Lua call.
 
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"

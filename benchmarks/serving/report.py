@@ -1,4 +1,4 @@
-"""The results as Markdown: one table for each figure and each number of rows."""
+"""The results as Markdown: one table for each figure and number of rows."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,35 +7,34 @@ from benchmarks.serving.results import Described, Results
 from benchmarks.serving.summary import BASELINE, FIGURES, Figure, Summary
 
 _INTRODUCTION = """\
-Written by `make bench`; `serving.json` beside it has every round's figures, and [the method](serving.md) says what
-they mean.
+Written by `make bench`. `serving.json` has the figures of every round; [the method](serving.md) explains them.
 
 {machine}. {plan}. Sepal at commit `{commit}`.
 
-Each figure is the median of the rounds, with the lowest and the highest of them in brackets, and then its ratio to the
-in-process service: the median of the rounds' own ratios.
+Each figure is the median of the rounds, with the lowest and the highest in brackets, and its ratio to the in-process
+service: the median of the ratios within each round.
 
-![Throughput and latency against connections]({picture})
+![Throughput and latency by connections]({chart})
 """
 
 
-def write_report(results: Results, picture: str) -> str:
-    """Write the whole page.
+def write_report(results: Results, chart: str) -> str:
+    """Return the page.
 
     Args:
-        results: at least the systems that were to be measured.
-        picture: the file beside the page that shows them.
+        results: of a complete or an interrupted run.
+        chart: the file name of the chart, in the page's folder.
     """
     summary = Summary(results)
     introduction = _INTRODUCTION.format(
-        machine=format_machine(results.machine), plan=_plan(results), commit=results.commit, picture=picture
+        machine=format_machine(results.machine), plan=_plan(results), commit=results.commit, chart=chart
     )
     parts = ["# Serving, side by side: the results", introduction.rstrip(), _systems(results.systems)]
     for rows in results.plan.rows:
-        parts.append(f"## {rows} {'row' if rows == 1 else 'rows'} a request")
+        parts.append(f"## {rows} {'row' if rows == 1 else 'rows'} per request")
         for figure in FIGURES:
             parts += [f"### {figure.title}", _figure_table(summary, figure, rows)]
-        parts += ["### Errors", "Of all requests, over all rounds.", _error_table(summary, rows)]
+        parts += ["### Errors", "Failed requests of all requests, over all rounds.", _error_table(summary, rows)]
     parts += [*_ledgers(results), *_failures(results)]
     return "\n\n".join(parts) + "\n"
 
@@ -43,7 +42,7 @@ def write_report(results: Results, picture: str) -> str:
 def _plan(results: Results) -> str:
     plan = results.plan
     return (
-        f"{plan.rounds} interleaved rounds, {plan.seconds} s a cell after {plan.warm_up_seconds} s of warming up, "
+        f"{plan.rounds} interleaved rounds, {plan.seconds} s per cell after {plan.warm_up_seconds} s of warm-up, "
         f"{plan.load_generator}"
     )
 
@@ -83,9 +82,9 @@ def _by_connections(summary: Summary, cell: Callable[[str, int], str]) -> str:
     lines = []
     for system in results.systems:
         title = f"**{system.title}**" if system.name == "sepal" else system.title
-        if reason := summary.why_absent(system.name):
+        if reason := summary.absence_reason(system.name):
             blanks = [""] * (len(header) - 2)
-            lines.append([title, _plain(reason), *blanks])
+            lines.append([title, _escape(reason), *blanks])
         else:
             lines.append([title, *(cell(system.name, connections) for connections in results.plan.connections)])
     return table(header, lines)
@@ -98,22 +97,22 @@ def _ledgers(results: Results) -> list[str]:
         [str(ledger.round + 1), f"{ledger.accepted:,}", f"{ledger.final:,}", f"{ledger.answered:,}", f"{ledger.lost:,}"]
         for ledger in results.ledgers
     ]
-    text = "Sepal's own counters after each round, once it was idle, against what the load generator has received."
-    return ["## Nothing lost", text, table(["round", "rows accepted", "final", "answered", "lost"], lines)]
+    text = "Sepal's counters after each round, when it was idle, and the rows that the load generator received."
+    return ["## Lost rows", text, table(["round", "rows accepted", "final", "received", "lost"], lines)]
 
 
 def _failures(results: Results) -> list[str]:
     if not results.failures:
         return []
-    parts = ["## What failed"]
+    parts = ["## Failures"]
     for failure in results.failures:
-        what = "failed" if failure.started else "did not start"
+        event = "failed" if failure.started else "did not start"
         parts += [
-            f"**{failure.system}** {what} in round {failure.round + 1}, at {failure.where}:",
+            f"**{failure.system}** {event} in round {failure.round + 1}, at {failure.where}:",
             f"```\n{failure.reason.strip()}\n```",
         ]
     return parts
 
 
-def _plain(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""What a system's processes have used, all of them together."""
+"""CPU and memory of all processes of a system."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,30 +7,30 @@ from pathlib import Path
 import psutil
 
 MARK = "BENCH_RUN"
-"""In the environment of every process that a run starts, and so of every one that those start."""
+"""The variable in the environment of every process that a run starts, which their children inherit."""
 
 
 def processes(roots: Iterable[int], mark: str) -> list[psutil.Process]:
-    """The living processes below these, and those that were detached from them but carry the mark."""
+    """Return the live processes below `roots`, and detached ones whose environment has the mark."""
     found: dict[int, psutil.Process] = {}
     for pid in roots:
         try:
             root = psutil.Process(pid)
             found |= {process.pid: process for process in (root, *root.children(recursive=True))}
         except psutil.NoSuchProcess:
-            pass  # it has ended; what it left behind carries the mark
+            pass  # it has ended; its children have the mark
     needle = f"{MARK}={mark}".encode()
     found |= {process.pid: process for process in psutil.process_iter() if needle in _environment(process)}
     return list(found.values())
 
 
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """User and system time of these processes and of their children that have ended."""
+    """Return the user and system time of these processes and of their ended children."""
     return sum(_of_living(processes, lambda process: sum(process.cpu_times()[:4])))
 
 
 def memory_mib(processes: Iterable[psutil.Process]) -> float:
-    """Proportional set size: pages that several processes share are counted once."""
+    """Return the proportional set size, which counts shared pages once."""
     return sum(_of_living(processes, lambda process: process.memory_full_info().pss)) / 2**20
 
 
@@ -47,13 +47,13 @@ def _of_living(processes: Iterable[psutil.Process], read: Callable[[psutil.Proce
 def _environment(process: psutil.Process) -> list[bytes]:
     try:
         return Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
-    except OSError:  # it has ended, or belongs to somebody else
+    except OSError:  # it has ended, or belongs to another user
         return []
 
 
 @contextmanager
-def stopped(processes: Sequence[psutil.Process]) -> Iterator[None]:
-    """Have processes stand still."""
+def suspended(processes: Sequence[psutil.Process]) -> Iterator[None]:
+    """Suspend processes within the context."""
     for process in processes:
         process.suspend()
     try:

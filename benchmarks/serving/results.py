@@ -1,4 +1,4 @@
-"""What a run leaves behind: every figure of every round, as it was read."""
+"""The results of a run: every figure of every round."""
 
 from pathlib import Path
 from typing import Self
@@ -9,7 +9,7 @@ from benchmarks.serving.errors import CannotMeasure
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What was asked for."""
+    """The parameters of a run."""
 
     rounds: int
     seconds: int
@@ -20,7 +20,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Described(msgspec.Struct, frozen=True):
-    """A system that took part."""
+    """A measured system, with its versions and settings."""
 
     name: str
     title: str
@@ -29,7 +29,7 @@ class Described(msgspec.Struct, frozen=True):
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """One system, at one number of connections and of rows a request, in one round."""
+    """One system at one number of connections and of rows per request, in one round."""
 
     system: str
     round: int
@@ -42,28 +42,28 @@ class Cell(msgspec.Struct, frozen=True):
     p99_ms: float
     errors: dict[str, int]
     cpu_seconds: float
-    """Of all the system's processes, over the measured time."""
+    """Of all processes of the system, during the measurement."""
     memory_mib: float
-    """Proportional set size of all the system's processes: the larger of before and after."""
+    """Proportional set size of all processes of the system: the larger of before and after."""
 
     @property
     def answered(self) -> int:
-        """Requests that were answered well."""
+        """The number of requests without an error."""
         return self.requests - self.errors["status"] - self.errors["timeout"]
 
     @property
     def requests_per_second(self) -> float:
-        """Good answers only."""
+        """The rate of requests without an error."""
         return self.answered / self.seconds
 
     @property
     def cpu_per_thousand(self) -> float | None:
-        """CPU seconds for 1,000 predictions; None where there were none."""
+        """CPU seconds per 1,000 predictions; None if no request succeeded."""
         return self.cpu_seconds / self.answered * 1000 if self.answered else None
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A system that did not start, or did not last."""
+    """A system that did not start, or failed later."""
 
     system: str
     round: int
@@ -73,23 +73,23 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """Whether a durable system kept what it took on in one round, in rows."""
+    """The rows that a durable system accepted and finished in one round."""
 
     system: str
     round: int
     accepted: int
     final: int
     answered: int
-    """Rows whose answers the load generator has received."""
+    """Rows whose results the load generator has received."""
 
     @property
     def lost(self) -> int:
-        """Rows that were accepted and never became final, or answered and never accepted."""
+        """Rows that were accepted but did not become final, or were received but never accepted."""
         return (self.accepted - self.final) + max(0, self.answered - self.accepted)
 
 
 class Results(msgspec.Struct):
-    """A whole run."""
+    """All results of a run."""
 
     commit: str
     machine: dict[str, str]
@@ -101,10 +101,10 @@ class Results(msgspec.Struct):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what `write` wrote.
+        """Read a file that `write` wrote.
 
         Raises:
-            CannotMeasure: there is nothing.
+            CannotMeasure: the file cannot be read.
         """
         try:
             return msgspec.json.decode(path.read_bytes(), type=cls)
@@ -112,5 +112,5 @@ class Results(msgspec.Struct):
             raise CannotMeasure(f"{path} cannot be read ({error.strerror}): run the benchmark first") from error
 
     def write(self, path: Path) -> None:
-        """Write everything measured so far."""
+        """Write all results so far."""
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")

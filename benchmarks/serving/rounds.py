@@ -1,4 +1,4 @@
-"""The order of things: rounds of all systems, and of each system all cells, so that what drifts drifts for all."""
+"""Runs the rounds: each measures all cells of all systems, so that a drift of the machine affects all systems."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -8,43 +8,43 @@ from typing import Final
 from benchmarks.serving import environments, machine, resources
 from benchmarks.serving.errors import SystemFailed
 from benchmarks.serving.load import Measured, put_load
-from benchmarks.serving.question import Question
 from benchmarks.serving.results import Cell, Described, Failure, Ledger, Plan, Results
 from benchmarks.serving.running import Running
 from benchmarks.serving.systems import System
+from benchmarks.serving.workload import Workload
 
-# A cell in which the connections were not answered twice each says little of how long an answer takes.
-_LEAST_ANSWERS: Final = 2
-_LONGER: Final = 4
+# With fewer responses per connection, the latency of a cell says little: it is measured again, for longer.
+_MIN_RESPONSES: Final = 2
+_EXTENSION_FACTOR: Final = 4
 
 
-def run(systems: Sequence[System], plan: Plan, question: Question, path: Path) -> Results:
-    """Measure all systems in all rounds; what there is is written after every system."""
-    results = Results(machine.commit(), machine.describe(), plan, [_described(system) for system in systems])
+def run(systems: Sequence[System], plan: Plan, workload: Workload, path: Path) -> Results:
+    """Measure all systems in all rounds; the results are written after each system."""
+    results = Results(machine.commit(), machine.describe(), plan, [_describe(system) for system in systems])
     for number in range(plan.rounds):
         first = number % len(systems)
         for system in (*systems[first:], *systems[:first]):
-            _Turn(system, number, results, question).run()
+            _Turn(system, number, results, workload).run()
             results.write(path)
     return results
 
 
-def _described(system: System) -> Described:
+def _describe(system: System) -> Described:
     return Described(system.name, system.title, dict(system.versions()), dict(system.settings()))
 
 
 class _Turn:
-    """One system's part of one round: start, all cells, stop."""
+    """One system in one round: start, all cells, stop."""
 
-    def __init__(self, system: System, number: int, results: Results, question: Question) -> None:
+    def __init__(self, system: System, number: int, results: Results, workload: Workload) -> None:
         self._system = system
         self._number = number
         self._results = results
-        self._question = question
+        self._workload = workload
         self._answered_rows = 0
 
     def run(self) -> None:
-        """Measure what can be measured, and note what failed; what fails in a cell is started again for the next."""
+        """Measure all cells and record failures; a system that fails in a cell is restarted for the next."""
         plan = self._results.plan
         cells = [(rows, connections) for rows in plan.rows for connections in plan.connections]
         started = True
@@ -52,20 +52,21 @@ class _Turn:
             started = self._start_and_measure(cells)
 
     def _start_and_measure(self, cells: list[tuple[int, int]]) -> bool:
-        """Take cells off the list until one fails; returns whether the system has started at all."""
+        """Measure and remove cells until one fails; return whether the system has started."""
         where, started = "start", False
         self._answered_rows = 0
         try:
             python = environments.interpreter(self._system)
-            with Running(self._system, python, environments.FOLDER / "run" / self._system.name, self._question) as it:
+            folder = environments.FOLDER / "run" / self._system.name
+            with Running(self._system, python, folder, self._workload) as running:
                 started = True
                 while cells:
                     rows, connections = cells.pop(0)
                     where = f"{connections} connections and {rows} rows"
-                    self._measure(it, connections, rows)
-                self._settle_accounts(it)
+                    self._measure(running, connections, rows)
+                self._record_row_counts(running)
         except SystemFailed as failure:
-            self._note(started, where, str(failure))
+            self._record_failure(started, where, str(failure))
         return started
 
     def _measure(self, running: Running, connections: int, rows: int) -> None:
@@ -88,8 +89,8 @@ class _Turn:
         put = partial(self._put_load, running, connections, rows)
         put(plan.warm_up_seconds)
         measured, cpu, memory = put(plan.seconds)
-        if measured.requests < _LEAST_ANSWERS * connections:
-            measured, cpu, memory = put(plan.seconds * _LONGER)
+        if measured.requests < _MIN_RESPONSES * connections:
+            measured, cpu, memory = put(plan.seconds * _EXTENSION_FACTOR)
         return Cell(
             self._system.name,
             self._number,
@@ -106,25 +107,25 @@ class _Turn:
         )
 
     def _put_load(self, running: Running, connections: int, rows: int, seconds: int) -> tuple[Measured, float, float]:
-        """Measure once, from rest; returns the CPU seconds and the memory, too."""
-        running.rest()
+        """Put load on an idle system; return the figures, the CPU seconds and the memory in MiB."""
+        running.wait_until_idle()
         processes = running.processes()
         memory, cpu = resources.memory_mib(processes), resources.cpu_seconds(processes)
-        measured = put_load(running.url, self._system.body(self._question.rows(rows)), connections, seconds)
+        measured = put_load(running.url, self._system.body(self._workload.rows(rows)), connections, seconds)
         processes = running.processes()
         cpu = resources.cpu_seconds(processes) - cpu
         self._answered_rows += rows * (measured.requests - measured.errors["status"])
         return measured, cpu, max(memory, resources.memory_mib(processes))
 
-    def _settle_accounts(self, running: Running) -> None:
-        if self._system.account is None:
+    def _record_row_counts(self, running: Running) -> None:
+        if self._system.count_rows is None:
             return
-        account = self._system.account(running.site)
-        ledger = Ledger(self._system.name, self._number, account.accepted, account.final, self._answered_rows)
+        rows = self._system.count_rows(running.site)
+        ledger = Ledger(self._system.name, self._number, rows.accepted, rows.final, self._answered_rows)
         self._results.ledgers.append(ledger)
         print(f"round {self._number + 1}  {self._system.name}: {ledger.accepted} rows accepted, {ledger.lost} lost")
 
-    def _note(self, started: bool, where: str, reason: str) -> None:
+    def _record_failure(self, started: bool, where: str, reason: str) -> None:
         reason = machine.conceal(reason)
         self._results.failures.append(Failure(self._system.name, self._number, started, where, reason))
         print(f"round {self._number + 1}  {self._system.name} failed at {where}: {reason}", flush=True)

@@ -1,4 +1,4 @@
-"""One start of a system: its processes, until they answer correctly, and their end, with nothing left behind."""
+"""Starts the processes of a system, waits until it returns correct results, and stops every process."""
 
 import os
 import shutil
@@ -15,45 +15,45 @@ import psutil
 
 from benchmarks.serving import resources
 from benchmarks.serving.errors import SystemFailed
-from benchmarks.serving.question import Question
-from benchmarks.serving.systems import Program, Site, System, agree
+from benchmarks.serving.systems import Program, Site, System, matches
+from benchmarks.serving.workload import Workload
 
 START_SECONDS: Final = 60
 STOP_SECONDS: Final = 10
-ANSWER_SECONDS: Final = 30
+RESPONSE_SECONDS: Final = 30
 _LOG_LINES: Final = 12
 _OTHER_PORTS: Final = 2
 
-# A system is at rest when all its processes use less than this together: idle ones poll and send heartbeats.
-_REST_SHARE: Final = 0.15
-_REST_WINDOW: Final = 0.2
-_REST_SECONDS: Final = 10.0
+# A system is idle when its processes use less than this share of a core: idle ones still poll and send heartbeats.
+_IDLE_SHARE: Final = 0.15
+_IDLE_WINDOW: Final = 0.2
+_IDLE_SECONDS: Final = 10.0
 
 
 class Running:
-    """A context in which a system runs and answers."""
+    """A context manager that holds a running system."""
 
-    def __init__(self, system: System, python: Path, folder: Path, question: Question) -> None:
+    def __init__(self, system: System, python: Path, folder: Path, workload: Workload) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         port, redis_port, *others = _free_ports(2 + _OTHER_PORTS)
         self.system = system
-        self.site = Site(python, folder, question.model, port, redis_port, others)
+        self.site = Site(python, folder, workload.model, port, redis_port, others)
         self.url = f"http://127.0.0.1:{port}{system.path}"
-        self.question = question
+        self.workload = workload
         self._mark = uuid.uuid4().hex
         self._started: list[tuple[Program, subprocess.Popen[bytes]]] = []
 
     def __enter__(self) -> Self:
-        """Start it.
+        """Start the system.
 
         Raises:
-            SystemFailed: it has ended, or does not answer correctly in time.
+            SystemFailed: a process ended, or there is no correct result in time.
         """
         try:
             for program in self.system.programs(self.site):
                 self._start(program)
-            self._wait_for_an_answer()
+            self._wait_for_response()
         except BaseException:
             self.stop()
             raise
@@ -63,46 +63,46 @@ class Running:
         self.stop()
 
     def processes(self) -> list[psutil.Process]:
-        """Every process of the system that lives."""
+        """Return every live process of the system."""
         return resources.processes((popen.pid for _, popen in self._started), self._mark)
 
     def check(self, n_rows: int) -> None:
-        """Ask once.
+        """Send one request and compare the result with the pipeline's.
 
         Raises:
-            SystemFailed: there is no answer, or it is not the pipeline's own.
+            SystemFailed: there is no result, or it differs.
         """
-        body = self.system.body(self.question.rows(n_rows))
+        body = self.system.body(self.workload.rows(n_rows))
         try:
             response = httpx.post(
-                self.url, content=body, headers={"Content-Type": "application/json"}, timeout=ANSWER_SECONDS
+                self.url, content=body, headers={"Content-Type": "application/json"}, timeout=RESPONSE_SECONDS
             )
             if response.status_code != httpx.codes.OK:
-                raise SystemFailed(f"it answered {response.status_code}: {response.text[:200]}")
+                raise SystemFailed(f"HTTP status {response.status_code}: {response.text[:200]}")
             given = self.system.read(response.json())
         except (httpx.TransportError, ValueError, KeyError, TypeError) as error:
-            raise SystemFailed(f"no answer: {error or type(error).__name__}") from error
-        if not agree(given, self.question.answer(n_rows)):
-            raise SystemFailed(f"a wrong answer: {response.text[:200]}")
+            raise SystemFailed(f"no response: {error or type(error).__name__}") from error
+        if not matches(given, self.workload.expected(n_rows)):
+            raise SystemFailed(f"wrong result: {response.text[:200]}")
 
-    def rest(self) -> None:
-        """Wait until it has worked off what an earlier load has left, for a bounded time."""
-        deadline = time.monotonic() + _REST_SECONDS
+    def wait_until_idle(self) -> None:
+        """Wait until the system has finished the work of an earlier load, for at most 10 s."""
+        deadline = time.monotonic() + _IDLE_SECONDS
         while time.monotonic() < deadline:
             processes = self.processes()
             before = resources.cpu_seconds(processes)
-            time.sleep(_REST_WINDOW)
-            if resources.cpu_seconds(processes) - before < _REST_SHARE * _REST_WINDOW:
+            time.sleep(_IDLE_WINDOW)
+            if resources.cpu_seconds(processes) - before < _IDLE_SHARE * _IDLE_WINDOW:
                 return
 
     def log_end(self) -> str:
-        """The last lines of every log."""
+        """Return the last lines of every log."""
         logs = sorted(self.site.folder.glob("*.log"))
         ends = {log.name: log.read_text(errors="replace").strip().splitlines()[-_LOG_LINES:] for log in logs}
         return "\n".join("\n".join([f"{name}:", *lines]) for name, lines in ends.items() if lines)
 
     def stop(self) -> None:
-        """End every process: the last first, then by force whatever has not ended by itself."""
+        """Terminate the processes in reverse start order, then kill those that remain."""
         for _, popen in reversed(self._started):
             popen.terminate()
             try:
@@ -138,27 +138,27 @@ class Running:
         self._started.append((program, popen))
         port = program.port
         if port is not None:
-            self._wait_for(lambda: "" if _listens(port) else f"{program.name} does not listen")
+            self._wait_until_none(lambda: "" if _listens(port) else f"{program.name} does not listen")
 
-    def _wait_for_an_answer(self) -> None:
-        def fault() -> str:
+    def _wait_for_response(self) -> None:
+        def problem() -> str:
             try:
                 self.check(1)
             except SystemFailed as failure:
                 return str(failure)
             return ""
 
-        self._wait_for(fault)
+        self._wait_until_none(problem)
 
-    def _wait_for(self, fault: Callable[[], str]) -> None:
-        """Wait until there is nothing to complain of."""
+    def _wait_until_none(self, problem: Callable[[], str]) -> None:
+        """Wait until `problem` returns an empty text."""
         deadline = time.monotonic() + START_SECONDS
-        while complaint := fault():
+        while found := problem():
             for program, popen in self._started:
                 if popen.poll() is not None:
                     raise SystemFailed(f"{program.name} ended with exit code {popen.returncode}\n{self.log_end()}")
             if time.monotonic() > deadline:
-                raise SystemFailed(f"after {START_SECONDS} s {complaint}\n{self.log_end()}")
+                raise SystemFailed(f"after {START_SECONDS} s: {found}\n{self.log_end()}")
             time.sleep(0.1)
 
 

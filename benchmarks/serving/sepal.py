@@ -1,4 +1,4 @@
-"""Sepal itself, as `make run` starts it: broker, worker, gateway and Flower."""
+"""Sepal as `make run` starts it: broker, worker, gateway and Flower."""
 
 import os
 import time
@@ -8,8 +8,8 @@ from typing import Final
 
 import redis
 
-from benchmarks.serving.question import ROOT
-from benchmarks.serving.systems import Account, Program, Site, System
+from benchmarks.serving.systems import Program, RowCounts, Site, System
+from benchmarks.serving.workload import ROOT
 from local import supervision
 from local.settings import LocalSettings
 from shared.store.schema import Counter, Key
@@ -19,12 +19,12 @@ _PACKAGES: Final = ("celery", "fastapi", "flower", "pydantic", "redis", "scikit-
 
 
 def settings() -> dict[str, str]:
-    """The SEPAL_ variables that whoever started the run has set: SEPAL_API_PROCESSES=2, say."""
+    """Return the SEPAL_ variables in the run's environment, such as SEPAL_API_PROCESSES=2."""
     return {name: value for name, value in sorted(os.environ.items()) if name.startswith("SEPAL_")}
 
 
 def programs(site: Site) -> list[Program]:
-    """List what `make run` supervises; the supervisor itself and its greeting are left out."""
+    """List the programs that `make run` starts, without the supervisor and the welcome message."""
     local = LocalSettings(
         redis_url=None,
         redis_port=site.redis_port,
@@ -40,14 +40,14 @@ def programs(site: Site) -> list[Program]:
         "SEPAL_MODEL_DIR": str(local.model_dir),
     }
     return [
-        Program(part.name, part.command, ROOT, environment, site.redis_port if part.name == "broker" else None)
-        for part in supervision.parts(local)
-        if part.restart
+        Program(each.name, each.command, ROOT, environment, site.redis_port if each.name == "broker" else None)
+        for each in supervision.programs(local)
+        if each.restart
     ]
 
 
-def account(site: Site) -> Account:
-    """Count what was accepted and what became final, once nothing is left to do or half a minute is over."""
+def count_rows(site: Site) -> RowCounts:
+    """Count the accepted and the final rows, once they are equal or after half a minute."""
     with redis.Redis(port=site.redis_port, decode_responses=True) as client:
         deadline = time.monotonic() + _IDLE_SECONDS
         while True:
@@ -55,7 +55,7 @@ def account(site: Site) -> Account:
                 sum(int(count or 0) for count in client.hmget(Key.BACKLOG, counter.fields)) for counter in Counter
             )
             if accepted == final or time.monotonic() > deadline:
-                return Account(accepted, final)
+                return RowCounts(accepted, final)
             time.sleep(0.05)
 
 
@@ -63,4 +63,4 @@ def _versions() -> Mapping[str, str]:
     return {name: version(name) for name in _PACKAGES}
 
 
-SEPAL: Final = System("sepal", "Sepal", programs, versions=_versions, settings=settings, account=account)
+SEPAL: Final = System("sepal", "Sepal", programs, versions=_versions, settings=settings, count_rows=count_rows)

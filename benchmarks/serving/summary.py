@@ -1,4 +1,4 @@
-"""From every round's figures to medians with their spread and their ratio to the in-process service."""
+"""Computes medians, spreads and ratios to the in-process service from the figures of all rounds."""
 
 import statistics
 from collections.abc import Callable, Iterable
@@ -12,12 +12,12 @@ BASELINE: Final = "in_process"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One column of what is measured."""
+    """One measured quantity."""
 
     title: str
     of: Callable[[Cell], float | None]
     digits: int | None = None
-    """After the decimal point; None for three significant ones at least."""
+    """Decimal places; None for at least three significant digits."""
 
 
 FIGURES: Final = (
@@ -32,7 +32,7 @@ FIGURES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A figure over the rounds."""
+    """Median and range of a figure over the rounds."""
 
     median: float
     low: float
@@ -41,7 +41,7 @@ class Spread:
 
     @classmethod
     def over(cls, values: Iterable[float | None]) -> "Spread | None":
-        """Summarise the rounds that have the figure; None where no round has."""
+        """Summarise the rounds that have the figure; None if no round has it."""
         present = [value for value in values if value is not None]
         if not present:
             return None
@@ -50,35 +50,35 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Answers what the tables and the picture ask."""
+    """Queries on the results, for the tables and the chart."""
 
     results: Results
 
     def cells(self, system: str, connections: int, rows: int) -> list[Cell]:
-        """All rounds of one cell."""
+        """Return one cell of each round."""
         key = (system, connections, rows)
         return [cell for cell in self.results.cells if (cell.system, cell.connections, cell.rows) == key]
 
     def spread(self, figure: Figure, system: str, connections: int, rows: int) -> Spread | None:
-        """One figure of one cell over the rounds."""
+        """Summarise one figure of one cell over the rounds."""
         return Spread.over(figure.of(cell) for cell in self.cells(system, connections, rows))
 
     def ratio(self, figure: Figure, system: str, connections: int, rows: int, baseline: str = BASELINE) -> float | None:
-        """The median of the rounds' own ratios: a system and its baseline have the same round in common."""
+        """Return the median of the ratios between a system and its baseline within each round."""
         own = {cell.round: figure.of(cell) for cell in self.cells(system, connections, rows)}
         base = {cell.round: figure.of(cell) for cell in self.cells(baseline, connections, rows)}
         ratios = [value / other for number, value in own.items() if value is not None and (other := base.get(number))]
         return statistics.median(ratios) if ratios else None
 
     def errors(self, system: str, connections: int, rows: int) -> tuple[int, int] | None:
-        """Errors of all kinds and requests, over all rounds."""
+        """Return the number of errors of all kinds and of requests, over all rounds."""
         cells = self.cells(system, connections, rows)
         if not cells:
             return None
         return sum(sum(cell.errors.values()) for cell in cells), sum(cell.requests for cell in cells)
 
-    def why_absent(self, system: str) -> str | None:
-        """Why a system has no figures at all, with the last line that it has said; None where it has some."""
+    def absence_reason(self, system: str) -> str | None:
+        """Return why a system has no figures, with the last line of its log; None if it has figures."""
         if any(cell.system == system for cell in self.results.cells):
             return None
         for failure in self.results.failures:

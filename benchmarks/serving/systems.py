@@ -1,4 +1,4 @@
-"""What a system under measurement is: what to start, where to ask, how to read its answer."""
+"""Describes a measured system: its programs, its requests and how to read its responses."""
 
 import json
 import math
@@ -7,29 +7,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serving.question import Answer, Rows
+from benchmarks.serving.workload import Outputs, Rows
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where one start of a system takes place."""
+    """The paths and ports of one start of a system."""
 
     python: Path
-    """The interpreter of the system's own environment."""
+    """The Python interpreter of the system's environment."""
     folder: Path
-    """Its own, and empty: for logs and whatever it writes."""
+    """An empty folder for its logs and other files."""
     model: Path
     """The pipeline to load."""
     port: int
-    """Where it is asked."""
+    """The port that the load goes to."""
     redis_port: int
-    """Where its broker listens, if it has one."""
+    """The port of its broker, if it has one."""
     other_ports: Sequence[int] = ()
-    """For whatever else it opens."""
+    """Further ports for its use."""
 
     @property
     def worker_http_port(self) -> int:
-        """Where Sepal's worker shows its metrics."""
+        """The port of the metrics of Sepal's worker."""
         return self.other_ports[1]
 
 
@@ -42,49 +42,49 @@ class Program:
     cwd: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int | None = None
-    """What follows is started once it listens here."""
+    """If set, the next program is started once this one listens on this port."""
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """What a durable system has taken on in one round, in rows."""
+class RowCounts:
+    """The rows that a durable system accepted and finished in one round."""
 
     accepted: int
     final: int
 
 
 def plain_body(rows: Rows) -> str:
-    """The request that most systems take."""
+    """Return the request body that most systems take."""
     return json.dumps({"data": rows})
 
 
-def plain_answer(body: Any) -> Answer | None:
-    """Read `{"prediction": […], "log_proba": [[…]]}`, in which "-Infinity" is a number."""
-    return Answer(body["prediction"], [[float(value) for value in row] for row in body["log_proba"]])
+def read_plain(body: Any) -> Outputs | None:
+    """Read `{"prediction": […], "log_proba": [[…]]}`, where "-Infinity" stands for a number."""
+    return Outputs(body["prediction"], [[float(value) for value in row] for row in body["log_proba"]])
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """One line of the tables."""
+    """A measured system: one line of the tables."""
 
     name: str
     title: str
     programs: Callable[[Site], Iterable[Program]]
-    """Each is started before the next is asked for."""
+    """The programs in start order; each is started before the next is requested from the iterable."""
     path: str = "/predict"
     body: Callable[[Rows], str] = plain_body
-    read: Callable[[Any], Answer | None] = plain_answer
-    """Reads the parsed JSON of an answer; None where there is nothing to compare."""
+    read: Callable[[Any], Outputs | None] = read_plain
+    """Reads the parsed JSON of a response; returns None if the outputs are not to be compared."""
     lock: Path | None = None
-    """The hashed lock of its environment; None for the one that runs the benchmark."""
+    """The lock file of its environment; None for the environment that runs the benchmark."""
     versions: Callable[[], Mapping[str, str]] = dict
     settings: Callable[[], Mapping[str, str]] = dict
-    """What of it was set in this run's environment."""
-    account: Callable[[Site], Account] | None = None
+    """Returns the variables of the run's environment that configure it."""
+    count_rows: Callable[[Site], RowCounts] | None = None
 
 
-def agree(given: Answer | None, expected: Answer) -> bool:
-    """Whether an answer is the pipeline's own, infinities included."""
+def matches(given: Outputs | None, expected: Outputs) -> bool:
+    """Whether outputs equal the pipeline's, including infinities; True if there are none to compare."""
     if given is None:
         return True
     if given.prediction != expected.prediction or len(given.log_proba) != len(expected.log_proba):

@@ -1,7 +1,7 @@
 """Flower's configuration: `python -m celery flower --conf=deploy/flower/flowerconfig.py`.
 
-Flower executes this file and takes every name in it that is one of its options. The address and the port are given on
-the command line, the broker in CELERY_BROKER_URL.
+Flower executes this file and takes each variable that is named like one of its options. The command line gives the
+address and the port, CELERY_BROKER_URL the broker.
 """
 
 import sys
@@ -18,28 +18,28 @@ try:
     _settings = FlowerSettings()
 except ValidationError as _error:
     _reasons = "; ".join(f"SEPAL_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in _error.errors())
-    sys.exit(f"flower: never without a password. {_reasons}")
+    sys.exit(f"flower: refusing to start without a password. {_reasons}")
 
 basic_auth = [f"{_settings.flower_user}:{_settings.flower_password.get_secret_value()}"]
-read_only = True  # it shows; what is done to a worker or a batch is done by its supervisor or through the gateway
+read_only = True  # workers are controlled by their supervisor, predictions through the gateway
 
 tasks_columns = "uuid,kwargs,state,runtime,received,worker"
 
 
 def format_task(task: Any) -> Any:
-    """Fit a batch's queue and size, which its message shows as keyword arguments, into Flower's column."""
+    """Shorten the queue and size of a batch, which the message shows as keyword arguments, to fit Flower's column."""
     task.kwargs = (task.kwargs or "").strip("{}").replace("'", "")
     return task
 
 
-# The latest batches. A hundred thousand otherwise, which take 600 MB: docs/benchmarks/flower.md.
+# The number of latest batches that Flower keeps. Its default of 100,000 takes 600 MB: docs/benchmarks/flower.md.
 max_tasks = 5_000
 max_workers = 1_000
-# A worker that is gone is offline after two heartbeats, 4 s. The one after it has another name, so it never comes back.
+# Seconds. A worker that ended is shown as offline after two heartbeats (4 s). Its successor has another name.
 purge_offline_workers = 15
 
 logging = "error"
 
-# Its broker page: Flower asks workers for their queues once, when it starts, and perhaps there is none yet.
+# The queues of Flower's broker page. Flower asks the workers for them only at its start, when there may be no worker.
 current_app.conf.task_default_queue = Queue.INTERACTIVE.value
 current_app.conf.task_queues = [KombuQueue(queue.value) for queue in Queue]

@@ -1,4 +1,4 @@
-"""A pool process's half of the store: claim a batch, commit its outcome, or have it queued again."""
+"""The pool process's part of the store: claims a batch, commits its outcome, or requeues it."""
 
 import os
 import secrets
@@ -35,20 +35,20 @@ class Claim:
     batch_id: BatchId
     token: int
     claimed_us: int
-    """By the store's clock, since 1970."""
+    """Microseconds since 1970, by the store's clock."""
     queue_us: int
     """Microseconds from the submission to this claim."""
     rows: EncodedRows
-    """All its members', one after the other."""
+    """The rows of all members, concatenated."""
     members: list[Member]
     model: ModelRef
     queue: Queue
     origins: dict[int, Origin]
-    """By the members' indices, of those that have one."""
+    """By member index; not every member has one."""
 
 
 class Attempts:
-    """Claims and commits, in the name of one pool process of one worker."""
+    """Claims and commits batches for one pool process of a worker."""
 
     def __init__(self, transport: Transport[Any], worker: str, *, result_ttl_seconds: int, max_attempts: int) -> None:
         self._transport = transport
@@ -59,10 +59,10 @@ class Attempts:
         self._model = b"", ModelRef(name="", version="", digest="")
 
     def claim(self, batch_id: BatchId) -> Claim | None:
-        """Start an attempt; None when the batch is final, canceled or gone, or somebody else's.
+        """Start an attempt; None if the batch is final, canceled or deleted, or another attempt has it.
 
         Raises:
-            BrokerUnavailable, RecordIncompatible, StoreRefused: there is no attempt.
+            BrokerUnavailable, RecordIncompatible, StoreRefused: there is no attempt to commit.
         """
         name = secrets.token_hex(8)
         args: list[Argument] = [batch_id, name, self._worker, self._pid, self._result_ttl_seconds]
@@ -84,37 +84,37 @@ class Attempts:
         )
 
     def _model_ref(self, raw: bytes) -> ModelRef:
-        """Read the model that rows were accepted for: the same one, batch after batch."""
+        """Decode a model reference, and cache it for the next batch, which usually has the same."""
         if raw != self._model[0]:
             self._model = raw, ModelRef.model_validate_json(raw)
         return self._model[1]
 
     def commit(self, claim: Claim, outcome: Outcome) -> int | None:
-        """Write the outcome.
+        """Record the outcome of a batch.
 
         Returns:
-            How many predictions of the batch this has not made final, as they were canceled, or wait for other batches;
-            None when another attempt has the batch or it became final meanwhile.
+            How many predictions of the batch this commit did not make final: they were canceled, or wait for other
+            batches. None if another attempt has the batch, or it is already final.
 
         Raises:
-            BrokerUnavailable, StoreRefused: it may have been written nevertheless.
+            BrokerUnavailable, StoreRefused: the outcome may have been recorded nevertheless.
         """
         encoded = outcome.encode()
         failed = any(isinstance(member, Failure) for member in outcome.members)
-        travels = len(encoded) <= MAX_PUBLISHED_BYTES
+        is_published = len(encoded) <= MAX_PUBLISHED_BYTES
         args: list[Argument] = [claim.batch_id, claim.token, encoded, self._result_ttl_seconds, int(failed)]
-        args += [outcome.predict_us, int(travels), self._worker, self._pid]
+        args += [outcome.predict_us, int(is_published), self._worker, self._pid]
         n_open = int(self._transport.run(_COMMIT, args))
         return None if n_open < 0 else n_open
 
     def requeue(self, batch_id: BatchId, reason: str) -> Queue | None:
-        """End an attempt without an outcome, and have the batch published again.
+        """End an attempt without an outcome; the batch is published again if it has attempts left.
 
         Returns:
-            The batch's queue; None when there was no attempt to end.
+            The batch's queue; None if there was no attempt to end.
 
         Raises:
-            BrokerUnavailable, RecordIncompatible, StoreRefused: the attempt is still on record.
+            BrokerUnavailable, RecordIncompatible, StoreRefused: the attempt is still recorded.
         """
         queue = self._transport.run(_REQUEUE, [batch_id, self._worker, reason, self._max_attempts])
         return None if queue is None else _QUEUES[queue]

@@ -1,27 +1,27 @@
-"""The store's clock, as a gateway can read it without a round trip."""
+"""The store's clock, read in the gateway without a round trip."""
 
 import time
 from typing import Final
 
 NEVER_US: Final = 2**53
-"""The largest number that Lua holds exactly: the year 2255."""
+"""The largest integer that Lua represents exactly: the year 2255."""
 
 
 class StoreClock:
-    """What the store last said, and what has passed here since.
+    """The time last read from the store, plus the time that has passed since.
 
-    Deadlines and leases are all by this one clock: the gateways' and the workers' own may be wrong.
+    All deadlines and leases use the store's clock: the clocks of gateways and workers may be wrong.
     """
 
     def __init__(self) -> None:
         self._ahead_us: int | None = None
 
     def set(self, now_us: int) -> None:
-        """Take the store's word for it, in microseconds since 1970."""
+        """Set the clock to the store's time, in microseconds since 1970."""
         self._ahead_us = now_us - time.monotonic_ns() // 1000
 
     def now_plus(self, seconds: float) -> int:
-        """When it will be that much later, in microseconds since 1970; far from now where the store has not spoken."""
+        """The time in `seconds` from now, in microseconds since 1970; `NEVER_US` before the first `set`."""
         if self._ahead_us is None:
             return NEVER_US
         return self._ahead_us + time.monotonic_ns() // 1000 + round(seconds * 1_000_000)

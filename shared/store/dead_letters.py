@@ -1,4 +1,4 @@
-"""Dead letters: batches whose attempts are used up, kept with their evidence until an operator decides."""
+"""Dead letters: exhausted batches, kept with their evidence until an operator replays or discards them."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -17,35 +17,35 @@ class DeadLetterEntry(NamedTuple):
     """One dead letter in a list."""
 
     id: str
-    """Of the batch, which held one prediction or a part of a large one."""
+    """Id of the batch, which held one prediction or a part of a spanning one."""
     buried: int
-    """When, in seconds since 1970."""
+    """When it became a dead letter, in seconds since 1970."""
 
 
 class DeadLetter(NamedTuple):
-    """One dead letter, with its evidence."""
+    """A dead letter with its evidence."""
 
     prediction: str
     """The prediction's id."""
     rows: EncodedRows
     model: bytes
-    """The reference of the model that they were accepted for, as JSON."""
+    """Reference of the model that the rows were accepted for, as JSON."""
     attempts: bytes
-    """How each ended, as a JSON array of objects."""
+    """How each attempt ended, as a JSON array of objects."""
     created_us: int
-    """When the rows were accepted, by the store's clock, since 1970."""
+    """When the rows were accepted, in microseconds since 1970, by the store's clock."""
     buried: int
-    """In seconds since 1970."""
+    """When it became a dead letter, in seconds since 1970."""
 
 
 class DeadLetters:
-    """Lists, reads and discards them."""
+    """Lists, reads and discards dead letters."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
 
     async def entries(self, offset: int, limit: int) -> Sequence[DeadLetterEntry]:
-        """List some, the latest first.
+        """List dead letters, the latest first.
 
         Raises:
             BrokerUnavailable: Redis did not answer in time.
@@ -55,10 +55,10 @@ class DeadLetters:
         return [DeadLetterEntry(batch_id.decode(), int(buried)) for batch_id, buried in pairs]
 
     async def get(self, batch_id: str) -> DeadLetter:
-        """Find one.
+        """Read a dead letter.
 
         Raises:
-            DeadLetterNotFound: there is none, or no longer.
+            DeadLetterNotFound: no dead letter has this id.
             BrokerUnavailable: Redis did not answer in time.
             RecordIncompatible: another version of Sepal wrote it.
         """
@@ -70,10 +70,10 @@ class DeadLetters:
         return DeadLetter(prediction.decode(), rows, model, b"[" + lost + b"]", int(created_us), int(buried))
 
     async def discard(self, batch_id: str) -> None:
-        """Forget one.
+        """Delete a dead letter.
 
         Raises:
-            DeadLetterNotFound: there is none, or no longer.
+            DeadLetterNotFound: no dead letter has this id.
             BrokerUnavailable: Redis did not answer in time.
         """
         if not await self._transport.run(_DISCARD, [batch_id]):

@@ -1,7 +1,7 @@
-"""`Idempotency-Key` in the store: a key is reserved before its rows are accepted.
+"""Idempotency keys in the store: a key is reserved before its rows are accepted.
 
-The script that records the rows writes the prediction's id under it, in the same step; from then on it is kept as long
-as the prediction.
+The script that records the rows stores the prediction's id under the key, in the same step. The key is then kept as
+long as the prediction.
 """
 
 from typing import Final, NamedTuple
@@ -16,24 +16,24 @@ _RESERVE: Final = Script.load("reserve")
 _RELEASE: Final = Script.load("release")
 
 RESERVED_SECONDS: Final = 10
-"""For which a key is reserved: should its gateway die before the rows are accepted."""
+"""How long a key stays reserved if its gateway dies before the rows are accepted."""
 
 
 class IdempotencyKey(NamedTuple):
-    """One client's key for one request."""
+    """A client's key for one request."""
 
     digest: str
-    """Of the client and its key."""
+    """SHA-256 of the client and its key."""
     fingerprint: str
-    """Of the request."""
+    """SHA-256 of the request's body."""
 
     @property
     def name(self) -> str:
-        """In the store."""
+        """The key's name in the store."""
         return Key.IDEMPOTENCY + self.digest
 
     def value(self, prediction_id: PredictionId) -> str:
-        """What the store holds under it once the rows are accepted."""
+        """The key's value in the store once the rows are accepted."""
         return f"{SCHEMA} {self.fingerprint} {prediction_id}"
 
 
@@ -44,11 +44,11 @@ class IdempotencyKeys:
         self._transport = transport
 
     async def reserve(self, key: IdempotencyKey) -> PredictionId | None:
-        """Take a key for a new prediction, or find the one that it led to before.
+        """Reserve a key for a new prediction, or return the prediction that it already leads to.
 
         Raises:
-            IdempotencyKeyReused: that was for another body.
-            IdempotencyKeyInUse: that is being accepted at this moment.
+            IdempotencyKeyReused: the key was used with a different body.
+            IdempotencyKeyInUse: the first request with this key is still being accepted.
             BrokerUnavailable: Redis did not answer in time.
             RecordIncompatible: another version of Sepal wrote it.
         """
@@ -66,9 +66,9 @@ class IdempotencyKeys:
         return PredictionId.parse(prediction_id)
 
     async def release(self, key: IdempotencyKey) -> None:
-        """Let go of a key whose rows were refused.
+        """Release a key whose rows were refused.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time; it is free in a few seconds.
+            BrokerUnavailable: Redis did not answer in time; the reservation ends by itself.
         """
         await self._transport.run(_RELEASE, [key.name])

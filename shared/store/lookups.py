@@ -1,4 +1,4 @@
-"""What whoever knows a prediction's id can do: look it up, cancel it, and let go of it."""
+"""Operations on a prediction by its id: look up, cancel, shorten the retention."""
 
 import hmac
 import secrets
@@ -19,13 +19,13 @@ _LOOK_UP: Final = Script.load("look_up")
 _CANCEL: Final = Script.load("cancel")
 _SHORTEN: Final = Script.load("shorten")
 
-_SHORTENED_AT_ONCE: Final = 500
-_UNFINISHED: Final = {BatchState.QUEUED: State.QUEUED}
-"""Open states that are not shown as running."""
+_MAX_SHORTENED: Final = 500
+_OPEN_STATES: Final = {BatchState.QUEUED: State.QUEUED}
+"""How open states are shown; any other is shown as running."""
 
 
 class Prediction(msgspec.Struct, frozen=True):
-    """What the store knows of one prediction."""
+    """A prediction as the store has it."""
 
     state: State
     rows_done: int
@@ -35,13 +35,13 @@ class Prediction(msgspec.Struct, frozen=True):
     queue_us: int | None = None
     predict_us: int | None = None
     answers: Sequence[Answer] = ()
-    """Of a succeeded prediction: to be joined in this order."""
+    """The results of a succeeded prediction, to be joined in this order."""
     failure: Failure | None = None
-    """Of a failed one."""
+    """Why a failed prediction has no result."""
 
 
 class Lookups:
-    """Looks up predictions; the secret in the id authorises it."""
+    """Looks up predictions; the secret in the id authorises the read."""
 
     def __init__(self, transport: AsyncTransport, *, result_ttl_seconds: int, answered_ttl_seconds: int) -> None:
         self._transport = transport
@@ -49,12 +49,12 @@ class Lookups:
         self._answered_ttl_seconds = answered_ttl_seconds
 
     async def read(self, prediction_id: PredictionId) -> Prediction:
-        """Look a prediction up.
+        """Look up a prediction.
 
         Raises:
-            PredictionNotFound: no such id was given out.
-            PredictionGone: it was final, and its retention is over.
-            RecordIncompatible: another version of Sepal wrote its record.
+            PredictionNotFound: no prediction has this id.
+            PredictionGone: the prediction was final, and its retention has ended.
+            RecordIncompatible: another version of Sepal wrote the record.
             BrokerUnavailable: Redis did not answer in time.
         """
         return (await self.read_all([prediction_id]))[0]
@@ -70,7 +70,7 @@ class Lookups:
         reply = await self._transport.run(_LOOK_UP, [first.batch_id, *indices])
         if reply is None:
             raise self._missing(first)
-        if not reply:  # an id of the other kind was never given out
+        if not reply:  # a batch's index with a parent, or the reverse: Sepal issues no such id
             raise PredictionNotFound
         now, state, raw_members, model, *fields = reply
         members = unpack_members(raw_members)
@@ -81,64 +81,70 @@ class Lookups:
         return _member_predictions(BatchState(state.decode()), mine, indices, model, int(now), fields)
 
     async def cancel(self, prediction_id: PredictionId) -> None:
-        """Make a prediction final without a result.
+        """Cancel a prediction.
 
         Raises:
-            PredictionAlreadyFinal: too late.
+            PredictionAlreadyFinal: the prediction is already final.
             PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `read`.
         """
-        await self.read(prediction_id)  # only who knows the whole id may cancel
+        await self.read(prediction_id)  # checks the secret
         index = "" if prediction_id.spans_batches else prediction_id.index
         args = [prediction_id.batch_id, index, self._result_ttl_seconds, secrets.token_hex(8)]
         if not await self._transport.run(_CANCEL, args):
             raise PredictionAlreadyFinal
 
     async def shorten_retention(self, answered: Sequence[BatchId]) -> None:
-        """Keep batches only briefly whose every prediction has been given to the client that waited for it.
+        """Shorten the retention of batches whose every prediction was returned to a client that waited for it.
 
-        A record that is still open keeps no end: its client was told that it is expired.
+        Open records are not changed: their clients were told that the deadline had passed.
 
         Raises:
             BrokerUnavailable: Redis did not answer in time.
         """
-        for first in range(0, len(answered), _SHORTENED_AT_ONCE):  # a long script stops everybody
-            some = answered[first : first + _SHORTENED_AT_ONCE]
+        for first in range(0, len(answered), _MAX_SHORTENED):  # a long script blocks the server
+            some = answered[first : first + _MAX_SHORTENED]
             await self._transport.run(_SHORTEN, [self._answered_ttl_seconds, *some])
 
     def _missing(self, prediction_id: PredictionId) -> PredictionGone | PredictionNotFound:
-        """Open records never expire: one that is missing was final for as long as results are kept, or never was."""
+        """Open records never expire: the retention of a missing one has ended, or it never existed."""
         shortest = min(self._result_ttl_seconds, self._answered_ttl_seconds)
         return PredictionGone() if prediction_id.age_seconds >= shortest else PredictionNotFound()
 
 
 def answered_prediction(
-    end: Answer | Failure, outcome: Outcome, n_rows: int, model: bytes, *, gathered_us: int = 0, is_late: bool = False
+    result: Answer | Failure,
+    outcome: Outcome,
+    n_rows: int,
+    model: bytes,
+    *,
+    gathered_us: int = 0,
+    is_late: bool = False,
 ) -> Prediction:
-    """Write what a worker committed as the prediction it is.
+    """Convert what a worker committed into a prediction.
 
     Args:
-        end: of this prediction.
+        result: of this prediction.
         outcome: of its batch.
         n_rows: of the prediction.
         model: the model's reference, as JSON.
-        gathered_us: microseconds that its rows waited before the batch was submitted.
-        is_late: it was committed after the prediction's deadline.
+        gathered_us: microseconds that its rows waited in the gateway before the batch was submitted.
+        is_late: whether the outcome was committed after the prediction's deadline.
     """
     queue_us, predict_us = outcome.queue_us + gathered_us, outcome.predict_us
-    if isinstance(end, Answer) and not is_late:
-        return Prediction(State.SUCCEEDED, n_rows, n_rows, model, queue_us, predict_us, (end,))
-    if is_late or (isinstance(end, Failure) and end.code == FailureCode.EXPIRED):
+    if isinstance(result, Answer) and not is_late:
+        return Prediction(State.SUCCEEDED, n_rows, n_rows, model, queue_us, predict_us, (result,))
+    if is_late or (isinstance(result, Failure) and result.code == FailureCode.EXPIRED):
         return Prediction(State.EXPIRED, 0, n_rows, model)
-    assert isinstance(end, Failure)
-    return Prediction(State.FAILED, n_rows, n_rows, model, queue_us, predict_us, failure=end)
+    assert isinstance(result, Failure)
+    return Prediction(State.FAILED, n_rows, n_rows, model, queue_us, predict_us, failure=result)
 
 
 def _member_predictions(
     state: BatchState, members: Sequence[Member], indices: Sequence[int], model: bytes, now_us: int, fields: list[Any]
 ) -> list[Prediction]:
-    """Read predictions of one batch, whose outcome is its own or, once it was split, its children's."""
+    """Decode predictions of one batch, whose outcome is in its record or, after a split, in those of its children."""
     is_split, raw_outcome, finished, *of_members = fields
-    whole = Outcome.decode(raw_outcome) if raw_outcome else None
+    batch_outcome = Outcome.decode(raw_outcome) if raw_outcome else None
     n = len(members)
     canceled = of_members[:n]
     children = zip(of_members[n : 2 * n], of_members[2 * n :], strict=True) if is_split else [(None, None)] * n
@@ -146,25 +152,25 @@ def _member_predictions(
     for member, index, is_canceled, (raw_child, child_finished) in zip(
         members, indices, canceled, children, strict=True
     ):
-        outcome = Outcome.decode(raw_child) if raw_child else whole
+        outcome = Outcome.decode(raw_child) if raw_child else batch_outcome
         if is_canceled:
             predictions.append(Prediction(State.CANCELED, 0, member.n_rows, model))
         elif outcome is not None:
-            end = outcome.members[0 if raw_child else index]
+            result = outcome.members[0 if raw_child else index]
             is_late = _is_late(member, int(child_finished or finished))
-            predictions.append(answered_prediction(end, outcome, member.n_rows, model, is_late=is_late))
+            predictions.append(answered_prediction(result, outcome, member.n_rows, model, is_late=is_late))
         else:
-            unfinished = State.EXPIRED if _is_late(member, now_us) else _UNFINISHED.get(state, State.RUNNING)
-            predictions.append(Prediction(unfinished, 0, member.n_rows, model))
+            shown = State.EXPIRED if _is_late(member, now_us) else _OPEN_STATES.get(state, State.RUNNING)
+            predictions.append(Prediction(shown, 0, member.n_rows, model))
     return predictions
 
 
 def _spanning_prediction(state: BatchState, member: Member, model: bytes, now_us: int, fields: list[Any]) -> Prediction:
-    """Read the prediction of a parent: its children's outcomes hold that one alone."""
+    """Decode the spanning prediction of a parent: each child's outcome has one member."""
     done, created, started, predict_us, finished, *outcomes = fields
     if state is not BatchState.CANCELED and _is_late(member, int(finished or now_us)):
         return Prediction(State.EXPIRED, int(done), member.n_rows, model)
-    ends = [Outcome.decode(outcome).members[0] for outcome in outcomes]
+    results = [Outcome.decode(outcome).members[0] for outcome in outcomes]
     return Prediction(
         state=State(state.value),
         rows_done=int(done),
@@ -172,8 +178,8 @@ def _spanning_prediction(state: BatchState, member: Member, model: bytes, now_us
         model=model,
         queue_us=int(started) - int(created) if started else None,
         predict_us=int(predict_us),
-        answers=[end for end in ends if isinstance(end, Answer)],
-        failure=next((end for end in ends if isinstance(end, Failure)), None),
+        answers=[result for result in results if isinstance(result, Answer)],
+        failure=next((result for result in results if isinstance(result, Failure)), None),
     )
 
 
@@ -182,7 +188,7 @@ def _is_late(member: Member, when_us: int) -> bool:
 
 
 def _member(prediction_id: PredictionId, members: Sequence[Member], index: int) -> Member:
-    """Check that the whole id is known, and not only its batch's part."""
+    """Return the member that the id leads to, if the secrets are equal."""
     if index >= len(members) or not hmac.compare_digest(members[index].secret, prediction_id.secret):
         raise PredictionNotFound
     return members[index]

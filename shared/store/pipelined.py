@@ -1,9 +1,8 @@
-"""The gateway's pipelined connection: submissions go out and replies come in over one socket.
+"""The gateway's pipelined connection: submissions and the reply channel share one socket.
 
-Commands follow one another without waiting, and what is published on the gateway's own channel arrives between their
-replies (RESP3). That costs a third of what redis-py's pipelines and subscriptions cost
-(docs/decisions/0012-one-link-to-the-broker.md), and a connection that is up has missed nothing: whoever submits over it
-has subscribed first.
+Commands are sent without waiting for the replies before them, and messages of the reply channel arrive between replies
+(RESP3). This costs a third of redis-py's pipelines and subscriptions (docs/decisions/0012-one-link-to-the-broker.md).
+The connection subscribes before it submits, so it misses no message while it is up.
 """
 
 import asyncio
@@ -18,30 +17,30 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from shared.store.scripts import Script
-from shared.store.transport import FAULTS, Argument, run_awaited, translated
+from shared.store.transport import EXPECTED_ERRORS, Argument, run_awaited, translated
 
 _RECONNECT_SECONDS: Final = 0.5
 _PING_SECONDS: Final = 1.0
-PATIENCE_SECONDS: Final = 0.8
-"""For one reply, or for a connection that is down."""
-_OPERATION_PATIENCES: Final = 2.25  # a request that finds the broker frozen is refused within two seconds
-_UNANSWERED_BYTES: Final = 4 * 1024 * 1024  # milliseconds to write: no request times out behind its neighbours' rows
+TIMEOUT_SECONDS: Final = 0.8
+"""For one reply, or for a connection."""
+_TIMEOUTS_PER_CALL: Final = 2.25  # a request that finds the broker frozen is refused within two seconds
+_MAX_UNANSWERED_BYTES: Final = 4 * 1024 * 1024  # written within milliseconds: no request times out behind others
 
 log = structlog.get_logger(__name__)
 
 
 class Subscriber(Protocol):
-    """Who listens on the gateway's channel."""
+    """Receives the messages of the gateway's reply channel."""
 
     def receive(self, message: bytes) -> None:
-        """Take what was published."""
+        """Handle a message."""
 
     async def recheck_all(self) -> None:
-        """A subscription was made: what was published before is lost."""
+        """Called after each subscription: messages published before it are lost."""
 
 
 class _Connection(asyncio.Protocol):
-    """Redis's protocol on one socket: replies come in the order of their commands, pushes in between."""
+    """A RESP3 connection: replies arrive in the order of their commands, with pushes between them."""
 
     def __init__(self, on_message: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
         self._on_message = on_message
@@ -54,7 +53,7 @@ class _Connection(asyncio.Protocol):
         self._settled = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport is not a subclass
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
@@ -72,7 +71,7 @@ class _Connection(asyncio.Protocol):
             self._settle(RedisConnectionError(f"lost: {error or 'closed'}"))
 
     def send(self, *command: Argument) -> asyncio.Future[Any]:
-        """Write a command; the future is its reply."""
+        """Send a command; the future resolves to its reply."""
         reply = asyncio.get_running_loop().create_future()
         if self.lost.is_set():
             reply.set_exception(RedisConnectionError("lost"))
@@ -83,19 +82,19 @@ class _Connection(asyncio.Protocol):
         return reply
 
     def write(self, *command: Argument) -> int:
-        """Write a command that has no reply of its own; returns its size."""
+        """Send a command without waiting for a reply; returns its size in bytes."""
         assert self._transport is not None
         packed = hiredis.pack_command(cast(Any, command))
         self._transport.write(packed)
         return len(packed)
 
     async def next_reply(self) -> None:
-        """Wait until one more command has been answered, whatever the answer."""
+        """Wait for the next reply, to any command."""
         self._settled.clear()
         await self._settled.wait()
 
     def close(self) -> None:
-        """Drop the socket, and whatever is still to be written."""
+        """Close the socket and discard unsent data."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -103,7 +102,7 @@ class _Connection(asyncio.Protocol):
         future, size = self._replies.popleft()
         self.unanswered_bytes -= size
         self._settled.set()
-        if future.done():  # its request has given up
+        if future.done():  # its request no longer waits
             return
         if isinstance(reply, Exception):
             future.set_exception(reply)
@@ -112,32 +111,32 @@ class _Connection(asyncio.Protocol):
 
 
 class PipelinedTransport:
-    """The connection of the moment; a lost one is made again."""
+    """Runs scripts over one connection, which is made again when it is lost."""
 
-    def __init__(self, url: str, channel: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, url: str, channel: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._url = url
         self._channel = channel
-        self._patience_seconds = patience_seconds
+        self._timeout_seconds = timeout_seconds
         self._connection: _Connection | None = None
         self._up = asyncio.Event()
 
     @property
     def is_up(self) -> bool:
-        """Whether a submission would find a connection."""
+        """Whether there is a connection."""
         return self._up.is_set()
 
     async def keep(self, subscriber: Subscriber) -> None:
-        """Stay connected for ever."""
+        """Connect, and reconnect whenever the connection is lost; never returns."""
         is_failing = False
         while True:
             try:
                 connection = await self._connect(subscriber)
                 is_failing = False
                 await subscriber.recheck_all()
-                await _stay(connection, self._patience_seconds)
+                await _until_lost(connection, self._timeout_seconds)
                 log.warning("lost the connection to the broker")
             except (OSError, RedisConnectionError, ResponseError) as error:
-                if not is_failing:  # once, not at every try
+                if not is_failing:  # not for every retry
                     log.warning("cannot connect to the broker", reason=str(error) or type(error).__name__)
                 is_failing = True
             except Exception:
@@ -150,16 +149,16 @@ class PipelinedTransport:
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def run(self, script: Script, args: Sequence[Argument]) -> Any:
-        """Run a script, and once more if the connection was lost meanwhile; see `Transport.run`."""
+        """Run a script, and retry once if the connection is lost meanwhile; see `Transport.run`."""
         try:
-            async with asyncio.timeout(_OPERATION_PATIENCES * self._patience_seconds):
+            async with asyncio.timeout(_TIMEOUTS_PER_CALL * self._timeout_seconds):
                 return await self._run(script, args)
-        except FAULTS as error:
+        except EXPECTED_ERRORS as error:
             raise translated(error) from error
 
     async def _run(self, script: Script, args: Sequence[Argument]) -> Any:
         connection = await self._connected()
-        deadline = asyncio.get_running_loop().time() + self._patience_seconds
+        deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         try:
             return await _call(connection, deadline, script, args)
         except RedisConnectionError:
@@ -170,18 +169,18 @@ class PipelinedTransport:
     async def _connected(self) -> _Connection:
         while True:
             if not self._up.is_set():
-                async with asyncio.timeout(self._patience_seconds):
+                async with asyncio.timeout(self._timeout_seconds):
                     await self._up.wait()
             connection = self._connection
-            assert connection is not None, "a transport that is up has one"
-            if connection.unanswered_bytes <= _UNANSWERED_BYTES:
+            assert connection is not None, "a transport that is up has a connection"
+            if connection.unanswered_bytes <= _MAX_UNANSWERED_BYTES:
                 return connection
             await connection.next_reply()
 
     async def _connect(self, subscriber: Subscriber) -> _Connection:
         connection: _Connection | None = None
         try:
-            async with asyncio.timeout(self._patience_seconds):
+            async with asyncio.timeout(self._timeout_seconds):
                 options: dict[str, Any] = dict(parse_url(self._url))
                 connection = await _open(options, lambda: _Connection(subscriber.receive, self._up.clear))
                 password = options.get("password")
@@ -199,15 +198,15 @@ class PipelinedTransport:
         return connection
 
 
-async def _stay(connection: _Connection, patience_seconds: float) -> None:
-    """Return when a connection is lost; one that swallows what it is given is closed."""
+async def _until_lost(connection: _Connection, timeout_seconds: float) -> None:
+    """Return when the connection is lost; close it if a ping times out."""
     while not connection.lost.is_set():
         try:
             async with asyncio.timeout(_PING_SECONDS):
                 await connection.lost.wait()
         except TimeoutError:
             try:
-                async with asyncio.timeout(patience_seconds):
+                async with asyncio.timeout(timeout_seconds):
                     await connection.send("PING")
             except TimeoutError:
                 connection.close()
@@ -219,7 +218,7 @@ async def _call(connection: _Connection, deadline: float, script: Script, args: 
         async with asyncio.timeout_at(deadline):
             return await run_awaited(connection.send, script, args)
     except TimeoutError:
-        connection.close()  # frozen, or cut off without a word: a new one will tell
+        connection.close()  # the server is frozen or the connection is dead: reconnect
         raise
 
 
@@ -229,7 +228,7 @@ async def _open(options: dict[str, Any], protocol: Callable[[], _Connection]) ->
         opened: Any = await loop.create_unix_connection(protocol, options["path"])
     else:
         tls = options.pop("connection_class", None) is SSLConnection
-        context = SSLConnection(**options).ssl_context.get() if tls else None  # with all that a URL can say of it
+        context = SSLConnection(**options).ssl_context.get() if tls else None  # with every TLS option of the URL
         host, port = options.get("host", "localhost"), options.get("port", 6379)
         opened = await loop.create_connection(protocol, host, port, ssl=context)
     return cast(_Connection, opened[1])

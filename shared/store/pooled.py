@@ -1,4 +1,4 @@
-"""redis-py's asyncio pool: for everything that must not stand in front of submissions and their replies."""
+"""redis-py's asyncio pool, for every call that must not delay submissions and their replies."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,29 +12,29 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from shared.store.scripts import Script
-from shared.store.transport import FAULTS, Argument, run_awaited, translated
+from shared.store.transport import EXPECTED_ERRORS, Argument, run_awaited, translated
 
-PATIENCE_SECONDS: Final = 0.8
+TIMEOUT_SECONDS: Final = 0.8
 """For one reply, or for a connection."""
-_OPERATION_PATIENCES: Final = 2.25  # a request that finds the broker frozen is refused within two seconds
+_TIMEOUTS_PER_CALL: Final = 2.25  # a request that finds the broker frozen is refused within two seconds
 _CLOSING_SECONDS: Final = 0.1
 _MAX_CONNECTIONS: Final = 32
 
 
 class PooledTransport:
-    """Every script ends within two seconds, over a connection that it shares with nobody meanwhile."""
+    """Runs each script within two seconds, over a connection that no other call uses meanwhile."""
 
-    def __init__(self, url: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         """Open no connection yet."""
-        self._operation_seconds = _OPERATION_PATIENCES * patience_seconds
-        # One retry, and only of a lost connection: a pooled one may have died with the broker since its last use.
+        self._call_timeout_seconds = _TIMEOUTS_PER_CALL * timeout_seconds
+        # One retry, and only after a lost connection: a pooled one may have died with the broker since its last use.
         retry = Retry(ConstantBackoff(0.01), 1, supported_errors=(RedisConnectionError,))
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=_MAX_CONNECTIONS,
-            timeout=patience_seconds,
-            socket_timeout=patience_seconds,
-            socket_connect_timeout=patience_seconds,
+            timeout=timeout_seconds,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
             retry=retry,
         )
         self._client = Redis.from_pool(self._pool)
@@ -42,16 +42,16 @@ class PooledTransport:
     async def run(self, script: Script, args: Sequence[Argument]) -> Any:
         """Run a script; see `Transport.run`."""
         try:
-            async with asyncio.timeout(self._operation_seconds):
+            async with asyncio.timeout(self._call_timeout_seconds):
                 return await run_awaited(self._client.execute_command, script, args)
-        except FAULTS as error:
+        except EXPECTED_ERRORS as error:
             if not isinstance(error, ResponseError):
                 await self._drop_idle()
             raise translated(error) from error
 
     async def _drop_idle(self) -> None:
-        """Connections may be open at this end alone, each of them for a timeout more: new ones will tell."""
-        with suppress(*FAULTS):
+        """Close the idle connections: each may be half-open, and would cost the next call a timeout."""
+        with suppress(*EXPECTED_ERRORS):
             async with asyncio.timeout(_CLOSING_SECONDS):
                 await self._pool.disconnect(inuse_connections=False)
 

@@ -1,4 +1,4 @@
-"""How members, outcomes and announcements are written in the store and on its channels."""
+"""The encoding of members, outcomes and replies in the store and on its channels."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -9,31 +9,31 @@ from shared.ids import BatchId
 from shared.store.schema import MEMBER, OWNER_BYTES
 
 MAX_PUBLISHED_BYTES: Final = 256 * 1024
-"""A longer outcome is read from the store: Redis cuts a subscriber off that has 8 MB waiting for a minute."""
+"""A longer outcome is read from the store: Redis disconnects a subscriber with 8 MB pending for a minute."""
 
 NO_OWNER: Final = bytes(OWNER_BYTES)
 
 
 class AlienMessage(Exception):
-    """Something is in a queue or on a channel of Sepal's that no Sepal writes; says where it differs."""
+    """A message that Sepal did not write, in one of its queues or channels; the text says where it differs."""
 
 
 class Member(msgspec.Struct, frozen=True):
-    """One prediction's share of a batch."""
+    """One prediction's entry in a batch."""
 
     secret: bytes
-    """13 bytes that the prediction's id must repeat."""
+    """13 bytes that the prediction's id must contain."""
     n_rows: int
     n_bytes: int = 0
-    """Of its rows: where its share of the batch's is cut."""
+    """Length of its rows in the batch."""
     deadline_us: int = 0
-    """By the store's clock, since 1970: an outcome that is not committed until then is not given; 0 for none."""
+    """By the store's clock, since 1970: an outcome committed later is not returned; 0 for no deadline."""
     owner: bytes = NO_OWNER
-    """Whoever made the prediction; nobody, as long as there are no keys."""
+    """The client, once clients have keys; `NO_OWNER` until then."""
 
 
 def pack_members(members: Iterable[Member]) -> bytes:
-    """Write members in the order of their indices, `MEMBER_BYTES` each."""
+    """Encode members in the order of their indices, `MEMBER_BYTES` each."""
     pack = MEMBER.pack
     return b"".join(
         [pack(member.secret, member.n_rows, member.n_bytes, member.deadline_us, member.owner) for member in members]
@@ -41,12 +41,12 @@ def pack_members(members: Iterable[Member]) -> bytes:
 
 
 def unpack_members(raw: bytes) -> list[Member]:
-    """Read members back."""
+    """Decode members."""
     return [Member(*fields) for fields in MEMBER.iter_unpack(raw)]
 
 
 def split_rows(rows: bytes, members: Sequence[Member]) -> Iterator[bytes]:
-    """Give each member its share of a batch's rows."""
+    """Yield each member's part of a batch's rows."""
     start = 0
     for member in members:
         yield rows[start : start + member.n_bytes]
@@ -54,21 +54,21 @@ def split_rows(rows: bytes, members: Sequence[Member]) -> Iterator[bytes]:
 
 
 class Origin(msgspec.Struct, array_like=True, frozen=True):
-    """Which request a member came with, as far as that request said."""
+    """The request that a member came with, as far as its headers say."""
 
     request_id: str = ""
-    """The correlation id: what a pool process logs of the member carries it."""
+    """The correlation id, for the log lines of a pool process."""
     traceparent: str = ""
-    """The span that waits for the member, as W3C Trace Context writes it; empty where it is not sampled."""
+    """The span that waits for the member, in the format of W3C Trace Context; empty if it is not sampled."""
 
 
 def pack_origins(origins: Mapping[int, Origin]) -> bytes:
-    """Write the origins of a batch's members by their indices; nothing where there is none."""
+    """Encode the origins of a batch's members by index; empty if there are none."""
     return msgspec.msgpack.encode(origins) if origins else b""
 
 
 def unpack_origins(raw: bytes | None) -> dict[int, Origin]:
-    """Read origins back."""
+    """Decode origins."""
     return _origins_decoder.decode(raw) if raw else {}
 
 
@@ -87,7 +87,7 @@ class Failure(msgspec.Struct, array_like=True, tag=True, frozen=True):
 
 
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
-    """What a worker commits for a batch: one answer or failure a member, in the order of their indices."""
+    """What a worker commits for a batch: an answer or failure for each member, in the order of their indices."""
 
     queue_us: int
     """Microseconds from the submission to the claim that was committed."""
@@ -96,12 +96,12 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
     members: list[Answer | Failure]
 
     def encode(self) -> bytes:
-        """Write as MessagePack."""
+        """Encode as MessagePack."""
         return _encoder.encode(self)
 
     @classmethod
     def decode(cls, raw: bytes) -> "Outcome":
-        """Read MessagePack back."""
+        """Decode from MessagePack."""
         return _decoder.decode(raw)
 
 
@@ -110,25 +110,25 @@ _decoder = msgspec.msgpack.Decoder(Outcome)
 _origins_decoder = msgspec.msgpack.Decoder(dict[int, Origin])
 
 
-class Announcement(NamedTuple):
-    """What is published on a reply channel."""
+class Reply(NamedTuple):
+    """A reply, as published on a reply channel."""
 
     batch_id: BatchId
-    """That the gateway waits for."""
+    """The batch or parent that the gateway waits for."""
     finished_us: int
-    """When it was committed, by the store's clock, since 1970."""
+    """When the outcome was committed, by the store's clock, since 1970."""
     outcome: Outcome | None
-    """None where it is too long to travel, or there is more than one: a hint to look into the store."""
+    """None if it must be read from the store, because it is too long or there are several."""
 
 
-def read_announcement(message: bytes) -> Announcement:
-    """Read a message of a reply channel, as the scripts write it: id, time, and the outcome where it travels.
+def parse_reply(message: bytes) -> Reply:
+    """Parse a reply as the scripts publish it: id, time and, unless it must be read from the store, the outcome.
 
     Raises:
-        AlienMessage: it is none.
+        AlienMessage: the message is not a reply.
     """
     try:
         batch_id, finished_us, outcome = message.split(b" ", 2)
-        return Announcement(BatchId(batch_id.decode()), int(finished_us), Outcome.decode(outcome) if outcome else None)
+        return Reply(BatchId(batch_id.decode()), int(finished_us), Outcome.decode(outcome) if outcome else None)
     except (ValueError, msgspec.MsgspecError) as error:
         raise AlienMessage(str(error)) from error

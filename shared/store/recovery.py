@@ -17,18 +17,18 @@ _SPLIT: Final = Script.load("split")
 _DEAD_LETTER: Final = Script.load("dead_letter")
 
 RECONCILE_MS: Final = 900
-"""Between two runs of all gateways together, each of which asks once a second."""
-AWAY_MS: Final = 3000
-"""After so long without a run, the broker was away, and no worker could announce itself."""
+"""Minimum time between two runs, over all gateways; each gateway calls once a second."""
+OUTAGE_MS: Final = 3000
+"""After so long without a run, the broker was unavailable, and no worker could announce itself."""
 
 
 class Reconciled(NamedTuple):
     """What one run of the reconciler found."""
 
     n_published: int
-    """Batches published again, as nobody had them."""
+    """Lost batches that were published again."""
     n_requeued: int
-    """Attempts of lost workers."""
+    """Attempts of lost workers that were ended."""
     exhausted: list[BatchId]
     """Batches whose attempts are used up."""
 
@@ -36,13 +36,13 @@ class Reconciled(NamedTuple):
 class Verdict(Enum):
     """What became of a batch whose attempts are used up."""
 
-    NONE = auto()  # nobody wants it any more, or another gateway was faster
+    NONE = auto()  # every client has canceled, or another gateway was faster
     SPLIT = auto()
     DEAD_LETTERED = auto()
 
 
 class Recovery:
-    """Any gateway may do this at any time, and all of them do."""
+    """Runs the recovery scripts. Any gateway may do so at any time, and all of them do."""
 
     def __init__(
         self,
@@ -60,25 +60,25 @@ class Recovery:
         self._dead_letter_ttl_seconds = dead_letter_ttl_seconds
 
     async def reconcile(self) -> Reconciled:
-        """Publish again what no queue and no living worker holds; does nothing where another gateway just did.
+        """Publish lost batches again, and end the attempts of lost workers; does nothing if another gateway just did.
 
         Raises:
             BrokerUnavailable: Redis did not answer in time.
         """
         announced_ms = ANNOUNCEMENT_SECONDS * 1000
-        args = [RECONCILE_MS, AWAY_MS, announced_ms, self._max_attempts, self._dead_letter_ttl_seconds]
+        args = [RECONCILE_MS, OUTAGE_MS, announced_ms, self._max_attempts, self._dead_letter_ttl_seconds]
         n_published, n_requeued, *exhausted = await self._transport.run(_RECONCILE, args)
         return Reconciled(n_published, n_requeued, [BatchId(batch_id.decode()) for batch_id in exhausted])
 
     async def isolate_poison(self, batch_id: BatchId) -> tuple[Verdict, Queue]:
-        """Split a batch whose attempts are used up, or bury it where it holds one prediction.
+        """Split an exhausted batch, or make a dead letter of it if it has one member.
 
         Returns:
-            What has become of it, and its queue.
+            What was done with the batch, and its queue.
 
         Raises:
             BrokerUnavailable: Redis did not answer in time.
-            RecordIncompatible: a gateway of another schema has to do it.
+            RecordIncompatible: only a gateway of the record's schema can do it.
         """
         state, raw_queue, raw_members, origins, parents_member = await self._transport.run(_EXAMINE, [batch_id])
         if state is None or state.decode() != BatchState.EXHAUSTED:
@@ -86,7 +86,7 @@ class Recovery:
         queue, members = Queue(raw_queue.decode()), unpack_members(raw_members)
         if len(members) > 1:
             is_done, verdict = await self._split(batch_id, queue, members, origins), Verdict.SPLIT
-        else:  # the script sees whether it is to be buried
+        else:  # the script checks the state
             is_done, verdict = await self._dead_letter(batch_id, members, parents_member), Verdict.DEAD_LETTERED
         return (verdict if is_done else Verdict.NONE), queue
 
@@ -100,8 +100,8 @@ class Recovery:
 
     async def _dead_letter(self, batch_id: BatchId, members: list[Member], parents_member: bytes | None) -> bool:
         detail = (
-            f"Each of {self._max_attempts} attempts at these rows, alone, ended with the loss of its process or at its "
-            "time limit; they are kept as a dead letter."
+            f"Each of {self._max_attempts} attempts at these rows alone crashed or timed out; the rows are kept as a "
+            "dead letter."
         )
         outcome = Outcome(0, 0, [Failure(FailureCode.POISON, detail)])
         prediction_id = str(_prediction_id(batch_id, members, parents_member)) if members else ""
@@ -116,7 +116,7 @@ class Recovery:
 
 
 def _prediction_id(batch_id: BatchId, members: list[Member], parents_member: bytes | None) -> PredictionId:
-    """The id of the prediction whose rows are alone in a batch: its own, or a child's share of its parent's."""
+    """Return the id of a batch's only prediction, which is a member of the batch or of its parent."""
     parent, index = split_child_id(batch_id) or (batch_id, 0)
     if parents_member is None:
         return PredictionId(parent, index, members[0].secret)

@@ -1,9 +1,9 @@
-"""What Redis holds, by name: keys, fields, the states of a batch. The scripts get all of it from here.
+"""The names of what Redis holds: keys, fields, the states of a batch. The scripts get them from here.
 
-A **batch** record (`sepal:batch:{id}`) holds the rows of one or more members, a member being one prediction's share of
-the batch. A prediction larger than a batch has a **parent** record over its **children**, batches named
-`{parent}.{index}`: it counts their rows and collects their outcomes, so that polling it costs the same however many
-there are. A batch that is split to find what ends its attempts becomes such a parent over one child a member.
+A **batch** record (`sepal:batch:{id}`) holds the rows of one or more members; a member is one prediction's entry in the
+batch. A spanning prediction has a **parent** record and **children**, batches named `{parent}.{index}`. The parent
+counts their rows and collects their outcomes, so that polling costs the same however many there are. A batch that is
+split to isolate the poison becomes such a parent, with one child for each member.
 """
 
 import struct
@@ -13,7 +13,7 @@ from typing import Final
 from shared.names import Queue, State
 
 SCHEMA: Final = 1
-"""Of every record. One that carries another number is refused: an older Sepal wrote it, or a newer one."""
+"""Version of every record. A record with another version is refused: an older or newer Sepal wrote it."""
 
 
 class BatchState(StrEnum):
@@ -23,100 +23,98 @@ class BatchState(StrEnum):
 
         queued ──claim──▶ running ──commit──▶ committed
           ▲                  │
-          └──attempt lost────┤ while it has attempts left
+          └──attempt lost────┤ with attempts left
                              └──attempt lost──▶ exhausted ──▶ split        several members: each becomes a child
-                                                          └─▶ committed    one member: with a failure, a dead letter
+                                                          └─▶ committed    one member: a failure and a dead letter
 
-        split ──the last child ends──▶ committed
+        split ──the last child is committed──▶ committed
 
-    A parent over the children of one prediction:
+    The parent of a spanning prediction:
 
         queued ──the first claim of a child──▶ running ──the last child is committed──▶ succeeded
                                                   └──────a child is committed with a failure──▶ failed
 
-    Every open state becomes canceled when the last member is canceled. A child is deleted when it ends: its outcome is
-    in its parent. `expired` is no state of a record: whoever reads one compares its deadlines with the clock.
+    Every open state becomes canceled when the last member is canceled. A child is deleted when it is final: its outcome
+    is in its parent. `expired` is not a state of a record: readers compare the deadlines with the clock.
     """
 
-    QUEUED = State.QUEUED.value  # recorded and published; no worker has it
-    RUNNING = State.RUNNING.value  # an attempt has it, or had one of its children
-    EXHAUSTED = "exhausted"  # its attempts are used up; a reconciler will split or bury it
+    QUEUED = State.QUEUED.value  # recorded and published; no worker has claimed it
+    RUNNING = State.RUNNING.value  # an attempt has it, or an attempt has started at a child
+    EXHAUSTED = "exhausted"  # its attempts are used up; a reconciler splits it or makes a dead letter of it
     SPLIT = "split"  # replaced by a child for each of its members
-    COMMITTED = "committed"  # its outcome is recorded: a final state, as are those that follow
-    SUCCEEDED = State.SUCCEEDED.value  # a parent whose every child was committed with answers
-    FAILED = State.FAILED.value  # a parent with a child that was committed with a failure
-    CANCELED = State.CANCELED.value  # nobody wants it any more
+    COMMITTED = "committed"  # its outcome is recorded; this state and those below are final
+    SUCCEEDED = State.SUCCEEDED.value  # a parent: every child was committed with an answer
+    FAILED = State.FAILED.value  # a parent: a child was committed with a failure
+    CANCELED = State.CANCELED.value  # every member was canceled
 
 
 class Key(StrEnum):
-    """A key, or what the keys of one kind begin with (those that end with a colon)."""
+    """A key, or the prefix of several keys if it ends with a colon."""
 
-    BATCH = "sepal:batch:"  # hash of each batch and parent, by its id; its fields are `Field`
-    BACKLOG = "sepal:backlog"  # hash of two counters a queue, in rows: `accepted:{queue}` and `final:{queue}`
-    SEQUENCE = "sepal:sequence"  # hash of a counter a queue: batches ever accepted, which numbers them in that order
-    # What only a reconciler reads is by schema: each version finds its own batches, and leaves the others' alone.
-    QUEUED = f"sepal:queued:{SCHEMA}:"  # for each queue, sorted set of the batches no worker has claimed, by number
-    LEASES = "sepal:leases:"  # for each worker, hash from the batches it has claimed to its pool processes
-    WORKERS = "sepal:workers"  # hash from a worker's name to `until_ms pool_processes`; then its leases end
-    UNACKED = "sepal:unacked:"  # for each worker, kombu's hash of the messages it has taken and not acknowledged
-    UNACKED_INDEX = "sepal:unacked-index:"  # for each worker, kombu's own index of that hash
-    EXHAUSTED = (
-        f"sepal:exhausted:{SCHEMA}"  # set of the batches whose attempts are used up, until they are split or buried
-    )
-    RECONCILER = f"sepal:reconciler:{SCHEMA}"  # hash of when the last look was taken, and what it saw of each queue
-    DEAD_LETTERS = "sepal:dead-letters"  # sorted set of the dead letters, by the second of their burial
-    DEAD_LETTER = "sepal:dead-letter:"  # hash of each dead letter
-    IDEMPOTENCY = "sepal:idempotency:"  # of each idempotency key: schema, fingerprint and, once accepted, prediction
-    MODEL = "sepal:model"  # the card that was announced last, as JSON
+    BATCH = "sepal:batch:"  # for each batch or parent, by id: hash of the fields in `Field`
+    BACKLOG = "sepal:backlog"  # hash of two counters for each queue, in rows: `accepted:{queue}`, `final:{queue}`
+    SEQUENCE = "sepal:sequence"  # hash of a counter for each queue: the number of the batch accepted last
+    # The reconciler's keys contain the schema: each version finds only the batches of its schema.
+    QUEUED = f"sepal:queued:{SCHEMA}:"  # for each queue: sorted set of the unclaimed batches, by number
+    LEASES = "sepal:leases:"  # for each worker: hash from the batches it has claimed to its pool processes
+    WORKERS = "sepal:workers"  # hash from worker name to `until_ms pool_processes`; its leases end at until_ms
+    UNACKED = "sepal:unacked:"  # for each worker: kombu's hash of its unacknowledged messages
+    UNACKED_INDEX = "sepal:unacked-index:"  # for each worker: kombu's index of that hash
+    EXHAUSTED = f"sepal:exhausted:{SCHEMA}"  # set of the exhausted batches
+    RECONCILER = f"sepal:reconciler:{SCHEMA}"  # hash: time of the last run, and the batch number read in each queue
+    DEAD_LETTERS = "sepal:dead-letters"  # sorted set of the dead letters, by when they became dead letters, in seconds
+    DEAD_LETTER = "sepal:dead-letter:"  # for each dead letter: hash of some fields in `Field`
+    IDEMPOTENCY = "sepal:idempotency:"  # for each idempotency key: schema, fingerprint, and prediction id once accepted
+    MODEL = "sepal:model"  # the model card that was announced last, as JSON
     LOAD_FAILURE = "sepal:load-failure"  # why a worker could not load its model: code and remedy, for a minute
-    ALIEN_MESSAGES = "sepal:alien-messages"  # list of the latest messages that no Sepal writes, for an operator
-    REPLY = "sepal:reply:"  # no key, but a channel for each gateway process, which it listens on
+    ALIEN_MESSAGES = "sepal:alien-messages"  # list of the latest alien messages, for operators
+    REPLY = "sepal:reply:"  # not a key: the reply channel of each gateway process
 
 
 class Counter(StrEnum):
-    """A counter of the backlog, in rows; followed by a queue."""
+    """A counter of the backlog, in rows; followed by the queue."""
 
     ACCEPTED = "accepted:"
     FINAL = "final:"
 
     @property
     def fields(self) -> list[str]:
-        """Of each queue, in their order."""
+        """The counter's field for each queue, in the order of `Queue`."""
         return [self + queue for queue in Queue]
 
 
 class Field(StrEnum):
-    """A field of a batch, a parent or a dead letter; one that ends with a colon is followed by a member's index."""
+    """A field of a batch, a parent or a dead letter. One that ends with a colon is followed by an index."""
 
     SCHEMA = "schema"
     STATE = "state"
     QUEUE = "queue"
     MODEL = "model"  # the model's reference, as JSON
-    REPLY = "reply"  # the channel on which its gateway waits
-    CREATED = "created"  # times are microseconds since 1970, by the store's clock
-    MEMBERS = "members"  # packed, in the order of their indices; the scripts count and cut them
+    REPLY = "reply"  # the reply channel of its gateway
+    CREATED = "created"  # times are in microseconds since 1970, by the store's clock
+    MEMBERS = "members"  # packed as `MEMBER`, in the order of their indices
     N_ROWS = "n_rows"
-    IDEMPOTENCY = "idempotency"  # the keys that lead to it, to be kept as long as it
+    IDEMPOTENCY = "idempotency"  # the idempotency keys that lead to it; they are kept as long as the record
     FINISHED = "finished"
     CANCELED = "canceled"  # number of canceled members
-    CANCELED_MEMBER = "canceled:"  # by which request
+    CANCELED_MEMBER = "canceled:"  # the request that canceled the member
     OUTCOME = "outcome"
 
-    # Of batches alone.
+    # Batches only.
     ENCODING = "encoding"
-    ROWS = "rows"  # opaque: the members' shares one after the other; dropped once it is final, as are the next two
+    ROWS = "rows"  # the members' rows, concatenated; deleted once the batch is final, like the next two
     MESSAGE = "message"
     ORIGINS = "origins"
     SEQUENCE = "sequence"  # its number in the order of acceptance
     TOKEN = "token"  # noqa: S105  the number of the latest attempt
-    CLAIMANT = "claimant"  # that attempt's own name
+    CLAIMANT = "claimant"  # the name of the latest attempt
     WORKER = "worker"
     PID = "pid"
     CLAIMED = "claimed"
-    LOST = "lost"  # how attempts ended that had no outcome: JSON objects with commas between them
+    LOST = "lost"  # how attempts without an outcome ended: JSON objects, separated by commas
 
-    # Of parents alone.
-    CHILDREN = "children"  # how many a spanning prediction has; a batch that was split does not have it
+    # Parents only.
+    CHILDREN = "children"  # number of children of a spanning prediction; absent after a split
     ROWS_DONE = "rows_done"
     STARTED = "started"
     PREDICT_US = "predict_us"
@@ -124,7 +122,7 @@ class Field(StrEnum):
     CHILD_OUTCOME = "outcome:"
     CHILD_FINISHED = "finished:"
 
-    # Of dead letters alone.
+    # Dead letters only.
     PREDICTION = "prediction"
     DEAD_LETTERED = "buried"
 
@@ -137,11 +135,11 @@ _N_ROWS_OFFSET: Final = struct.calcsize("<13s") + 1  # Lua counts from 1; the by
 _DEADLINE_OFFSET: Final = struct.calcsize("<13sII") + 1
 
 ANNOUNCEMENT_SECONDS: Final = 5
-"""For which an announcement is believed: four beats may be lost before a worker is thought dead."""
+"""How long an announcement is valid: a worker may miss four beats before it counts as lost."""
 
 
 def lua_names() -> str:
-    """Write every name that Python and the scripts share as a Lua local, with a letter for its kind in front."""
+    """Write every name that Python and the scripts share as a Lua local, with a prefix for its kind."""
     names: dict[str, str | int] = {"SCHEMA": f"'{SCHEMA}'"}
     names |= {f"k_{key.name.lower()}": f"'{key}'" for key in Key}
     names |= {f"f_{field.name.lower()}": f"'{field}'" for field in Field}

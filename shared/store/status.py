@@ -1,4 +1,4 @@
-"""What the store knows of the whole: the model, the workers, the backlog, the server's memory."""
+"""The cluster status: the model, the workers, the backlog, the server's memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,26 +17,26 @@ _STATUS: Final = Script.load("status")
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What a gateway looks at every second."""
+    """The cluster status, which a gateway reads every second."""
 
     card: bytes | None
     gateways: int
-    """Gateway processes that listen for replies."""
+    """Gateway processes subscribed to a reply channel."""
     workers: int
-    """Living ones with a pool process that holds the model."""
+    """Announced workers with a loaded pool process."""
     pool_processes: int
-    """Of all of them, those that hold the model."""
+    """Loaded pool processes of all workers."""
     accepted_rows: Mapping[Queue, int]
     final_rows: Mapping[Queue, int]
     oldest_seconds: Mapping[Queue, float]
     """Age of the oldest batch that no worker has claimed; 0 where there is none."""
     dead_letters: int
     memory_bytes: int
-    """That the server uses."""
+    """Memory that the server uses."""
     memory_limit_bytes: int
-    """Its `maxmemory`; 0 for none."""
+    """The server's `maxmemory`; 0 for none."""
     load_failure: LoadFailure | None = None
-    """Why a worker could not load its model, of late."""
+    """Why a worker could not load its model, within the last minute."""
 
     def backlog(self, *queues: Queue) -> int:
         """Rows of these queues that were accepted and are not yet final."""
@@ -49,14 +49,14 @@ class Overview:
 
 
 class Status:
-    """Looks at the whole, and sets the gateway's clock by the store's."""
+    """Reads the cluster status, and sets the gateway's clock to the store's."""
 
     def __init__(self, transport: AsyncTransport, clock: StoreClock) -> None:
         self._transport = transport
         self._clock = clock
 
     async def overview(self) -> Overview:
-        """Look once.
+        """Read the cluster status.
 
         Raises:
             BrokerUnavailable: Redis did not answer in time.
@@ -95,12 +95,12 @@ def _load_failure(raw: bytes | None) -> LoadFailure | None:
 
 
 def _loaded_processes(announcements: list[bytes], now_us: int) -> list[int]:
-    """How many pool processes each worker has announced, of those that are still believed."""
+    """Read how many pool processes each worker has loaded, from the announcements that are still valid."""
     announced = [announcement.split() for announcement in announcements]
     return [int(processes) for until_ms, processes, *_ in announced if int(until_ms) >= now_us // 1000]
 
 
 def _memory(info: bytes) -> tuple[int, int]:
-    """Read the used bytes and the limit out of INFO."""
+    """Read `used_memory` and `maxmemory` from INFO."""
     values: dict[str, Any] = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
     return int(values["used_memory"]), int(values["maxmemory"])

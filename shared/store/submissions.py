@@ -1,4 +1,4 @@
-"""How predictions come into the store: their batches are recorded, and their messages published, in one step."""
+"""Submits predictions: their batches are recorded and their messages published in one step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,26 +14,26 @@ from shared.store.scripts import Script
 from shared.store.transport import Argument, AsyncTransport
 
 _SUBMIT: Final = Script.load("submit")
-_PATIENCE_SECONDS: Final = 1.8  # for which a client waits to be told that its rows are accepted
+_SUBMIT_SECONDS: Final = 1.8  # after that the client is told that the broker is unavailable
 
 
 class Messages(Protocol):
-    """Writes the messages that the broker carries."""
+    """Writes Celery messages."""
 
     def message(self, batch_id: BatchId, queue: Queue, n_rows: int, n_predictions: int) -> str:
-        """Write the message that has a worker run a batch."""
+        """Write the message for a batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewBatch:
-    """One batch about to be recorded."""
+    """A batch to be recorded."""
 
     id: BatchId
     rows: EncodedRows
-    """All its members', one after the other."""
+    """The rows of all members, concatenated."""
     members: Sequence[Member]
     origins: Mapping[int, Origin] = field(default_factory=dict)
-    """By the members' indices, of those that have one."""
+    """By member index; not every member has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +42,31 @@ class Submission:
 
     queue: Queue
     id: BatchId
-    """Of the record that the client's id leads to: the only batch, or the parent over all of them."""
+    """Id of the record that the client's id leads to: the only batch, or the parent of all batches."""
     parents_member: Member | None
-    """The prediction that spans these batches."""
+    """The prediction that spans the batches; None where there is no parent."""
     batches: Sequence[NewBatch]
     model: bytes
     """The model's reference, as JSON."""
     reply_channel: str
     idempotency: Mapping[str, str] = field(default_factory=dict)
-    """From the keys of its predictions, as the store names them, to what those are to hold."""
+    """The idempotency keys of its predictions: from each key's name in the store to its value."""
     latest_us: int = NEVER_US
-    """By the store's clock: later it is refused."""
+    """By the store's clock, since 1970: the store refuses the submission after this time."""
 
     @property
     def n_predictions(self) -> int:
-        """Predictions that are accepted with it."""
+        """Predictions in all its batches."""
         return 1 if self.parents_member else sum(len(batch.members) for batch in self.batches)
 
     @property
     def n_rows(self) -> int:
-        """Rows of all its batches."""
+        """Rows in all its batches."""
         return sum(batch.rows.n_rows for batch in self.batches)
 
 
 class Submissions:
-    """The gateway's way in."""
+    """Submits predictions for one gateway."""
 
     def __init__(
         self, transport: AsyncTransport, clock: StoreClock, messages: Messages, backlog_limits: Mapping[Queue, int]
@@ -80,8 +80,8 @@ class Submissions:
         """Record the batches and publish their messages, in one step.
 
         Raises:
-            BacklogFull: nothing was written.
-            BrokerUnavailable: Redis did not answer in time; if it comes to the submission later, it refuses it.
+            BacklogFull: the backlog is at its limit; nothing was recorded.
+            BrokerUnavailable: Redis did not answer in time; it will refuse the submission if it runs it later.
         """
         args: list[Argument] = [
             submission.queue.value,
@@ -91,7 +91,7 @@ class Submissions:
             pack_members([submission.parents_member]) if submission.parents_member else b"",
             submission.model,
             submission.reply_channel,
-            min(self._clock.now_plus(_PATIENCE_SECONDS), submission.latest_us),
+            min(self._clock.now_plus(_SUBMIT_SECONDS), submission.latest_us),
             submission.batches[0].rows.encoding.value,
             len(submission.idempotency),
         ]

@@ -1,9 +1,9 @@
-"""How scripts reach the server, and what becomes of its errors.
+"""How scripts are run on the server, and how its errors are translated.
 
-Transport[Reply]            Reply is what `run` returns
-├── PipelinedTransport      awaitable: submissions out, replies in, over one connection (pipelined.py)
-├── PooledTransport         awaitable: redis-py's pool, for all that must not stand in front of those (pooled.py)
-└── BlockingTransport       the reply itself: for workers, which have no event loop of ours (blocking.py)
+Transport[Reply]            Reply is the type that `run` returns
+├── PipelinedTransport      awaitable: submissions and the reply channel on one connection (pipelined.py)
+├── PooledTransport         awaitable: redis-py's pool, for calls that must not delay those (pooled.py)
+└── BlockingTransport       the reply itself: for workers, whose code is synchronous (blocking.py)
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,61 +36,68 @@ _UNAVAILABLE: Final = (
     "OOM",
     "READONLY",
     "TRYAGAIN",
-)  # as Redis's own texts begin
-_OTHER_SCHEMA: Final = "SCHEMA "  # as prelude.lua says it
+)  # the first words of Redis's error replies
+_SCHEMA_ERROR: Final = "SCHEMA "  # raised by prelude.lua
 
 
 class StoreRefused(Exception):
-    """The server would not run a script: a bug of ours, or a key that holds what no Sepal writes."""
+    """The server rejected a script: a bug in Sepal, or a key with a value that Sepal did not write."""
 
 
 class Transport(Protocol[Reply]):
-    """Runs scripts; each may be run twice, where its reply was lost."""
+    """Runs scripts; a script may run twice if its first reply is lost."""
 
     def run(self, script: Script, args: Sequence[Argument]) -> Reply:
-        """Run one.
+        """Run a script.
 
         Raises:
-            BrokerUnavailable: the server is away, silent, full or a replica.
-            RecordIncompatible: the script met a record of another schema.
-            StoreRefused: it would not run it.
+            BrokerUnavailable: the server is unreachable, unresponsive, full or a replica.
+            RecordIncompatible: the script read a record of another schema.
+            StoreRefused: the server rejected the script.
         """
 
 
 AsyncTransport = Transport[Awaitable[Any]]
 
 
-def evaluation(script: Script, args: Sequence[Argument], *, is_known: bool) -> tuple[Argument, ...]:
-    """The command that runs a script: by its hash where the server is thought to know it."""
+def eval_command(script: Script, args: Sequence[Argument], *, is_known: bool) -> tuple[Argument, ...]:
+    """Return the command that runs a script: by its hash if the server is assumed to know it."""
     return ("EVALSHA", script.sha, 0, *args) if is_known else ("EVAL", script.text, 0, *args)
 
 
 def is_unknown_script(error: ResponseError) -> bool:
-    """Whether the server does not know a script's hash: a new or restarted one, which scripts do not survive."""
+    """Whether the server does not know the script's hash, as after a restart, which scripts do not survive."""
     return isinstance(error, NoScriptError) or str(error).startswith("NOSCRIPT")
 
 
 async def run_awaited(send: Callable[..., Awaitable[Any]], script: Script, args: Sequence[Argument]) -> Any:
-    """Run a script over whatever sends a command and awaits its reply."""
+    """Run a script with `send`, which sends a command and awaits its reply."""
     try:
-        return await send(*evaluation(script, args, is_known=True))
+        return await send(*eval_command(script, args, is_known=True))
     except ResponseError as error:
         if not is_unknown_script(error):
             raise
-    return await send(*evaluation(script, args, is_known=False))
+    return await send(*eval_command(script, args, is_known=False))
 
 
-FAULTS: Final = (RedisConnectionError, RedisTimeoutError, InvalidResponse, ResponseError, OSError, TimeoutError)
-"""What a transport translates; anything else is a bug of its caller's."""
+EXPECTED_ERRORS: Final = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    InvalidResponse,
+    ResponseError,
+    OSError,
+    TimeoutError,
+)
+"""The errors that a transport translates; any other is a bug in the caller."""
 
 
 def translated(error: Exception) -> Exception:
-    """Name what a client can do about one of `FAULTS`."""
+    """Return the error to raise instead of one of `EXPECTED_ERRORS`."""
     text = str(error)
     if not isinstance(error, ResponseError) or isinstance(error, (MasterDownError, OutOfMemoryError, ReadOnlyError)):
         return BrokerUnavailable()
     if text.startswith(_UNAVAILABLE):
         return BrokerUnavailable()
-    if text.startswith(_OTHER_SCHEMA):
+    if text.startswith(_SCHEMA_ERROR):
         return RecordIncompatible(text.split()[1], SCHEMA)
     return StoreRefused(text)

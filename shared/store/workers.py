@@ -1,4 +1,4 @@
-"""The Celery parent's half of the store: say that the worker lives, and what has become of its attempts."""
+"""The Celery parent's part of the store: announces the worker, and ends attempts of its pool processes."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -18,9 +18,9 @@ _REQUEUE: Final = Script.load("requeue")
 _FORGET_DELIVERIES: Final = Script.load("forget_deliveries")
 _REPORT_LOAD_FAILURE: Final = Script.load("report_load_failure")
 _KEEP_ALIEN: Final = Script.load("keep_alien")
-_KEPT_ALIENS: Final = 100
-_KEPT_ALIENS_SECONDS: Final = 7 * 24 * 3600  # as a dead letter, by default
-_FAILURE_SECONDS: Final = 60  # its supervisor has started it again by then, and it has said so again
+_MAX_ALIEN_MESSAGES: Final = 100
+_ALIEN_MESSAGE_SECONDS: Final = 7 * 24 * 3600  # the default retention of a dead letter
+_LOAD_FAILURE_SECONDS: Final = 60  # by then its supervisor has restarted the worker, which reports again
 
 
 class Lease(NamedTuple):
@@ -29,16 +29,16 @@ class Lease(NamedTuple):
     batch_id: BatchId
     pid: int
     is_wanted: bool
-    """False once everybody who wanted its outcome has canceled."""
+    """False once every client has canceled."""
 
 
 class AnnounceReply(NamedTuple):
-    """What the store says when it is told that a worker lives."""
+    """The store's reply to a worker's announcement."""
 
     n_waiting: int
     """Messages in the queues."""
     leases: Sequence[Lease]
-    """This worker's."""
+    """The leases of this worker."""
 
 
 class LoadFailure(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ class LoadFailure(msgspec.Struct, frozen=True):
 
 
 class WorkerRegistry:
-    """Tells the store that one worker lives, and when an attempt of its pool processes is over."""
+    """Announces one worker, and ends attempts of its pool processes."""
 
     def __init__(self, transport: Transport[Any], worker: str, card: ModelCard, max_attempts: int) -> None:
         self._transport = transport
@@ -59,12 +59,12 @@ class WorkerRegistry:
         self._is_first = True
 
     def announce(self, pool_processes: int) -> AnnounceReply:
-        """Say that `pool_processes` of this worker can take a batch now; as long as that is believed, its leases last.
+        """Announce that `pool_processes` can take a batch. The worker's leases last while the announcement is valid.
 
         Raises:
             BrokerUnavailable: the store cannot be reached.
         """
-        # A worker that cannot load its model must not have the gateways validate against it.
+        # Gateways validate against the announced card: a worker that cannot load its model announces none.
         card = self._card if pool_processes else ""
         args: list[Argument] = [self._worker, pool_processes, ANNOUNCEMENT_SECONDS * 1000, card, int(self._is_first)]
         n_waiting, *leases = self._transport.run(_ANNOUNCE, args)
@@ -75,23 +75,23 @@ class WorkerRegistry:
         )
 
     def requeue(self, batch_id: BatchId, reason: str) -> Queue | None:
-        """End an attempt whose pool process cannot do so itself, or never came to it.
+        """End an attempt that its pool process cannot end, or never started.
 
         Args:
-            batch_id: of the batch; nothing happens where it is another worker's, or final.
+            batch_id: of the batch; nothing happens if another worker has it, or it is final.
             reason: how the attempt ended, for the dead letter that the batch may become.
 
         Returns:
-            The batch's queue; None where there was no attempt to end.
+            The batch's queue; None if there was no attempt to end.
 
         Raises:
-            BrokerUnavailable, RecordIncompatible, StoreRefused: the attempt is still on record.
+            BrokerUnavailable, RecordIncompatible, StoreRefused: the attempt is still recorded.
         """
         queue = self._transport.run(_REQUEUE, [batch_id, self._worker, reason, self._max_attempts])
         return None if queue is None else Queue(queue.decode())
 
     def forget_deliveries(self) -> None:
-        """Drop kombu's notes of what an earlier connection of this worker took: the reconciler then misses it.
+        """Delete kombu's list of the messages that an earlier connection took: the reconciler then finds them lost.
 
         Raises:
             BrokerUnavailable: the store cannot be reached.
@@ -99,19 +99,19 @@ class WorkerRegistry:
         self._transport.run(_FORGET_DELIVERIES, [self._worker])
 
     def keep_alien_message(self, entry: bytes) -> None:
-        """Keep what is known of a message that was set aside, for an operator, among the latest hundred.
+        """Keep the description of a message that was set aside, for operators, among the latest hundred.
 
         Raises:
-            BrokerUnavailable, StoreRefused: it is not kept.
+            BrokerUnavailable, StoreRefused: the description is not kept.
         """
-        self._transport.run(_KEEP_ALIEN, [entry, _KEPT_ALIENS, _KEPT_ALIENS_SECONDS])
+        self._transport.run(_KEEP_ALIEN, [entry, _MAX_ALIEN_MESSAGES, _ALIEN_MESSAGE_SECONDS])
 
 
 def report_load_failure(transport: Transport[Any], error: ArtifactError) -> None:
-    """Have the gateways say why there is no worker: this one is about to end.
+    """Report why this worker exits, so that gateways can show it.
 
     Raises:
         BrokerUnavailable: the store cannot be reached.
     """
     failure = LoadFailure(error.code, error.remedy)
-    transport.run(_REPORT_LOAD_FAILURE, [msgspec.json.encode(failure), _FAILURE_SECONDS])
+    transport.run(_REPORT_LOAD_FAILURE, [msgspec.json.encode(failure), _LOAD_FAILURE_SECONDS])

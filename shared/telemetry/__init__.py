@@ -1,1 +1,1 @@
-"""What metrics and traces of every process have in common."""
+"""The export of metrics and traces, as the gateway and the worker share it."""

@@ -1,4 +1,4 @@
-"""What Prometheus reads: the metrics of one process, or of all that count together with it."""
+"""Exposes metrics to Prometheus: those of one process, or those of all of a gateway's processes."""
 
 import os
 from contextlib import suppress
@@ -10,24 +10,24 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from shared.telemetry.processes import shared_folder
+from shared.telemetry.processes import multiprocess_folder
 
 SECONDS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-"""Of every histogram of times: from a fast answer at rest to the longest wait and the longest batch."""
+"""Buckets of every histogram of times: from a fast answer at rest to the longest wait and the longest batch."""
 
 
 class Exposition:
-    """Writes metrics in the format that the reader asks for."""
+    """Writes metrics in the format that the scraper asks for."""
 
     def __init__(self, registry: CollectorRegistry, *collectors: Collector) -> None:
-        """Add collectors that look when they are asked to what this process counts.
+        """Combine a process's metrics with those that are collected at each scrape.
 
         Args:
-            registry: where its counters, gauges and histograms were made.
-            collectors: of what only the process that is asked can tell.
+            registry: holds the process's counters, gauges and histograms.
+            collectors: yield metrics that only the scraped process knows.
         """
-        disable_created_metrics()  # a second series for each counter and histogram, which nobody asks for
-        self._folder = shared_folder()
+        disable_created_metrics()  # a second series for each counter and histogram, not used
+        self._folder = multiprocess_folder()
         self._registry = registry
         if self._folder is not None:
             self._registry = CollectorRegistry()
@@ -39,7 +39,7 @@ class Exposition:
         """Write all metrics.
 
         Args:
-            accept: the request's `Accept`.
+            accept: the request's `Accept` header.
 
         Returns:
             The body and its media type.
@@ -48,17 +48,17 @@ class Exposition:
             _forget_dead_processes(self._folder)
         try:
             encode, media_type = choose_encoder(accept)
-        except (TypeError, ValueError):  # a version that is none
+        except (TypeError, ValueError):  # the header has an invalid version
             encode, media_type = choose_encoder("")
         return encode(self._registry), media_type
 
 
 def _forget_dead_processes(folder: Path) -> None:
-    """What a process counted outlives it; what it held does not."""
+    """Delete the gauges of dead processes; their counters stay."""
     for path in folder.glob("gauge_live*.db"):
         pid = int(path.stem.rpartition("_")[2])
         try:
             os.kill(pid, 0)
-        except OSError:  # gone, or somebody else's by now
-            with suppress(FileNotFoundError):  # another reader was faster
+        except OSError:  # it has ended, or its pid is another user's by now
+            with suppress(FileNotFoundError):  # another scrape has deleted it
                 mark_process_dead(pid, str(folder))

@@ -1,4 +1,4 @@
-"""Has the processes of one gateway count together, in files that each writes for itself and one reads."""
+"""Sums the metrics of a gateway's processes: each writes separate files, the scraped one reads all."""
 
 import os
 from collections.abc import Iterator
@@ -7,18 +7,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-_FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own: processes that are started inherit it
+_FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client, inherited by child processes
 
 
 @contextmanager
 def counted_together() -> Iterator[None]:
-    """Give the processes that this one starts a folder for what they count; it is gone afterwards."""
+    """Give the child processes a folder for their metrics, deleted afterwards."""
     with TemporaryDirectory(prefix="sepal-metrics-", ignore_cleanup_errors=True) as folder:
         os.environ[_FOLDER_VARIABLE] = folder
         yield
 
 
-def shared_folder() -> Path | None:
-    """Where this process and others count together; None where it counts alone."""
+def multiprocess_folder() -> Path | None:
+    """The folder of metrics that this process shares with others; None if it shares none."""
     folder = os.environ.get(_FOLDER_VARIABLE)
     return Path(folder) if folder else None

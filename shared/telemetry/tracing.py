@@ -1,18 +1,18 @@
-"""Traces for those who want them: spans go to an OTLP endpoint, off the path of what they measure.
+"""Exports spans to an OTLP endpoint, outside the requests and batches that they measure.
 
-Without an endpoint nothing of OpenTelemetry's SDK is even imported. With one, its own variables say how many requests
-are traced (`OTEL_TRACES_SAMPLER`), how often spans are sent (`OTEL_BSP_SCHEDULE_DELAY`), with which headers, and so on.
+Without an endpoint, OpenTelemetry's SDK is not imported. With one, its environment variables set how many requests
+are traced (`OTEL_TRACES_SAMPLER`), how often spans are sent (`OTEL_BSP_SCHEDULE_DELAY`), the headers, and so on.
 """
 
 from opentelemetry.trace import Tracer
 
 
 def make_tracer(endpoint: str, service: str) -> Tracer:
-    """Make a tracer that sends what it is given to `endpoint`/v1/traces; a full or absent receiver costs spans only.
+    """Make a tracer that sends spans to `endpoint`/v1/traces; if the receiver is full or absent, spans are dropped.
 
     Args:
-        endpoint: of an OTLP receiver over HTTP.
-        service: the name that spans are shown under.
+        endpoint: the URL of an OTLP receiver over HTTP.
+        service: the service name of the spans.
     """
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # slow to import
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource

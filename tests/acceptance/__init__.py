@@ -1,1 +1,1 @@
-"""What a newcomer does: the README's commands, whole."""
+"""Acceptance tests: the commands of the README, end to end."""

@@ -1,4 +1,4 @@
-"""One `make run` for all acceptance tests."""
+"""Starts one `make run` for all acceptance tests."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Both benchmarks as `make` runs them, each on a part that takes seconds."""
+"""`make bench` and `make bench-growth`, each with a part that takes seconds."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from tests.stack import ROOT, clean_environment
 from tests.tools import tool
 
 
-def test_two_systems_are_measured_and_all_three_files_written(tmp_path: Path) -> None:
+def test_bench_measures_two_systems_and_writes_three_files(tmp_path: Path) -> None:
     tool("wrk")
     options = ["--only=constant,in_process", "--rounds=1", "--seconds=1", "--connections=1", "--rows=1"]
     done = subprocess.run(
@@ -36,7 +36,7 @@ def test_two_systems_are_measured_and_all_three_files_written(tmp_path: Path) ->
     assert (tmp_path / "serving.svg").read_text().rstrip().endswith("</svg>")
 
 
-def test_growth_of_one_part_is_measured_and_both_files_written(tmp_path: Path) -> None:
+def test_bench_growth_measures_one_part_and_writes_two_files(tmp_path: Path) -> None:
     options = ["--only=batch", "--rounds=1", f"--output={tmp_path}"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.growth", *options],

@@ -1,4 +1,4 @@
-"""locust against the real thing: its own rows are in the report, and its exit code can be believed."""
+"""The load test against a running Sepal: its rows, its files, its thresholds and its exit code."""
 
 import csv
 import subprocess
@@ -36,7 +36,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def load(run: Run, kept: Path) -> Done:
-    """Long enough for all three kinds of callers, of which two look no sooner than after a second."""
+    """A run that is long enough for all kinds of users, of which two poll after a second at the earliest."""
     files = [f"--csv={kept}/people", "--csv-full-history", f"--html={kept}/people.html"]
     return run_locust(run.gateway.port, *files, seconds=10)
 
@@ -45,7 +45,7 @@ def read_rows(kept: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((kept / "people_stats.csv").read_text().splitlines()))
 
 
-def test_load_ends_well_and_says_so(load: Done) -> None:
+def test_load_meets_its_thresholds_and_prints_them(load: Done) -> None:
     assert load.returncode == 0, load.stderr
     assert "met     share of failed requests: 0" in load.stderr
     assert "MISSED" not in load.stderr
@@ -53,46 +53,46 @@ def test_load_ends_well_and_says_so(load: Done) -> None:
 
 @pytest.mark.parametrize("kind", ["waiting", "polling", "bulk"])
 @pytest.mark.parametrize("name", ["submission to result", "in the queue", "in the model"])
-def test_every_kind_of_caller_has_its_own_rows_with_percentiles(load: Done, kept: Path, name: str, kind: str) -> None:
+def test_report_has_rows_with_percentiles_for_every_kind_of_user(load: Done, kept: Path, name: str, kind: str) -> None:
     assert load.returncode == 0
     (row,) = (row for row in read_rows(kept) if row["Name"] == f"{name}, {kind}")
     assert row["Type"] == "SEPAL"
     assert int(row["Request Count"]) > 0
     assert 0 <= int(row["50%"]) <= int(row["99%"]) <= int(row["100%"])
     if name == "submission to result" and kind != "waiting":
-        assert int(row["50%"]) >= 1000  # `Retry-After` is a second at least
+        assert int(row["50%"]) >= 1000  # `Retry-After` is at least a second
 
 
-def test_only_http_requests_are_in_the_sum(load: Done, kept: Path) -> None:
+def test_only_http_requests_are_aggregated(load: Done, kept: Path) -> None:
     assert load.returncode == 0
     rows = read_rows(kept)
     http = [int(row["Request Count"]) for row in rows if row["Type"] in {"GET", "POST"}]
     assert [int(row["Request Count"]) for row in rows if row["Name"] == "Aggregated"] == [sum(http)]
 
 
-def test_history_and_report_are_kept_and_drawn(load: Done, kept: Path) -> None:
+def test_history_and_report_are_written_and_the_chart_is_drawn(load: Done, kept: Path) -> None:
     assert f"report: {kept}/people.html" in load.stderr
     assert "submission to result, bulk" in (kept / "people.html").read_text()
-    history, picture = kept / "people_stats_history.csv", kept / "people.svg"
-    subprocess.run([sys.executable, "-m", "benchmarks.load.picture", history, picture], cwd=ROOT, check=True)
-    assert picture.read_text().rstrip().endswith("</svg>")
+    history, chart = kept / "people_stats_history.csv", kept / "people.svg"
+    subprocess.run([sys.executable, "-m", "benchmarks.load.chart", history, chart], cwd=ROOT, check=True)
+    assert chart.read_text().rstrip().endswith("</svg>")
 
 
-def test_missed_threshold_is_named_and_is_the_exit_code_of_locusts_processes(run: Run) -> None:
+def test_missed_threshold_is_printed_once_and_sets_the_exit_code_with_several_processes(run: Run) -> None:
     done = run_locust(run.gateway.port, "SyncCaller", "--processes=2", load_max_median_ms=0.001)
     assert done.returncode == 1
     assert done.stderr.count("MISSED  median from submission to result: ") == 1
     assert "met     share of failed requests: 0" in done.stderr
 
 
-def test_refused_upload_is_a_failure_that_says_why(run: Run) -> None:
+def test_refused_upload_is_reported_with_its_code(run: Run) -> None:
     done = run_locust(run.gateway.port, "BulkCaller", load_bulk_rows=10_001)
     assert done.returncode == 1
     assert "POST /predict (bulk): 422 invalid-rows" in done.stderr
     assert "MISSED  share of failed requests: 1 (at most 0)" in done.stderr
 
 
-def test_load_without_a_gateway_ends_at_once() -> None:
+def test_load_without_a_gateway_exits_at_once() -> None:
     port = free_port()
     done = run_locust(port, seconds=600)
     assert done.returncode == 1
@@ -105,14 +105,14 @@ def test_load_without_a_gateway_ends_at_once() -> None:
     [
         (GOOD, []),
         (GOOD._replace(requests=0, p50_ms=None, p99_ms=None), ["requests", "median", "99th"]),
-        (GOOD._replace(crashes=1), ["callers' exceptions"]),
+        (GOOD._replace(crashes=1), ["exceptions in the load test"]),
         (GOOD._replace(failures=2), ["share of failed requests"]),
-        (GOOD._replace(requests_per_second=49.9), ["requests a second"]),
+        (GOOD._replace(requests_per_second=49.9), ["requests/s"]),
         (GOOD._replace(p50_ms=11), ["median"]),
         (GOOD._replace(p99_ms=101), ["99th"]),
     ],
 )
-def test_each_threshold_is_missed_alone(measured: Measured, missed: list[str]) -> None:
+def test_each_threshold_can_be_missed_alone(measured: Measured, missed: list[str]) -> None:
     settings = LoadSettings(load_max_failures=0.01, load_min_rps=50, load_max_median_ms=10, load_max_tail_ms=100)
     thresholds = judge(measured, settings)
     names = [threshold.name for threshold in thresholds if not threshold.is_met]
@@ -120,7 +120,7 @@ def test_each_threshold_is_missed_alone(measured: Measured, missed: list[str]) -
     assert all_met(thresholds) == (not missed)
 
 
-def test_tutorials_shape_is_a_thousand_who_wait() -> None:
+def test_tutorial_shape_is_a_thousand_users_that_wait() -> None:
     command = subprocess.run(
         ["make", "--dry-run", "load", "SHAPE=tutorial"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout

@@ -1,4 +1,4 @@
-"""`make run` from start to stop, with its own broker, supervisor and Flower, as a newcomer has it."""
+"""`make run` from start to stop, with broker, supervisor and Flower."""
 
 import hashlib
 import json
@@ -23,11 +23,11 @@ WELCOME = ["Sepal serves", "predictions", "try it out", "Flower", "metrics", "br
 
 
 def wait_for_end(processes: list[psutil.Process]) -> None:
-    """Wait until none is left: one whose parent has ended is there until init has seen its end."""
+    """Wait until no process is left; an orphan remains until init has reaped it."""
     wait_for(lambda: not [process for process in processes if process.is_running()], "the end of every process")
 
 
-def test_tutorials_request_is_answered_both_ways(run: Run) -> None:
+def test_request_of_the_tutorial_gets_the_same_result_by_waiting_and_by_polling(run: Run) -> None:
     answer = run.gateway.predict(TUTORIAL)
     assert answer.status_code == 200
     assert answer.json()["prediction"] == [0, 1]
@@ -38,13 +38,13 @@ def test_tutorials_request_is_answered_both_ways(run: Run) -> None:
         assert polled[field] == answer.json()[field]
 
 
-def test_welcomes_curl_works_as_printed(run: Run) -> None:
+def test_curl_command_of_the_welcome_works_as_printed(run: Run) -> None:
     curl = next(line.strip() for line in run.log.splitlines() if line.strip().startswith("curl "))
     done = subprocess.run(["bash", "-c", f"{curl} --silent"], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["status"] == "succeeded"
 
 
-def test_scikit_learn_is_in_no_gateway_and_in_no_celery_parent(run: Run) -> None:
+def test_only_pool_processes_load_scikit_learn(run: Run) -> None:
     run.gateway.predict(TUTORIAL)
     assert not maps_sklearn(run.child("api"))
     worker = run.child("worker")
@@ -64,7 +64,7 @@ def test_flower_shows_the_worker_and_a_succeeded_batch(run: Run) -> None:
         assert "sepal.predict_batch" in wait_for(batch, "the batch in Flower")
 
 
-def test_second_copy_is_told_which_port_is_taken_and_how_to_move(run: Run, iris_dir: Path) -> None:
+def test_second_copy_names_the_taken_port_and_its_setting(run: Run, iris_dir: Path) -> None:
     for setting in ("api_port", "redis_port", "flower_port"):
         free = {"api_port": free_port(), "redis_port": free_port(), "flower_port": free_port()}
         taken = {**free, setting: run.settings[setting], "model_dir": iris_dir, "state_dir": run.folder / "second"}
@@ -82,7 +82,7 @@ def test_second_copy_is_told_which_port_is_taken_and_how_to_move(run: Run, iris_
 
 
 @pytest.mark.parametrize("name", ["api", "worker", "flower", "-server"])
-def test_part_that_dies_is_restarted_and_it_says_so(run: Run, name: str) -> None:
+def test_killed_program_is_restarted_and_reported(run: Run, name: str) -> None:
     before = run.child(name)
     before.kill()
 
@@ -93,14 +93,14 @@ def test_part_that_dies_is_restarted_and_it_says_so(run: Run, name: str) -> None
             return False
 
     wait_for(restarted, f"another {name}")
-    part = {"api": "gateway", "-server": "broker"}.get(name, name)
-    said = f"sepal: the {part} has ended (terminated by SIGKILL), and is started again. It said:"
-    wait_for(lambda: said in run.log, "the news on the terminal")
-    assert f" {run.log_of(part)}." in run.log  # where to read on, or that there is nothing: Flower says nothing
-    wait_for(lambda: run.gateway.is_ready() and run.gateway.predict(TUTORIAL).status_code == 200, "an answer")
+    program = {"api": "gateway", "-server": "broker"}.get(name, name)
+    report = f"sepal: the {program} exited (terminated by SIGKILL) and is restarted. Last output:"
+    wait_for(lambda: report in run.log, "the report on the terminal")
+    assert f" {run.log_of(program)}\n" in run.log  # after "Full log:", or after "No output in": Flower logs nothing
+    wait_for(lambda: run.gateway.is_ready() and run.gateway.predict(TUTORIAL).status_code == 200, "a result")
 
 
-def test_result_outlives_a_restart_and_nothing_outlives_a_stop(folder: Path, iris_dir: Path) -> None:
+def test_result_survives_a_restart_and_no_process_survives_a_stop(folder: Path, iris_dir: Path) -> None:
     with Run(folder / "first", iris_dir, state_dir=folder / "kept", api_processes=2) as first:
         first.wait_until_ready()
         submitted = first.gateway.predict(TUTORIAL, prefer="respond-async")
@@ -118,19 +118,19 @@ def test_result_outlives_a_restart_and_nothing_outlives_a_stop(folder: Path, iri
     wait_for_end(below)
 
 
-def test_without_a_model_it_trains_one_and_ctrl_c_ends_the_whole_group(folder: Path) -> None:
+def test_missing_model_is_trained_and_ctrl_c_ends_the_process_group(folder: Path) -> None:
     with Run(folder / "untrained", None) as run:
         run.wait_until_ready()
         assert run.log.startswith("\nSepal serves")
         assert "wrote models/iris/1" in run.log_of("training").read_text()
         assert run.gateway.predict(TUTORIAL).json()["prediction"] == [0, 1]
         below = run.part.process.children(recursive=True)
-        os.killpg(run.part.popen.pid, signal.SIGINT)  # what a terminal does
+        os.killpg(run.part.popen.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
         run.part.wait()
     wait_for_end(below)
 
 
-def test_make_uses_a_given_broker_and_forwards_one_term_to_everything(
+def test_make_run_uses_a_given_broker_and_one_sigterm_ends_everything(
     folder: Path, iris_dir: Path, broker_port: int
 ) -> None:
     ports = {name: free_port() for name in ("api_port", "flower_port")}
@@ -152,7 +152,7 @@ def test_make_uses_a_given_broker_and_forwards_one_term_to_everything(
 @pytest.mark.parametrize(
     ("has_its_digest", "reason"), [(False, "replaced or damaged"), (True, "cannot load this model")]
 )
-def test_model_that_cannot_be_served_is_told_on_the_terminal(
+def test_model_that_cannot_be_served_is_reported_on_the_terminal(
     tmp_path: Path, iris_dir: Path, has_its_digest: bool, reason: str
 ) -> None:
     model_dir = tmp_path / "model"
@@ -163,22 +163,22 @@ def test_model_that_cannot_be_served_is_told_on_the_terminal(
         card["digest"] = "sha256:" + hashlib.sha256(b"no pickle").hexdigest()
         (model_dir / "card.json").write_text(json.dumps(card))
     with Run(tmp_path / "run", model_dir) as run:
-        wait_for(lambda: "sepal: the worker has ended" in run.log, "the news on the terminal")
-        wait_for(lambda: f"All of it is in {run.log_of('worker')}." in run.log, "where to read on")
+        wait_for(lambda: "sepal: the worker exited" in run.log, "the report on the terminal")
+        wait_for(lambda: f"Full log: {run.log_of('worker')}" in run.log, "the path of the log")
         assert reason in run.log
         assert "Sepal serves" not in run.log
         run.stop(signal.SIGINT)
 
 
-def test_training_that_fails_says_why(tmp_path: Path) -> None:
-    (tmp_path / "models").write_text("a file where a folder is to be")
+def test_failed_training_is_reported_with_its_output(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file in place of the folder")
     with Run(tmp_path, None) as run:
         assert run.part.wait() == 1
-    assert "sepal: training failed. It said:" in run.log
-    assert "models" in run.log.partition("It said:")[2]
+    assert "sepal: training failed. Last output:" in run.log
+    assert "models" in run.log.partition("Last output:")[2]
 
 
-def test_foreign_model_folder_without_a_card_is_named(tmp_path: Path) -> None:
+def test_given_model_folder_without_a_card_is_named(tmp_path: Path) -> None:
     ports = {name: free_port() for name in ("api_port", "redis_port", "flower_port")}
     done = subprocess.run(
         [sys.executable, "-m", "local"],

@@ -1,4 +1,4 @@
-"""The pages that people look at, in a real browser: the documentation and Flower."""
+"""The API documentation and Flower's pages, in a browser."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from tests.run import Run
 from tests.stack import ROOT, clean_environment, free_port, wait_for
 from tests.tools import tool
 
-# No sandbox for a root user; and nothing that a browser would ask the outside world at its start.
+# The sandbox does not work for root. The other options keep the browser from connecting to other machines at its start.
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -28,15 +28,15 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-GIVEN_PASSWORD = "a-password-that-was-given"
-LEFT_BY_THE_READER = "net::ERR_ABORTED"  # a page that asks every second is asking when one leaves it
+GIVEN_PASSWORD = "a-given-password"
+ABORTED = "net::ERR_ABORTED"  # leaving a page aborts the request that it sends every second
 GATE = 100
 
 Open = Callable[..., Page]
 
 
 def patience_ms() -> float:
-    """As playwright counts."""
+    """Return the time limit in milliseconds, as playwright takes it."""
     return patience() * 1000
 
 
@@ -51,7 +51,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
-    """Opens pages that fail their test on any error of their own and on any request that leaves this machine."""
+    """Opens pages; the test fails on a page's error and on a request to another machine."""
     pages: list[Page] = []
     faults: list[str] = []
 
@@ -64,7 +64,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
         page.on("request", lambda request: faults.append(request.url) if _is_outside(request.url) else None)
         page.on(
             "requestfailed",
-            lambda request: faults.append(request.url) if request.failure != LEFT_BY_THE_READER else None,
+            lambda request: faults.append(request.url) if request.failure != ABORTED else None,
         )
         page.on("response", lambda response: faults.append(response.url) if response.status >= 400 else None)
         pages.append(page)
@@ -83,28 +83,26 @@ def gated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Gates]:
 
 @pytest.fixture(scope="module")
 def waiting(tmp_path_factory: pytest.TempPathFactory, gated: tuple[Path, Gates]) -> Iterator[Run]:
-    """A `make run` whose pipeline has gates; and Flower's password was given to it."""
+    """A `make run` with a gated pipeline and a given password for Flower."""
     with Run(tmp_path_factory.mktemp("waiting"), gated[0], flower_password=GIVEN_PASSWORD) as running:
         yield running.wait_until_ready()
 
 
-def test_example_of_the_documentation_works_when_tried_out(run: Run, open_page: Open) -> None:
+def test_example_in_the_api_documentation_works(run: Run, open_page: Open) -> None:
     page = open_page()
     page.goto(f"http://127.0.0.1:{run.gateway.port}/docs")
     operation = page.locator("#operations-predictions-predict_predict_post")
     operation.locator(".opblock-summary-control").click()
     operation.get_by_role("button", name="Try it out").click()
     operation.get_by_role("button", name="Execute").click()
-    answer = operation.locator(".live-responses-table .response").first
-    expect(answer.locator(".response-col_status")).to_contain_text("200")
-    body = json.loads(answer.locator("pre code").first.inner_text())
+    response = operation.locator(".live-responses-table .response").first
+    expect(response.locator(".response-col_status")).to_contain_text("200")
+    body = json.loads(response.locator("pre code").first.inner_text())
     assert body["status"] == "succeeded"
     assert len(body["prediction"]) == len(run.gateway.client.get("/model").json()["example"])
 
 
-def test_flower_shows_the_worker_online_and_every_batch_with_queue_size_state_and_run_time(
-    run: Run, open_page: Open
-) -> None:
+def test_flower_shows_the_worker_online_and_queue_size_state_and_time_of_every_batch(run: Run, open_page: Open) -> None:
     small = PredictionId.parse(run.gateway.predict([[4.8, 3, 1.4, 0.3]] * 12).json()["id"]).batch_id
     large = PredictionId.parse(run.gateway.predict([[4.8, 3, 1.4, 0.3]] * 1500).json()["id"]).batch_id
     shown = {
@@ -126,7 +124,7 @@ def test_flower_shows_the_worker_online_and_every_batch_with_queue_size_state_an
     expect(batch_row(page, child_id(large, 1))).to_have_count(1)
 
 
-def test_flower_shows_both_queues_and_a_worker_and_a_batch_in_detail(run: Run, open_page: Open) -> None:
+def test_flower_shows_both_queues_and_the_details_of_a_batch_and_a_worker(run: Run, open_page: Open) -> None:
     batch_id = PredictionId.parse(run.gateway.predict([[4.8, 3, 1.4, 0.3]]).json()["id"]).batch_id
     page = sign_in(run, open_page)
     page.goto(f"{url(run)}/broker")
@@ -136,7 +134,7 @@ def test_flower_shows_both_queues_and_a_worker_and_a_batch_in_detail(run: Run, o
     page.goto(f"{url(run)}/task/{batch_id}")
     expect(page.locator("main")).to_contain_text("rows: 1,")
     path = f"/worker/{worker_name(run)}"
-    with run.flower() as flower:  # which has no page of a worker before the worker has told it, and then keeps that
+    with run.flower() as flower:  # Flower has the page once the worker has sent its details
         wait_for(lambda: flower.get(path).status_code == 200, "the worker's page in Flower")
     page.goto(url(run) + path)
     expect(page.locator("main")).to_contain_text("Max concurrency")
@@ -163,7 +161,7 @@ def test_flower_shows_a_worker_as_busy_while_it_runs_a_batch(
     expect(active).to_have_text("0")
 
 
-def test_worker_that_died_is_offline_in_flower_and_soon_gone(waiting: Run, open_page: Open) -> None:
+def test_killed_worker_is_offline_in_flower_and_then_removed(waiting: Run, open_page: Open) -> None:
     name = worker_name(waiting)
     page = sign_in(waiting, open_page)
     row = worker_row(page, name)
@@ -174,21 +172,19 @@ def test_worker_that_died_is_offline_in_flower_and_soon_gone(waiting: Run, open_
     expect(worker_row(page, worker_name(waiting))).to_contain_text("Online")
 
 
-def test_flower_shows_nothing_without_its_password_and_does_nothing_with_it(run: Run) -> None:
-    with httpx.Client(base_url=url(run), timeout=patience()) as stranger:
+def test_flower_requires_its_password_and_is_read_only(run: Run) -> None:
+    with httpx.Client(base_url=url(run), timeout=patience()) as client:
         for path in ("/", "/workers", "/tasks", "/broker", "/api/workers", "/api/tasks"):
-            assert stranger.get(path).status_code == 401
-            assert stranger.get(path, auth=("sepal", "another")).status_code == 401
-        assert stranger.post(f"/api/worker/shutdown/{worker_name(run)}").status_code == 401
-        assert stranger.get("/healthcheck").text == "OK"
+            assert client.get(path).status_code == 401
+            assert client.get(path, auth=("sepal", "another")).status_code == 401
+        assert client.post(f"/api/worker/shutdown/{worker_name(run)}").status_code == 401
+        assert client.get("/healthcheck").text == "OK"
     with run.flower() as flower:
         assert flower.post(f"/api/worker/shutdown/{worker_name(run)}").status_code == 403
         assert flower.post("/api/task/send-task/sepal.predict_batch", json={"args": ["any"]}).status_code == 403
 
 
-def test_drawn_password_is_printed_once_and_a_given_one_never_and_neither_is_in_a_command_line(
-    run: Run, waiting: Run
-) -> None:
+def test_only_a_generated_password_is_printed_and_no_command_line_has_a_password(run: Run, waiting: Run) -> None:
     assert run.log.count(run.flower_credentials[1]) == 1
     assert GIVEN_PASSWORD not in waiting.log
     for running in (run, waiting):
@@ -197,7 +193,7 @@ def test_drawn_password_is_printed_once_and_a_given_one_never_and_neither_is_in_
 
 
 @pytest.mark.parametrize("password", [{}, {"flower_password": ""}])
-def test_flower_without_a_password_does_not_start_and_says_why(password: dict[str, str]) -> None:
+def test_flower_without_a_password_does_not_start_and_names_the_setting(password: dict[str, str]) -> None:
     configuration = ROOT / "deploy" / "flower" / "flowerconfig.py"
     done = subprocess.run(
         [sys.executable, "-m", "celery", "flower", f"--conf={configuration}", f"--port={free_port()}"],
@@ -225,22 +221,22 @@ def sign_in(run: Run, open_page: Open) -> Page:
 
 
 def worker_name(run: Run) -> str:
-    """The only worker that lives, by Flower's own account."""
+    """Return the name of the only live worker in Flower."""
 
     def name() -> str | None:
         with run.flower() as flower:
-            living = [worker for worker in flower.get("/workers?json=1").json()["data"] if worker["status"]]
-        return living[0]["hostname"] if len(living) == 1 else None
+            live = [worker for worker in flower.get("/workers?json=1").json()["data"] if worker["status"]]
+        return live[0]["hostname"] if len(live) == 1 else None
 
     return wait_for(name, "one worker in Flower")
 
 
 def wait_for_success(run: Run, batch_ids: list[str]) -> None:
-    """Until Flower knows: the page of batches does not look again by itself."""
+    """Wait until Flower shows the batches as succeeded; its task page does not refresh itself."""
     with run.flower() as flower:
         wait_for(
             lambda: all("SUCCESS" in flower.get(f"/task/{batch_id}").text for batch_id in batch_ids),
-            "the end of the batches in Flower",
+            "the success of the batches in Flower",
         )
 
 

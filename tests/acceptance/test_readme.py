@@ -1,4 +1,4 @@
-"""The README and the reference say what is so: their commands are run, and their tables compared."""
+"""The README and the reference are correct: their commands are run, and their tables compared with the code."""
 
 import json
 import re
@@ -20,11 +20,11 @@ def blocks(language: str) -> list[str]:
 
 
 def run_curl(command: str, run: Run) -> str:
-    moved = command.strip().replace("localhost:8000", f"127.0.0.1:{run.gateway.port}")
-    return subprocess.run(["bash", "-c", f"{moved} --silent"], capture_output=True, text=True, check=True).stdout
+    command = command.strip().replace("localhost:8000", f"127.0.0.1:{run.gateway.port}")
+    return subprocess.run(["bash", "-c", f"{command} --silent"], capture_output=True, text=True, check=True).stdout
 
 
-def test_readmes_request_gives_the_readmes_answer(run: Run) -> None:
+def test_request_of_the_readme_returns_the_response_shown(run: Run) -> None:
     curl, *_ = (block for block in blocks("sh") if block.startswith("curl -X"))
     answer = json.loads(run_curl(curl, run))
     (shown,) = (json.loads(block) for block in blocks("json"))
@@ -35,7 +35,7 @@ def test_readmes_request_gives_the_readmes_answer(run: Run) -> None:
         assert answer["model"][field].startswith(shown["model"][field].rstrip("…"))
 
 
-def test_readmes_request_without_waiting_gives_a_place_to_ask(run: Run) -> None:
+def test_respond_async_request_of_the_readme_returns_a_location_to_poll(run: Run) -> None:
     (curl,) = (block for block in blocks("sh") if block.startswith("curl -i"))
     response = run_curl(curl, run)
     assert " 202 Accepted" in response
@@ -43,7 +43,7 @@ def test_readmes_request_without_waiting_gives_a_place_to_ask(run: Run) -> None:
     assert run.gateway.poll(location).json()["prediction"] == [0, 1]
 
 
-def test_readmes_own_pipeline_is_saved_as_shown(tmp_path: Path) -> None:
+def test_pipeline_of_the_readme_is_saved_as_shown(tmp_path: Path) -> None:
     (program,) = blocks("python")
     environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True)
@@ -61,7 +61,7 @@ def test_every_code_is_in_the_reference_with_its_status() -> None:
     assert {(str(status.value), code) for code, status in STATUS.items()} == set(listed)
 
 
-def test_every_setting_of_the_documents_exists() -> None:
+def test_every_setting_named_in_the_documentation_exists() -> None:
     reference = (ROOT / "docs/configuration.md").read_text()
     composed = re.findall(r"(?m)^#(SEPAL_[A-Z0-9_]+)=", (ROOT / ".env.example").read_text())
     pages = [README, *(path.read_text() for path in (ROOT / "docs").glob("*.md"))]
@@ -72,7 +72,7 @@ def test_every_setting_of_the_documents_exists() -> None:
         assert f"`{variable}`" in reference
 
 
-def test_links_of_the_documents_lead_somewhere() -> None:
+def test_links_of_the_documentation_lead_to_existing_files() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert target.startswith("https://") or (page.parent / target).exists(), (page, target)

@@ -1,1 +1,1 @@
-"""The chaos run: steady traffic with a ledger, faults again and again, and at the end an account of every id."""
+"""The chaos run: sends steady traffic, injects faults repeatedly, and accounts for every id."""

@@ -1,4 +1,4 @@
-"""`make chaos`: inject every fault again and again, print the table, and keep it as JSON and Markdown.
+"""`make chaos`: injects every fault repeatedly, prints the table, and writes it as JSON and Markdown.
 
 python -m tests.chaos --only pool,worker --injections 3
 """
@@ -15,9 +15,9 @@ from benchmarks.serving import machine
 from tests.chaos import clock
 from tests.chaos.fault import Fault
 from tests.chaos.faults import FAULTS
-from tests.chaos.judge import pipelines_own
-from tests.chaos.results import Results, Row
-from tests.chaos.run import play
+from tests.chaos.judge import load_reference
+from tests.chaos.results import FaultResult, Results
+from tests.chaos.run import run_fault
 from tests.chaos.site import SETTINGS, running_site
 from tests.chaos.table import write_page, write_table
 from tests.patience import patience
@@ -27,17 +27,17 @@ PAGE_FILE: Final = "chaos.md"
 
 
 def main() -> None:
-    """Run what the command line asks for; exit with 1 where a bar is missed."""
+    """Run the faults that the command line names; exit with 1 if a bar is missed."""
     arguments = _parse()
     faults = [FAULTS[name] for name in arguments.only]
     if any(fault.has_clocks for fault in faults) and clock.library() is None:
-        sys.exit("tests.chaos: moving clocks needs libfaketime: install Debian's package `faketime`, or leave them out")
+        sys.exit("tests.chaos: faults of clocks need libfaketime: install Debian's package `faketime` or omit them")
     arguments.output.mkdir(parents=True, exist_ok=True)
     results = _new_results(arguments)
     for fault in faults:
         print(f"{fault.title} …", flush=True)
-        results.rows.append(_play_alone(fault, arguments))
-        _print(results.rows[-1])
+        results.faults.append(_run_alone(fault, arguments))
+        _print(results.faults[-1])
         results.write(arguments.output / JSON_FILE)
     (arguments.output / PAGE_FILE).write_text(write_page(results))
     print(write_table(results))
@@ -45,22 +45,22 @@ def main() -> None:
         sys.exit("tests.chaos: bars missed:\n" + "\n".join(missed))
 
 
-def _play_alone(fault: Fault, arguments: argparse.Namespace) -> Row:
-    """Play a fault on a site of its own."""
+def _run_alone(fault: Fault, arguments: argparse.Namespace) -> FaultResult:
+    """Inject one fault into a new site."""
     options = {name: getattr(arguments, name) for name in ("injections", "rate", "patience")}
     with (
         tempfile.TemporaryDirectory(prefix="sepal-chaos-") as folder,
-        running_site(Path(folder), has_clocks=fault.has_clocks, has_limits=fault.has_limits) as site,
+        running_site(Path(folder), has_clocks=fault.has_clocks, has_short_limits=fault.has_short_limits) as site,
     ):
-        return play(site, fault, pipelines_own(site.model_dir), **options)
+        return run_fault(site, fault, load_reference(site.model_dir), **options)
 
 
-def _print(row: Row) -> None:
-    verdict = row.verdict
+def _print(result: FaultResult) -> None:
+    verdict = result.verdict
     print(
-        f"  {row.injections} injections, {verdict.accepted} accepted, {verdict.lost} lost, "
-        f"{row.committed_twice} committed twice, {verdict.changed} changed, {verdict.wrong} wrong; "
-        f"recovery {row.median} (max {row.slowest}); {row.seconds:.0f} s"
+        f"  {result.injections} injections, {verdict.accepted} accepted, {verdict.lost} lost, "
+        f"{result.committed_twice} committed twice, {verdict.changed} changed, {verdict.wrong} wrong; "
+        f"recovery {result.median} (max {result.slowest}); {result.seconds:.0f} s"
     )
     for example in verdict.examples:
         print(f"    {example}")
@@ -80,12 +80,10 @@ def _new_results(arguments: argparse.Namespace) -> Results:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--only", type=_names, default=list(FAULTS), help=f"some of {','.join(FAULTS)}")
-    parser.add_argument("--injections", type=int, default=20, help="of each fault")
-    parser.add_argument("--rate", type=float, default=60.0, help="submissions a second")
-    parser.add_argument(
-        "--patience", type=float, default=patience(), help="seconds that the last results are waited for"
-    )
+    parser.add_argument("--only", type=_names, default=list(FAULTS), help=f"any of {','.join(FAULTS)}")
+    parser.add_argument("--injections", type=int, default=20, help="injections of each fault")
+    parser.add_argument("--rate", type=float, default=60.0, help="submissions per second")
+    parser.add_argument("--patience", type=float, default=patience(), help="seconds to wait for the last results")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
     return parser.parse_args()
 
@@ -93,7 +91,7 @@ def _parse() -> argparse.Namespace:
 def _names(text: str) -> Sequence[str]:
     names = text.split(",")
     if unknown := [name for name in names if name not in FAULTS]:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: there are only {', '.join(FAULTS)}")
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; the faults are {', '.join(FAULTS)}")
     return names
 
 

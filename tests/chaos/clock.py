@@ -1,4 +1,4 @@
-"""Moves the clock of one process and its children, while it runs, by libfaketime (Debian's package `faketime`)."""
+"""Moves the clock of a running process and its children with libfaketime (Debian's package `faketime`)."""
 
 import os
 import select
@@ -8,16 +8,16 @@ from typing import Any, Final
 
 HOUR: Final = 3600
 _FILE_VARIABLE: Final = "FAKETIME_TIMESTAMP_FILE"
-_CACHE_SECONDS: Final = 1  # for so long a process may go on with the time that it had
+_CACHE_SECONDS: Final = 1  # how long a process may cache the offset
 
 
 def library() -> Path | None:
-    """Find libfaketime, the build for programs with threads."""
+    """Find the build of libfaketime for multithreaded programs."""
     return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
-def mend_sleep() -> None:
-    """Call before anything is imported that may sleep: under libfaketime 0.9.10 `time.sleep` fails with EINVAL."""
+def patch_sleep() -> None:
+    """Replace `time.sleep`, which fails with EINVAL under libfaketime 0.9.10; call this before other imports."""
     if _FILE_VARIABLE in os.environ:
         time.sleep = _sleep
 
@@ -27,23 +27,23 @@ def _sleep(seconds: Any) -> None:
 
 
 class Clock:
-    """The difference between one process's clock and everybody else's."""
+    """The offset between one process's clock and the machine's."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._path.write_text("+0")
 
     def environment(self) -> dict[str, str]:
-        """What the process must be started with."""
+        """Return the environment variables that the process must be started with."""
         return {
             "LD_PRELOAD": str(library()),
             _FILE_VARIABLE: str(self._path),
             "FAKETIME_CACHE_DURATION": str(_CACHE_SECONDS),
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # nobody can set that one
-            "DONT_FAKE_MONOTONIC": "1",  # as older versions call it
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # a monotonic clock cannot be set
+            "DONT_FAKE_MONOTONIC": "1",  # the name in older versions
         }
 
     def move(self, seconds: int) -> None:
-        """Set the clock so many seconds off, and wait until its process must have noticed."""
+        """Set the offset in seconds, and wait until the process applies it."""
         self._path.write_text(f"{seconds:+d}")
         time.sleep(_CACHE_SECONDS)

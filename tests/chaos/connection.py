@@ -1,4 +1,4 @@
-"""One HTTP connection, as plain as can be: a chaos run makes thousands of requests beside what it watches."""
+"""A minimal HTTP connection: a chaos run sends thousands of requests on the machine that it measures."""
 
 import asyncio
 from typing import Any, NamedTuple
@@ -6,29 +6,29 @@ from typing import Any, NamedTuple
 import msgspec
 
 
-class Lost(Exception):
-    """No answer came: the connection was refused, cut or silent for too long."""
+class ConnectionLost(Exception):
+    """There was no response: the connection was refused or closed, or timed out."""
 
 
 class Response(NamedTuple):
-    """A status, and a decoded JSON body."""
+    """A status and a decoded JSON body."""
 
     status: int
     body: Any
 
 
 class Connection:
-    """Keeps its socket for the next request, and opens another where it was lost."""
+    """Keeps its socket for the next request, and opens a new one after a loss."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def request(self, method: str, path: str, seconds: float, body: bytes = b"", prefer: str = "") -> Response:
-        """Send one request and wait for its answer.
+        """Send one request and wait for its response.
 
         Raises:
-            Lost: there was none.
+            ConnectionLost: there was no response.
         """
         head = f"{method} {path} HTTP/1.1\r\nHost: sepal\r\nContent-Length: {len(body)}\r\n"
         head += "Content-Type: application/json\r\n" + (f"Prefer: {prefer}\r\n" if prefer else "")
@@ -37,10 +37,10 @@ class Connection:
                 return await self._exchange(head.encode() + b"\r\n" + body)
         except (OSError, EOFError, TimeoutError) as error:
             self.close()
-            raise Lost(type(error).__name__) from error
+            raise ConnectionLost(type(error).__name__) from error
 
     def close(self) -> None:
-        """Drop the socket."""
+        """Close the socket."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None

@@ -1,25 +1,25 @@
-"""What a fault is: a name, a way to inject it, and how soon everything that it met must be final."""
+"""A fault: its name, how to inject it, and its bar on recovery."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.chaos.experiment import Experiment
 from tests.chaos.judge import Injection
-from tests.chaos.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One row of the table."""
+    """One line of the table."""
 
     name: str
     title: str
-    inject: Callable[[Scene], Injection]
-    """Returns once the fault itself is over; whatever was killed is started again by the site."""
+    inject: Callable[[Experiment], Injection]
+    """Returns when the fault has ended; the site restarts killed processes."""
     recovery_seconds: float | None = None
-    """The bar; None where there is none."""
+    """The bar: until then, every affected prediction must be final. None if there is no bar."""
     has_clocks: bool = False
-    """Whether the site's clocks must be movable."""
-    has_limits: bool = False
-    """Whether a batch may take seconds only, instead of a minute."""
+    """Whether the site needs movable clocks."""
+    has_short_limits: bool = False
+    """Whether the time limits of a batch are seconds instead of a minute."""
     may_lose: bool = False
-    """Whether what the broker had not written yet may be lost."""
+    """Whether predictions may be lost that the broker had not written to its file."""

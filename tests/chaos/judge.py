@@ -1,4 +1,4 @@
-"""Judges a ledger: what was accepted and not answered, answered otherwise than by the pipeline, or answered twice."""
+"""Judges a ledger: counts predictions that were lost, changed later, or differ from the pipeline's own results."""
 
 import statistics
 from array import array
@@ -10,66 +10,66 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from tests.chaos.ledger import GONE, LAST_LOOKS, Ending, Entry
+from tests.chaos.ledger import FINAL_POLLS, GONE, Entry, FinalResponse
 from tests.chaos.traffic import Trouble
 from worker.pool import artifact
 
 Answer = tuple[list[Any], list[list[float]]]
-"""Labels and logarithms of probabilities, row by row."""
-Own = Callable[[list[list[float]]], Answer]
-"""The pipeline's own answer to some rows."""
+"""The label and the log probabilities of each row."""
+Reference = Callable[[list[list[float]]], Answer]
+"""Computes the pipeline's own answer to some rows."""
 
-# What these do to their process may be survived: then they are answered as if they had asked for nothing.
-_MAY_FAIL: Final = frozenset({Trouble.DIE, Trouble.HANG, Trouble.EAT})
+# A prediction with one of these may fail; if its process survives, the answer is the same as without it.
+_MAY_FAIL: Final = frozenset({Trouble.KILL, Trouble.HANG, Trouble.ALLOCATE})
 
 
 class Injection(msgspec.Struct, frozen=True):
-    """One fault: when it began and, where it lasted, when it was over; on the machine's monotonic clock."""
+    """One injection of a fault: when it began and, for a lasting fault, ended; on the machine's monotonic clock."""
 
     number: int
-    at: float
-    over_at: float | None = None
+    began_at: float
+    ended_at: float | None = None
 
     @property
     def cleared_at(self) -> float:
-        """From when on recovery can begin, and is timed."""
-        return self.at if self.over_at is None else self.over_at
+        """The time from which the recovery is measured."""
+        return self.began_at if self.ended_at is None else self.ended_at
 
     def has_affected(self, entry: Entry) -> bool:
-        """Whether a prediction is part of the fault, or was under way while it lasted."""
-        if entry.sent.question.injection == self.number:
+        """Whether a prediction is part of the fault, or was open during it."""
+        if entry.sent.submission.injection == self.number:
             return True
-        return entry.sent.at < self.cleared_at and (entry.ended_at is None or entry.ended_at > self.at)
+        return entry.sent.at < self.cleared_at and (entry.final_at is None or entry.final_at > self.began_at)
 
 
 class Verdict(msgspec.Struct):
-    """What a ledger says."""
+    """The counts of a ledger."""
 
     accepted: int = 0
     rows: int = 0
-    """In what was accepted."""
+    """Rows of accepted predictions."""
     refused: int = 0
     unknown: int = 0
-    """Submissions whose connection was lost before an id came."""
+    """Submissions without a response: the connection was lost."""
     answered: int = 0
     failed: int = 0
-    """Final without a result, as troublesome rows may be."""
+    """Final without a result; allowed for troublesome rows."""
     lost: int = 0
-    """Accepted and not final when patience ended, or denied by the gateway."""
+    """Accepted, and not final when patience ended, or unknown to the gateway (404, 410)."""
     changed: int = 0
-    """Final with one answer, and later with another."""
+    """Final with one response, and with another at a later poll."""
     wrong: int = 0
-    """Final otherwise than the pipeline would have it."""
+    """Final, and different from the pipeline's own answer."""
     unchecked: int = 0
-    """Final, and not fetched twice more at the end."""
+    """Final, but not fetched twice more at the end."""
     codes: dict[str, int] = {}
-    """Of refusals and failures."""
+    """Refusals and failures by code."""
     examples: list[str] = []
-    """A few of those that are lost, changed or wrong."""
+    """A few submissions that are lost, changed, wrong or unchecked."""
 
 
-def pipelines_own(model_dir: Path) -> Own:
-    """Load the pipeline into this process."""
+def load_reference(model_dir: Path) -> Reference:
+    """Load the pipeline into this process, to compute the expected answers."""
     _, pipeline = artifact.load(model_dir)
 
     def answer(rows: list[list[float]]) -> Answer:
@@ -79,27 +79,27 @@ def pipelines_own(model_dir: Path) -> Own:
     return answer
 
 
-def judge(entries: Sequence[Entry], own: Own) -> Verdict:
-    """Count what became of every submission."""
+def judge(entries: Sequence[Entry], reference: Reference) -> Verdict:
+    """Count how every submission ended."""
     verdict, codes = Verdict(), Counter[str]()
     for entry in entries:
         if not entry.is_accepted:
             _count_unaccepted(entry, verdict, codes)
             continue
         verdict.accepted += 1
-        verdict.rows += entry.sent.question.n_rows
-        for fault in _faults(entry, own, verdict, codes):
-            setattr(verdict, fault, getattr(verdict, fault) + 1)
+        verdict.rows += entry.sent.submission.n_rows
+        for violation in _violations(entry, reference, verdict, codes):
+            setattr(verdict, violation, getattr(verdict, violation) + 1)
             if len(verdict.examples) < 20:
-                verdict.examples.append(_describe(fault, entry))
+                verdict.examples.append(_describe(violation, entry))
     verdict.codes = dict(codes.most_common())
     return verdict
 
 
 def recoveries(entries: Sequence[Entry], injections: Sequence[Injection]) -> list[float | None]:
-    """Seconds until the last affected prediction was final, an injection; None where one never was.
+    """Return for each injection the seconds until its last affected prediction was final; None if one never was.
 
-    A prediction is affected by the first injection that met it. Injections that met none are left out.
+    A prediction counts for the first injection that affected it. Injections that affected none are left out.
     """
     affected: dict[int, list[Entry]] = {}
     for entry in entries:
@@ -113,61 +113,61 @@ def recoveries(entries: Sequence[Entry], injections: Sequence[Injection]) -> lis
 
 
 def median(recovered: Sequence[float | None]) -> float | None:
-    """The middle one; one that never came is longer than all others."""
+    """The median recovery; one that never happened counts as infinite, and an infinite median is None."""
     times = [float("inf") if one is None else one for one in recovered]
     middle = statistics.median_high(times) if times else None
     return None if middle == float("inf") else middle
 
 
 def _recovery(injection: Injection, affected: Sequence[Entry]) -> float | None:
-    ended = [entry.ended_at for entry in affected if entry.ended_at is not None and not _is_gone(entry)]
-    if len(ended) < len(affected):
+    final_at = [entry.final_at for entry in affected if entry.final_at is not None and not _is_gone(entry)]
+    if len(final_at) < len(affected):
         return None
-    return max(0.0, max(ended) - injection.cleared_at)
+    return max(0.0, max(final_at) - injection.cleared_at)
 
 
 def _count_unaccepted(entry: Entry, verdict: Verdict, codes: Counter[str]) -> None:
-    if entry.replied is None or entry.replied.status == 0:
+    if entry.responded is None or entry.responded.status == 0:
         verdict.unknown += 1
     else:
         verdict.refused += 1
-        codes[entry.replied.code or str(entry.replied.status)] += 1
+        codes[entry.responded.code or str(entry.responded.status)] += 1
 
 
-def _faults(entry: Entry, own: Own, verdict: Verdict, codes: Counter[str]) -> list[str]:
-    if entry.ending is None or _is_gone(entry):
+def _violations(entry: Entry, reference: Reference, verdict: Verdict, codes: Counter[str]) -> list[str]:
+    if entry.final is None or _is_gone(entry):
         return ["lost"]
-    if entry.ending.state == "succeeded":
+    if entry.final.state == "succeeded":
         verdict.answered += 1
     else:
         verdict.failed += 1
-        codes[entry.ending.code or entry.ending.state] += 1
+        codes[entry.final.code or entry.final.state] += 1
     found = {
         "changed": len(entry.digests) > 1,
-        "wrong": not _is_right(entry, entry.ending, own),
-        "unchecked": entry.looks < LAST_LOOKS,
+        "wrong": not _is_right(entry, entry.final, reference),
+        "unchecked": entry.polls < FINAL_POLLS,
     }
-    return [fault for fault, is_so in found.items() if is_so]
+    return [violation for violation, is_found in found.items() if is_found]
 
 
 def _is_gone(entry: Entry) -> bool:
-    return entry.ending is not None and entry.ending.state == GONE
+    return entry.final is not None and entry.final.state == GONE
 
 
-def _is_right(entry: Entry, ending: Ending, own: Own) -> bool:
-    question = entry.sent.question
-    if ending.state != "succeeded":
-        return ending.state == "failed" and question.trouble in _MAY_FAIL
-    labels, log_proba = own(question.calm().rows(entry.sent.number))
-    told = [[float(value) for value in row] for row in ending.log_proba or []]
-    return ending.prediction == labels and _bits(told) == _bits(log_proba)
+def _is_right(entry: Entry, final: FinalResponse, reference: Reference) -> bool:
+    submission = entry.sent.submission
+    if final.state != "succeeded":
+        return final.state == "failed" and submission.trouble in _MAY_FAIL
+    labels, log_proba = reference(submission.without_trouble().rows(entry.sent.number))
+    received = [[float(value) for value in row] for row in final.log_proba or []]
+    return final.prediction == labels and _bits(received) == _bits(log_proba)
 
 
 def _bits(rows: list[list[float]]) -> list[bytes]:
     return [array("d", row).tobytes() for row in rows]
 
 
-def _describe(fault: str, entry: Entry) -> str:
-    ending = "not final" if entry.ending is None else f"{entry.ending.state} {entry.ending.code or ''}".strip()
-    question = entry.sent.question
-    return f"{fault}: submission {entry.sent.number}, {question.n_rows} rows, {question.trouble.name}: {ending}"
+def _describe(violation: str, entry: Entry) -> str:
+    state = "not final" if entry.final is None else f"{entry.final.state} {entry.final.code or ''}".strip()
+    submission = entry.sent.submission
+    return f"{violation}: submission {entry.sent.number}, {submission.n_rows} rows, {submission.trouble.name}: {state}"

@@ -1,7 +1,7 @@
-"""The ledger: every submission and every answer, in the order in which they happened, as JSON lines.
+"""The ledger: every submission and every response, in order of time, as JSON lines.
 
-The client writes it; the harness reads along, and judges it at the end. Times are of the machine's monotonic clock,
-which is the same in all processes.
+The client writes it. The harness reads it during the run, and judges it at the end. Times are from the machine's
+monotonic clock, which is the same in all processes.
 """
 
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from tests.chaos.traffic import Question
+from tests.chaos.traffic import Submission
 
 UNFINISHED: Final = frozenset({"queued", "running"})
-LAST_LOOKS: Final = 2
+FINAL_POLLS: Final = 2
 """How often every final result is fetched again at the end."""
 GONE: Final = "gone"
-"""The state of an accepted id that the gateway says it does not have (404, 410)."""
+"""The state of an accepted id that the gateway does not know (404, 410)."""
 
 
-class Ending(msgspec.Struct, frozen=True):
-    """What became of a prediction, as its client was told."""
+class FinalResponse(msgspec.Struct, frozen=True):
+    """A response that shows a prediction as final, or as unknown."""
 
     state: str
     code: str | None = None
@@ -31,8 +31,8 @@ class Ending(msgspec.Struct, frozen=True):
     log_proba: list[list[Any]] | None = None
 
     @classmethod
-    def of(cls, body: dict[str, Any]) -> "Ending | None":
-        """Read the body of a result; None while it is not final."""
+    def of(cls, body: dict[str, Any]) -> "FinalResponse | None":
+        """Read the body of a result; None if it is not final."""
         if body["status"] in UNFINISHED:
             return None
         code = body.get("error", {}).get("code")
@@ -40,45 +40,45 @@ class Ending(msgspec.Struct, frozen=True):
 
     @property
     def digest(self) -> str:
-        """Tells any two endings apart."""
+        """The SHA-256 of the response, to compare it with later ones."""
         return sha256(msgspec.json.encode(self)).hexdigest()
 
 
 class Sent(msgspec.Struct, frozen=True, tag="sent"):
-    """A submission is about to be sent."""
+    """A submission, written before it is sent."""
 
     number: int
-    question: Question
+    submission: Submission
     at: float
 
 
-class Replied(msgspec.Struct, frozen=True, tag="replied"):
-    """The gateway has answered the submission, or its connection was lost (status 0)."""
+class Responded(msgspec.Struct, frozen=True, tag="responded"):
+    """The response to a submission; status 0 if the connection was lost."""
 
     number: int
     at: float
     status: int
     id: str | None
     code: str | None
-    """Of the problem that was answered."""
-    ending: Ending | None
+    """The code of a problem."""
+    final: FinalResponse | None
 
 
-class Looked(msgspec.Struct, frozen=True, tag="looked"):
-    """A final result was fetched; the ending is written out the first time, and after that its digest alone."""
+class Polled(msgspec.Struct, frozen=True, tag="looked"):
+    """A poll that found a final result: the response at the first such poll, and only its digest later."""
 
     number: int
     at: float
     digest: str
-    ending: Ending | None
+    final: FinalResponse | None
 
 
-Event = Sent | Replied | Looked
+Event = Sent | Responded | Polled
 _decoder = msgspec.json.Decoder(Event)
 
 
 class Writer:
-    """Appends to a ledger; each line is in the file before the call returns."""
+    """Appends to a ledger, unbuffered: an event is in the file when `write` returns."""
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("ab", buffering=0)
@@ -88,42 +88,42 @@ class Writer:
         self._file.write(msgspec.json.encode(event) + b"\n")
 
     def close(self) -> None:
-        """Add no more."""
+        """Close the file."""
         self._file.close()
 
 
 @dataclass(slots=True)
 class Entry:
-    """Everything that the ledger knows of one submission."""
+    """The events of one submission."""
 
     sent: Sent
-    replied: Replied | None = None
-    ending: Ending | None = None
-    ended_at: float | None = None
-    """When it was first seen to be final."""
+    responded: Responded | None = None
+    final: FinalResponse | None = None
+    final_at: float | None = None
+    """When a response first showed it as final."""
     digests: set[str] = field(default_factory=set)
-    looks: int = 0
+    polls: int = 0
     """How often its final result was fetched."""
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the client was given an id."""
-        return self.replied is not None and self.replied.id is not None
+        """Whether the client got an id."""
+        return self.responded is not None and self.responded.id is not None
 
     @property
     def is_open(self) -> bool:
-        """Whether its client still has to learn how it ended."""
-        return self.is_accepted and self.ending is None
+        """Whether it is accepted, and no response has shown it as final."""
+        return self.is_accepted and self.final is None
 
-    def see(self, at: float, ending: Ending | None, digest: str) -> None:
-        """Note that it was seen to be final."""
+    def add_final(self, at: float, final: FinalResponse | None, digest: str) -> None:
+        """Add a response that shows it as final."""
         self.digests.add(digest)
-        if self.ending is None:
-            self.ending, self.ended_at = ending, at
+        if self.final is None:
+            self.final, self.final_at = final, at
 
 
 class Ledger:
-    """A ledger as far as it has been read."""
+    """The part of a ledger that has been read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -131,28 +131,28 @@ class Ledger:
         self.entries: dict[int, Entry] = {}
 
     def read(self) -> "Ledger":
-        """Read what has been added since."""
+        """Read the events added since the last call."""
         for event in self._new_events():
-            self.take(event)
+            self.add(event)
         return self
 
     def accepted(self) -> list[Entry]:
-        """The submissions whose clients were given an id."""
+        """The submissions whose client got an id."""
         return [entry for entry in self.entries.values() if entry.is_accepted]
 
-    def take(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         """Add one event."""
         if isinstance(event, Sent):
             self.entries[event.number] = Entry(event)
             return
         entry = self.entries[event.number]
-        if isinstance(event, Replied):
-            entry.replied = event
-            if event.ending is not None:
-                entry.see(event.at, event.ending, event.ending.digest)
+        if isinstance(event, Responded):
+            entry.responded = event
+            if event.final is not None:
+                entry.add_final(event.at, event.final, event.final.digest)
         else:
-            entry.looks += 1
-            entry.see(event.at, event.ending, event.digest)
+            entry.polls += 1
+            entry.add_final(event.at, event.final, event.digest)
 
     def _new_events(self) -> Iterator[Event]:
         if not self._path.exists():
@@ -161,6 +161,6 @@ class Ledger:
             file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):
-                    return  # it is being written
+                    return  # the client has not finished this line
                 self._offset += len(line)
                 yield _decoder.decode(line)

@@ -1,89 +1,89 @@
-"""Faults of the broker and of the way to it: killed, frozen, slow, cut, half open, full."""
+"""Faults of the broker and its connections: killed, frozen, slow, cut, half open, full."""
 
 import signal
 import time
 from typing import Final
 
+from tests.chaos.experiment import Experiment
 from tests.chaos.fault import Fault
 from tests.chaos.judge import Injection
-from tests.chaos.scene import Scene
 from tests.stack import wait_for
 
-_BACK_SECONDS: Final = 5.0
-_LASTING_SECONDS: Final = 4.0  # longer than a gateway waits for the broker (2 s), shorter than a worker does (5 s)
+_BAR_SECONDS: Final = 5.0
+_FAULT_SECONDS: Final = 4.0  # longer than a gateway waits for the broker (2 s), shorter than a worker (5 s)
 _DELAY_SECONDS: Final = 0.3  # in each direction
-_LEFT_BYTES: Final = 32 * 1024  # of memory, when the broker is full: a few dozen batches
+_FREE_BYTES: Final = 32 * 1024  # free memory of a full broker: a few dozen batches
 
 
-def kill_broker(scene: Scene) -> Injection:
-    """Kill the broker, which syncs every write."""
-    scene.pause(0.2, 1)
-    broker, injection = scene.site.broker, scene.now()
+def kill_broker(experiment: Experiment) -> Injection:
+    """Kill a broker that syncs every write."""
+    experiment.pause(0.2, 1)
+    broker, injection = experiment.site.broker, experiment.start()
     started = broker.started
     broker.signal(signal.SIGKILL)
-    wait_for(lambda: broker.started > started and scene.site.broker_answers(), "the broker")
-    return scene.over(injection)
+    wait_for(lambda: broker.started > started and experiment.site.broker_answers(), "the broker")
+    return experiment.end(injection)
 
 
-def kill_lazy_broker(scene: Scene) -> Injection:
-    """Kill the broker, which syncs once a second; it is started again as one that syncs always."""
-    scene.site.redis.config_set("appendfsync", "everysec")
-    scene.pause(1, 2)
-    return kill_broker(scene)
+def kill_broker_everysec(experiment: Experiment) -> Injection:
+    """Kill a broker that syncs once a second; after the restart it syncs every write."""
+    experiment.site.redis.config_set("appendfsync", "everysec")
+    experiment.pause(1, 2)
+    return kill_broker(experiment)
 
 
-def freeze_broker(scene: Scene) -> Injection:
-    """Have the broker answer nobody for a while; it works off what has come meanwhile."""
-    scene.pause(0.2, 1)
-    injection = scene.now()
-    scene.site.redis.client_pause(round(_LASTING_SECONDS * 1000), all=True)
-    time.sleep(_LASTING_SECONDS)
-    return scene.over(injection)
+def freeze_broker(experiment: Experiment) -> Injection:
+    """Pause the broker for a while; afterwards it runs the commands that it has received."""
+    experiment.pause(0.2, 1)
+    injection = experiment.start()
+    experiment.site.redis.client_pause(round(_FAULT_SECONDS * 1000), all=True)
+    time.sleep(_FAULT_SECONDS)
+    return experiment.end(injection)
 
 
-def slow_down(scene: Scene) -> Injection:
-    """Delay everything on its way to the broker and back."""
-    injection = scene.now()
-    scene.site.proxy.delay(_DELAY_SECONDS)
-    time.sleep(_LASTING_SECONDS)
-    scene.site.proxy.delay(0)
-    return scene.over(injection)
+def slow_broker(experiment: Experiment) -> Injection:
+    """Delay all data to and from the broker."""
+    injection = experiment.start()
+    experiment.site.proxy.delay(_DELAY_SECONDS)
+    time.sleep(_FAULT_SECONDS)
+    experiment.site.proxy.delay(0)
+    return experiment.end(injection)
 
 
-def cut(scene: Scene) -> Injection:
-    """Break every connection to the broker."""
-    scene.pause(0.2, 1)
-    injection = scene.now()
-    scene.site.proxy.cut()
+def cut_connections(experiment: Experiment) -> Injection:
+    """Close every connection to the broker."""
+    experiment.pause(0.2, 1)
+    injection = experiment.start()
+    experiment.site.proxy.cut()
     return injection
 
 
-def half_open(scene: Scene) -> Injection:
-    """Have every connection swallow what it is given, and stay open; those that are made later are good again."""
-    scene.pause(0.2, 1)
-    injection = scene.now()
-    scene.site.proxy.go_dark()
-    time.sleep(_LASTING_SECONDS)
-    scene.site.proxy.light_up()
-    return scene.over(injection)
+def half_open_connections(experiment: Experiment) -> Injection:
+    """Discard all data for a while and leave connections open; only connections made later work again."""
+    experiment.pause(0.2, 1)
+    injection = experiment.start()
+    experiment.site.proxy.start_discarding()
+    time.sleep(_FAULT_SECONDS)
+    experiment.site.proxy.stop_discarding()
+    return experiment.end(injection)
 
 
-def fill_broker(scene: Scene) -> Injection:
-    """Give the broker hardly more memory than it uses."""
-    redis = scene.site.redis
-    injection = scene.now()
-    redis.config_set("maxmemory", redis.info("memory")["used_memory"] + _LEFT_BYTES)
-    time.sleep(_LASTING_SECONDS)
+def fill_broker(experiment: Experiment) -> Injection:
+    """Limit the broker to hardly more memory than it uses."""
+    redis = experiment.site.redis
+    injection = experiment.start()
+    redis.config_set("maxmemory", redis.info("memory")["used_memory"] + _FREE_BYTES)
+    time.sleep(_FAULT_SECONDS)
     redis.config_set("maxmemory", 0)
-    return scene.over(injection)
+    return experiment.end(injection)
 
 
 LINK_FAULTS: Final = [
-    Fault("broker", "broker killed, `appendfsync always`", kill_broker, _BACK_SECONDS),
-    Fault("broker-lazy", "broker killed, `appendfsync everysec`", kill_lazy_broker, _BACK_SECONDS, may_lose=True),
-    Fault("frozen", "broker frozen (`CLIENT PAUSE`)", freeze_broker, _BACK_SECONDS),
-    Fault("slow", "broker slow to reach", slow_down, _BACK_SECONDS),
-    Fault("cut", "connections to the broker cut", cut, _BACK_SECONDS),
-    Fault("half-open", "connections to the broker half open", half_open, _BACK_SECONDS),
-    Fault("full", "broker full (`maxmemory`)", fill_broker, _BACK_SECONDS),
+    Fault("broker", "broker killed, `appendfsync always`", kill_broker, _BAR_SECONDS),
+    Fault("broker-lazy", "broker killed, `appendfsync everysec`", kill_broker_everysec, _BAR_SECONDS, may_lose=True),
+    Fault("frozen", "broker frozen (`CLIENT PAUSE`)", freeze_broker, _BAR_SECONDS),
+    Fault("slow", "broker slow to reach", slow_broker, _BAR_SECONDS),
+    Fault("cut", "connections to the broker cut", cut_connections, _BAR_SECONDS),
+    Fault("half-open", "connections to the broker half open", half_open_connections, _BAR_SECONDS),
+    Fault("full", "broker full (`maxmemory`)", fill_broker, _BAR_SECONDS),
 ]

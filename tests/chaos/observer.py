@@ -1,8 +1,8 @@
-"""Listens to what workers announce, and counts the batches whose outcome was announced more than once.
+"""Listens on the reply channels, and counts the batches whose outcome was published more than once.
 
-A commit that is written publishes its outcome on the reply channel of the gateway that asked; one that is refused
-publishes nothing. So two outcomes for one batch are two commits. Not seen: what is published while this connection is
-down (a broker that was killed), outcomes too long to travel, and the batches of a prediction that spans several.
+A commit publishes its outcome on the reply channel of the gateway that submitted the batch; a refused commit publishes
+nothing. So two outcomes for one batch are two commits. The observer does not receive messages that are published while
+the broker is away, outcomes that are too long to publish, or the batches of spanning predictions.
 """
 
 import threading
@@ -14,47 +14,47 @@ import redis
 from tests.patience import patience
 
 _PATTERN = "sepal:reply:*"
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
 class Observer:
-    """One subscription to the reply channels of all gateways, on a thread of its own."""
+    """Subscribes to the reply channels of all gateways, on a separate thread."""
 
     def __init__(self, port: int) -> None:
         self._client: Any = redis.Redis(port=port, socket_timeout=patience())
         self._outcomes: Counter[bytes] = Counter()
-        self._ended = threading.Event()
+        self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="observer")
         self._thread.start()
 
     @property
-    def announced(self) -> int:
-        """Batches whose outcome was seen."""
+    def n_published(self) -> int:
+        """Batches whose outcome was received."""
         return len(self._outcomes)
 
     @property
-    def twice(self) -> int:
-        """Batches whose outcome was seen more than once."""
-        return sum(1 for seen in self._outcomes.values() if seen > 1)
+    def n_committed_twice(self) -> int:
+        """Batches whose outcome was received more than once."""
+        return sum(1 for count in self._outcomes.values() if count > 1)
 
     def stop(self) -> None:
-        """Stop listening."""
-        self._ended.set()
+        """Unsubscribe and end the thread."""
+        self._is_stopping.set()
         self._thread.join()
         self._client.close()
 
     def _listen(self) -> None:
-        while not self._ended.is_set():
+        while not self._is_stopping.is_set():
             try:
                 with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
                     subscription.psubscribe(_PATTERN)
-                    while not self._ended.is_set():
-                        self._count(subscription.get_message(timeout=_LOOK_SECONDS))
+                    while not self._is_stopping.is_set():
+                        self._count(subscription.get_message(timeout=_POLL_SECONDS))
             except redis.RedisError:
-                self._ended.wait(_LOOK_SECONDS)
+                self._is_stopping.wait(_POLL_SECONDS)
 
     def _count(self, message: dict[str, bytes] | None) -> None:
         if message is not None:
             fields = message["data"].split(b" ", 2)
-            if len(fields) == 3 and fields[1].isdigit() and fields[2]:  # else a hint, or none of Sepal's
+            if len(fields) == 3 and fields[1].isdigit() and fields[2]:  # else no outcome, or an alien message
                 self._outcomes[fields[0]] += 1

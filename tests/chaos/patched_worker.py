@@ -1,7 +1,7 @@
-"""A worker that can be told to die in the worst of all instants: it has taken a message, and nobody has noted it.
+"""A worker that kills itself on request between kombu's pop of a message and the record of its delivery.
 
-The instant is when kombu hands over what it popped from a queue, before anything of Sepal or Celery sees it. While the
-file that SEPAL_CHAOS_TRIGGER names is there, the first worker that reaches it takes the file away and kills its group.
+At that moment the message is in no queue and not yet in kombu's list of unacknowledged messages. If the file that
+SEPAL_CHAOS_TRIGGER names exists, the first worker that reaches this point removes the file and kills its process group.
 """
 
 import os
@@ -9,18 +9,18 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.clock import mend_sleep
+from tests.chaos.clock import patch_sleep
 
 
 def main() -> None:
-    """Become a worker."""
-    mend_sleep()
+    """Run the patched worker."""
+    patch_sleep()
     from worker.__main__ import main as run_worker
     from worker.celery.transport import BrokerTransport
 
     trigger, deliver = Path(os.environ["SEPAL_CHAOS_TRIGGER"]), BrokerTransport._deliver
 
-    def deliver_or_die(transport: Any, message: Any, queue: str) -> None:
+    def deliver_or_kill(transport: Any, message: Any, queue: str) -> None:
         try:
             trigger.unlink()
         except FileNotFoundError:
@@ -28,7 +28,7 @@ def main() -> None:
         else:
             os.killpg(0, signal.SIGKILL)
 
-    BrokerTransport._deliver = deliver_or_die
+    BrokerTransport._deliver = deliver_or_kill
     run_worker()
 
 

@@ -1,6 +1,6 @@
-"""A TCP proxy that can be slow, cut what it carries, or leave connections open and swallow what comes.
+"""A TCP proxy that can delay data, close connections, or keep them open and discard their data.
 
-It runs on a thread of its own; its methods are called from any other.
+It runs on a separate thread; its methods may be called from any other thread.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ T = TypeVar("T")
 _CHUNK_BYTES: Final = 65_536
 
 
-class _Carried:
+class _Connection:
     """One connection through the proxy."""
 
-    def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter, is_dark: bool) -> None:
+    def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter, discards: bool) -> None:
         self.writers = client, server
-        self.is_dark = is_dark
-        """Whether it carries nothing any more, in either direction, and does not say so."""
+        self.discards = discards
+        """Whether it discards all data in both directions, while it stays open."""
 
     def cut(self) -> None:
         for writer in self.writers:
@@ -27,43 +27,43 @@ class _Carried:
 
 
 class Proxy:
-    """Stands between the broker and everybody else."""
+    """Forwards connections to the broker."""
 
     def __init__(self, target: int) -> None:
         self._target = target
-        self._carried: set[_Carried] = set()
+        self._connections: set[_Connection] = set()
         self._delay_seconds = 0.0
-        self._is_dark = False
+        self._discards = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
         self._thread.start()
-        self._server = self._run(asyncio.start_server(self._carry, "127.0.0.1", 0))
+        self._server = self._run(asyncio.start_server(self._handle, "127.0.0.1", 0))
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def delay(self, seconds: float) -> None:
-        """From now on, hold everything for so long, in each direction; 0 ends it."""
+        """Delay all data by this time in each direction; 0 ends the delay."""
         self._call(lambda: setattr(self, "_delay_seconds", seconds))
 
     def cut(self) -> None:
-        """Break every connection; new ones are carried."""
+        """Close every connection; new ones are forwarded."""
         self._call(self._cut)
 
-    def go_dark(self) -> None:
-        """Carry nothing any more: connections stay open, and new ones are taken as if somebody were there."""
+    def start_discarding(self) -> None:
+        """Discard all data from now on: connections stay open, and new ones are accepted."""
 
-        def darken() -> None:
-            self._is_dark = True
-            for carried in self._carried:
-                carried.is_dark = True
+        def discard() -> None:
+            self._discards = True
+            for connection in self._connections:
+                connection.discards = True
 
-        self._call(darken)
+        self._call(discard)
 
-    def light_up(self) -> None:
-        """Carry new connections; those that were open in the dark stay as dead as they look alive."""
-        self._call(lambda: setattr(self, "_is_dark", False))
+    def stop_discarding(self) -> None:
+        """Forward new connections; those that were open until now stay open and discard their data."""
+        self._call(lambda: setattr(self, "_discards", False))
 
     def stop(self) -> None:
-        """Break everything and end the thread."""
+        """Close all connections and end the thread."""
 
         async def end() -> None:
             self._server.close()
@@ -75,36 +75,40 @@ class Proxy:
         self._thread.join()
         self._loop.close()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
-            writer.transport.abort()  # as refused as a proxy can be
+            writer.transport.abort()  # a proxy cannot refuse a connection that it has accepted
             return
-        carried = _Carried(writer, server_writer, self._is_dark)
-        self._carried.add(carried)
+        connection = _Connection(writer, server_writer, self._discards)
+        self._connections.add(connection)
+        to_server = self._forward(reader, server_writer, connection)
+        to_client = self._forward(server_reader, writer, connection)
         try:
-            await asyncio.gather(self._pump(reader, server_writer, carried), self._pump(server_reader, writer, carried))
+            await asyncio.gather(to_server, to_client)
         finally:
-            carried.cut()
-            self._carried.discard(carried)
+            connection.cut()
+            self._connections.discard(connection)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, carried: _Carried) -> None:
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: _Connection
+    ) -> None:
         try:
             while data := await reader.read(_CHUNK_BYTES):
                 if self._delay_seconds:
                     await asyncio.sleep(self._delay_seconds)
-                if not carried.is_dark:
+                if not connection.discards:
                     writer.write(data)
                     await writer.drain()
         except OSError:
-            pass  # cut by one of its ends, or by a fault
-        if not carried.is_dark:
-            carried.cut()
+            pass  # closed by one of its ends, or by a fault
+        if not connection.discards:
+            connection.cut()
 
     def _cut(self) -> None:
-        for carried in self._carried:
-            carried.cut()
+        for connection in self._connections:
+            connection.cut()
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

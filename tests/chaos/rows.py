@@ -1,53 +1,57 @@
-"""Faults that come in by the front door: rows that kill, hang or eat; and clocks that jump."""
+"""Faults of requests: rows that kill their process, hang, or allocate too much; and faults of clocks."""
 
 import time
 from collections.abc import Callable
 from typing import Final
 
 from tests.chaos.clock import HOUR
+from tests.chaos.experiment import Experiment
 from tests.chaos.fault import Fault
 from tests.chaos.judge import Injection
-from tests.chaos.scene import Scene
 from tests.chaos.traffic import Trouble
 
-_POISON_SECONDS: Final = 15.0
-_EATEN_BYTES: Final = 8 * 1024**3
-_UNDER_WAY_MS: Final = 1500  # longer than a process takes to notice that its clock was moved
-_MOVED_SECONDS: Final = 3.0
+_BAR_SECONDS: Final = 15.0
+_ALLOCATED_BYTES: Final = 8 * 1024**3
+_UNDER_WAY_MS: Final = 1500  # longer than a process takes to apply the new offset of its clock
+_FAULT_SECONDS: Final = 3.0
 
 
-def send_troublesome(trouble: Trouble, argument: float = 0) -> Callable[[Scene], Injection]:
-    """Make the fault that is one row, sent with others that may share its batch."""
+def send_troublesome(trouble: Trouble, argument: float = 0) -> Callable[[Experiment], Injection]:
+    """Return a fault: one troublesome row, sent with others that may share its batch."""
 
-    def inject(scene: Scene) -> Injection:
-        injection = scene.now()
-        scene.send(trouble, argument, gateway=scene.injection % len(scene.site.gateways))
+    def inject(experiment: Experiment) -> Injection:
+        injection = experiment.start()
+        experiment.send(trouble, argument, gateway=experiment.injection % len(experiment.site.gateways))
         return injection
 
     return inject
 
 
-def move_clock(name: str) -> Callable[[Scene], Injection]:
-    """Make the fault that is one process's clock an hour ahead, or behind, for a while; a batch is under way."""
+def move_clock(name: str) -> Callable[[Experiment], Injection]:
+    """Return a fault: the clock of one process jumps an hour while a batch is under way, and returns later."""
 
-    def inject(scene: Scene) -> Injection:
-        # Once a gateway has seen the broker's clock jump; until then, for up to a second, it is refused.
-        scene.pause(1.5, 2)
-        scene.told(scene.send(Trouble.TELL, _UNDER_WAY_MS))
-        injection = scene.now()
-        scene.site.clocks[name].move(-HOUR if scene.injection % 2 else HOUR)
-        time.sleep(_MOVED_SECONDS)
-        scene.site.clocks[name].move(0)
-        return scene.over(injection)
+    def inject(experiment: Experiment) -> Injection:
+        # For up to a second after a jump of the broker's clock, until the next refresh, gateways refuse submissions.
+        experiment.pause(1.5, 2)
+        experiment.pid_of(experiment.send(Trouble.REPORT_PID, _UNDER_WAY_MS))
+        injection = experiment.start()
+        experiment.site.clocks[name].move(-HOUR if experiment.injection % 2 else HOUR)
+        time.sleep(_FAULT_SECONDS)
+        experiment.site.clocks[name].move(0)
+        return experiment.end(injection)
 
     return inject
 
 
 ROW_FAULTS: Final = [
-    Fault("poison", "row that kills its process", send_troublesome(Trouble.DIE), _POISON_SECONDS, has_limits=True),
-    Fault("hang", "row that hangs", send_troublesome(Trouble.HANG), _POISON_SECONDS, has_limits=True),
+    Fault("poison", "row that kills its process", send_troublesome(Trouble.KILL), _BAR_SECONDS, has_short_limits=True),
+    Fault("hang", "row that hangs", send_troublesome(Trouble.HANG), _BAR_SECONDS, has_short_limits=True),
     Fault(
-        "memory", "row that eats memory", send_troublesome(Trouble.EAT, _EATEN_BYTES), _POISON_SECONDS, has_limits=True
+        "memory",
+        "row that eats memory",
+        send_troublesome(Trouble.ALLOCATE, _ALLOCATED_BYTES),
+        _BAR_SECONDS,
+        has_short_limits=True,
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""Plays one fault: traffic, the fault again and again, and the judgement."""
+"""Runs one fault: sends traffic, injects the fault repeatedly, and judges the ledger."""
 
 import shutil
 import tempfile
@@ -6,44 +6,46 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from tests.chaos.experiment import Experiment, running_experiment
 from tests.chaos.fault import Fault
-from tests.chaos.judge import Injection, Own, judge, recoveries
+from tests.chaos.judge import Injection, Reference, judge, recoveries
 from tests.chaos.observer import Observer
-from tests.chaos.results import Row
-from tests.chaos.scene import Scene, playing
+from tests.chaos.results import FaultResult
 from tests.chaos.site import Site
 from tests.patience import patience as usual_patience
 
-_OVER_SECONDS: Final = 20.0  # above every bar: what is not final by then is waited for at the end
+_MAX_RECOVERY_SECONDS: Final = 20.0  # more than every bar; the rest is waited for at the end
 
 
-def play(site: Site, fault: Fault, own: Own, *, injections: int, rate: float, patience: float) -> Row:
-    """Inject a fault again and again into a site that is whole.
+def run_fault(
+    site: Site, fault: Fault, reference: Reference, *, injections: int, rate: float, patience: float
+) -> FaultResult:
+    """Inject a fault repeatedly into a site on which everything is ready.
 
     Args:
-        site: left whole, unless the fault was too much for it.
-        fault: what to inject.
-        own: the pipeline's own answers.
-        injections: how often.
-        rate: submissions a second.
-        patience: seconds that the last results are waited for at the end.
+        site: a ready site, and ready again at the end unless it did not recover.
+        fault: the fault.
+        reference: computes the pipeline's own answers.
+        injections: the number of injections.
+        rate: submissions per second.
+        patience: seconds to wait for the last results.
     """
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="sepal-chaos-"))
     observer = Observer(site.redis_port)
     try:
-        with playing(site, folder, rate, patience) as scene:
-            injected = [_inject(scene, fault, number) for number in range(injections)]
-        entries = list(scene.ledger.entries.values())
+        with running_experiment(site, folder, rate, patience) as experiment:
+            injected = [_inject(experiment, fault, number) for number in range(injections)]
+        entries = list(experiment.ledger.entries.values())
     finally:
         observer.stop()
         shutil.rmtree(folder)
-    return Row(
+    return FaultResult(
         fault=fault.name,
         title=fault.title,
         injections=len(injected),
-        verdict=judge(entries, own),
-        committed_twice=observer.twice,
+        verdict=judge(entries, reference),
+        committed_twice=observer.n_committed_twice,
         recoveries=recoveries(entries, injected),
         bar_seconds=fault.recovery_seconds,
         may_lose=fault.may_lose,
@@ -52,12 +54,12 @@ def play(site: Site, fault: Fault, own: Own, *, injections: int, rate: float, pa
     )
 
 
-def _inject(scene: Scene, fault: Fault, number: int) -> Injection:
-    scene.injection = number
-    injection = fault.inject(scene)
-    scene.wait(lambda: scene.is_over(injection), _OVER_SECONDS)
-    scene.wait(scene.site.is_whole, usual_patience())
-    scene.pause(0.2, 0.6)
+def _inject(experiment: Experiment, fault: Fault, number: int) -> Injection:
+    experiment.injection = number
+    injection = fault.inject(experiment)
+    experiment.wait(lambda: experiment.has_recovered(injection), _MAX_RECOVERY_SECONDS)
+    experiment.wait(experiment.site.is_ready, usual_patience())
+    experiment.pause(0.2, 0.6)
     return injection
 
 

@@ -1,4 +1,4 @@
-"""What the faults are done to: a broker, two workers and two gateways, and a supervisor that starts the dead again."""
+"""The site under test: a broker, two workers, two gateways, and a supervisor that restarts them."""
 
 import os
 import signal
@@ -21,17 +21,17 @@ from tests.stack import Client, Part, clean_environment, free_port, maps_sklearn
 _SUPERVISION_SECONDS: Final = 0.05
 
 SETTINGS: Final[dict[str, Any]] = {
-    # Every result is there until the end, when each is fetched again; an hour more than a clock may be moved.
+    # Longer than a run, plus the hour by which a clock may be moved: each result is fetched again at the end.
     "result_ttl_seconds": 86_400,
     "answered_ttl_seconds": 86_400,
     "worker_memory_bytes": 2 * 1024**3,
 }
-# Ten times what the slowest batch takes that is not meant to hang. A broker's absence takes longer.
+# Ten times the slowest batch that does not hang. Batches take longer while the broker is away.
 LIMITS: Final[dict[str, Any]] = {"batch_seconds": 2, "batch_soft_seconds": 1}
 
 
-class Slot:
-    """One supervised process: it is killed by its whole group, and started again as it was."""
+class SupervisedProcess:
+    """A process that is killed together with its process group, and restarted with the same command."""
 
     def __init__(self, name: str, command: list[str], environment: dict[str, str], folder: Path) -> None:
         self._make: Callable[[], Part] = lambda: Part(name, command, environment, folder)
@@ -47,32 +47,32 @@ class Slot:
         return self.part.popen.poll() is not None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and its children, all at once."""
+        """Send a signal to the process and all its children at once."""
         os.killpg(self.pid, number)
 
     def kill(self) -> None:
-        """End the process and its children without a word, and wait until it is gone."""
+        """Kill the process and its children, and wait for its end."""
         self.signal(signal.SIGKILL)
         self.part.popen.wait()
 
-    def start_again(self) -> None:
-        """Start it as it was, and without the children that it may have left behind."""
+    def restart(self) -> None:
+        """Start it again, after killing any children that it has left."""
         try:
             self.signal(signal.SIGKILL)
         except ProcessLookupError:
-            pass  # there were none
+            pass  # no child was left
         self.part = self._make()
         self.started += 1
 
     def children(self) -> list[int]:
-        """The pids of its pool processes."""
+        """Return the pids of its pool processes."""
         return [child.pid for child in self._children()]
 
     def has_loaded(self) -> bool:
-        """Whether one of its children at least holds a pipeline."""
+        """Whether at least one of its children has loaded a pipeline."""
         try:
             return any(maps_sklearn(child) for child in self._children())
-        except FileNotFoundError:  # it has just ended
+        except FileNotFoundError:  # the child has ended
             return False
 
     def _children(self) -> list[psutil.Process]:
@@ -83,15 +83,15 @@ class Slot:
 
 
 class Site:
-    """Everything that a fault can reach."""
+    """A complete Sepal with clients, a proxy in front of the broker, and movable clocks on request."""
 
-    def __init__(self, folder: Path, *, has_clocks: bool = False, has_limits: bool = False) -> None:
-        self.told_dir = folder / "told"
-        self.told_dir.mkdir()
-        self.model_dir = save_troublesome(folder / "models", self.told_dir)
+    def __init__(self, folder: Path, *, has_clocks: bool = False, has_short_limits: bool = False) -> None:
+        self.pid_dir = folder / "pids"
+        self.pid_dir.mkdir()
+        self.model_dir = save_troublesome(folder / "models", self.pid_dir)
         self.trigger = folder / "armed"
         self.redis_port = free_port()
-        self.redis: Any = redis.Redis(port=self.redis_port)  # untyped, where it would be of use
+        self.redis: Any = redis.Redis(port=self.redis_port)  # its type hints do not fit the methods used here
         self.proxy = Proxy(self.redis_port)
         self.ports = [free_port(), free_port()]
         self._clients = [Client(port) for port in self.ports]
@@ -100,79 +100,79 @@ class Site:
         self._has_clocks = has_clocks
         self._settings = {
             **SETTINGS,
-            **(LIMITS if has_limits else {}),
+            **(LIMITS if has_short_limits else {}),
             "redis_url": f"redis://127.0.0.1:{self.proxy.port}/0",
             "model_dir": self.model_dir,
             "chaos_trigger": self.trigger,
         }
-        self._ended = threading.Event()
-        self.broker = self._slot("broker", broker.command(self.redis_port, folder, fsync="always"))
+        self._is_stopping = threading.Event()
+        self.broker = self._start("broker", broker.command(self.redis_port, folder, fsync="always"))
         wait_for(self.broker_answers, "the broker")
         worker = [sys.executable, "-m", "tests.chaos.patched_worker"]
         gateway = [sys.executable, "-m", "api"]
-        self.workers = [self._slot(f"worker-{number}", worker) for number in range(2)]
-        self.gateways = [self._slot(f"gateway-{n}", gateway, api_port=port) for n, port in enumerate(self.ports)]
+        self.workers = [self._start(f"worker-{number}", worker) for number in range(2)]
+        self.gateways = [self._start(f"gateway-{n}", gateway, api_port=port) for n, port in enumerate(self.ports)]
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor")
         self._supervisor.start()
 
     @property
-    def slots(self) -> list[Slot]:
-        """All processes, in the order in which they were started."""
+    def processes(self) -> list[SupervisedProcess]:
+        """All processes, in order of their first start."""
         return [self.broker, *self.workers, *self.gateways]
 
-    def forget_told(self) -> None:
-        """Forget which rows have told who predicts them."""
-        for path in self.told_dir.iterdir():
+    def clear_pids(self) -> None:
+        """Delete the pids that rows have reported."""
+        for path in self.pid_dir.iterdir():
             path.unlink()
 
-    def wait_until_whole(self) -> None:
+    def wait_until_ready(self) -> None:
         """Wait until every worker has loaded its model and every gateway is ready."""
-        wait_for(self.is_whole, f"a whole site; see {self._folder}")
+        wait_for(self.is_ready, f"a ready site; see {self._folder}")
 
-    def is_whole(self) -> bool:
-        """Whether everything is there again that may have been killed."""
+    def is_ready(self) -> bool:
+        """Whether the broker answers, every worker has loaded its model, and every gateway is ready."""
         if not self.broker_answers() or not all(worker.has_loaded() for worker in self.workers):
             return False
         return all(client.is_ready() for client in self._clients)
 
     def broker_answers(self) -> bool:
-        """Whether the broker has read its file and takes commands."""
+        """Whether the broker has loaded its file and runs commands."""
         try:
             return bool(self.redis.ping())
         except redis.RedisError:
             return False
 
     def stop(self) -> None:
-        """End everything at once."""
-        self._ended.set()
+        """Kill all processes."""
+        self._is_stopping.set()
         self._supervisor.join()
-        for slot in reversed(self.slots):
-            if not slot.is_dead:
-                slot.kill()
+        for process in reversed(self.processes):
+            if not process.is_dead:
+                process.kill()
         for client in self._clients:
             client.client.close()
         self.proxy.stop()
         self.redis.close()
 
-    def _slot(self, name: str, command: list[str], **settings: object) -> Slot:
+    def _start(self, name: str, command: list[str], **settings: object) -> SupervisedProcess:
         environment = clean_environment(**{**self._settings, **settings})
         if self._has_clocks and name in self.clocks:
             environment |= self.clocks[name].environment()
-        return Slot(name, command, environment, self._folder)
+        return SupervisedProcess(name, command, environment, self._folder)
 
     def _supervise(self) -> None:
-        while not self._ended.wait(_SUPERVISION_SECONDS):
-            for slot in self.slots:
-                if slot.is_dead:
-                    slot.start_again()
+        while not self._is_stopping.wait(_SUPERVISION_SECONDS):
+            for process in self.processes:
+                if process.is_dead:
+                    process.restart()
 
 
 @contextmanager
-def running_site(folder: Path, *, has_clocks: bool = False, has_limits: bool = False) -> Iterator[Site]:
-    """A whole site, and at the end nothing of it."""
-    site = Site(folder, has_clocks=has_clocks, has_limits=has_limits)
+def running_site(folder: Path, *, has_clocks: bool = False, has_short_limits: bool = False) -> Iterator[Site]:
+    """Start a site and wait until it is ready; stop it at the end."""
+    site = Site(folder, has_clocks=has_clocks, has_short_limits=has_short_limits)
     try:
-        site.wait_until_whole()
+        site.wait_until_ready()
         yield site
     finally:
         site.stop()

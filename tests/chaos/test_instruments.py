@@ -1,4 +1,4 @@
-"""What the chaos run works with does what it says: otherwise its faults would be none."""
+"""The proxy, the observer and the movable clock of the chaos run work."""
 
 import os
 import socket
@@ -16,9 +16,9 @@ from tests.chaos.observer import Observer
 from tests.chaos.proxy import Proxy
 from tests.patience import patience
 from tests.stack import ROOT, wait_for
-from tests.tools import missing
+from tests.tools import skip_without
 
-SHORT_SECONDS = 0.5  # in which nothing comes
+SHORT_SECONDS = 0.5  # how long a test waits for data that must not arrive
 
 
 @pytest.fixture
@@ -30,38 +30,38 @@ def proxy(broker_port: int) -> Iterator[Proxy]:
         proxy.stop()
 
 
-def through(proxy: Proxy, seconds: float | None = None) -> redis.Redis:
+def redis_through(proxy: Proxy, seconds: float | None = None) -> redis.Redis:
     return redis.Redis(port=proxy.port, socket_timeout=seconds or patience(), retry=None)  # type: ignore[arg-type]
 
 
 def connected(proxy: Proxy) -> socket.socket:
-    """A connection that carries."""
+    """Open a connection through the proxy, and check that it works."""
     connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=patience())
     connection.sendall(b"PING\r\n")
     assert connection.recv(100) == b"+PONG\r\n"
     return connection
 
 
-def test_proxy_carries(proxy: Proxy) -> None:
-    with through(proxy) as client:
+def test_proxy_forwards_data(proxy: Proxy) -> None:
+    with redis_through(proxy) as client:
         assert client.echo("x" * 100_000) == b"x" * 100_000
 
 
-def test_proxy_cuts_connections_and_takes_new_ones(proxy: Proxy) -> None:
+def test_proxy_closes_connections_and_accepts_new_ones(proxy: Proxy) -> None:
     with connected(proxy) as old:
         proxy.cut()
         assert old.recv(100) == b""
-    with through(proxy) as client:
+    with redis_through(proxy) as client:
         assert client.ping()
 
 
-def test_connection_from_the_dark_stays_dead_and_new_ones_live(proxy: Proxy) -> None:
+def test_discarding_proxy_never_revives_old_connections_but_forwards_new_ones(proxy: Proxy) -> None:
     with connected(proxy) as old:
-        proxy.go_dark()
-        with through(proxy, SHORT_SECONDS) as client, pytest.raises(redis.TimeoutError):
+        proxy.start_discarding()
+        with redis_through(proxy, SHORT_SECONDS) as client, pytest.raises(redis.TimeoutError):
             client.ping()
-        proxy.light_up()
-        with through(proxy) as client:
+        proxy.stop_discarding()
+        with redis_through(proxy) as client:
             assert client.ping()
         old.sendall(b"PING\r\n")
         old.settimeout(SHORT_SECONDS)
@@ -69,26 +69,26 @@ def test_connection_from_the_dark_stays_dead_and_new_ones_live(proxy: Proxy) -> 
             old.recv(100)
 
 
-def test_observer_counts_batches_that_announce_two_outcomes(broker_port: int) -> None:
+def test_observer_counts_batches_with_two_published_outcomes(broker_port: int) -> None:
     observer = Observer(broker_port)
     try:
         with redis.Redis(port=broker_port) as client:
             wait_for(lambda: client.pubsub_numpat(), "the subscription")
             for message in (b"a 1 first", b"a 2 second", b"b 1 first", b"c 1 ", b"c 2 "):
                 client.publish("sepal:reply:x", message)
-            wait_for(lambda: observer.announced == 2, "both batches")
-            assert observer.twice == 1
+            wait_for(lambda: observer.n_published == 2, "both batches")
+            assert observer.n_committed_twice == 1
     finally:
         observer.stop()
 
 
-def test_moved_clock_is_one_processes_own_and_it_can_sleep(tmp_path: Path) -> None:
+def test_moved_clock_affects_one_process_which_can_still_sleep(tmp_path: Path) -> None:
     if clock.library() is None:
-        missing("libfaketime (Debian's package faketime)")
+        skip_without("libfaketime (Debian's package faketime)")
     program = """
 import time
-from tests.chaos.clock import mend_sleep
-mend_sleep()
+from tests.chaos.clock import patch_sleep
+patch_sleep()
 while True:
     time.sleep(0.05)
     print(time.time(), flush=True)

@@ -1,6 +1,6 @@
-"""What is sent: every row carries a number of its own, and may ask the pipeline for trouble.
+"""The traffic of a chaos run: every row has a unique number, and may make trouble in the pipeline.
 
-Client, judge and pipeline agree on it here; nothing in this module is heavy to import.
+The client, the judge and the pipeline import this module; it imports no large package.
 """
 
 import random
@@ -11,50 +11,50 @@ from typing import Final
 import msgspec
 
 FEATURES: Final = ["trouble", "argument", "number"]
-ROWS_A_SUBMISSION: Final = 10_000  # numbers are not shared: row i of submission n has the number n * 10,000 + i
+MAX_ROWS_PER_SUBMISSION: Final = 10_000  # row i of submission n has the number n * 10,000 + i
 
 
 class Trouble(IntEnum):
-    """What a row has the pipeline do, as its first column says."""
+    """What a row makes the pipeline do: the value of its first column."""
 
     NONE = 0
-    DIE = 1  # kill the process that predicts it
+    KILL = 1  # kill the process that predicts it
     HANG = 2  # never return
-    EAT = 3  # take as many bytes of memory as the second column says
-    TELL = 4  # once: write who predicts it, and then take as many milliseconds as the second column says
+    ALLOCATE = 3  # allocate the number of bytes in the second column
+    REPORT_PID = 4  # once: write the pid to a file, then sleep for the milliseconds in the second column
 
 
-class Question(msgspec.Struct, frozen=True):
-    """One submission, before it has a place in the ledger."""
+class Submission(msgspec.Struct, frozen=True):
+    """A submission without its number in the ledger."""
 
     n_rows: int
     prefer: str
     trouble: Trouble = Trouble.NONE
     argument: float = 0
     injection: int | None = None
-    """The injection that it belongs to, where it is part of the fault."""
+    """The number of the injection, if the submission is part of the fault."""
 
     def rows(self, number: int) -> list[list[float]]:
-        """Write the rows of submission `number`; only the first one is troublesome."""
-        first = number * ROWS_A_SUBMISSION
-        calm = [[0.0, 0.0, float(first + place)] for place in range(self.n_rows)]
-        return [[float(self.trouble), self.argument, calm[0][2]], *calm[1:]]
+        """Return the rows of submission `number`; only the first one makes trouble."""
+        first = number * MAX_ROWS_PER_SUBMISSION
+        plain = [[0.0, 0.0, float(first + index)] for index in range(self.n_rows)]
+        return [[float(self.trouble), self.argument, plain[0][2]], *plain[1:]]
 
-    def calm(self) -> "Question":
-        """The same rows without the trouble: their answers are the same."""
-        return Question(self.n_rows, self.prefer)
+    def without_trouble(self) -> "Submission":
+        """Return the same rows without trouble; the pipeline answers them alike."""
+        return Submission(self.n_rows, self.prefer)
 
 
-# Shares of a hundred. A large prediction spans batches (more than 1,024 rows) and travels by the other queue.
+# Of a hundred submissions. A large one (more than 1,024 rows) spans batches and uses the bulk queue.
 _KINDS: Final = {"single": 62, "many": 37, "large": 1}
 _PREFERENCES: Final = {"": 45, "respond-async": 45, "wait=1": 10}
 
 
-def steady(seed: int) -> Iterator[Question]:
-    """Say what to send next, for ever."""
-    dice = random.Random(seed)
+def steady_traffic(seed: int) -> Iterator[Submission]:
+    """Generate random submissions without end."""
+    rng = random.Random(seed)
     while True:
-        (kind,) = dice.choices(list(_KINDS), list(_KINDS.values()))
-        (prefer,) = dice.choices(list(_PREFERENCES), list(_PREFERENCES.values()))
-        n_rows = {"single": 1, "many": dice.randint(2, 50), "large": dice.randint(1025, 3000)}[kind]
-        yield Question(n_rows, prefer)
+        (kind,) = rng.choices(list(_KINDS), list(_KINDS.values()))
+        (prefer,) = rng.choices(list(_PREFERENCES), list(_PREFERENCES.values()))
+        n_rows = {"single": 1, "many": rng.randint(2, 50), "large": rng.randint(1025, 3000)}[kind]
+        yield Submission(n_rows, prefer)

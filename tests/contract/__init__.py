@@ -1,1 +1,1 @@
-"""What two sides must agree on, held against the real other side."""
+"""Tests of one side of an interface against the real other side."""

@@ -1,4 +1,4 @@
-"""The gateway's and the worker's halves of the store, on a real server."""
+"""The gateway's and the worker's parts of the store, on a real server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -29,7 +29,7 @@ def server(broker_port: int) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def url(server: redis.Redis, broker_port: int) -> str:
-    del server  # only to have it emptied first
+    del server  # used for its flush only
     return f"redis://127.0.0.1:{broker_port}/2"
 
 
@@ -50,7 +50,7 @@ async def store(url: str, listener: Listener) -> AsyncIterator[GatewayStore]:
 
 @pytest.fixture
 def connect_worker(url: str) -> Iterator[Connect]:
-    """Makes pool processes of workers by their names."""
+    """Connects a pool process of a worker, by the worker's name."""
     with ExitStack() as stack:
 
         def connect_one(name: str) -> Attempts:

@@ -1,4 +1,4 @@
-"""Leases, what the reconciler puts back, and how a culprit is found: the scripts on a real server."""
+"""Leases, recovery by the reconciler, and isolation of the poison: the scripts on a real server."""
 
 import json
 import time
@@ -28,30 +28,31 @@ from tests.contract.conftest import Connect
 from tests.submissions import GatewayStore, Messages, answer, backlog, claimed, outcome, shared_batch, spanning
 
 HOUR_MS = 3_600_000
-Look = Callable[[], tuple[int, int]]
+RECONCILE_ARGS = [900, 3000, 5000, 3, 600]
+Reconcile = Callable[[], tuple[int, int]]
 
 
 @pytest.fixture
-def look(server: redis.Redis) -> Look:
-    """One look of the reconciler, as if a second had passed: batches published again, and taken from lost workers."""
-    reconcile = server.register_script(Script.load("reconcile").text)
+def reconcile(server: redis.Redis) -> Reconcile:
+    """Runs the script as if a second had passed; returns how many batches it published again and requeued."""
+    script = server.register_script(Script.load("reconcile").text)
 
-    def look() -> tuple[int, int]:
+    def reconcile() -> tuple[int, int]:
         server.hset(Key.RECONCILER, "at", now_ms() - 1000)
-        published, given_back, *_ = reconcile(args=[900, 3000, 5000, 3, 600])
-        return published, given_back
+        n_published, n_requeued, *_ = script(args=RECONCILE_ARGS)
+        return n_published, n_requeued
 
-    return look
+    return reconcile
 
 
 @pytest.fixture
 def reconciler(store: GatewayStore) -> Reconciler:
-    recovery = Recovery(store.asking, Messages(), max_attempts=3, result_ttl_seconds=600, dead_letter_ttl_seconds=600)
+    recovery = Recovery(store.pooled, Messages(), max_attempts=3, result_ttl_seconds=600, dead_letter_ttl_seconds=600)
     return Reconciler(recovery, GatewayMetrics(CollectorRegistry()))
 
 
 @pytest.fixture
-def announcements(url: str, iris_card: ModelCard) -> Iterator[WorkerRegistry]:
+def registry(url: str, iris_card: ModelCard) -> Iterator[WorkerRegistry]:
     transport = BlockingTransport.failing_fast(url)
     yield WorkerRegistry(transport, "worker", iris_card, max_attempts=3)
     transport.close()
@@ -61,20 +62,20 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def live(server: redis.Redis, worker: str, for_ms: int = 5000) -> None:
-    """Have a worker announced."""
+def announce(server: redis.Redis, worker: str, for_ms: int = 5000) -> None:
+    """Announce a worker."""
     server.hset(Key.WORKERS, worker, f"{now_ms() + for_ms} 1")
 
 
-def use_up(worker: Attempts, batch_id: BatchId) -> None:
-    """Start every attempt that a batch has, and finish none."""
-    for number in range(3):
+def exhaust(worker: Attempts, batch_id: BatchId) -> None:
+    """Start every attempt at a batch and lose it."""
+    for attempt in range(3):
         claimed(worker, batch_id)
-        worker.requeue(batch_id, f"lost {number}")
+        worker.requeue(batch_id, f"lost {attempt}")
 
 
 async def tick(reconciler: Reconciler, server: redis.Redis) -> None:
-    """Let a second pass, and the reconciler look."""
+    """Run the reconciler as if a second had passed."""
     server.delete(Key.RECONCILER)
     await reconciler.tick()
 
@@ -82,10 +83,10 @@ async def tick(reconciler: Reconciler, server: redis.Redis) -> None:
 async def split(
     store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> tuple[Submission, list[PredictionId]]:
-    """A batch of two predictions of a row each, whose attempts were used up and which was split for it."""
+    """Submit a batch of two predictions of one row each, exhaust it, and have it split."""
     submission, ids = shared_batch(1, 1)
     await store.submit(submission)
-    use_up(worker, submission.id)
+    exhaust(worker, submission.id)
     await tick(reconciler, server)
     return submission, ids
 
@@ -96,7 +97,7 @@ async def queued(store: GatewayStore, *row_counts: int) -> Submission:
     return submission
 
 
-async def test_batch_is_left_to_the_worker_that_has_it(
+async def test_running_batch_cannot_be_claimed_by_another_worker(
     store: GatewayStore, worker: Attempts, connect_worker: Connect
 ) -> None:
     submission = await queued(store)
@@ -105,53 +106,55 @@ async def test_batch_is_left_to_the_worker_that_has_it(
     assert worker.commit(claim, outcome(answer("1"))) is not None
 
 
-async def test_lost_message_is_published_again_once(store: GatewayStore, server: redis.Redis, look: Look) -> None:
-    live(server, "worker")
+async def test_lost_message_is_published_again_once(
+    store: GatewayStore, server: redis.Redis, reconcile: Reconcile
+) -> None:
+    announce(server, "worker")
     await queued(store)
     message = server.rpop("interactive")
-    looks = [look() for _ in range(4)]
-    assert [published for published, _ in looks] == [0, 1, 0, 0]
+    runs = [reconcile() for _ in range(4)]
+    assert [n_published for n_published, _ in runs] == [0, 1, 0, 0]
     assert server.lrange("interactive", 0, -1) == [message]
 
 
-async def test_messages_that_wait_are_left_alone_and_lost_ones_are_found_among_them(
-    store: GatewayStore, server: redis.Redis, look: Look
+async def test_only_lost_messages_are_published_again_while_others_wait(
+    store: GatewayStore, server: redis.Redis, reconcile: Reconcile
 ) -> None:
-    live(server, "worker")
+    announce(server, "worker")
     messages = []
     for _ in range(50):
         await queued(store)
         messages.append(server.lindex("interactive", 0))
-    assert [look() for _ in range(3)] == [(0, 0)] * 3
+    assert [reconcile() for _ in range(3)] == [(0, 0)] * 3
     lost = [server.rpop("interactive") for _ in range(3)]
-    assert sum(look()[0] for _ in range(5)) == 3
+    assert sum(reconcile()[0] for _ in range(5)) == 3
     assert server.lrange("interactive", 0, -1)[::-1] == messages
     assert lost == messages[:3]
 
 
 @pytest.mark.parametrize(("is_alive", "n_published"), [(True, 0), (False, 1)])
-async def test_message_that_a_worker_has_taken_is_lost_when_the_worker_is(
-    store: GatewayStore, server: redis.Redis, look: Look, is_alive: bool, n_published: int
+async def test_message_taken_by_a_worker_is_published_again_only_if_the_worker_is_lost(
+    store: GatewayStore, server: redis.Redis, reconcile: Reconcile, is_alive: bool, n_published: int
 ) -> None:
-    live(server, "worker", for_ms=5000 if is_alive else -1)
+    announce(server, "worker", for_ms=5000 if is_alive else -1)
     submission, _ = shared_batch(1)
     await store.submit(submission)
     server.hset(f"{Key.UNACKED}worker", "tag", f'[{{"headers": {{"id": "{submission.id}"}}}}, "", ""]')
     server.delete("interactive")
-    assert sum(look()[0] for _ in range(4)) == n_published
+    assert sum(reconcile()[0] for _ in range(4)) == n_published
     assert server.exists(f"{Key.UNACKED}worker") == is_alive
 
 
-async def test_lost_workers_batches_go_back_and_its_late_commit_writes_nothing(
-    store: GatewayStore, worker: Attempts, server: redis.Redis, connect_worker: Connect, look: Look
+async def test_batch_of_a_lost_worker_is_requeued_and_its_late_commit_is_refused(
+    store: GatewayStore, worker: Attempts, server: redis.Redis, connect_worker: Connect, reconcile: Reconcile
 ) -> None:
-    live(server, "worker")
+    announce(server, "worker")
     submission = await queued(store)
     server.delete("interactive")
     late = claimed(worker, submission.id)
-    assert look() == (0, 0)
-    live(server, "worker", for_ms=-1)
-    assert look() == (0, 1)
+    assert reconcile() == (0, 0)
+    announce(server, "worker", for_ms=-1)
+    assert reconcile() == (0, 1)
     assert server.llen("interactive") == 1
     assert not server.hexists(Key.WORKERS, "worker")
     assert worker.commit(late, outcome(answer("late"))) is None
@@ -161,70 +164,71 @@ async def test_lost_workers_batches_go_back_and_its_late_commit_writes_nothing(
     assert another.commit(current, outcome(answer("1"))) is not None
 
 
-async def test_worker_that_was_thought_dead_and_claims_is_watched_again(
-    store: GatewayStore, worker: Attempts, look: Look
+async def test_lease_of_an_unannounced_worker_is_found(
+    store: GatewayStore, worker: Attempts, reconcile: Reconcile
 ) -> None:
     submission = await queued(store)
     claimed(worker, submission.id)  # it has not announced itself
-    assert look() == (0, 1)
+    assert reconcile() == (0, 1)
 
 
-async def test_workers_are_given_time_after_the_broker_was_away(
-    store: GatewayStore, worker: Attempts, server: redis.Redis, look: Look
+async def test_workers_get_time_to_announce_themselves_after_an_outage(
+    store: GatewayStore, worker: Attempts, server: redis.Redis, reconcile: Reconcile
 ) -> None:
     submission = await queued(store)
     claimed(worker, submission.id)
-    live(server, "worker", for_ms=-10_000)
+    announce(server, "worker", for_ms=-10_000)
     server.hset(Key.RECONCILER, "at", now_ms() - 10_000)
-    reconcile = server.register_script(Script.load("reconcile").text)
-    assert reconcile(args=[900, 3000, 5000, 3, 600])[:2] == [0, 0]
-    assert look() == (0, 0)
+    script = server.register_script(Script.load("reconcile").text)
+    assert script(args=RECONCILE_ARGS)[:2] == [0, 0]
+    assert reconcile() == (0, 0)
 
 
-async def test_clock_that_was_set_back_does_not_keep_a_dead_worker_alive(server: redis.Redis, look: Look) -> None:
-    live(server, "worker", for_ms=HOUR_MS)
-    look()
+async def test_announcement_is_shortened_after_the_clock_was_set_back(
+    server: redis.Redis, reconcile: Reconcile
+) -> None:
+    announce(server, "worker", for_ms=HOUR_MS)
+    reconcile()
     announced = server.hget(Key.WORKERS, "worker") or ""
     assert int(announced.split()[0]) <= now_ms() + 5000
 
 
-async def test_only_one_gateway_looks_at_a_time(store: GatewayStore, server: redis.Redis) -> None:
-    reconcile = server.register_script(Script.load("reconcile").text)
+async def test_reconciliation_within_the_interval_does_nothing(store: GatewayStore, server: redis.Redis) -> None:
+    script = server.register_script(Script.load("reconcile").text)
     await queued(store)
     server.delete("interactive")
-    args = [900, 3000, 5000, 3, 600]
     for _ in range(10):
-        assert reconcile(args=args)[0] == 0
+        assert script(args=RECONCILE_ARGS)[0] == 0
     assert server.llen("interactive") == 0
 
 
-async def test_culprit_alone_fails_and_becomes_a_dead_letter(
+async def test_only_the_poison_fails_and_becomes_a_dead_letter(
     store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> None:
     submission, ids = shared_batch(1, 2, 1, 1)
     await store.submit(submission)
-    use_up(worker, submission.id)
+    exhaust(worker, submission.id)
     assert worker.claim(submission.id) is None
     await store.cancel(ids[3])
     await tick(reconciler, server)
     assert {prediction.state for prediction in await store.read_all(ids)} == {State.RUNNING, State.CANCELED}
-    for place in (0, 2):
-        part = claimed(worker, child_id(submission.id, place))
-        assert decode_matrix(part.rows) == [[[0.0, 0.5]], [], [[3.0, 0.5]]][place]
-        assert worker.commit(part, outcome(answer(str(place)))) is not None
-    use_up(worker, child_id(submission.id, 1))
+    for index in (0, 2):
+        claim = claimed(worker, child_id(submission.id, index))
+        assert decode_matrix(claim.rows) == [[[0.0, 0.5]], [], [[3.0, 0.5]]][index]
+        assert worker.commit(claim, outcome(answer(str(index)))) is not None
+    exhaust(worker, child_id(submission.id, 1))
     await tick(reconciler, server)
 
-    first, culprit, third, canceled = await store.read_all(ids)
+    first, poison, third, canceled = await store.read_all(ids)
     assert (first.answers, third.answers) == ((answer("0"),), (answer("2"),))
-    assert culprit.failure is not None
-    assert culprit.failure.code == FailureCode.POISON
+    assert poison.failure is not None
+    assert poison.failure.code == FailureCode.POISON
     assert canceled.state is State.CANCELED
     assert backlog(server) == 0
     assert server.ttl(Key.BATCH + submission.id) > 0
     assert worker.claim(child_id(submission.id, 3)) is None
 
-    letters = DeadLetters(store.asking)
+    letters = DeadLetters(store.pooled)
     (entry,) = await letters.entries(0, 10)
     letter = await letters.get(entry.id)
     assert letter.prediction == str(ids[1])
@@ -238,87 +242,89 @@ async def test_culprit_alone_fails_and_becomes_a_dead_letter(
         await letters.discard(entry.id)
 
 
-async def test_spanning_prediction_fails_with_its_poisonous_batch(
+async def test_spanning_prediction_with_poison_fails_and_becomes_a_dead_letter(
     store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> None:
     submission, prediction_id = spanning(2, 2)
     await store.submit(submission)
-    use_up(worker, child_id(prediction_id.batch_id, 1))
+    exhaust(worker, child_id(prediction_id.batch_id, 1))
     await tick(reconciler, server)
     failure = (await store.read(prediction_id)).failure
     assert failure is not None
     assert failure.code == FailureCode.POISON
-    (entry,) = await DeadLetters(store.asking).entries(0, 10)
-    assert (await DeadLetters(store.asking).get(entry.id)).prediction == str(prediction_id)
+    (entry,) = await DeadLetters(store.pooled).entries(0, 10)
+    assert (await DeadLetters(store.pooled).get(entry.id)).prediction == str(prediction_id)
     assert worker.claim(child_id(prediction_id.batch_id, 0)) is None
     assert backlog(server) == 0
 
 
-async def test_batch_that_was_canceled_after_its_last_attempt_stays_canceled(
+async def test_exhausted_batch_that_is_canceled_stays_canceled(
     store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> None:
     submission, ids = shared_batch(1, 1)
     await store.submit(submission)
-    use_up(worker, submission.id)
+    exhaust(worker, submission.id)
     for prediction_id in ids:
         await store.cancel(prediction_id)
     await tick(reconciler, server)
     assert [prediction.state for prediction in await store.read_all(ids)] == [State.CANCELED] * 2
     assert backlog(server) == 0
     assert server.scard(Key.EXHAUSTED) == 0
-    assert await DeadLetters(store.asking).entries(0, 10) == []
+    assert await DeadLetters(store.pooled).entries(0, 10) == []
 
 
-async def test_announcement_tells_a_worker_of_its_leases(
-    store: GatewayStore, worker: Attempts, server: redis.Redis, announcements: WorkerRegistry
+async def test_announce_reply_contains_the_workers_leases(
+    store: GatewayStore, worker: Attempts, server: redis.Redis, registry: WorkerRegistry
 ) -> None:
-    assert announcements.announce(1) == AnnounceReply(0, [])
+    assert registry.announce(1) == AnnounceReply(0, [])
     (wanted, _), (unwanted, ids) = shared_batch(1), shared_batch(1)
     for submission in (wanted, unwanted):
         await store.submit(submission)
         claimed(worker, submission.id)
     await store.cancel(ids[0])
-    holdings = announcements.announce(1)
-    assert holdings.n_waiting == 2
-    assert {lease.batch_id: lease.is_wanted for lease in holdings.leases} == {wanted.id: True, unwanted.id: False}
-    announcements.requeue(wanted.id, "its process was killed")
+    reply = registry.announce(1)
+    assert reply.n_waiting == 2
+    assert {lease.batch_id: lease.is_wanted for lease in reply.leases} == {wanted.id: True, unwanted.id: False}
+    registry.requeue(wanted.id, "The pool process was lost.")
     assert server.llen("interactive") == 3
-    assert [lease.batch_id for lease in announcements.announce(1).leases] == [unwanted.id]
+    assert [lease.batch_id for lease in registry.announce(1).leases] == [unwanted.id]
 
 
-async def test_batches_of_a_lost_worker_are_published_in_their_order(
-    store: GatewayStore, worker: Attempts, server: redis.Redis, look: Look
+async def test_batches_of_a_lost_worker_are_published_in_order_of_acceptance(
+    store: GatewayStore, worker: Attempts, server: redis.Redis, reconcile: Reconcile
 ) -> None:
-    live(server, "worker")
+    announce(server, "worker")
     submissions = [await queued(store) for _ in range(20)]
     messages = server.lrange("interactive", 0, -1)
     for submission in submissions:
         claimed(worker, submission.id)
     server.delete("interactive")
-    live(server, "worker", for_ms=-1)
-    assert look() == (0, 20)
+    announce(server, "worker", for_ms=-1)
+    assert reconcile() == (0, 20)
     assert server.lrange("interactive", 0, -1) == messages
-    assert [look() for _ in range(3)] == [(0, 0)] * 3
+    assert [reconcile() for _ in range(3)] == [(0, 0)] * 3
 
 
-async def test_slow_looks_keep_no_dead_worker_alive(store: GatewayStore, worker: Attempts, server: redis.Redis) -> None:
+async def test_lost_worker_is_found_even_if_every_run_comes_late(
+    store: GatewayStore, worker: Attempts, server: redis.Redis
+) -> None:
     submission = await queued(store)
     claimed(worker, submission.id)
-    live(server, "worker")
-    reconcile = server.register_script(Script.load("reconcile").text)
-    given_back = 0
+    announce(server, "worker")
+    script = server.register_script(Script.load("reconcile").text)
+    n_requeued = 0
     for _ in range(6):
         server.hset(Key.RECONCILER, "at", now_ms() - 4000)
         announced: Any = server.hget(Key.WORKERS, "worker")
         until_ms, _, rest = announced.decode().partition(" ")
         server.hset(Key.WORKERS, "worker", f"{int(until_ms) - 4000} {rest}")  # four seconds pass
-        given_back += reconcile(args=[900, 3000, 5000, 3, 600])[1]
-        if given_back:
+        n_requeued += script(args=RECONCILE_ARGS)[1]
+        if n_requeued:
             break
-    assert given_back == 1
+    assert n_requeued == 1
 
 
-async def test_answered_member_of_a_split_batch_can_no_longer_be_canceled(
+async def test_member_of_a_split_batch_with_an_answer_cannot_be_canceled(
     store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> None:
     submission, ids = await split(store, worker, server, reconciler)
@@ -328,7 +334,7 @@ async def test_answered_member_of_a_split_batch_can_no_longer_be_canceled(
     assert (await store.read(ids[0])).state is State.SUCCEEDED
 
 
-async def test_canceled_member_of_a_split_batch_is_run_no_more(
+async def test_canceled_member_of_a_split_batch_is_not_run(
     store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> None:
     submission, ids = await split(store, worker, server, reconciler)
@@ -340,7 +346,9 @@ async def test_canceled_member_of_a_split_batch_is_run_no_more(
     assert server.keys(Key.BATCH + "*") == [(Key.BATCH + submission.id).encode()]
 
 
-async def test_canceled_spanning_prediction_leaves_no_rows_behind(store: GatewayStore, server: redis.Redis) -> None:
+async def test_queued_children_of_a_canceled_spanning_prediction_are_deleted(
+    store: GatewayStore, server: redis.Redis
+) -> None:
     submission, prediction_id = spanning(2, 2, 2)
     await store.submit(submission)
     await store.cancel(prediction_id)
@@ -348,26 +356,28 @@ async def test_canceled_spanning_prediction_leaves_no_rows_behind(store: Gateway
     assert not server.exists(Key.QUEUED + "bulk")
 
 
-async def test_open_record_is_never_given_an_end_by_its_waiters(store: GatewayStore, server: redis.Redis) -> None:
+async def test_open_record_does_not_expire_when_its_retention_is_shortened(
+    store: GatewayStore, server: redis.Redis
+) -> None:
     submission = await queued(store)
     await store.shorten_retention([submission.id])
     assert server.ttl(Key.BATCH + submission.id) == -1
 
 
-async def test_record_that_is_none_keeps_nobody_from_being_put_back(
-    store: GatewayStore, server: redis.Redis, look: Look
+async def test_invalid_record_does_not_block_recovery_of_others(
+    store: GatewayStore, server: redis.Redis, reconcile: Reconcile
 ) -> None:
     broken, _ = await queued(store), await queued(store)
-    server.set((Key.BATCH + broken.id), "no record")
+    server.set((Key.BATCH + broken.id), "not a record")
     server.delete("interactive")
-    assert sum(look()[0] for _ in range(2)) == 1
+    assert sum(reconcile()[0] for _ in range(2)) == 1
 
 
-async def test_second_gateway_finds_a_split_batch_split(
+async def test_batch_is_not_split_again_by_a_second_gateway(
     store: GatewayStore, worker: Attempts, server: redis.Redis, reconciler: Reconciler
 ) -> None:
     submission, _ = await split(store, worker, server, reconciler)
-    server.sadd(Key.EXHAUSTED, submission.id)  # as the second one read it
+    server.sadd(Key.EXHAUSTED, submission.id)  # as the second gateway read it
     before = server.llen("interactive")
     await tick(reconciler, server)
     assert server.llen("interactive") == before

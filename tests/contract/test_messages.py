@@ -1,4 +1,4 @@
-"""The gateway's messages, held against those that the installed Celery and kombu make themselves."""
+"""The gateway's messages, compared with those of the installed Celery and kombu."""
 
 from ast import literal_eval
 from base64 import b64decode
@@ -15,26 +15,26 @@ from tests.remote import celery_app
 from tests.stack import wait_for
 from worker.celery.messages import check_command
 
-# Made anew for each message or each process; nothing depends on their values but that tags differ.
-OWN = {"delivery_tag", "reply_to", "origin"}
+# These differ between messages or processes; only the delivery tags must differ.
+VARYING = {"delivery_tag", "reply_to", "origin"}
 
 
-def without_own(message: Any) -> Any:
-    message["headers"] = {name: value for name, value in message["headers"].items() if name not in OWN}
-    message["properties"] = {name: value for name, value in message["properties"].items() if name not in OWN}
+def without_varying(message: Any) -> Any:
+    message["headers"] = {name: value for name, value in message["headers"].items() if name not in VARYING}
+    message["properties"] = {name: value for name, value in message["properties"].items() if name not in VARYING}
     message["body"] = loads(b64decode(message["body"]))
     return message
 
 
 @pytest.mark.parametrize("queue", list(Queue))
-def test_message_is_what_celery_writes_into_redis(broker_port: int, queue: Queue) -> None:
+def test_message_equals_the_message_of_celery(broker_port: int, queue: Queue) -> None:
     batch_id, url = new_batch_id(), f"redis://127.0.0.1:{broker_port}/1"
     options: dict[str, Any] = {"task_id": batch_id, "queue": queue.value, "ignore_result": True}
     shown = f"{{'queue': '{queue.value}', 'rows': 12, 'predictions': 3}}"
     with celery_app(url) as app, redis.Redis.from_url(url) as server:
         app.send_task(PREDICT_BATCH, args=(batch_id,), kwargsrepr=shown, **options)
         (raw,) = server.lrange(queue.value, 0, -1)
-    assert without_own(loads(CeleryMessages().message(batch_id, queue, 12, 3))) == without_own(loads(raw))
+    assert without_varying(loads(CeleryMessages().message(batch_id, queue, 12, 3))) == without_varying(loads(raw))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_message_is_what_celery_writes_into_redis(broker_port: int, queue: Queue
         {"pattern": "worker*", "matcher": "glob"},
     ],
 )
-def test_commands_of_remote_control_are_let_in(server: Any, url: str, options: dict[str, Any]) -> None:
+def test_remote_control_commands_are_accepted(server: Any, url: str, options: dict[str, Any]) -> None:
     with celery_app(url) as app, server.pubsub(ignore_subscribe_messages=True) as subscription:
         subscription.psubscribe("/*.celery.pidbox")
         wait_for(lambda: server.pubsub_numpat(), "the subscription")
@@ -54,7 +54,7 @@ def test_commands_of_remote_control_are_let_in(server: Any, url: str, options: d
     check_command(command)
 
 
-def test_size_is_shown_to_flower_and_no_argument_of_the_task() -> None:
+def test_batch_size_is_shown_in_flower_and_is_not_a_task_argument() -> None:
     batch_id = new_batch_id()
     message = loads(CeleryMessages().message(batch_id, Queue.BULK, 1024, 1))
     assert literal_eval(message["headers"]["kwargsrepr"]) == {"queue": "bulk", "rows": 1024, "predictions": 1}
@@ -62,7 +62,7 @@ def test_size_is_shown_to_flower_and_no_argument_of_the_task() -> None:
     assert (args, kwargs) == ([batch_id], {})
 
 
-def test_every_message_has_a_delivery_tag_of_its_own() -> None:
-    publisher, batch_id = CeleryMessages(), new_batch_id()
-    messages = [loads(publisher.message(batch_id, Queue.BULK, 1, 1)) for _ in range(100)]
+def test_delivery_tags_are_unique() -> None:
+    writer, batch_id = CeleryMessages(), new_batch_id()
+    messages = [loads(writer.message(batch_id, Queue.BULK, 1, 1)) for _ in range(100)]
     assert len({message["properties"]["delivery_tag"] for message in messages}) == 100

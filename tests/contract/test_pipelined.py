@@ -1,4 +1,4 @@
-"""The gateway's pipelined connection to a real server: the greeting, and connections that are lost."""
+"""The gateway's pipelined connection to a real server: the handshake, and lost connections."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +10,7 @@ import redis
 
 from local import broker
 from shared.errors import BrokerUnavailable
-from shared.store.pipelined import PATIENCE_SECONDS, PipelinedTransport
+from shared.store.pipelined import TIMEOUT_SECONDS, PipelinedTransport
 from shared.store.scripts import Script
 from tests.listener import Listener
 from tests.patience import patience
@@ -59,13 +59,13 @@ async def test_password_and_database_of_the_url_are_used(guarded: tuple[int, Pat
 
 
 async def test_wrong_password_leaves_the_transport_down(guarded: tuple[int, Path]) -> None:
-    async with connected(f"redis://:wrong@127.0.0.1:{guarded[0]}/0", PATIENCE_SECONDS) as (transport, _):
+    async with connected(f"redis://:wrong@127.0.0.1:{guarded[0]}/0", TIMEOUT_SECONDS) as (transport, _):
         with pytest.raises(BrokerUnavailable):
             await transport.run(ECHO, [b"anything"])
         assert not transport.is_up
 
 
-async def test_commands_that_wait_for_room_survive_a_lost_connection(broker_port: int) -> None:
+async def test_commands_that_wait_to_be_sent_survive_a_lost_connection(broker_port: int) -> None:
     url = f"redis://127.0.0.1:{broker_port}/2"
     with redis.Redis(port=broker_port) as client:
         async with connected(url, patience()) as (transport, _):
@@ -73,5 +73,5 @@ async def test_commands_that_wait_for_room_survive_a_lost_connection(broker_port
             commands = [asyncio.create_task(transport.run(ECHO, [LARGE])) for _ in range(30)]
             await asyncio.sleep(0)
             client.client_kill_filter(_type="pubsub")
-            for answer in await asyncio.gather(*commands):
-                assert answer == LARGE
+            for reply in await asyncio.gather(*commands):
+                assert reply == LARGE

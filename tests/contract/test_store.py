@@ -1,4 +1,4 @@
-"""The store's scripts on a real server, the gateway's half against the worker's: tokens, members, slices, counters."""
+"""The store's scripts on a real server, called by gateway and worker: tokens, members, children, counters."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ from shared.rows import EncodedRows, decode_matrix
 from shared.store.attempts import Attempts
 from shared.store.clock import StoreClock
 from shared.store.idempotency import IdempotencyKey, IdempotencyKeys
-from shared.store.records import MAX_PUBLISHED_BYTES, Failure, read_announcement
+from shared.store.records import MAX_PUBLISHED_BYTES, Failure, parse_reply
 from shared.store.schema import Counter, Field, Key
 from shared.store.scripts import Script
 from shared.store.status import Status
@@ -42,7 +42,7 @@ async def test_claim_returns_what_was_submitted(store: GatewayStore, worker: Att
     assert claim.queue_us >= 0
 
 
-async def test_predictions_that_share_a_batch_get_their_own_answers(store: GatewayStore, worker: Attempts) -> None:
+async def test_each_prediction_of_a_shared_batch_gets_its_answer(store: GatewayStore, worker: Attempts) -> None:
     submission, (first, second, third) = shared_batch(2, 1, 1)
     await store.submit(submission)
     failure = Failure(FailureCode.ROWS_REJECTED, "no")
@@ -53,11 +53,13 @@ async def test_predictions_that_share_a_batch_get_their_own_answers(store: Gatew
     assert (await store.read(third)).answers == (answer("2"),)
 
 
-async def test_late_token_writes_nothing(store: GatewayStore, worker: Attempts, server: redis.Redis) -> None:
+async def test_commit_with_an_earlier_token_writes_nothing(
+    store: GatewayStore, worker: Attempts, server: redis.Redis
+) -> None:
     submission, (prediction_id,) = shared_batch(1)
     await store.submit(submission)
     late = claimed(worker, submission.id)
-    worker.requeue(submission.id, "it was thought dead")
+    worker.requeue(submission.id, "The worker was lost.")
     current = claimed(worker, submission.id)
     assert current.token == late.token + 1
     before = server.hgetall(Key.BATCH + submission.id)
@@ -69,7 +71,7 @@ async def test_late_token_writes_nothing(store: GatewayStore, worker: Attempts, 
     assert backlog(server) == 0
 
 
-async def test_claim_asked_for_again_by_the_same_attempt_is_the_same_claim(
+async def test_repeated_claim_by_the_same_attempt_returns_the_same_token(
     store: GatewayStore, server: redis.Redis
 ) -> None:
     submission, _ = shared_batch(1)
@@ -89,9 +91,7 @@ async def test_batch_is_committed_once(store: GatewayStore, worker: Attempts, se
     assert server.hget(Key.BACKLOG, Counter.FINAL + "interactive") == b"3"
 
 
-async def test_rows_are_dropped_and_the_record_expires_once_it_is_final(
-    store: GatewayStore, worker: Attempts, server: redis.Redis
-) -> None:
+async def test_final_record_has_no_rows_and_expires(store: GatewayStore, worker: Attempts, server: redis.Redis) -> None:
     submission, _ = shared_batch(1)
     await store.submit(submission)
     assert server.ttl(Key.BATCH + submission.id) == -1
@@ -100,7 +100,7 @@ async def test_rows_are_dropped_and_the_record_expires_once_it_is_final(
     assert 0 < server.ttl(Key.BATCH + submission.id) <= 600
 
 
-async def test_canceling_one_member_leaves_its_neighbours_alone(store: GatewayStore, worker: Attempts) -> None:
+async def test_canceling_one_member_does_not_affect_the_others(store: GatewayStore, worker: Attempts) -> None:
     submission, (first, second) = shared_batch(1, 1)
     await store.submit(submission)
     await store.cancel(first)
@@ -113,7 +113,7 @@ async def test_canceling_one_member_leaves_its_neighbours_alone(store: GatewaySt
     assert (await store.read(second)).answers == (answer("2"),)
 
 
-async def test_batch_whose_every_member_is_canceled_is_never_run(
+async def test_batch_with_all_members_canceled_cannot_be_claimed(
     store: GatewayStore, worker: Attempts, server: redis.Redis
 ) -> None:
     submission, ids = shared_batch(1, 1)
@@ -124,17 +124,17 @@ async def test_batch_whose_every_member_is_canceled_is_never_run(
     assert backlog(server) == 0
 
 
-async def test_nothing_but_the_whole_id_opens_a_prediction(store: GatewayStore) -> None:
+async def test_prediction_cannot_be_read_or_canceled_with_a_wrong_id(store: GatewayStore) -> None:
     submission, (first, second) = shared_batch(1, 1)
     await store.submit(submission)
-    head, spanned = spanning(2, 2)
-    await store.submit(head)
+    spanning_submission, spanning_id = spanning(2, 2)
+    await store.submit(spanning_submission)
     for wrong in (
         msgspec.structs.replace(first, secret=second.secret),
         msgspec.structs.replace(first, index=1),
         msgspec.structs.replace(first, index=2),
         msgspec.structs.replace(first, index=SPANNING),
-        msgspec.structs.replace(spanned, index=0),
+        msgspec.structs.replace(spanning_id, index=0),
     ):
         with pytest.raises(PredictionNotFound):
             await store.read(wrong)
@@ -150,9 +150,9 @@ async def test_spanning_prediction_counts_its_rows_and_joins_its_answers(
     assert server.llen("bulk") == 3
     assert (await store.read(prediction_id)).state is State.QUEUED
     done = []
-    for number in (2, 0, 1):
-        batch_id = child_id(prediction_id.batch_id, number)
-        worker.commit(claimed(worker, batch_id), outcome(answer(f"{number}")))
+    for index in (2, 0, 1):
+        batch_id = child_id(prediction_id.batch_id, index)
+        worker.commit(claimed(worker, batch_id), outcome(answer(f"{index}")))
         assert worker.claim(batch_id) is None
         done.append((await store.read(prediction_id)).rows_done)
     assert done == [1, 4, 7]
@@ -164,7 +164,7 @@ async def test_spanning_prediction_counts_its_rows_and_joins_its_answers(
     assert server.keys(Key.BATCH + "*") == [(Key.BATCH + prediction_id.batch_id).encode()]
 
 
-async def test_spanning_prediction_fails_with_its_first_failed_batch(
+async def test_spanning_prediction_fails_when_one_of_its_batches_fails(
     store: GatewayStore, worker: Attempts, server: redis.Redis
 ) -> None:
     submission, prediction_id = spanning(2, 2, 2)
@@ -180,7 +180,7 @@ async def test_spanning_prediction_fails_with_its_first_failed_batch(
     assert server.keys(Key.BATCH + "*") == [(Key.BATCH + prediction_id.batch_id).encode()]
 
 
-async def test_canceled_spanning_prediction_takes_its_rows_out_of_the_backlog_once(
+async def test_rows_of_a_canceled_spanning_prediction_leave_the_backlog_once(
     store: GatewayStore, worker: Attempts, server: redis.Redis
 ) -> None:
     submission, prediction_id = spanning(2, 2, 2)
@@ -197,14 +197,12 @@ async def test_canceled_spanning_prediction_takes_its_rows_out_of_the_backlog_on
         await store.cancel(prediction_id)
 
 
-async def test_cancellation_asked_for_again_by_the_same_request_is_the_same(
-    store: GatewayStore, server: redis.Redis
-) -> None:
+async def test_repeated_cancellation_by_the_same_request_succeeds(store: GatewayStore, server: redis.Redis) -> None:
     cancel = server.register_script(Script.load("cancel").text)
-    (shared, _), (spanned, _) = shared_batch(1), spanning(1, 1)
-    for submission, place in ((shared, 0), (spanned, "")):
+    (single, _), (several, _) = shared_batch(1), spanning(1, 1)
+    for submission, index in ((single, 0), (several, "")):
         await store.submit(submission)
-        replies = [cancel(args=[submission.id, place, 600, name]) for name in ("first", "first", "second")]
+        replies = [cancel(args=[submission.id, index, 600, name]) for name in ("first", "first", "second")]
         assert replies == [1, 1, 0]
     assert backlog(server) == 0
 
@@ -216,8 +214,8 @@ async def test_long_outcome_is_read_from_the_store_and_not_published(
     await store.submit(submission)
     long = answer("1" * MAX_PUBLISHED_BYTES)
     worker.commit(claimed(worker, submission.id), outcome(long))
-    hint = read_announcement(await asyncio.wait_for(listener.messages.get(), patience()))
-    assert (hint.batch_id, hint.outcome) == (submission.id, None)
+    reply = parse_reply(await asyncio.wait_for(listener.messages.get(), patience()))
+    assert (reply.batch_id, reply.outcome) == (submission.id, None)
     assert (await store.read(prediction_id)).answers == (long,)
 
 
@@ -234,13 +232,13 @@ async def test_predictions_of_one_batch_are_read_together(store: GatewayStore, w
     assert [prediction.answers for prediction in await store.read_all(ids)] == [(answer("1"),), (), (answer("3"),)]
 
 
-async def test_many_large_submissions_at_once_are_all_accepted(store: GatewayStore, server: redis.Redis) -> None:
+async def test_large_concurrent_submissions_are_all_accepted(store: GatewayStore, server: redis.Redis) -> None:
     async def submit_large() -> None:
         submission, _ = shared_batch(1)
         large = replace(submission.batches[0], rows=EncodedRows(bytes(2 * 1024 * 1024), 1))
         await store.submit(replace(submission, batches=[large]))
 
-    await asyncio.gather(*(submit_large() for _ in range(12)))  # six times what may be under way at once
+    await asyncio.gather(*(submit_large() for _ in range(12)))  # six times the limit of unanswered bytes
     assert server.llen("interactive") == 12
 
 
@@ -283,7 +281,9 @@ async def test_full_backlog_refuses_the_whole_submission(store: GatewayStore, se
     await store.submit(shared_batch(40)[0])
 
 
-async def test_full_bulk_queue_refuses_no_person(store: GatewayStore, server: redis.Redis) -> None:
+async def test_full_bulk_backlog_does_not_refuse_interactive_predictions(
+    store: GatewayStore, server: redis.Redis
+) -> None:
     await store.submit(spanning(30, 20)[0])
     with pytest.raises(BacklogFull):
         await store.submit(spanning(1, 1)[0])
@@ -291,7 +291,7 @@ async def test_full_bulk_queue_refuses_no_person(store: GatewayStore, server: re
     assert backlog(server) == 150
 
 
-async def test_what_is_recorded_can_be_read_while_nothing_can_be_written(
+async def test_predictions_can_be_read_while_the_server_refuses_writes(
     store: GatewayStore, worker: Attempts, server: redis.Redis
 ) -> None:
     submission, ids = shared_batch(1, 1)
@@ -302,20 +302,22 @@ async def test_what_is_recorded_can_be_read_while_nothing_can_be_written(
         with pytest.raises(BrokerUnavailable):
             await store.submit(shared_batch(1)[0])
         assert [prediction.state for prediction in await store.read_all(ids)] == [State.SUCCEEDED] * 2
-        assert (await Status(store.asking, StoreClock()).overview()).drained_rows == 2
+        assert (await Status(store.pooled, StoreClock()).overview()).drained_rows == 2
     finally:
         server.config_set("min-replicas-to-write", 0)
 
 
-async def test_id_of_the_other_kind_was_never_given_out(store: GatewayStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_spanning_index_with_the_id_of_a_batch_is_not_found(
+    store: GatewayStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     submission, (prediction_id,) = shared_batch(1)
     await store.submit(submission)
-    monkeypatch.setattr("shared.ids.time.time", lambda: time.time_ns() / 1e9 + 10_000)  # past every retention
+    monkeypatch.setattr("shared.ids.time.time", lambda: time.time_ns() / 1e9 + 10_000)  # longer than any retention
     with pytest.raises(PredictionNotFound):
         await store.read(msgspec.structs.replace(prediction_id, index=SPANNING))
 
 
-async def test_child_under_a_parent_of_another_schema_is_left_as_it_is(
+async def test_child_of_a_parent_of_another_schema_is_not_changed(
     store: GatewayStore, worker: Attempts, server: redis.Redis
 ) -> None:
     submission, prediction_id = spanning(1, 1)
@@ -334,7 +336,7 @@ async def test_child_under_a_parent_of_another_schema_is_left_as_it_is(
 
 
 async def test_idempotency_key_of_another_schema_is_refused(store: GatewayStore, server: redis.Redis) -> None:
-    keys, key = IdempotencyKeys(store.asking), IdempotencyKey("digest", "fingerprint")
+    keys, key = IdempotencyKeys(store.pooled), IdempotencyKey("digest", "fingerprint")
     for value in ("fingerprint id", "2 other things that are not known", ""):
         server.set(key.name, value)
         with pytest.raises(RecordIncompatible):
@@ -342,7 +344,7 @@ async def test_idempotency_key_of_another_schema_is_refused(store: GatewayStore,
 
 
 @pytest.mark.parametrize("schema", [b"0", b"2", None])
-async def test_record_of_another_schema_is_refused_and_left_as_it_is(
+async def test_record_of_another_schema_is_refused_and_not_changed(
     store: GatewayStore, worker: Attempts, server: redis.Redis, schema: bytes | None
 ) -> None:
     submission, (prediction_id,) = shared_batch(1)
@@ -351,7 +353,7 @@ async def test_record_of_another_schema_is_refused_and_left_as_it_is(
     server.hdel(key, Field.SCHEMA) if schema is None else server.hset(key, Field.SCHEMA, schema)
     before = server.dump(key)
     for refused in (store.read, store.cancel):
-        with pytest.raises(RecordIncompatible, match="let its own processes finish it"):
+        with pytest.raises(RecordIncompatible, match="let its processes finish it"):
             await refused(prediction_id)
     for attempt in (lambda: worker.claim(submission.id), lambda: worker.requeue(submission.id, "why")):
         with pytest.raises(RecordIncompatible):
@@ -359,17 +361,19 @@ async def test_record_of_another_schema_is_refused_and_left_as_it_is(
     assert server.dump(key) == before
 
 
-async def test_submissions_survive_a_server_that_forgot_its_scripts(store: GatewayStore, server: redis.Redis) -> None:
+async def test_submissions_survive_a_flush_of_the_servers_scripts(store: GatewayStore, server: redis.Redis) -> None:
     await store.submit(shared_batch(1)[0])
     server.script_flush()
     await asyncio.gather(*(store.submit(shared_batch(1)[0]) for _ in range(20)))
     assert server.llen("interactive") == 21
 
 
-async def test_commit_tells_the_reply_channel(store: GatewayStore, worker: Attempts, listener: Listener) -> None:
+async def test_commit_publishes_the_outcome_on_the_reply_channel(
+    store: GatewayStore, worker: Attempts, listener: Listener
+) -> None:
     submission, _ = shared_batch(1)
     await store.submit(submission)
     committed = outcome(answer("1"))
     worker.commit(claimed(worker, submission.id), committed)
-    announcement = read_announcement(await asyncio.wait_for(listener.messages.get(), patience()))
-    assert (announcement.batch_id, announcement.outcome) == (submission.id, committed)
+    reply = parse_reply(await asyncio.wait_for(listener.messages.get(), patience()))
+    assert (reply.batch_id, reply.outcome) == (submission.id, committed)

@@ -1,1 +1,1 @@
-"""schemathesis against a running stack: does the gateway do what its schema says?"""
+"""Runs schemathesis against a stack, to test the gateway against its schema."""

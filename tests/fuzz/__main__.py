@@ -1,4 +1,4 @@
-"""`make fuzz`: 5,000 cases drawn from the schema, against a stack of its own; exits with 1 where one fails.
+"""`make fuzz`: 5,000 test cases drawn from the schema, against a new stack; exits with 1 if one fails.
 
 python -m tests.fuzz --seed 7 --cases 1000
 """
@@ -15,14 +15,14 @@ from tests.models import train_recipe
 from tests.stack import running_stack
 
 CASES: Final = 5000
-CASES_AN_EXAMPLE: Final = 11  # at least: one for each operation, and what follows the links between them
+CASES_PER_EXAMPLE: Final = 11  # at least: one for each operation, and those that follow links
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the cases that the command line asks for."""
     parser = argparse.ArgumentParser(prog="tests.fuzz", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
-    parser.add_argument("--cases", type=int, default=CASES, help="at least")
+    parser.add_argument("--cases", type=int, default=CASES, help="the smallest number of cases")
     parser.add_argument("--model", default="iris", help="a recipe of `training`")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sepal-fuzz-") as folder:
@@ -35,7 +35,7 @@ def main() -> None:
 
 def _fuzz(folder: Path, arguments: argparse.Namespace) -> Findings:
     model_dir = train_recipe(folder / "models", arguments.model)
-    examples = arguments.cases // CASES_AN_EXAMPLE
+    examples = arguments.cases // CASES_PER_EXAMPLE
     with running_stack(folder, model_dir, operator_token=TOKEN) as (_, gateway):
         return fuzz(gateway.port, folder, f"--seed={arguments.seed}", examples=examples)
 

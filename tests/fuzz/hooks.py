@@ -1,4 +1,4 @@
-"""What schemathesis has to know of Sepal: who asks, and which answers its checks would take for faults."""
+"""Hooks for schemathesis: authorization, and failures of its checks that are correct responses of Sepal."""
 
 import os
 from typing import Any, Final
@@ -12,25 +12,25 @@ from schemathesis.openapi.checks import RejectedPositiveData, UseAfterFree
 TOKEN_VARIABLE: Final = "SEPAL_OPERATOR_TOKEN"  # the gateway's own setting
 
 BY_DESIGN: Final[dict[type[Failure], set[str]]] = {
-    # No schema tells these from what is accepted: only the clock knows how old an id is, and only the pipeline
-    # what it raises on (a decision tree computes in float32, and takes nothing beyond).
+    # A schema cannot express these: an id expires with time, and the pipeline rejects some rows (a decision tree
+    # computes in float32, and raises on larger numbers).
     RejectedPositiveData: {"prediction-gone", "rows-rejected"},
-    # A deadline that the client itself set, and that was too short.
+    # The client set a deadline that was too short.
     ServerError: {"prediction-expired", "deadline-unreachable"},
-    # DELETE cancels, and what is canceled can be looked up as such.
+    # After DELETE, a prediction can still be looked up, as canceled.
     UseAfterFree: {"canceled"},
 }
 
 
 @schemathesis.hook
 def before_call(_: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
-    """Send operators' requests with the token, and each prediction as another client.
+    """Send requests of operators with the token, and each other request as a new client.
 
-    Idempotency keys are a client's own: two cases that draw the same key for different bodies never meet.
+    Idempotency keys are separate for each client, so two cases may draw the same key for different bodies.
     """
     del kwargs
-    is_operators = case.operation.path.startswith("/dead-letters")
-    token = os.environ.get(TOKEN_VARIABLE, "") if is_operators else uuid4().hex
+    needs_token = case.operation.path.startswith("/dead-letters")
+    token = os.environ.get(TOKEN_VARIABLE, "") if needs_token else uuid4().hex
     case.headers["Authorization"] = f"Bearer {token}"
 
 
@@ -38,13 +38,13 @@ def before_call(_: schemathesis.HookContext, case: schemathesis.Case[Any], kwarg
 def filter_failure(
     _: schemathesis.HookContext, failure: Failure, case: schemathesis.Case[Any], response: Response
 ) -> bool:
-    """Keep what is a fault."""
+    """Whether a failed check is a fault of Sepal."""
     del case
-    return _answer(response) not in BY_DESIGN.get(type(failure), set())
+    return _code_or_status(response) not in BY_DESIGN.get(type(failure), set())
 
 
-def _answer(response: Response) -> str:
-    """The code of a problem, or the status of a prediction."""
+def _code_or_status(response: Response) -> str:
+    """Return the code of a problem, or the status of a prediction."""
     try:
         body = response.json()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Runs schemathesis against a gateway: every check, every phase, every operation."""
+"""Runs all checks and phases of schemathesis on every operation of a gateway."""
 
 import json
 import subprocess
@@ -13,31 +13,31 @@ TOKEN: Final = "open-sesame"
 
 
 class Findings(NamedTuple):
-    """What schemathesis reports."""
+    """The report of schemathesis."""
 
     cases: int
     failures: int
-    """Cases whose answer is not what the schema says."""
+    """Cases that failed a check."""
     errors: int
-    """Operations that could not be tried."""
+    """Cases and operations that schemathesis could not run."""
     untested: int
     text: str
-    """Its own words, with a command for each failure that repeats it."""
+    """The output, with a command that repeats each failure."""
 
     @property
     def are_none(self) -> bool:
-        """Whether everything was tried and nothing was found."""
+        """Whether every operation was tested and no case failed."""
         return self.failures == self.errors == self.untested == 0 < self.cases
 
 
 def fuzz(port: int, folder: Path, *options: str, examples: int) -> Findings:
-    """Try every operation of a gateway whose operators' token is `TOKEN`.
+    """Test every operation of a gateway whose operator token is `TOKEN`.
 
     Args:
-        port: the gateway's.
-        folder: what schemathesis leaves is left here.
-        options: more of its command line.
-        examples: drawn for each operation and phase, beside those that its schema calls for.
+        port: the port of the gateway.
+        folder: the folder for the report and other files of schemathesis.
+        options: additional options of the command line.
+        examples: the number of random examples for each operation and phase.
     """
     report = folder / "schemathesis.json"
     done = subprocess.run(

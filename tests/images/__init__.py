@@ -1,1 +1,1 @@
-"""The containers, built and run."""
+"""Tests that build and run the containers."""

@@ -1,4 +1,4 @@
-"""One composed system for all tests of the containers."""
+"""The composed system that all tests of the containers share."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ _STAND_IN = "sepal-tests-prometheus"
 
 @dataclass(frozen=True)
 class System:
-    """A running project of docker-compose, and who speaks to it."""
+    """A running project of docker-compose, and its clients."""
 
     composed: Composed
     client: Client
@@ -51,7 +51,7 @@ def system() -> Iterator[System]:
 
 
 def prometheus_image() -> str:
-    """The image that docker-compose.yml names or, where no registry has it, one of Debian's package."""
+    """Return the image that docker-compose.yml names or, if it cannot be pulled, one built from Debian's package."""
     if _docker("image", "inspect", _PROMETHEUS) or _docker("pull", "--quiet", _PROMETHEUS):
         return _PROMETHEUS
     assert _docker("build", "--quiet", "--tag", _STAND_IN, str(ROOT / "tests" / "images" / "prometheus"))

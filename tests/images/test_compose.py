@@ -1,4 +1,4 @@
-"""The composed system, built from this folder and run for real."""
+"""The system of docker-compose.yml, with images built from this repository."""
 
 import re
 import time
@@ -20,7 +20,7 @@ _METRICS = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9540/m
 _INSTALLED = "import importlib.metadata as m; print(*sorted(d.name.lower() for d in m.distributions()))"
 
 
-def test_tutorials_request_is_answered(system: System) -> None:
+def test_request_of_the_tutorial_is_answered(system: System) -> None:
     answer = system.client.predict(TUTORIAL)
     assert answer.status_code == 200
     assert answer.json()["prediction"] == [0, 1]
@@ -59,34 +59,34 @@ def test_prometheus_scrapes_the_gateway_and_every_worker(system: System) -> None
             found.setdefault(target["labels"]["job"], []).append(target["health"])
         return found
 
-    wait_for(lambda: healths() == {"api": ["up"], "worker": ["up"] * WORKERS}, "a good scrape of every target")
+    wait_for(lambda: healths() == {"api": ["up"], "worker": ["up"] * WORKERS}, "a successful scrape of every target")
 
 
-def test_broker_takes_nobody_without_the_password(system: System) -> None:
+def test_broker_requires_the_password(system: System) -> None:
     answer = system.composed.compose("exec", "-T", "-e", "REDISCLI_AUTH=", "redis", "redis-cli", "ping")
     assert "NOAUTH" in answer
     assert "PONG" in system.composed.compose("exec", "-T", "redis", "redis-cli", "ping")
 
 
-def test_variables_that_have_no_default_reach_the_gateway(system: System) -> None:
+def test_variables_without_a_default_reach_the_gateway(system: System) -> None:
     assert system.client.client.get("/dead-letters").status_code == 403
     answer = system.client.client.get("/dead-letters", headers={"Authorization": f"Bearer {PASSWORD}"})
     assert answer.status_code == 200
 
 
-def test_gateways_image_has_no_scikit_learn(system: System) -> None:
+def test_gateway_image_has_no_scikit_learn(system: System) -> None:
     installed = system.composed.compose("exec", "-T", "api", "python", "-c", _INSTALLED).split()
     assert "fastapi" in installed
     assert not {"scikit-learn", "numpy", "joblib"} & set(installed)
 
 
-def test_workers_image_has_no_web_server(system: System) -> None:
+def test_worker_image_has_no_web_server(system: System) -> None:
     installed = system.composed.compose("exec", "-T", "worker", "python", "-c", _INSTALLED).split()
     assert "scikit-learn" in installed
     assert not {"fastapi", "starlette", "uvicorn", "flower"} & set(installed)
 
 
-def test_large_prediction_is_worked_on_by_both_workers(system: System) -> None:
+def test_both_workers_run_batches_of_a_spanning_prediction(system: System) -> None:
     wait_for(lambda: len(_worker_names(system.flower.get("/workers"))) == WORKERS, "both workers in Flower")
     submitted = system.client.predict(TUTORIAL * 5000, prefer="respond-async")
     assert submitted.status_code == 202
@@ -103,7 +103,7 @@ def test_large_prediction_is_worked_on_by_both_workers(system: System) -> None:
     assert len(wait_for(workers, "all batches in Flower")) == WORKERS
 
 
-def test_workers_join_and_leave_under_load_and_nothing_is_lost(system: System) -> None:
+def test_no_prediction_is_lost_while_workers_join_and_leave_under_load(system: System) -> None:
     began = time.time()
     with Traffic(system.client.port, BODY, waiting=4, polling=3) as traffic:
         before = traffic.rate(2)
@@ -111,12 +111,12 @@ def test_workers_join_and_leave_under_load_and_nothing_is_lost(system: System) -
         system.composed.wait_until_healthy()
         attempts = _attempts(system)
         traffic.rate(5)
-        shares = [after - before for before, after in zip(attempts, _attempts(system), strict=True)]
+        gained = [after - before for before, after in zip(attempts, _attempts(system), strict=True)]
         system.composed.scale(1)
         after = traffic.rate(2)
     assert min(before, after) > 0
-    assert len(shares) == 4
-    assert min(shares) > sum(shares) / 10
+    assert len(gained) == 4
+    assert min(gained) > sum(gained) / 10
     assert not traffic.failures
     assert traffic.accepted == traffic.succeeded
     assert system.composed.ended("worker", began) == [0, 0, 0]
@@ -125,21 +125,21 @@ def test_workers_join_and_leave_under_load_and_nothing_is_lost(system: System) -
     system.composed.wait_until_healthy()
 
 
-def test_checks_tell_when_the_broker_is_away_and_when_it_is_back(system: System) -> None:
+def test_health_checks_fail_while_the_broker_is_away(system: System) -> None:
     system.composed.compose("stop", "redis")
-    wait_for(lambda: _healths(system, "api") | _healths(system, "worker") == {"unhealthy"}, "checks that fail")
+    wait_for(lambda: _healths(system, "api") | _healths(system, "worker") == {"unhealthy"}, "failing health checks")
     system.composed.compose("start", "redis")
     system.composed.wait_until_healthy()
     assert system.client.predict(TUTORIAL).status_code == 200
 
 
-def test_result_outlives_a_stop_of_everything_and_all_end_in_order(system: System) -> None:
+def test_containers_stop_cleanly_and_results_survive_a_restart(system: System) -> None:
     location = system.client.predict(TUTORIAL, prefer="respond-async").headers["Location"]
     before = system.client.poll(location).json()
     system.composed.compose("stop")
     for container in system.composed.containers():
         state = container["State"]
-        # A gateway that has drained ends by the signal that told it to: uvicorn's way.
+        # uvicorn raises the signal again after its shutdown, so a gateway may end with 143.
         assert state["ExitCode"] in (0, 143), (container["Name"], state)
         assert not state["OOMKilled"]
     system.composed.compose("start")
@@ -152,7 +152,7 @@ def _healths(system: System, service: str) -> set[str]:
 
 
 def _attempts(system: System) -> list[float]:
-    """The batches that each worker has ever claimed."""
+    """Return the number of attempts of each worker."""
     counts = []
     for container in system.composed.containers("worker"):
         number = container["Config"]["Labels"]["com.docker.compose.container-number"]

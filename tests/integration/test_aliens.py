@@ -1,4 +1,4 @@
-"""A real worker, and messages that nobody of Sepal's has written: it goes on as if they had not come."""
+"""A real worker sets alien messages aside and goes on."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,17 +25,17 @@ class Site(NamedTuple):
     worker_port: int
 
     @property
-    def n_aliens(self) -> float:
+    def n_alien_messages(self) -> float:
         return Metrics(self.worker_port).value("alien_messages_total")
 
     @property
     def pids(self) -> list[int]:
-        """Of the worker and its pool process."""
+        """The pids of the worker and its pool process."""
         return [self.worker.popen.pid, *(child.pid for child in self.worker.process.children())]
 
     @property
-    def n_connected(self) -> int:
-        """How often the worker has connected to its broker."""
+    def n_connects(self) -> int:
+        """How often the worker has connected to the broker."""
         return self.worker.log.read_text().count("Connected to ")
 
 
@@ -52,18 +52,18 @@ def site(tmp_path_factory: pytest.TempPathFactory, iris_dir: Path) -> Iterator[S
 
 
 @pytest.fixture
-def goes_on(site: Site) -> Iterator[None]:
-    """The worker keeps its processes and its connection, goes on answering, and has no traceback to show."""
+def undisturbed(site: Site) -> Iterator[None]:
+    """Check that the worker keeps its processes and its connection, goes on predicting, and logs no traceback."""
     before = site.pids
     yield
     assert site.gateway.predict(ROW).status_code == 200
     assert site.gateway.predict(MANY_ROWS).status_code == 200
     assert site.pids == before
-    assert site.n_connected == 1
+    assert site.n_connects == 1
     assert "Traceback" not in site.worker.log.read_text()
 
 
-def test_log_has_a_line_and_no_more_than_a_cut(site: Site) -> None:
+def test_alien_message_is_logged_in_one_short_line(site: Site) -> None:
     site.stack.redis.lpush("bulk", b"a marked message " + b"x" * 1_000_000)
     lines = wait_for(
         lambda: [line for line in site.worker.log.read_text().splitlines() if "a marked message" in line],
@@ -74,32 +74,32 @@ def test_log_has_a_line_and_no_more_than_a_cut(site: Site) -> None:
     assert len(lines[0]) < 1000
 
 
-@pytest.mark.usefixtures("goes_on")
+@pytest.mark.usefixtures("undisturbed")
 @pytest.mark.parametrize("queue", list(Queue))
-def test_aliens_in_a_queue_are_set_aside_while_predictions_are_answered(site: Site, queue: Queue) -> None:
+def test_alien_messages_in_a_queue_are_set_aside_while_predictions_are_answered(site: Site, queue: Queue) -> None:
     rows = {Queue.INTERACTIVE: ROW, Queue.BULK: MANY_ROWS}[queue]
-    malformed, before = aliens.malformed(queue), site.n_aliens
+    malformed, before = aliens.malformed(queue), site.n_alien_messages
     for raw in malformed.values():
         site.stack.redis.lpush(queue.value, raw)
-    assert site.gateway.predict(rows).status_code == 200  # from behind them
-    wait_for(lambda: site.n_aliens == before + len(malformed), "all of them counted")
+    assert site.gateway.predict(rows).status_code == 200  # its message is behind the alien ones
+    wait_for(lambda: site.n_alien_messages == before + len(malformed), "the count of all")
     assert site.stack.redis.llen(queue.value) == 0
-    wait_for(lambda: not list(site.stack.redis.scan_iter(f"{Key.UNACKED}worker*")), "acknowledgements")
+    wait_for(lambda: not list(site.stack.redis.scan_iter(f"{Key.UNACKED}worker*")), "the acknowledgements")
     assert site.stack.redis.llen(Key.ALIEN_MESSAGES) >= min(len(malformed), 100)
 
 
-@pytest.mark.usefixtures("goes_on")
+@pytest.mark.usefixtures("undisturbed")
 def test_alien_broadcasts_are_set_aside(site: Site) -> None:
-    commands, before = aliens.commands(), site.n_aliens
+    commands, before = aliens.commands(), site.n_alien_messages
     for raw in commands.values():
         assert site.stack.redis.publish("/0.celery.pidbox", raw) == 1
-    wait_for(lambda: site.n_aliens == before + len(commands), "all of them counted")
+    wait_for(lambda: site.n_alien_messages == before + len(commands), "the count of all")
 
 
-@pytest.mark.usefixtures("goes_on")
-def test_alien_in_the_list_of_unacknowledged_messages_is_set_aside(site: Site) -> None:
+@pytest.mark.usefixtures("undisturbed")
+def test_alien_entry_in_the_list_of_unacknowledged_messages_is_set_aside(site: Site) -> None:
     worker = cast(bytes, site.stack.redis.hkeys(Key.WORKERS)[0]).decode()
-    before = site.n_aliens
+    before = site.n_alien_messages
     site.stack.redis.hset(Key.UNACKED + worker, "alien", b"garbage")
     site.stack.redis.zadd(Key.UNACKED_INDEX + worker, {"alien": 1})
-    wait_for(lambda: site.n_aliens == before + 1, "kombu's next sweep")
+    wait_for(lambda: site.n_alien_messages == before + 1, "kombu's next sweep")

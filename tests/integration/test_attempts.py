@@ -1,4 +1,4 @@
-"""Attempts that come to nothing, on a real worker: what ends them, who takes over, and who is to blame."""
+"""Attempts that end without an outcome, on a real worker: limits, crashes, dead letters and lost leases."""
 
 import asyncio
 import json
@@ -13,34 +13,17 @@ import pytest
 
 from tests import pipelines
 from tests.burst import predict_many
-from tests.gates import Gates, save_gated
+from tests.gates import Gates
 from tests.metrics import wait_for_gathered
 from tests.remote import celery_app
 from tests.stack import ROOT, Gateway, Stack, clean_environment, pool_process, running_stack, wait_for
 
-DIE, EAT, STOP = pipelines.Lethal.DIE, pipelines.Lethal.EAT, pipelines.Lethal.STOP
+PIPELINE = pipelines.Lethal
+KILL, ALLOCATE, STOP = PIPELINE.KILL, PIPELINE.ALLOCATE, PIPELINE.STOP
 GATE = 100
 TOKEN = "let me in"
 OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
-MEMORY_BYTES = 4 * 1024**3
-
-
-SETTINGS: dict[str, Any] = {"operator_token": TOKEN, "worker_memory_bytes": MEMORY_BYTES, "max_attempts": 2}
-
-
-@pytest.fixture(scope="module")
-def lethal_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Gates]:
-    return save_gated(tmp_path_factory.mktemp("lethal"), pipelines.Lethal)
-
-
-@pytest.fixture(scope="module")
-def model_dir(lethal_model: tuple[Path, Gates]) -> Path:
-    return lethal_model[0]
-
-
-@pytest.fixture(scope="module")
-def gates(lethal_model: tuple[Path, Gates]) -> Gates:
-    return lethal_model[1]
+SETTINGS: dict[str, Any] = {"operator_token": TOKEN, "worker_memory_bytes": 4 * 1024**3, "max_attempts": 2}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +34,7 @@ def lethal(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterato
 
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[tuple[Stack, Gateway]]:
-    """Where no batch may take long."""
+    """A stack with short time limits."""
     limits: dict[str, Any] = {"batch_soft_seconds": 2, "batch_seconds": 8}
     with running_stack(tmp_path_factory.mktemp("limited"), model_dir, **SETTINGS, **limits) as running:
         yield running
@@ -65,7 +48,7 @@ def wait_until_running(gateway: Gateway, location: str) -> None:
     wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the claim")
 
 
-def test_poison_fails_alone_and_its_batch_mates_are_answered(lethal: tuple[Stack, Gateway], gates: Gates) -> None:
+def test_poison_fails_and_others_in_its_batch_are_answered(lethal: tuple[Stack, Gateway], gates: Gates) -> None:
     stack, gateway = lethal
     before = stack.count("accepted")
 
@@ -73,26 +56,26 @@ def test_poison_fails_alone_and_its_batch_mates_are_answered(lethal: tuple[Stack
         with gates.closed(GATE):
             occupant = asyncio.create_task(predict_many(gateway.port, [[1, GATE]], 1, "wait=60"))
             await asyncio.to_thread(wait_for, lambda: stack.count("accepted") > before, "the occupant")
-            innocents = asyncio.create_task(predict_many(gateway.port, [[1, 0]], 10, "wait=60"))
-            culprits = asyncio.create_task(predict_many(gateway.port, [[1, DIE]], 1, "wait=60"))
+            others = asyncio.create_task(predict_many(gateway.port, [[1, 0]], 10, "wait=60"))
+            poison = asyncio.create_task(predict_many(gateway.port, [[1, KILL]], 1, "wait=60"))
             await asyncio.to_thread(wait_for_gathered, gateway, 11)
         await occupant
-        return [*await culprits, *await innocents]
+        return [*await poison, *await others]
 
-    (status, problem), *innocents = asyncio.run(together())
+    (status, problem), *others = asyncio.run(together())
     assert (status, problem["code"]) == (500, "poison")
-    assert [(status, body["prediction"]) for status, body in innocents] == [(200, [1])] * 10
+    assert [(status, body["prediction"]) for status, body in others] == [(200, [1])] * 10
 
 
-def test_dead_letter_is_kept_with_its_evidence_to_replay_or_discard(lethal: tuple[Stack, Gateway]) -> None:
+def test_dead_letter_has_its_rows_and_attempts_and_can_be_replayed_or_discarded(lethal: tuple[Stack, Gateway]) -> None:
     _, gateway = lethal
-    failed = gateway.poll(submit(gateway, [[2, DIE]])).json()
+    failed = gateway.poll(submit(gateway, [[2, KILL]])).json()
     assert failed["error"]["code"] == "poison"
 
     letters = gateway.client.get("/dead-letters", headers=OPERATOR).json()["dead_letters"]
     letter = gateway.client.get(f"/dead-letters/{letters[0]['id']}", headers=OPERATOR).json()
     assert letter["prediction"] == failed["id"]
-    assert letter["rows"] == [[2, DIE]]
+    assert letter["rows"] == [[2, KILL]]
     assert letter["model"]["name"] == "lethal"
     assert len(letter["attempts"]) == 2
     assert all("WorkerLostError" in attempt["reason"] for attempt in letter["attempts"])
@@ -108,8 +91,8 @@ def test_dead_letter_is_kept_with_its_evidence_to_replay_or_discard(lethal: tupl
     assert gateway.client.delete(f"/dead-letters/{latest}", headers=OPERATOR).status_code == 404
 
 
-def command(gateway: Gateway, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What an operator's terminal shows."""
+def run_client(gateway: Gateway, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m client dead-letters` as an operator."""
     environment = clean_environment(url=f"http://127.0.0.1:{gateway.port}", operator_token=TOKEN)
     line = [sys.executable, "-m", "client", "dead-letters", *arguments]
     return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -117,35 +100,35 @@ def command(gateway: Gateway, *arguments: str) -> subprocess.CompletedProcess[st
 
 def test_dead_letters_are_managed_from_the_command_line(lethal: tuple[Stack, Gateway]) -> None:
     _, gateway = lethal
-    gateway.poll(submit(gateway, [[3, DIE]]))
-    letter_id = command(gateway, "list").stdout.split()[1]
-    assert json.loads(command(gateway, "show", letter_id).stdout)["rows"] == [[3, DIE]]
-    location = command(gateway, "replay", letter_id).stdout.strip()
+    gateway.poll(submit(gateway, [[3, KILL]]))
+    letter_id = run_client(gateway, "list").stdout.split()[1]
+    assert json.loads(run_client(gateway, "show", letter_id).stdout)["rows"] == [[3, KILL]]
+    location = run_client(gateway, "replay", letter_id).stdout.strip()
     assert gateway.poll(location).json()["error"]["code"] == "poison"
-    again_id = command(gateway, "list").stdout.split()[1]
+    again_id = run_client(gateway, "list").stdout.split()[1]
     assert again_id != letter_id
-    assert command(gateway, "discard", again_id).returncode == 0
-    gone = command(gateway, "show", again_id)
+    assert run_client(gateway, "discard", again_id).returncode == 0
+    gone = run_client(gateway, "show", again_id)
     assert (gone.returncode, gone.stderr) == (1, "dead-letter-not-found: There is no dead letter with this id.\n")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer no"}])
-def test_dead_letters_are_for_operators(lethal: tuple[Stack, Gateway], headers: dict[str, str]) -> None:
+def test_dead_letters_require_the_operator_token(lethal: tuple[Stack, Gateway], headers: dict[str, str]) -> None:
     _, gateway = lethal
     response = gateway.client.get("/dead-letters", headers=headers)
     assert (response.status_code, response.json()["code"]) == (403, "operators-only")
 
 
-def test_rows_that_want_too_much_memory_are_rejected_and_the_process_lives(lethal: tuple[Stack, Gateway]) -> None:
+def test_rows_that_need_too_much_memory_are_rejected_and_the_process_goes_on(lethal: tuple[Stack, Gateway]) -> None:
     stack, gateway = lethal
     process = pool_process(stack.part("worker"))
-    problem = gateway.predict([[1, EAT]])
+    problem = gateway.predict([[1, ALLOCATE]])
     assert (problem.status_code, problem.json()["code"]) == (422, "rows-rejected")
     assert "MemoryError" in problem.json()["detail"]
     assert process.is_running()
 
 
-def test_batch_beyond_its_soft_limit_is_interrupted_and_the_process_lives(
+def test_batch_beyond_the_soft_limit_is_interrupted_and_the_process_goes_on(
     limited: tuple[Stack, Gateway], gates: Gates
 ) -> None:
     stack, gateway = limited
@@ -159,29 +142,29 @@ def test_batch_beyond_its_soft_limit_is_interrupted_and_the_process_lives(
     assert all("SoftTimeLimitExceeded" in attempt["reason"] for attempt in attempts)
 
 
-def test_batch_beyond_its_hard_limit_is_killed(limited: tuple[Stack, Gateway], gates: Gates) -> None:
+def test_process_of_a_batch_beyond_the_hard_limit_is_killed(limited: tuple[Stack, Gateway], gates: Gates) -> None:
     stack, gateway = limited
     with gates.closed(STOP):
-        location = submit(gateway, [[1, STOP]])  # its process stops, and no interruption reaches it
+        location = submit(gateway, [[1, STOP]])  # the stopped process cannot be interrupted
         assert gateway.poll(location).json()["prediction"] == [1]
     assert "TimeLimitExceeded" in stack.part("worker").log.read_text()
 
 
-def test_running_batch_that_nobody_wants_is_stopped(lethal: tuple[Stack, Gateway], gates: Gates) -> None:
+def test_running_batch_is_stopped_when_it_is_canceled(lethal: tuple[Stack, Gateway], gates: Gates) -> None:
     stack, gateway = lethal
     gateway.predict([[1, 0]])
     process = pool_process(stack.part("worker"))
     with gates.closed(STOP):
         location = submit(gateway, [[1, STOP]])
-        wait_for(lambda: process.status() == psutil.STATUS_STOPPED, "a process that would never end by itself")
+        wait_for(lambda: process.status() == psutil.STATUS_STOPPED, "a stopped process")
     assert gateway.client.delete(location).json()["status"] == "canceled"
     wait_for(lambda: not process.is_running(), "the end of its process")
     assert gateway.predict([[1, 0]]).status_code == 200
     assert gateway.client.get(location).json()["status"] == "canceled"
-    assert "nobody wants" in stack.part("worker").log.read_text()
+    assert "stopped a canceled batch" in stack.part("worker").log.read_text()
 
 
-def test_worker_that_was_stopped_for_longer_than_its_lease_commits_nothing(
+def test_worker_that_was_stopped_beyond_its_lease_commits_nothing(
     tmp_path: Path, model_dir: Path, gates: Gates
 ) -> None:
     with running_stack(tmp_path, model_dir) as (stack, gateway):
@@ -189,7 +172,7 @@ def test_worker_that_was_stopped_for_longer_than_its_lease_commits_nothing(
         with gates.closed(GATE):
             location = submit(gateway, [[1, GATE]])
             wait_until_running(gateway, location)
-            # First, for a worker that was stopped for half a minute would end itself.
+            # Before the stop: a worker that is stopped for half a minute ends itself.
             stack.start_worker()
             wait_for(lambda: stack.redis.hlen("sepal:workers") == 2, "another worker")
             processes = [frozen.process, *frozen.process.children()]
@@ -207,12 +190,12 @@ def test_worker_that_was_stopped_for_longer_than_its_lease_commits_nothing(
             assert gateway.predict([[1, 0]]).status_code == 200
 
 
-def test_worker_that_consumes_nothing_although_messages_wait_ends_itself(tmp_path: Path, iris_dir: Path) -> None:
+def test_worker_that_consumes_no_message_while_messages_wait_ends_itself(tmp_path: Path, iris_dir: Path) -> None:
     with running_stack(tmp_path, iris_dir) as (stack, gateway):
         worker = stack.part("worker")
         with celery_app(f"redis://127.0.0.1:{stack.redis_port}/0") as app:
             app.control.cancel_consumer("interactive")
-        wait_for(lambda: "Canceling queue interactive" in worker.log.read_text(), "a consumer that consumes no more")
+        wait_for(lambda: "Canceling queue interactive" in worker.log.read_text(), "the end of the consumer")
         location = submit(gateway, [[4.8, 3, 1.4, 0.3]])
         assert worker.wait() != 0
         stack.start_worker()

@@ -1,7 +1,7 @@
-"""A result equals what the pipeline returns when it is called directly, whichever way the rows went.
+"""A result equals what the pipeline returns when it is called directly, for every size of a prediction.
 
-To the bit for irises. A linear model's own last bits depend on how many rows it is given at once (BLAS multiplies a
-vector and a matrix in different orders), so there the comparison allows for that and for nothing more.
+For iris, to the bit. The last bits of a linear model's results depend on the number of rows (BLAS multiplies a vector
+and a matrix in different orders), so breast-cancer is compared with a tolerance.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ from training.recipes import RECIPES
 
 @dataclass(frozen=True)
 class Served:
-    """A recipe, served; and its own pipeline, to compare with."""
+    """A gateway that serves a recipe, and the expected results of its pipeline."""
 
     gateway: Gateway
     rows: NDArray[np.float64]
@@ -29,12 +29,12 @@ class Served:
     log_proba: NDArray[np.float64]
     relative_error: float
 
-    def expect(self, response: httpx.Response, which: slice) -> None:
+    def expect(self, response: httpx.Response, part: slice) -> None:
         assert response.status_code == 200, response.text
         answer = response.json()
-        assert answer["prediction"] == self.labels[which]
+        assert answer["prediction"] == self.labels[part]
         received = np.array([[float(value) for value in row] for row in answer["log_proba"]])
-        self.compare(received, self.log_proba[which])
+        self.compare(received, self.log_proba[part])
 
     def compare(self, received: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
         if self.relative_error:
@@ -59,16 +59,16 @@ def _served(gateway: Gateway, model_dir: Path, name: str, relative_error: float)
     return Served(gateway, rows, pipeline.predict(rows).tolist(), log_proba, relative_error)
 
 
-@pytest.mark.parametrize("share", [1, 2, 1000], ids=["one by one", "in pairs", "all together"])
-def test_every_row_equals_the_pipelines_own_answer(served: Served, share: int) -> None:
-    parts = [slice(start, start + share) for start in range(0, len(served.rows), share)]
+@pytest.mark.parametrize("n_rows", [1, 2, 1000], ids=["one by one", "in pairs", "all together"])
+def test_results_equal_those_of_a_direct_call(served: Served, n_rows: int) -> None:
+    parts = [slice(start, start + n_rows) for start in range(0, len(served.rows), n_rows)]
     with ThreadPoolExecutor(8) as threads:
         responses = threads.map(lambda part: served.gateway.predict(served.rows[part].tolist()), parts)
         for part, response in zip(parts, responses, strict=True):
             served.expect(response, part)
 
 
-def test_rows_split_over_several_batches_come_back_in_order(served: Served) -> None:
+def test_results_of_a_spanning_prediction_are_in_order(served: Served) -> None:
     copies = 4000 // len(served.rows)
     submitted = served.gateway.predict(np.tile(served.rows, (copies, 1)).tolist(), prefer="respond-async")
     assert submitted.status_code == 202
@@ -78,7 +78,7 @@ def test_rows_split_over_several_batches_come_back_in_order(served: Served) -> N
     served.compare(received, np.tile(served.log_proba, (copies, 1)))
 
 
-def test_answer_names_the_model_that_gave_it(served: Served) -> None:
+def test_answer_names_its_model(served: Served) -> None:
     card = served.gateway.client.get("/model").json()
     answer = served.gateway.predict(served.rows[:1].tolist()).json()
     assert answer["model"] == {name: card[name] for name in ("name", "version", "digest")}

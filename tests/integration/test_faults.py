@@ -1,4 +1,4 @@
-"""Something dies, hangs or lies, for real: what the client sees, and what recovers it."""
+"""Killed, frozen and misbehaving processes: what the client sees, and what recovers."""
 
 import asyncio
 import signal
@@ -19,14 +19,14 @@ ROW = [[4.8, 3, 1.4, 0.3]]
 GATE = 100
 
 
-def test_thousand_clients_waiting_at_once_all_get_their_answer(iris: Gateway) -> None:
+def test_thousand_waiting_clients_are_all_answered(iris: Gateway) -> None:
     answers = asyncio.run(predict_many(iris.port, ROW, 1000, prefer="wait=60"))
     assert Counter(status for status, _ in answers) == {200: 1000}
     assert all(body["prediction"] == [0] for _, body in answers)
     assert len({body["id"] for _, body in answers}) == 1000
 
 
-def test_waiting_clients_cost_the_gateway_no_threads(stack: Stack) -> None:
+def test_waiting_clients_use_no_threads_of_the_gateway(stack: Stack) -> None:
     stack.start_broker()
     worker = stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
@@ -45,7 +45,7 @@ def test_waiting_clients_cost_the_gateway_no_threads(stack: Stack) -> None:
     assert answered == 300
 
 
-def test_killed_pool_process_loses_none_of_the_waiting_requests(stack: Stack) -> None:
+def test_waiting_requests_survive_a_killed_pool_process(stack: Stack) -> None:
     stack.start_broker()
     worker = stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
@@ -59,8 +59,8 @@ def test_killed_pool_process_loses_none_of_the_waiting_requests(stack: Stack) ->
     assert asyncio.run(kill_while_waiting()) == {200: 200}
 
 
-def test_batch_whose_process_is_killed_again_and_again_fails_by_name(tmp_path: Path, models_dir: Path) -> None:
-    model_dir = save_misbehaving(models_dir, pipelines.SleepsAsTold())
+def test_batch_whose_process_is_killed_at_every_attempt_fails_as_poison(tmp_path: Path, models_dir: Path) -> None:
+    model_dir = save_misbehaving(models_dir, pipelines.Sleeps())
     with running_stack(tmp_path, model_dir, max_attempts=2) as (stack, gateway):
         worker = stack.part("worker")
         location = gateway.predict([[60_000, 0]], prefer="respond-async").headers["Location"]
@@ -74,7 +74,7 @@ def test_batch_whose_process_is_killed_again_and_again_fails_by_name(tmp_path: P
         assert gateway.predict([[1, 0]]).status_code == 200
 
 
-def test_batch_of_a_killed_worker_is_given_to_another(tmp_path: Path) -> None:
+def test_batch_of_a_killed_worker_is_run_by_another(tmp_path: Path) -> None:
     model_dir, gates = save_gated(tmp_path)
     with running_stack(tmp_path, model_dir) as (stack, gateway):
         worker = stack.part("worker")
@@ -93,7 +93,7 @@ def test_gateway_without_a_broker_refuses_and_recovers(stack: Stack) -> None:
     assert gateway.predict(ROW).status_code == 200
     broker.kill()
     _expect_refusals(gateway)
-    wait_for(lambda: not gateway.is_ready(), "a gateway that knows")
+    wait_for(lambda: not gateway.is_ready(), "a gateway that is not ready")
     reasons = gateway.client.get("/readyz").json()["reasons"]
     assert [reason["code"] for reason in reasons] == ["broker-unavailable"]
     assert gateway.client.get("/livez").status_code == 200
@@ -111,7 +111,7 @@ def test_gateway_with_a_frozen_broker_refuses_and_recovers(stack: Stack) -> None
     _expect_refusals(gateway)
     for method in ("GET", "DELETE"):
         assert gateway.client.request(method, known).json()["code"] == "broker-unavailable"
-    wait_for(lambda: not gateway.is_ready(), "a gateway that knows")
+    wait_for(lambda: not gateway.is_ready(), "a gateway that is not ready")
     assert gateway.client.get("/livez").status_code == 200
     broker.process.resume()
     gateway.wait_until_ready()
@@ -134,21 +134,21 @@ def test_gathered_predictions_are_refused_when_the_broker_freezes(tmp_path: Path
         gates.open(GATE)
 
 
-def test_loss_of_the_connection_that_notes_messages_costs_nothing(stack: Stack) -> None:
+def test_lost_connection_of_the_unacknowledged_list_loses_no_prediction(stack: Stack) -> None:
     stack.start_broker()
     stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
-    for _ in range(5):  # more often than the worker may hold messages: a slot that leaked would be missed
+    for _ in range(5):  # more than the messages that the worker may hold, so a message that is never released shows
         assert gateway.predict(ROW).status_code == 200
         wait_for(lambda: not list(stack.redis.scan_iter("sepal:unacked*")), "the acknowledgement")
-        (noting,) = [client for client in stack.redis.client_list() if client["cmd"] == "exec"]
-        stack.redis.client_kill_filter(_id=noting["id"])
+        (recording,) = [client for client in stack.redis.client_list() if client["cmd"] == "exec"]
+        stack.redis.client_kill_filter(_id=recording["id"])
         location = gateway.predict(ROW, prefer="respond-async").headers["Location"]
         assert gateway.poll(location).status_code == 200
     wait_for(lambda: not list(stack.redis.scan_iter("sepal:unacked*")), "the last acknowledgement")
 
 
-def test_lost_subscription_costs_a_waiter_its_message_and_not_its_answer(tmp_path: Path) -> None:
+def test_waiter_is_answered_although_its_reply_was_lost(tmp_path: Path) -> None:
     model_dir, gates = save_gated(tmp_path)
     with running_stack(tmp_path, model_dir) as (stack, gateway), ThreadPoolExecutor(1) as threads:
         with gates.closed(GATE):
@@ -156,19 +156,19 @@ def test_lost_subscription_costs_a_waiter_its_message_and_not_its_answer(tmp_pat
             wait_for(lambda: next(stack.redis.scan_iter("sepal:batch:*"), None), "the batch record")
             (reply_channel,) = stack.redis.pubsub_channels("sepal:reply:*")
             assert stack.redis.client_kill_filter(_type="pubsub") > 0
-        wait_for(lambda: reply_channel in stack.redis.pubsub_channels(), "the subscription made anew")
+        wait_for(lambda: reply_channel in stack.redis.pubsub_channels(), "the new subscription")
         assert answer.result().status_code == 200
     assert "lost the connection to the broker" in (stack.folder / "gateway.log").read_text()
 
 
-def test_worker_that_has_no_broker_stops_when_told(stack: Stack) -> None:
+def test_worker_without_a_broker_stops_at_sigterm(stack: Stack) -> None:
     worker = stack.start_worker()
-    wait_for(lambda: "Cannot connect" in worker.log.read_text(), "a worker that tries")
+    wait_for(lambda: "Cannot connect" in worker.log.read_text(), "an attempt to connect")
     assert worker.stop() == 0
     assert "Traceback" not in worker.log.read_text()
 
 
-def test_worker_that_cannot_load_its_model_does_not_take_the_gateways_card(stack: Stack, models_dir: Path) -> None:
+def test_worker_that_cannot_load_its_model_does_not_replace_the_card(stack: Stack, models_dir: Path) -> None:
     stack.start_broker()
     stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
@@ -178,7 +178,7 @@ def test_worker_that_cannot_load_its_model_does_not_take_the_gateways_card(stack
     assert gateway.predict(ROW).status_code == 200
 
 
-def test_batch_whose_claim_fails_is_given_back_until_it_does_not(stack: Stack) -> None:
+def test_batch_whose_claim_fails_is_requeued_until_it_succeeds(stack: Stack) -> None:
     stack.start_broker()
     worker = stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
@@ -193,7 +193,7 @@ def test_batch_whose_claim_fails_is_given_back_until_it_does_not(stack: Stack) -
     assert gateway.poll(location).json()["prediction"] == [0]
 
 
-def test_full_broker_takes_no_more_and_finishes_what_it_has(tmp_path: Path) -> None:
+def test_full_broker_refuses_new_predictions_and_finishes_accepted_ones(tmp_path: Path) -> None:
     model_dir, gates = save_gated(tmp_path)
     with running_stack(tmp_path, model_dir) as (stack, gateway):
         with gates.closed(GATE):
@@ -202,7 +202,7 @@ def test_full_broker_takes_no_more_and_finishes_what_it_has(tmp_path: Path) -> N
             stack.redis.config_set("maxmemory", 1)
             refused = gateway.predict([[0, 0]])
             assert (refused.status_code, refused.json()["code"]) == (503, "broker-unavailable")
-            pool_process(stack.part("worker")).kill()  # its batch is given back to a full broker
+            pool_process(stack.part("worker")).kill()  # its batch is requeued in a full broker
         assert gateway.poll(location).json()["prediction"] == [1]
         stack.redis.config_set("maxmemory", 0)
         assert gateway.predict([[0, 0]]).status_code == 200
@@ -210,7 +210,7 @@ def test_full_broker_takes_no_more_and_finishes_what_it_has(tmp_path: Path) -> N
         assert stack.count("accepted") == stack.count("final")
 
 
-def test_gateway_starts_without_a_broker_and_serves_once_there_is_one(stack: Stack) -> None:
+def test_gateway_that_starts_without_a_broker_serves_once_there_is_one(stack: Stack) -> None:
     gateway = stack.start_gateway()
     wait_for(lambda: _alive(gateway), "a live gateway")
     assert gateway.client.get("/readyz").status_code == 503
@@ -223,7 +223,7 @@ def test_gateway_starts_without_a_broker_and_serves_once_there_is_one(stack: Sta
     assert gateway.predict(ROW).status_code == 200
 
 
-def test_restarted_broker_still_has_queued_predictions_and_results(stack: Stack) -> None:
+def test_queued_predictions_and_results_survive_a_restart_of_the_broker(stack: Stack) -> None:
     broker = stack.start_broker()
     worker = stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
@@ -244,22 +244,22 @@ def test_predictions_accepted_without_a_worker_wait_for_one(stack: Stack) -> Non
     worker = stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
     worker.stop()
-    wait_for(lambda: not gateway.is_ready(), "a gateway that knows")
+    wait_for(lambda: not gateway.is_ready(), "a gateway that is not ready")
     assert [reason["code"] for reason in gateway.client.get("/readyz").json()["reasons"]] == ["no-worker"]
     location = gateway.predict(ROW, prefer="respond-async").headers["Location"]
     stack.start_worker()
     assert gateway.poll(location).json()["prediction"] == [0]
 
 
-def test_killed_worker_is_counted_out(stack: Stack) -> None:
+def test_gateway_is_not_ready_after_its_only_worker_is_killed(stack: Stack) -> None:
     stack.start_broker()
     worker = stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
     worker.kill()
-    wait_for(lambda: not gateway.is_ready(), "a gateway that knows")
+    wait_for(lambda: not gateway.is_ready(), "a gateway that is not ready")
 
 
-def test_rows_accepted_for_one_model_are_never_scored_by_another(stack: Stack, breast_cancer_dir: Path) -> None:
+def test_rows_accepted_for_one_model_are_never_predicted_by_another(stack: Stack, breast_cancer_dir: Path) -> None:
     stack.start_broker()
     worker = stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
@@ -272,7 +272,7 @@ def test_rows_accepted_for_one_model_are_never_scored_by_another(stack: Stack, b
     assert failed["model"]["name"] == "iris"
 
 
-def test_term_lets_a_worker_finish_its_batch(tmp_path: Path) -> None:
+def test_worker_finishes_its_batch_after_sigterm(tmp_path: Path) -> None:
     model_dir, gates = save_gated(tmp_path)
     with running_stack(tmp_path, model_dir) as (stack, gateway), ThreadPoolExecutor(1) as threads:
         worker = stack.part("worker")
@@ -281,7 +281,7 @@ def test_term_lets_a_worker_finish_its_batch(tmp_path: Path) -> None:
             key = wait_for(lambda: next(stack.redis.scan_iter("sepal:batch:*"), None), "the batch record")
             wait_for(lambda: stack.redis.hget(key, "token"), "the claim")
             worker.process.send_signal(signal.SIGTERM)
-            wait_for(lambda: "Warm shutdown" in worker.log.read_text(), "a worker that has been told")
+            wait_for(lambda: "Warm shutdown" in worker.log.read_text(), "the start of the shutdown")
         assert answer.result().status_code == 200
         assert worker.wait() == 0
 
@@ -332,8 +332,8 @@ def test_worker_takes_no_message_while_it_loads_its_model(stack: Stack, tmp_path
     assert gateway.poll(location).json()["prediction"] == [1]
 
 
-def test_broker_that_wants_replicas_refuses_and_recovers(stack: Stack) -> None:
-    """As every other broker that takes no writes: a replica, one that loads, one whose disk is full."""
+def test_gateway_refuses_while_the_broker_refuses_writes_and_recovers(stack: Stack) -> None:
+    """Lack of replicas stands for the other reasons: a replica, a broker that is loading, a full disk."""
     stack.start_broker()
     stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()

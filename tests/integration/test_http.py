@@ -1,4 +1,4 @@
-"""What a client sees: of waiting, polling, canceling, and of everything it may send that is wrong."""
+"""What a client sees of waiting, polling and canceling, and the responses to invalid requests."""
 
 import json
 import socket
@@ -21,19 +21,19 @@ PROBLEM = "application/problem+json"
 
 @pytest.fixture(params=["iris", "breast_cancer", "iris_framework"])
 def either(request: pytest.FixtureRequest) -> Gateway:
-    """A gateway of each training configuration, and one that answers through FastAPI alone."""
+    """A gateway of each recipe, and one without the hot path."""
     gateway = request.getfixturevalue(request.param)
     assert isinstance(gateway, Gateway)
     return gateway
 
 
 def rows_of(gateway: Gateway) -> list[list[float]]:
-    """Rows that its model answers: its card's examples."""
+    """Return the example rows of the gateway's model card."""
     example: list[list[float]] = gateway.client.get("/model").json()["example"]
     return example
 
 
-def test_tutorials_request_is_answered(iris: Gateway) -> None:
+def test_request_of_the_tutorial_is_answered(iris: Gateway) -> None:
     response = iris.predict(TUTORIAL)
     assert response.status_code == 200
     answer = response.json()
@@ -43,9 +43,9 @@ def test_tutorials_request_is_answered(iris: Gateway) -> None:
     assert "predict;dur=" in response.headers["Server-Timing"]
 
 
-def test_answer_is_json_that_any_parser_reads(either: Gateway) -> None:
+def test_answer_is_standard_json(either: Gateway) -> None:
     def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     json.loads(either.predict(rows_of(either)).content, parse_constant=refuse)
 
@@ -63,7 +63,7 @@ def test_respond_async_answers_at_once_and_polling_gives_the_same(either: Gatewa
     assert {**polled.json(), "id": ""} == {**direct, "id": ""}
 
 
-def test_respond_async_is_never_answered_with_a_result_however_fast_it_came(either: Gateway) -> None:
+def test_respond_async_is_never_answered_with_a_result(either: Gateway) -> None:
     rows = rows_of(either)
     with ThreadPoolExecutor(8) as threads:
         responses = list(threads.map(lambda _: either.predict(rows, prefer="respond-async"), range(300)))
@@ -83,32 +83,32 @@ def test_respond_async_is_never_answered_with_a_result_however_fast_it_came(eith
         ("handling=lenient", 200, None),
     ],
 )
-def test_preferences_shape_the_answer(either: Gateway, prefer: str, status: int, applied: str | None) -> None:
+def test_preferences_determine_the_response(either: Gateway, prefer: str, status: int, applied: str | None) -> None:
     response = either.predict(rows_of(either), prefer=prefer)
     assert response.status_code == status
     assert response.headers.get("Preference-Applied") == applied
 
 
-def test_repeated_prefer_headers_are_one_list(either: Gateway) -> None:
+def test_repeated_prefer_headers_are_combined(either: Gateway) -> None:
     headers = [("Prefer", "respond-async"), ("Prefer", "wait=20"), ("Content-Type", "application/json")]
     response = either.client.post("/predict", content=json.dumps({"data": rows_of(either)}), headers=headers)
     assert response.headers["Preference-Applied"] == "wait=20"
 
 
-def wrong_at(column: int, value: Any) -> Callable[[list[float]], Any]:
-    """A body whose second row has a wrong value in one column."""
+def invalid_at(column: int, value: Any) -> Callable[[list[float]], Any]:
+    """Return a body whose second row has an invalid value in one column."""
     return lambda row: {"data": [row, [*row[:column], value, *row[column + 1 :]]]}
 
 
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
-        (wrong_at(3, "4"), "/data/1/3"),
-        (wrong_at(3, False), "/data/1/3"),
-        (wrong_at(2, None), "/data/1/2"),
-        (wrong_at(2, float("nan")), "/data/1/2"),
-        (wrong_at(1, float("-inf")), "/data/1/1"),
-        (wrong_at(0, 10**400), "/data/1/0"),
+        (invalid_at(3, "4"), "/data/1/3"),
+        (invalid_at(3, False), "/data/1/3"),
+        (invalid_at(2, None), "/data/1/2"),
+        (invalid_at(2, float("nan")), "/data/1/2"),
+        (invalid_at(1, float("-inf")), "/data/1/1"),
+        (invalid_at(0, 10**400), "/data/1/0"),
         (lambda row: {"data": [row, row, row[1:]]}, "/data/2"),
         (lambda row: {"data": [[*row, 0.0]]}, "/data/0"),
         (lambda row: {"data": row}, "/data/0"),
@@ -120,7 +120,7 @@ def wrong_at(column: int, value: Any) -> Callable[[list[float]], Any]:
         (lambda row: [row], ""),
     ],
 )
-def test_rows_that_do_not_fit_are_refused_by_place(
+def test_invalid_rows_are_refused_with_a_pointer(
     either: Gateway, body: Callable[[list[float]], Any], pointer: str
 ) -> None:
     content = json.dumps(body(rows_of(either)[0]))
@@ -133,7 +133,7 @@ def test_rows_that_do_not_fit_are_refused_by_place(
     assert all(error["detail"] for error in problem["errors"])
 
 
-def test_unknown_member_is_answered_with_those_there_are(iris: Gateway) -> None:
+def test_refusal_of_an_unknown_member_lists_the_allowed_members(iris: Gateway) -> None:
     response = iris.client.post("/predict", json={"data": TUTORIAL, "output": ["prediction"]})
     assert response.status_code == 422
     (error,) = response.json()["errors"]
@@ -141,14 +141,14 @@ def test_unknown_member_is_answered_with_those_there_are(iris: Gateway) -> None:
     assert "`data`" in error["detail"]
 
 
-def test_body_full_of_unknown_members_has_a_short_answer(iris: Gateway) -> None:
+def test_refusal_of_many_unknown_members_is_short(iris: Gateway) -> None:
     response = iris.client.post("/predict", json={"data": TUTORIAL, **{str(number): 0 for number in range(100_000)}})
     assert response.status_code == 422
     assert "`data`" in response.json()["errors"][0]["detail"]
     assert len(response.content) < 1000
 
 
-def test_refused_request_has_left_nothing_behind(iris_stack: tuple[Stack, Gateway]) -> None:
+def test_refused_request_leaves_nothing_in_the_store(iris_stack: tuple[Stack, Gateway]) -> None:
     stack, gateway = iris_stack
     before = set(stack.redis.scan_iter()), stack.redis.hgetall("sepal:backlog")
     assert gateway.predict([[1, 2, 3]]).status_code == 422
@@ -167,7 +167,7 @@ def test_refused_request_has_left_nothing_behind(iris_stack: tuple[Stack, Gatewa
         (b" " * (8 * 1024 * 1024 + 1), "application/json", 413, "body-too-large"),
     ],
 )
-def test_bodies_that_are_no_rows_are_refused(
+def test_bodies_without_rows_are_refused(
     either: Gateway, content: bytes, media_type: str | None, status: int, code: str
 ) -> None:
     headers = {"Content-Type": media_type} if media_type else {}
@@ -177,13 +177,13 @@ def test_bodies_that_are_no_rows_are_refused(
     assert response.json()["code"] == code
 
 
-def test_body_limit_holds_without_a_content_length(either: Gateway) -> None:
+def test_large_body_without_a_content_length_is_refused(either: Gateway) -> None:
     chunks = (b" " * 1024 * 1024 for _ in range(9))
     response = either.client.post("/predict", content=chunks, headers={"Content-Type": "application/json"})
     assert response.status_code == 413
 
 
-def test_json_with_a_charset_or_a_suffix_is_json(either: Gateway) -> None:
+def test_json_media_type_may_have_a_charset_or_a_suffix(either: Gateway) -> None:
     for media_type in ("application/json; charset=utf-8", "application/vnd.rows+json"):
         content = json.dumps({"data": rows_of(either)})
         response = either.client.post("/predict", content=content, headers={"Content-Type": media_type})
@@ -191,14 +191,14 @@ def test_json_with_a_charset_or_a_suffix_is_json(either: Gateway) -> None:
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("GET", "/predict", 405)])
-def test_framework_errors_are_problems_too(either: Gateway, method: str, path: str, status: int) -> None:
+def test_errors_of_the_framework_are_problems(either: Gateway, method: str, path: str, status: int) -> None:
     response = either.client.request(method, path)
     assert response.status_code == status
     assert response.headers["Content-Type"] == PROBLEM
     assert response.json()["status"] == status
 
 
-def test_root_leads_to_the_documentation(either: Gateway) -> None:
+def test_root_redirects_to_the_documentation(either: Gateway) -> None:
     response = either.client.get("/")
     assert response.status_code == 307
     assert response.headers["Location"] == "/docs"
@@ -207,18 +207,18 @@ def test_root_leads_to_the_documentation(either: Gateway) -> None:
 
 @pytest.mark.parametrize("text", ["x", "a" * 40, "ä" * 40, "=" * 40])
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_id_that_was_never_given_out_is_not_found(either: Gateway, method: str, text: str) -> None:
+def test_invalid_id_is_not_found(either: Gateway, method: str, text: str) -> None:
     response = either.client.request(method, f"/results/{text}")
     assert response.status_code == 404
     assert response.json()["code"] == "prediction-not-found"
 
 
-def test_fresh_unknown_id_is_not_found(either: Gateway) -> None:
+def test_unknown_id_is_not_found(either: Gateway) -> None:
     response = either.client.get(f"/results/{PredictionId.new(new_batch_id(), 0)}")
     assert response.status_code == 404
 
 
-def test_neighbours_id_with_another_secret_is_not_found(either: Gateway) -> None:
+def test_known_id_with_another_secret_is_not_found(either: Gateway) -> None:
     known = PredictionId.parse(either.predict(rows_of(either), prefer="respond-async").json()["id"])
     response = either.client.get(f"/results/{PredictionId.new(known.batch_id, known.index)}")
     assert response.status_code == 404
@@ -232,7 +232,7 @@ def test_result_past_its_retention_is_gone(tmp_path: Path, iris_dir: Path) -> No
         assert gateway.client.delete(location).status_code == 410
 
 
-def test_answered_prediction_is_kept_for_less_long(tmp_path: Path, iris_dir: Path) -> None:
+def test_answered_prediction_has_a_shorter_retention(tmp_path: Path, iris_dir: Path) -> None:
     with running_stack(tmp_path, iris_dir, answered_ttl_seconds=600) as (stack, gateway):
         answered = PredictionId.parse(gateway.predict(TUTORIAL).json()["id"])
         polled = PredictionId.parse(gateway.predict(TUTORIAL, prefer="respond-async").json()["id"])
@@ -249,13 +249,13 @@ def test_model_card_and_liveness(iris: Gateway) -> None:
     assert iris.client.get("/livez").json() == {"status": "live"}
 
 
-def test_pipelines_own_error_fails_its_prediction_with_the_reason(tmp_path: Path, models_dir: Path) -> None:
+def test_error_of_the_pipeline_fails_its_prediction_with_the_reason(tmp_path: Path, models_dir: Path) -> None:
     model_dir = save_misbehaving(models_dir, pipelines.RejectsSevens())
     with running_stack(tmp_path, model_dir) as (_, gateway):
         response = gateway.predict([[7, 0]])
         assert response.status_code == 422
         assert response.json()["code"] == "rows-rejected"
-        assert "seven is not a number I know" in response.json()["detail"]
+        assert "a row starts with 7" in response.json()["detail"]
         result = gateway.client.get(f"/results/{response.json()['id']}")
         assert result.status_code == 200
         assert result.json()["status"] == "failed"
@@ -267,7 +267,7 @@ def test_pipelines_own_error_fails_its_prediction_with_the_reason(tmp_path: Path
         assert failed["error"]["code"] == "rows-rejected"
 
 
-def test_full_backlog_refuses_and_leaves_nothing_behind(stack: Stack) -> None:
+def test_request_beyond_the_backlog_limit_is_refused_and_leaves_nothing(stack: Stack) -> None:
     stack.start_broker()
     gateway = stack.start_gateway(max_backlog_rows=10)
     stack.start_worker()
@@ -287,14 +287,14 @@ def _unless(response: Any, status: int) -> Any:
     return response if response.status_code != status else None
 
 
-def test_connection_that_idles_for_longer_than_people_do_is_kept(iris: Gateway) -> None:
+def test_connection_that_is_idle_for_six_seconds_is_kept_open(iris: Gateway) -> None:
     request = b"GET /livez HTTP/1.1\r\nHost: sepal\r\n\r\n"
     with socket.create_connection(("127.0.0.1", iris.port)) as connection:
         connection.settimeout(patience())
         connection.sendall(request)
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
         connection.settimeout(6)
-        with pytest.raises(TimeoutError):  # and not an end, which is what a closed connection has
+        with pytest.raises(TimeoutError):  # a closed connection would return b""
             connection.recv(1)
         connection.settimeout(patience())
         connection.sendall(request)

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the same request, however often and wherever it is sent, is one prediction."""
+"""`Idempotency-Key`: repeated requests, at any gateway, are one prediction."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,28 +8,16 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gates import Gates, save_gated
+from tests.gates import Gates
 from tests.stack import Gateway, Stack, running_stack, wait_for
 
 GATE = 100
-SLOW = [[1, GATE]]
+WAITING = [[1, GATE]]
 
 
 @pytest.fixture(scope="module")
-def gated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Gates]:
-    return save_gated(tmp_path_factory.mktemp("gated"))
-
-
-@pytest.fixture(scope="module")
-def gates(gated: tuple[Path, Gates]) -> Gates:
-    return gated[1]
-
-
-@pytest.fixture(scope="module")
-def gateways(
-    tmp_path_factory: pytest.TempPathFactory, gated: tuple[Path, Gates]
-) -> Iterator[tuple[Stack, Gateway, Gateway]]:
-    with running_stack(tmp_path_factory.mktemp("slow"), gated[0], max_bulk_backlog_rows=5000) as (stack, gateway):
+def gateways(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[tuple[Stack, Gateway, Gateway]]:
+    with running_stack(tmp_path_factory.mktemp("stack"), model_dir, max_bulk_backlog_rows=5000) as (stack, gateway):
         yield stack, gateway, stack.start_gateway().wait_until_ready()
 
 
@@ -38,7 +26,7 @@ def predict(gateway: Gateway, key: str, rows: Any = ((1, 0),), **headers: str) -
 
 
 @pytest.mark.parametrize("n_rows", [1, 2000])
-def test_same_request_at_any_gateway_is_the_same_prediction(
+def test_repeated_request_at_any_gateway_is_the_same_prediction(
     gateways: tuple[Stack, Gateway, Gateway], n_rows: int
 ) -> None:
     stack, first, second = gateways
@@ -61,7 +49,7 @@ def test_same_key_with_another_body_is_refused(gateways: tuple[Stack, Gateway, G
     assert (response.status_code, response.json()["code"]) == (422, "idempotency-key-reused")
 
 
-def test_keys_of_different_clients_have_nothing_to_do_with_one_another(
+def test_equal_keys_of_different_clients_are_independent(
     gateways: tuple[Stack, Gateway, Gateway],
 ) -> None:
     _, gateway, _ = gateways
@@ -70,21 +58,19 @@ def test_keys_of_different_clients_have_nothing_to_do_with_one_another(
 
 
 @pytest.mark.parametrize("key", ["", '""', '"half', "two words", '"' + "k" * 256 + '"', '"tab\t"'])
-def test_key_that_is_no_string_is_refused(gateways: tuple[Stack, Gateway, Gateway], key: str) -> None:
+def test_malformed_key_is_refused(gateways: tuple[Stack, Gateway, Gateway], key: str) -> None:
     _, gateway, _ = gateways
     response = predict(gateway, key)
     assert (response.status_code, response.json()["code"]) == (400, "invalid-idempotency-key")
 
 
-def test_repeated_request_waits_for_the_prediction_that_is_under_way(
-    gateways: tuple[Stack, Gateway, Gateway], gates: Gates
-) -> None:
+def test_repeated_request_waits_for_the_open_prediction(gateways: tuple[Stack, Gateway, Gateway], gates: Gates) -> None:
     stack, first, second = gateways
     before = stack.count("accepted")
     with ThreadPoolExecutor(2) as threads, gates.closed(GATE):
-        started = predict(first, '"wait"', SLOW, Prefer="respond-async")
+        started = predict(first, '"wait"', WAITING, Prefer="respond-async")
         assert started.status_code == 202
-        waiting = [threads.submit(predict, gateway, '"wait"', SLOW) for gateway in (first, second)]
+        waiting = [threads.submit(predict, gateway, '"wait"', WAITING) for gateway in (first, second)]
         gates.open(GATE)
         answers = [future.result() for future in waiting]
     assert [answer.status_code for answer in answers] == [200, 200]
@@ -92,14 +78,14 @@ def test_repeated_request_waits_for_the_prediction_that_is_under_way(
     assert stack.count("accepted") == before + 1
 
 
-def test_of_many_at_once_one_is_accepted_and_the_others_are_told(
+def test_one_of_many_simultaneous_requests_is_accepted_and_the_others_share_it_or_get_409(
     gateways: tuple[Stack, Gateway, Gateway], gates: Gates
 ) -> None:
     stack, *both = gateways
     before = stack.count("accepted")
     with ThreadPoolExecutor(16) as threads, gates.closed(GATE):
-        futures = [threads.submit(predict, both[number % 2], '"race"', SLOW) for number in range(16)]
-        wait_for(lambda: stack.count("accepted") > before, "the one that is accepted")
+        futures = [threads.submit(predict, both[number % 2], '"race"', WAITING) for number in range(16)]
+        wait_for(lambda: stack.count("accepted") > before, "the accepted request")
         gates.open(GATE)
         responses = [future.result() for future in futures]
     assert {response.status_code for response in responses} <= {200, 409}
@@ -110,7 +96,7 @@ def test_of_many_at_once_one_is_accepted_and_the_others_are_told(
     assert stack.count("accepted") == before + 1
 
 
-def test_key_of_a_refused_request_is_free(gateways: tuple[Stack, Gateway, Gateway]) -> None:
+def test_key_of_a_refused_request_can_be_used_again(gateways: tuple[Stack, Gateway, Gateway]) -> None:
     _, gateway, _ = gateways
     assert predict(gateway, '"full"', [[0, 0]] * 6000).json()["code"] == "backlog-full"
     assert predict(gateway, '"full"').status_code == 200
@@ -120,9 +106,9 @@ def test_key_is_kept_as_long_as_the_result(gateways: tuple[Stack, Gateway, Gatew
     stack, gateway, _ = gateways
     before = set(stack.redis.scan_iter("sepal:idempotency:*"))
     with gates.closed(GATE):
-        open_one = predict(gateway, '"kept"', SLOW, Prefer="respond-async")
+        accepted = predict(gateway, '"kept"', WAITING, Prefer="respond-async")
         (key,) = set(stack.redis.scan_iter("sepal:idempotency:*")) - before
         assert stack.redis.ttl(key) == -1
-    gateway.poll(open_one.headers["Location"])
-    record = f"sepal:batch:{open_one.json()['id'][:20]}"
+    gateway.poll(accepted.headers["Location"])
+    record = f"sepal:batch:{accepted.json()['id'][:20]}"
     assert 0 < stack.redis.ttl(key) <= stack.redis.ttl(record) + 1

@@ -1,4 +1,4 @@
-"""What gateways say of a worker that cannot serve its model."""
+"""Gateways report why a worker cannot serve its model."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.stack import Gateway, Stack, listens, wait_for
 
 
 def reasons(gateway: Gateway) -> dict[str, str]:
-    """Why it is not ready."""
+    """Return the codes and details of why the gateway is not ready."""
     answer: Any = gateway.client.get("/readyz").json()
     return {reason["code"]: reason["detail"] for reason in answer.get("reasons", ())}
 
@@ -23,14 +23,14 @@ def stack_without_worker(stack: Stack) -> Gateway:
     return gateway
 
 
-def test_worker_that_cannot_unpickle_its_model_says_so_until_another_serves(
+def test_unpicklable_model_is_reported_until_another_worker_serves(
     stack: Stack, models_dir: Path, iris_dir: Path
 ) -> None:
     gateway = stack_without_worker(stack)
     model_dir = save_misbehaving(models_dir, pipelines.FailsToLoad())
     worker = stack.start_worker(model_dir=model_dir)
     found = wait_for(lambda: reasons(gateway).get("artifact-unloadable"), "the reason")
-    assert "install what the pipeline needs" in found
+    assert "install the pipeline's dependencies" in found
     assert "no-worker" in reasons(gateway)
     assert str(model_dir) not in gateway.client.get("/readyz").text
     assert 'code="artifact-unloadable"} 1.0' in gateway.client.get("/metrics").text
@@ -43,19 +43,19 @@ def test_worker_that_cannot_unpickle_its_model_says_so_until_another_serves(
     assert not stack.redis.exists("sepal:load-failure")
 
 
-def test_worker_that_refuses_its_artifact_says_what_to_do(stack: Stack, tmp_path: Path, iris_dir: Path) -> None:
+def test_altered_artifact_is_reported_with_a_remedy(stack: Stack, tmp_path: Path, iris_dir: Path) -> None:
     gateway = stack_without_worker(stack)
     model_dir = tmp_path / "altered"
     shutil.copytree(iris_dir, model_dir)
     (model_dir / "pipeline.joblib").write_bytes(b"something else")
     worker = stack.start_worker(model_dir=model_dir)
     found = wait_for(lambda: reasons(gateway).get("artifact-altered"), "the reason")
-    assert "restore the pair" in found
+    assert "restore both" in found
     assert str(tmp_path) not in found
     assert worker.wait() == 1
 
 
-def test_card_of_another_schema_is_refused_with_what_to_do(stack: Stack, tmp_path: Path, iris_dir: Path) -> None:
+def test_card_of_another_schema_is_refused_by_worker_and_gateway(stack: Stack, tmp_path: Path, iris_dir: Path) -> None:
     gateway = stack_without_worker(stack)
     model_dir = tmp_path / "newer"
     shutil.copytree(iris_dir, model_dir)
@@ -63,14 +63,14 @@ def test_card_of_another_schema_is_refused_with_what_to_do(stack: Stack, tmp_pat
     card.write_text(card.read_text().replace('"schema": 1', '"schema": 2'))
     worker = stack.start_worker(model_dir=model_dir)
     assert worker.wait() == 1
-    assert "has another schema than 1" in worker.log.read_text()
+    assert "does not have schema 1" in worker.log.read_text()
     wait_for(lambda: "artifact-incompatible" in reasons(gateway), "the reason")
     stack.redis.set("sepal:model", card.read_bytes())  # as a newer worker would announce it
     wait_for(lambda: "record-incompatible" in reasons(gateway), "the reason")
     assert gateway.predict([[1, 2, 3, 4]]).json()["code"] == "record-incompatible"
 
 
-def test_batch_of_another_schema_is_left_to_workers_that_can_read_it(stack: Stack, iris_dir: Path) -> None:
+def test_batch_of_another_schema_is_left_unchanged(stack: Stack, iris_dir: Path) -> None:
     gateway = stack_without_worker(stack)
     stack.start_worker(model_dir=iris_dir)
     gateway.wait_until_ready()
@@ -86,5 +86,5 @@ def test_batch_of_another_schema_is_left_to_workers_that_can_read_it(stack: Stac
     assert (refused.status_code, refused.json()["code"]) == (503, "record-incompatible")
     assert stack.redis.dump(key) == before
     assert "Traceback" not in worker.log.read_text()
-    stack.redis.hset(key, Field.SCHEMA, 1)  # as those who can read it do
+    stack.redis.hset(key, Field.SCHEMA, 1)  # stands for a worker that can read the record
     assert gateway.poll(location).json()["status"] == "succeeded"

@@ -1,4 +1,4 @@
-"""Metrics of a real gateway and a real worker: they count what happened, and stay few whatever is sent."""
+"""Metrics of a real gateway and a real worker: their values, and a bounded number of series."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ GATE = 100
 
 
 class Site(NamedTuple):
-    """A stack of one gateway and one worker, and where both say what they count."""
+    """A stack of one gateway and one worker, and the port of the worker's metrics."""
 
     stack: Stack
     gateway: Gateway
@@ -31,7 +31,7 @@ class Site(NamedTuple):
         return Metrics(self.gateway.port, self.worker_port)
 
     def wait_for(self, expected: float, name: str, /, **labels: str) -> None:
-        """A pool process counts after it has answered; a gateway looks at the store once a second."""
+        """Wait for a value: a pool process counts after its commit, and a gateway refreshes once a second."""
         wait_for(lambda: self.read().value(name, **labels) == expected, f"{expected} {name} {labels}")
 
 
@@ -48,7 +48,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         stack.stop()
 
 
-def test_predictions_are_counted_by_how_they_ended(site: Site) -> None:
+def test_predictions_are_counted_by_final_state(site: Site) -> None:
     gateway = site.gateway
     before = site.read()
 
@@ -83,7 +83,7 @@ def test_refusals_are_counted_by_their_code(site: Site) -> None:
     assert site.read().value("predictions_refused_total", code="invalid-rows") == before + 1
 
 
-def test_batches_are_measured_in_whatever_pool_process_runs_them(site: Site) -> None:
+def test_batches_of_all_pool_processes_are_measured(site: Site) -> None:
     before = site.read()
     assert site.gateway.predict([[1, 0]] * 100).status_code == 200
     site.wait_for(before.value("batch_rows_count", queue="interactive") + 1, "batch_rows_count", queue="interactive")
@@ -94,15 +94,15 @@ def test_batches_are_measured_in_whatever_pool_process_runs_them(site: Site) -> 
     assert after.value("predict_seconds_sum") - before.value("predict_seconds_sum") > 0
 
 
-def test_what_waits_is_shown_with_its_age(site: Site) -> None:
-    """All pool processes are busy, and batches wait behind them."""
+def test_age_of_the_oldest_queued_batch_and_the_backlog_are_shown(site: Site) -> None:
+    """Batches wait while all pool processes are busy."""
     with site.gates.closed(GATE):
-        begun = [site.gateway.predict([[1, GATE]] * 1025, prefer="respond-async") for _ in range(4)]
-        wait_for(lambda: site.read().value("oldest_queued_seconds", queue="bulk") > 0.5, "a batch that waits")
+        responses = [site.gateway.predict([[1, GATE]] * 1025, prefer="respond-async") for _ in range(4)]
+        wait_for(lambda: site.read().value("oldest_queued_seconds", queue="bulk") > 0.5, "a waiting batch")
         seen = site.read()
         assert seen.value("backlog_rows", queue="bulk") >= 1025
         assert seen.value("backlog_rows", queue="interactive") == 0
-        for response in begun:
+        for response in responses:
             site.gateway.client.delete(response.headers["Location"])
     site.wait_for(0, "oldest_queued_seconds", queue="bulk")
     site.wait_for(0, "backlog_rows")
@@ -118,7 +118,7 @@ def test_waiters_are_counted_while_they_wait(site: Site) -> None:
     site.wait_for(0, "waiters")
 
 
-def test_whole_is_told(site: Site) -> None:
+def test_cluster_status_is_shown(site: Site) -> None:
     site.wait_for(PROCESSES, "pool_processes")
     seen = site.read()
     assert seen.value("workers") == 1
@@ -130,7 +130,7 @@ def test_whole_is_told(site: Site) -> None:
     assert seen.value("backlog_limit_rows", queue="bulk") == 1_000_000
 
 
-def test_killed_pool_process_costs_a_lease_and_no_count(site: Site) -> None:
+def test_killed_pool_process_loses_a_lease_and_no_count(site: Site) -> None:
     worker = site.stack.part("worker")
     before = site.read()
     with site.gates.closed(GATE):
@@ -157,7 +157,7 @@ def test_worker_without_a_pool_process_is_live_and_not_ready(site: Site) -> None
     wait_for(lambda: site.gateway.client.get(f"{url}/readyz").status_code == 200, "a worker that is ready again")
 
 
-def test_many_kinds_of_requests_make_few_series(site: Site) -> None:
+def test_number_of_series_does_not_grow_with_the_requests(site: Site) -> None:
     def series() -> int:
         return sum(len(family.samples) for family in site.read().families)
 
@@ -170,7 +170,7 @@ def test_many_kinds_of_requests_make_few_series(site: Site) -> None:
         client.post(url, content=b"[", headers={"Content-Type": f"text/{number}"})
 
     send(0)
-    site.wait_for(1, "http_request_seconds_count", status="415")  # the last of them, within a second
+    site.wait_for(1, "http_request_seconds_count", status="415")  # the last request of `send`; counted within a second
     before = series()
     for number in range(1, 20):
         send(number)
@@ -179,18 +179,18 @@ def test_many_kinds_of_requests_make_few_series(site: Site) -> None:
     assert before < 700
 
 
-def test_promtool_finds_nothing_to_say(site: Site) -> None:
+def test_promtool_accepts_the_metrics(site: Site) -> None:
     promtool = tool("promtool")
     for text in site.read().texts:
         done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_gateway_processes_count_together(site: Site) -> None:
+def test_metrics_of_gateway_processes_are_added(site: Site) -> None:
     gateway = site.stack.start_gateway(api_processes=2).wait_until_ready()
     for _ in range(40):
         assert gateway.client.post(gateway.url, json={"data": [[1, 0]]}, headers={"Connection": "close"}).is_success
     labels = {"route": "/predict", "status": "200"}
-    for _ in range(5):  # whichever of the two is asked
+    for _ in range(5):  # either of the two may respond
         assert Metrics(gateway.port).value("predictions_accepted_total") == 40
-        wait_for(lambda: Metrics(gateway.port).value("http_request_seconds_count", **labels) == 40, "a second")
+        wait_for(lambda: Metrics(gateway.port).value("http_request_seconds_count", **labels) == 40, "the requests")

@@ -1,4 +1,4 @@
-"""Which models a worker serves, and which it refuses."""
+"""The models that a worker serves, and those that it refuses."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from tests.stack import ROOT, Stack, clean_environment, free_port, pool_process,
 
 
 def run_worker(model_dir: Path) -> subprocess.CompletedProcess[str]:
-    """Start a worker that is expected to refuse; it needs no broker for that."""
+    """Start a worker that is expected to refuse its model, which needs no broker."""
     environment = clean_environment(model_dir=model_dir, redis_url=f"redis://127.0.0.1:{free_port()}/0")
     return subprocess.run(
         [sys.executable, "-m", "worker"],
@@ -31,26 +31,25 @@ def run_worker(model_dir: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def traced(tmp_path: Path) -> tuple[Path, Path]:
-    """A model directory whose unpickling leaves a trace, and the trace."""
-    trace = tmp_path / "unpickled"
-    model_dir = save_misbehaving(tmp_path, pipelines.LeavesATrace(str(trace)))
-    return model_dir, trace
+def malicious(tmp_path: Path) -> tuple[Path, Path]:
+    """A model directory whose pipeline writes a file when it is unpickled, and that file."""
+    written = tmp_path / "unpickled"
+    return save_misbehaving(tmp_path, pipelines.WritesAFile(str(written))), written
 
 
-def test_altered_artifact_stops_the_worker_before_it_is_unpickled(traced: tuple[Path, Path]) -> None:
-    model_dir, trace = traced
+def test_altered_artifact_stops_the_worker_before_it_unpickles(malicious: tuple[Path, Path]) -> None:
+    model_dir, written = malicious
     with (model_dir / "pipeline.joblib").open("ab") as artifact:
         artifact.write(b"\0")
     refused = run_worker(model_dir)
     assert refused.returncode == 1
     assert "its card says sha256:" in refused.stderr
-    assert "train it again" in refused.stderr
-    assert not trace.exists()
+    assert "train the model again" in refused.stderr
+    assert not written.exists()
 
 
-def test_card_of_another_scikit_learn_stops_the_worker_before_anything_is_unpickled(traced: tuple[Path, Path]) -> None:
-    model_dir, trace = traced
+def test_other_scikit_learn_version_stops_the_worker_before_it_unpickles(malicious: tuple[Path, Path]) -> None:
+    model_dir, written = malicious
     card = json.loads((model_dir / "card.json").read_text())
     card["versions"]["scikit-learn"] = "1.2.2"
     (model_dir / "card.json").write_text(json.dumps(card))
@@ -58,12 +57,12 @@ def test_card_of_another_scikit_learn_stops_the_worker_before_anything_is_unpick
     assert refused.returncode == 1
     assert "was made with scikit-learn 1.2.2" in refused.stderr
     assert "install scikit-learn==1.2.2" in refused.stderr
-    assert not trace.exists()
+    assert not written.exists()
 
 
 @pytest.mark.parametrize("missing", ["card.json", "pipeline.joblib"])
-def test_missing_file_stops_the_worker_with_advice(traced: tuple[Path, Path], missing: str) -> None:
-    model_dir, _ = traced
+def test_missing_file_stops_the_worker_with_a_remedy(malicious: tuple[Path, Path], missing: str) -> None:
+    model_dir, _ = malicious
     (model_dir / missing).unlink()
     refused = run_worker(model_dir)
     assert refused.returncode == 1
@@ -71,14 +70,14 @@ def test_missing_file_stops_the_worker_with_advice(traced: tuple[Path, Path], mi
     assert "SEPAL_MODEL_DIR" in refused.stderr
 
 
-def test_pipeline_that_cannot_be_unpickled_stops_the_whole_worker(stack: Stack, models_dir: Path) -> None:
+def test_unpicklable_pipeline_stops_the_worker(stack: Stack, models_dir: Path) -> None:
     stack.start_broker()
     worker = stack.start_worker(model_dir=save_misbehaving(models_dir, pipelines.FailsToLoad()))
     worker.wait()
     assert "a library that this pipeline needs is not here" in worker.log.read_text()
 
 
-def test_artifact_swapped_under_a_running_worker_stops_it(tmp_path: Path, iris_dir: Path) -> None:
+def test_artifact_that_is_replaced_stops_the_worker_at_the_next_load(tmp_path: Path, iris_dir: Path) -> None:
     model_dir = tmp_path / "model"
     shutil.copytree(iris_dir, model_dir)
     with running_stack(tmp_path, model_dir) as (stack, _):
@@ -89,14 +88,14 @@ def test_artifact_swapped_under_a_running_worker_stops_it(tmp_path: Path, iris_d
         assert "artifact-altered" in worker.log.read_text()
 
 
-def test_load_that_takes_longer_than_celery_waits_by_default_still_works(tmp_path: Path, models_dir: Path) -> None:
+def test_model_may_load_for_longer_than_celerys_default(tmp_path: Path, models_dir: Path) -> None:
     with running_stack(tmp_path, save_misbehaving(models_dir, pipelines.SlowToLoad())) as (stack, gateway):
         assert gateway.predict([[1, 0]]).json()["prediction"] == [1]
         assert (stack.folder / "worker.log").read_text().count("cannot load") == 0
 
 
 @pytest.mark.parametrize("fit", [fit_svc, fit_regressor])
-def test_pipeline_without_probabilities_serves_predict_alone(tmp_path: Path, models_dir: Path, fit: Any) -> None:
+def test_pipeline_without_probabilities_has_only_predict(tmp_path: Path, models_dir: Path, fit: Any) -> None:
     pipeline, rows = fit()
     model_dir = save_pipeline(models_dir, fit.__name__.replace("_", "-"), pipeline, rows[:2], rows.shape[1])
     with running_stack(tmp_path, model_dir) as (_, gateway):
@@ -106,9 +105,7 @@ def test_pipeline_without_probabilities_serves_predict_alone(tmp_path: Path, mod
         np.testing.assert_allclose(answer["prediction"], pipeline.predict(rows), rtol=1e-12)
 
 
-def test_pipeline_with_probabilities_but_no_logarithms_serves_their_logarithms(
-    tmp_path: Path, models_dir: Path
-) -> None:
+def test_log_proba_is_computed_if_the_pipeline_has_only_predict_proba(tmp_path: Path, models_dir: Path) -> None:
     pipeline, rows = fit_neighbours()
     model_dir = save_pipeline(models_dir, "neighbours", pipeline, rows[:2], rows.shape[1])
     with running_stack(tmp_path, model_dir) as (_, gateway):
@@ -121,7 +118,7 @@ def test_pipeline_with_probabilities_but_no_logarithms_serves_their_logarithms(
         assert received.tobytes() == expected.tobytes()
 
 
-def test_loading_pins_numerical_libraries_to_one_thread(iris_dir: Path) -> None:
+def test_loaded_predictor_uses_one_thread_of_numerical_libraries(iris_dir: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from threadpoolctl import threadpool_info\n"
         "from worker.pool.predictor import Predictor\n"

@@ -1,4 +1,4 @@
-"""The OpenAPI schema says what the gateway does, and the gateway does what it says."""
+"""The OpenAPI schema and the gateway agree."""
 
 import re
 from pathlib import Path
@@ -13,12 +13,12 @@ from shared.ids import SPANNING, PredictionId, child_id, new_batch_id
 from tests.fuzz.run import TOKEN, fuzz
 from tests.stack import Gateway, Stack, listens, wait_for
 
-MAX_ROWS = 50  # with 10,000, most of the time is spent on drawing them
+MAX_ROWS = 50  # with 10,000, schemathesis spends most of the time on drawing rows
 
 
 @pytest.fixture(scope="module")
 def gateway(iris_stack: tuple[Stack, Gateway]) -> Gateway:
-    """One that operators can use too."""
+    """A gateway with an operator token and few rows per prediction."""
     return iris_stack[0].start_gateway(operator_token=TOKEN, max_rows=MAX_ROWS).wait_until_ready()
 
 
@@ -28,7 +28,7 @@ def schema(gateway: Gateway) -> Any:
 
 
 def rows_of(schema: Any) -> Any:
-    """The schema of `data` in the body of `POST /predict`."""
+    """Return the schema of `data` in the body of `POST /predict`."""
     content = schema["paths"]["/predict"]["post"]["requestBody"]["content"]
     return content["application/json"]["schema"]["properties"]["data"]
 
@@ -39,7 +39,7 @@ def test_schemathesis_finds_nothing(gateway: Gateway, tmp_path: Path) -> None:
     assert findings.cases > 250
 
 
-def test_rows_are_those_of_the_model_that_is_served(schema: Any, breast_cancer: Gateway) -> None:
+def test_schema_of_rows_follows_the_served_model(schema: Any, breast_cancer: Gateway) -> None:
     other = breast_cancer.client.get("/openapi.json").json()
     for described, n_columns, max_rows in ((schema, 4, MAX_ROWS), (other, 30, GatewaySettings().max_rows)):
         data = rows_of(described)
@@ -47,10 +47,10 @@ def test_rows_are_those_of_the_model_that_is_served(schema: Any, breast_cancer: 
         assert data["items"]["minItems"] == data["items"]["maxItems"] == n_columns
 
 
-def test_schema_is_whole_while_no_model_is_known(stack: Stack) -> None:
-    alone = stack.start_gateway(max_rows=7)
-    wait_for(lambda: listens(alone.port), "a gateway without a broker")
-    described = alone.client.get("/openapi.json").json()
+def test_schema_is_valid_while_no_model_is_known(stack: Stack) -> None:
+    gateway = stack.start_gateway(max_rows=7)
+    wait_for(lambda: listens(gateway.port), "a gateway without a broker")
+    described = gateway.client.get("/openapi.json").json()
     assert rows_of(described)["maxItems"] == 7
     assert "minItems" not in rows_of(described)["items"]
     assert "example" not in described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
@@ -63,8 +63,8 @@ def test_allow_lists_every_method_of_a_path(gateway: Gateway, schema: Any) -> No
         assert set(refused.headers["Allow"].split(", ")) == {method.upper() for method in operations}
 
 
-def test_every_code_that_leaves_the_gateway_is_in_the_schema(schema: Any) -> None:
-    among_reasons = {"no-worker", "stalled"}
+def test_every_error_code_is_in_the_schema(schema: Any) -> None:
+    only_reasons = {"no-worker", "stalled"}  # codes in `reasons` of `/readyz`
     described = {
         code
         for operations in schema["paths"].values()
@@ -74,7 +74,7 @@ def test_every_code_that_leaves_the_gateway_is_in_the_schema(schema: Any) -> Non
         for part in media["schema"].get("allOf", ())
         for code in part.get("properties", {}).get("code", {}).get("enum", ())
     }
-    assert described == set(STATUS) - among_reasons | {"not-found", "method-not-allowed"}
+    assert described == set(STATUS) - only_reasons | {"not-found", "method-not-allowed"}
 
 
 def test_accepted_prediction_is_linked_to_its_result(schema: Any) -> None:
@@ -89,15 +89,15 @@ def test_accepted_prediction_is_linked_to_its_result(schema: Any) -> None:
         assert linked == {"/results/{prediction_id} get", "/results/{prediction_id} delete"}
 
 
-def test_ids_are_of_the_form_that_the_schema_gives() -> None:
-    for place in (0, SPANNING):
-        assert re.search(ID_PATTERN, str(PredictionId.new(new_batch_id(), place)))
+def test_ids_match_the_patterns_of_the_schema() -> None:
+    for index in (0, SPANNING):
+        assert re.search(ID_PATTERN, str(PredictionId.new(new_batch_id(), index)))
     for batch_id in (new_batch_id(), child_id(new_batch_id(), 12)):
         assert re.search(BATCH_ID_PATTERN, batch_id)
 
 
 @pytest.mark.parametrize("query", ["offset=-1", "limit=0", "limit=1001", "offset=1000000001", "limit=x"])
-def test_wrong_query_is_a_problem_that_names_the_parameter(gateway: Gateway, query: str) -> None:
+def test_invalid_query_parameter_is_named_in_the_problem(gateway: Gateway, query: str) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     response = gateway.client.get(f"/dead-letters?{query}", headers=headers)
     assert response.status_code == 422

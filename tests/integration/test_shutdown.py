@@ -1,4 +1,4 @@
-"""Stopping and replacing parts while they are used."""
+"""Processes are stopped and replaced while they serve requests."""
 
 import signal
 import socket
@@ -17,11 +17,11 @@ from tests.patience import patience
 from tests.stack import Client, Gateway, Stack, listens, running_stack, wait_for
 
 ROW = [[4.8, 3, 1.4, 0.3]]
-SOON, LATER = 101, 102  # gates: one that is opened while the gateway drains, and one that stays closed
+SOON, LATER = 101, 102  # gates: one opens while the gateway drains, the other after it has stopped
 DRAIN_SECONDS = 5
 
 
-def test_gateway_told_to_stop_answers_whom_it_can_and_hands_out_ids(tmp_path: Path) -> None:
+def test_stopping_gateway_answers_within_its_drain_time_and_returns_ids_after_it(tmp_path: Path) -> None:
     model_dir, gates = save_gated(tmp_path)
     with (
         running_stack(tmp_path, model_dir, "tests.patient", drain_seconds=DRAIN_SECONDS) as (stack, gateway),
@@ -37,15 +37,15 @@ def test_gateway_told_to_stop_answers_whom_it_can_and_hands_out_ids(tmp_path: Pa
         wait_for(lambda: not listens(gateway.port), "a gateway that drains")
         gates.open(SOON)
         assert soon.result().status_code == 200
-        handed = [future.result() for future in later]
-        assert [response.status_code for response in handed] == [202, 202]
+        accepted = [future.result() for future in later]
+        assert [response.status_code for response in accepted] == [202, 202]
         assert gateway.part.wait() in (0, -signal.SIGTERM)
         gates.open(LATER)
-        for response in handed:
+        for response in accepted:
             assert another.poll(response.headers["Location"]).json()["status"] == "succeeded"
 
 
-def test_connection_that_idles_when_its_gateway_is_told_to_stop_may_still_ask_once(stack: Stack) -> None:
+def test_idle_connection_of_a_stopping_gateway_may_send_one_more_request(stack: Stack) -> None:
     stack.start_broker()
     gateway = stack.start_gateway("tests.patient")
     wait_for(lambda: listens(gateway.port), "a gateway")
@@ -62,7 +62,7 @@ def test_connection_that_idles_when_its_gateway_is_told_to_stop_may_still_ask_on
 
 
 class Callers:
-    """Clients that go on calling, and try elsewhere when a gateway refuses the connection."""
+    """Clients that send requests in a loop, each to the next gateway."""
 
     def __init__(self, gateways: list[Gateway]) -> None:
         self.gateways = gateways
@@ -85,7 +85,7 @@ class Callers:
             gateway = self.gateways[number % len(self.gateways)]
             number += 1
             try:
-                with Client(gateway.port).client as client:  # a connection of its own
+                with Client(gateway.port).client as client:  # a new connection
                     response = client.post("/predict", json={"data": ROW})
             except httpx.ConnectError:
                 self.outcomes["connection refused"] += 1
@@ -95,8 +95,8 @@ class Callers:
                 self.outcomes[str(response.status_code)] += 1
 
 
-def test_rolling_restart_of_everything_shows_only_refused_connections(tmp_path: Path, iris_dir: Path) -> None:
-    # Nobody is handed an id instead of an answer, however long that takes.
+def test_clients_see_only_refused_connections_in_a_rolling_restart(tmp_path: Path, iris_dir: Path) -> None:
+    # A long drain time: no client gets an id instead of an answer.
     with running_stack(tmp_path, iris_dir, drain_seconds=patience()) as (stack, first):
         gateways = [first, stack.start_gateway().wait_until_ready()]
         workers = [stack.part("worker"), stack.start_worker()]
@@ -106,9 +106,9 @@ def test_rolling_restart_of_everything_shows_only_refused_connections(tmp_path: 
                 worker.stop()
                 stack.start_worker()
                 _wait_for_answers(callers, 50)
-            for place in range(2):
-                gateways[place].part.stop()
-                gateways[place] = stack.start_gateway().wait_until_ready()
+            for index in range(2):
+                gateways[index].part.stop()
+                gateways[index] = stack.start_gateway().wait_until_ready()
                 _wait_for_answers(callers, 50)
         assert set(callers.outcomes) <= {"200", "connection refused"}
         assert callers.outcomes["200"] > 200
@@ -122,7 +122,7 @@ def _wait_for_answers(callers: Callers, number: int) -> None:
 
 def test_worker_that_finishes_a_long_batch_after_sigterm_keeps_its_lease(stack: Stack, models_dir: Path) -> None:
     stack.start_broker()
-    worker = stack.start_worker(model_dir=save_misbehaving(models_dir, pipelines.SleepsAsTold()))
+    worker = stack.start_worker(model_dir=save_misbehaving(models_dir, pipelines.Sleeps()))
     gateway = stack.start_gateway().wait_until_ready()
     location = gateway.predict([[8000, 0]], prefer="respond-async").headers["Location"]
     wait_for(lambda: gateway.client.get(location).json()["status"] == "running", "the claim")

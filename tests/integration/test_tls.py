@@ -1,4 +1,4 @@
-"""A broker that speaks nothing but TLS: gateway, worker and what Celery makes of the same URL."""
+"""A broker that accepts only TLS: gateway, worker and Celery use the same URL."""
 
 import asyncio
 import ssl
@@ -15,7 +15,7 @@ TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 
 
 class Terminator:
-    """Takes TLS connections, and passes on what is inside them, on a thread of its own."""
+    """Terminates TLS in front of the broker, on a separate thread."""
 
     def __init__(self, folder: Path, target_port: int) -> None:
         self.certificate = folder / "certificate.pem"
@@ -27,35 +27,35 @@ class Terminator:
         command += ["-keyout", str(self._key), "-out", str(self.certificate)]
         subprocess.run(command, check=True, capture_output=True)
         self._loop = asyncio.new_event_loop()
-        self._ended = asyncio.Event()
+        self._is_stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._serve()])
         self._thread.start()
         wait_for(lambda: self.port, "the terminator")
 
     def stop(self) -> None:
-        """Cut off whatever its connections are doing."""
-        self._loop.call_soon_threadsafe(self._ended.set)
+        """Close all connections and end the thread."""
+        self._loop.call_soon_threadsafe(self._is_stopping.set)
         self._thread.join()
         self._loop.close()
 
     async def _serve(self) -> None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.certificate, self._key)
-        server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0, ssl=context)
+        server = await asyncio.start_server(self._handle, "127.0.0.1", 0, ssl=context)
         self.port = server.sockets[0].getsockname()[1]
-        await self._ended.wait()
+        await self._is_stopping.wait()
         server.close()
         connections = asyncio.all_tasks() - {asyncio.current_task()}
         for connection in connections:
             connection.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         try:
             await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
         except OSError:
-            pass  # cut off by one of its ends
+            pass  # closed by one of its ends
         finally:
             for each in (writer, inner_writer):
                 each.transport.abort()
@@ -79,9 +79,9 @@ def terminator(stack: Stack, tmp_path: Path) -> Iterator[Terminator]:
         terminator.stop()
 
 
-def test_plain_tls_address_has_everybody_speak_tls(stack: Stack, terminator: Terminator) -> None:
-    address = f"rediss://localhost:{terminator.port}/0?ssl_ca_certs={terminator.certificate}"
-    stack.settings["redis_url"] = address
+def test_gateway_and_worker_use_tls_with_a_rediss_url(stack: Stack, terminator: Terminator) -> None:
+    url = f"rediss://localhost:{terminator.port}/0?ssl_ca_certs={terminator.certificate}"
+    stack.settings["redis_url"] = url
     stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
     assert gateway.predict(TUTORIAL).json()["prediction"] == [0, 1]

@@ -1,1 +1,1 @@
-"""The life of a batch as a state machine: all act in random order, and the promises hold after each step."""
+"""The life of a batch as a state machine: gateways, workers and clients act in random order; invariants are checked."""

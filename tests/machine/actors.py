@@ -1,4 +1,4 @@
-"""Who acts on the store: gateways and workers, over the very methods that the real ones call."""
+"""Gateways and workers that call the same methods of the store as the real ones."""
 
 import json
 import secrets
@@ -44,23 +44,23 @@ CARD = ModelCard(
 )
 
 
-def finish(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that waits for nothing."""
+def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends, and return its result."""
     try:
         coroutine.send(None)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
-    raise AssertionError("it waits for something")
+    raise AssertionError("the coroutine suspended")
 
 
-class Wire:
-    """The connection that all share; a reply may be lost, and then the script is run once more."""
+class SharedTransport:
+    """The connection of all actors. On request it loses the next reply, and runs the script a second time."""
 
     def __init__(self, url: str) -> None:
         self._transport = BlockingTransport.waiting(url)
         self.loses_reply = False
         self.lost_reply: Any = None
-        """The first reply of the last script that was run twice."""
+        """The first reply of the last script, if that was run twice."""
 
     def run(self, script: Script, args: Sequence[Argument]) -> Any:
         self.lost_reply = None
@@ -70,7 +70,7 @@ class Wire:
         return self._transport.run(script, args)
 
     def was_accepted(self) -> bool:
-        """Whether the lost reply of a commit said so."""
+        """Whether the lost reply was that of an accepted commit."""
         return self.lost_reply is not None and int(self.lost_reply) >= 0
 
     def close(self) -> None:
@@ -78,21 +78,21 @@ class Wire:
 
 
 class Gateway:
-    """What one gateway process asks of the store, over an asynchronous transport that is none: itself."""
+    """The store's methods that a gateway process calls; it is its own transport, whose `run` never suspends."""
 
-    def __init__(self, transport: Wire, server: Server) -> None:
+    def __init__(self, transport: SharedTransport, server: Server) -> None:
         self._transport, self._server = transport, server
         self.stall_seconds = 0
-        """That the broker lets pass before it comes to the next command."""
-        direct, messages, clock = self, Messages(), StoreClock()
+        """Seconds that pass on the broker before it runs the next command."""
+        messages, clock = Messages(), StoreClock()
         self.clock = clock
         self.channel = f"{Key.REPLY}{secrets.token_hex(4)}"
-        self.submissions = Submissions(direct, clock, messages, LIMITS)
-        self.lookups = Lookups(direct, result_ttl_seconds=RESULT_TTL_SECONDS, answered_ttl_seconds=ANSWERED_TTL_SECONDS)
-        self.idempotency = IdempotencyKeys(direct)
-        self.status = Status(direct, clock)
+        self.submissions = Submissions(self, clock, messages, LIMITS)
+        self.lookups = Lookups(self, result_ttl_seconds=RESULT_TTL_SECONDS, answered_ttl_seconds=ANSWERED_TTL_SECONDS)
+        self.idempotency = IdempotencyKeys(self)
+        self.status = Status(self, clock)
         self.recovery = Recovery(
-            direct,
+            self,
             messages,
             max_attempts=MAX_ATTEMPTS,
             result_ttl_seconds=RESULT_TTL_SECONDS,
@@ -107,30 +107,30 @@ class Gateway:
 
 
 class Worker:
-    """A Celery parent with one pool process; what it has taken is in its memory, and noted in the broker."""
+    """A Celery parent with one pool process. The broker's list of unacknowledged messages has what it has taken."""
 
-    def __init__(self, server: Server, transport: Wire) -> None:
+    def __init__(self, server: Server, transport: SharedTransport) -> None:
         self._server = server
         self.name = f"worker-{secrets.token_hex(4)}"
         self.attempts = Attempts(transport, self.name, result_ttl_seconds=RESULT_TTL_SECONDS, max_attempts=MAX_ATTEMPTS)
-        self.announcements = WorkerRegistry(transport, self.name, CARD, MAX_ATTEMPTS)
+        self.registry = WorkerRegistry(transport, self.name, CARD, MAX_ATTEMPTS)
         self.popped: list[bytes] = []
-        """Messages that kombu has popped and not noted yet."""
+        """Messages that kombu has popped and not recorded as delivered."""
         self.taken: list[tuple[str, BatchId]] = []
-        """Delivery tags and batches of the messages that it has noted."""
+        """Delivery tags and batches of the recorded messages that no pool process has claimed."""
         self.running: list[tuple[str, Claim]] = []
         self.is_frozen = False
-        self.announcements.announce(1)
+        self.registry.announce(1)
 
     def pop(self) -> bool:
-        """As kombu does: a person's first."""
+        """Pop a message as kombu does: `interactive` before `bulk`; returns whether there was one."""
         message = self._server.client.rpop(Queue.INTERACTIVE.value) or self._server.client.rpop(Queue.BULK.value)
         if message is not None:
             self.popped.append(message)
         return message is not None
 
-    def note(self) -> None:
-        """As the worker's transport does, in one transaction."""
+    def record_delivery(self) -> None:
+        """Record the oldest popped message as the worker's transport does, in one transaction."""
         message, tag = self.popped.pop(0), secrets.token_hex(4)
         pipeline = self._server.client.pipeline()
         pipeline.zadd(Key.UNACKED_INDEX + self.name, {tag: 0})
@@ -140,7 +140,7 @@ class Worker:
         self.taken.append((tag, BatchId(json.loads(message)["id"])))
 
     def acknowledge(self, tag: str) -> None:
-        """Strike a message out."""
+        """Acknowledge a message."""
         pipeline = self._server.client.pipeline()
         pipeline.zrem(Key.UNACKED_INDEX + self.name, tag)
         pipeline.hdel(Key.UNACKED + self.name, tag)

@@ -1,4 +1,4 @@
-"""The rules: what gateways, workers, clients, time and misfortune may do next."""
+"""The rules of the state machine: actions of clients, gateways and workers, failures, and time."""
 
 import sys
 from collections.abc import Callable
@@ -10,28 +10,28 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from shared.errors import IdempotencyKeyInUse, PredictionAlreadyFinal, PredictionGone, PredictionNotFound
 from shared.store.idempotency import RESERVED_SECONDS, IdempotencyKey
 from shared.store.records import Answer, Failure, Outcome
-from tests.machine.actors import MAX_ATTEMPTS, Gateway, Worker, finish
+from tests.machine.actors import MAX_ATTEMPTS, Gateway, Worker, run_sync
 from tests.machine.expected import Promise
+from tests.machine.harness import Harness, choose
 from tests.machine.server import Server
-from tests.machine.site import Site, one
 
 PICK = st.integers(0, 1000)
 SMALL = st.lists(st.integers(1, 3), min_size=1, max_size=4)
 KEYS = [IdempotencyKey(name, f"body-of-{name}") for name in ("one", "two")]
-DEADLINES = st.sampled_from([0, 0, 0, 2.5, 9.5])  # never in the very moment to which a clock is set
+DEADLINES = st.sampled_from([0, 0, 0, 2.5, 9.5])  # fractions, because the clock is set to whole seconds
 STALLS = st.sampled_from([0, 0, 0, 1, 3])
 FAILURE = Failure("rows-rejected", "no")
 _DRAIN_ROUNDS = 60
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Two gateways, two workers, one server whose clock is set."""
+    """Two gateways, two workers, and one server whose clock the rules set."""
 
     server: ClassVar[Server]
 
     def __init__(self) -> None:
         super().__init__()
-        self.site = Site(self.server)
+        self.harness = Harness(self.server)
         self.gateways: list[Gateway] = []
         self.workers: list[Worker] = []
         self.reserved: list[tuple[Gateway, IdempotencyKey, int]] = []
@@ -39,80 +39,80 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.gateways = [Gateway(self.site.transport, self.server) for _ in range(2)]
-        self.workers = [Worker(self.server, self.site.transport) for _ in range(2)]
-        self.site.look(self.gateways[0])
+        self.gateways = [Gateway(self.harness.transport, self.server) for _ in range(2)]
+        self.workers = [Worker(self.server, self.harness.transport) for _ in range(2)]
+        self.harness.reconcile(self.gateways[0])
 
     # Clients and gateways.
 
     @rule(pick=PICK, row_counts=SMALL, deadline=DEADLINES, stall=STALLS)
     def submit(self, pick: int, row_counts: list[int], deadline: float, stall: int) -> None:
-        """Several small predictions share a batch; the broker may come to them late."""
-        gateway = one(self.gateways, pick)
-        deadline_us = self.site.deadline(gateway, deadline)
+        """Submit predictions that share a batch; the broker may run the script late."""
+        gateway = choose(self.gateways, pick)
+        deadline_us = self.harness.deadline(gateway, deadline)
         gateway.stall_seconds = stall
-        self.site.submit_shared(gateway, row_counts, deadline_us)
+        self.harness.submit_shared(gateway, row_counts, deadline_us)
 
     @rule(pick=PICK, row_counts=SMALL, deadline=DEADLINES, stall=STALLS)
     def submit_spanning(self, pick: int, row_counts: list[int], deadline: float, stall: int) -> None:
-        """One prediction fills several batches."""
-        gateway = one(self.gateways, pick)
-        deadline_us = self.site.deadline(gateway, deadline)
+        """Submit a prediction that spans several batches."""
+        gateway = choose(self.gateways, pick)
+        deadline_us = self.harness.deadline(gateway, deadline)
         gateway.stall_seconds = stall
-        self.site.submit_spanning(gateway, row_counts, deadline_us)
+        self.harness.submit_spanning(gateway, row_counts, deadline_us)
 
     @rule(pick=PICK, key=st.sampled_from(KEYS))
     def reserve(self, pick: int, key: IdempotencyKey) -> None:
-        """A client sends a request with a key; whoever sends it again is given the same prediction."""
-        gateway = one(self.gateways, pick)
-        finish(gateway.status.overview())
+        """Reserve an idempotency key for a request, or find the prediction of an earlier one."""
+        gateway = choose(self.gateways, pick)
+        run_sync(gateway.status.overview())
         latest_us = gateway.clock.now_plus(RESERVED_SECONDS - 1.5)
         try:
-            held = finish(gateway.idempotency.reserve(key))
+            found = run_sync(gateway.idempotency.reserve(key))
         except IdempotencyKeyInUse:
             return
         earlier = self.keys.get(key.name)
-        if held is not None:
-            assert earlier is not None, "a key leads to a prediction that was not made with it"
-            assert held == earlier.id, "a key leads to two predictions"
+        if found is not None:
+            assert earlier is not None, "a key leads to a prediction that was not submitted with it"
+            assert found == earlier.id, "a key leads to two predictions"
         else:
-            assert earlier is None or self.site.is_gone(earlier), "a key was forgotten too early"
+            assert earlier is None or self.harness.is_gone(earlier), "a key was deleted too early"
             self.reserved.append((gateway, key, latest_us))
 
     @precondition(lambda self: self.reserved)
     @rule(pick=PICK, is_lost=st.booleans())
     def submit_reserved(self, pick: int, is_lost: bool) -> None:
-        """The rows of a reserved key come to the store, late perhaps, or its gateway is killed before."""
+        """Submit the rows of a reserved key, perhaps late; or lose them, as if the gateway were killed."""
         gateway, key, latest_us = self.reserved.pop(pick % len(self.reserved))
         if not is_lost:
-            promise = self.site.submit_shared(gateway, [1], 0, key, latest_us)
+            promise = self.harness.submit_shared(gateway, [1], 0, key, latest_us)
             if promise is not None:
                 self.keys[key.name] = promise
-            elif self.site.records.now_us <= latest_us - 1_000_000:  # refused, and it is the gateway's still
-                finish(gateway.idempotency.release(key))
+            elif self.harness.records.now_us <= latest_us - 1_000_000:  # refused while the reservation is valid
+                run_sync(gateway.idempotency.release(key))
 
-    @precondition(lambda self: self.site.promises.made)
+    @precondition(lambda self: self.harness.promises.made)
     @rule(pick=PICK, pick_gateway=PICK)
     def cancel(self, pick: int, pick_gateway: int) -> None:
-        """A client gives a prediction up."""
-        promise = one(self.site.promises.made, pick)
+        """Cancel a prediction."""
+        promise = choose(self.harness.promises.made, pick)
         try:
-            finish(one(self.gateways, pick_gateway).lookups.cancel(promise.id))
+            run_sync(choose(self.gateways, pick_gateway).lookups.cancel(promise.id))
         except PredictionAlreadyFinal:
             return
         except (PredictionNotFound, PredictionGone):
-            promise.miss(self.server.dump()[0])
+            promise.observe_gone(self.server.dump()[0])
             return
-        assert promise.end is None, "a final prediction was canceled"
+        assert promise.final is None, "a final prediction was canceled"
         promise.is_canceled = True
 
-    @precondition(lambda self: self.site.promises.made)
+    @precondition(lambda self: self.harness.promises.made)
     @rule(pick=PICK)
-    def shorten(self, pick: int) -> None:
-        """A gateway has given every answer of a batch to its client; or thinks so, for its client's deadline passed."""
-        promise = one(self.site.promises.made, pick)
-        finish(self.gateways[0].lookups.shorten_retention([promise.id.batch_id]))
-        for each in self.site.promises.made:
+    def shorten_retention(self, pick: int) -> None:
+        """Shorten the retention of a batch as after the answer to its last client; the batch may still be open."""
+        promise = choose(self.harness.promises.made, pick)
+        run_sync(self.gateways[0].lookups.shorten_retention([promise.id.batch_id]))
+        for each in self.harness.promises.made:
             each.is_shortened |= each.id.batch_id == promise.id.batch_id
 
     # Workers.
@@ -120,149 +120,149 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._awake())
     @rule(pick=PICK)
     def pop(self, pick: int) -> None:
-        one(self._awake(), pick).pop()
+        choose(self._awake(), pick).pop()
 
     @precondition(lambda self: any(worker.popped for worker in self._awake()))
     @rule(pick=PICK)
-    def note(self, pick: int) -> None:
-        one([worker for worker in self._awake() if worker.popped], pick).note()
+    def record_delivery(self, pick: int) -> None:
+        choose([worker for worker in self._awake() if worker.popped], pick).record_delivery()
 
     @precondition(lambda self: any(worker.taken for worker in self._awake()))
     @rule(pick=PICK)
     def claim(self, pick: int) -> None:
-        """The pool process is given a message."""
-        worker = one([worker for worker in self._awake() if worker.taken], pick)
+        """A pool process gets a message and claims its batch."""
+        worker = choose([worker for worker in self._awake() if worker.taken], pick)
         tag, batch_id = worker.taken.pop(0)
         claim = worker.attempts.claim(batch_id)
         if claim is None:
             worker.acknowledge(tag)
             return
-        assert claim.token <= MAX_ATTEMPTS, "a batch has more attempts than it may have"
-        self.site.claimed(claim)
+        assert claim.token <= MAX_ATTEMPTS, "a batch has more attempts than the limit"
+        self.harness.claimed(claim)
         worker.running.append((tag, claim))
 
     @precondition(lambda self: self._awake())
     @rule(pick=PICK)
-    def take_up(self, pick: int) -> None:
-        """The three steps at once, as they mostly are."""
-        worker = one(self._awake(), pick)
+    def pop_and_claim(self, pick: int) -> None:
+        """Pop, record and claim, as usual, without another step between them."""
+        worker = choose(self._awake(), pick)
         if worker.popped or worker.pop():
-            worker.note()
+            worker.record_delivery()
             self._call(worker, self.claim)
 
     @precondition(lambda self: any(worker.running for worker in self._awake()))
     @rule(pick=PICK, failing=st.sets(st.integers(0, 3), max_size=1))
     def commit(self, pick: int, failing: set[int]) -> None:
-        """A pool process has an outcome; another attempt may have the batch by now."""
-        worker = one([worker for worker in self._awake() if worker.running], pick)
+        """A pool process commits an outcome; another attempt may have the batch by now."""
+        worker = choose([worker for worker in self._awake() if worker.running], pick)
         tag, claim = worker.running.pop(0)
         text = f"{claim.batch_id} {claim.token}"
-        ends: list[Answer | Failure] = [
+        members: list[Answer | Failure] = [
             FAILURE if index in failing else Answer(f"{text} {index}".encode(), None)
             for index in range(len(claim.members))
         ]
-        outcome = Outcome(1, 1, ends)
+        outcome = Outcome(1, 1, members)
         is_accepted = worker.attempts.commit(claim, outcome) is not None
-        if is_accepted or self.site.transport.was_accepted():
-            self.site.promises.accepted(claim.batch_id, claim.token, outcome)
+        if is_accepted or self.harness.transport.was_accepted():
+            self.harness.promises.commit_accepted(claim.batch_id, claim.token, outcome)
         worker.acknowledge(tag)
 
     @precondition(lambda self: any(worker.running for worker in self._awake()))
     @rule(pick=PICK, by_parent=st.booleans())
-    def lose_pool_process(self, pick: int, by_parent: bool) -> None:
-        """A pool process is killed, or cannot finish; its parent, or it itself, says so."""
-        worker = one([worker for worker in self._awake() if worker.running], pick)
+    def lose_attempt(self, pick: int, by_parent: bool) -> None:
+        """An attempt ends without an outcome: the parent, or the pool process itself, requeues its batch."""
+        worker = choose([worker for worker in self._awake() if worker.running], pick)
         tag, claim = worker.running.pop(0)
-        (worker.announcements if by_parent else worker.attempts).requeue(claim.batch_id, "lost")
+        (worker.registry if by_parent else worker.attempts).requeue(claim.batch_id, "lost")
         worker.acknowledge(tag)
 
     @precondition(lambda self: any(worker.taken for worker in self._awake()))
     @rule(pick=PICK)
-    def pass_on(self, pick: int) -> None:
-        """A worker without a pool process has a message published again that it has taken."""
-        worker = one([worker for worker in self._awake() if worker.taken], pick)
+    def requeue_unclaimed(self, pick: int) -> None:
+        """A worker without a loaded pool process requeues a batch that it has taken."""
+        worker = choose([worker for worker in self._awake() if worker.taken], pick)
         tag, batch_id = worker.taken.pop(0)
-        worker.announcements.requeue(batch_id, "no process")
+        worker.registry.requeue(batch_id, "no process")
         worker.acknowledge(tag)
 
     @rule(pick=PICK)
     def kill_worker(self, pick: int) -> None:
-        """A worker is gone with all that was in its memory; its supervisor starts another."""
-        self.workers[pick % len(self.workers)] = Worker(self.server, self.site.transport)
+        """Kill a worker, which loses its memory; another one takes its place."""
+        self.workers[pick % len(self.workers)] = Worker(self.server, self.harness.transport)
 
     @rule()
     def lose_a_reply(self) -> None:
-        """The reply to the next script is lost, and whoever ran it runs it again."""
-        self.site.transport.loses_reply = True
+        """Lose the reply to the next script that writes: its caller runs it again."""
+        self.harness.transport.loses_reply = True
 
     @rule(pick=PICK)
     def freeze_or_thaw_worker(self, pick: int) -> None:
-        worker = one(self.workers, pick)
+        worker = choose(self.workers, pick)
         worker.is_frozen = not worker.is_frozen
 
     @rule(pick=PICK)
     def lose_connection(self, pick: int) -> None:
-        """A worker's consumer starts anew: what it had taken is no longer its own."""
-        worker = one(self.workers, pick)
-        worker.announcements.forget_deliveries()
+        """A worker's consumer reconnects, and drops the messages that it had taken."""
+        worker = choose(self.workers, pick)
+        worker.registry.forget_deliveries()
         worker.popped, worker.taken = [], []
 
     # Time.
 
     @rule(seconds=st.integers(1, 6))
     def pass_time(self, seconds: int) -> None:
-        """Seconds in which whoever can act acts."""
+        """Let seconds pass in which awake workers announce themselves and gateways reconcile."""
         for _ in range(seconds):
             self.server.move_clock(1)
             for worker in self._awake():
-                self.site.check_holdings(worker.name, worker.announcements.announce(1))
+                self.harness.check_announce_reply(worker.name, worker.registry.announce(1))
             for gateway in self.gateways:
-                self.site.look(gateway)
+                self.harness.reconcile(gateway)
 
     @precondition(lambda self: any(worker.running for worker in self._awake()))
     @rule(pick=PICK)
-    def outlive_leases(self, pick: int) -> None:
-        """A worker that has claimed batches is stopped for longer than its leases, and goes on."""
-        worker = one([worker for worker in self._awake() if worker.running], pick)
+    def freeze_beyond_leases(self, pick: int) -> None:
+        """Freeze a worker that has claimed batches until its leases have ended, and thaw it."""
+        worker = choose([worker for worker in self._awake() if worker.running], pick)
         worker.is_frozen = True
         self.pass_time(7)
         worker.is_frozen = False
 
     @rule(seconds=st.integers(2, 15))
-    def stand_still(self, seconds: int) -> None:
-        """The broker, or everybody else, was away for so long."""
+    def skip_time(self, seconds: int) -> None:
+        """Let seconds pass in which nothing else happens, as in an outage of the broker."""
         self.server.move_clock(seconds)
 
     @precondition(lambda self: self._awake())
     @rule(pick=PICK)
     def announce(self, pick: int) -> None:
-        worker = one(self._awake(), pick)
-        self.site.check_holdings(worker.name, worker.announcements.announce(1))
+        worker = choose(self._awake(), pick)
+        self.harness.check_announce_reply(worker.name, worker.registry.announce(1))
 
     @rule(pick=PICK)
-    def look(self, pick: int) -> None:
-        self.site.look(one(self.gateways, pick))
+    def reconcile(self, pick: int) -> None:
+        self.harness.reconcile(choose(self.gateways, pick))
 
     @rule(pick=PICK)
     def kill_gateway(self, pick: int) -> None:
-        """A gateway is gone with its reservations; another takes its place."""
-        dead = one(self.gateways, pick)
+        """Kill a gateway, which loses its reservations; another one takes its place."""
+        dead = choose(self.gateways, pick)
         self.reserved = [reserved for reserved in self.reserved if reserved[0] is not dead]
-        self.gateways[pick % len(self.gateways)] = Gateway(self.site.transport, self.server)
+        self.gateways[pick % len(self.gateways)] = Gateway(self.harness.transport, self.server)
 
     # Promises.
 
     @invariant()
     def promises_hold(self) -> None:
-        self.site.check()
+        self.harness.check()
 
     def teardown(self) -> None:
-        """Whatever has happened: once things work again, everything ends."""
+        """Check that everything becomes final once all workers run again."""
         try:
             if self.workers and sys.exception() is None:
                 self._drain()
         finally:
-            self.site.close()
+            self.harness.close()
 
     def _drain(self) -> None:
         for worker in self.workers:
@@ -271,26 +271,26 @@ class StoreMachine(RuleBasedStateMachine):
             for worker in self.workers:
                 self._work(worker)
             self.pass_time(1)
-            self.site.check()
-            if not self.site.has_work():
+            self.harness.check()
+            if not self.harness.has_work():
                 return
-        raise AssertionError("something never ended")
+        raise AssertionError("a prediction never became final")
 
     def _work(self, worker: Worker) -> None:
         while worker.running:
             self._call(worker, self.commit, failing=set())
         while worker.pop() or worker.popped or worker.taken:
             if worker.popped:
-                worker.note()
+                worker.record_delivery()
             if worker.taken:
                 self._call(worker, self.claim)
             while worker.running:
                 self._call(worker, self.commit, failing=set())
 
-    def _call(self, worker: Worker, act: Callable[..., None], **arguments: Any) -> None:
-        """Have one worker act, and no other."""
+    def _call(self, worker: Worker, rule: Callable[..., None], **arguments: Any) -> None:
+        """Apply a rule to this worker."""
         others, self.workers = self.workers, [worker]
-        act(pick=0, **arguments)
+        rule(pick=0, **arguments)
         self.workers = others
 
     def _awake(self) -> list[Worker]:

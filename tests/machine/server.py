@@ -1,4 +1,4 @@
-"""A real server whose clock the test sets."""
+"""A Redis server whose clock the test sets."""
 
 import os
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ return {redis.call('TIME'), found}
 
 
 class Server:
-    """The broker and the store."""
+    """The server of the broker and the store."""
 
     def __init__(self, port: int, clock_file: Path) -> None:
         self.url = f"redis://127.0.0.1:{port}/0"
@@ -38,50 +38,50 @@ class Server:
         self._seconds = _EPOCH_SECONDS
 
     def reset(self) -> None:
-        """Forget everything, and set the clock back to where it began."""
+        """Delete all keys, and set the clock back to its start."""
         self.client.flushall()
         self.move_clock(_EPOCH_SECONDS - self._seconds)
 
     def move_clock(self, seconds: int) -> None:
-        """Let time pass at once; otherwise it stands still."""
+        """Move the clock; otherwise it stands still."""
         self._seconds += seconds
         staged = self._clock_file.with_suffix(".new")
-        staged.write_text(_written(self._seconds))
+        staged.write_text(_formatted(self._seconds))
         staged.rename(self._clock_file)  # the server may be reading it
-        while self.client.time()[0] != self._seconds:  # it keeps the time for about a millisecond
+        while self.client.time()[0] != self._seconds:  # it caches the time for about a millisecond
             pass
 
     def dump(self) -> tuple[int, dict[str, tuple[int, Any]]]:
-        """The server's time in microseconds and, for each key, its TTL (-1 for none) and what it holds.
+        """Return the server's time in microseconds and, for each key, its TTL in seconds (-1 for none) and its value.
 
-        The time is that of the clock which the test sets: what the server adds to it is less than a millisecond.
+        The time is in whole seconds, as the test has set it; the server's own differs by less than a millisecond.
         """
         (now, _), found = self._dump()
         keys = {}
         for key, kind, ttl, value in found:
             if kind in (b"hash", b"zset"):
-                value = {name.decode(): held for name, held in zip(value[::2], value[1::2], strict=True)}
+                value = {name.decode(): content for name, content in zip(value[::2], value[1::2], strict=True)}
             keys[key.decode()] = ttl, value
         return int(now) * 1_000_000, keys
 
 
-def _written(seconds: int) -> str:
-    """A moment as libfaketime reads it: a clock that stands still."""
+def _formatted(seconds: int) -> str:
+    """Format a time for libfaketime, as a clock that stands still."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 @contextmanager
 def running_server(folder: Path) -> Iterator[Server]:
-    """Start one, with a clock of its own."""
+    """Start a server with a separate clock."""
     port, clock_file = free_port(), folder / "clock"
-    clock_file.write_text(_written(_EPOCH_SECONDS))
+    clock_file.write_text(_formatted(_EPOCH_SECONDS))
     environment = clean_environment() | {
         "LD_PRELOAD": os.fspath(clock.library() or ""),
         "FAKETIME_TIMESTAMP_FILE": os.fspath(clock_file),
         "FAKETIME_NO_CACHE": "1",
         "TZ": "UTC",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",  # as older versions call it
+        "DONT_FAKE_MONOTONIC": "1",  # the name in older versions
     }
     part = Part("broker", broker.command(port, folder), environment, folder)
     wait_for(lambda: listens(port), "the broker")

@@ -1,4 +1,4 @@
-"""What becomes of a message that is none of a gateway's: it is counted, logged, and kept for an operator."""
+"""Sets alien messages aside: counts and logs them, and keeps them for an operator."""
 
 import time
 from collections.abc import Callable
@@ -10,61 +10,61 @@ import structlog
 from shared.errors import BrokerUnavailable
 from shared.store.transport import StoreRefused
 
-_KEPT_BYTES: Final = 2048  # of each: a gateway's own message fits
+_KEPT_BYTES: Final = 2048  # of each message; a gateway's message fits
 _LOGGED_BYTES: Final = 100
-_REASON_CHARACTERS: Final = 200  # one may quote what it found
-_LOGGED_A_SECOND: Final = 10
+_REASON_CHARACTERS: Final = 200  # a reason may quote the message
+_MAX_LOGGED_PER_SECOND: Final = 10
 
 log = structlog.get_logger(__name__)
 
 
 class AlienMessages:
-    """Lives in the parent process, on its event loop."""
+    """Belongs to the parent process and runs on its event loop."""
 
     def __init__(self, count: Callable[[], None], keep: Callable[[bytes], None]) -> None:
-        """Both are called once for each of them, `keep` with what an operator is to see."""
+        """`count` and `keep` are called once per alien message, `keep` with a JSON entry for the operator."""
         self._count = count
         self._keep = keep
         self._second = 0.0
         self._logged = 0
         self.n_seen = 0
-        """Since this worker started."""
+        """Alien messages since this worker started."""
 
     def __json__(self) -> int:
-        """Stand for itself where Celery sends what its transport was given: in its answer to `inspect stats`."""
+        """Serialize for Celery's reply to `inspect stats`, which includes the transport options."""
         return self.n_seen
 
     def set_aside(self, source: str, raw: bytes, reason: str) -> None:
-        """Deal with one that the broker no longer has.
+        """Count, log and keep a message that was already removed from the broker.
 
         Args:
-            source: the queue, channel or hash that it was in.
+            source: the queue, channel or hash that held it.
             raw: the message.
-            reason: how it differs from what belongs there.
+            reason: how it differs from a valid message.
         """
         self.n_seen += 1
         self._count()
         may_log, reason = self._may_log(), reason[:_REASON_CHARACTERS]
         if may_log:
             fields = {"source": source, "reason": reason, "bytes": len(raw)}
-            log.warning("set an alien message aside", message=_cut(raw, _LOGGED_BYTES), **fields)
-        cut = _cut(raw, _KEPT_BYTES)
-        kept = {"at": time.time(), "source": source, "reason": reason, "bytes": len(raw), "message": cut}
+            log.warning("set an alien message aside", message=_decode_start(raw, _LOGGED_BYTES), **fields)
+        message = _decode_start(raw, _KEPT_BYTES)
+        entry = {"at": time.time(), "source": source, "reason": reason, "bytes": len(raw), "message": message}
         try:
-            self._keep(msgspec.json.encode(kept))
-        except (BrokerUnavailable, StoreRefused) as error:  # away, or full: this worker has other things to do
+            self._keep(msgspec.json.encode(entry))
+        except (BrokerUnavailable, StoreRefused) as error:  # the store is unavailable or full; the worker goes on
             if may_log:
                 log.warning("could not keep an alien message", reason=str(error))
 
     def _may_log(self) -> bool:
-        """Whether fewer than ten have been logged this second: of a flood, the metric has the rest."""
+        """Limit the log to ten messages a second; the metric counts all."""
         now = time.monotonic()
         if now - self._second >= 1:
             self._second, self._logged = now, 0
         self._logged += 1
-        return self._logged <= _LOGGED_A_SECOND
+        return self._logged <= _MAX_LOGGED_PER_SECOND
 
 
-def _cut(raw: bytes, most: int) -> str:
-    """Write the beginning of something as text, whatever it is."""
-    return raw[:most].decode("utf-8", "backslashreplace")
+def _decode_start(raw: bytes, max_bytes: int) -> str:
+    """Decode the first bytes as UTF-8, with escapes for those that are not."""
+    return raw[:max_bytes].decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Celery's configuration; every value that is not Celery's default has its reason beside it."""
+"""Celery's configuration, with the reason for every value that is not Celery's default."""
 
 from typing import Any, Final
 
@@ -9,41 +9,41 @@ from shared.store.schema import Key
 from worker.celery.alien_messages import AlienMessages
 from worker.settings import WorkerSettings
 
-_SILENCE_SECONDS: Final = 1
-_MARGIN_SECONDS: Final = 30
+_BROKER_TIMEOUT_SECONDS: Final = 1
+_VISIBILITY_MARGIN_SECONDS: Final = 30
 
 
 def celery_configuration(settings: WorkerSettings, name: str, alien_messages: AlienMessages) -> dict[str, Any]:
-    """Configure one worker, by its settings and its node name."""
+    """Return the configuration of the worker with the node name `name`."""
     return {
         "task_queues": [KombuQueue(queue.value, routing_key=queue.value) for queue in Queue],
-        "task_acks_late": True,  # a message is acknowledged by the outcome, not by its arrival
+        "task_acks_late": True,  # a message is acknowledged when its task ends, not on delivery
         "task_soft_time_limit": settings.batch_soft_seconds,
         "task_time_limit": settings.batch_seconds,
-        "task_ignore_result": True,  # results live in the store; Celery's backend answers "pending" for unknown ids
-        "accept_content": ["json"],  # a message is an id: nothing of it is ever unpickled
+        "task_ignore_result": True,  # results are in the store; Celery's backend answers "pending" for unknown ids
+        "accept_content": ["json"],  # a message carries only an id; pickles are refused
         "worker_prefetch_multiplier": 2,  # one runs while the parent fetches the next: docs/decisions/0009
-        "worker_proc_alive_timeout": settings.model_load_seconds,  # 4 s otherwise: less than a large forest needs
-        "worker_send_task_events": True,  # Flower
-        "broker_transport": "worker.celery.transport:BrokerTransport",  # kombu's, less a fault that ends workers
-        # A batch outlives the broker's restart: the store takes its outcome, whatever became of its message.
+        "worker_proc_alive_timeout": settings.model_load_seconds,  # Celery's 4 s are too few for a large forest
+        "worker_send_task_events": True,  # for Flower
+        "broker_transport": "worker.celery.transport:BrokerTransport",  # kombu's, without a fault that ends workers
+        # A batch runs on while the broker restarts: the store accepts its outcome even if its message is lost.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,  # for ever: the supervisor could only do the same
+        "broker_connection_max_retries": None,  # unlimited: a restarted worker would only retry as well
         "broker_transport_options": {
-            "alien_messages": alien_messages,  # ours, not kombu's
-            # What Celery took and lost inside itself: two batches, one behind the other, take no longer.
-            "visibility_timeout": 2 * settings.batch_seconds + _MARGIN_SECONDS,
-            "unacked_restore_throttle": 1,  # every sweep counts; every tenth otherwise
-            # Notes of its own: whether a living worker has a message tells the reconciler whether it is lost.
+            "alien_messages": alien_messages,  # an option of BrokerTransport, not of kombu
+            # Redelivers messages that Celery took and lost; longer than two batches in a row take.
+            "visibility_timeout": 2 * settings.batch_seconds + _VISIBILITY_MARGIN_SECONDS,
+            "unacked_restore_throttle": 1,  # restore at every sweep; kombu's default is every tenth
+            # One list per worker: it tells the reconciler whether a living worker has a message or it is lost.
             "unacked_key": Key.UNACKED + name,
             "unacked_index_key": Key.UNACKED_INDEX + name,
             "unacked_mutex_key": f"{Key.UNACKED}mutex:{name}",
-            "queue_order_strategy": "priority",  # a slice of a large prediction never goes before a person
-            # A connection that swallows everything is given up after this long; nothing here takes longer.
-            "socket_timeout": _SILENCE_SECONDS,
-            "socket_connect_timeout": _SILENCE_SECONDS,
-            "health_check_interval": _SILENCE_SECONDS,
+            "queue_order_strategy": "priority",  # `interactive` before `bulk`
+            # An unresponsive connection is closed after this long; no command of a worker takes longer.
+            "socket_timeout": _BROKER_TIMEOUT_SECONDS,
+            "socket_connect_timeout": _BROKER_TIMEOUT_SECONDS,
+            "health_check_interval": _BROKER_TIMEOUT_SECONDS,
             "socket_keepalive": True,
         },
     }

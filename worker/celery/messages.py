@@ -1,8 +1,8 @@
-"""The form of what a worker lets in: a gateway's message, and a command of Celery's remote control.
+"""Checks the messages that a worker receives: those of gateways, and commands of Celery's remote control.
 
-Celery and kombu take what they read at its word: a message without its properties costs them their connection, and one
-that is no JSON ends the worker. So each is compared with what is written for a worker before they see it. Fields
-that nobody here reads may be anything, since another version of Celery may add some.
+Celery and kombu check too little: a message without properties makes Celery reconnect, and one that is not JSON ends
+the worker. So every message is checked before kombu sees it. Fields that Sepal does not read are not checked, since
+another version of Celery may add some.
 """
 
 import re
@@ -16,16 +16,16 @@ from shared.names import PREDICT_BATCH
 from shared.store.records import AlienMessage
 
 MAX_BYTES: Final = 16 * 1024
-"""A gateway's message has 1,100, a command few more."""
+"""A gateway's message has 1,100 bytes, a command a few more."""
 
-# kombu's JSON makes objects of what carries this name, and raises what it likes; nothing here ever sends one.
-_OBJECT_MARK: Final = b'"__type__"'
+# kombu's JSON decoder builds an object where it finds this key, and may raise any exception; Sepal never sends it.
+_TYPE_KEY: Final = b'"__type__"'
 
 _BatchId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{20}(\.[0-9]{1,5})?\Z")]
 _Tag = Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}\Z")]
 _Clock = Annotated[int, Meta(ge=0, lt=2**53)]
 
-# Each would have Celery do something else than run the task, now, once.
+# With a value in any of these, Celery would not simply run the task once, now.
 _NULL_HEADERS: Final = (
     "shadow",
     "eta",
@@ -72,13 +72,13 @@ _ENVELOPE: Final = [
 _DASHES: Final = {"content_type": "content-type", "content_encoding": "content-encoding"}
 _Task = defstruct("_Task", [*_ENVELOPE, ("headers", _Headers), ("properties", _Properties)], rename=_DASHES)
 
-_Nothing = defstruct("_Nothing", [], forbid_unknown_fields=True)
+_NoKeywords = defstruct("_NoKeywords", [], forbid_unknown_fields=True)
 _Links = defstruct(
     "_Links", [(name, None, None) for name in ("callbacks", "errbacks", "chain", "chord")], forbid_unknown_fields=True
 )
 _Call = defstruct(
     "_Call",
-    [("arguments", tuple[_BatchId]), ("keywords", _Nothing), ("links", _Links)],
+    [("arguments", tuple[_BatchId]), ("keywords", _NoKeywords), ("links", _Links)],
     array_like=True,
     forbid_unknown_fields=True,
 )
@@ -110,34 +110,34 @@ _Command = defstruct(
 
 
 def read_task(raw: bytes, queue: str) -> Any:
-    """Read a message that was popped from a queue.
+    """Decode and check a message that was popped from a queue.
 
     Returns:
-        What kombu takes for a message.
+        The decoded message, as kombu expects it.
 
     Raises:
-        AlienMessage: no gateway has written it for this queue.
+        AlienMessage: no gateway wrote it for this queue.
     """
     message = _parse(raw)
     _check_task(message, queue)
     return message
 
 
-def check_note(raw: bytes) -> None:
-    """Look at kombu's note of a message that was taken: the message, its exchange and its routing key.
+def check_unacknowledged(raw: bytes) -> None:
+    """Check an entry of kombu's list of unacknowledged messages: a message, its exchange and its routing key.
 
     Raises:
-        AlienMessage: it is none of a gateway's message.
+        AlienMessage: no gateway wrote the message.
     """
     message, _, routing_key = _convert(_parse(raw), tuple[Any, Literal[""], str])
     _check_task(message, routing_key)
 
 
 def check_command(raw: bytes) -> None:
-    """Look at a command that was broadcast.
+    """Check a broadcast command.
 
     Raises:
-        AlienMessage: nothing that speaks Celery's protocol has sent it.
+        AlienMessage: it does not follow Celery's protocol.
     """
     command = _convert(_parse(raw), _CommandEnvelope)
     _convert(_parse(_decode_base64(command.body)), _Command)
@@ -146,29 +146,29 @@ def check_command(raw: bytes) -> None:
 def _check_task(message: Any, queue: str) -> None:
     task = _convert(message, _Task)
     if task.properties.delivery_info.routing_key != queue:
-        raise AlienMessage("its routing key is another queue's")
+        raise AlienMessage("its routing key is that of another queue")
     try:
         call = _call.decode(_decode_base64(task.body))
     except (ValueError, RecursionError) as error:
         raise AlienMessage(f"body: {error}") from error
     if call.arguments != (task.headers.id,):
-        raise AlienMessage("its argument is not its id")
+        raise AlienMessage("its argument differs from its id")
 
 
 def _parse(raw: bytes) -> Any:
     if len(raw) > MAX_BYTES:
         raise AlienMessage(f"longer than {MAX_BYTES:,} bytes")
-    if _OBJECT_MARK in raw:
-        raise AlienMessage("it names a type to be made of it")
+    if _TYPE_KEY in raw:
+        raise AlienMessage('it contains the key "__type__"')
     try:
         return msgspec.json.decode(raw)
-    except (ValueError, RecursionError) as error:  # of UTF-8 and of JSON; nested too deeply
-        raise AlienMessage(f"no JSON: {error}") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested too deeply
+        raise AlienMessage(f"not valid JSON: {error}") from error
 
 
-def _convert(value: Any, form: Any) -> Any:
+def _convert(value: Any, schema: Any) -> Any:
     try:
-        return msgspec.convert(value, form)
+        return msgspec.convert(value, schema)
     except msgspec.ValidationError as error:
         raise AlienMessage(str(error)) from error
 

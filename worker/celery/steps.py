@@ -1,6 +1,6 @@
-"""What a worker adds to Celery's consumer: its own heartbeat, and task events that are sent a few times a second.
+"""Bootsteps of Celery's consumer: the heartbeat, buffered task events, and immediate writes to pool processes.
 
-A step starts when the consumer consumes, stops when the broker is lost, and starts again after.
+A step starts with the consumer, stops when the broker is lost, and starts again after a reconnect.
 """
 
 from collections.abc import Callable
@@ -19,52 +19,52 @@ from worker.pool.pipe import PoolPipe
 from worker.telemetry.metrics import WorkerMetrics
 
 _FLUSH_SECONDS: Final = 0.2
-_BUFFERED_EVENTS: Final = 1000  # Celery's own limit, 24, would be reached many times in that fifth of a second
+_BUFFERED_EVENTS: Final = 1000  # Celery's default, 24, would be reached many times in 0.2 s
 
 
 class EventsStep(bootsteps.StartStopStep):
-    """Sends what Celery's event dispatcher has gathered, in one message.
+    """Sends the events that Celery's dispatcher has buffered, in one message.
 
-    Left to itself the dispatcher makes a round trip for nearly every event, three for each batch: that was half of
-    what a worker's parent process did (docs/decisions/0013-few-round-trips-a-batch.md). Flower gets the same events.
+    By default the dispatcher makes a round trip for nearly every event, three for each batch: half of the work of a
+    worker's parent process (docs/decisions/0013-few-round-trips-a-batch.md). Flower receives the same events.
     """
 
     requires = ("celery.worker.consumer.events:Events",)
     timer: Any = None
 
     def start(self, consumer: Any) -> None:
-        """Take the sending over from the dispatcher, which is a new one after each loss of the broker."""
+        """Send by a timer of this step; the dispatcher is a new one after each reconnect."""
         dispatcher = consumer.event_dispatcher
         dispatcher.on_send_buffered = None
         dispatcher.buffer_limit = _BUFFERED_EVENTS
         self.timer = consumer.timer.call_repeatedly(_FLUSH_SECONDS, dispatcher.flush)
 
     def stop(self, consumer: Any) -> None:
-        """Send the rest."""
-        if self.timer is not None:  # told to stop before it could start
+        """Send the remaining events."""
+        if self.timer is not None:  # None if it stops before it has started
             self.timer.cancel()
             self.timer = None
-            if consumer.event_dispatcher is not None:  # it could not be made: the broker is away
+            if consumer.event_dispatcher is not None:  # None if the broker was unavailable
                 consumer.event_dispatcher.flush()
 
 
 class HandOverStep(bootsteps.StartStopStep):
-    """Hands a pool process its batch in the moment it arrives.
+    """Writes a task to a pool process as soon as its message arrives.
 
-    Celery's pool keeps a job until the event loop comes round and finds the pipe to the process writable; before that
-    comes whatever else is due, the next request for a message among it. Here the pool is told at once that the pipes
-    are writable. One that is full after all takes the job when the event loop finds it empty, as before.
+    Celery's pool keeps a task until the event loop finds the pipe to a process writable, after everything else that is
+    due, such as the request for the next message. This step reports the pipes as writable at once. If a pipe is full,
+    the task is written when the event loop finds it writable.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
-        """Called by Celery after its pool, and anew whenever the broker was lost."""
+        """Called by Celery after the pool has registered, and again after each reconnect."""
         pool = consumer.pool._pool
         put = pool._quick_put
 
-        def put_and_write(job: Any) -> None:
-            put(job)
+        def put_and_write(task: Any) -> None:
+            put(task)
             hub.consolidate_callback(list(pool._all_inqueues - pool._active_writes))
 
         pool._quick_put = put_and_write
@@ -82,29 +82,29 @@ def heartbeat_step(
 
     Args:
         heartbeat: announces the worker.
-        pipe: that pool processes write to.
-        metrics: counts the attempts that they report.
-        forget_deliveries: deletes kombu's list of the messages that an earlier connection took.
-        requeue: has a batch published again.
-        n_alien_messages: messages that were taken and set aside; a consumer that finds only those is not idle.
+        pipe: carries the reports of pool processes.
+        metrics: counts the attempts that pool processes report.
+        forget_deliveries: deletes kombu's list of messages that an earlier connection took.
+        requeue: ends an attempt and publishes the batch again.
+        n_alien_messages: messages taken and set aside; a consumer that takes only these is not idle.
     """
 
     class HeartbeatStep(bootsteps.StartStopStep):
-        """Checks on the consumer's own event loop."""
+        """Runs its checks on the consumer's event loop."""
 
         requires = ("celery.worker.consumer.tasks:Tasks",)
         timer: Any = None
 
         def start(self, consumer: Any) -> None:
             try:
-                forget_deliveries()  # before the event loop runs, and takes the first message
+                forget_deliveries()  # before the event loop takes the first message
             except BrokerUnavailable as error:
-                raise ConnectionError("the broker was lost") from error  # which has Celery connect again
+                raise ConnectionError("the broker was lost") from error  # Celery reconnects after this error
             self._check(consumer)
             self.timer = consumer.timer.call_repeatedly(CHECK_SECONDS, lambda: self._check(consumer))
 
         def stop(self, _consumer: Any) -> None:
-            if self.timer is not None:  # told to stop before it could start
+            if self.timer is not None:  # None if it stops before it has started
                 self.timer.cancel()
             if state.should_stop is None:
                 heartbeat.pause()
@@ -112,8 +112,8 @@ def heartbeat_step(
                 heartbeat.leave()
 
         def _check(self, consumer: Any) -> None:
-            # Celery looks for dead processes when a pipe is closed. A killed process may not have ended by then, and
-            # Celery looks again only five seconds later.
+            # Celery looks for dead processes when a pipe closes. A killed process may not have ended by then, and
+            # Celery looks again only 5 s later.
             consumer.pool._pool.maintain_pool()
             metrics.count_attempts(pipe.read())
             pids = list(consumer.pool.info["processes"])
@@ -127,7 +127,7 @@ def heartbeat_step(
 
 
 def stop_worker() -> None:
-    """Have Celery end this worker as a failure, at once, so that its supervisor starts another."""
+    """Make Celery exit at once with a failure status, so that the supervisor starts another worker."""
     state.should_terminate = EX_FAILURE
 
 
@@ -142,7 +142,7 @@ def _consumer_state(pids: list[int], n_loaded: int, n_alien_messages: int) -> Co
 
 
 def _requeue_waiting(requeue: Requeue) -> None:
-    """Requeue the batches that wait here while no process has loaded its model, so that other workers take them."""
+    """Requeue the batches that wait in this worker while it has no loaded pool process, for other workers to take."""
     for request in set(state.reserved_requests) - set(state.active_requests):
-        requeue(BatchId(request.id), LostReason.ERROR, "Its worker has no process for it.")
+        requeue(BatchId(request.id), LostReason.ERROR, "The worker has no loaded pool process.")
         request.acknowledge()

@@ -1,4 +1,4 @@
-"""The one task, and the pool process it runs in."""
+"""Registers the Celery task that runs a batch, and starts the pool processes that it runs in."""
 
 import os
 import signal
@@ -21,13 +21,13 @@ from worker.pool.pipe import PoolPipe
 from worker.pool.process import PoolProcess
 from worker.settings import WorkerSettings
 
-_PAUSE_SECONDS: Final = 1.0
+_RETRY_PAUSE_SECONDS: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
 
 class PoolState:
-    """Made before the fork and shared by every pool process of one worker; each fills in its own process after it."""
+    """Created before the fork; after it, each pool process sets `process` in its copy."""
 
     def __init__(self, settings: WorkerSettings, worker: str, pipe: PoolPipe) -> None:
         self._settings = settings
@@ -37,7 +37,7 @@ class PoolState:
         self.process: PoolProcess | None = None
 
     def start_process(self, **_: object) -> None:
-        """Load the pipeline; on failure stop the whole worker, which could only fail again."""
+        """Load the pipeline; on failure stop the whole worker, since the next pool process would fail as well."""
         try:
             self.process = PoolProcess.start(self._settings, self._worker, self._pipe, (SoftTimeLimitExceeded,))
         except ArtifactError as error:
@@ -50,28 +50,28 @@ class PoolState:
 
     def _stop_worker(self, error: ArtifactError) -> None:
         load_failure.report(self._settings, error)
-        if os.getppid() == self._worker_pid:  # or it is gone already, and the parent is init
+        if os.getppid() == self._worker_pid:  # otherwise the worker has ended already
             os.kill(self._worker_pid, signal.SIGTERM)
         sys.exit(1)
 
 
 def register(app: Celery, pool: PoolState, requeue: Requeue) -> None:
-    """Give the app its task, and its pool processes their pipeline.
+    """Register the task, and have every pool process load the pipeline.
 
     Args:
-        app: Celery's.
-        pool: filled in each pool process.
-        requeue: called in the parent, with the reason, when a pool process cannot end its attempt itself.
+        app: the worker's Celery app.
+        pool: the state that each pool process fills in.
+        requeue: called in the parent when a pool process cannot end its attempt itself.
     """
     worker_process_init.connect(pool.start_process, weak=False)
 
-    class BatchRequest(Request):  # Celery's own way to see, in the parent, how a task ended
-        """A delivered message; it requeues the batch, and then Celery acknowledges it."""
+    class BatchRequest(Request):  # Celery's hook for the parent to see how a task ended
+        """A delivered message; requeues the batch of a failed task before Celery acknowledges the message."""
 
         def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
-            reason = getattr(exc_info.exception, "exc", exc_info.exception)  # which billiard wraps, with its traceback
-            if not isinstance(reason, Reject):  # then the task has done so
-                requeue(BatchId(self.id), _loss(reason), f"{type(reason).__name__}: {reason}")
+            reason = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps the exception
+            if not isinstance(reason, Reject):  # on Reject, the task has requeued the batch
+                requeue(BatchId(self.id), _lost_reason(reason), f"{type(reason).__name__}: {reason}")
             super().on_failure(exc_info, send_failed_event, return_ok)
 
     @app.task(name=PREDICT_BATCH, Request=BatchRequest)
@@ -81,16 +81,16 @@ def register(app: Celery, pool: PoolState, requeue: Requeue) -> None:
         try:
             process.run(BatchId(batch_id))
         except Exception as error:
-            # A store that refuses, or a batch that took too long: it is published again by the store, whatever becomes
-            # of this message. The pause keeps a fault that stays from turning round at full speed.
+            # The store refused, or the batch took too long. The store publishes the batch again, independently of this
+            # message. The pause limits the rate of attempts while a fault lasts.
             log.exception("requeues a batch", batch=batch_id)
             if not isinstance(error, SoftTimeLimitExceeded):
-                time.sleep(_PAUSE_SECONDS)
-            process.requeue(BatchId(batch_id), _loss(error), f"{type(error).__name__}: {error}")
+                time.sleep(_RETRY_PAUSE_SECONDS)
+            process.requeue(BatchId(batch_id), _lost_reason(error), f"{type(error).__name__}: {error}")
             raise Reject(error, requeue=False) from error
 
 
-def _loss(error: Exception) -> LostReason:
+def _lost_reason(error: Exception) -> LostReason:
     if isinstance(error, WorkerLostError):
         return LostReason.PROCESS
     return LostReason.TIME_LIMIT if isinstance(error, (SoftTimeLimitExceeded, TimeLimitExceeded)) else LostReason.ERROR

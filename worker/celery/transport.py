@@ -1,11 +1,11 @@
-"""kombu's Redis transport, with a check at its door, and one fault mended that otherwise ends the worker.
+"""kombu's Redis transport, with checks of every message, and without a fault that otherwise ends the worker.
 
-A message from a queue, from kombu's list of unacknowledged messages or from a broadcast is passed on only if it has the
-right form (`worker.celery.messages`); any other is set aside, and kombu does not see it.
+Messages from queues, from kombu's list of unacknowledged messages and from broadcasts are checked
+(`worker.celery.messages`). Alien messages are set aside, and kombu does not see them.
 
-When the broker goes away, Celery 5.7 drops the connection's client and only then gives messages back and acknowledges
-tasks through it. kombu 5.7 answers with an AttributeError, which Celery takes as unrecoverable; what it is ready for is
-a connection error. What became of the messages that could not be acknowledged, the reconciler finds out.
+When the broker connection is lost, Celery 5.7 drops the connection's client, then uses it to requeue and acknowledge
+messages. kombu 5.7 raises an AttributeError, which ends the worker; Celery recovers only from connection errors. The
+reconciler handles the messages that could not be acknowledged.
 """
 
 import faulthandler
@@ -27,122 +27,122 @@ from redis.exceptions import ResponseError
 from shared.store.records import AlienMessage
 from shared.store.schema import Key
 from worker.celery.alien_messages import AlienMessages
-from worker.celery.messages import check_command, check_note, read_task
+from worker.celery.messages import check_command, check_unacknowledged, read_task
 
-_SOON_SECONDS: Final = 0.02  # no wait for anybody: what is delivered again meanwhile is found final
+_ACKNOWLEDGE_WITHIN_SECONDS: Final = 0.02  # nothing waits for it: a batch redelivered meanwhile is found final
 
 log = structlog.get_logger(__name__)
 
 
 class QoS(redis.QoS):
-    """Keeps the broker's list of unacknowledged messages, and has nobody wait for it.
+    """Keeps the broker's list of unacknowledged messages without delaying the batches.
 
-    kombu makes a round trip to note a message before the worker may start on it, and another one to strike it out.
-    Here the commands are the same, but the pool process gets its batch first: a message is noted when the event loop
-    comes round, which is before it waits for anything. What was acknowledged is struck out along with the next note,
-    or soon where none follows. The replies are read before the next commands are sent.
+    kombu makes a round trip to record a message before the worker starts its task, and another one to acknowledge it.
+    Here the commands are the same, but the pool process receives its batch first: a message is recorded in the next
+    turn of the event loop, before the loop waits. Acknowledgements are sent together with the next record, or after
+    20 ms if none follows. The replies are read before the next commands are sent.
     """
 
     is_paused = False
-    """Set by the worker while it could do nothing with a message."""
+    """True while no pool process has loaded: the consumer then requests no message."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._connection: Any = None
         self._unread = 0
         self._unconfirmed: Sequence[tuple[Any, ...]] = ()
-        self._to_note: dict[str, Any] = {}
-        self._to_strike_out: list[str] = []
-        self._strikes_out_soon = False
+        self._to_record: dict[str, Any] = {}
+        self._to_acknowledge: list[str] = []
+        self._is_acknowledgement_due = False
 
     def can_consume(self) -> bool:
-        """Whether the next message may be asked for."""
+        """Whether the consumer may request the next message."""
         return not self.is_paused and bool(super().can_consume())
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Note a message that was delivered."""
+        """Record a delivered message."""
         super(redis.QoS, self).append(message, delivery_tag)
-        self._to_note[delivery_tag] = message
+        self._to_record[delivery_tag] = message
         loop = get_event_loop()
         if loop is None:
-            self.write_down()
+            self._send_pending()
         else:
-            loop.call_soon(self._write_down_later)
+            loop.call_soon(self._send_pending_if_open)
 
     def ack(self, delivery_tag: str) -> None:
-        """Strike a message out."""
+        """Acknowledge a message."""
         super(redis.QoS, self).ack(delivery_tag)
-        self._to_strike_out.append(delivery_tag)
+        self._to_acknowledge.append(delivery_tag)
         loop = get_event_loop()
         if loop is None:
-            self.write_down()
-        elif not self._strikes_out_soon:
-            self._strikes_out_soon = True
-            loop.call_later(_SOON_SECONDS, self._strike_out)
+            self._send_pending()
+        elif not self._is_acknowledgement_due:
+            self._is_acknowledgement_due = True
+            loop.call_later(_ACKNOWLEDGE_WITHIN_SECONDS, self._acknowledge)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Give a message back, from the list, or drop it."""
-        self.write_down()
+        """Requeue a message from the list, or drop it."""
+        self._send_pending()
         super().reject(delivery_tag, requeue)
 
     def restore_unacked_once(self, *args: Any, **options: Any) -> None:
-        """Give back what this worker leaves undone, when it stops."""
-        self._write_down_if_possible()
+        """Requeue the unacknowledged messages when this worker stops."""
+        self._try_to_send_pending()
         super().restore_unacked_once(*args, **options)
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
-        """Give one message back, by its note."""
+        """Requeue one unacknowledged message; set it aside if it is alien."""
         with self.channel.conn_or_acquire(client) as connected:
-            noted = connected.hget(self.unacked_key, tag)
+            entry = connected.hget(self.unacked_key, tag)
             try:
-                if noted is not None:
-                    check_note(noted)
+                if entry is not None:
+                    check_unacknowledged(entry)
             except AlienMessage as error:
                 self._remove_from_indices(tag).execute()
-                self.channel.set_aside(self.unacked_key, noted, error)
+                self.channel.set_aside(self.unacked_key, entry, error)
             else:
                 super().restore_by_tag(tag, connected, leftmost)
 
-    def write_down(self) -> None:
-        """Bring the list up to date."""
-        to_note, self._to_note = self._to_note, {}
-        to_strike_out, self._to_strike_out = self._to_strike_out, []
+    def _send_pending(self) -> None:
+        """Send the pending records and acknowledgements."""
+        to_record, self._to_record = self._to_record, {}
+        to_acknowledge, self._to_acknowledge = self._to_acknowledge, []
         commands: list[tuple[Any, ...]] = []
-        for delivery_tag, message in to_note.items():
+        for delivery_tag, message in to_record.items():
             delivery = message.delivery_info
-            noted = dumps([message._raw, delivery["exchange"], delivery["routing_key"]])
+            entry = dumps([message._raw, delivery["exchange"], delivery["routing_key"]])
             commands.append(("ZADD", self.unacked_index_key, time.time(), delivery_tag))
-            commands.append(("HSET", self.unacked_key, delivery_tag, noted))
-        if to_note:  # a worker that was thought dead is looked at again, so that the list does not outlive it
+            commands.append(("HSET", self.unacked_key, delivery_tag, entry))
+        if to_record:  # list again a worker that was taken for dead, so that the reconciler finds these entries
             commands.append(("HSETNX", Key.WORKERS, self.unacked_key.removeprefix(Key.UNACKED), "0 0"))
-        if to_strike_out:
-            commands.append(("ZREM", self.unacked_index_key, *to_strike_out))
-            commands.append(("HDEL", self.unacked_key, *to_strike_out))
+        if to_acknowledge:
+            commands.append(("ZREM", self.unacked_index_key, *to_acknowledge))
+            commands.append(("HDEL", self.unacked_key, *to_acknowledge))
         if commands:
             self._send(*commands)
 
-    def _strike_out(self) -> None:
-        self._strikes_out_soon = False
-        self._write_down_later()
+    def _acknowledge(self) -> None:
+        self._is_acknowledgement_due = False
+        self._send_pending_if_open()
 
-    def _write_down_later(self) -> None:
-        if not self.channel.closed:  # else its messages are no longer this worker's: a note would keep them from others
-            self._write_down_if_possible()
+    def _send_pending_if_open(self) -> None:
+        if not self.channel.closed:  # else its messages are no longer this worker's: a record would withhold them
+            self._try_to_send_pending()
 
-    def _write_down_if_possible(self) -> None:
+    def _try_to_send_pending(self) -> None:
         try:
-            self.write_down()
+            self._send_pending()
         except self.channel.connection_errors as error:
-            log.warning("could not keep the list of unacknowledged messages", reason=str(error))
+            log.warning("could not update the list of unacknowledged messages", reason=str(error))
 
     def _send(self, *commands: tuple[Any, ...]) -> None:
         transaction = (("MULTI",), *commands, ("EXEC",))
         try:
             self._write(transaction)
         except self.channel.connection_errors:
-            # This connection alone may be lost, and with it what was sent last: noting or striking out twice is once.
+            # If only this connection was lost, its last transaction may be lost too. Sending it twice does no harm.
             self._connection, self._unread = None, 0
-            self.channel.pool.disconnect(inuse_connections=False)  # or be as silent, one after the other
+            self.channel.pool.disconnect(inuse_connections=False)  # or each of them may time out in turn
             self._write((*self._unconfirmed, *transaction))
         self._unconfirmed = transaction
 
@@ -150,7 +150,7 @@ class QoS(redis.QoS):
         if self._connection is None:
             self._connection = self.channel.pool.get_connection()
         self._read_replies()
-        if self._connection.can_read(timeout=0):  # nothing is to come: it was closed
+        if self._connection.can_read(timeout=0):  # no reply is due: it was closed
             raise RedisConnectionError("the connection was closed")
         self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
         self._unread = len(commands)
@@ -160,27 +160,27 @@ class QoS(redis.QoS):
             try:
                 self._connection.read_response()
             except ResponseError as error:
-                log.warning("the broker did not keep its list of unacknowledged messages", reason=str(error))
+                log.warning("the broker refused to update the list of unacknowledged messages", reason=str(error))
         self._unread = 0
 
 
 class Channel(redis.Channel):
-    """A channel that lets in what a worker knows, names the loss of its connection, and keeps its client."""
+    """A channel that sets alien messages aside, raises connection errors for a lost broker, and reuses its client."""
 
     QoS = QoS
     from_transport_options = (*redis.Channel.from_transport_options, "alien_messages")
     alien_messages: AlienMessages
-    """Where messages go that are not let in; one of the transport's options."""
-    _kept: Any = None
+    """Receives alien messages; one of the transport's options."""
+    _reused_client: Any = None
 
     def set_aside(self, source: str, raw: bytes, error: AlienMessage) -> None:
-        """Deal with a message that is not let in."""
+        """Set aside a message that failed its check."""
         self.alien_messages.set_aside(source, raw, str(error))
 
     def _brpop_read(self, **options: Any) -> bool:
-        # kombu's own, with the door where it reads JSON.
+        # As in kombu, with a check where kombu decodes JSON.
         try:
-            popped = self._popped(options)
+            popped = self._pop(options)
             if popped is None:
                 raise Empty
             key, raw = popped
@@ -197,7 +197,7 @@ class Channel(redis.Channel):
             self._in_poll = None
             self._flush_brpop_reauth()
 
-    def _popped(self, options: dict[str, Any]) -> tuple[bytes, bytes] | None:
+    def _pop(self, options: dict[str, Any]) -> tuple[bytes, bytes] | None:
         connection = self.client.connection
         try:
             return cast(tuple[bytes, bytes] | None, self.client.parse_response(connection, "BRPOP", **options))
@@ -212,7 +212,7 @@ class Channel(redis.Channel):
                 check_command(payload["data"])
             except AlienMessage as error:
                 self.set_aside(bytes_to_str(payload["channel"]), payload["data"], error)
-                payload["data"] = b""  # which kombu passes over
+                payload["data"] = b""  # kombu ignores empty data
         return payload
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
@@ -224,38 +224,38 @@ class Channel(redis.Channel):
     def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:
             return super()._create_client(asynchronous)
-        # kombu makes a new one for every command, which costs as much as the command; the connections are the pool's.
-        if self._kept is None or self._kept.connection_pool is not self.pool:
-            self._kept = super()._create_client()
-        return self._kept
+        # kombu makes a client for every command, which costs as much as the command; connections belong to the pool.
+        if self._reused_client is None or self._reused_client.connection_pool is not self.pool:
+            self._reused_client = super()._create_client()
+        return self._reused_client
 
 
 class BrokerTransport(redis.Transport):
-    """What the setting `broker_transport` names."""
+    """The transport that Celery's setting `broker_transport` names."""
 
     Channel = Channel
 
 
 class BrokerConnection(kombu.Connection):
-    """A connection that looks for a lost broker once a second; kombu would come to wait half a minute between looks."""
+    """A connection that retries a lost broker once a second; kombu's interval would grow to 30 s."""
 
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        """Wait until there is a connection, for as long as that takes: this process does not stand still meanwhile."""
+        """Wait for a connection without a limit; the timer that ends a frozen process is off meanwhile."""
         faulthandler.cancel_dump_traceback_later()
         intervals = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
         return super().ensure_connection(*args, **intervals, **options)
 
 
-# In a URL for a Unix socket, kombu wants the transport's name before a plus sign, and no dot in it.
+# In a Unix socket URL, kombu expects the transport's name before a plus sign, without a dot.
 _NAME: Final = "sepal"
 TRANSPORT_ALIASES[_NAME] = f"{__name__}:{BrokerTransport.__name__}"
 
 
 def broker_url(redis_url: str) -> str:
-    """Write a redis-py URL as kombu reads it: they differ for Unix sockets, and for TLS.
+    """Convert a redis-py URL to kombu's form, which differs for Unix sockets and TLS.
 
-    Where the transport is named by a setting, kombu speaks TLS only if the URL says how; redis-py checks certificates
-    unless it is told otherwise.
+    With a transport named by a setting, kombu uses TLS only if the URL has `ssl_cert_reqs`; redis-py requires valid
+    certificates by default.
     """
     parts = urlsplit(redis_url)
     if parts.scheme == "rediss" and "ssl_cert_reqs" not in parts.query:

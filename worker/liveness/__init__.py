@@ -1,1 +1,1 @@
-"""How a worker says that it lives, and what it does when it no longer works."""
+"""A worker's announcements, its probes, and the watchdog that repairs or stops it."""

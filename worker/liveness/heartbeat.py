@@ -1,7 +1,7 @@
-"""Announces the worker and its loaded pool processes in the store, from the consumer's own event loop.
+"""Announces the worker and its loaded pool processes in the store, from the consumer's event loop.
 
 The leases on the worker's batches last as long as its announcements are valid. So each beat also runs the watchdog,
-which sees to it that no lease outlives its attempt.
+which requeues the batches of lost attempts.
 """
 
 import faulthandler
@@ -20,60 +20,60 @@ from worker.liveness.watchdog import ConsumerState, Watchdog
 CHECK_SECONDS: Final = 0.1
 """How often the parent checks its pool processes; a change is announced at once."""
 _BEAT_SECONDS: Final = 1.0
-_FROZEN_SECONDS: Final = 30  # longer than any timeout of the broker's connections: nothing will wake this event loop
+_FROZEN_SECONDS: Final = 30  # longer than any timeout of the broker's connections: this event loop will not recover
 
 log = structlog.get_logger(__name__)
 
 
 class Heartbeat:
-    """Announces the worker; a store that cannot be reached costs one beat, not the worker."""
+    """Announces the worker; if the store cannot be reached, the beat is skipped."""
 
     def __init__(self, registry: WorkerRegistry, watchdog: Watchdog) -> None:
         self._registry = registry
         self._watchdog = watchdog
-        self._announced = -1
+        self._n_announced = -1
         self._announced_at = 0.0
-        self._believed_until = 0.0
+        self._valid_until = 0.0
 
     @property
     def n_loaded(self) -> int:
         """Pool processes that can take a batch, as of the last check."""
-        return max(0, self._announced)
+        return max(0, self._n_announced)
 
     @property
-    def is_believed(self) -> bool:
-        """Whether the store holds an announcement of this worker, with a process that can take a batch."""
-        return self.n_loaded > 0 and time.monotonic() < self._believed_until
+    def is_announced(self) -> bool:
+        """Whether the store has a valid announcement of this worker with a loaded pool process."""
+        return self.n_loaded > 0 and time.monotonic() < self._valid_until
 
     def check(self, consumer: ConsumerState) -> None:
-        """Announce how many pool processes can take a batch, when that has changed or a beat is due."""
+        """Announce the number of loaded pool processes if it has changed or a beat is due."""
         count, now = consumer.n_loaded, time.monotonic()
-        if count != self._announced or now - self._announced_at >= _BEAT_SECONDS:
-            self._announced, self._announced_at = count, now
+        if count != self._n_announced or now - self._announced_at >= _BEAT_SECONDS:
+            self._n_announced, self._announced_at = count, now
             self._beat(consumer)
 
     def _beat(self, consumer: ConsumerState) -> None:
-        # If this event loop stands still, the process writes its traceback and exits; its supervisor starts another.
+        # If this event loop freezes, the process writes its traceback and exits; its supervisor starts another.
         faulthandler.dump_traceback_later(_FROZEN_SECONDS, exit=True)
         try:
             now = time.monotonic()
             reply = self._registry.announce(consumer.n_loaded)
-            self._believed_until = now + ANNOUNCEMENT_SECONDS
+            self._valid_until = now + ANNOUNCEMENT_SECONDS
             self._watchdog.check(reply, consumer)
         except (BrokerUnavailable, StoreRefused) as error:
             log.warning("could not announce this worker", reason=str(error))
 
     def pause(self) -> None:
-        """The consumer has lost its broker."""
+        """Turn the freeze timer off: the consumer has lost its broker."""
         faulthandler.cancel_dump_traceback_later()
 
     def leave(self) -> None:
-        """Take no more work, and keep the leases on what the pool still finishes until this process ends."""
-        self._announced = 0
+        """Announce no loaded pool process, until this process ends: the leases of batches that still run stay valid."""
+        self._n_announced = 0
         self.pause()
-        threading.Thread(target=self._linger, daemon=True).start()
+        threading.Thread(target=self._keep_announcing, daemon=True).start()
 
-    def _linger(self) -> None:
+    def _keep_announcing(self) -> None:
         while True:
             try:
                 self._registry.announce(0)

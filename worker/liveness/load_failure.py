@@ -1,4 +1,4 @@
-"""Has the gateways say why there is no worker, before a worker that cannot serve its model ends."""
+"""Reports to the gateways why a worker cannot load its model, before the worker exits."""
 
 import structlog
 
@@ -12,11 +12,11 @@ log = structlog.get_logger(__name__)
 
 
 def report(settings: WorkerSettings, error: ArtifactError) -> None:
-    """Record the code and the remedy in the store; where that cannot be reached, this process's log has to do."""
+    """Record the error's code and remedy in the store; if that fails, only the log has them."""
     transport = BlockingTransport.failing_fast(settings.redis_url.get_secret_value())
     try:
         report_load_failure(transport, error)
     except (BrokerUnavailable, StoreRefused) as fault:
-        log.warning("could not tell the gateways why there is no worker", reason=str(fault))
+        log.warning("could not report the load failure to the gateways", reason=str(fault))
     finally:
         transport.close()

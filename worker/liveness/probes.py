@@ -1,4 +1,4 @@
-"""A worker's metrics and probes over HTTP, on a thread of its own."""
+"""Serves a worker's metrics and probes over HTTP, in a separate thread."""
 
 import os
 import sys
@@ -19,30 +19,30 @@ _TEXT: Final = "text/plain; charset=utf-8"
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """Serves a probe while somebody reads metrics slowly."""
+    """Serves each request in a thread: a slow scrape does not delay a probe."""
 
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """Say it as everything else is said."""
-        log.warning("could not answer a reader of metrics or a probe", reason=repr(sys.exception()))
+        """Log the error in the format of all other log lines."""
+        log.warning("could not answer a request for metrics or a probe", reason=repr(sys.exception()))
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = 10  # seconds that a connection may be silent
+    timeout = 10  # seconds that a connection may be idle
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: probes come every few seconds."""
+        """Log nothing: probes come every few seconds."""
 
 
 def serve(host: str, port: int, exposition: Exposition, is_ready: Callable[[], bool]) -> None:
-    """Answer `/metrics`, `/livez` and `/readyz` until the process ends; its pool processes do not.
+    """Serve `/metrics`, `/livez` and `/readyz` until the process ends; pool processes do not serve them.
 
     Args:
-        host: to listen on.
-        port: to listen on.
-        exposition: the worker's.
-        is_ready: whether the worker can take a batch, and the gateways know.
+        host: the address to listen on.
+        port: the port to listen on.
+        exposition: the worker's metrics.
+        is_ready: whether the store has a valid announcement of a loaded pool process.
 
     Raises:
         OSError: the port is taken.
@@ -57,12 +57,12 @@ def serve(host: str, port: int, exposition: Exposition, is_ready: Callable[[], b
                 body = b"live\n"
             case "/readyz":
                 if not is_ready():
-                    status, body = HTTPStatus.SERVICE_UNAVAILABLE, b"no announced pool process holds the model\n"
+                    status, body = HTTPStatus.SERVICE_UNAVAILABLE, b"no loaded pool process is announced\n"
             case _:
                 status, body = HTTPStatus.NOT_FOUND, b"/metrics, /livez, /readyz\n"
         start_response(f"{status.value} {status.phrase}", [("Content-Type", media_type)])
         return [body]
 
     server = make_server(host, port, application, _Server, _Handler)
-    os.register_at_fork(after_in_child=server.socket.close)  # a pool process would keep the port of a dead worker
+    os.register_at_fork(after_in_child=server.socket.close)  # else pool processes keep the port of a dead worker
     threading.Thread(target=server.serve_forever, daemon=True).start()

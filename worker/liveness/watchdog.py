@@ -1,4 +1,4 @@
-"""Compares what the store says of this worker with what its consumer does, and repairs what differs for too long."""
+"""Compares the store's record of this worker with its consumer's state, and repairs lasting differences."""
 
 import os
 import signal
@@ -12,16 +12,16 @@ from shared.names import LostReason
 from shared.store.workers import AnnounceReply
 
 _IDLE_CHECKS: Final = 10  # at one check a second
-_STILL_CHECKS: Final = 3
+_STALLED_CHECKS: Final = 3
 
 log = structlog.get_logger(__name__)
 
 Requeue = Callable[[BatchId, LostReason, str], None]
-"""Ends an attempt, if there is one, for a reason and with a detail in words, and has the batch published again."""
+"""Ends a batch's attempt, if it has one, with a reason and a detail text, and publishes the batch again."""
 
 
 class ConsumerState(NamedTuple):
-    """What Celery's consumer and pool are doing at one moment."""
+    """The state of Celery's consumer and pool at one moment."""
 
     pids: Collection[int]
     """Living pool processes."""
@@ -30,13 +30,13 @@ class ConsumerState(NamedTuple):
     taken: Collection[str]
     """Batches whose messages the consumer has taken and not acknowledged."""
     running: Collection[str]
-    """Those of them that a pool process has started on."""
+    """Those of them that a pool process has started."""
     n_started: int
-    """Batches that pool processes have ever started on."""
+    """Batches that pool processes have started since the worker started."""
 
 
 class Watchdog:
-    """Checks at every beat; most differences must be seen at two checks in a row, since one may be accidental."""
+    """Checks at every beat; repairs most differences only after two checks in a row, since one may be transient."""
 
     def __init__(self, requeue: Requeue, stop_worker: Callable[[], None]) -> None:
         self._requeue = requeue
@@ -45,33 +45,33 @@ class Watchdog:
         self._unwanted: set[BatchId] = set()
         self._n_started = 0
         self._idle_checks = 0
-        self._still_checks = 0
+        self._stalled_checks = 0
 
     def check(self, reply: AnnounceReply, consumer: ConsumerState) -> None:
         """Check once.
 
         Args:
-            reply: what the store says of this worker.
-            consumer: what its consumer does.
+            reply: the store's record of this worker.
+            consumer: the consumer's state.
         """
-        self._requeue_of_dead_processes(reply, consumer)
+        self._requeue_from_dead_processes(reply, consumer)
         self._requeue_abandoned(reply, consumer)
         self._stop_unwanted(reply, consumer)
-        # Between two checks of a busy worker many batches start: it may have none just at these moments.
-        stands_still = consumer.n_loaded > 0 and not consumer.running and consumer.n_started == self._n_started
+        # A busy worker starts many batches between two checks, and may run none at the moment of a check.
+        starts_nothing = consumer.n_loaded > 0 and not consumer.running and consumer.n_started == self._n_started
         self._n_started = consumer.n_started
-        self._check_idle(reply, is_idle=stands_still and not consumer.taken)
-        self._check_still(is_still=stands_still and bool(consumer.taken))
+        self._check_consumer(reply, is_idle=starts_nothing and not consumer.taken)
+        self._check_pool(is_stalled=starts_nothing and bool(consumer.taken))
 
-    def _requeue_of_dead_processes(self, reply: AnnounceReply, consumer: ConsumerState) -> None:
+    def _requeue_from_dead_processes(self, reply: AnnounceReply, consumer: ConsumerState) -> None:
         """Requeue the batches of dead pool processes; Celery may miss a killed process until the batch's time limit."""
         for lease in reply.leases:
             if lease.pid not in consumer.pids:
-                log.warning("found an attempt whose process was lost", batch=lease.batch_id, pid=lease.pid)
-                self._requeue(lease.batch_id, LostReason.PROCESS, "The pool process was lost.")
+                log.warning("found an attempt whose pool process has died", batch=lease.batch_id, pid=lease.pid)
+                self._requeue(lease.batch_id, LostReason.PROCESS, "The pool process died.")
 
     def _requeue_abandoned(self, reply: AnnounceReply, consumer: ConsumerState) -> None:
-        """Requeue the batches that no pool process works on: their attempts ended without reporting it."""
+        """Requeue leased batches that no pool process runs: their attempts ended without a report."""
         abandoned = {lease.batch_id for lease in reply.leases if lease.batch_id not in consumer.running}
         for batch_id in abandoned & self._abandoned:
             log.warning("found an attempt that ended without a report", batch=batch_id)
@@ -79,7 +79,7 @@ class Watchdog:
         self._abandoned = abandoned - self._abandoned
 
     def _stop_unwanted(self, reply: AnnounceReply, consumer: ConsumerState) -> None:
-        """Kill the processes of canceled batches: a pipeline cannot be interrupted in any other way."""
+        """Kill the pool processes of canceled batches: there is no other way to interrupt a pipeline."""
         unwanted = {lease for lease in reply.leases if not lease.is_wanted and lease.batch_id in consumer.running}
         for lease in unwanted:
             if lease.batch_id in self._unwanted:
@@ -87,18 +87,18 @@ class Watchdog:
                 os.kill(lease.pid, signal.SIGKILL)
         self._unwanted = {lease.batch_id for lease in unwanted} - self._unwanted
 
-    def _check_still(self, *, is_still: bool) -> None:
-        """Stop the worker where messages were taken and no process starts on them: its pool has lost its thread."""
-        self._still_checks = self._still_checks + 1 if is_still else 0
-        if self._still_checks >= _STILL_CHECKS:
-            log.critical("stops this worker: its pool starts on no batch that it has taken")
-            self._still_checks = 0
+    def _check_pool(self, *, is_stalled: bool) -> None:
+        """Stop the worker if no pool process starts the batches that it has taken: its pool hangs."""
+        self._stalled_checks = self._stalled_checks + 1 if is_stalled else 0
+        if self._stalled_checks >= _STALLED_CHECKS:
+            log.critical("stops this worker: its pool starts none of the batches that it has taken")
+            self._stalled_checks = 0
             self._stop_worker()
 
-    def _check_idle(self, reply: AnnounceReply, *, is_idle: bool) -> None:
-        """Stop the worker where messages wait and its consumer takes none: it does not recover by itself."""
+    def _check_consumer(self, reply: AnnounceReply, *, is_idle: bool) -> None:
+        """Stop the worker if messages wait and its consumer takes none: it does not recover by itself."""
         self._idle_checks = self._idle_checks + 1 if is_idle and reply.n_waiting else 0
         if self._idle_checks >= _IDLE_CHECKS:
-            log.critical("stops this worker: it consumes nothing although messages wait", waiting=reply.n_waiting)
+            log.critical("stops this worker: messages wait and its consumer takes none", waiting=reply.n_waiting)
             self._idle_checks = 0
             self._stop_worker()

@@ -1,4 +1,4 @@
-"""Decides whether a model directory may be served, and only then unpickles it."""
+"""Verifies a model directory before its pipeline is unpickled."""
 
 from importlib.metadata import version
 from io import BufferedReader
@@ -18,7 +18,7 @@ def verify(model_dir: Path) -> ModelCard:
 
     Raises:
         ArtifactMissing: the card or the pipeline is not there.
-        ArtifactAltered: the pipeline is not the one that the card describes.
+        ArtifactAltered: the pipeline's digest is not the card's.
         ArtifactIncompatible: it was made with another minor version of scikit-learn.
     """
     with _open(model_dir) as file:
@@ -26,7 +26,7 @@ def verify(model_dir: Path) -> ModelCard:
 
 
 def load(model_dir: Path) -> tuple[ModelCard, Any]:
-    """Check a model directory and unpickle its pipeline from the very bytes that were checked.
+    """Check a model directory and unpickle its pipeline from the same open file.
 
     Raises:
         ArtifactError: as `verify`.
@@ -50,10 +50,10 @@ def _check(model_dir: Path, file: BufferedReader) -> ModelCard:
     made_with, installed = card.versions.get(LIBRARY, "unknown"), version(LIBRARY)
     if made_with.split(".")[:2] != installed.split(".")[:2]:
         raise ArtifactIncompatible(
-            f"{model_dir} was made with {LIBRARY} {made_with}, and {installed} is installed here",
+            f"{model_dir} was made with {LIBRARY} {made_with}, but {installed} is installed",
             f"Train it again with {LIBRARY} {installed}, or install {LIBRARY}=={made_with}.",
         )
     found = digest(file)
     if found != card.digest:
-        raise ArtifactAltered(f"{model_dir / PIPELINE_FILE} is {found}, and its card says {card.digest}")
+        raise ArtifactAltered(f"{model_dir / PIPELINE_FILE} has the digest {found}, but its card says {card.digest}")
     return card

@@ -1,7 +1,7 @@
 """The pipe from pool processes to their Celery parent: which of them have loaded, and how their attempts ended.
 
-It is made before the fork. The parent reads it at each check, many messages at a time: for a batch that costs a tenth
-of what counting in the pool process would (docs/decisions/0018-metrics-of-processes-and-of-the-store.md).
+It is created before the fork. At each check the parent reads many reports together: per batch that costs a tenth of
+counting in the pool process (docs/decisions/0018-metrics-of-processes-and-of-the-store.md).
 """
 
 import os
@@ -15,7 +15,7 @@ from worker.telemetry.metrics import ENDS, AttemptReport
 
 _QUEUES: Final = tuple(Queue)
 _REPORT: Final = struct.Struct("<BBIQQHHH")  # shorter than PIPE_BUF: writes of several processes do not mix (POSIX)
-_LOADED: Final = len(ENDS)  # in the place of an attempt's end: the process has loaded; its pid follows
+_LOADED: Final = len(ENDS)  # instead of an attempt's end: the process has loaded; its pid follows
 _READ_BYTES: Final = _REPORT.size * 2048
 
 
@@ -34,15 +34,15 @@ class PoolPipe:
         os.close(self._write_end)
 
     def report(self, report: AttemptReport) -> None:
-        """Called in a pool process: tell how an attempt ended; dropped where the parent has not read for long."""
+        """Report how an attempt ended; called in a pool process. The report is dropped if the pipe is full."""
         message = _REPORT.pack(_QUEUES.index(report.queue), ENDS.index(report.end), *report[2:])
         try:
             os.write(self._write_end, message)
         except BlockingIOError:
-            pass  # the pipe is full of 2,000 reports: the parent no longer reads
+            pass  # it holds 2,000 reports: the parent no longer reads
 
     def report_loaded(self, pid: int) -> None:
-        """Called in a pool process, once it can take a batch; waits for room in the pipe, for this is never dropped."""
+        """Report that the calling pool process has loaded; waits while the pipe is full, so this is never dropped."""
         message = _REPORT.pack(0, _LOADED, pid, 0, 0, 0, 0, 0)
         while True:
             try:
@@ -53,19 +53,19 @@ class PoolPipe:
                 return
 
     def read(self) -> Iterator[AttemptReport]:
-        """Called in the parent: the reports since the last call; also notes which processes have loaded."""
+        """Yield the reports since the last call and record which processes have loaded; called in the parent."""
         while True:
             try:
                 messages = os.read(self._read_end, _READ_BYTES)
             except BlockingIOError:
                 return
-            for queue, end, number, *numbers in _REPORT.iter_unpack(messages):
+            for queue, end, first, *rest in _REPORT.iter_unpack(messages):
                 if end == _LOADED:
-                    self._loaded.add(number)
+                    self._loaded.add(first)
                 else:
-                    yield AttemptReport(_QUEUES[queue], ENDS[end], number, *numbers)
+                    yield AttemptReport(_QUEUES[queue], ENDS[end], first, *rest)
 
     def count_loaded(self, living: Collection[int]) -> int:
-        """Called in the parent after `read`: how many of the `living` pool processes have loaded."""
+        """Return how many of the `living` pool processes have loaded; called in the parent after `read`."""
         self._loaded.intersection_update(living)
         return len(self._loaded)

@@ -1,6 +1,6 @@
-"""The predictor: a loaded, warmed pipeline and the encoding of what it returns.
+"""The predictor: a loaded, warmed pipeline and the encoding of its output.
 
-encoded rows ──▶ a float64 matrix ──▶ predict, predict_log_proba ──▶ one Answer a member, as JSON text
+encoded rows ──▶ a float64 matrix ──▶ predict, predict_log_proba ──▶ one Answer per member, as JSON text
 """
 
 import time
@@ -21,20 +21,20 @@ from worker.pool.rows import Rows, decode
 
 
 class Predictor:
-    """One pipeline, ready to answer batches."""
+    """One loaded pipeline."""
 
     def __init__(self, card: ModelCard, pipeline: Any, interruptions: tuple[type[Exception], ...] = ()) -> None:
         self.card = card
         self._interruptions = interruptions
-        self._transforms, self._final = _parts(pipeline)
+        self._transforms, self._final = _split_steps(pipeline)
 
     @classmethod
     def load(cls, model_dir: Path, interruptions: tuple[type[Exception], ...] = ()) -> Self:
-        """Verify, unpickle, and pin BLAS and OpenMP to one thread.
+        """Verify and unpickle a pipeline, and limit BLAS and OpenMP to one thread.
 
         Args:
-            model_dir: with the artifact and its card.
-            interruptions: what may be raised inside the pipeline without being its answer.
+            model_dir: the folder with the artifact and its card.
+            interruptions: exceptions that may be raised in the pipeline and are not due to its rows.
 
         Raises:
             ArtifactError: the directory cannot be served; nothing was unpickled.
@@ -44,31 +44,31 @@ class Predictor:
         return cls(card, pipeline, interruptions)
 
     def warm_up(self) -> None:
-        """Answer the card's example rows, so that the first client does not pay for lazy imports and caches."""
+        """Predict the card's example rows, so that lazy imports and caches do not delay the first batch."""
         self._run(np.array(self.card.example, dtype=np.float64))
-        _pin_threads()  # of libraries that the pipeline loads only when it is used
+        _pin_threads()  # again, for libraries that the pipeline loads on first use
 
     def predict(self, rows: EncodedRows, members: list[Member]) -> tuple[list[Answer | Failure], int]:
-        """Run the pipeline once over a whole batch, or, if it raises, over ever smaller parts of it.
+        """Run the pipeline once over a whole batch; if it raises, retry each half of the members recursively.
 
         Args:
-            rows: of all members, one after the other.
-            members: whose numbers of rows, and of bytes, add up to those of the rows.
+            rows: the rows of all members, in the members' order.
+            members: their `n_rows` and `n_bytes` add up to those of the rows.
 
         Returns:
-            One answer or failure a member, in their order, and the microseconds spent.
+            One answer or failure per member, in their order, and the time taken, in microseconds.
         """
         began = time.perf_counter_ns()
         answers = self._bisect(rows, members)
         return answers, (time.perf_counter_ns() - began) // 1000
 
     def _bisect(self, rows: EncodedRows, members: list[Member]) -> list[Answer | Failure]:
-        decoded = decode(rows, len(self.card.features))  # outside: rows that cannot be decoded are no client's fault
+        decoded = decode(rows, len(self.card.features))  # outside `try`: a decoding error is not the client's fault
         try:
             labels, log_proba = self._run(decoded)
         except self._interruptions:
             raise
-        except Exception as error:  # whatever a pipeline raises is an answer for the member that caused it
+        except Exception as error:  # whatever the pipeline raises fails only the members that cause it
             if len(members) == 1:
                 return [Failure(FailureCode.ROWS_REJECTED, f"{type(error).__name__}: {error}")]
             first, second = members[: len(members) // 2], members[len(members) // 2 :]
@@ -85,19 +85,19 @@ class Predictor:
         labels = self._final.predict(rows)
         if "log_proba" not in self.card.outputs:
             return labels, None
-        with np.errstate(divide="ignore"):  # the log of a zero probability is an answer here, not an accident
+        with np.errstate(divide="ignore"):  # the log of a zero probability is a valid output
             if hasattr(self._final, "predict_log_proba"):
                 return labels, self._final.predict_log_proba(rows)
             return labels, np.log(self._final.predict_proba(rows))
 
 
-def _parts(pipeline: Any) -> tuple[list[Any], Any]:
-    """Take a pipeline apart into its transforms and its last step, so that rows are transformed once for both outputs.
+def _split_steps(pipeline: Any) -> tuple[list[Any], Any]:
+    """Split a pipeline into its transforms and its last step, so that rows are transformed once for both outputs.
 
-    `Pipeline.predict` and `Pipeline.predict_log_proba` each call every transform and then the last step. What is not
-    exactly a Pipeline stays whole.
+    `Pipeline.predict` and `Pipeline.predict_log_proba` each call every transform and then the last step. An object of
+    another class, even a subclass of Pipeline, is not split.
     """
-    from sklearn.pipeline import Pipeline  # here, because only pool processes may load it
+    from sklearn.pipeline import Pipeline  # here, because only pool processes may import it
 
     if type(pipeline) is not Pipeline:
         return [], pipeline
@@ -106,5 +106,5 @@ def _parts(pipeline: Any) -> tuple[list[Any], Any]:
 
 
 def _pin_threads() -> None:
-    """One thread for each BLAS and OpenMP library that is loaded: pool processes are the parallelism here."""
+    """Limit each loaded BLAS and OpenMP library to one thread: pool processes provide the parallelism."""
     threadpool_limits(limits=1)

@@ -1,4 +1,4 @@
-"""What a pool process holds, and what it does with a batch: claim, predict, commit."""
+"""The work of a pool process on a batch: claim, predict, commit."""
 
 import gc
 import resource
@@ -22,19 +22,19 @@ from worker.settings import WorkerSettings
 from worker.telemetry.metrics import COMMITTED, DROPPED, AttemptReport
 from worker.telemetry.tracing import BatchTracer
 
-_EXPIRED: Final = Failure(FailureCode.EXPIRED, "The deadline had passed when a worker came to these rows.")
+_EXPIRED: Final = Failure(FailureCode.EXPIRED, "The deadline passed before a worker claimed these rows.")
 
 log = structlog.get_logger(__name__)
 
 
 class PoolProcess:
-    """One loaded predictor, one connection to the store."""
+    """One loaded predictor and one connection to the store."""
 
     def __init__(self, predictor: Predictor, attempts: Attempts, pipe: PoolPipe, tracer: BatchTracer | None) -> None:
         self._predictor = predictor
         self._attempts = attempts
         self._pipe = pipe
-        self._names_requests = False
+        self._has_bound_requests = False
         self._tracer = tracer
 
     @classmethod
@@ -45,13 +45,13 @@ class PoolProcess:
         pipe: PoolPipe,
         interruptions: tuple[type[Exception], ...] = (),
     ) -> "PoolProcess":
-        """Load and warm up: when this returns, the process can take a batch.
+        """Load and warm up the pipeline, after which the process can take a batch.
 
         Args:
-            settings: the worker's.
-            worker: its name, in which batches are claimed.
-            pipe: to the parent, made before the fork.
-            interruptions: what ends an attempt from outside while the pipeline runs.
+            settings: the worker's settings.
+            worker: the worker's name, under which batches are claimed.
+            pipe: the pipe to the parent, created before the fork.
+            interruptions: exceptions that end an attempt from outside while the pipeline runs.
 
         Raises:
             ArtifactError: the model directory cannot be served.
@@ -60,7 +60,7 @@ class PoolProcess:
             resource.setrlimit(resource.RLIMIT_DATA, (settings.worker_memory_bytes, settings.worker_memory_bytes))
         predictor = Predictor.load(settings.model_dir, interruptions)
         predictor.warm_up()
-        gc.freeze()  # the pipeline and its libraries stay: a full collection need not look at them again
+        gc.freeze()  # full collections then skip the pipeline and its libraries
         attempts = Attempts(
             BlockingTransport.waiting(settings.redis_url.get_secret_value()),
             worker,
@@ -70,39 +70,39 @@ class PoolProcess:
         return cls(predictor, attempts, pipe, BatchTracer.make(settings.otlp_endpoint, worker))
 
     def run(self, batch_id: BatchId) -> None:
-        """Answer one batch, unless there is nothing left to answer."""
-        if self._names_requests:
+        """Claim, predict and commit one batch, unless it needs no answer."""
+        if self._has_bound_requests:
             clear_contextvars()
-            self._names_requests = False
+            self._has_bound_requests = False
         try:
             claim = self._attempts.claim(batch_id)
-        except RecordIncompatible as error:  # the reconciler of those who can read it publishes it again
+        except RecordIncompatible as error:  # a reconciler that can read it publishes it again
             log.error("left a batch to workers that can read it", batch=batch_id, reason=str(error))
             return
         if claim is None:
             log.info("skipped a batch that needs no answer", batch=batch_id)
             return
-        self._name_requests(claim)
+        self._bind_requests(claim)
         began_ns = time.monotonic_ns()
-        outcome = self._answer(claim)
+        outcome = self._predict(claim)
         n_open = self._attempts.commit(claim, outcome)
         finished_us = claim.claimed_us + (time.monotonic_ns() - began_ns) // 1000
         self._pipe.report(attempt_report(claim, outcome, n_open, finished_us))
         if n_open is None:
             log.warning("dropped an outcome: another attempt has the batch", batch=claim.batch_id, token=claim.token)
         elif claim.origins:
-            self._tell_of(claim, outcome)
+            self._log_and_trace(claim, outcome)
 
-    def _name_requests(self, claim: Claim) -> None:
-        """Have every line of the log say which requests it is about, until the next batch."""
+    def _bind_requests(self, claim: Claim) -> None:
+        """Add the ids of the requests to every log line until the next batch."""
         requests = [origin.request_id for origin in claim.origins.values() if origin.request_id]
         if requests:
-            self._names_requests = True
+            self._has_bound_requests = True
             bind_contextvars(requests=requests)
 
-    def _tell_of(self, claim: Claim, outcome: Outcome) -> None:
-        """Tell those who want to know of single batches."""
-        if self._names_requests:
+    def _log_and_trace(self, claim: Claim, outcome: Outcome) -> None:
+        """Log the batch if its requests have ids, and trace it if tracing is on."""
+        if self._has_bound_requests:
             log.info(
                 "answered a batch",
                 batch=claim.batch_id,
@@ -116,7 +116,7 @@ class PoolProcess:
             self._tracer.record(claim, outcome)
 
     def requeue(self, batch_id: BatchId, reason: LostReason, detail: str) -> None:
-        """End an attempt without an outcome; where even that cannot be written, the parent finds out."""
+        """End an attempt without an outcome; if the store fails, the parent's watchdog does it later."""
         try:
             queue = self._attempts.requeue(batch_id, detail)
             if queue is not None:
@@ -124,7 +124,7 @@ class PoolProcess:
         except (BrokerUnavailable, RecordIncompatible, StoreRefused) as error:
             log.warning("could not requeue a batch", batch=batch_id, reason=str(error))
 
-    def _answer(self, claim: Claim) -> Outcome:
+    def _predict(self, claim: Claim) -> Outcome:
         served = self._predictor.card.digest
         if claim.model.digest != served:
             refusal = Failure(
@@ -133,36 +133,36 @@ class PoolProcess:
                 f"and the workers now serve {served}: submit them again.",
             )
             return Outcome(claim.queue_us, 0, [refusal] * len(claim.members))
-        late = [0 < member.deadline_us < claim.claimed_us for member in claim.members]
-        if any(late):
-            return self._answer_punctual(claim, late)
+        expired = [0 < member.deadline_us < claim.claimed_us for member in claim.members]
+        if any(expired):
+            return self._predict_unexpired(claim, expired)
         members, predict_us = self._predictor.predict(claim.rows, claim.members)
         return Outcome(claim.queue_us, predict_us, members)
 
-    def _answer_punctual(self, claim: Claim, late: list[bool]) -> Outcome:
-        """Leave out the rows of those whose deadline has passed."""
-        shares = zip(claim.members, split_rows(claim.rows.content, claim.members), late, strict=True)
-        punctual_shares = [(member, share) for member, share, is_late in shares if not is_late]
-        wanted = [member for member, _ in punctual_shares]
-        content, n_rows = b"".join(share for _, share in punctual_shares), sum(member.n_rows for member in wanted)
-        rows = EncodedRows(content, n_rows, claim.rows.encoding)
-        answers, predict_us = self._predictor.predict(rows, wanted) if wanted else ([], 0)
-        punctual = iter(answers)
-        return Outcome(claim.queue_us, predict_us, [_EXPIRED if is_late else next(punctual) for is_late in late])
+    def _predict_unexpired(self, claim: Claim, expired: list[bool]) -> Outcome:
+        """Predict only the rows of members whose deadline has not passed."""
+        parts = zip(claim.members, split_rows(claim.rows.content, claim.members), expired, strict=True)
+        unexpired = [(member, rows) for member, rows, is_expired in parts if not is_expired]
+        members = [member for member, _ in unexpired]
+        content, n_rows = b"".join(rows for _, rows in unexpired), sum(member.n_rows for member in members)
+        encoded = EncodedRows(content, n_rows, claim.rows.encoding)
+        answers, predict_us = self._predictor.predict(encoded, members) if members else ([], 0)
+        answer = iter(answers)
+        return Outcome(claim.queue_us, predict_us, [_EXPIRED if is_expired else next(answer) for is_expired in expired])
 
 
 def attempt_report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int) -> AttemptReport:
-    """Say what has become of an attempt.
+    """Report how an attempt ended.
 
     Args:
-        claim: that began it.
-        outcome: that it came to.
-        n_open: predictions that the commit has not made final, which succeeded if any did; None where it was refused.
-        finished_us: when the commit came, by the store's clock.
+        claim: the claim that started it.
+        outcome: its outcome.
+        n_open: predictions that the commit left open, subtracted from the succeeded ones first; None if it was refused.
+        finished_us: time of the commit by the store's clock, in microseconds since 1970.
     """
     if n_open is None:
         return AttemptReport(claim.queue, DROPPED, claim.rows.n_rows, claim.queue_us, outcome.predict_us)
-    by_state = [len(outcome.members), 0, 0]  # mostly there is neither a failure nor a deadline, and many members
+    by_state = [len(outcome.members), 0, 0]  # the common case: many members, no failure, no deadline
     if any(type(end) is Failure for end in outcome.members) or any(member.deadline_us for member in claim.members):
         states = [
             State.EXPIRED if 0 < member.deadline_us < finished_us else _state(end)

@@ -1,4 +1,4 @@
-"""What the pipeline is given: decoded rows."""
+"""Decodes rows into the array that the pipeline takes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,6 @@ Rows = NDArray[np.float64]
 
 
 def decode(rows: EncodedRows, n_features: int) -> Rows:
-    """Read encoded rows, of which the shares of many members may follow one another; nothing is copied."""
-    assert rows.encoding is Encoding.MATRIX, "no other is written"
+    """Decode the rows of one or more members without copying them."""
+    assert rows.encoding is Encoding.MATRIX, "gateways write no other encoding"
     return np.frombuffer(rows.content, dtype=np.float64).reshape(rows.n_rows, n_features)

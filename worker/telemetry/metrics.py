@@ -38,14 +38,14 @@ class AttemptReport(NamedTuple):
 
 
 class WorkerMetrics:
-    """Belongs to the parent process."""
+    """The counters and histograms of the parent process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, meaning: str, *labels: str) -> Counter:
-            return Counter(f"sepal_{name}", meaning, labels, registry=registry)
+        def counter(name: str, help_text: str, *labels: str) -> Counter:
+            return Counter(f"sepal_{name}", help_text, labels, registry=registry)
 
-        def histogram(name: str, meaning: str, buckets: Iterable[float]) -> dict[Queue, Histogram]:
-            made = Histogram(f"sepal_{name}", meaning, ("queue",), buckets=tuple(buckets), registry=registry)
+        def histogram(name: str, help_text: str, buckets: Iterable[float]) -> dict[Queue, Histogram]:
+            made = Histogram(f"sepal_{name}", help_text, ("queue",), buckets=tuple(buckets), registry=registry)
             return {queue: made.labels(queue) for queue in Queue}
 
         attempts = counter("attempts_total", "Attempts that have ended while their worker lived.", "queue")
@@ -92,7 +92,7 @@ class WorkerMetrics:
 
 
 class WorkerCollector(Collector):
-    """Reads the worker's current state when Prometheus asks."""
+    """Reads the worker's current state at each scrape."""
 
     def __init__(self, model: ModelRef, count_loaded: Callable[[], int]) -> None:
         self._model = model

@@ -1,8 +1,8 @@
-"""Spans of a batch, written once it is committed, from the times that are known then.
+"""Writes the spans of a batch after its commit, from the times measured by then.
 
-A batch belongs to many requests. Each request's trace gets a span for its time in the queue. The batch itself, and the
-pipeline's part in it, are spans of the first request's trace; the batch has a link to every request that shares it, and
-their queue spans have a link to the batch.
+A batch serves many requests. Each request's trace has a span `queue` for its time in the queue. The spans `batch` and
+`predict` belong to the first request's trace. The span `batch` links to every request of the batch, and each span
+`queue` links to the span `batch`.
 """
 
 from typing import Self
@@ -20,7 +20,7 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class BatchTracer:
-    """Belongs to one pool process: what sends the spans does not survive a fork."""
+    """Belongs to one pool process: the exporter of spans does not survive a fork."""
 
     def __init__(self, tracer: Tracer, worker: str) -> None:
         self._tracer = tracer
@@ -28,15 +28,15 @@ class BatchTracer:
 
     @classmethod
     def make(cls, endpoint: str | None, worker: str) -> Self | None:
-        """Trace where there is somebody to send traces to."""
+        """Make a tracer if there is an endpoint."""
         return None if endpoint is None else cls(make_tracer(endpoint, "sepal-worker"), worker)
 
     def record(self, claim: Claim, outcome: Outcome) -> None:
-        """Write the spans of a committed batch; nothing where none of its requests is traced."""
+        """Write the spans of a committed batch if any of its requests is traced."""
         requests = [
             _PROPAGATOR.extract({"traceparent": origin.traceparent})
             for origin in claim.origins.values()
-            if origin.traceparent  # which its gateway gave it if it is sampled
+            if origin.traceparent  # set by the gateway if the request is sampled
         ]
         if not requests:
             return

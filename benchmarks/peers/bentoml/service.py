@@ -1,9 +1,9 @@
 """BentoML with adaptive batching, one worker.
 
-A batchable method takes and returns one entry a row, so its answer is a record for each row instead of two columns.
-`max_latency_ms` is the goal that its batching steers by, and what it refuses requests for: of 200 ms, 10 s and the
-default of a minute, 10 s gave the most and refused nothing. `max_batch_size` counts rows: the default of 100 would be
-six requests of 16. Its access log, a line a request, is switched off, as all systems' here.
+A batchable method takes and returns one entry per row, so a response has one record per row instead of two columns.
+`max_latency_ms` is the latency target of the batching, and requests beyond it are refused: of 200 ms, 10 s and the
+default of a minute, 10 s had the highest throughput and refused no request. `max_batch_size` counts rows: the default
+of 100 is six requests of 16 rows. The access log is off, as in all systems here.
 """
 
 import os
@@ -28,7 +28,7 @@ class Iris:
 
     @bentoml.api(batchable=True, max_batch_size=MAX_BATCH_SIZE, max_latency_ms=MAX_LATENCY_MS)
     def predict(self, data: Annotated[np.ndarray, DType("float64")]) -> list[dict[str, Any]]:
-        """Score the rows of a batch: one record for each."""
+        """Score the rows of a batch, and return one record per row."""
         prediction = self.pipeline.predict(data).tolist()
         with np.errstate(divide="ignore"):  # the log of a zero probability
             log_proba = self.pipeline.predict_log_proba(data).tolist()

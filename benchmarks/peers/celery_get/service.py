@@ -1,7 +1,7 @@
-"""FastAPI and Celery as they are usually put together: one task a request, and `.get()` to wait for it.
+"""The usual combination of FastAPI and Celery: one task per request, and `.get()` to wait for its result.
 
-A plain `def` route, because `.get()` blocks: FastAPI runs it in its pool of 40 threads. Redis is broker and result
-backend. Celery's defaults throughout; one prefork pool process, the model loaded when it starts.
+The route is a plain `def`, because `.get()` blocks: FastAPI runs it in its pool of 40 threads. Redis is broker and
+result backend. Celery has its defaults, and one prefork pool process, which loads the model when it starts.
 """
 
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ Row = Annotated[list[float], Field(min_length=4, max_length=4)]
 
 
 class Iris(BaseModel):
-    """What the client sends."""
+    """The body of a request."""
 
     data: list[Row]
 
@@ -24,6 +24,6 @@ app = FastAPI()
 
 @app.post("/predict")
 def predict(iris: Iris) -> dict[str, list[Any]]:
-    """Have a worker score the rows, and wait."""
-    answer: dict[str, list[Any]] = score.delay(iris.data).get()
-    return answer
+    """Have a worker score the rows, and wait for the result."""
+    result: dict[str, list[Any]] = score.delay(iris.data).get()
+    return result

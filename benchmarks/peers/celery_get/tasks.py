@@ -1,4 +1,4 @@
-"""The Celery half: `celery --app tasks worker --concurrency 1`."""
+"""The Celery worker: `celery --app tasks worker --concurrency 1`."""
 
 import os
 from math import inf
@@ -15,7 +15,7 @@ models: dict[str, Any] = {}
 
 @worker_process_init.connect
 def load_model(**_: object) -> None:
-    """Load the pipeline once for each pool process."""
+    """Load the pipeline once per pool process."""
     models["iris"] = joblib.load(os.environ["BENCH_MODEL"])
 
 

@@ -1,8 +1,8 @@
-"""The tutorial's service: FastAPI validates, and the pipeline runs inside the web process.
+"""The service of the tutorial: FastAPI validates, and the pipeline runs in the web process.
 
-One uvicorn process, an `async def` endpoint, the model loaded when the module is: as the tutorials on serving
-scikit-learn with FastAPI have it. `uvicorn[standard]`, so that uvloop and httptools are used. A second process would
-use the second core; all systems have one process that holds the model here.
+One uvicorn process, an `async def` endpoint and a model that is loaded on import, as in tutorials on serving
+scikit-learn with FastAPI. `uvicorn[standard]` brings uvloop and httptools. A second process would use the second core,
+but in this benchmark every system has one process with the model.
 """
 
 import os
@@ -18,7 +18,7 @@ Row = Annotated[list[float], Field(min_length=4, max_length=4)]
 
 
 class Iris(BaseModel):
-    """What the client sends."""
+    """The body of a request."""
 
     data: list[Row]
 

@@ -1,8 +1,8 @@
 """LitServe with batching: an API process, a model process, and a queue between them.
 
-Its documentation leaves the batch's size and wait to the user. A wait of 1 ms: 10 ms halved the throughput at one
+Its documentation leaves batch size and wait to the user. The wait is 1 ms: 10 ms halved the throughput at one
 connection and gained nothing at 128, and 0 keeps a core busy with polling. `fast_queue` (ZeroMQ) and a second API
-process were tried and gained nothing on two cores, so both are left at their defaults.
+process gained nothing on two cores, so both have their defaults.
 """
 
 import os
@@ -27,11 +27,11 @@ class Iris(ls.LitAPI):
         self.pipeline = joblib.load(os.environ["BENCH_MODEL"])
 
     def decode_request(self, request: dict[str, Any]) -> NDArray[np.float64]:
-        """Turn one request's JSON into rows."""
+        """Convert the JSON of a request to rows."""
         return np.asarray(request["data"], dtype=np.float64)
 
     def batch(self, inputs: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-        """Leave the requests apart: they may differ in their number of rows."""
+        """Keep the requests as a list, because they may differ in their number of rows."""
         return inputs
 
     def predict(self, x: list[NDArray[np.float64]]) -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ class Iris(ls.LitAPI):
         ]
 
     def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """One answer for each request already."""
+        """Return the results, which are one per request already."""
         return output
 
 

@@ -1,4 +1,4 @@
-"""The store's Lua scripts, one file each; every one is run with the shared names and `prelude.lua` in front of it."""
+"""The store's Lua scripts, one file each. The shared names and `prelude.lua` are put in front of every script."""
 
 from hashlib import sha1
 from importlib.resources import files
@@ -7,9 +7,9 @@ from typing import Final
 from shared.store.schema import lua_names
 
 _REFUSED_WHEN_FULL: Final = frozenset({"submit", "reserve"})
-"""The others finish what was accepted, and so free memory: they run where `maxmemory` is reached, too."""
-_READING: Final = frozenset({"examine", "get_dead_letter", "list_dead_letters", "look_up", "status"})
-"""These run where nothing can be written, too: on a full disk, without enough replicas, on a replica."""
+"""The other scripts finish accepted work, and so free memory: they also run when `maxmemory` is reached."""
+_READ_ONLY: Final = frozenset({"examine", "get_dead_letter", "list_dead_letters", "look_up", "status"})
+"""These also run when the server rejects writes: on a full disk, without enough replicas, on a replica."""
 
 
 class Script:
@@ -21,8 +21,8 @@ class Script:
 
     @classmethod
     def load(cls, name: str) -> "Script":
-        """Read the script `name`.lua, complete."""
-        flags = "" if name in _REFUSED_WHEN_FULL else " flags=allow-oom" + (",no-writes" if name in _READING else "")
+        """Read `name`.lua and put the shared parts in front of it."""
+        flags = "" if name in _REFUSED_WHEN_FULL else " flags=allow-oom" + (",no-writes" if name in _READ_ONLY else "")
         return cls(f"#!lua{flags}\n{lua_names()}{_read('prelude')}{_read(name)}")
 
 

@@ -1,14 +1,14 @@
--- Say that a worker lives, what it serves, and how many of its pool processes hold the model.
+-- Announce a worker: the model that it serves, and how many of its pool processes are loaded.
 --
 -- ARGV[1]  the worker's name
--- ARGV[2]  pool processes that can take a batch
--- ARGV[3]  milliseconds for which this is to be believed
--- ARGV[4]  the card, as JSON; '' while no pool process has loaded the model
--- ARGV[5]  1 until a worker has announced its card, then 0
+-- ARGV[2]  number of loaded pool processes
+-- ARGV[3]  milliseconds for which the announcement is valid
+-- ARGV[4]  the card, as JSON; '' while no pool process is loaded
+-- ARGV[5]  1 until the worker has announced its card, then 0
 --
--- Reply: {messages that wait, then for each batch that the worker has a lease on: its id, its pool process, 1 if its
---        outcome is wanted, else 0}.
--- Keeps: the worker that loaded its model last decides which model new predictions are validated against.
+-- Reply: {messages in the queues, then for each lease of the worker: the batch's id, the pool process, 1 if the outcome
+--        is wanted, else 0}.
+-- Keeps: new predictions are validated against the model of the worker that was the last to load its model.
 
 local worker, card = ARGV[1], ARGV[4]
 local now = redis.call('TIME')
@@ -19,7 +19,7 @@ if card ~= '' then
   if ARGV[5] == '1' then
     redis.call('SET', k_model, card)
   else
-    redis.call('SET', k_model, card, 'NX') -- should the store have lost it
+    redis.call('SET', k_model, card, 'NX') -- in case the store has lost it
   end
 end
 
@@ -28,7 +28,7 @@ local leases = redis.call('HGETALL', k_leases .. worker)
 for i = 1, #leases, 2 do
   local id = leases[i]
   local is_wanted = redis.call('HGET', k_batch .. id, f_state) == s_running
-    and is_open(redis.call('HGET', k_batch .. (lineage(id) or id), f_state))
+    and is_open(redis.call('HGET', k_batch .. (parent_and_index(id) or id), f_state))
   reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = id, leases[i + 1], is_wanted and 1 or 0
 end
 return reply

@@ -1,4 +1,4 @@
--- Fail the one prediction of a batch whose attempts are used up, and keep it as a dead letter.
+-- Make a dead letter of an exhausted batch, and fail its prediction.
 --
 -- ARGV[1]  the batch's id
 -- ARGV[2]  the outcome: a failure
@@ -6,8 +6,8 @@
 -- ARGV[4]  seconds to keep the dead letter
 -- ARGV[5]  the prediction's id
 --
--- Reply: 1, or 0 when somebody else has done it, or nobody wants the batch any more.
--- Keeps: what is failed is kept with its rows and how each of its attempts ended.
+-- Reply: 1, or 0 if another gateway has done it, or every client has canceled.
+-- Keeps: the dead letter has the rows, and how each attempt ended.
 
 local id = ARGV[1]
 local state, n_rows, reply, queue, idempotency, encoding, rows, model, lost, created =
@@ -16,16 +16,16 @@ redis.call('SREM', k_exhausted, id)
 if state ~= s_exhausted then
   return 0
 end
-if not conclude(
+if not finish(
   id,
   {n_rows = n_rows, reply = reply, queue = queue, idempotency = idempotency},
-  {outcome = ARGV[2], ttl = ARGV[3], fails = true, predict_us = 0, travels = true}
+  {outcome = ARGV[2], ttl = ARGV[3], fails = true, predict_us = 0, is_published = true}
 ) then
   return 0
 end
 local key, now = k_dead_letter .. id, redis.call('TIME')[1]
 redis.call('HSET', key, f_schema, SCHEMA, f_prediction, ARGV[5], f_encoding, encoding, f_rows, rows, f_n_rows, n_rows,
-  f_model, model, f_lost, lost, f_created, created, f_buried, now)
+  f_model, model, f_lost, lost, f_created, created, f_dead_lettered, now)
 redis.call('EXPIRE', key, ARGV[4])
 redis.call('ZADD', k_dead_letters, now, id)
 return 1

@@ -1,10 +1,10 @@
--- Read what is needed to split or bury a batch whose attempts are used up.
+-- Read what is needed to split an exhausted batch, or to make a dead letter of it.
 --
 -- ARGV[1]  the batch's id
 --
--- Reply: {state, queue, members, origins, its parent's only member: nil where there is no parent, or one that was split}
+-- Reply: {state, queue, members, origins, the parent's member: nil unless the batch is part of a spanning prediction}
 
-local parent = lineage(ARGV[1])
+local parent = parent_and_index(ARGV[1])
 local reply = {read(ARGV[1], f_state, f_queue, f_members, f_origins)}
 local members, children = false, false
 if parent then

@@ -1,4 +1,4 @@
--- Drop kombu's notes of what an earlier connection of a worker took: the reconciler then misses it.
+-- Delete kombu's list of the messages that an earlier connection of a worker took: the reconciler then finds them lost.
 --
 -- ARGV[1]  the worker's name
 --

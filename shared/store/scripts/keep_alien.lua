@@ -1,6 +1,6 @@
--- Keep what is known of a message that no Sepal writes, among the latest ones.
+-- Keep the description of an alien message, among the latest ones.
 --
--- ARGV[1]  it, as JSON
+-- ARGV[1]  the description, as JSON
 -- ARGV[2]  how many are kept
 -- ARGV[3]  seconds to keep them
 --

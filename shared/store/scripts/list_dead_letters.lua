@@ -1,8 +1,8 @@
--- List some dead letters, the latest first.
+-- List dead letters, the latest first.
 --
--- ARGV[1]  how many to leave out
+-- ARGV[1]  how many to skip
 -- ARGV[2]  how many to list
 --
--- Reply: two each: its id, and the second of its burial.
+-- Reply: for each, its id and when it became a dead letter (seconds since 1970).
 
 return redis.call('ZREVRANGE', k_dead_letters, ARGV[1], ARGV[1] + ARGV[2] - 1, 'WITHSCORES')

@@ -1,6 +1,6 @@
--- What the scripts have in common. Each is one step to everybody else. They name no keys in advance, as they find them
--- by the ids in the records: they do not run on a cluster. Names that begin with k_, f_, c_, s_ and q_ are the keys,
--- fields, counters, states and queues of schema.py.
+-- Shared by all scripts. A script runs atomically. Scripts derive key names from the ids in records and do not declare
+-- them, so they do not run on a Redis Cluster. Names that begin with k_, f_, c_, s_ and q_ are the keys, fields,
+-- counters, states and queues of schema.py.
 
 local function is_open(state)
   return state == s_queued or state == s_running or state == s_exhausted or state == s_split
@@ -11,8 +11,8 @@ local function time_us()
   return now[1] .. string.format('%06d', now[2])
 end
 
--- Read fields of a batch or a parent: false for each that it has not, or where there is no record. One that is written
--- by another schema ends the script.
+-- Read fields of a batch or a parent: false for each absent field, or if there is no record. A record of another schema
+-- ends the script with an error.
 local function read(id, ...)
   local values = redis.call('HMGET', k_batch .. id, f_schema, ...)
   if values[1] ~= SCHEMA and (values[1] or redis.call('EXISTS', k_batch .. id) == 1) then
@@ -21,23 +21,23 @@ local function read(id, ...)
   return unpack(values, 2)
 end
 
--- A child's parent and its index there; nil for a batch that stands alone.
-local function lineage(id)
+-- A child's parent, and its index there; nil for a batch without a parent.
+local function parent_and_index(id)
   return string.match(id, '^([^.]*)%.(.*)$')
 end
 
--- A message carries its batch's number in the order of acceptance; kombu leaves it alone.
-local function numbered(message, sequence)
+-- Add to a message its batch's sequence number, the order of acceptance; kombu ignores the member.
+local function with_sequence(message, sequence)
   return '{"sequence":' .. string.format('%.0f', sequence) .. ',' .. string.sub(message, 2)
 end
 
--- Put a batch's message where it is popped next. Whoever calls it, the batch is in the sorted set of queued ones.
+-- Publish a batch's message so that it is popped next. The batch must be in the sorted set of queued batches.
 local function publish_next(queue, message, sequence)
-  redis.call('RPUSH', queue, numbered(message, tonumber(sequence)))
+  redis.call('RPUSH', queue, with_sequence(message, tonumber(sequence)))
 end
 
--- Let go of what only an open record needs, and start its retention. `idempotency` lists the keys that lead to it.
-local function retain(id, ttl, idempotency)
+-- Delete the fields that only an open record needs, and start the retention of the record and of its idempotency keys.
+local function start_retention(id, ttl, idempotency)
   redis.call('HDEL', k_batch .. id, f_rows, f_message, f_origins)
   redis.call('EXPIRE', k_batch .. id, ttl)
   for name in string.gmatch(idempotency or '', '%S+') do
@@ -45,8 +45,8 @@ local function retain(id, ttl, idempotency)
   end
 end
 
--- Delete the children that no worker has claimed, of a parent that has become final.
-local function drop_queued(parent, n_children, queue)
+-- Delete the queued children of a parent that has become final.
+local function delete_queued_children(parent, n_children, queue)
   for index = 0, n_children - 1 do
     local child = parent .. '.' .. index
     if redis.call('HGET', k_batch .. child, f_state) == s_queued then
@@ -56,75 +56,74 @@ local function drop_queued(parent, n_children, queue)
   end
 end
 
--- Record how a child ended: in its parent. Returns as `conclude`.
-local function conclude_child(id, batch, ending, finished)
-  local parent, index = lineage(id)
+-- Record the outcome of a child in its parent. Arguments and result as for `finish`.
+local function finish_child(id, batch, result, finished)
+  local parent, index = parent_and_index(id)
   local state, total, done, children, idempotency =
     read(parent, f_state, f_n_rows, f_rows_done, f_children, f_idempotency)
   redis.call('DEL', k_batch .. id)
   if not is_open(state) then
     return false
   end
-  local key, is_split, leaving = k_batch .. parent, state == s_split, tonumber(batch.n_rows)
-  done = tonumber(done) + leaving
-  local is_over = done == tonumber(total)
-  redis.call('HSET', key, f_child_outcome .. index, ending.outcome, f_rows_done, done)
-  redis.call('HINCRBY', key, f_predict_us, ending.predict_us)
+  local key, is_split, rows_final = k_batch .. parent, state == s_split, tonumber(batch.n_rows)
+  done = tonumber(done) + rows_final
+  local is_final = done == tonumber(total)
+  redis.call('HSET', key, f_child_outcome .. index, result.outcome, f_rows_done, done)
+  redis.call('HINCRBY', key, f_predict_us, result.predict_us)
   if is_split then
-    redis.call('HSET', key, f_child_finished .. index, finished, f_state, is_over and s_committed or s_split)
-  elseif ending.fails then
-    -- The other children's rows leave the backlog with it.
+    redis.call('HSET', key, f_child_finished .. index, finished, f_state, is_final and s_committed or s_split)
+  elseif result.fails then
+    -- The rows of the other children leave the backlog, too.
     redis.call('HSET', key, f_state, s_failed, f_failed_child, index)
-    is_over, leaving = true, leaving + total - done
-    drop_queued(parent, tonumber(children), batch.queue)
-  elseif is_over then
+    is_final, rows_final = true, rows_final + total - done
+    delete_queued_children(parent, tonumber(children), batch.queue)
+  elseif is_final then
     redis.call('HSET', key, f_state, s_succeeded)
   end
-  redis.call('HINCRBY', k_backlog, c_final .. batch.queue, leaving)
-  if is_over then
+  redis.call('HINCRBY', k_backlog, c_final .. batch.queue, rows_final)
+  if is_final then
     redis.call('HSET', key, f_finished, finished)
-    retain(parent, ending.ttl, idempotency)
+    start_retention(parent, result.ttl, idempotency)
   end
-  if is_over or is_split then
+  if is_final or is_split then
     redis.call('PUBLISH', batch.reply, parent .. ' ' .. finished .. ' ')
   end
   if is_split then
     return redis.call('HEXISTS', key, f_canceled_member .. index)
   end
-  return is_over and 0 or 1
+  return is_final and 0 or 1
 end
 
--- Record how a batch ended where its clients look: in its own record, or in its parent's; tell their gateway.
--- `batch` holds n_rows, reply, queue, idempotency and the number of canceled members; `ending` holds outcome, fails,
--- predict_us, ttl, and whether the outcome travels with the announcement. Returns how many of the batch's predictions
--- this has not made final, or false when the parent has become final meanwhile.
-local function conclude(id, batch, ending)
+-- Record the outcome of a batch, in its record or in its parent's, and publish it to the gateway. `batch` has n_rows,
+-- reply, queue, idempotency and the number of canceled members; `result` has outcome, fails, predict_us, ttl, and
+-- is_published: whether the reply contains the outcome. Returns how many predictions of the batch this did not make
+-- final, or false if the parent is already final.
+local function finish(id, batch, result)
   local finished = time_us()
-  if lineage(id) then
-    return conclude_child(id, batch, ending, finished)
+  if parent_and_index(id) then
+    return finish_child(id, batch, result, finished)
   end
-  redis.call('HSET', k_batch .. id, f_state, s_committed, f_outcome, ending.outcome, f_finished, finished)
-  retain(id, ending.ttl, batch.idempotency)
+  redis.call('HSET', k_batch .. id, f_state, s_committed, f_outcome, result.outcome, f_finished, finished)
+  start_retention(id, result.ttl, batch.idempotency)
   redis.call('HINCRBY', k_backlog, c_final .. batch.queue, batch.n_rows)
-  redis.call('PUBLISH', batch.reply, id .. ' ' .. finished .. ' ' .. (ending.travels and ending.outcome or ''))
+  redis.call('PUBLISH', batch.reply, id .. ' ' .. finished .. ' ' .. (result.is_published and result.outcome or ''))
   return tonumber(batch.canceled) or 0
 end
 
--- End an attempt that has no outcome: the batch is queued again, its message where it is popped next, or with its
--- attempts used up it is left to the reconciler. One that is still queued, because its claim did not come to the store, is
--- published again. Does nothing when the batch is another worker's, or final. Returns the queue of an attempt that it
--- has ended, or false.
+-- End an attempt without an outcome. The batch is queued again and its message is popped next; without attempts left,
+-- it becomes exhausted. A batch that is still queued, because its claim did not reach the store, is published again. A
+-- batch that is final, or that another worker has, is not changed. Returns the queue of the ended attempt, or false.
 local function requeue(id, worker, reason, max_attempts)
-  local state, holder, pid, claimed, token, lost, queue, sequence, message =
+  local state, claimed_by, pid, claimed, token, lost, queue, sequence, message =
     read(id, f_state, f_worker, f_pid, f_claimed, f_token, f_lost, f_queue, f_sequence, f_message)
-  local parent = lineage(id)
+  local parent = parent_and_index(id)
   local is_wanted = not parent or is_open((read(parent, f_state)))
   redis.call('HDEL', k_leases .. worker, id)
   if state == s_queued then
     publish_next(queue, message, sequence)
     return false
   end
-  if state ~= s_running or holder ~= worker then
+  if state ~= s_running or claimed_by ~= worker then
     return false
   end
   local key = k_batch .. id
@@ -132,9 +131,9 @@ local function requeue(id, worker, reason, max_attempts)
     redis.call('DEL', key)
     return queue
   end
-  local ended = cjson.encode({worker = worker, pid = tonumber(pid), claimed_us = claimed, lost_us = time_us(),
+  local attempt = cjson.encode({worker = worker, pid = tonumber(pid), claimed_us = claimed, lost_us = time_us(),
     reason = reason})
-  redis.call('HSET', key, f_lost, lost and lost .. ',' .. ended or ended)
+  redis.call('HSET', key, f_lost, lost and lost .. ',' .. attempt or attempt)
   if tonumber(token) >= tonumber(max_attempts) then
     redis.call('HSET', key, f_state, s_exhausted)
     redis.call('SADD', k_exhausted, id)

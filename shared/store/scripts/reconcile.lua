@@ -1,19 +1,19 @@
--- Find what no queue and no living worker holds any more, and put it back.
+-- Find batches that no queue and no announced worker has, and publish them again.
 --
--- ARGV[1]  milliseconds between two looks, whichever gateways take them
--- ARGV[2]  milliseconds without a look after which all workers are given time to announce themselves again
--- ARGV[3]  milliseconds for which an announcement is believed
+-- ARGV[1]  minimum milliseconds between two runs, over all gateways
+-- ARGV[2]  milliseconds without a run after which all workers get time to announce themselves again
+-- ARGV[3]  milliseconds for which an announcement is valid
 -- ARGV[4]  attempts that a batch has
 -- ARGV[5]  seconds to keep a dead letter
 --
--- Reply: {batches published again, attempts of lost workers, batches whose attempts are used up…}
--- Keeps: safe at any time, by anybody: a batch that is published twice is claimed once.
+-- Reply: {batches published again, attempts of lost workers that were ended, exhausted batches…}
+-- Keeps: any gateway can run this at any time: a batch that is published twice is claimed once.
 --
--- A queue is popped at its end, and its messages carry their batches' numbers in the order of acceptance. So a queued
--- batch with a lower number than the message at the end has no message in the queue: a living worker has noted it as
--- taken, or it is lost. It has to look so twice in a row: a message is between a queue and a note for an instant.
+-- Messages are popped from the end of a queue and carry the sequence numbers of their batches. So a queued batch with a
+-- lower number than the message at the end has no message in the queue: an announced worker has the message in its
+-- unacknowledged list, or it is lost. Two runs must find this, because a message is in neither place for an instant.
 
--- What is pushed last is popped first.
+-- Sort in reverse order of acceptance: the message that is pushed last is popped first.
 local function latest_first(ids)
   local sequences = {}
   for _, id in ipairs(ids) do
@@ -23,59 +23,60 @@ local function latest_first(ids)
   return ids
 end
 
-local MOST = 1000 -- batches a look; a script that runs for long stops everybody
+local MAX_BATCHES = 1000 -- in each queue and run; a long script blocks the server
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
-local looked_at = tonumber(redis.call('HGET', k_reconciler, 'at')) or 0
-local since = now_ms - looked_at
-if since >= 0 and since < tonumber(ARGV[1]) then
+local last_run_ms = tonumber(redis.call('HGET', k_reconciler, 'at')) or 0
+local elapsed_ms = now_ms - last_run_ms
+if elapsed_ms >= 0 and elapsed_ms < tonumber(ARGV[1]) then
   return {0, 0}
 end
 redis.call('HSET', k_reconciler, 'at', string.format('%.0f', now_ms))
 redis.call('ZREMRANGEBYSCORE', k_dead_letters, '-inf', now[1] - ARGV[5])
 
--- The broker was away, or its clock was moved: nobody could announce anything.
-local was_away = since < 0 or since > tonumber(ARGV[2])
-local latest, n_requeued, noted = now_ms + ARGV[3], 0, ''
+-- After an outage of the broker, or a change of its clock, announcements may have ended although the workers are alive.
+local was_outage = elapsed_ms < 0 or elapsed_ms > tonumber(ARGV[2])
+local latest, n_requeued, unacked = now_ms + ARGV[3], 0, ''
 local workers = redis.call('HGETALL', k_workers)
 for i = 1, #workers, 2 do
   local worker = workers[i]
   local until_ms, processes, granted = string.match(workers[i + 1], '(%d+) (%d+)(.*)')
   until_ms = tonumber(until_ms)
-  if until_ms > latest or (was_away and until_ms > 0 and granted == '') then
-    redis.call('HSET', k_workers, worker, string.format('%.0f %s granted', latest, processes)) -- at most one grace period an announcement
+  if until_ms > latest or (was_outage and until_ms > 0 and granted == '') then
+    -- An announcement is extended once at most.
+    redis.call('HSET', k_workers, worker, string.format('%.0f %s granted', latest, processes))
   elseif until_ms < now_ms then
     for _, id in ipairs(latest_first(redis.call('HKEYS', k_leases .. worker))) do
-      local is_ours, queue = pcall(requeue, id, worker, 'The worker was lost.', ARGV[4])
-      if is_ours and queue then
+      local is_readable, queue = pcall(requeue, id, worker, 'The worker was lost.', ARGV[4])
+      if is_readable and queue then
         n_requeued = n_requeued + 1
       end
     end
     redis.call('DEL', k_unacked .. worker, k_unacked_index .. worker)
-    if redis.call('EXISTS', k_leases .. worker) == 0 then -- else one is of another schema, and left to those who can read it
+    if redis.call('EXISTS', k_leases .. worker) == 0 then -- else a batch has another schema: its gateways requeue it
       redis.call('HDEL', k_workers, worker)
     end
   else
-    noted = noted .. table.concat(redis.call('HVALS', k_unacked .. worker))
+    unacked = unacked .. table.concat(redis.call('HVALS', k_unacked .. worker))
   end
 end
 
 local n_published = 0
 for _, queue in ipairs({q_interactive, q_bulk}) do
   local last = redis.call('LINDEX', queue, -1)
-  local number = last and tonumber(string.match(last, '^{"sequence":%s*(%d+)') or 0)
+  local sequence = last and tonumber(string.match(last, '^{"sequence":%s*(%d+)') or 0)
     or (tonumber(redis.call('HGET', k_sequence, queue)) or 0) + 1
-  local before = tonumber(redis.call('HGET', k_reconciler, queue)) or 0
-  redis.call('HSET', k_reconciler, queue, string.format('%.0f', number))
-  local below = string.format('(%.0f', math.min(number, before))
-  local missing = redis.call('ZRANGEBYSCORE', k_queued .. queue, '-inf', below, 'LIMIT', 0, MOST)
-  for i = #missing, 1, -1 do -- the oldest is pushed last, and so is popped first
+  local previous = tonumber(redis.call('HGET', k_reconciler, queue)) or 0
+  redis.call('HSET', k_reconciler, queue, string.format('%.0f', sequence))
+  local below = string.format('(%.0f', math.min(sequence, previous))
+  local missing = redis.call('ZRANGEBYSCORE', k_queued .. queue, '-inf', below, 'LIMIT', 0, MAX_BATCHES)
+  for i = #missing, 1, -1 do -- the oldest is pushed last, and so popped first
     local id = missing[i]
     local batch = redis.pcall('HMGET', k_batch .. id, f_state, f_schema, f_sequence, f_message)
-    if batch.err then -- no record of ours; the others are still to be looked at
+    if batch.err then -- the key is not a hash: skip it
     elseif batch[1] ~= s_queued or batch[2] ~= SCHEMA then
       redis.call('ZREM', k_queued .. queue, id)
-    elseif not string.find(noted, '"' .. id .. '"', 1, true) then
+    elseif not string.find(unacked, '"' .. id .. '"', 1, true) then
       publish_next(queue, batch[4], batch[3])
       n_published = n_published + 1
     end

@@ -1,4 +1,4 @@
--- Let go of an idempotency key whose rows were refused.
+-- Release an idempotency key whose rows were refused.
 --
 -- ARGV[1]  the key's name
 --

@@ -1,4 +1,4 @@
--- Say why a worker cannot load its model, until one has, or for a while.
+-- Record why a worker cannot load its model. It is kept until a worker has loaded one, or for some seconds.
 --
 -- ARGV[1]  code and remedy, as JSON
 -- ARGV[2]  seconds to keep it

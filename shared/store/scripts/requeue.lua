@@ -1,11 +1,11 @@
--- End an attempt that will have no outcome.
+-- End an attempt without an outcome.
 --
 -- ARGV[1]  the batch's id
 -- ARGV[2]  the worker
--- ARGV[3]  why
+-- ARGV[3]  the reason
 -- ARGV[4]  attempts that a batch has
 --
--- Reply: the batch's queue; nil when there was no attempt of this worker's to end.
--- Keeps: the attempt is counted and its end is on record before anybody else can claim the batch.
+-- Reply: the batch's queue; nil if the worker had no attempt to end.
+-- Keeps: the attempt is counted, and its end recorded, before the batch can be claimed again.
 
 return requeue(ARGV[1], ARGV[2], ARGV[3], ARGV[4])

@@ -1,10 +1,10 @@
--- Keep final records only briefly: every prediction in them has been given to the client that waited for it.
+-- Shorten the retention of final records whose every prediction was returned to a client that waited for it.
 --
 -- ARGV[1]  seconds to keep them from now on
 -- ARGV[2…] ids of the records
 --
 -- Reply: nothing.
--- Keeps: an open record gets no end.
+-- Keeps: an open record has no expiry.
 
 for i = 2, #ARGV do
   local key = k_batch .. ARGV[i]

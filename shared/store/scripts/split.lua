@@ -1,11 +1,11 @@
--- Replace a batch whose attempts are used up by a child for each of its members, to find the culprit.
+-- Split an exhausted batch into a child for each of its members, to isolate the poison.
 --
 -- ARGV[1]  the batch's id
--- ARGV[2…] two a member, in the order of their indices: its child's message, its origin or ''
+-- ARGV[2…] two for each member, in the order of their indices: its child's message, its origin or ''
 --
--- Reply: 1, or 0 when somebody else has done it, or nobody wants the batch any more.
--- Keeps: the predictions' ids still lead to the record of the batch, which collects the outcomes. A member that was
---        canceled gets no child.
+-- Reply: 1, or 0 if another gateway has done it, or every client has canceled.
+-- Keeps: the predictions' ids still lead to the batch's record, which collects the outcomes. A canceled member gets no
+--        child.
 
 local id = ARGV[1]
 local state, created, encoding, rows, members, model, reply, queue, sequence =
@@ -14,12 +14,12 @@ redis.call('SREM', k_exhausted, id)
 if state ~= s_exhausted then
   return 0
 end
-local key, first_byte, n_canceled = k_batch .. id, 1, 0
+local key, first_byte, rows_canceled = k_batch .. id, 1, 0
 for index = 0, #members / MEMBER_BYTES - 1 do
   local at = index * MEMBER_BYTES
   local n_rows, n_bytes = struct.unpack('<I4I4', members, at + N_ROWS_OFFSET)
   if redis.call('HEXISTS', key, f_canceled_member .. index) == 1 then
-    n_canceled = n_canceled + n_rows
+    rows_canceled = rows_canceled + n_rows
   else
     local child, message, origins = id .. '.' .. index, ARGV[2 + 2 * index], ARGV[3 + 2 * index]
     redis.call('HSET', k_batch .. child, f_schema, SCHEMA, f_state, s_queued, f_created, created, f_encoding, encoding,
@@ -34,7 +34,7 @@ for index = 0, #members / MEMBER_BYTES - 1 do
   end
   first_byte = first_byte + n_bytes
 end
-redis.call('HSET', key, f_state, s_split, f_rows_done, n_canceled)
+redis.call('HSET', key, f_state, s_split, f_rows_done, rows_canceled)
 redis.call('HDEL', key, f_rows, f_message, f_origins)
-redis.call('HINCRBY', k_backlog, c_final .. queue, n_canceled)
+redis.call('HINCRBY', k_backlog, c_final .. queue, rows_canceled)
 return 1

@@ -1,4 +1,4 @@
-"""The gateway's settings and their bounds."""
+"""Bounds of the gateway's settings."""
 
 import pytest
 from pydantic import ValidationError

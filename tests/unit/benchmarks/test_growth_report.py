@@ -1,4 +1,4 @@
-"""What the benchmark of growth makes of its figures, and of parts that fail or were not asked for."""
+"""The report of `make bench-growth`, including parts that failed or were not measured."""
 
 from pathlib import Path
 
@@ -18,23 +18,23 @@ def growth(**parts: list[Batch] | list[Waiting] | list[Artifact] | Results) -> G
     return made
 
 
-def test_row_costs_the_median_of_the_rounds_and_the_cheapest_size_is_named() -> None:
+def test_batch_table_has_medians_and_the_cheapest_size_is_named() -> None:
     one = [Batch(number, 1, 0.5, ms) for number, ms in enumerate((1.0, 3.0, 2.0))]
     many = [Batch(number, 1024, 1.0, ms) for number, ms in enumerate((4.096, 8.0, 2.048))]
     page = write_report(growth(batch=[*one, *many]))
     assert "| 1,024 | 1.00 (1.00–1.00) | 4.10 (2.05–8.00) | 4.00 (2.00–7.81) |" in page
-    assert "A batch of 1,024 takes 2.05 times as long as a batch of 1, and 2.00 times inside the pipeline." in page
+    assert "A batch of 1,024 takes 2.05 times as long as a batch of 1, and its run of the pipeline 2.00 times" in page
     assert "A row costs least in batches of 1,024: 4.00 µs, against 2,000 µs in batches of 1." in page
 
 
-def test_submitting_and_polling_are_compared_between_few_and_many_waiting() -> None:
+def test_submitting_and_polling_are_compared_between_few_and_many_queued_predictions() -> None:
     figures = [Waiting(0, 10, 5, 1.0, 2.0, 1.0, 1e6), Waiting(0, 100_000, 2000, 1.5, 2.0, 90.0, 900.0)]
     page = write_report(growth(waiting=figures))
     assert "| 100,000 | 1.50 (1.50–1.50) | 2.00 (2.00–2.00) | 90.0 (90.0–90.0) | 900 (900–900) |" in page
-    assert "submitting one more takes 1.50 times as long as with 10, and polling one 1.00 times" in page
+    assert "submitting takes 1.50 times as long as with 10, and polling 1.00 times" in page
 
 
-def test_gateway_processes_are_set_against_one_within_the_round() -> None:
+def test_gateway_processes_are_compared_with_one_process_within_each_round() -> None:
     plan = Plan(2, 3, 1, [128, 512], [1], "wrk 4")
     systems = [Described(f"sepal-{n}", f"Sepal, {n}", {}, {}) for n in (1, 2)]
     counts = {"sepal-1": (3000, 6000), "sepal-2": (9000, 6000)}
@@ -44,30 +44,30 @@ def test_gateway_processes_are_set_against_one_within_the_round() -> None:
         for number, requests in enumerate(rounds)
     ]
     page = write_report(growth(gateways=Results("abc", MACHINE, plan, systems, cells)))
-    assert "Sepal, 2 gives 2.00 times the requests a second, each for 1.00 times the CPU." in page
+    assert "Sepal, 2: 2.00 times the requests/s, 1.00 times the CPU per request." in page
     assert "| 128 | Sepal, 1 | – | – | – | – | – |" in page
     assert "| 512 | Sepal, 1 | 1,500 (1,000–2,000) |" in page
 
 
-def test_memory_is_told_for_each_byte_of_the_artifact() -> None:
+def test_memory_is_reported_per_byte_of_the_artifact() -> None:
     figures = [
         Artifact(0, "tree", 1_000, 2.0, 50.0, 100.0, 0.2),
         Artifact(0, "forest", 2**29 + 1_000, 5.0, 51.0, 1124.0, 9.0),
     ]
     page = write_report(growth(artifact=figures))
     assert "| forest, 537 MB | 5.00 (5.00–5.00) | 51.0 (51.0–51.0) | 1,124 (1,124–1,124) |" in page
-    assert "a start takes 3.00 s more, the pool process 2.00 bytes of memory for each byte of the artifact" in page
+    assert "a start takes 3.00 s more, the pool process 2.00 bytes of memory per byte of the artifact" in page
 
 
-def test_what_failed_is_on_the_page_without_a_path_and_what_was_not_asked_for_says_so() -> None:
+def test_failures_are_reported_without_paths_and_unmeasured_parts_are_named() -> None:
     results = growth(batch=[])
     results.note("waiting", 1, "10 waiting", OSError(f"{ROOT}/x is gone"))
     page = write_report(results)
     assert "**waiting, 10 waiting**, in round 2:\n\n```\n./x is gone\n```" in page
-    assert page.count("This run has no figures of it.") == 4
+    assert page.count("Not measured in this run.") == 4
 
 
-def test_results_survive_their_file(tmp_path: Path) -> None:
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     results = growth(batch=[Batch(0, 1, 0.5, 1.0)], waiting=[Waiting(0, 10, 5, 1.0, 2.0, 1.0, 1e6)])
     results.write(tmp_path / "growth.json")
     assert Growth.read(tmp_path / "growth.json") == results

@@ -1,4 +1,4 @@
-"""What the side-by-side benchmark makes of its figures, and of systems that fail."""
+"""The report of `make bench`, including systems that failed."""
 
 import sys
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 
 from benchmarks.serving.__main__ import SYSTEMS, write_reports
 from benchmarks.serving.peers import FOLDER, PEERS, pins
-from benchmarks.serving.question import Answer, Question
 from benchmarks.serving.report import write_report
 from benchmarks.serving.results import Cell, Described, Failure, Ledger, Plan, Results
 from benchmarks.serving.rounds import run
 from benchmarks.serving.summary import FIGURES, Spread, Summary
-from benchmarks.serving.systems import Program, Site, System, agree
+from benchmarks.serving.systems import Program, Site, System, matches
+from benchmarks.serving.workload import Outputs, Workload
 from shared.card import PIPELINE_FILE
 from tests.models import train_recipe
 from tests.stack import ROOT
@@ -22,7 +22,7 @@ NO_ERRORS = {"connect": 0, "read": 0, "write": 0, "timeout": 0, "status": 0}
 THROUGHPUT, P50, *_, CPU, MEMORY = FIGURES
 
 
-# Answers one request with 200, and ends at the next.
+# Responds to one request with 200, then exits.
 DYING_SERVER = """
 import http.server, sys
 
@@ -55,22 +55,22 @@ def three_rounds() -> Results:
     return results(*base, *own)
 
 
-def test_median_and_extremes_over_rounds() -> None:
+def test_spread_is_median_and_extremes_of_the_rounds() -> None:
     assert Summary(three_rounds()).spread(THROUGHPUT, "sepal", 8, 1) == Spread(2500, 2000, 6000, 3)
 
 
-def test_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
+def test_ratio_is_the_median_of_the_ratios_within_each_round() -> None:
     # 5, 2 and 3: the ratio of the medians would be 2.5.
     assert Summary(three_rounds()).ratio(THROUGHPUT, "sepal", 8, 1) == 3
 
 
-def test_round_that_only_one_of_two_systems_finished_has_no_ratio() -> None:
+def test_round_that_only_one_system_finished_has_no_ratio() -> None:
     summary = Summary(results(cell("in_process", 0, 1000), cell("sepal", 1, 4000)))
     assert summary.ratio(THROUGHPUT, "sepal", 8, 1) is None
     assert summary.spread(THROUGHPUT, "sepal", 8, 1) == Spread(2000, 2000, 2000, 1)
 
 
-def test_refused_requests_are_no_throughput_and_use_no_cpu() -> None:
+def test_failed_requests_do_not_count_as_throughput() -> None:
     refused = cell("sepal", 0, 1000, errors={**NO_ERRORS, "status": 500})
     summary = Summary(results(refused))
     assert THROUGHPUT.of(refused) == 250
@@ -78,33 +78,33 @@ def test_refused_requests_are_no_throughput_and_use_no_cpu() -> None:
     assert summary.errors("sepal", 8, 1) == (500, 1000)
 
 
-def test_cell_in_which_all_was_refused_has_no_latency_and_no_cost() -> None:
+def test_cell_without_successful_requests_has_no_latency_and_no_cost() -> None:
     refused = cell("sepal", 0, 10, errors={**NO_ERRORS, "status": 10})
     assert [figure.of(refused) for figure in (P50, CPU)] == [None, None]
-    assert "| **Sepal** | – |" in write_report(results(refused), "picture.svg")
+    assert "| **Sepal** | – |" in write_report(results(refused), "chart.svg")
 
 
-def test_system_that_never_started_stays_in_every_table() -> None:
+def test_system_that_did_not_start_is_in_every_table() -> None:
     failed = Failure("sepal", 0, started=False, where="start", reason="it ended\nsepal.log:\nImportError: no | such")
-    page = write_report(results(cell("in_process", 0, 1000), failures=[failed]), "picture.svg")
+    page = write_report(results(cell("in_process", 0, 1000), failures=[failed]), "chart.svg")
     assert page.count("| **Sepal** | did not start: it ended: ImportError: no \\| such |") == len(FIGURES) + 1
     assert "**sepal** did not start in round 1, at start:\n\n```\nit ended\nsepal.log:\n" in page
 
 
-def test_system_that_failed_later_keeps_its_figures_and_is_named() -> None:
+def test_system_that_failed_later_keeps_its_figures_and_is_listed_as_failed() -> None:
     failed = Failure("sepal", 1, started=True, where="512 connections and 1 rows", reason="no answer")
-    page = write_report(results(cell("sepal", 0, 1000), failures=[failed]), "picture.svg")
+    page = write_report(results(cell("sepal", 0, 1000), failures=[failed]), "chart.svg")
     assert "did not start" not in page
     assert "**sepal** failed in round 2, at 512 connections and 1 rows" in page
 
 
-def test_row_that_never_became_final_is_lost_and_so_is_one_that_was_never_accepted() -> None:
+def test_rows_that_did_not_become_final_or_were_never_accepted_count_as_lost() -> None:
     assert Ledger("sepal", 0, accepted=10, final=10, answered=9).lost == 0
     assert Ledger("sepal", 0, accepted=10, final=8, answered=8).lost == 2
     assert Ledger("sepal", 0, accepted=10, final=10, answered=11).lost == 1
 
 
-def test_results_survive_their_file_and_give_the_same_picture(tmp_path: Path) -> None:
+def test_results_are_read_as_they_were_written_and_give_the_same_chart(tmp_path: Path) -> None:
     three_rounds().write(tmp_path / "serving.json")
     assert Results.read(tmp_path / "serving.json") == three_rounds()
     write_reports(tmp_path)
@@ -113,37 +113,37 @@ def test_results_survive_their_file_and_give_the_same_picture(tmp_path: Path) ->
     assert (tmp_path / "serving.svg").read_bytes() == first
 
 
-def test_wrong_answers_are_told_from_right_ones() -> None:
-    expected = Answer([0], [[0.0, float("-inf")]])
-    assert agree(Answer([0], [[0.0, float("-inf")]]), expected)
-    assert not agree(Answer([1], [[0.0, float("-inf")]]), expected)
-    assert not agree(Answer([0], [[0.0, -1e300]]), expected)
-    assert not agree(Answer([0], [[0.0]]), expected)
+def test_wrong_outputs_do_not_match() -> None:
+    expected = Outputs([0], [[0.0, float("-inf")]])
+    assert matches(Outputs([0], [[0.0, float("-inf")]]), expected)
+    assert not matches(Outputs([1], [[0.0, float("-inf")]]), expected)
+    assert not matches(Outputs([0], [[0.0, -1e300]]), expected)
+    assert not matches(Outputs([0], [[0.0]]), expected)
 
 
-def test_system_whose_command_fails_is_reported_with_its_log_and_the_run_goes_on(
+def test_system_that_does_not_start_is_reported_with_its_log_and_the_run_continues(
     tmp_path: Path, models_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def programs(site: Site) -> list[Program]:
         return [Program("broken", [sys.executable, "-c", "import sys; sys.exit('no such engine')"], site.folder)]
 
-    question = Question.load(train_recipe(models_dir / "benchmark", "iris"))
+    workload = Workload.load(train_recipe(models_dir / "benchmark", "iris"))
     plan = Plan(2, 1, 1, [1], [1], "wrk")
-    measured = run([System("broken", "Broken", programs)], plan, question, tmp_path / "serving.json")
+    measured = run([System("broken", "Broken", programs)], plan, workload, tmp_path / "serving.json")
     assert [failure.started for failure in measured.failures] == [False, False]
     assert "no such engine" in measured.failures[0].reason
     assert Results.read(tmp_path / "serving.json") == measured
-    assert "did not start: broken ended with exit code 1: no such engine" in write_report(measured, "picture.svg")
+    assert "did not start: broken ended with exit code 1: no such engine" in write_report(measured, "chart.svg")
     assert "broken failed at start" in capsys.readouterr().out
 
 
-def test_system_that_dies_is_named_with_its_cell_and_started_again_for_the_next(tmp_path: Path, iris_dir: Path) -> None:
+def test_system_that_exits_is_reported_with_its_cell_and_restarted_for_the_next(tmp_path: Path, iris_dir: Path) -> None:
     def programs(site: Site) -> list[Program]:
         return [Program("dying", [sys.executable, "-c", DYING_SERVER, str(site.port)], site.folder)]
 
     system = System("dying", "Dying", programs, read=lambda _: None)
     plan = Plan(1, 1, 1, [1, 8], [16], "wrk")
-    measured = run([system], plan, Question.load(iris_dir), tmp_path / "serving.json")
+    measured = run([system], plan, Workload.load(iris_dir), tmp_path / "serving.json")
     assert [failure.where for failure in measured.failures] == [
         "1 connections and 16 rows",
         "8 connections and 16 rows",
@@ -151,7 +151,7 @@ def test_system_that_dies_is_named_with_its_cell_and_started_again_for_the_next(
     assert all(failure.started and "out of memory" in failure.reason for failure in measured.failures)
 
 
-def test_all_peers_have_sepals_own_scikit_learn_in_pin_and_lock() -> None:
+def test_all_peers_pin_the_scikit_learn_version_of_sepal() -> None:
     wanted = pins(ROOT / "requirements" / "dev.txt")["scikit-learn"]
     for peer in PEERS:
         if peer.name != "constant":
@@ -159,12 +159,12 @@ def test_all_peers_have_sepals_own_scikit_learn_in_pin_and_lock() -> None:
             assert pins(FOLDER / peer.name / "requirements.txt")["scikit-learn"] == wanted
 
 
-def test_question_has_all_classes_in_sixteen_rows(iris_dir: Path) -> None:
-    question = Question.load(iris_dir)
-    assert question.model == iris_dir / PIPELINE_FILE
-    assert set(question.answer(16).prediction) == {0, 1, 2}
+def test_sixteen_rows_of_the_workload_have_all_classes(iris_dir: Path) -> None:
+    workload = Workload.load(iris_dir)
+    assert workload.model == iris_dir / PIPELINE_FILE
+    assert set(workload.expected(16).prediction) == {0, 1, 2}
 
 
-def test_systems_are_the_eight_of_the_table_in_its_order() -> None:
+def test_systems_are_in_the_order_of_the_table() -> None:
     expected = ["in_process", "celery_get", "mosec", "litserve", "bentoml", "mlserver", "sepal", "constant"]
     assert list(SYSTEMS) == expected

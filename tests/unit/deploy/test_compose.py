@@ -1,4 +1,4 @@
-"""What docker-compose.yml promises, read from the file; tests/images looks at what an engine makes of it."""
+"""The contents of docker-compose.yml; tests/images tests the running containers."""
 
 import re
 import tomllib
@@ -19,14 +19,14 @@ SERVICES: dict[str, Any] = FILE["services"]
 EXAMPLE = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
 DEFAULTS = dict(re.findall(r"\$\{(SEPAL_\w+):-([^}]*)\}", TEXT))
 SETTINGS: dict[str, type[BaseSettings]] = {"api": GatewaySettings, "worker": WorkerSettings}
-# Containers are reached from outside themselves, log for machines, and carry a model elsewhere than a checkout does.
+# In containers the addresses are fixed, logs are JSON, and the model has another path than in a checkout.
 FIXED = {"redis_url", "api_host", "api_port", "worker_http_host", "worker_http_port"}
 DIFFERENT = {"SEPAL_LOG_JSON", "SEPAL_MODEL_DIR"}
 OTHERS = {"SEPAL_REDIS_URL", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
 
 
-def _handed_on(service: str) -> set[str]:
-    """Variables that a container gets where they are set, and does not where they are not."""
+def _passed_through(service: str) -> set[str]:
+    """Return the variables that a container gets only if they are set."""
     return {name for name, value in SERVICES[service].get("environment", {}).items() if value is None}
 
 
@@ -45,18 +45,18 @@ def _stage(dockerfile: str, target: str | None) -> str:
     return stages[-1] if target is None else next(stage for stage in stages if f" AS {target}\n" in stage)
 
 
-def test_env_example_lists_what_the_file_reads_and_nothing_else() -> None:
-    read = set(re.findall(r"\$\{(\w+)", TEXT)).union(*map(_handed_on, SERVICES))
+def test_env_example_lists_exactly_the_variables_of_the_compose_file() -> None:
+    read = set(re.findall(r"\$\{(\w+)", TEXT)).union(*map(_passed_through, SERVICES))
     assert read == set(EXAMPLE)
 
 
-def test_env_example_has_the_files_defaults() -> None:
+def test_env_example_has_the_defaults_of_the_compose_file() -> None:
     assert {name: EXAMPLE[name] for name in DEFAULTS} == DEFAULTS
     assert len(re.findall(r"\$\{", TEXT)) == len(re.findall(r"\$\{\w+:-", TEXT)), "every variable has a default"
 
 
 @pytest.mark.parametrize("service", ["api", "worker"])
-def test_every_setting_is_handed_on_with_its_own_default(service: str) -> None:
+def test_every_setting_is_passed_through_and_documented_with_its_default(service: str) -> None:
     settings = _settings(service)
     assert set(settings) == SERVICES[service]["environment"].keys() - OTHERS
     for name in settings.keys() - DIFFERENT:
@@ -66,7 +66,7 @@ def test_every_setting_is_handed_on_with_its_own_default(service: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_service_is_confined(name: str) -> None:
+def test_service_is_hardened_and_limited(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -77,7 +77,7 @@ def test_service_is_confined(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_service_is_checked_restarted_and_given_time_to_stop(name: str) -> None:
+def test_service_has_a_health_check_a_restart_policy_and_time_to_stop(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
     assert service["stop_grace_period"]
@@ -89,7 +89,7 @@ def test_service_is_checked_restarted_and_given_time_to_stop(name: str) -> None:
         assert service["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
-def test_only_gateway_and_flower_are_reached_from_outside() -> None:
+def test_only_gateway_flower_and_prometheus_publish_a_port() -> None:
     published = {name for name, service in SERVICES.items() if "ports" in service}
     assert published == {"api", "flower", "prometheus"}
     assert SERVICES["prometheus"]["profiles"] == ["monitoring"]
@@ -99,14 +99,14 @@ def test_only_gateway_and_flower_are_reached_from_outside() -> None:
     assert {name for name, service in SERVICES.items() if service["networks"] == ["back"]} == {"redis", "worker"}
 
 
-def test_containers_have_longer_to_stop_than_their_work_takes() -> None:
+def test_containers_have_time_to_finish_their_work_when_stopped() -> None:
     assert int(DEFAULTS["SEPAL_API_STOP_SECONDS"]) > 2 * GatewaySettings.model_fields["drain_seconds"].default
     assert int(DEFAULTS["SEPAL_WORKER_STOP_SECONDS"]) > 2 * WorkerSettings.model_fields["batch_seconds"].default
     assert "${SEPAL_API_STOP_SECONDS" in SERVICES["api"]["stop_grace_period"]
     assert "${SEPAL_WORKER_STOP_SECONDS" in SERVICES["worker"]["stop_grace_period"]
 
 
-def test_broker_refuses_rather_than_forgets_and_keeps_room_to_rewrite_its_file() -> None:
+def test_broker_is_durable_evicts_nothing_and_has_memory_to_rewrite_its_file() -> None:
     command = " ".join(SERVICES["redis"]["command"])
     for option in (
         "--appendonly yes",
@@ -115,7 +115,7 @@ def test_broker_refuses_rather_than_forgets_and_keeps_room_to_rewrite_its_file()
         "requirepass $$REDISCLI_AUTH",
     ):
         assert option in command
-    assert "SEPAL_REDIS_PASSWORD" not in command  # it would stand in the list of processes
+    assert "SEPAL_REDIS_PASSWORD" not in command  # the list of processes would show it
     assert 1.5 * _bytes(DEFAULTS["SEPAL_REDIS_MAXMEMORY"]) <= _bytes(DEFAULTS["SEPAL_REDIS_MEMORY"])
 
 

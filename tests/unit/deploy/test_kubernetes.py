@@ -1,4 +1,4 @@
-"""The manifests: valid for Kubernetes, consistent among themselves, and with nothing left open."""
+"""The Kubernetes manifests: valid, consistent with one another, and without needless rights."""
 
 import re
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ import yaml
 
 from tests.stack import ROOT
 
-FOLDER = ROOT / "docs" / "operations" / "kubernetes"
+FOLDER = ROOT / "deploy" / "kubernetes"
 OLDEST, LATEST = "1.27", kubernetes_validate.latest_version()
-# Made by the commands of docs/operations.md.
+# Created by commands of docs/operations.md.
 MADE_BY_HAND = {("ConfigMap", "prometheus")}
-# Applied by themselves: one is filled in first, the other needs KEDA.
-APART = {"kustomization.yaml", "secret.example.yaml", "keda.yaml"}
+# Not resources of the kustomization: the file itself, a file that is filled in first, and one that needs KEDA.
+SEPARATE = {"kustomization.yaml", "secret.example.yaml", "keda.yaml"}
 
 Object = dict[str, Any]
 
 
 def record(**fields: Object) -> Object:
-    """A JSON schema: these fields, all of them, and no others."""
+    """Return a JSON schema that requires these fields and allows no others."""
     return {"type": "object", "properties": fields, "required": [*fields], "additionalProperties": False}
 
 
@@ -34,7 +34,7 @@ POLICIES: Final = {
     "items": record(type={"enum": ["Pods", "Percent"]}, value=COUNT, periodSeconds=COUNT),
 }
 RULES: Final = record(stabilizationWindowSeconds={"type": "integer", "minimum": 0, "maximum": 3600}, policies=POLICIES)
-# The values of a trigger's metadata are strings, all of them; KEDA parses what is a number.
+# All values of a trigger's metadata are strings; KEDA parses the numbers.
 METADATA: Final = record(
     serverAddress=STRING,
     query=STRING,
@@ -44,7 +44,7 @@ METADATA: Final = record(
 TRIGGER: Final = record(
     type={"const": "prometheus"}, name=STRING, metricType={"enum": ["AverageValue", "Value"]}, metadata=METADATA
 )
-# The part of KEDA's ScaledObject that is used here, from its reference: keda.sh/docs/2.17/reference/scaledobject-spec
+# The fields of KEDA's ScaledObject in use, from its reference: keda.sh/docs/2.17/reference/scaledobject-spec
 SCALED_OBJECT: Final = record(
     apiVersion={"const": "keda.sh/v1alpha1"},
     kind={"const": "ScaledObject"},
@@ -124,20 +124,20 @@ def test_object_is_valid(found: Object, version: str) -> None:
         kubernetes_validate.validate(found, version, strict=True)
 
 
-def test_scaler_asks_for_what_waits() -> None:
+def test_scaler_query_is_the_recording_rule_for_waiting_rows() -> None:
     query = scaler()["triggers"][0]["metadata"]["query"]
     rules = yaml.safe_load((FOLDER.parent / "prometheus" / "recording.yml").read_text())["groups"][0]["rules"]
     assert query == next(rule["expr"] for rule in rules if rule["record"] == "sepal:waiting_rows:sum")
 
 
-def test_scaler_decides_alone_over_a_workload_that_is_there() -> None:
+def test_scaler_targets_an_existing_workload_without_fixed_replicas() -> None:
     target = next(each for each in workloads() if each["metadata"]["name"] == scaler()["scaleTargetRef"]["name"])
     assert "replicas" not in target["spec"]
 
 
-def test_kustomization_lists_every_file_that_is_applied_as_it_is() -> None:
+def test_kustomization_lists_every_file_that_needs_no_preparation() -> None:
     listed = of_kind("Kustomization")[0]["resources"]
-    assert sorted([*listed, *APART]) == sorted(path.name for path in FOLDER.glob("*.yaml"))
+    assert sorted([*listed, *SEPARATE]) == sorted(path.name for path in FOLDER.glob("*.yaml"))
 
 
 def test_every_object_is_in_the_namespace() -> None:
@@ -155,24 +155,24 @@ def test_settings_are_documented() -> None:
     assert {name for name in used if name.startswith("SEPAL_")} <= documented
 
 
-def test_what_is_referred_to_exists() -> None:
-    there = {(found["kind"], found["metadata"]["name"]) for found in OBJECTS if "metadata" in found} | MADE_BY_HAND
-    assert set(references()) <= there
+def test_every_referenced_object_exists() -> None:
+    existing = {(found["kind"], found["metadata"]["name"]) for found in OBJECTS if "metadata" in found} | MADE_BY_HAND
+    assert set(references()) <= existing
 
 
-def test_secrets_have_the_keys_that_are_asked_for() -> None:
-    asked = {key for workload in workloads() for _, key in secret_keys(workload)}
-    assert asked == of_kind("Secret")[0]["stringData"].keys()
+def test_secret_has_exactly_the_referenced_keys() -> None:
+    referenced = {key for workload in workloads() for _, key in secret_keys(workload)}
+    assert referenced == of_kind("Secret")[0]["stringData"].keys()
 
 
-def test_services_lead_to_ports_of_pods() -> None:
+def test_target_ports_of_services_are_ports_of_pods() -> None:
     for service in of_kind("Service"):
         [workload] = selected(service["spec"]["selector"])
         names = {port["name"] for each in pod(workload)["containers"] for port in each["ports"]}
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= names
 
 
-def test_addresses_lead_to_services() -> None:
+def test_addresses_and_ports_are_those_of_services() -> None:
     ports = {found["metadata"]["name"]: found["spec"]["ports"][0]["port"] for found in of_kind("Service")}
     broker = urlsplit(of_kind("Secret")[0]["stringData"]["redis-url"])
     assert broker.port == ports[str(broker.hostname)]
@@ -184,7 +184,7 @@ def test_addresses_lead_to_services() -> None:
         assert search["port"] == ports[search["names"][0]]
 
 
-def test_policies_select_pods_that_are_there() -> None:
+def test_policies_select_existing_pods() -> None:
     components = {
         workload["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"] for workload in workloads()
     }
@@ -197,7 +197,7 @@ def test_policies_select_pods_that_are_there() -> None:
 
 
 @pytest.mark.parametrize("workload", workloads(), ids=lambda workload: workload["metadata"]["name"])
-def test_pod_has_no_more_rights_than_it_needs(workload: Object) -> None:
+def test_pod_is_restricted_probed_and_pinned(workload: Object) -> None:
     spec = pod(workload)
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsNonRoot"] is True
@@ -210,10 +210,10 @@ def test_pod_has_no_more_rights_than_it_needs(workload: Object) -> None:
         }
         assert {"readinessProbe", "livenessProbe"} <= each.keys()
         assert "memory" in each["resources"]["limits"]
-        assert re.search(r":[^:/]+$", each["image"]), "an image without a tag is another one tomorrow"
+        assert re.search(r":[^:/]+$", each["image"]), "an image without a tag can change"
 
 
-def test_gateway_and_worker_have_time_to_finish() -> None:
+def test_grace_periods_are_longer_than_drain_and_two_batches() -> None:
     grace = {each["metadata"]["name"]: pod(each).get("terminationGracePeriodSeconds", 30) for each in workloads()}
     assert grace["worker"] > 2 * float(settings()["SEPAL_BATCH_SECONDS"])
     pause = float(container("api")["lifecycle"]["preStop"]["exec"]["command"][1])

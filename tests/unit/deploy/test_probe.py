@@ -1,4 +1,4 @@
-"""The probe that containers' health checks run."""
+"""The probe of the containers' health checks."""
 
 import subprocess
 import sys
@@ -11,8 +11,8 @@ import pytest
 from tests.stack import ROOT, free_port
 
 
-class _Answers(BaseHTTPRequestHandler):
-    """Answers with the status that the path names."""
+class _Handler(BaseHTTPRequestHandler):
+    """Responds with the status in the path."""
 
     def do_GET(self) -> None:
         self.send_response(int(self.path[1:]))
@@ -25,7 +25,7 @@ class _Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as running:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as running:
         thread = Thread(target=running.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{running.server_port}"
@@ -38,19 +38,19 @@ def _probe(url: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_200_is_healthy(server: str) -> None:
+def test_status_200_is_healthy(server: str) -> None:
     assert _probe(f"{server}/200").returncode == 0
 
 
 @pytest.mark.parametrize("status", [204, 404, 503])
-def test_any_other_answer_is_not_and_is_shown(server: str, status: int) -> None:
+def test_other_status_is_unhealthy_and_printed(server: str, status: int) -> None:
     done = _probe(f"{server}/{status}")
     assert done.returncode == 1
     assert f" {status} " in done.stderr
     assert "because" in done.stderr
 
 
-def test_nobody_there_is_not_healthy() -> None:
+def test_refused_connection_is_unhealthy() -> None:
     done = _probe(f"http://127.0.0.1:{free_port()}/readyz")
     assert done.returncode == 1
     assert "refused" in done.stderr

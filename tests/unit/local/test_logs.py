@@ -1,10 +1,10 @@
-"""What `make run` shows of a part that has ended."""
+"""The reports of `make run` on a program that exited."""
 
 from io import StringIO
 from pathlib import Path
 
 from local.exits import ExitReporter
-from local.logs import begin, log_excerpt, log_file
+from local.logs import log_excerpt, log_file, rotate
 
 CRITICAL = """\
 2026-01-01T00:00:00Z [info     ] starts
@@ -17,51 +17,51 @@ and more
 """
 
 
-def tell(endings: ExitReporter, event: str, part: str = "worker") -> str:
-    payload = f"processname:{part} groupname:{part} from_state:RUNNING expected:0 pid:1"
-    return endings.tell(f"ver:3.0 eventname:PROCESS_STATE_{event} len:{len(payload)}\n", StringIO(payload))
+def report(reporter: ExitReporter, event: str, program: str = "worker") -> str:
+    payload = f"processname:{program} groupname:{program} from_state:RUNNING expected:0 pid:1"
+    return reporter.report(f"ver:3.0 eventname:PROCESS_STATE_{event} len:{len(payload)}\n", StringIO(payload))
 
 
-def test_what_is_critical_is_shown_with_the_end_of_its_traceback(tmp_path: Path) -> None:
+def test_critical_entry_is_shown_with_the_end_of_its_traceback(tmp_path: Path) -> None:
     path = tmp_path / "worker.log"
     path.write_text(CRITICAL.format(frames="\n".join(f"  frame {number}" for number in range(40))))
     lines = log_excerpt(path).splitlines()
     assert lines[0].endswith("cannot load this model")
-    assert lines[-2:] == ["  | KeyError: 110", f"  All of it is in {path}."]
+    assert lines[-2:] == ["  | KeyError: 110", f"  Full log: {path}"]
     assert len(lines) == 10
 
 
-def test_last_lines_are_shown_where_nothing_is_critical(tmp_path: Path) -> None:
+def test_last_lines_are_shown_if_no_entry_is_critical(tmp_path: Path) -> None:
     path = tmp_path / "worker.log"
     path.write_text("\n".join(map(str, range(100))))
-    assert log_excerpt(path).splitlines() == [*(f"  | {n}" for n in range(92, 100)), f"  All of it is in {path}."]
+    assert log_excerpt(path).splitlines() == [*(f"  | {n}" for n in range(92, 100)), f"  Full log: {path}"]
 
 
-def test_part_without_a_word_is_told_of_as_well(tmp_path: Path) -> None:
-    assert "has written nothing" in tell(ExitReporter(tmp_path, []), "EXITED")
+def test_program_without_output_is_reported(tmp_path: Path) -> None:
+    assert "No output" in report(ExitReporter(tmp_path, []), "EXITED")
 
 
-def test_part_that_ends_again_and_again_is_told_of_once_and_when_it_is_given_up(tmp_path: Path) -> None:
-    endings, path = ExitReporter(tmp_path, []), log_file(tmp_path, "worker")
+def test_program_that_exits_repeatedly_is_reported_once_and_when_it_is_no_longer_restarted(tmp_path: Path) -> None:
+    reporter, path = ExitReporter(tmp_path, []), log_file(tmp_path, "worker")
     log_file(tmp_path, "supervisor").write_text("WARN exited: worker (exit status 3; not expected)\n")
-    told = []
-    for life in range(4):
+    reports = []
+    for number in range(4):
         with path.open("a") as log:
-            log.write(f"life {life}\n")
-        told.append(tell(endings, "BACKOFF"))
-    told.append(tell(endings, "FATAL"))
-    assert ["has ended (exit status 3)" in text for text in told] == [True, False, False, False, True]
-    assert "life 0" in told[0]
-    assert "is left alone" in told[4]
-    assert "life 3" in told[4]
-    assert "life 2" not in told[4]
+            log.write(f"run {number}\n")
+        reports.append(report(reporter, "BACKOFF"))
+    reports.append(report(reporter, "FATAL"))
+    assert ["exited (exit status 3)" in text for text in reports] == [True, False, False, False, True]
+    assert "run 0" in reports[0]
+    assert "is not restarted" in reports[4]
+    assert "run 3" in reports[4]
+    assert "run 2" not in reports[4]
 
 
-def test_part_that_may_end_is_not_told_of(tmp_path: Path) -> None:
-    assert tell(ExitReporter(tmp_path, ["ready"]), "EXITED", "ready") == ""
+def test_program_that_may_exit_is_not_reported(tmp_path: Path) -> None:
+    assert report(ExitReporter(tmp_path, ["welcome"]), "EXITED", "welcome") == ""
 
 
-def test_new_run_begins_new_logs_and_keeps_the_last_ones(tmp_path: Path) -> None:
-    log_file(tmp_path, "worker").write_text("of the last run")
-    begin(tmp_path)
+def test_new_run_starts_new_logs_and_keeps_the_previous_ones(tmp_path: Path) -> None:
+    log_file(tmp_path, "worker").write_text("output of the previous run")
+    rotate(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["worker.log.1"]

@@ -1,4 +1,4 @@
-"""Training: the same twice, whole or not at all, and never over another version."""
+"""Training: reproducible, atomic, and without overwriting a version."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def run_training(recipe: str, models_dir: Path, hash_seed: str) -> str:
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
-def test_two_runs_give_the_same_digest_and_a_report(recipe: str, tmp_path: Path) -> None:
+def test_two_runs_write_the_same_digest_and_print_a_report(recipe: str, tmp_path: Path) -> None:
     report = run_training(recipe, tmp_path / "a", "1")
     run_training(recipe, tmp_path / "b", "2")
     first, second = (read_card(tmp_path / run / recipe / "1") for run in "ab")
@@ -41,7 +41,7 @@ def test_two_runs_give_the_same_digest_and_a_report(recipe: str, tmp_path: Path)
     assert 0.9 < first.metrics["accuracy"].mean <= 1
 
 
-def test_iris_pipeline_is_the_tutorials(iris_dir: Path) -> None:
+def test_iris_pipeline_is_that_of_the_tutorial(iris_dir: Path) -> None:
     scale, classify = (step for _, step in joblib.load(iris_dir / "pipeline.joblib").steps)
     assert isinstance(scale, MinMaxScaler)
     assert isinstance(classify, DecisionTreeClassifier)
@@ -49,7 +49,7 @@ def test_iris_pipeline_is_the_tutorials(iris_dir: Path) -> None:
     assert classify.tree_.n_node_samples[0] == len(load_iris().data)
 
 
-def test_same_pipeline_again_changes_nothing(tmp_path: Path) -> None:
+def test_saving_the_same_pipeline_again_changes_no_file(tmp_path: Path) -> None:
     pipeline, rows = fit_regressor()
     model_dir = save_pipeline(tmp_path, "again", pipeline, rows[:1], 3)
     before = (model_dir / "pipeline.joblib").stat()
@@ -57,7 +57,7 @@ def test_same_pipeline_again_changes_nothing(tmp_path: Path) -> None:
     assert (model_dir / "pipeline.joblib").stat() == before
 
 
-def test_another_pipeline_is_refused_the_same_version(tmp_path: Path) -> None:
+def test_other_pipeline_with_the_same_version_is_refused(tmp_path: Path) -> None:
     pipeline, rows = fit_regressor()
     model_dir = save_pipeline(tmp_path, "taken", pipeline, rows[:1], 3)
     other = make_pipeline(LogisticRegression()).fit(rows, rows[:, 0] > 5)
@@ -67,7 +67,7 @@ def test_another_pipeline_is_refused_the_same_version(tmp_path: Path) -> None:
     assert read_card(model_dir) == before
 
 
-def test_failed_training_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_save_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> dict[str, str]:
         raise RuntimeError("disk full")
 
@@ -78,7 +78,7 @@ def test_failed_training_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_example_that_no_client_could_send_is_refused_by_row_and_column(value: float, tmp_path: Path) -> None:
+def test_example_with_a_value_that_is_not_finite_is_refused_with_row_and_column(value: float, tmp_path: Path) -> None:
     pipeline, rows = fit_regressor()
     example = rows[:3].copy()
     example[1, 2] = value
@@ -87,7 +87,7 @@ def test_example_that_no_client_could_send_is_refused_by_row_and_column(value: f
     assert list(tmp_path.iterdir()) == []
 
 
-def test_card_says_what_a_regressor_has_not(tmp_path: Path) -> None:
+def test_card_of_a_regressor_has_no_log_proba_and_no_classes(tmp_path: Path) -> None:
     pipeline, rows = fit_regressor()
     card = read_card(save_pipeline(tmp_path, "regressor", pipeline, rows[:1], 3))
     assert card.outputs == ("prediction",)

@@ -1,4 +1,4 @@
-"""What the cluster status computes from one overview to the next."""
+"""What the cluster status computes from successive overviews."""
 
 from collections.abc import Awaitable, Callable
 from itertools import chain, repeat
@@ -31,7 +31,7 @@ def overview(
 
 @pytest.fixture
 def retry_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[int]]:
-    """What the forecast says after refreshes that find (accepted, final) rows, a second apart."""
+    """Return a function: `Retry-After` after refreshes with (accepted, final) rows, one second apart."""
 
     async def after(*overviews: tuple[int, int]) -> int:
         remaining = iter(overviews)
@@ -52,16 +52,16 @@ def retry_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[int]
 @pytest.mark.parametrize(
     ("overviews", "seconds"),
     [
-        pytest.param([(5100, 0), (5100, 1000)], 5, id="4,100 rows wait and 1,000 leave a second"),
-        pytest.param([(100, 0), (100, 100)], 1, id="nothing waits"),
-        pytest.param([(100, 100)], 1, id="nothing has been measured"),
-        pytest.param([(10**9, 0), (10**9, 1)], 60, id="hours of work wait"),
+        pytest.param([(5100, 0), (5100, 1000)], 5, id="backlog of 4,100 rows, 1,000 final a second"),
+        pytest.param([(100, 0), (100, 100)], 1, id="no backlog"),
+        pytest.param([(100, 100)], 1, id="no drain rate yet"),
+        pytest.param([(10**9, 0), (10**9, 1)], 60, id="backlog of hours"),
         pytest.param(
-            [(500, 0), (500, 100), (500, 500), (500, 500), (501, 501), (1001, 501)], 5, id="little work is not slow"
+            [(500, 0), (500, 100), (500, 500), (500, 500), (501, 501), (1001, 501)], 5, id="no backlog in between"
         ),
     ],
 )
-async def test_retry_after_is_the_backlog_over_the_drain_rate(
+async def test_retry_after_is_the_backlog_divided_by_the_drain_rate(
     retry_after: Callable[..., Awaitable[int]], overviews: list[tuple[int, int]], seconds: int
 ) -> None:
     assert await retry_after(*overviews) == seconds
@@ -71,7 +71,7 @@ async def test_retry_after_is_the_backlog_over_the_drain_rate(
     ("pool_processes", "gateways", "allowed"),
     [(0, 1, 1), (1, 1, 1), (1, 4, 1), (4, 1, 4), (4, 3, 2), (8, 2, 4), (2, 0, 2)],
 )
-async def test_allowance_is_this_gateways_share_of_the_pool_processes(
+async def test_allowance_is_the_gateways_share_of_the_pool_processes(
     pool_processes: int, gateways: int, allowed: int
 ) -> None:
     async def read_overview() -> Overview:
@@ -83,7 +83,7 @@ async def test_allowance_is_this_gateways_share_of_the_pool_processes(
     assert cluster.allowance() == allowed
 
 
-async def test_interactive_rows_wait_for_interactive_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_interactive_rows_wait_only_for_interactive_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     overviews = iter([overview(accepted=300, bulk=1000), overview(accepted=300, final=100, bulk=1000)])
 
     async def read_overview() -> Overview:
@@ -98,7 +98,7 @@ async def test_interactive_rows_wait_for_interactive_rows_alone(monkeypatch: pyt
     assert cluster.backlog.predicted_wait(Queue.BULK) == cluster.backlog.retry_after() == 12
 
 
-async def test_drain_that_has_dried_up_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_drain_rate_near_zero_gives_a_finite_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     overviews = chain([overview(accepted=300)], repeat(overview(accepted=300, final=100)))
 
     async def read_overview() -> Overview:
@@ -115,14 +115,14 @@ async def test_drain_that_has_dried_up_is_no_error(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("overviews", "is_stalled"),
     [
-        pytest.param([overview(accepted=9)] * 3, True, id="rows wait and none leaves"),
-        pytest.param([overview(accepted=9, final=number) for number in range(3)], False, id="some leave"),
-        pytest.param([overview()] * 3, False, id="nothing waits"),
-        pytest.param([overview(accepted=9, pool_processes=0)] * 3, False, id="nobody claims to live"),
-        pytest.param([*[overview()] * 2, overview(accepted=9)], False, id="they came just now"),
+        pytest.param([overview(accepted=9)] * 3, True, id="rows wait and none becomes final"),
+        pytest.param([overview(accepted=9, final=number) for number in range(3)], False, id="some become final"),
+        pytest.param([overview()] * 3, False, id="no backlog"),
+        pytest.param([overview(accepted=9, pool_processes=0)] * 3, False, id="no pool process is loaded"),
+        pytest.param([*[overview()] * 2, overview(accepted=9)], False, id="the rows have just arrived"),
     ],
 )
-async def test_backlog_that_stands_still_is_a_reason_not_to_be_ready(
+async def test_gateway_is_not_ready_while_the_backlog_is_stalled(
     monkeypatch: pytest.MonkeyPatch, overviews: list[Overview], is_stalled: bool
 ) -> None:
     remaining = iter(overviews)

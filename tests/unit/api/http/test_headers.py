@@ -1,4 +1,4 @@
-"""RFC 7240, section by section."""
+"""The `Prefer` header (RFC 7240)."""
 
 import pytest
 
@@ -31,7 +31,7 @@ from api.http.headers import Preferences
         (["wait=99999999999999999999"], False, None),
     ],
 )
-def test_preferences_are_read(headers: list[str], respond_async: bool, wait: int | None) -> None:
+def test_preferences_are_parsed(headers: list[str], respond_async: bool, wait: int | None) -> None:
     assert Preferences.parse([header.encode() for header in headers]) == Preferences(respond_async, wait)
 
 

@@ -1,4 +1,4 @@
-"""The outermost application: whatever becomes of a request, it is counted."""
+"""The hot path counts every request, including failed ones."""
 
 from typing import Any, cast
 
@@ -11,14 +11,14 @@ from api.telemetry.metrics import GatewayMetrics
 
 
 async def failing(scope: Scope, receive: Receive, send: Send) -> None:
-    """As Starlette does: it answers, and raises for the log."""
+    """Answer 500 and raise, as Starlette does for an unexpected error."""
     del scope, receive
     await send({"type": "http.response.start", "status": 500, "headers": []})
     await send({"type": "http.response.body", "body": b""})
     raise RuntimeError("a bug")
 
 
-async def test_request_that_ends_in_a_bug_is_counted_and_given_its_id_back() -> None:
+async def test_request_with_an_unexpected_error_is_counted_and_keeps_its_id() -> None:
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
     hot_path = HotPath(failing, cast(Any, None), lambda: 1, metrics, None)

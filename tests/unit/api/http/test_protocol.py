@@ -1,4 +1,4 @@
-"""Writes that are held back until the event loop comes round."""
+"""The transport joins the writes of one event loop iteration."""
 
 import asyncio
 from typing import Any, cast
@@ -9,7 +9,7 @@ from api.http.protocol import CoalescingTransport
 
 
 class Socket:
-    """Counts the writes that a kernel would see."""
+    """A fake transport that records each write, which would be one system call."""
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
@@ -35,7 +35,7 @@ async def transport(socket: Socket) -> CoalescingTransport:
     return CoalescingTransport(cast(Any, socket))
 
 
-async def test_what_is_written_in_one_turn_is_one_write(transport: CoalescingTransport, socket: Socket) -> None:
+async def test_writes_of_one_loop_iteration_are_joined(transport: CoalescingTransport, socket: Socket) -> None:
     transport.write(b"head")
     transport.write(b"body")
     assert socket.writes == []
@@ -46,7 +46,7 @@ async def test_what_is_written_in_one_turn_is_one_write(transport: CoalescingTra
     assert socket.writes == [b"headbody", b"next"]
 
 
-async def test_closing_writes_what_was_held_first_and_once(transport: CoalescingTransport, socket: Socket) -> None:
+async def test_close_sends_the_buffered_data_once_and_first(transport: CoalescingTransport, socket: Socket) -> None:
     transport.write(b"last")
     transport.close()
     await asyncio.sleep(0)
@@ -54,7 +54,9 @@ async def test_closing_writes_what_was_held_first_and_once(transport: Coalescing
     assert socket.is_closed
 
 
-async def test_nothing_is_written_to_a_client_that_has_gone(transport: CoalescingTransport, socket: Socket) -> None:
+async def test_buffered_data_is_dropped_if_the_client_has_disconnected(
+    transport: CoalescingTransport, socket: Socket
+) -> None:
     transport.write(b"late")
     socket.close()
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""When batches leave the gateway and with whom, and what their waiters are given."""
+"""When batches leave the gateway, which predictions they hold, and which answers the waiters get."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -37,19 +37,19 @@ def announcement(batch_id: BatchId, encoded: bytes) -> bytes:
 
 
 class FakeStore:
-    """Takes submissions and answers look-ups as the real one does, when it is told to."""
+    """Accepts submissions and answers look-ups when the test allows it."""
 
     def __init__(self) -> None:
         self.submissions: list[Submission] = []
         self.error: Exception | None = None
         self.states: dict[PredictionId, State] = {}
-        self.takes_submissions = asyncio.Event()
-        self.takes_submissions.set()
+        self.accepts_submissions = asyncio.Event()
+        self.accepts_submissions.set()
         self.answers_look_ups = asyncio.Event()
 
     async def submit(self, submission: Submission) -> None:
         self.submissions.append(submission)
-        await self.takes_submissions.wait()
+        await self.accepts_submissions.wait()
         if self.error:
             raise self.error
 
@@ -82,69 +82,69 @@ def coordinator_with(store: FakeStore, registry: CollectorRegistry) -> Callable[
 
 @pytest.fixture
 async def coordinator(coordinator_with: Callable[[int], Coordinator]) -> Coordinator:
-    """One that may have a single batch under way."""
+    """A coordinator that may have one batch under way."""
     return coordinator_with(1)
 
 
-async def turns(count: int = 5) -> None:
-    """Let the event loop go round."""
+async def loop_iterations(count: int = 5) -> None:
+    """Let the event loop run for some iterations."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 def answer(coordinator: Coordinator, batch: OpenBatch) -> None:
-    """Have a worker answer a batch."""
+    """Deliver the outcome of a batch, as a worker would."""
     coordinator.receive(announcement(batch.id, outcome(len(batch.members)).encode()))
 
 
 async def sent(coordinator: Coordinator, *deadlines_us: int) -> tuple[OpenBatch, list[Waiter]]:
-    """Send one batch with a waiter for each deadline; 0 is none."""
+    """Send one batch with one waiter for each deadline; 0 for none."""
     joined = [coordinator.join(rows(), MODEL, deadline_us) for deadline_us in deadlines_us]
-    await turns()
+    await loop_iterations()
     return joined[0][0], [waiter for _, waiter in joined]
 
 
-async def test_at_rest_a_prediction_leaves_alone(coordinator: Coordinator, store: FakeStore) -> None:
+async def test_prediction_leaves_alone_while_no_batch_is_under_way(coordinator: Coordinator, store: FakeStore) -> None:
     coordinator.join(rows(), MODEL)
-    await turns()
+    await loop_iterations()
     assert store.sizes == [1]
 
 
-async def test_what_arrives_while_a_batch_is_under_way_leaves_together(
+async def test_predictions_that_arrive_while_a_batch_is_under_way_share_the_next_one(
     coordinator: Coordinator, store: FakeStore
 ) -> None:
     first, _ = await sent(coordinator, 0)
     for _ in range(7):
         coordinator.join(rows(), MODEL)
-        await turns()
+        await loop_iterations()
     assert store.sizes == [1]
     answer(coordinator, first)
-    await turns()
+    await loop_iterations()
     assert store.sizes == [1, 7]
 
 
-async def test_as_many_batches_leave_as_are_allowed(
+async def test_no_more_batches_leave_than_the_allowance(
     coordinator_with: Callable[[int], Coordinator], store: FakeStore
 ) -> None:
     coordinator = coordinator_with(3)
     for _ in range(5):
         coordinator.join(rows(), MODEL)
-        await turns()
+        await loop_iterations()
     assert store.sizes == [1, 1, 1]
 
 
-async def test_refused_batch_makes_room_for_the_next(coordinator: Coordinator, store: FakeStore) -> None:
+async def test_next_batch_leaves_after_a_refused_one(coordinator: Coordinator, store: FakeStore) -> None:
     store.error = BrokerUnavailable()
     _, (refused,) = await sent(coordinator, 0)
     with pytest.raises(BrokerUnavailable):
         await refused.answer
     store.error = None
     coordinator.join(rows(), MODEL)
-    await turns()
+    await loop_iterations()
     assert store.sizes == [1, 1]
 
 
-async def test_flush_waits_for_no_worker_and_takes_along_what_has_gathered(
+async def test_flushed_batch_leaves_without_a_free_worker_and_with_all_gathered_predictions(
     coordinator: Coordinator, store: FakeStore
 ) -> None:
     await sent(coordinator, 0)
@@ -155,34 +155,34 @@ async def test_flush_waits_for_no_worker_and_takes_along_what_has_gathered(
 
 
 async def test_concurrent_flushes_share_round_trips(coordinator: Coordinator, store: FakeStore) -> None:
-    store.takes_submissions.clear()
+    store.accepts_submissions.clear()
 
     async def flush() -> None:
         batch, _ = coordinator.join(rows(), MODEL)
         await coordinator.flush_now(batch)
 
     requests = [asyncio.create_task(flush())]
-    await turns()
+    await loop_iterations()
     requests += [asyncio.create_task(flush()) for _ in range(9)]
-    await turns()
+    await loop_iterations()
     assert store.sizes == [1]
-    store.takes_submissions.set()
+    store.accepts_submissions.set()
     await asyncio.wait_for(asyncio.gather(*requests), patience())
     assert store.sizes == [1, 9]
 
 
-async def test_flushed_batches_take_no_turn(coordinator: Coordinator, store: FakeStore) -> None:
+async def test_flushed_batches_do_not_delay_other_batches(coordinator: Coordinator, store: FakeStore) -> None:
     first, _ = await sent(coordinator, 0)
     for _ in range(5):
         urgent, _ = coordinator.join(rows(), MODEL)
         await coordinator.flush_now(urgent)
     coordinator.join(rows(500), MODEL)
     answer(coordinator, first)
-    await turns()
+    await loop_iterations()
     assert store.sizes == [1, 1, 1, 1, 1, 1, 500]
 
 
-async def test_batch_that_is_under_way_for_long_holds_nothing_back(
+async def test_batch_that_is_under_way_for_too_long_does_not_delay_others(
     coordinator: Coordinator, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.predictions.coordinator._UNDER_WAY_SECONDS", 0.05)
@@ -192,7 +192,7 @@ async def test_batch_that_is_under_way_for_long_holds_nothing_back(
     assert store.sizes == [1, 1]
 
 
-async def test_what_has_not_left_is_refused_when_the_broker_is_lost(coordinator: Coordinator) -> None:
+async def test_open_batches_are_refused_when_the_broker_is_lost(coordinator: Coordinator) -> None:
     _, (under_way,) = await sent(coordinator, 0)
     _, gathered = coordinator.join(rows(), MODEL)
     coordinator.refuse_all(BrokerUnavailable())
@@ -201,21 +201,21 @@ async def test_what_has_not_left_is_refused_when_the_broker_is_lost(coordinator:
     assert not under_way.answer.done()
 
 
-async def test_batch_that_a_lost_broker_refuses_takes_along_what_has_gathered(
+async def test_open_batches_fail_together_with_a_batch_that_cannot_be_submitted(
     coordinator: Coordinator, store: FakeStore
 ) -> None:
-    store.takes_submissions.clear()
+    store.accepts_submissions.clear()
     _, (sent_waiter,) = await sent(coordinator, 0)
     _, gathered = coordinator.join(rows(), MODEL)
     store.error = BrokerUnavailable()
-    store.takes_submissions.set()
+    store.accepts_submissions.set()
     for waiter in (sent_waiter, gathered):
         with pytest.raises(BrokerUnavailable):
             await asyncio.wait_for(waiter.answer, patience())
     assert store.sizes == [1]
 
 
-async def test_published_outcome_gives_every_waiter_its_own_answer(coordinator: Coordinator) -> None:
+async def test_published_outcome_answers_every_waiter(coordinator: Coordinator) -> None:
     batch, waiters = await sent(coordinator, 0, 0)
     answer(coordinator, batch)
     assert [waiter.answer.result().answers for waiter in waiters] == [  # type: ignore[union-attr]
@@ -224,33 +224,33 @@ async def test_published_outcome_gives_every_waiter_its_own_answer(coordinator: 
     ]
 
 
-async def test_canceled_waiter_is_never_given_an_outcome_that_overtook_its_look_up(
+async def test_canceled_prediction_stays_canceled_if_the_outcome_arrives_before_the_look_up(
     coordinator: Coordinator, store: FakeStore
 ) -> None:
     batch, (first, second) = await sent(coordinator, 0, 0)
     store.states = {first.prediction_id: State.CANCELED, second.prediction_id: State.RUNNING}
     coordinator.receive(announcement(batch.id, b""))
-    await turns()
+    await loop_iterations()
     coordinator.join(rows(), MODEL)
-    await turns()
+    await loop_iterations()
     assert store.sizes == [2]
     store.states[second.prediction_id] = State.SUCCEEDED
     answer(coordinator, batch)
     store.answers_look_ups.set()
     assert (await asyncio.wait_for(first.answer, patience())).state is State.CANCELED  # type: ignore[union-attr]
     assert (await asyncio.wait_for(second.answer, patience())).state is State.SUCCEEDED  # type: ignore[union-attr]
-    await turns()
+    await loop_iterations()
     assert store.sizes == [2, 1]
 
 
-async def test_outcome_that_was_committed_after_a_deadline_is_not_given(coordinator: Coordinator) -> None:
+async def test_prediction_is_expired_if_its_outcome_was_committed_after_the_deadline(coordinator: Coordinator) -> None:
     batch, (late, punctual) = await sent(coordinator, NOW_US - 1, NOW_US)
     answer(coordinator, batch)
     assert late.answer.result().state is State.EXPIRED  # type: ignore[union-attr]
     assert punctual.answer.result().state is State.SUCCEEDED  # type: ignore[union-attr]
 
 
-async def test_waiter_that_gave_up_is_left_alone(coordinator: Coordinator) -> None:
+async def test_stopped_waiter_gets_no_answer(coordinator: Coordinator) -> None:
     batch, (first, second) = await sent(coordinator, 0, 0)
     first.stop()
     answer(coordinator, batch)
@@ -258,7 +258,9 @@ async def test_waiter_that_gave_up_is_left_alone(coordinator: Coordinator) -> No
     assert second.answer.result() is not None
 
 
-async def test_outcome_that_does_not_fit_its_waiters_is_looked_up(coordinator: Coordinator, store: FakeStore) -> None:
+async def test_waiters_are_looked_up_if_the_outcome_has_too_few_members(
+    coordinator: Coordinator, store: FakeStore
+) -> None:
     batch, waiters = await sent(coordinator, 0, 0)
     store.states = {waiter.prediction_id: State.SUCCEEDED for waiter in waiters}
     store.answers_look_ups.set()
@@ -267,9 +269,7 @@ async def test_outcome_that_does_not_fit_its_waiters_is_looked_up(coordinator: C
         assert await asyncio.wait_for(waiter.answer, patience()) is not None
 
 
-async def test_lost_reply_is_found_when_the_subscription_is_made_anew(
-    coordinator: Coordinator, store: FakeStore
-) -> None:
+async def test_lost_reply_is_found_after_a_new_subscription(coordinator: Coordinator, store: FakeStore) -> None:
     _, (waiter,) = await sent(coordinator, 0)
     store.states = {waiter.prediction_id: State.SUCCEEDED}
     store.answers_look_ups.set()
@@ -281,7 +281,7 @@ async def test_lost_reply_is_found_when_the_subscription_is_made_anew(
     "message",
     [b"", b"garbage", b"a b c", b"\xff\xff 1 ", b"id now ", b"id 1 \x93\x01\x01", b"id 1 not-messagepack"],
 )
-async def test_alien_message_is_counted_and_disturbs_nothing(
+async def test_alien_message_is_counted_and_ignored(
     coordinator: Coordinator, registry: CollectorRegistry, message: bytes
 ) -> None:
     batch, (waiter,) = await sent(coordinator, 0)

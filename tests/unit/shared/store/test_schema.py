@@ -1,4 +1,4 @@
-"""Names that the gateway, the worker and the scripts share are written once, in `shared/store/schema.py`."""
+"""Names that the gateway, the worker and the scripts share are defined once, in `shared/store/schema.py`."""
 
 import ast
 import re
@@ -18,12 +18,12 @@ MODULES = [
     if path != ROOT / "shared/store/schema.py"
 ]
 PREFIX = re.compile(r"\bsepal:[a-z]")
-# What the field's terms are for in other places, too: a prediction's states, as clients see them.
+# These modules contain the states of a prediction that clients see.
 SHOWN_TO_CLIENTS = {ROOT / "shared/names.py", ROOT / "api/http/schemas.py"}
 
 
 def literals(path: Path) -> Iterator[str]:
-    """Every string in a module that is no docstring, and no script's name."""
+    """Yield the string literals of a module, except docstrings and names of scripts."""
     tree = ast.parse(path.read_text())
     others = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     others |= {
@@ -41,27 +41,27 @@ def literals(path: Path) -> Iterator[str]:
 
 
 def code(path: Path) -> str:
-    """A script without its comments."""
+    """Return a script without its comments."""
     return "\n".join(line.partition("--")[0] for line in path.read_text().splitlines())
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_module_types_a_key_or_a_state(path: Path) -> None:
+def test_no_module_contains_a_literal_key_or_state(path: Path) -> None:
     states = set() if path in SHOWN_TO_CLIENTS else set(BatchState)
     assert [text for text in literals(path) if PREFIX.search(text) or text in states] == []
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_no_script_types_a_key_a_field_a_state_or_an_offset(path: Path) -> None:
-    typed = re.findall(r"'([^']*)'", code(path))
+def test_no_script_contains_a_literal_key_field_state_or_offset(path: Path) -> None:
+    strings = re.findall(r"'([^']*)'", code(path))
     shared = {*Key, *Field, *Counter, *BatchState}
-    assert [text for text in typed if PREFIX.search(text) or text in shared] == []
+    assert [text for text in strings if PREFIX.search(text) or text in shared] == []
     numbers = {int(number) for number in re.findall(r"(?<![\w.])(\d+)\b", code(path))}
     assert not numbers & {13, 14, 18, 22, MEMBER_BYTES}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_every_shared_name_that_a_script_uses_is_there(path: Path) -> None:
+def test_every_shared_name_in_a_script_is_defined(path: Path) -> None:
     used = set(re.findall(r"\b[kfcsq]_[a-z_]+\b|\b[A-Z][A-Z_]+[A-Z]\b", re.sub(r"'[^']*'", "", code(path))))
-    given = set(re.findall(r"local (\w+) =", lua_names())) | {"ARGV", "MOST"}
-    assert used <= given
+    defined = set(re.findall(r"local (\w+) =", lua_names())) | {"ARGV", "MAX_BATCHES"}
+    assert used <= defined

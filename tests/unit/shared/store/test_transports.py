@@ -1,4 +1,4 @@
-"""How long the gateway's transports wait for the broker."""
+"""Timeouts of the gateway's transports."""
 
 from typing import Any
 
@@ -8,5 +8,5 @@ from shared.store import pipelined, pooled
 
 
 @pytest.mark.parametrize("transport", [pipelined, pooled])
-def test_request_that_finds_the_broker_frozen_is_refused_within_two_seconds(transport: Any) -> None:
-    assert transport.PATIENCE_SECONDS * transport._OPERATION_PATIENCES < 2
+def test_call_to_a_frozen_broker_fails_within_two_seconds(transport: Any) -> None:
+    assert transport.TIMEOUT_SECONDS * transport._TIMEOUTS_PER_CALL < 2

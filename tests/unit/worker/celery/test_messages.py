@@ -1,4 +1,4 @@
-"""The door of a worker: what a gateway writes is let in, and nothing that differs where it matters."""
+"""The checks of received messages accept what gateways write and refuse alien messages."""
 
 import json
 
@@ -10,61 +10,61 @@ from shared.ids import child_id, new_batch_id
 from shared.names import Queue
 from shared.store.records import AlienMessage
 from tests import aliens
-from worker.celery.messages import check_command, check_note, read_task
+from worker.celery.messages import check_command, check_unacknowledged, read_task
 
 
 @pytest.mark.parametrize("queue", list(Queue))
-@pytest.mark.parametrize("number", [None, 0, 65_535])
-def test_gateways_messages_are_let_in_as_kombu_reads_them(queue: Queue, number: int | None) -> None:
-    alone = new_batch_id()
-    batch_id = alone if number is None else child_id(alone, number)
+@pytest.mark.parametrize("index", [None, 0, 65_535])
+def test_gateway_messages_are_decoded_as_kombu_decodes_them(queue: Queue, index: int | None) -> None:
+    parent = new_batch_id()
+    batch_id = parent if index is None else child_id(parent, index)
     message = CeleryMessages().message(batch_id, queue, 1024, 300)
     assert read_task(message.encode(), queue) == loads(message)
 
 
-def test_message_that_kombu_gives_back_is_let_in_again() -> None:
+def test_message_requeued_by_kombu_is_accepted() -> None:
     message = aliens.good(Queue.BULK)
     message["headers"]["redelivered"] = message["properties"]["delivery_info"]["redelivered"] = True
     assert read_task(str(dumps(message)).encode(), "bulk") == message
 
 
-def test_fields_that_another_version_of_celery_adds_are_let_in() -> None:
+def test_unknown_fields_are_accepted() -> None:
     message = aliens.good(Queue.BULK)
-    for place in (message, message["headers"], message["properties"]):
-        place["a new field"] = {"of": ["anything"]}
+    for fields in (message, message["headers"], message["properties"]):
+        fields["a new field"] = {"of": ["anything"]}
     assert read_task(json.dumps(message).encode(), "bulk") == message
 
 
 @pytest.mark.parametrize("queue", list(Queue))
 @pytest.mark.parametrize("name", list(aliens.malformed(Queue.BULK)))
-def test_message_that_no_gateway_writes_is_an_alien(queue: Queue, name: str) -> None:
+def test_malformed_message_is_refused(queue: Queue, name: str) -> None:
     with pytest.raises(AlienMessage):
         read_task(aliens.malformed(queue)[name], queue)
 
 
-def test_reason_names_the_place() -> None:
+def test_reason_names_the_invalid_field() -> None:
     message = aliens.good(Queue.BULK)
     message["headers"]["retries"] = "many"
     with pytest.raises(AlienMessage, match="retries"):
         read_task(json.dumps(message).encode(), "bulk")
 
 
-def test_kombus_note_of_a_message_is_known() -> None:
-    check_note(str(dumps([aliens.good(Queue.BULK), "", "bulk"])).encode())
+def test_entry_of_an_unacknowledged_message_is_accepted() -> None:
+    check_unacknowledged(str(dumps([aliens.good(Queue.BULK), "", "bulk"])).encode())
 
 
-@pytest.mark.parametrize("note", [b"garbage", b"[]", b"[{}]", b'[{}, "", "bulk"]'])
-def test_other_notes_are_aliens(note: bytes) -> None:
+@pytest.mark.parametrize("entry", [b"garbage", b"[]", b"[{}]", b'[{}, "", "bulk"]'])
+def test_malformed_entry_of_an_unacknowledged_message_is_refused(entry: bytes) -> None:
     with pytest.raises(AlienMessage):
-        check_note(note)
+        check_unacknowledged(entry)
 
 
-def test_note_of_a_message_for_an_exchange_is_an_alien() -> None:
+def test_unacknowledged_message_for_an_exchange_is_refused() -> None:
     with pytest.raises(AlienMessage):
-        check_note(str(dumps([aliens.good(Queue.BULK), "celeryev", "bulk"])).encode())
+        check_unacknowledged(str(dumps([aliens.good(Queue.BULK), "celeryev", "bulk"])).encode())
 
 
 @pytest.mark.parametrize("name", list(aliens.commands()))
-def test_other_broadcasts_are_aliens(name: str) -> None:
+def test_malformed_command_is_refused(name: str) -> None:
     with pytest.raises(AlienMessage):
         check_command(aliens.commands()[name])

@@ -1,4 +1,4 @@
-"""What a worker adds to Celery's consumer."""
+"""Bootsteps of the worker's consumer."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -9,24 +9,24 @@ from shared.errors import BrokerUnavailable
 from worker.celery.steps import HandOverStep, _consumer_state, heartbeat_step
 
 
-def test_job_is_offered_at_once_to_pool_processes_that_nobody_writes_to() -> None:
-    jobs: list[str] = []
-    offered: list[list[int]] = []
-    pool = SimpleNamespace(_quick_put=jobs.append, _all_inqueues={3, 4}, _active_writes={4})
+def test_task_is_written_at_once_to_idle_pool_processes() -> None:
+    tasks: list[str] = []
+    writable: list[list[int]] = []
+    pool = SimpleNamespace(_quick_put=tasks.append, _all_inqueues={3, 4}, _active_writes={4})
     consumer: Any = SimpleNamespace(pool=SimpleNamespace(_pool=pool))
-    hub = SimpleNamespace(consolidate_callback=offered.append)
+    hub = SimpleNamespace(consolidate_callback=writable.append)
     HandOverStep(consumer).register_with_event_loop(consumer, hub)
-    pool._quick_put("a job")
-    assert jobs == ["a job"]
-    assert offered == [[3]]
+    pool._quick_put("a task")
+    assert tasks == ["a task"]
+    assert writable == [[3]]
 
 
-def test_consumer_that_finds_only_alien_messages_is_not_idle() -> None:
+def test_consumer_that_takes_only_alien_messages_is_not_idle() -> None:
     before, after = (_consumer_state([1], n_loaded=1, n_alien_messages=number) for number in (1, 3))
     assert after.n_started - before.n_started == 2
 
 
-def test_broker_that_is_lost_as_the_worker_starts_has_celery_connect_again() -> None:
+def test_broker_lost_at_start_makes_celery_reconnect() -> None:
     def forget_deliveries() -> None:
         raise BrokerUnavailable
 

@@ -1,4 +1,4 @@
-"""What the watchdog does about differences between the store's record and the consumer's state."""
+"""The watchdog repairs differences between the store's record and the consumer's state."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ BATCH = BatchId("batch")
 
 
 class Worker:
-    """A watchdog, and what it did."""
+    """A watchdog with a record of its actions."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -40,7 +40,7 @@ class Worker:
         wanted: bool = True,
         taken: bool = False,
         running: bool = False,
-        can_work: bool = True,
+        is_loaded: bool = True,
         living: bool = True,
         started: int = 0,
     ) -> None:
@@ -48,7 +48,7 @@ class Worker:
             AnnounceReply(waiting, [Lease(BATCH, self.pid, wanted)] if leased else []),
             ConsumerState(
                 pids=[self.pid] if living else [],
-                n_loaded=int(can_work),
+                n_loaded=int(is_loaded),
                 taken=[BATCH] if taken else [],
                 running=[BATCH] if running else [],
                 n_started=started,
@@ -68,26 +68,26 @@ def is_alive(worker: Worker) -> bool:
     return pid == 0
 
 
-def test_lease_without_an_attempt_is_requeued_at_the_second_check(worker: Worker) -> None:
+def test_batch_that_no_process_runs_is_requeued_at_the_second_check(worker: Worker) -> None:
     worker.check(leased=True)
     assert worker.requeued == []
     worker.check(leased=True)
     assert worker.requeued == [BATCH]
 
 
-def test_lease_of_a_lost_process_is_requeued_at_once(worker: Worker) -> None:
+def test_batch_of_a_dead_process_is_requeued_at_once(worker: Worker) -> None:
     worker.check(leased=True, running=True, living=False)
     assert worker.requeued == [BATCH]
 
 
-def test_attempt_that_has_only_just_started_is_left_alone(worker: Worker) -> None:
+def test_attempt_that_has_just_started_is_not_requeued(worker: Worker) -> None:
     worker.check(leased=True)
     worker.check(leased=True, running=True)
     worker.check(leased=True)
     assert worker.requeued == []
 
 
-def test_only_a_batch_that_stays_unwanted_costs_its_process(worker: Worker) -> None:
+def test_process_is_killed_only_if_its_batch_stays_canceled(worker: Worker) -> None:
     for wanted in (True, False, True, False):
         worker.check(leased=True, running=True, wanted=wanted)
     assert is_alive(worker)
@@ -96,39 +96,39 @@ def test_only_a_batch_that_stays_unwanted_costs_its_process(worker: Worker) -> N
 
 
 @pytest.mark.parametrize(
-    ("waiting", "taken", "can_work", "n_stops"),
+    ("waiting", "taken", "is_loaded", "n_stops"),
     [
-        pytest.param(1, False, True, 1, id="it could work, and does not"),
-        pytest.param(0, False, True, 0, id="there is nothing to do"),
-        pytest.param(1, True, True, 0, id="it is at work"),
-        pytest.param(1, False, False, 0, id="it is still loading"),
+        pytest.param(1, False, True, 1, id="messages wait"),
+        pytest.param(0, False, True, 0, id="no message waits"),
+        pytest.param(1, True, True, 0, id="a batch runs"),
+        pytest.param(1, False, False, 0, id="no pool process has loaded"),
     ],
 )
-def test_worker_that_consumes_nothing_is_stopped(
-    worker: Worker, waiting: int, taken: bool, can_work: bool, n_stops: int
+def test_worker_is_stopped_only_if_it_takes_none_of_the_waiting_messages(
+    worker: Worker, waiting: int, taken: bool, is_loaded: bool, n_stops: int
 ) -> None:
     for _ in range(10):
-        worker.check(waiting=waiting, taken=taken, running=taken, can_work=can_work)
+        worker.check(waiting=waiting, taken=taken, running=taken, is_loaded=is_loaded)
     assert worker.n_stops == n_stops
 
 
-def test_worker_that_starts_on_nothing_it_has_taken_is_stopped(worker: Worker) -> None:
+def test_worker_that_starts_none_of_its_taken_batches_is_stopped(worker: Worker) -> None:
     for running in (False, False, True, False, False):
         worker.check(taken=True, running=running)
-    worker.check(taken=True, can_work=False)
+    worker.check(taken=True, is_loaded=False)
     assert worker.n_stops == 0
     for _ in range(3):
         worker.check(taken=True)
     assert worker.n_stops == 1
 
 
-def test_worker_that_starts_on_something_between_any_two_looks_is_left_alone(worker: Worker) -> None:
+def test_worker_that_starts_a_batch_between_any_two_checks_is_not_stopped(worker: Worker) -> None:
     for number in range(1, 40):
         worker.check(taken=number % 2 == 0, waiting=1, started=number)
     assert worker.n_stops == 0
 
 
-def test_message_taken_now_and_then_is_consumption_enough(worker: Worker) -> None:
+def test_worker_that_takes_a_message_now_and_then_is_not_stopped(worker: Worker) -> None:
     for number in range(30):
         worker.check(waiting=1, taken=number % 9 == 0)
     assert worker.n_stops == 0

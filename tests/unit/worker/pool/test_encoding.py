@@ -1,4 +1,4 @@
-"""What a pipeline returns, as JSON."""
+"""The JSON encoding of a pipeline's output."""
 
 import json
 from typing import Any

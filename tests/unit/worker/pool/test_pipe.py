@@ -1,4 +1,4 @@
-"""What pool processes report to their parent."""
+"""Reports of pool processes to their parent."""
 
 import threading
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ from worker.telemetry.metrics import AttemptReport
 ANSWER = Answer(b"1", None)
 REJECTED = Failure(FailureCode.ROWS_REJECTED, "seven")
 EXPIRED = Failure(FailureCode.EXPIRED, "late")
-PUNCTUAL, LATE = 2_000_000, 500_000  # deadlines; the commit comes at a second
-FINISHED = 1_000_000
+IN_TIME, LATE = 2_000_000, 500_000  # deadlines, in microseconds
+FINISHED = 1_000_000  # time of the commit, in microseconds
 
 
 @pytest.fixture
@@ -42,28 +42,28 @@ def claim(*deadlines: int) -> Claim:
     [
         ((0, 0), (ANSWER, REJECTED), 0, (1, 1, 0)),
         ((0, LATE), (ANSWER, REJECTED), 0, (1, 0, 1)),
-        ((PUNCTUAL, LATE), (ANSWER, ANSWER), 0, (1, 0, 1)),
-        ((0, PUNCTUAL), (ANSWER, EXPIRED), 0, (1, 0, 1)),
+        ((IN_TIME, LATE), (ANSWER, ANSWER), 0, (1, 0, 1)),
+        ((0, IN_TIME), (ANSWER, EXPIRED), 0, (1, 0, 1)),
         ((0, 0, 0), (ANSWER, ANSWER, ANSWER), 2, (1, 0, 0)),
         ((0,), (REJECTED,), 1, (0, 0, 0)),
         ((LATE,), (ANSWER,), 1, (0, 0, 0)),
     ],
 )
-def test_each_prediction_is_counted_once_at_most(
+def test_each_prediction_is_counted_at_most_once(
     deadlines: tuple[int, ...], ends: tuple[Answer | Failure, ...], n_open: int, expected: tuple[int, int, int]
 ) -> None:
-    told = attempt_report(claim(*deadlines), Outcome(50, 7, list(ends)), n_open, FINISHED)
-    assert told[5:] == expected
-    assert told[:5] == (Queue.INTERACTIVE, "committed", 2 * len(deadlines), 50, 7)
+    report = attempt_report(claim(*deadlines), Outcome(50, 7, list(ends)), n_open, FINISHED)
+    assert report[5:] == expected
+    assert report[:5] == (Queue.INTERACTIVE, "committed", 2 * len(deadlines), 50, 7)
 
 
-def test_refused_outcome_makes_nothing_final() -> None:
+def test_refused_outcome_counts_no_final_prediction() -> None:
     assert attempt_report(claim(0), Outcome(50, 7, [ANSWER]), None, FINISHED) == AttemptReport(
         Queue.INTERACTIVE, "dropped", 2, 50, 7
     )
 
 
-def test_what_is_reported_is_read_once_and_in_order(pipe: PoolPipe) -> None:
+def test_reports_are_read_once_and_in_order(pipe: PoolPipe) -> None:
     reported = [
         AttemptReport(Queue.BULK, "committed", 1024, 10**12, 5, 1),
         AttemptReport(Queue.INTERACTIVE, LostReason.TIME_LIMIT),
@@ -74,7 +74,7 @@ def test_what_is_reported_is_read_once_and_in_order(pipe: PoolPipe) -> None:
     assert list(pipe.read()) == []
 
 
-def test_full_pipe_stops_nobody(pipe: PoolPipe) -> None:
+def test_full_pipe_drops_reports_without_blocking(pipe: PoolPipe) -> None:
     for _ in range(10_000):
         pipe.report(AttemptReport(Queue.BULK, "committed"))
     assert 1000 < len(list(pipe.read())) < 10_000
@@ -82,7 +82,7 @@ def test_full_pipe_stops_nobody(pipe: PoolPipe) -> None:
     assert [each.end for each in pipe.read()] == ["dropped"]
 
 
-def test_process_that_has_loaded_is_counted_while_it_lives(pipe: PoolPipe) -> None:
+def test_loaded_process_is_counted_while_it_lives(pipe: PoolPipe) -> None:
     pipe.report_loaded(7)
     pipe.report(AttemptReport(Queue.BULK, "committed"))
     pipe.report_loaded(8)

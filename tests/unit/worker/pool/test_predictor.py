@@ -1,4 +1,4 @@
-"""The predictor's answers: exact, apart from one another, and JSON."""
+"""The predictor's answers are exact, and a bad row fails only its own member."""
 
 from pathlib import Path
 
@@ -31,29 +31,29 @@ def rejecting(models_dir: Path) -> Predictor:
     return Predictor(read_card(model_dir), pipeline)
 
 
-def test_members_get_the_rows_that_are_theirs(rejecting: Predictor) -> None:
+def test_each_member_gets_the_answers_for_its_rows(rejecting: Predictor) -> None:
     first, second = answers(rejecting, [[1, 0], [-1, 0], [2, 0]], 2, 1)
     assert first == Answer(b"1,0", b'["-Infinity",0.0],[0.0,"-Infinity"]')
     assert second == Answer(b"1", b'["-Infinity",0.0]')
 
 
 @pytest.mark.parametrize("bad", range(5))
-def test_bad_row_fails_its_own_member_and_no_other(rejecting: Predictor, bad: int) -> None:
+def test_bad_row_fails_only_its_own_member(rejecting: Predictor, bad: int) -> None:
     rows = [[7.0 if index == bad else 1.0, 0] for index in range(5)]
     outcome = answers(rejecting, rows, 1, 1, 1, 1, 1)
     assert [type(member) for member in outcome] == [Failure if index == bad else Answer for index in range(5)]
     failure = outcome[bad]
     assert isinstance(failure, Failure)
     assert failure.code == FailureCode.ROWS_REJECTED
-    assert "seven is not a number I know" in failure.detail
+    assert "a row starts with 7" in failure.detail
 
 
-def test_several_bad_members_of_several_rows_each_fail_alone(rejecting: Predictor) -> None:
+def test_several_bad_members_fail_and_the_others_succeed(rejecting: Predictor) -> None:
     outcome = answers(rejecting, [[1, 0], [7, 0], [2, 0], [7, 0], [7, 0], [3, 0]], 2, 1, 2, 1)
     assert [type(member) for member in outcome] == [Failure, Answer, Failure, Answer]
 
 
-def test_taking_a_pipeline_apart_changes_no_bit(iris_dir: Path) -> None:
+def test_outputs_equal_those_of_the_whole_pipeline_to_the_bit(iris_dir: Path) -> None:
     predictor = Predictor.load(iris_dir)
     pipeline = joblib.load(iris_dir / "pipeline.joblib")
     rows = np.random.default_rng(1).uniform(0, 8, (500, 4))

@@ -1,4 +1,4 @@
-"""A client that costs little: one open connection, whole requests in, whole answers out."""
+"""A minimal HTTP client on one connection, so that the client adds little to the measured times."""
 
 import socket
 import time
@@ -9,17 +9,17 @@ from benchmarks.serving.errors import SystemFailed
 _TIMEOUT_SECONDS: Final = 60
 
 
-class Reply(NamedTuple):
-    """An answer."""
+class Response(NamedTuple):
+    """An HTTP response."""
 
     status: int
     headers: dict[str, str]
-    """By their names in lower case."""
+    """The keys are in lower case."""
     body: bytes
 
 
 def request(method: str, path: str, body: str = "", prefer: str = "") -> bytes:
-    """Write a request."""
+    """Encode a request."""
     headers = [f"{method} {path} HTTP/1.1", "Host: sepal"]
     if prefer:
         headers.append(f"Prefer: {prefer}")
@@ -28,8 +28,8 @@ def request(method: str, path: str, body: str = "", prefer: str = "") -> bytes:
     return ("\r\n".join([*headers, "", ""]) + body).encode()
 
 
-class Caller:
-    """A context in which one connection is open."""
+class Client:
+    """A context manager that holds one open connection."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_SECONDS)
@@ -44,14 +44,14 @@ class Caller:
         self._socket.close()
 
     def send(self, raw: bytes) -> None:
-        """Ask, without waiting for the answer."""
+        """Send a request without waiting for its response."""
         self._socket.sendall(raw)
 
-    def receive(self, status: int) -> Reply:
-        """Read the answer to the oldest request that has none yet.
+    def receive(self, status: int) -> Response:
+        """Read the next response.
 
         Raises:
-            SystemFailed: the connection was closed, or the answer has another status.
+            SystemFailed: the gateway closed the connection, or the response has another status.
         """
         line = self._file.readline()
         if not line:
@@ -60,18 +60,18 @@ class Caller:
         while field := self._file.readline().strip():
             name, _, value = field.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
-        reply = Reply(int(line.split()[1]), headers, self._file.read(int(headers.get("content-length", 0))))
-        if reply.status != status:
-            raise SystemFailed(f"{reply.status} instead of {status}: {reply.body[:200]!r}")
-        return reply
+        response = Response(int(line.split()[1]), headers, self._file.read(int(headers.get("content-length", 0))))
+        if response.status != status:
+            raise SystemFailed(f"{response.status} instead of {status}: {response.body[:200]!r}")
+        return response
 
-    def timed(self, raw: bytes, status: int) -> tuple[Reply, float]:
-        """Ask and wait; returns the milliseconds, too.
+    def timed(self, raw: bytes, status: int) -> tuple[Response, float]:
+        """Send a request, and return its response and the milliseconds that it took.
 
         Raises:
-            SystemFailed: as `receive`.
+            SystemFailed: as for `receive`.
         """
         began = time.perf_counter()
         self.send(raw)
-        reply = self.receive(status)
-        return reply, (time.perf_counter() - began) * 1000
+        response = self.receive(status)
+        return response, (time.perf_counter() - began) * 1000

@@ -1,9 +1,9 @@
-"""Takes the README's picture of Flower: its page of batches, after a few predictions of different sizes.
+"""Takes the README's screenshot of Flower: the task list, after a few predictions of different sizes.
 
-    python -m tools.flower_picture
+    python -m tools.flower_screenshot
 
-A worker's name contains the host's. So this starts itself anew in a UTS namespace (util-linux' `unshare`), whose host
-is called sepal; everything else is as `make run` has it. Needs Chromium and wrk.
+A worker's name contains the host name. Therefore the script restarts itself in a UTS namespace (`unshare`, from
+util-linux) with the host name `sepal`; the rest is as `make run` starts it. Needs Chromium and wrk.
 """
 
 import os
@@ -21,38 +21,38 @@ from playwright.sync_api import expect, sync_playwright
 from benchmarks.serving import environments
 from benchmarks.serving.errors import CannotMeasure
 from benchmarks.serving.load import put_load
-from benchmarks.serving.question import ROOT, Question
 from benchmarks.serving.running import Running
 from benchmarks.serving.sepal import SEPAL
+from benchmarks.serving.workload import ROOT, Workload
 
 _PATH: Final = ROOT / "docs" / "flower.png"
 _HOST: Final = "sepal"
 _FLAGS: Final = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 _SIZE: Final = (1400, 700)
-_PEOPLE: Final = 32  # who share batches
-_ALONE: Final = (1, 12, 300, 1, 2500)
+_CONNECTIONS: Final = 32  # enough for predictions to share batches
+_ROW_COUNTS: Final = (1, 12, 300, 1, 2500)  # predictions that are sent one by one
 
 
 def main() -> None:
-    """Start Sepal, ask it, and take the picture."""
+    """Start Sepal, send predictions, and take the screenshot."""
     if socket.gethostname() != _HOST:
         command = ["unshare", "--user", "--map-root-user", "--uts", "sh", "-c", f'hostname {_HOST} && exec "$@"', "-"]
-        os.execvp(command[0], [*command, sys.executable, "-m", "tools.flower_picture"])  # noqa: S606
+        os.execvp(command[0], [*command, sys.executable, "-m", "tools.flower_screenshot"])  # noqa: S606
     password = os.environ["SEPAL_FLOWER_PASSWORD"] = secrets.token_urlsafe()
-    question = Question.load()
-    folder = environments.FOLDER / "run" / "flower-picture"
-    with Running(SEPAL, environments.interpreter(SEPAL), folder, question) as running:
-        put_load(running.url, SEPAL.body(question.rows(1)), _PEOPLE, 1)
-        for n_rows in _ALONE:
+    workload = Workload.load()
+    folder = environments.FOLDER / "run" / "flower-screenshot"
+    with Running(SEPAL, environments.interpreter(SEPAL), folder, workload) as running:
+        put_load(running.url, SEPAL.body(workload.rows(1)), _CONNECTIONS, 1)
+        for n_rows in _ROW_COUNTS:
             running.check(n_rows)
-        _take(f"http://127.0.0.1:{running.site.other_ports[0]}", password)
+        _take_screenshot(f"http://127.0.0.1:{running.site.other_ports[0]}", password)
     print(f"wrote {_PATH} ({_PATH.stat().st_size} bytes)")
 
 
-def _take(url: str, password: str) -> None:
+def _take_screenshot(url: str, password: str) -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        raise CannotMeasure("there is no browser: install chromium")
+        raise CannotMeasure("no browser found: install chromium")
     _wait_until_all_succeeded(url, password)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)

@@ -1,6 +1,6 @@
-"""The picture of a load test: requests a second and latency against time, from the history that locust keeps.
+"""The chart of a load test: requests/s and latency over time, from locust's history file.
 
-python -m benchmarks.load.picture .load/tutorial_stats_history.csv docs/benchmarks/load.svg
+python -m benchmarks.load.chart .load/tutorial_stats_history.csv docs/benchmarks/load.svg
 """
 
 import argparse
@@ -22,17 +22,17 @@ Points = list[tuple[float, float]]
 
 
 def main() -> None:
-    """Draw what the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.load.picture", description=__doc__)
-    parser.add_argument("history", type=Path, help="what `--csv` and `--csv-full-history` have written")
-    parser.add_argument("picture", type=Path)
+    """Draw the chart that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.load.chart", description=__doc__)
+    parser.add_argument("history", type=Path, help="the file that locust's `--csv` and `--csv-full-history` write")
+    parser.add_argument("chart", type=Path, help="the SVG file to write")
     arguments = parser.parse_args()
     with arguments.history.open(newline="") as file:
-        draw(list(csv.DictReader(file)), arguments.picture)
+        draw(list(csv.DictReader(file)), arguments.chart)
 
 
 def draw(history: Sequence[Row], path: Path) -> None:
-    """Write the picture; the same history gives the same file."""
+    """Write the chart as SVG; the same history gives the same bytes."""
     mpl.rcParams["svg.hashsalt"] = "sepal"
     canvas = Canvas(figsize=(11, 4.2), facecolor="white", layout="constrained")
     rate, latency = canvas.subplots(1, 2)
@@ -46,14 +46,14 @@ def draw(history: Sequence[Row], path: Path) -> None:
     rate.patch.set_visible(False)
     rate.plot(*_columns(_per_second(totals)), color="#c2185b", linewidth=1.6)
     rate.set_ylim(bottom=0)
-    _finish(rate, "Requests per second; shaded, the users")
+    _finish(rate, "Requests per second; shaded: users")
     for percentile, color in _PERCENTILES.items():
         points = [point for point in _points(_running(history, _LATENCY), _cell(percentile)) if point[1] > 0]
         latency.plot(*_columns(points), color=color, linewidth=1.6, label=f"{percentile[:-1]}th percentile")
     latency.set_yscale("log")
     latency.yaxis.set_major_formatter("{x:,g}")
     latency.legend(frameon=False)
-    _finish(latency, "From submission to result, ms; of the last 10 s each")
+    _finish(latency, "From submission to result, ms; percentiles of the last 10 s")
     canvas.savefig(path, metadata={"Date": None})
 
 
@@ -65,7 +65,7 @@ def _finish(panel: Any, title: str) -> None:
 
 
 def _running(history: Sequence[Row], name: str) -> list[Row]:
-    """One name's rows while there were users."""
+    """Return the rows of one name while there were users."""
     return [row for row in history if row["Name"] == name and int(row["User Count"]) > 0]
 
 
@@ -75,7 +75,7 @@ def _points(rows: Sequence[Row], value: Callable[[Row], float]) -> Points:
 
 
 def _per_second(rows: Sequence[Row]) -> Points:
-    """What was added to the total since the row before; the total starts anew where the measuring starts."""
+    """Return the rate between consecutive rows; locust resets the total when the measurement starts."""
     totals = _points(rows, _cell("Total Request Count"))
     steps = itertools.pairwise(totals)
     return [(now, (count - before) / (now - then)) for (then, before), (now, count) in steps if count >= before]

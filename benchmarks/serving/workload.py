@@ -1,4 +1,4 @@
-"""The one request that every system is asked, and the pipeline's own answer to it."""
+"""The request that every system gets, and the outputs that the pipeline computes for it."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ MODEL_DIR: Final = ROOT / "models" / "iris" / "1"
 
 Rows = list[list[float]]
 
-# Rows of all three classes; the first is the tutorial's.
+# Rows of all three classes; the first is from the tutorial.
 _IRISES: Final = [
     [4.8, 3.0, 1.4, 0.3],
     [6.4, 3.2, 4.5, 1.5],
@@ -32,26 +32,27 @@ _IRISES: Final = [
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a system has answered, in numbers."""
+class Outputs:
+    """The outputs for the rows of a request."""
 
     prediction: list[int]
     log_proba: list[list[float]]
+    """Natural logarithms, one list per row."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """The model that all systems load, and what it answers."""
+class Workload:
+    """The model that all systems load, and the rows to predict."""
 
     model: Path
     pipeline: Any
 
     @classmethod
     def load(cls, model_dir: Path = MODEL_DIR) -> Self:
-        """Load the iris pipeline; train it where there is none yet.
+        """Load the iris pipeline; train it if there is none.
 
         Raises:
-            CannotMeasure: the pipeline was made with another scikit-learn, or is damaged.
+            CannotMeasure: the artifact is damaged or was made with another scikit-learn version.
         """
         if not (model_dir / CARD_FILE).exists():
             models_dir = model_dir.parents[1]
@@ -62,11 +63,11 @@ class Question:
             raise CannotMeasure(str(error)) from error
 
     def rows(self, n_rows: int) -> Rows:
-        """The rows of a request."""
+        """Return the rows of a request."""
         return [_IRISES[number % len(_IRISES)] for number in range(n_rows)]
 
-    def answer(self, n_rows: int) -> Answer:
-        """What the pipeline itself says to them."""
+    def expected(self, n_rows: int) -> Outputs:
+        """Return the outputs that the pipeline computes for these rows."""
         rows = self.rows(n_rows)
-        with np.errstate(divide="ignore"):  # the log of a zero probability is what is wanted
-            return Answer(self.pipeline.predict(rows).tolist(), self.pipeline.predict_log_proba(rows).tolist())
+        with np.errstate(divide="ignore"):  # the log of a zero probability
+            return Outputs(self.pipeline.predict(rows).tolist(), self.pipeline.predict_log_proba(rows).tolist())

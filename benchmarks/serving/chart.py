@@ -1,4 +1,4 @@
-"""The results as a picture: throughput and median latency against connections, a line for each system."""
+"""The results as a chart: throughput and median latency by connections, one line per system."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,7 @@ _PEERS: Final = (
 
 
 def draw(results: Results, path: Path) -> None:
-    """Write the picture; the same results give the same file."""
+    """Write the chart as SVG; the same results give the same bytes."""
     mpl.rcParams["svg.hashsalt"] = "sepal"
     summary, all_rows = Summary(results), results.plan.rows
     canvas = Canvas(figsize=(11, 4.2 * len(all_rows)), facecolor="white", layout="constrained")
@@ -56,7 +56,7 @@ def _draw_panel(panel: Any, summary: Summary, figure: Figure, rows: int) -> None
 
 
 def _styles(systems: list[Described]) -> list[tuple[Described, dict[str, Any]]]:
-    looks = iter(_PEERS)
+    peer_styles = iter(_PEERS)
     styled: list[tuple[Described, dict[str, Any]]] = []
     for system in systems:
         if system.name == "sepal":
@@ -64,6 +64,6 @@ def _styles(systems: list[Described]) -> list[tuple[Described, dict[str, Any]]]:
         elif system.name == "constant":
             styled.append((system, dict(_LIMIT)))
         else:
-            color, marker = next(looks)
+            color, marker = next(peer_styles)
             styled.append((system, {"color": color, "marker": marker, "linewidth": 1.6, "markersize": 5, "zorder": 2}))
     return styled
