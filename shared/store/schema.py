@@ -138,13 +138,12 @@ ANNOUNCEMENT_SECONDS: Final = 5
 """How long an announcement is valid: a worker may miss four beats before it counts as lost."""
 
 
-def lua_names() -> str:
-    """Write every name that Python and the scripts share as a Lua local, with a prefix for its kind."""
-    names: dict[str, str | int] = {"SCHEMA": f"'{SCHEMA}'"}
+def lua_names() -> dict[str, str | int]:
+    """Return the Lua literal for every name that Python and the scripts share, with a prefix for its kind."""
+    names: dict[str, str | int] = {"SCHEMA_NUMBER": f"'{SCHEMA}'"}
     names |= {f"k_{key.name.lower()}": f"'{key}'" for key in Key}
     names |= {f"f_{field.name.lower()}": f"'{field}'" for field in Field}
     names |= {f"c_{counter.name.lower()}": f"'{counter}'" for counter in Counter}
     names |= {f"s_{state.name.lower()}": f"'{state}'" for state in BatchState}
     names |= {f"q_{queue.name.lower()}": f"'{queue}'" for queue in Queue}
-    names |= {"MEMBER_BYTES": MEMBER_BYTES, "N_ROWS_OFFSET": _N_ROWS_OFFSET, "DEADLINE_OFFSET": _DEADLINE_OFFSET}
-    return "".join(f"local {name} = {value}\n" for name, value in names.items())
+    return names | {"MEMBER_BYTES": MEMBER_BYTES, "N_ROWS_OFFSET": _N_ROWS_OFFSET, "DEADLINE_OFFSET": _DEADLINE_OFFSET}

@@ -190,8 +190,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_fault_in_a_script_is_found(machine: type[StoreMachine], monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     assertion, right, faulty, constants = FAULTS[fault]
     for module, constant in constants:
-        text = Script.load(constant.strip("_").lower()).text
-        assert text.count(right) == 1
-        monkeypatch.setattr(module, constant, Script(text.replace(right, faulty)))
+        source = Script.load(constant.strip("_").lower()).source
+        assert source.count(right) == 1
+        monkeypatch.setattr(module, constant, Script(source.replace(right, faulty)))
     with pytest.raises(AssertionError, match=assertion):
         run(machine, MAX_STEPS_TO_A_FAULT, derandomize=True, shrink=False)

@@ -1,5 +1,11 @@
-"""The store's Lua scripts, one file each. The shared names and `prelude.lua` are put in front of every script."""
+"""The store's Lua scripts, one file each; `prelude.lua` holds the functions that they share.
 
+A script runs with the shared functions that it uses in front of it, and with the shared names replaced by their values.
+As local variables, the names and the unused functions took a sixth of the time of a script: Lua allocates a variable
+that functions share, and each function, anew for every call.
+"""
+
+import re
 from hashlib import sha1
 from importlib.resources import files
 from typing import Final
@@ -11,19 +17,33 @@ _REFUSED_WHEN_FULL: Final = frozenset({"submit", "reserve"})
 _READ_ONLY: Final = frozenset({"examine", "get_dead_letter", "list_dead_letters", "look_up", "status"})
 """These also run when the server rejects writes: on a full disk, without enough replicas, on a replica."""
 
+_NAMES: Final = lua_names()
+_NAME: Final = re.compile(rf"\b({'|'.join(_NAMES)})\b")
+_FUNCTION: Final = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
+
 
 class Script:
     """A Lua script, run by its hash."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
+    def __init__(self, source: str) -> None:
+        self.source = source
+        """As written, with the shared names."""
+        self.text = _NAME.sub(lambda name: str(_NAMES[name[1]]), source)
+        """As the server runs it."""
+        self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     @classmethod
     def load(cls, name: str) -> "Script":
-        """Read `name`.lua and put the shared parts in front of it."""
+        """Read `name`.lua and put the shared functions that it uses in front of it."""
         flags = "" if name in _REFUSED_WHEN_FULL else " flags=allow-oom" + (",no-writes" if name in _READ_ONLY else "")
-        return cls(f"#!lua{flags}\n{lua_names()}{_read('prelude')}{_read(name)}")
+        return cls(f"#!lua{flags}\n{_with_functions(_read(name))}")
+
+
+def _with_functions(script: str) -> str:
+    for function in reversed(list(_FUNCTION.finditer(_read("prelude")))):  # each one uses only those above it
+        if re.search(rf"\b{function[1]}\b", script):
+            script = function[0] + script
+    return script
 
 
 def _read(name: str) -> str:

@@ -24,7 +24,7 @@ if not finish(
   return 0
 end
 local key, now = k_dead_letter .. id, redis.call('TIME')[1]
-redis.call('HSET', key, f_schema, SCHEMA, f_prediction, ARGV[5], f_encoding, encoding, f_rows, rows, f_n_rows, n_rows,
+redis.call('HSET', key, f_schema, SCHEMA_NUMBER, f_prediction, ARGV[5], f_encoding, encoding, f_rows, rows, f_n_rows, n_rows,
   f_model, model, f_lost, lost, f_created, created, f_dead_lettered, now)
 redis.call('EXPIRE', key, ARGV[4])
 redis.call('ZADD', k_dead_letters, now, id)

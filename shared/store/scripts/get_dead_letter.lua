@@ -8,7 +8,7 @@
 local letter = redis.call('HMGET', k_dead_letter .. ARGV[1], f_schema, f_prediction, f_encoding, f_rows, f_n_rows,
   f_model, f_lost, f_created, f_dead_lettered)
 local schema = table.remove(letter, 1)
-if schema ~= SCHEMA and redis.call('EXISTS', k_dead_letter .. ARGV[1]) == 1 then
+if schema ~= SCHEMA_NUMBER and redis.call('EXISTS', k_dead_letter .. ARGV[1]) == 1 then
   error({err = 'SCHEMA ' .. (schema or 'none')})
 end
 return schema and letter

@@ -15,7 +15,7 @@ end
 -- ends the script with an error.
 local function read(id, ...)
   local values = redis.call('HMGET', k_batch .. id, f_schema, ...)
-  if values[1] ~= SCHEMA and (values[1] or redis.call('EXISTS', k_batch .. id) == 1) then
+  if values[1] ~= SCHEMA_NUMBER and (values[1] or redis.call('EXISTS', k_batch .. id) == 1) then
     error({err = 'SCHEMA ' .. (values[1] or 'none')})
   end
   return unpack(values, 2)

@@ -74,7 +74,7 @@ for _, queue in ipairs({q_interactive, q_bulk}) do
     local id = missing[i]
     local batch = redis.pcall('HMGET', k_batch .. id, f_state, f_schema, f_sequence, f_message)
     if batch.err then -- the key is not a hash: skip it
-    elseif batch[1] ~= s_queued or batch[2] ~= SCHEMA then
+    elseif batch[1] ~= s_queued or batch[2] ~= SCHEMA_NUMBER then
       redis.call('ZREM', k_queued .. queue, id)
     elseif not string.find(unacked, '"' .. id .. '"', 1, true) then
       publish_next(queue, batch[4], batch[3])

@@ -6,4 +6,4 @@
 --
 -- Reply: nil if it is now reserved, else its value: schema, fingerprint and, once the rows are accepted, prediction id.
 
-return redis.call('SET', ARGV[1], SCHEMA .. ' ' .. ARGV[2] .. ' ', 'NX', 'GET', 'EX', ARGV[3])
+return redis.call('SET', ARGV[1], SCHEMA_NUMBER .. ' ' .. ARGV[2] .. ' ', 'NX', 'GET', 'EX', ARGV[3])

@@ -22,7 +22,7 @@ for index = 0, #members / MEMBER_BYTES - 1 do
     rows_canceled = rows_canceled + n_rows
   else
     local child, message, origins = id .. '.' .. index, ARGV[2 + 2 * index], ARGV[3 + 2 * index]
-    redis.call('HSET', k_batch .. child, f_schema, SCHEMA, f_state, s_queued, f_created, created, f_encoding, encoding,
+    redis.call('HSET', k_batch .. child, f_schema, SCHEMA_NUMBER, f_state, s_queued, f_created, created, f_encoding, encoding,
       f_rows, string.sub(rows, first_byte, first_byte + n_bytes - 1), f_n_rows, n_rows,
       f_members, string.sub(members, at + 1, at + MEMBER_BYTES), f_model, model, f_reply, reply, f_queue, queue,
       f_sequence, sequence, f_message, message)

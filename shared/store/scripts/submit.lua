@@ -36,14 +36,14 @@ for _ = 1, tonumber(ARGV[10]) do
   arg = arg + 2
 end
 if parents_member ~= '' then
-  redis.call('HSET', k_batch .. id, f_schema, SCHEMA, f_state, s_queued, f_created, created, f_members, parents_member,
+  redis.call('HSET', k_batch .. id, f_schema, SCHEMA_NUMBER, f_state, s_queued, f_created, created, f_members, parents_member,
     f_n_rows, n_rows, f_rows_done, 0, f_children, (#ARGV - arg + 1) / 6, f_predict_us, 0, f_model, model,
     f_reply, reply, f_queue, queue)
 end
 for first = arg, #ARGV, 6 do
   local batch, message, origins = ARGV[first], ARGV[first + 4], ARGV[first + 5]
   local sequence = redis.call('HINCRBY', k_sequence, queue, 1)
-  redis.call('HSET', k_batch .. batch, f_schema, SCHEMA, f_state, s_queued, f_created, created, f_encoding, ARGV[9],
+  redis.call('HSET', k_batch .. batch, f_schema, SCHEMA_NUMBER, f_state, s_queued, f_created, created, f_encoding, ARGV[9],
     f_rows, ARGV[first + 1], f_n_rows, ARGV[first + 2], f_members, ARGV[first + 3], f_model, model, f_reply, reply,
     f_queue, queue, f_sequence, sequence, f_message, message)
   if origins ~= '' then
