@@ -11,7 +11,7 @@ from tests.tools import tool
 
 def test_bench_measures_two_systems_and_writes_three_files(tmp_path: Path) -> None:
     tool("wrk")
-    options = ["--only=constant,in_process", "--rounds=1", "--seconds=1", "--connections=1", "--rows=1"]
+    options = ["--only=constant,sepal", "--rounds=1", "--seconds=1", "--connections=1", "--rows=1"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.serving", *options, f"--output={tmp_path}"],
         cwd=ROOT,
@@ -23,7 +23,7 @@ def test_bench_measures_two_systems_and_writes_three_files(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "serving.json").read_text())
     assert results["failures"] == []
-    assert {cell["system"] for cell in results["cells"]} == {"constant", "in_process"}
+    assert {cell["system"] for cell in results["cells"]} == {"constant", "sepal"}
     for cell in results["cells"]:
         assert cell["requests"] > 0
         assert cell["cpu_seconds"] > 0
