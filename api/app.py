@@ -43,6 +43,7 @@ from shared.telemetry.exposition import Exposition
 
 VERSION: Final = "0.1.0"
 DESCRIPTION: Final = "Serves a scikit-learn pipeline through a message queue."
+_CANCEL_AGAIN_SECONDS: Final = 0.1
 
 
 def create_app(settings: GatewaySettings | None = None) -> HotPath:
@@ -95,9 +96,12 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
 @asynccontextmanager
 async def _running(*endless: Coroutine[None, None, None]) -> AsyncIterator[None]:
     """Run endless coroutines in the background."""
-    tasks = [asyncio.create_task(each) for each in endless]
+    tasks = {asyncio.create_task(each) for each in endless}
     gc.freeze()  # imported objects are never freed, and a full collection over all of them takes 80 ms
     yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    while (
+        tasks
+    ):  # a library may swallow a cancellation: redis-py does, in one of ten gateways that stop as they connect
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_SECONDS)
