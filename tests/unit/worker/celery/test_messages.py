@@ -12,6 +12,8 @@ from shared.store.records import AlienMessage
 from tests import aliens
 from worker.celery.messages import check_command, check_unacknowledged, read_task
 
+MALFORMED = {queue: aliens.malformed(queue) for queue in Queue}
+
 
 @pytest.mark.parametrize("queue", list(Queue))
 @pytest.mark.parametrize("index", [None, 0, 65_535])
@@ -36,10 +38,10 @@ def test_unknown_fields_are_accepted() -> None:
 
 
 @pytest.mark.parametrize("queue", list(Queue))
-@pytest.mark.parametrize("name", list(aliens.malformed(Queue.BULK)))
+@pytest.mark.parametrize("name", list(MALFORMED[Queue.BULK]))
 def test_malformed_message_is_refused(queue: Queue, name: str) -> None:
     with pytest.raises(AlienMessage):
-        read_task(aliens.malformed(queue)[name], queue)
+        read_task(MALFORMED[queue][name], queue)
 
 
 def test_reason_names_the_invalid_field() -> None:
