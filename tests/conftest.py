@@ -40,7 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: "machine" not in item.path.parts)  # stable; the longest single test is not to end the run
+    # The longest test of all starts first, so that nothing waits for it at the end. The sort is stable.
+    items.sort(key=lambda item: "machine" not in item.path.parts)
     if not config.getoption("--run-images"):
         kept = [item for item in items if item.get_closest_marker("images") is None]
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
