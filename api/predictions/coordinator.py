@@ -52,7 +52,7 @@ class Coordinator:
             metrics: counts accepted predictions and alien messages.
             reply_channel: the channel on which outcomes are published for this process.
         """
-        self._submit = submit
+        self._submit_to_store = submit
         self._read = read
         self._allowance = allowance
         self._metrics = metrics
@@ -60,7 +60,7 @@ class Coordinator:
         self._open = OpenBatches()
         self._under_way: dict[BatchId, asyncio.TimerHandle] = {}
         self._pending: dict[BatchId, PendingBatch] = {}
-        self._recording: set[asyncio.Task[None]] = set()
+        self._submitting: set[asyncio.Task[None]] = set()
         self._look_ups: set[asyncio.Task[None]] = set()
         self._flush_is_due = False
 
@@ -81,9 +81,9 @@ class Coordinator:
         """
         batch.is_urgent = True
         self._flush_soon()
-        await batch.recorded()
+        await batch.wait_until_recorded()
 
-    async def record(self, pending: PendingBatch, submission: Submission) -> None:
+    async def submit(self, pending: PendingBatch, submission: Submission) -> None:
         """Record a submission. Its batch is pending before that: the outcome may arrive before the submission's reply.
 
         Raises:
@@ -91,7 +91,7 @@ class Coordinator:
         """
         self._pending[pending.id] = pending
         try:
-            await self._submit(submission)
+            await self._submit_to_store(submission)
         except BaseException:
             self._pending.pop(pending.id, None)
             raise
@@ -159,7 +159,7 @@ class Coordinator:
             self._under_way[batch.id] = timer
             self._send(batch)
         # Urgent batches do not count as under way, so they do not delay other batches.
-        while not self._recording and (urgent := self._open.urgent_batch()):
+        while not self._submitting and (urgent := self._open.urgent_batch()):
             self._send(urgent)
 
     def _release(self, batch_id: BatchId) -> None:
@@ -173,15 +173,15 @@ class Coordinator:
         now_ns = time.monotonic_ns()
         for waiter in batch.pending.waiters:
             waiter.gathered_us = (now_ns - waiter.joined_ns) // 1000
-        task = asyncio.get_running_loop().create_task(self._record(batch))
-        self._recording.add(task)
-        task.add_done_callback(self._recorded)
+        task = asyncio.get_running_loop().create_task(self._submit_batch(batch))
+        self._submitting.add(task)
+        task.add_done_callback(self._batch_submitted)
 
-    def _recorded(self, task: asyncio.Task[None]) -> None:
-        self._recording.discard(task)
+    def _batch_submitted(self, task: asyncio.Task[None]) -> None:
+        self._submitting.discard(task)
         self._flush()
 
-    async def _record(self, batch: OpenBatch) -> None:
+    async def _submit_batch(self, batch: OpenBatch) -> None:
         submission = Submission(
             Queue.INTERACTIVE,
             batch.id,
@@ -193,7 +193,7 @@ class Coordinator:
             batch.latest_us,
         )
         try:
-            await self.record(batch.pending, submission)
+            await self.submit(batch.pending, submission)
         except Exception as error:  # raised again in the requests that share the batch
             batch.settle(error)
             if isinstance(error, BrokerUnavailable):

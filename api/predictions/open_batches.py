@@ -80,7 +80,7 @@ class OpenBatch:
         secret, self._random = self._random[:SECRET_BYTES], self._random[SECRET_BYTES:]
         return secret
 
-    async def recorded(self) -> None:
+    async def wait_until_recorded(self) -> None:
         """Wait until the batch has been recorded.
 
         Raises:

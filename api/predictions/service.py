@@ -143,7 +143,7 @@ class PredictionService:
         pending = PendingBatch(new_batch_id(), model)
         n_rows = sum(part.n_rows for part in request.rows)
         waiter = pending.add(PredictionId.new(pending.id, SPANNING), n_rows, deadline_us)
-        await self._coordinator.record(pending, self._spanning_submission(waiter, request, model, latest_us))
+        await self._coordinator.submit(pending, self._spanning_submission(waiter, request, model, latest_us))
         return await self._respond(pending, waiter, await _wait(waiter, request), request)
 
     def _spanning_submission(

@@ -1,1 +1,1 @@
-"""The Celery parent: configuration, the task, and kombu's transport."""
+"""The Celery worker: configuration, the task, the steps of the consumer, and kombu's transport."""

@@ -188,7 +188,7 @@ async def test_batch_that_is_under_way_for_too_long_does_not_delay_others(
     monkeypatch.setattr("api.predictions.coordinator._UNDER_WAY_SECONDS", 0.05)
     await sent(coordinator, 0)
     batch, _ = coordinator.join(rows(), MODEL)
-    await asyncio.wait_for(batch.recorded(), patience())
+    await asyncio.wait_for(batch.wait_until_recorded(), patience())
     assert store.sizes == [1, 1]
 
 
