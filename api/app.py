@@ -99,9 +99,8 @@ async def _running(*endless: Coroutine[None, None, None]) -> AsyncIterator[None]
     tasks = {asyncio.create_task(each) for each in endless}
     gc.freeze()  # imported objects are never freed, and a full collection over all of them takes 80 ms
     yield
-    while (
-        tasks
-    ):  # a library may swallow a cancellation: redis-py does, in one of ten gateways that stop as they connect
+    # Cancel until all have ended: a cancellation can be lost while a task connects to Redis.
+    while tasks:
         for task in tasks:
             task.cancel()
         _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_SECONDS)
