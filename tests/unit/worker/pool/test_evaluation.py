@@ -34,7 +34,7 @@ class CountingTree(DecisionTreeClassifier):  # type: ignore[misc]  # scikit-lear
 
     evaluations = 0
 
-    def predict_proba(self, X: Any, check_input: bool = True) -> Any:  # noqa: N803  # scikit-learn's name
+    def predict_proba(self, X: Any, check_input: bool = True) -> Any:  # scikit-learn's name
         self.evaluations += 1
         return super().predict_proba(X, check_input)
 
