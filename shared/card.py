@@ -12,6 +12,7 @@ from shared.errors import ArtifactIncompatible, ArtifactMissing
 from shared.rows import Encoding
 
 CARD_SCHEMA: Final = 2
+MODEL_NAME: Final = r"^[a-z0-9][a-z0-9._-]*$"
 PIPELINE_FILE: Final = "pipeline.joblib"
 CARD_FILE: Final = "card.json"
 
@@ -43,7 +44,7 @@ class ModelCard(Frozen):
 
     card_schema: Literal[2] = Field(default=CARD_SCHEMA, alias="schema")
     """Version of the card's format; a card with another version is refused."""
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    name: str = Field(pattern=MODEL_NAME)
     version: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     """SHA-256 of `pipeline.joblib`."""
