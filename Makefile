@@ -4,8 +4,9 @@ VENV := .venv/bin
 
 .PHONY: run test check format docs train load bench bench-growth chaos state-machine fuzz images lock clean
 
+# MODEL=penguins: serves a recipe of `training` or the newest version in models/MODEL.
 run: .venv/run.stamp
-	@exec $(VENV)/python -m local
+	@exec env $(if $(MODEL),SEPAL_MODEL=$(MODEL)) $(VENV)/python -m local
 
 test: .venv/dev.stamp
 	$(VENV)/pytest

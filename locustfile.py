@@ -13,7 +13,6 @@ user: the time from submission to result as the client measures it, and the time
 
 import json
 import logging
-import random
 import re
 import sys
 import time
@@ -26,6 +25,7 @@ from locust import FastHttpUser, between, events, task
 from locust.runners import WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
+from benchmarks.load.rows import Draw, row_source
 from benchmarks.load.settings import LoadSettings
 from benchmarks.load.thresholds import Measured, all_met, judge
 
@@ -42,17 +42,13 @@ console = logging.getLogger("locust.stats_logger")
 
 
 class Caller(FastHttpUser):
-    """A user that sends rows similar to the model card's examples."""
+    """A user that sends rows similar to the training data."""
 
     abstract = True
     host = SETTINGS.host
     kind: str
-    example: list[list[float]]
-    """The rows of the model card's example; read once, before the first user starts."""
-
-    def row(self) -> list[float]:
-        """Return a row of the example, each value changed at random by up to 10 %."""
-        return [value * random.uniform(0.9, 1.1) for value in random.choice(self.example)]  # noqa: S311
+    draw_row: Draw
+    """Returns a row at random; made from the model card before the first user starts."""
 
     def end(self, began: float, response: Any, failure: str) -> None:
         """Report a prediction: its time since submission, and the server's times from `Server-Timing`."""
@@ -80,7 +76,7 @@ class SyncCaller(Caller):
     @task
     def predict(self) -> None:
         """Send a row and check the result."""
-        body = json.dumps({"data": [self.row()]})
+        body = json.dumps({"data": [Caller.draw_row()]})
         began = time.perf_counter()
         with self.client.post("/predict", data=body, headers=_headers(), catch_response=True) as response:
             if failure := _result_failure(response, n_rows=1):
@@ -127,7 +123,7 @@ class PollingCaller(_AsyncCaller):
     @task
     def predict(self) -> None:
         """Submit a row, and poll for the result."""
-        self.submit(json.dumps({"data": [self.row()]}), n_rows=1)
+        self.submit(json.dumps({"data": [Caller.draw_row()]}), n_rows=1)
 
 
 class BulkCaller(_AsyncCaller):
@@ -145,9 +141,8 @@ class BulkCaller(_AsyncCaller):
 
 @cache
 def _bulk_body() -> str:
-    # Made once, because it takes 5 ms, in which locust measures no other user.
-    examples = Caller.example
-    return json.dumps({"data": [examples[i % len(examples)] for i in range(SETTINGS.load_bulk_rows)]})
+    # Made once, because it takes tens of milliseconds, in which locust measures no other user.
+    return json.dumps({"data": [Caller.draw_row() for _ in range(SETTINGS.load_bulk_rows)]})
 
 
 def _headers(**more: str) -> dict[str, str]:
@@ -177,11 +172,11 @@ def _refusal(response: Any) -> str:
 
 @events.init.add_listener
 def read_model_card(environment: Any, **_: Any) -> None:
-    """Read the example rows; without a gateway, exit before any user starts."""
+    """Read the model card; without a gateway, exit before any user starts."""
     host = environment.host or SETTINGS.host
     try:
         with urlopen(f"{host}/model", timeout=_CONNECT_SECONDS) as response:  # noqa: S310
-            Caller.example = json.load(response)["example"]
+            Caller.draw_row = staticmethod(row_source(json.load(response)))
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"locust: no model card at {host}/model: {error}")
 

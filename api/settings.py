@@ -24,6 +24,8 @@ class GatewaySettings(BrokerSettings):
     """Maximum number of rows in one prediction."""
     max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
     """Maximum size of a request body."""
+    max_text_bytes: int = Field(default=1024 * 1024, ge=1)
+    """Maximum size of one text in a row, in bytes of UTF-8."""
     max_backlog_rows: int = Field(default=1_000_000, ge=1)
     """Maximum backlog (rows accepted and not yet final) of the interactive queue; predictions beyond it are refused
     with 503."""

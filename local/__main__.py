@@ -24,7 +24,7 @@ def main() -> None:
         _check_ports(settings)
         settings.supervisor_dir.mkdir(parents=True, exist_ok=True)
         rotate(settings.supervisor_dir)
-        _ensure_model(settings)
+        model_dir = _ensure_model(settings)
         path = _write_configuration(settings)
     except CannotStart as error:
         sys.exit(f"sepal: {error}")
@@ -35,7 +35,7 @@ def main() -> None:
     os.execve(
         sys.executable,
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(path)],
-        os.environ | settings.environment,
+        os.environ | settings.environment | {"SEPAL_MODEL_DIR": str(model_dir)},
     )
 
 
@@ -58,18 +58,24 @@ def _check_ports(settings: LocalSettings) -> None:
                 ) from error
 
 
-def _ensure_model(settings: LocalSettings) -> None:
-    model_dir = settings.model_dir
-    if (model_dir / CARD_FILE).exists():
-        return
-    if model_dir != LocalSettings.model_fields["model_dir"].default:
-        raise CannotStart(f"SEPAL_MODEL_DIR is {model_dir}, which has no {CARD_FILE}: train a model first")
+def _ensure_model(settings: LocalSettings) -> Path:
+    """Return the folder of the model to serve; train it if it is a recipe and missing."""
+    if (saved := settings.saved_model) is not None:
+        return saved
+    if settings.model_dir is not None:
+        raise CannotStart(f"SEPAL_MODEL_DIR is {settings.model_dir}, which has no {CARD_FILE}: train a model first")
     # In a separate process: a process that serves must not import the training libraries.
     path = log_file(settings.supervisor_dir, "training")
     with path.open("wb") as log:
-        training = subprocess.run([sys.executable, "-m", "training"], check=False, stdout=log, stderr=log)
-    if training.returncode:
-        raise CannotStart(f"training failed. Last output:\n{log_excerpt(path)}")
+        training = subprocess.run(
+            [sys.executable, "-m", "training", settings.model], check=False, stdout=log, stderr=log
+        )
+    trained = settings.saved_model
+    if training.returncode or trained is None:
+        raise CannotStart(
+            f"there is no model models/{settings.model}, and training it failed. Last output:\n{log_excerpt(path)}"
+        )
+    return trained
 
 
 def _write_configuration(settings: LocalSettings) -> Path:

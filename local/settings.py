@@ -6,9 +6,11 @@ from typing import Final
 
 from pydantic import Field, Secret, SecretStr
 
+from shared.card import CARD_FILE, MODEL_NAME
 from shared.settings import FlowerPassword, FlowerSettings
 
 SOCKET_FILE: Final = "broker.sock"
+_MODELS_DIR: Final = Path("models")
 _LONGEST_SOCKET_PATH: Final = 107  # bytes; sun_path in unix(7)
 _PASSWORD_BYTES: Final = 12
 
@@ -30,8 +32,10 @@ class LocalSettings(FlowerSettings):
     """The password for Flower; if unset, `make run` generates one at each start and prints it."""
     worker_http_port: int = Field(default=9540, ge=1, le=65535)
     """The port of the worker's metrics and probes."""
-    model_dir: Path = Path("models/iris/1")
-    """The folder of the model to serve; if it is the default and missing, `make run` trains that model."""
+    model: str = Field(default="iris", pattern=MODEL_NAME)
+    """The model to serve, which `make run MODEL=…` sets: its newest version in `models/`, or else a recipe to train."""
+    model_dir: Path | None = None
+    """The folder of the model to serve, instead of one in `models/`."""
     state_dir: Path = Path(".sepal")
     """The folder for the broker's append-only file, the supervisor's files and the logs."""
 
@@ -44,6 +48,17 @@ class LocalSettings(FlowerSettings):
             "SEPAL_WORKER_HTTP_PORT": str(self.worker_http_port),
             "SEPAL_FLOWER_PASSWORD": self.flower_password.get_secret_value(),
         }
+
+    @property
+    def saved_model(self) -> Path | None:
+        """The folder of the model to serve; None if there is no such model yet.
+
+        Of several versions, the one that was saved last.
+        """
+        if self.model_dir is not None:
+            return self.model_dir if (self.model_dir / CARD_FILE).exists() else None
+        cards = (_MODELS_DIR / self.model).glob(f"[!.]*/{CARD_FILE}")
+        return max((card.parent for card in cards), key=lambda folder: folder.stat().st_mtime_ns, default=None)
 
     @property
     def supervisor_dir(self) -> Path:

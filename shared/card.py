@@ -5,28 +5,16 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from shared.columns import FLOATS, Frozen, ModelInput, Value
 from shared.errors import ArtifactIncompatible, ArtifactMissing
+from shared.rows import Encoding
 
-CARD_SCHEMA: Final = 1
+CARD_SCHEMA: Final = 2
+MODEL_NAME: Final = r"^[a-z0-9][a-z0-9._-]*$"
 PIPELINE_FILE: Final = "pipeline.joblib"
 CARD_FILE: Final = "card.json"
-
-Label = bool | int | float | str
-
-
-class Frozen(BaseModel):
-    """An immutable value that refuses unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
-
-
-class Feature(Frozen):
-    """One input column."""
-
-    name: str
-    type: Literal["float64"] = "float64"
 
 
 class Data(Frozen):
@@ -54,23 +42,28 @@ class ModelRef(Frozen):
 class ModelCard(Frozen):
     """Everything that the gateway and the worker know about a pipeline without unpickling it."""
 
-    card_schema: Literal[1] = Field(default=CARD_SCHEMA, alias="schema")
+    card_schema: Literal[2] = Field(default=CARD_SCHEMA, alias="schema")
     """Version of the card's format; a card with another version is refused."""
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    name: str = Field(pattern=MODEL_NAME)
     version: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     """SHA-256 of `pipeline.joblib`."""
-    features: tuple[Feature, ...] = Field(min_length=1)
-    """The columns of a row, in order."""
-    classes: tuple[Label, ...] | None
+    input: ModelInput
+    classes: tuple[Value, ...] | None
     """The columns of `log_proba`, in order; None if the pipeline is not a classifier."""
     outputs: tuple[Literal["prediction", "log_proba"], ...]
     versions: dict[str, str]
     """Versions of Python, numpy, scikit-learn and joblib at training time."""
     data: Data
     metrics: dict[str, Metric]
-    example: tuple[tuple[float, ...], ...] = Field(min_length=1)
+    example: tuple[tuple[Value | None, ...] | str, ...] = Field(min_length=1)
     """Valid rows: the documentation shows them, and a worker warms up with them."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """How the gateway encodes rows for this model: numbers of at most 64-bit floats as a matrix."""
+        is_float = self.input.kind == "matrix" and all(column.type in FLOATS for column in self.input.columns)
+        return Encoding.MATRIX if is_float else Encoding.MESSAGEPACK
 
     @property
     def ref(self) -> ModelRef:
@@ -92,7 +85,10 @@ def read_card(model_dir: Path) -> ModelCard:
         raise ArtifactMissing(f"{path} cannot be read ({error.strerror})") from error
     except ValidationError as error:
         if any(fault["loc"] == ("schema",) for fault in error.errors()):
-            raise ArtifactIncompatible(f"{path} does not have schema {CARD_SCHEMA}") from error
+            raise ArtifactIncompatible(
+                f"{path} does not have schema {CARD_SCHEMA}: another version of Sepal wrote it",
+                "Save the pipeline again with this version, or serve it with the version that saved it.",
+            ) from error
         raise ArtifactMissing(f"{path} is not a model card: {error}") from error
 
 

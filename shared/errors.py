@@ -33,7 +33,7 @@ SepalError
     ├── ArtifactIncompatible
     ├── ArtifactUnloadable
     ├── ArtifactExists          training wrote nothing
-    └── ExampleIncomplete       training wrote nothing
+    └── CannotServe             training wrote nothing: Sepal does not serve such a pipeline
 """
 
 from dataclasses import dataclass
@@ -306,8 +306,8 @@ class ArtifactExists(ArtifactError):
     remedy = "Choose another version for the new pipeline, or remove the old one first."
 
 
-class ExampleIncomplete(ArtifactError):
-    """An example row holds a missing or infinite value, which clients cannot send."""
+class CannotServe(ArtifactError):
+    """Sepal cannot serve this pipeline, or not with these columns."""
 
-    code = "example-incomplete"
-    remedy = "Choose example rows of finite numbers only, and fill missing values before rows are sent."
+    code = "cannot-serve"
+    remedy = "Convert the rows before the pipeline is fitted."

@@ -85,6 +85,11 @@ def breast_cancer_dir(models_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def penguins_dir(models_dir: Path) -> Path:
+    return train_recipe(models_dir, "penguins")
+
+
+@pytest.fixture(scope="session")
 def iris_stack(tmp_path_factory: pytest.TempPathFactory, iris_dir: Path) -> Iterator[tuple[Stack, Gateway]]:
     with running_stack(tmp_path_factory.mktemp("iris"), iris_dir) as running:
         yield running
@@ -106,6 +111,13 @@ def iris_framework(iris_stack: tuple[Stack, Gateway]) -> Gateway:
 def breast_cancer(tmp_path_factory: pytest.TempPathFactory, breast_cancer_dir: Path) -> Iterator[Gateway]:
     """A gateway that serves breast-cancer."""
     with running_stack(tmp_path_factory.mktemp("breast-cancer"), breast_cancer_dir) as (_, gateway):
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def penguins(tmp_path_factory: pytest.TempPathFactory, penguins_dir: Path) -> Iterator[Gateway]:
+    """A gateway that serves penguins, which come in data frames."""
+    with running_stack(tmp_path_factory.mktemp("penguins"), penguins_dir) as (_, gateway):
         yield gateway
 
 

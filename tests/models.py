@@ -11,7 +11,6 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from shared.card import Data
 from tests import pipelines
 from tests.chaos.traffic import FEATURES
 from training.__main__ import train
@@ -24,16 +23,16 @@ def train_recipe(models_dir: Path, name: str) -> Path:
     return train(RECIPES[name], models_dir)
 
 
-def save_pipeline(models_dir: Path, name: str, pipeline: Pipeline, example: Any, columns: int) -> Path:
-    """Save a fitted pipeline as a model directory."""
+def save_pipeline(models_dir: Path, name: str, pipeline: Pipeline, rows: Any, columns: int) -> Path:
+    """Save a pipeline that was fitted on a matrix as a model directory; a few rows are enough."""
     return save(
         pipeline,
         models_dir,
         name=name,
         version="1",
-        features=[f"column {number}" for number in range(columns)],
-        example=np.asarray(example, dtype=np.float64),
-        data=Data(source="the tests", rows=0),
+        X=np.asarray(rows, dtype=np.float64),
+        source="the tests",
+        columns=[f"column {number}" for number in range(columns)],
     )
 
 

@@ -243,9 +243,9 @@ def pool_process(worker: Part) -> psutil.Process:
     return wait_for(worker.process.children, "a pool process")[0]
 
 
-def maps_sklearn(process: psutil.Process) -> bool:
-    """Whether the process has mapped a file of scikit-learn."""
-    return "/sklearn/" in Path(f"/proc/{process.pid}/maps").read_text()
+def maps(process: psutil.Process, library: str) -> bool:
+    """Whether the process has mapped a file of a Python package."""
+    return f"/{library}/" in Path(f"/proc/{process.pid}/maps").read_text()
 
 
 def leftover_processes() -> list[psutil.Process]:

@@ -10,7 +10,8 @@ from prometheus_client.metrics_core import Metric
 from api.cluster.metrics import ClusterCollector
 from api.cluster.status import ClusterStatus
 from api.telemetry.metrics import GatewayMetrics
-from shared.card import Data, Feature, ModelCard
+from shared.card import Data, ModelCard
+from shared.columns import Column, ModelInput, ValueType
 from shared.names import Queue
 from shared.store.status import Overview
 from worker.telemetry.metrics import WorkerCollector, WorkerMetrics
@@ -19,7 +20,9 @@ _CARD: Final = ModelCard(
     name="model",
     version="1",
     digest=f"sha256:{'0' * 64}",
-    features=(Feature(name="x"),),
+    input=ModelInput(
+        kind="matrix", library="numpy", columns=(Column(name="x", type=ValueType.FLOAT64, dtype="float64"),)
+    ),
     classes=None,
     outputs=("prediction",),
     versions={},

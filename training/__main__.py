@@ -4,13 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from shared.card import Data, read_card
+from shared.card import read_card
 from shared.errors import ArtifactError
 from training.artifact import save
 from training.recipes import RECIPES, Recipe
 from training.report import evaluate, render
-
-EXAMPLE_ROWS = 2
 
 
 def main() -> None:
@@ -27,20 +25,20 @@ def main() -> None:
 
 def train(recipe: Recipe, models_dir: Path) -> Path:
     """Fit and evaluate a recipe, write it, print a report, and return the model directory."""
-    bunch = recipe.load()
-    evaluation = evaluate(recipe.pipeline(), bunch.data, bunch.target)
+    data = recipe.load()
+    evaluation = evaluate(recipe.pipeline(), data.X, data.y)
     model_dir = save(
-        recipe.pipeline().fit(bunch.data, bunch.target),
+        recipe.pipeline().fit(data.X, data.y),
         models_dir,
         name=recipe.name,
         version=recipe.version,
-        features=[str(feature) for feature in bunch.feature_names],
-        example=bunch.data[:: len(bunch.data) // EXAMPLE_ROWS][:EXAMPLE_ROWS],
-        data=Data(source=recipe.source, rows=len(bunch.data)),
+        X=data.X,
+        source=recipe.source,
+        columns=data.columns,
         metrics=evaluation.metrics,
     )
-    print(f"{recipe.name} {recipe.version}, {recipe.source}, {len(bunch.data)} rows")
-    print(render(evaluation, [str(name) for name in bunch.target_names]))
+    print(f"{recipe.name} {recipe.version}, {recipe.source}, {len(data.X)} rows")
+    print(render(evaluation, data.labels))
     print(f"wrote {model_dir}  {read_card(model_dir).digest}")
     return model_dir
 

@@ -1,52 +1,53 @@
 """Writes a fitted pipeline as a model directory: the artifact and its model card."""
 
+import pickle
 import platform
 import shutil
 import tempfile
-from importlib.metadata import version
+from collections.abc import Collection, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, Final
 
 import joblib
-import numpy as np
-from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
+from sklearn.base import is_classifier
 
-from shared.card import (
-    CARD_FILE,
-    PIPELINE_FILE,
-    Data,
-    Feature,
-    Metric,
-    ModelCard,
-    digest,
-    read_card,
-)
-from shared.errors import ArtifactExists, ExampleIncomplete
+from shared.card import CARD_FILE, PIPELINE_FILE, Data, Metric, ModelCard, digest, read_card
+from shared.columns import ModelInput, Value
+from shared.errors import ArtifactExists, CannotServe
+from shared.rows import Row
+from training.inputs import describe
+from training.proof import prove
+from training.sample import example_rows, proof_indices, rows_of, take
 
-LIBRARIES = ("numpy", "scikit-learn", "joblib")
+_LIBRARIES: Final = ("numpy", "scikit-learn", "joblib")
+_FRAME_LIBRARIES: Final = {"pandas": ("pandas", "pyarrow"), "polars": ("polars",)}
 
 
 def save(
-    pipeline: Pipeline,
-    models_dir: Path,
+    pipeline: Any,
+    models_dir: Path | str,
     *,
     name: str,
     version: str,
-    features: list[str],
-    example: NDArray[np.float64],
-    data: Data,
+    X: Any,
+    source: str,
+    columns: Sequence[str] | None = None,
+    nullable: bool | Collection[str] = False,
     metrics: dict[str, Metric] | None = None,
 ) -> Path:
-    """Write `models_dir/name/version/` atomically, by one rename.
+    """Write `models_dir/name/version/` atomically, by one rename, after a proof that it is served exactly.
 
     Args:
-        pipeline: a fitted pipeline whose columns are all numeric.
+        pipeline: a fitted pipeline, or another fitted estimator with `predict`.
         models_dir: the folder of all models.
         name: the model's name, in lower case, as prediction responses show it.
         version: the model's version; a version that exists is never overwritten.
-        features: the names of the columns, in order.
-        example: float64, shape (n, len(features)); valid rows, every value finite.
-        data: the source and the number of rows of the training data.
+        X: what the pipeline was fitted on, or a part of it: a matrix, a pandas or polars data frame, or a list or
+            Series of texts. The card describes its columns; a worker gives the pipeline rows of the same kind.
+        source: where the training data comes from, in a few words.
+        columns: the names of a matrix's columns; x0, x1, … if the pipeline has none.
+        nullable: the columns in which a value may be missing although none is missing in X; True: all that can.
         metrics: cross-validated scores, by name.
 
     Returns:
@@ -54,29 +55,31 @@ def save(
 
     Raises:
         ArtifactExists: this name and version exist, with another pipeline or card.
-        ExampleIncomplete: a value of the example is NaN or infinite.
+        CannotServe: Sepal does not serve such a pipeline, or not exactly; says why and what to do.
     """
-    _check_example(example, features)
-    target = models_dir / name / version
+    described = describe(pipeline, X, columns, nullable)
+    rows = rows_of(described, X)
+    target = Path(models_dir) / name / version
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent))
     try:
-        joblib.dump(pipeline, staged / PIPELINE_FILE)
+        _dump(pipeline, staged / PIPELINE_FILE)
         with (staged / PIPELINE_FILE).open("rb") as file:
             artifact_digest = digest(file)
         card = ModelCard(
             name=name,
             version=version,
             digest=artifact_digest,
-            features=tuple(Feature(name=feature) for feature in features),
+            input=described,
             classes=_classes(pipeline),
-            outputs=("prediction", "log_proba") if _has_probabilities(pipeline) else ("prediction",),
-            versions=_versions(),
-            data=data,
+            outputs=("prediction", "log_proba") if _has_log_proba(pipeline) else ("prediction",),
+            versions=_versions(described),
+            data=Data(source=source, rows=len(rows)),
             metrics=metrics or {},
-            example=tuple(tuple(row) for row in example.tolist()),
+            example=tuple(row if isinstance(row, str) else tuple(row) for row in example_rows(rows)),
         )
         (staged / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n")
+        _prove(staged, card, pipeline, X, rows)
         staged.chmod(0o755)
         _publish(staged, target, card)
     finally:
@@ -84,14 +87,21 @@ def save(
     return target
 
 
-def _check_example(example: NDArray[np.float64], features: list[str]) -> None:
-    unusable = np.argwhere(~np.isfinite(example))
-    if len(unusable):
-        row, column = unusable[0]
-        raise ExampleIncomplete(
-            f'row {row + 1} of the example holds {example[row, column]} in the column "{features[column]}", and Sepal '
-            "does not serve missing or infinite values yet"
-        )
+def _dump(pipeline: Any, path: Path) -> None:
+    if not hasattr(pipeline, "predict"):
+        raise CannotServe(f"{type(pipeline).__name__} has no method predict", "Add a last step that predicts.")
+    try:
+        joblib.dump(pipeline, path)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise CannotServe(
+            f"the pipeline cannot be pickled ({error})",
+            "Replace a lambda or local function by a function of a module that the worker can import.",
+        ) from error
+
+
+def _prove(staged: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Row]) -> None:
+    indices = proof_indices(rows)
+    prove(staged, card, pipeline, take(X, indices), [rows[index] for index in indices])
 
 
 def _publish(staged: Path, target: Path, card: ModelCard) -> None:
@@ -104,14 +114,22 @@ def _publish(staged: Path, target: Path, card: ModelCard) -> None:
             raise ArtifactExists(f"{target} holds another pipeline or card") from None
 
 
-def _has_probabilities(pipeline: Pipeline) -> bool:
-    return hasattr(pipeline, "predict_log_proba") or hasattr(pipeline, "predict_proba")
+def _has_log_proba(pipeline: Any) -> bool:
+    is_single = not isinstance(getattr(pipeline, "classes_", None), list)
+    has_method = hasattr(pipeline, "predict_log_proba") or hasattr(pipeline, "predict_proba")
+    return is_classifier(pipeline) and is_single and has_method
 
 
-def _classes(pipeline: Pipeline) -> tuple[bool | int | float | str, ...] | None:
+def _classes(pipeline: Any) -> tuple[Value, ...] | None:
     classes = getattr(pipeline, "classes_", None)
-    return None if classes is None else tuple(classes.tolist())
+    return None if classes is None or isinstance(classes, list) else tuple(classes.tolist())
 
 
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{library: version(library) for library in LIBRARIES}}
+def _versions(described: ModelInput) -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for library in (*_LIBRARIES, *_FRAME_LIBRARIES.get(described.library or "", ())):
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found

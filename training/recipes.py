@@ -4,11 +4,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+
+from shared.errors import CannotServe
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """The rows and labels that a pipeline is fitted on."""
+
+    X: Any
+    """A matrix, or a data frame."""
+    y: Any
+    labels: list[str]
+    """The names of the classes, in the order in which they are sorted."""
+    columns: list[str] | None = None
+    """The names of a matrix's columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +35,23 @@ class Recipe:
     name: str
     version: str
     source: str
-    load: Callable[..., Any]
-    """Returns a scikit-learn `Bunch` with `data`, `target` and `feature_names`."""
+    load: Callable[[], TrainingData]
     pipeline: Callable[[], Pipeline]
+
+
+def _bunch(load: Callable[[], Any]) -> Callable[[], TrainingData]:
+    """Convert a data set of scikit-learn."""
+
+    def data() -> TrainingData:
+        bunch = load()
+        return TrainingData(
+            bunch.data,
+            bunch.target,
+            [str(name) for name in bunch.target_names],
+            [str(name) for name in bunch.feature_names],
+        )
+
+    return data
 
 
 def _iris() -> Pipeline:
@@ -31,15 +62,39 @@ def _breast_cancer() -> Pipeline:
     return Pipeline([("scale", StandardScaler()), ("classify", LogisticRegression())])
 
 
+def _load_penguins() -> TrainingData:
+    try:
+        from palmerpenguins import load_penguins
+    except ImportError as error:
+        raise CannotServe(
+            f"a library of the data set is missing ({error})", "Install pandas and palmerpenguins."
+        ) from error
+    penguins = load_penguins()
+    return TrainingData(penguins.drop(columns="species"), penguins["species"], sorted(penguins["species"].unique()))
+
+
+def _penguins() -> Pipeline:
+    numbers = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g", "year"]
+    prepare = make_column_transformer(
+        (make_pipeline(SimpleImputer(), StandardScaler()), numbers),
+        (
+            make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")),
+            ["island", "sex"],
+        ),
+    )
+    return make_pipeline(prepare, LogisticRegression(max_iter=1000))
+
+
 RECIPES: Final = {
     recipe.name: recipe
     for recipe in (
-        Recipe("iris", "1", "scikit-learn's iris: Fisher (1936)", load_iris, _iris),
+        Recipe("iris", "1", "scikit-learn's iris: Fisher (1936)", _bunch(load_iris), _iris),
+        Recipe("penguins", "1", "palmerpenguins: Horst, Hill and Gorman (2020)", _load_penguins, _penguins),
         Recipe(
             "breast-cancer",
             "1",
             "scikit-learn's breast cancer: Wolberg, Mangasarian and Street (1995)",
-            load_breast_cancer,
+            _bunch(load_breast_cancer),
             _breast_cancer,
         ),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +26,13 @@ class Evaluation:
     """Shape (n_classes, n_classes): rows are true classes, columns predicted ones."""
 
 
-def evaluate(pipeline: Pipeline, rows: NDArray[np.float64], target: NDArray[np.int64]) -> Evaluation:
+def evaluate(pipeline: Pipeline, rows: Any, target: Any) -> Evaluation:
     """Cross-validate an unfitted classifier.
 
     Args:
         pipeline: cloned for each fold, and itself left unfitted.
-        rows: float64, shape (n_rows, n_features).
-        target: int64 class labels, shape (n_rows,).
+        rows: a matrix or a data frame of n_rows rows.
+        target: class labels, shape (n_rows,).
     """
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=42)
     scores = cross_validate(pipeline, rows, target, cv=folds, scoring=("accuracy", "neg_log_loss"))

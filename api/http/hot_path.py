@@ -18,15 +18,13 @@ from api.cluster.status import ClusterStatus
 from api.http import problems
 from api.http.headers import Preferences, RequestHeaders
 from api.http.rendering import HttpResponse, raise_failure, render
-from api.http.rows import RowsValidator, read_json_body
-from api.predictions.open_batches import MAX_BATCH_ROWS
+from api.http.rows import RowsEncoder, read_json_body
 from api.predictions.service import PredictionRequest, PredictionResponse, PredictionService
 from api.settings import GatewaySettings
 from api.telemetry.metrics import GatewayMetrics
 from api.telemetry.tracing import RequestTracer, set_status, traceparent_of
 from shared.errors import RequestRefused
 from shared.names import FINAL_STATES
-from shared.rows import encode_matrix
 from shared.store.records import Origin
 
 REQUEST_ID: Final = b"x-request-id"
@@ -51,7 +49,7 @@ class PredictOperation:
         self._settings = settings
         self._metrics = metrics
         self._tracer = tracer
-        self._validate = RowsValidator(settings.max_rows)
+        self._encode = RowsEncoder(settings.max_rows, settings.max_text_bytes)
 
     async def __call__(self, headers: RequestHeaders, scope: Scope, receive: Receive) -> HttpResponse:
         """Validate the rows, submit them and wait for the result.
@@ -65,9 +63,8 @@ class PredictOperation:
         preferences = Preferences.parse(headers.prefer)
         try:
             body = await read_json_body(headers, receive, self._settings.max_body_bytes)
-            rows = self._validate(body, await self._cluster.current_card())
             request = PredictionRequest(
-                encode_matrix(rows, MAX_BATCH_ROWS),
+                self._encode(body, await self._cluster.current_card()),
                 preferences.wait_seconds(self._settings.wait_seconds, self._settings.max_wait_seconds),
                 headers.deadline_seconds(),
                 headers.idempotency((scope.get("client") or ("",))[0], body),

@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api.cluster.status import ClusterStatus
 from api.http import schemas
+from api.http.body_schema import body_examples, body_schema
 from api.http.problems import INTERNAL_ERROR, METHOD_NOT_ALLOWED, NOT_FOUND, NOT_READY
 from api.http.schemas import EndedPrediction, PredictionResult, Ready, UnfinishedPrediction, problems
 from shared import errors
@@ -174,9 +175,9 @@ def install(app: FastAPI, cluster: ClusterStatus, max_rows: int) -> None:
 
 def _describe_rows(schema: dict[str, Any], card: ModelCard | None, max_rows: int) -> None:
     body = schema["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
-    body["schema"] = schemas.rows_schema(card, max_rows)
+    body["schema"] = body_schema(card, max_rows)
     if card is not None:  # without a card, no example row is known
-        body["example"] = {"data": [list(row) for row in card.example]}
+        body["examples"] = body_examples(card)
 
 
 def _add_shared_components(schema: dict[str, Any]) -> None:

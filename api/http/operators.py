@@ -2,7 +2,7 @@
 
 import hmac
 from contextlib import suppress
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field, TypeAdapter
@@ -13,9 +13,9 @@ from api.http.rendering import render, to_starlette
 from api.http.schemas import BatchIdText
 from api.predictions.service import PredictionRequest, PredictionService
 from api.settings import GatewaySettings
-from shared.card import ModelRef
+from shared.card import ModelCard, ModelRef
 from shared.errors import BrokerUnavailable, DeadLetterNotFound, Fault, InvalidRows, OperatorsOnly
-from shared.rows import decode_matrix
+from shared.rows import EncodedRows, decode
 from shared.store.dead_letters import DeadLetter, DeadLetters
 
 
@@ -45,7 +45,7 @@ class ShownDeadLetter(ListedDeadLetter):
         description="When the rows were accepted, by the store's clock, in microseconds since 1970."
     )
     attempts: list[LostAttempt]
-    rows: list[list[float]]
+    rows: list[Any] = Field(description="Each row as an array of values, or as a text.")
 
     @classmethod
     def of(cls, batch_id: str, letter: DeadLetter) -> Self:
@@ -57,7 +57,7 @@ class ShownDeadLetter(ListedDeadLetter):
             model=ModelRef.model_validate_json(letter.model),
             created_us=letter.created_us,
             attempts=_ATTEMPTS.validate_json(letter.attempts),
-            rows=decode_matrix(letter.rows),
+            rows=decode(letter.rows),
         )
 
 
@@ -93,9 +93,7 @@ def operator_routes(
     @router.post("/{batch_id}/replay", **openapi.REPLAY)
     async def replay(batch_id: BatchIdText) -> Response:
         letter = await dead_letters.get(batch_id)
-        columns = (await cluster.current_card()).features
-        if len(decode_matrix(letter.rows)[0]) != len(columns):
-            raise InvalidRows([Fault("", f"The current model has {len(columns)} columns.")])
+        _check_form(letter.rows, await cluster.current_card())
         # Submit before discarding: if the gateway dies in between, the dead letter can still be replayed.
         response = await service.submit(PredictionRequest([letter.rows], wait_seconds=0))
         with suppress(DeadLetterNotFound, BrokerUnavailable):  # the client gets its id even if the dead letter stays
@@ -108,3 +106,17 @@ def operator_routes(
         return Response(status_code=204)
 
     return router
+
+
+def _check_form(rows: EncodedRows, card: ModelCard) -> None:
+    """Check that the current model takes rows of this form; their values are the pipeline's to judge.
+
+    Raises:
+        InvalidRows: it takes another kind of row, or another number of columns.
+    """
+    row, n_columns = decode(rows)[0], len(card.input.columns)
+    takes_texts = card.input.kind == "text"
+    if rows.encoding is not card.encoding or isinstance(row, str) is not takes_texts:
+        raise InvalidRows([Fault("", "The current model takes another kind of row.")])
+    if not takes_texts and len(row) != n_columns:
+        raise InvalidRows([Fault("", f"The current model has {n_columns} columns.")])

@@ -1,75 +1,97 @@
-"""Reads and validates request bodies. An error points to each invalid value."""
+"""Validates request bodies against the model card, and encodes their rows. An error points to each invalid value."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError, create_model
 from starlette.types import Receive
 
 from api.http.headers import RequestHeaders
+from api.http.row_readers import ColumnsReader, RowRefused, TextReader
+from api.http.strict_json import Repeating, parse
+from api.http.values import show
+from api.predictions.open_batches import MAX_BATCH_BYTES, MAX_BATCH_ROWS
 from shared.card import ModelCard
 from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedJson, UnsupportedContentType
-
-Rows = list[list[float]]
-"""One list for each row, with the columns in the card's order."""
+from shared.rows import EncodedRows, Encoding, Row, encode_matrix, encode_messagepack, with_nan
 
 _JSON: Final = b"application/json"
-_LENGTH_ERRORS: Final = frozenset({"too_short", "too_long"})
-_MAX_FAULTS: Final = 1000  # a body of 8 MiB has room for 700,000 unknown members, whose errors would fill 60 MB
+_DATA: Final = "data"
 
 
-class RowsValidator:
-    """Validates bodies against the current model card, in one pass over the bytes."""
+class RowsEncoder:
+    """Validates bodies against the current card, and encodes their rows for one batch or several."""
 
-    def __init__(self, max_rows: int) -> None:
+    def __init__(self, max_rows: int, max_text_bytes: int) -> None:
         self._max_rows = max_rows
-        self._n_columns = 0
-        self._body: type[BaseModel] | None = None
+        self._max_text_bytes = max_text_bytes
+        self._card: ModelCard | None = None
+        self._complete_matrix: type[BaseModel] | None = None
+        self._read_row: Callable[[Any], Row]
 
-    def __call__(self, body: bytes, card: ModelCard) -> Rows:
-        """Decode and validate a body.
-
-        Returns:
-            1 to `max_rows` rows of finite numbers, each with as many values as the card has columns.
+    def __call__(self, body: bytes, card: ModelCard) -> list[EncodedRows]:
+        """Validate a body with 1 to `max_rows` rows, and encode them.
 
         Raises:
             MalformedJson: the body does not parse.
-            InvalidRows: the body is JSON but does not fit; lists every invalid value of the first invalid row.
+            InvalidRows: the body is JSON but does not fit; lists the errors of the first invalid row.
         """
-        if self._body is None or len(card.features) != self._n_columns:
-            self._n_columns = len(card.features)
-            self._body = _body_model(self._n_columns, self._max_rows)
-        try:
-            rows: Rows = self._body.model_validate_json(body).data  # type: ignore[attr-defined]
-        except ValidationError as error:
-            raise self._refusal(error) from None
+        if card is not self._card:
+            self._take(card)
+        if self._complete_matrix is not None and body.count(b":") == 1:  # one member, and no object among the rows
+            try:
+                return encode_matrix(self._complete_matrix.model_validate_json(body).data, MAX_BATCH_ROWS)  # type: ignore[attr-defined]
+            except ValidationError:
+                pass  # the slower way says what is wrong, in the same words for every kind of model
+        rows = self._read_rows(parse(body))
+        if card.encoding is Encoding.MESSAGEPACK:
+            return encode_messagepack(rows, MAX_BATCH_ROWS, MAX_BATCH_BYTES)
+        return encode_matrix(with_nan(rows), MAX_BATCH_ROWS)
+
+    def _take(self, card: ModelCard) -> None:
+        columns = card.input.columns
+        if card.input.kind == "text":
+            self._read_row = TextReader(columns[0], self._max_text_bytes)
+        else:
+            self._read_row = ColumnsReader(columns, self._max_text_bytes)
+        self._complete_matrix = _matrix_model(len(columns), self._max_rows) if card.input.is_plain_matrix else None
+        self._card = card
+
+    def _read_rows(self, parsed: Any) -> list[Row]:
+        data = self._data(parsed)
+        is_array = isinstance(data[0], list)
+        rows: list[Row] = []
+        for index, row in enumerate(data):
+            if isinstance(row, list) is not is_array:
+                raise InvalidRows([Fault(f"/data/{index}", "Send either arrays or objects: the first row is another.")])
+            try:
+                rows.append(self._read_row(row))
+            except RowRefused as refused:
+                raise InvalidRows(
+                    [Fault(f"/data/{index}{fault.pointer}", fault.detail) for fault in refused.faults]
+                ) from None
         return rows
 
-    def _refusal(self, error: ValidationError) -> MalformedJson | InvalidRows:
-        if error.error_count() > _MAX_FAULTS:
-            return InvalidRows([Fault("", f"The body has more than {_MAX_FAULTS} errors. {self._members()}")])
-        faults = error.errors(include_url=False, include_input=False)
-        if faults[0]["type"] == "json_invalid":
-            return MalformedJson(f"The body is not JSON: {faults[0]['ctx']['error']}.")
-        return InvalidRows([Fault(_pointer(fault["loc"]), self._detail(fault)) for fault in faults])
-
-    def _detail(self, fault: Any) -> str:
-        is_row = len(fault["loc"]) == 2
-        if is_row and fault["type"] in _LENGTH_ERRORS:
-            return f"A row must have {self._n_columns} columns, in the order of GET /model."
-        if fault["type"] == "extra_forbidden":
-            return f"Unknown member. {self._members()}"
-        return str(fault["msg"])
-
-    def _members(self) -> str:
-        names = [] if self._body is None else list(self._body.model_fields)
-        return "The allowed members are: " + ", ".join(f"`{name}`" for name in names) + "."
+    def _data(self, parsed: Any) -> list[Any]:
+        if not isinstance(parsed, dict):
+            raise InvalidRows([Fault("", 'The body must be an object with the member "data".')])
+        if isinstance(parsed, Repeating):
+            raise InvalidRows([Fault("", f"{show(parsed.name)} stands in the body more than once: send it once.")])
+        for name in parsed:
+            if name != _DATA:
+                raise InvalidRows([Fault(f"/{name[:100]}", f'Unknown member {show(name)}: the only one is "data".')])
+        data = parsed.get(_DATA)
+        if not isinstance(data, list) or not 1 <= len(data) <= self._max_rows:
+            found = f"it has {len(data)}" if isinstance(data, list) else "it is no array"
+            raise InvalidRows([Fault("/data", f'"data" must be an array of 1 to {self._max_rows} rows; {found}.')])
+        return data
 
 
-def _body_model(n_columns: int, max_rows: int) -> type[BaseModel]:
+def _matrix_model(n_columns: int, max_rows: int) -> type[BaseModel]:
+    """Make the model of a body whose rows are arrays of finite numbers: it parses, checks and converts at once."""
     row = Annotated[list[FiniteFloat], Field(min_length=n_columns, max_length=n_columns)]
-    # FailFast stops at the first invalid row; otherwise a body could produce a million errors.
     rows = Annotated[list[row], Field(min_length=1, max_length=max_rows), FailFast()]
-    return create_model("PredictBody", __config__=ConfigDict(strict=True, extra="forbid"), data=(rows, ...))
+    return create_model("MatrixBody", __config__=ConfigDict(strict=True, extra="forbid"), data=(rows, ...))
 
 
 async def read_json_body(headers: RequestHeaders, receive: Receive, max_bytes: int) -> bytes:
@@ -99,8 +121,3 @@ async def read_json_body(headers: RequestHeaders, receive: Receive, max_bytes: i
 def _is_json(content_type: bytes) -> bool:
     media_type = content_type.partition(b";")[0].strip().lower()
     return media_type == _JSON or media_type.endswith(b"+json")
-
-
-def _pointer(location: tuple[str | int, ...]) -> str:
-    """Convert a location in the body to a JSON pointer (RFC 6901)."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)

@@ -1,6 +1,5 @@
 """Schemas of requests and responses for OpenAPI."""
 
-import sys
 from collections import defaultdict
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
@@ -19,7 +18,7 @@ from api.http.problems import (
     NOT_READY,
     STATUS,
 )
-from shared.card import ModelCard, ModelRef
+from shared.card import ModelRef
 from shared.errors import SepalError
 from shared.names import FailureCode
 
@@ -202,16 +201,3 @@ PREDICT_HEADERS: Final = [
         },
     ),
 ]
-
-
-def rows_schema(card: ModelCard | None, max_rows: int) -> dict[str, Any]:
-    """Describe the body of `POST /predict`; without a card, the schema does not limit the number of columns."""
-    number = {"type": "number", "minimum": -sys.float_info.max, "maximum": sys.float_info.max}
-    row: dict[str, Any] = {"type": "array", "items": number}
-    description = "Rows, with the columns in the order of GET /model."
-    if card is not None:
-        n_columns = len(card.features)
-        row |= {"minItems": n_columns, "maxItems": n_columns}
-        description = "Rows, each with the columns: " + ", ".join(feature.name for feature in card.features) + "."
-    data = {"type": "array", "minItems": 1, "maxItems": max_rows, "items": row, "description": description}
-    return {"type": "object", "required": ["data"], "properties": {"data": data}, "additionalProperties": False}

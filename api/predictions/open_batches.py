@@ -24,6 +24,8 @@ MAX_BATCH_ROWS: Final = 1024
 A batch of this size takes 2.5 ms, which is 2.5 µs a row. A larger batch costs hardly less a row, and delays other
 clients longer (docs/benchmarks/growth-results.md).
 """
+MAX_BATCH_BYTES: Final = 4 * 2**20
+"""Maximum size of a batch's rows, unless it is one row that is larger: 1,024 texts could fill a gigabyte."""
 
 _DRAWN_SECRETS: Final = 16
 _LARGE_ROWS: Final = MAX_BATCH_ROWS // 8  # a larger prediction leaves little room for others in its batch
@@ -47,6 +49,7 @@ class OpenBatch:
     origins: dict[int, Origin] = field(default_factory=dict)
     """By member index; only of members that have one."""
     n_rows: int = 0
+    n_bytes: int = 0
     is_urgent: bool = False
     """Whether a client waits for the batch to be recorded, because it needs an id and not the answer."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -56,7 +59,7 @@ class OpenBatch:
 
     def takes(self, rows: EncodedRows, model: bytes) -> bool:
         """Whether these rows can join the batch."""
-        fits = self.n_rows + rows.n_rows <= MAX_BATCH_ROWS
+        fits = self.n_rows + rows.n_rows <= MAX_BATCH_ROWS and self.n_bytes + len(rows.content) <= MAX_BATCH_BYTES
         return fits and self.pending.model == model and self.encoding is rows.encoding
 
     def join(self, rows: EncodedRows, deadline_us: int = 0, origin: Origin | None = None) -> Waiter:
@@ -67,6 +70,7 @@ class OpenBatch:
         self.contents.append(rows.content)
         self.members.append(Member(prediction_id.secret, rows.n_rows, len(rows.content), deadline_us))
         self.n_rows += rows.n_rows
+        self.n_bytes += len(rows.content)
         return self.pending.add(prediction_id, rows.n_rows, deadline_us)
 
     @property

@@ -14,7 +14,6 @@ from shared.ids import SECRET_BYTES
 from shared.rows import encode_matrix
 from shared.store.records import Member
 from worker.pool.predictor import Predictor
-from worker.pool.rows import Rows
 
 SIZES: Final = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 _SECONDS: Final = 0.2  # per size and round: 20 calls of the slowest size, hundreds of the others
@@ -39,10 +38,12 @@ def measure(results: Growth, workload: Workload, rounds: int) -> None:
 
 
 def _figure(predictor: Predictor, workload: Workload, number: int, n_rows: int) -> Batch:
-    rows: Rows = np.array(workload.rows(n_rows), dtype=np.float64)
+    rows = np.array(workload.rows(n_rows), dtype=np.float64)
     (encoded,) = encode_matrix(workload.rows(n_rows), n_rows)
     members = [Member(bytes(SECRET_BYTES), 1, len(encoded.content) // n_rows)] * n_rows
-    pipeline_ms, predict_ms = _interleaved(lambda: predictor._run(rows), lambda: predictor.predict(encoded, members))
+    pipeline_ms, predict_ms = _interleaved(
+        lambda: predictor.evaluate(rows), lambda: predictor.predict(encoded, members)
+    )
     return Batch(number, n_rows, pipeline_ms, predict_ms)
 
 

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 from benchmarks.serving.environments import FOLDER
-from shared.card import PIPELINE_FILE, Data
+from shared.card import PIPELINE_FILE
 from shared.errors import ArtifactError
 from training.artifact import save
 from worker.pool.artifact import verify
@@ -55,9 +55,8 @@ def build(recipe: Recipe) -> Path:
             models_dir,
             name=recipe.name,
             version=recipe.version,
-            features=[f"column {number}" for number in range(_COLUMNS)],
-            example=rows[:1],
-            data=Data(source="random numbers", rows=recipe.rows),
+            X=rows,
+            source="random numbers",
         )
     return model_dir / PIPELINE_FILE
 

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import make_pipeline
 
-from shared.card import Data
-
 COLUMNS = 2
 
 
@@ -48,7 +46,6 @@ def save_fixed_cost(models_dir: Path, milliseconds: float) -> Path:
         models_dir,
         name="fixed-cost",
         version="1",
-        features=[f"column {number}" for number in range(COLUMNS)],
-        example=np.zeros((1, COLUMNS)),
-        data=Data(source="none", rows=0),
+        X=np.zeros((1, COLUMNS)),
+        source="none",
     )

@@ -14,7 +14,7 @@ import pytest
 
 from shared.ids import PredictionId
 from tests.run import Run
-from tests.stack import ROOT, Part, clean_environment, free_port, maps_sklearn, wait_for
+from tests.stack import ROOT, Part, clean_environment, free_port, maps, wait_for
 
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 
@@ -51,10 +51,15 @@ def test_curl_command_of_the_welcome_works_as_printed(run: Run) -> None:
 
 def test_only_pool_processes_load_scikit_learn(run: Run) -> None:
     run.gateway.predict(TUTORIAL)
-    assert not maps_sklearn(run.child("api"))
     worker = run.child("worker")
-    assert not maps_sklearn(worker)
-    assert any(maps_sklearn(process) for process in worker.children())
+    assert not any(maps(process, "sklearn") for process in (run.child("api"), worker))
+    assert any(maps(process, "sklearn") for process in worker.children())
+
+
+def test_no_process_of_a_matrix_model_loads_pandas_or_arrow(run: Run) -> None:
+    run.gateway.predict(TUTORIAL)
+    processes = run.part.process.children(recursive=True)
+    assert [process for process in processes if maps(process, "pandas") or maps(process, "pyarrow")] == []
 
 
 def test_flower_shows_the_worker_and_a_succeeded_batch(run: Run) -> None:

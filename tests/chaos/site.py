@@ -16,7 +16,7 @@ from local import broker
 from tests.chaos import clock
 from tests.chaos.proxy import Proxy
 from tests.models import save_troublesome
-from tests.stack import Client, Part, clean_environment, free_port, maps_sklearn, wait_for
+from tests.stack import Client, Part, clean_environment, free_port, maps, wait_for
 
 _SUPERVISION_SECONDS: Final = 0.05
 
@@ -71,7 +71,7 @@ class SupervisedProcess:
     def has_loaded(self) -> bool:
         """Whether at least one of its children has loaded a pipeline."""
         try:
-            return any(maps_sklearn(child) for child in self._children())
+            return any(maps(child, "sklearn") for child in self._children())
         except FileNotFoundError:  # the child has ended
             return False
 

@@ -15,7 +15,7 @@ from shared.card import ModelCard
 from shared.errors import DeadLetterNotFound, PredictionAlreadyFinal
 from shared.ids import BatchId, PredictionId, child_id
 from shared.names import FailureCode, State
-from shared.rows import decode_matrix
+from shared.rows import decode
 from shared.store.attempts import Attempts
 from shared.store.blocking import BlockingTransport
 from shared.store.dead_letters import DeadLetters
@@ -214,7 +214,7 @@ async def test_only_the_poison_fails_and_becomes_a_dead_letter(
     assert {prediction.state for prediction in await store.read_all(ids)} == {State.RUNNING, State.CANCELED}
     for index in (0, 2):
         claim = claimed(worker, child_id(submission.id, index))
-        assert decode_matrix(claim.rows) == [[[0.0, 0.5]], [], [[3.0, 0.5]]][index]
+        assert decode(claim.rows) == [[[0.0, 0.5]], [], [[3.0, 0.5]]][index]
         assert worker.commit(claim, outcome(answer(str(index)))) is not None
     exhaust(worker, child_id(submission.id, 1))
     await tick(reconciler, server)
@@ -232,7 +232,7 @@ async def test_only_the_poison_fails_and_becomes_a_dead_letter(
     (entry,) = await letters.entries(0, 10)
     letter = await letters.get(entry.id)
     assert letter.prediction == str(ids[1])
-    assert decode_matrix(letter.rows) == [[1.0, 0.5], [2.0, 0.5]]
+    assert decode(letter.rows) == [[1.0, 0.5], [2.0, 0.5]]
     attempts = json.loads(letter.attempts)
     assert [attempt["reason"] for attempt in attempts] == ["lost 0", "lost 1", "lost 2"]
     assert {attempt["worker"] for attempt in attempts} == {"worker"}

@@ -18,7 +18,7 @@ from shared.errors import (
 )
 from shared.ids import SPANNING, child_id
 from shared.names import FailureCode, State
-from shared.rows import EncodedRows, decode_matrix
+from shared.rows import EncodedRows, decode
 from shared.store.attempts import Attempts
 from shared.store.clock import StoreClock
 from shared.store.idempotency import IdempotencyKey, IdempotencyKeys
@@ -35,7 +35,7 @@ async def test_claim_returns_what_was_submitted(store: GatewayStore, worker: Att
     submission, ids = shared_batch(2, 1)
     await store.submit(submission)
     claim = claimed(worker, submission.id)
-    assert decode_matrix(claim.rows) == [[0.0, 0.5], [1.0, 0.5], [2.0, 0.5]]
+    assert decode(claim.rows) == [[0.0, 0.5], [1.0, 0.5], [2.0, 0.5]]
     assert [member.n_rows for member in claim.members] == [2, 1]
     assert [member.secret for member in claim.members] == [prediction_id.secret for prediction_id in ids]
     assert claim.model.name == "any"

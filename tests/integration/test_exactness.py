@@ -52,7 +52,7 @@ def served(request: pytest.FixtureRequest) -> Served:
 
 
 def _served(gateway: Gateway, model_dir: Path, name: str, relative_error: float) -> Served:
-    rows = RECIPES[name].load().data
+    rows = RECIPES[name].load().X
     pipeline = joblib.load(model_dir / "pipeline.joblib")
     with np.errstate(divide="ignore"):
         log_proba = pipeline.predict_log_proba(rows)

@@ -5,7 +5,8 @@ import secrets
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-from shared.card import Data, Feature, ModelCard
+from shared.card import Data, ModelCard
+from shared.columns import Column, ModelInput, ValueType
 from shared.ids import BatchId
 from shared.names import Queue
 from shared.store.attempts import Attempts, Claim
@@ -34,7 +35,9 @@ CARD = ModelCard(
     name="any",
     version="1",
     digest="sha256:" + "0" * 64,
-    features=(Feature(name="x"),),
+    input=ModelInput(
+        kind="matrix", library="numpy", columns=(Column(name="x", type=ValueType.FLOAT64, dtype="float64"),)
+    ),
     classes=None,
     outputs=("prediction",),
     versions={},

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from shared.errors import BacklogFull, BrokerUnavailable, PredictionGone, PredictionNotFound
 from shared.ids import SECRET_BYTES, SPANNING, BatchId, PredictionId, child_id, new_batch_id
 from shared.names import FINAL_STATES, Queue, State
-from shared.rows import EncodedRows, decode_matrix
+from shared.rows import EncodedRows, decode
 from shared.store.attempts import Claim
 from shared.store.clock import NEVER_US
 from shared.store.idempotency import IdempotencyKey
@@ -110,7 +110,7 @@ class Harness:
         members = zip(claim.members, split_rows(claim.rows.content, claim.members), strict=True)
         for member, content in members:
             key = member.secret if any(member.secret) else claim.batch_id
-            rows = decode_matrix(EncodedRows(content, member.n_rows, claim.rows.encoding))
+            rows = decode(EncodedRows(content, member.n_rows, claim.rows.encoding))
             assert rows == self._rows[key], "a member has the rows of another"
         promises = [promise for promise in self.promises.made if promise.is_of(claim.batch_id)]
         assert not all(promise.is_canceled for promise in promises), "a canceled batch was claimed"

@@ -9,6 +9,7 @@ import joblib
 
 from shared.card import PIPELINE_FILE, ModelCard, digest, read_card
 from shared.errors import ArtifactAltered, ArtifactIncompatible, ArtifactMissing
+from worker.pool.libraries import import_for
 
 LIBRARY: Final = "scikit-learn"
 
@@ -34,6 +35,7 @@ def load(model_dir: Path) -> tuple[ModelCard, Any]:
     with _open(model_dir) as file:
         card = _check(model_dir, file)
         file.seek(0)
+        import_for(card.input.library)
         return card, joblib.load(file)
 
 

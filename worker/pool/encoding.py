@@ -7,12 +7,13 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from shared.store.records import Answer, Failure, Member
-from worker.pool.rows import Rows
 
 _COMPACT: Final = (",", ":")
 
 
-def encode_answers(labels: NDArray[Any], log_proba: Rows | None, members: Sequence[Member]) -> list[Answer | Failure]:
+def encode_answers(
+    labels: NDArray[Any], log_proba: NDArray[Any] | None, members: Sequence[Member]
+) -> list[Answer | Failure]:
     """Encode a batch's output as one answer per member.
 
     Args:

@@ -1,15 +1,41 @@
-"""Decodes rows into the array that the pipeline takes."""
+"""Decodes rows into what the pipeline takes: a matrix, a data frame of the library it was fitted with, or texts."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.rows import EncodedRows, Encoding
+from shared.card import ModelCard
+from shared.rows import EncodedRows, Encoding, decode
 
-Rows = NDArray[np.float64]
-"""Shape (n_rows, n_features), columns in the card's order."""
+Decoder = Callable[[EncodedRows], Any]
+"""Decodes the rows of one or more members; the rows keep their order."""
 
 
-def decode(rows: EncodedRows, n_features: int) -> Rows:
-    """Decode the rows of one or more members without copying them."""
-    assert rows.encoding is Encoding.MATRIX, "gateways write no other encoding"
-    return np.frombuffer(rows.content, dtype=np.float64).reshape(rows.n_rows, n_features)
+def decoder_for(card: ModelCard) -> Decoder:
+    """Make the decoder of a model's rows; imports the library of its data frames.
+
+    Raises:
+        ImportError: that library is not installed.
+    """
+    if card.input.kind == "text":
+        return decode
+    if card.input.library == "pandas":
+        from worker.pool.pandas_frame import PandasFrame  # here: other models do not pay its memory
+
+        return PandasFrame(card.input.columns)
+    if card.input.library == "polars":
+        from worker.pool.polars_frame import PolarsFrame  # likewise
+
+        return PolarsFrame(card.input.columns)
+    return partial(_decode_matrix, np.dtype(card.input.columns[0].dtype), len(card.input.columns))
+
+
+def _decode_matrix(dtype: np.dtype[Any], n_columns: int, rows: EncodedRows) -> NDArray[Any]:
+    """Decode a matrix of shape (n_rows, n_columns), with the dtype of the training data; float64 is not copied."""
+    if rows.encoding is Encoding.MATRIX:
+        matrix = np.frombuffer(rows.content, dtype=np.float64).reshape(rows.n_rows, n_columns)
+        return matrix.astype(dtype, copy=False)
+    return np.array(decode(rows), dtype=dtype)

@@ -14,7 +14,7 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from shared.card import read_card
-from shared.errors import ArtifactExists, ExampleIncomplete
+from shared.errors import ArtifactExists
 from tests import pipelines
 from tests.models import fit_regressor, save_misbehaving, save_pipeline
 from tests.stack import ROOT
@@ -69,23 +69,13 @@ def test_other_pipeline_with_the_same_version_is_refused(tmp_path: Path) -> None
 
 
 def test_failed_save_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> dict[str, str]:
+    def fail(_: object) -> dict[str, str]:
         raise RuntimeError("disk full")
 
     monkeypatch.setattr(artifact, "_versions", fail)
     with pytest.raises(RuntimeError, match="disk full"):
         save_misbehaving(tmp_path, pipelines.SignClassifier())
     assert list((tmp_path / "signclassifier").iterdir()) == []
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_example_with_a_value_that_is_not_finite_is_refused_with_row_and_column(value: float, tmp_path: Path) -> None:
-    pipeline, rows = fit_regressor()
-    example = rows[:3].copy()
-    example[1, 2] = value
-    with pytest.raises(ExampleIncomplete, match=f'row 2 .* holds {value} in the column "column 2".* finite number'):
-        save_pipeline(tmp_path, "incomplete", pipeline, example, 3)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_card_of_a_regressor_has_no_log_proba_and_no_classes(tmp_path: Path) -> None:
@@ -97,8 +87,8 @@ def test_card_of_a_regressor_has_no_log_proba_and_no_classes(tmp_path: Path) -> 
 
 def test_iris_card_is_complete(iris_dir: Path) -> None:
     card = read_card(iris_dir)
-    assert [feature.name for feature in card.features] == load_iris().feature_names
-    assert {feature.type for feature in card.features} == {"float64"}
+    assert [column.name for column in card.input.columns] == load_iris().feature_names
+    assert {column.type for column in card.input.columns} == {"float64"}
     assert card.classes == (0, 1, 2)
     assert card.outputs == ("prediction", "log_proba")
     assert set(card.versions) == {"python", "numpy", "scikit-learn", "joblib"}

@@ -57,7 +57,7 @@ def test_outputs_equal_those_of_the_whole_pipeline_to_the_bit(iris_dir: Path) ->
     predictor = Predictor.load(iris_dir)
     pipeline = joblib.load(iris_dir / "pipeline.joblib")
     rows = np.random.default_rng(1).uniform(0, 8, (500, 4))
-    labels, log_proba = predictor._run(rows)
+    labels, log_proba = predictor.evaluate(rows)
     with np.errstate(divide="ignore"):
         assert labels.tobytes() == pipeline.predict(rows).tobytes()
         assert log_proba is not None

@@ -1,0 +1,30 @@
+"""`python -m api.encode MODEL_DIR`: encodes the body of a request on stdin as a gateway does, in one batch."""
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from api.http.rows import RowsEncoder
+from shared.card import read_card
+from shared.errors import InvalidRows, SepalError
+from shared.rows import EncodedRows
+
+_NO_LIMIT = sys.maxsize
+
+
+def main() -> None:
+    """Write the encoded rows, as MessagePack, to stdout; a refusal goes to stderr, with the exit code 1."""
+    card = read_card(Path(sys.argv[1]))
+    try:
+        parts = RowsEncoder(_NO_LIMIT, _NO_LIMIT)(sys.stdin.buffer.read(), card)
+    except InvalidRows as error:
+        sys.exit(f"a client could not send the rows of X: {error.faults[0].pointer}: {error.faults[0].detail}")
+    except SepalError as error:
+        sys.exit(f"a client could not send the rows of X: {error}")
+    whole = EncodedRows(b"".join(part.content for part in parts), sum(part.n_rows for part in parts), card.encoding)
+    sys.stdout.buffer.write(msgspec.msgpack.encode(whole))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The JSON schema of the body of `POST /predict`, with the columns of the current model, and examples that work."""
+
+import sys
+from typing import Any, Final
+
+from shared.card import ModelCard
+from shared.columns import FLOATS, INTEGERS, UNIT_DIGITS, Column, ModelInput, Seen, Unit, Value, Values, ValueType
+
+Schema = dict[str, Any]
+
+_LARGEST: Final = {ValueType.FLOAT64: sys.float_info.max, ValueType.FLOAT32: 3.4028234663852886e38}
+_DATE_PATTERN: Final = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
+_SHOWN_COUNTS: Final = 5
+
+
+def body_schema(card: ModelCard | None, max_rows: int) -> Schema:
+    """Describe the body; without a card, any row is allowed."""
+    rows: Schema = {"type": "array", "minItems": 1, "maxItems": max_rows}
+    if card is None:
+        described = [rows | {"items": {"type": ["array", "object", "string"]}}]
+    elif card.input.kind == "text":
+        described = [rows | {"items": _column_schema(card.input.columns[0])}]
+    else:
+        # All rows of a body have the same form.
+        described = [rows | {"items": _array(card.input)}, rows | {"items": _object(card.input)}]
+    data: Schema = {"oneOf": described} if len(described) > 1 else described[0]
+    data["description"] = (
+        "Rows, as arrays of values in the order of GET /model, as objects by column name, or as texts."
+    )
+    return {"type": "object", "required": ["data"], "properties": {"data": data}, "additionalProperties": False}
+
+
+def body_examples(card: ModelCard) -> Schema:
+    """Give the card's example rows, in each form that the model takes."""
+    if card.input.kind == "text":
+        return {"texts": {"summary": "Each row is a text", "value": {"data": list(card.example)}}}
+    names = [column.name for column in card.input.columns]
+    by_name = [dict(zip(names, row, strict=True)) for row in card.example]
+    return {
+        "arrays": {"summary": "Each row is an array", "value": {"data": [list(row) for row in card.example]}},
+        "objects": {"summary": "Each row is an object by column name", "value": {"data": by_name}},
+    }
+
+
+def _array(model_input: ModelInput) -> Schema:
+    columns = model_input.columns
+    schemas = [_column_schema(column) for column in columns]
+    length = {"minItems": len(columns), "maxItems": len(columns)}
+    return {"type": "array", "prefixItems": schemas, "items": False, **length}
+
+
+def _object(model_input: ModelInput) -> Schema:
+    columns = model_input.columns
+    return {
+        "type": "object",
+        "properties": {column.name: _column_schema(column) for column in columns},
+        "required": [column.name for column in columns if not column.nullable],
+        "additionalProperties": False,
+    }
+
+
+def _column_schema(column: Column) -> Schema:
+    schema = _categories(column) if column.categories is not None else _values(column)
+    schema |= {"title": column.name, "description": _description(column)}
+    if column.nullable:
+        if "enum" in schema:
+            schema["enum"] = [*schema["enum"], None]
+        schema["type"] = [schema["type"], "null"]
+    return schema
+
+
+def _categories(column: Column) -> Schema:
+    assert column.categories is not None, "called for categorical columns"
+    return _values(column.categories) | {"enum": list(column.categories.values)}
+
+
+def _values(values: Values) -> Schema:
+    if values.type in FLOATS:
+        largest = _LARGEST[values.type]
+        return {"type": "number", "minimum": -largest, "maximum": largest}
+    if values.type in INTEGERS:
+        smallest, largest = INTEGERS[values.type]
+        return {"type": "integer", "minimum": smallest, "maximum": largest}
+    if values.type is ValueType.BOOL:
+        return {"type": "boolean"}
+    if values.type is ValueType.DATE:
+        return {"type": "string", "format": "date"}
+    if values.type is ValueType.DATETIME:
+        return {"type": "string", "pattern": _datetime_pattern(values)}
+    return {"type": "string"}
+
+
+def _datetime_pattern(values: Values) -> str:
+    """Write a pattern of datetimes that are accepted; the day is at most 28, and the year near, so that all match."""
+    digits = UNIT_DIGITS[values.unit or Unit.NANOSECOND]
+    fraction = rf"(\.[0-9]{{1,{digits}}})?" if digits else ""
+    time = rf"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]{fraction}"
+    day = _DATE_PATTERN.replace("[0-9]{4}", "(1[7-9]|2[01])[0-9]{2}")
+    return f"^{day}T{time}{'(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])' if values.time_zone else ''}$"
+
+
+def _description(column: Column) -> str:
+    parts = [column.type.value + (", or null" if column.nullable else "")]
+    if column.time_zone:
+        parts.append(f"converted to {column.time_zone}")
+    return "; ".join([*parts, *_seen(column.seen)]) + "."
+
+
+def _seen(seen: Seen | None) -> list[str]:
+    if seen is None:
+        return []
+    parts = []
+    if seen.minimum is not None:
+        parts.append(f"{seen.minimum} to {seen.maximum} in training")
+    if seen.counts:
+        shown: list[Value] = [value for value, _ in seen.counts[:_SHOWN_COUNTS]]
+        parts.append("most frequent in training: " + ", ".join(map(str, shown)))
+    if seen.missing:
+        parts.append(f"{seen.missing:.1%} missing in training")
+    return parts

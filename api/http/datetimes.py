@@ -1,0 +1,72 @@
+"""Reads dates and datetimes: RFC 3339, also without an offset where the column has no time zone."""
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any, Final
+
+from shared.columns import UNIT_DIGITS, Unit
+
+_DATETIME: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d)"  # the date
+    r"(?:[Tt ](\d\d:\d\d)(?:(:\d\d)(?:\.(\d{1,9}))?)?)?"  # the time, the seconds, and the digits of a second
+    r"([Zz]|[+-]\d\d:\d\d)?",
+    re.ASCII,
+)
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_NANOSECONDS: Final = datetime(1677, 9, 21, 0, 12, 44), datetime(2262, 4, 11, 23, 47, 16)
+"""Whole seconds that are within the 64 bits of a datetime in nanoseconds, whatever their digits."""
+
+
+def read_datetime(unit: Unit, is_zoned: bool, wanted: str, value: Any) -> str:
+    """Return a datetime as ISO 8601 text with all digits of its unit; in UTC, with a final `Z`, if `is_zoned`.
+
+    Raises:
+        ValueError: it is no such datetime, or finer or further away than the unit allows.
+    """
+    found = _DATETIME.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"must be {wanted}; {_shown(value)} is not.")
+    day, minutes, seconds, digits, offset = found.groups()
+    if (offset is not None) is not is_zoned:
+        raise ValueError(f"must be {wanted}; {_shown(value)} has {'an' if offset else 'no'} offset.")
+    try:
+        moment = datetime.fromisoformat(f"{day}T{minutes or '00:00'}{seconds or ''}")
+        if offset is not None:
+            moment = moment.replace(tzinfo=_zone(offset)).astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"must be {wanted}; {_shown(value)} is no date and time: {error}.") from None
+    n_digits = UNIT_DIGITS[unit]
+    digits = (digits or "").ljust(9, "0")
+    if digits[n_digits:].strip("0"):
+        raise ValueError(f"keeps {n_digits} digits of a second; {_shown(value)} has more: round it.")
+    if unit is Unit.NANOSECOND and not _NANOSECONDS[0] <= moment <= _NANOSECONDS[1]:
+        raise ValueError(f"must be between the years 1677 and 2262; {_shown(value)} is not.")
+    fraction = f".{digits[:n_digits]}" if n_digits else ""
+    return f"{moment.isoformat()}{fraction}{'Z' if is_zoned else ''}"
+
+
+def read_date(wanted: str, value: Any) -> str:
+    """Return a date as ISO 8601 text.
+
+    Raises:
+        ValueError: it is no date.
+    """
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise ValueError(f"must be {wanted}; {_shown(value)} is not.")
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError as error:
+        raise ValueError(f"must be {wanted}; {_shown(value)} is no date: {error}.") from None
+
+
+def _zone(offset: str) -> timezone:
+    if offset in "Zz":
+        return UTC
+    hours, minutes = int(offset[1:3]), int(offset[4:6])
+    if hours > 23 or minutes > 59:
+        raise ValueError(f"{offset} is no offset")
+    return timezone((1 if offset[0] == "+" else -1) * timedelta(hours=hours, minutes=minutes))
+
+
+def _shown(value: Any) -> str:
+    return f'"{value[:60]}"' if isinstance(value, str) else type(value).__name__

@@ -1,0 +1,189 @@
+"""A pipeline is evaluated once, and plainly if the one evaluation is wrong."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401  # makes the halving searches importable
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, HalvingRandomSearchCV, RandomizedSearchCV
+from sklearn.naive_bayes import GaussianNB, MultinomialNB
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+from structlog.testing import capture_logs
+
+from tests.pipelines import CountsCalls, SignClassifier
+from worker.pool import one_evaluation
+from worker.pool.evaluation import Evaluation, _find_difference
+
+Array = NDArray[Any]
+
+ROWS = np.random.default_rng(1).uniform(size=(60, 3))
+TARGET = np.arange(60) % 3
+GRID = {"max_depth": [1, 2]}
+
+
+class CountingTree(DecisionTreeClassifier):  # type: ignore[misc]  # scikit-learn is untyped
+    """Counts its evaluations; its place in the table is made by a test."""
+
+    evaluations = 0
+
+    def predict_proba(self, X: Any, check_input: bool = True) -> Any:  # scikit-learn's name
+        self.evaluations += 1
+        return super().predict_proba(X, check_input)
+
+
+def equal_plain_outputs(evaluation: Evaluation, pipeline: Any, rows: Any) -> bool:
+    with np.errstate(divide="ignore"):
+        expected = pipeline.predict(rows), pipeline.predict_log_proba(rows)
+    return _find_difference(expected, evaluation(rows)) is None
+
+
+def searches(model: Any) -> list[Any]:
+    return [
+        GridSearchCV(model, GRID, cv=2),
+        RandomizedSearchCV(model, GRID, n_iter=1, cv=2),
+        HalvingGridSearchCV(model, GRID, cv=2),
+        HalvingRandomSearchCV(model, GRID, n_candidates=2, cv=2),
+    ]
+
+
+@pytest.mark.parametrize("search", searches(DecisionTreeClassifier()), ids=lambda search: type(search).__name__)
+def test_search_is_evaluated_as_the_model_it_found(search: Any) -> None:
+    pipeline = make_pipeline(StandardScaler(), search).fit(ROWS, TARGET)
+    evaluation = Evaluation(pipeline, with_log_proba=True)
+    assert evaluation._final is pipeline[-1].best_estimator_
+    assert equal_plain_outputs(evaluation, pipeline, ROWS)
+
+
+def test_search_that_kept_no_model_is_not_split() -> None:
+    search = GridSearchCV(DecisionTreeClassifier(), GRID, cv=2, refit=False).fit(ROWS, TARGET)
+    assert Evaluation(search, with_log_proba=True)._final is search
+
+
+def test_rows_are_transformed_once_in_nested_pipelines_and_searches() -> None:
+    outer, inner = CountsCalls(), CountsCalls()
+    nested = make_pipeline(inner, "passthrough", GridSearchCV(DecisionTreeClassifier(), GRID, cv=2))
+    pipeline = make_pipeline(outer, None, nested).fit(ROWS, TARGET)
+    evaluation = Evaluation(pipeline, with_log_proba=True)
+    calls = outer.calls, inner.calls
+    evaluation(ROWS)
+    assert (outer.calls, inner.calls) == (calls[0] + 1, calls[1] + 1)
+    assert equal_plain_outputs(evaluation, pipeline, ROWS)
+
+
+class ResamplingPipeline(Pipeline):  # type: ignore[misc]  # scikit-learn is untyped
+    """Like imbalanced-learn's Pipeline: some steps are not transforms."""
+
+
+def test_subclass_of_pipeline_is_not_split() -> None:
+    pipeline = ResamplingPipeline([("tree", DecisionTreeClassifier())]).fit(ROWS, TARGET)
+    assert Evaluation(pipeline, with_log_proba=True)._final is pipeline
+
+
+def test_model_in_the_table_is_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(one_evaluation._EVALUATIONS, f"{__name__}.CountingTree", one_evaluation.argmax_of_proba)
+    model = CountingTree().fit(ROWS, TARGET)
+    Evaluation(model, with_log_proba=True)(ROWS)
+    assert model.evaluations == 1
+
+
+def test_log_probabilities_are_computed_only_if_asked_for() -> None:
+    model = CountingTree().fit(ROWS, TARGET)
+    labels, log_proba = Evaluation(model, with_log_proba=False)(ROWS)
+    assert labels.tolist() == TARGET.tolist()
+    assert log_proba is None
+    assert model.evaluations == 0
+
+
+def lies_about_labels(model: Any, rows: Any) -> tuple[Array, Array]:
+    labels, log_proba = one_evaluation.argmax_of_proba(model, rows)
+    return labels[::-1], log_proba
+
+
+def lies_in_the_last_bit(model: Any, rows: Any) -> tuple[Array, Array]:
+    labels, log_proba = one_evaluation.argmax_of_proba(model, rows)
+    return labels, np.nextafter(log_proba, 1)
+
+
+def loses_precision(model: Any, rows: Any) -> tuple[Array, Array]:
+    labels, log_proba = one_evaluation.argmax_of_proba(model, rows)
+    return labels, log_proba.astype(np.float32)
+
+
+def raises(model: Any, rows: Any) -> tuple[Array, Array]:
+    raise LookupError(model, rows)
+
+
+@pytest.mark.parametrize("lie", [lies_about_labels, lies_in_the_last_bit, loses_precision, raises])
+def test_wrong_evaluation_is_found_and_not_used(monkeypatch: pytest.MonkeyPatch, lie: Any) -> None:
+    monkeypatch.setitem(one_evaluation._EVALUATIONS, "sklearn.ensemble.RandomForestClassifier", lie)
+    pipeline = make_pipeline(StandardScaler(), RandomForestClassifier(3, random_state=1)).fit(ROWS, TARGET)
+    evaluation = Evaluation(pipeline, with_log_proba=True)
+    with capture_logs() as lines:
+        evaluation.prove(ROWS[:5])
+    assert [line["step"] for line in lines] == ["RandomForestClassifier"]
+    assert equal_plain_outputs(evaluation, pipeline, ROWS)
+
+
+@pytest.mark.parametrize("model", [RandomForestClassifier(3), SignClassifier()])
+def test_right_evaluation_is_proved_without_a_log_line(model: Any) -> None:
+    evaluation = Evaluation(make_pipeline(model).fit(ROWS, TARGET), with_log_proba=True)
+    with capture_logs() as lines:
+        evaluation.prove(ROWS[:5])
+    assert lines == []
+
+
+@pytest.mark.filterwarnings("ignore")  # overflow
+def test_nan_equals_nan_in_the_proof() -> None:
+    evaluation = Evaluation(GaussianNB().fit(ROWS, TARGET), with_log_proba=True)
+    rows = np.full((1, 3), 1e200)
+    assert "nan" in str(evaluation(rows)[1])
+    with capture_logs() as lines:
+        evaluation.prove(rows)
+    assert lines == []
+
+
+def test_proof_raises_what_the_pipeline_raises() -> None:
+    evaluation = Evaluation(DecisionTreeClassifier().fit(ROWS, TARGET), with_log_proba=True)
+    with pytest.raises(ValueError, match="features"):
+        evaluation.prove(ROWS[:, :2])
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_rows_may_be_a_data_frame(frame: Any) -> None:
+    rows = frame({"a": ROWS[:, 0], "b": ROWS[:, 1]})
+    columns = make_column_transformer((StandardScaler(), ["a"]), remainder="passthrough").set_output(transform="pandas")
+    pipeline = make_pipeline(columns, RandomForestClassifier(3, random_state=1)).fit(rows, TARGET)
+    evaluation = Evaluation(pipeline, with_log_proba=True)
+    evaluation.prove(rows)
+    assert equal_plain_outputs(evaluation, pipeline, rows)
+
+
+def test_rows_may_be_texts() -> None:
+    texts = ["red apple", "green pear", "red pear", "green apple"]
+    pipeline = make_pipeline(CountVectorizer(), MultinomialNB()).fit(texts, ["a", "p", "p", "a"])
+    assert equal_plain_outputs(Evaluation(pipeline, with_log_proba=True), pipeline, texts)
+
+
+class FrameOutputs(SignClassifier):
+    """Returns pandas objects, with probabilities in single precision."""
+
+    def predict(self, rows: Array) -> Any:
+        return pd.Series(super().predict(rows))
+
+    def predict_proba(self, rows: Array) -> Any:
+        return pd.DataFrame(super().predict_proba(rows).astype(np.float32))
+
+
+def test_outputs_are_arrays_of_the_same_type() -> None:
+    labels, log_proba = Evaluation(FrameOutputs().fit(ROWS, TARGET), with_log_proba=True)(ROWS)
+    assert isinstance(labels, np.ndarray)
+    assert isinstance(log_proba, np.ndarray)
+    assert (labels.dtype.name, log_proba.dtype.name) == ("int64", "float32")

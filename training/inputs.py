@@ -1,0 +1,169 @@
+"""Describes what a pipeline takes, from the data that it was fitted on."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from shared.columns import Column, ModelInput, Seen, ValueType
+from shared.errors import CannotServe
+from training.seen import infinite, of_numbers, of_texts
+
+TEXT_COLUMN: Final = "text"
+
+
+def describe(
+    pipeline: Any, X: Any, columns: Sequence[str] | None = None, nullable: bool | Collection[str] = False
+) -> ModelInput:
+    """Describe the input of a fitted pipeline.
+
+    Args:
+        pipeline: the fitted pipeline, which may know the names of its columns.
+        X: what it was fitted on, or a part of it: a matrix, a pandas or polars frame, or a list or Series of texts.
+        columns: the names of a matrix's columns.
+        nullable: the columns in which a value may be missing, besides those where one is missing in X; True: all that
+            can store a missing value.
+
+    Raises:
+        CannotServe: Sepal cannot serve such rows; says why, and what to do instead.
+    """
+    library = _library(X)
+    if library is not None and X.ndim == 2:
+        _check_names(list(X.columns))
+        described = _table(library, X)
+    elif _is_texts(X):
+        texts = Column(name=TEXT_COLUMN, type=ValueType.STRING, dtype="list", seen=of_texts(list(X)))
+        return ModelInput(kind="text", columns=(texts,))
+    else:
+        described = _matrix(pipeline, X, columns)
+    return _widen(described, nullable)
+
+
+def _library(X: Any) -> Any:
+    """Return the name of a data frame library without importing it."""
+    name = type(X).__module__.partition(".")[0]
+    return name if name in {"pandas", "polars"} else None
+
+
+def _table(library: Any, X: Any) -> ModelInput:
+    if library == "pandas":
+        from training.pandas_columns import column_of  # here: a matrix needs no pandas
+    else:
+        from training.polars_columns import column_of
+    return ModelInput(kind="table", library=library, columns=tuple(column_of(name, X[name]) for name in X.columns))
+
+
+def _check_names(names: list[Any]) -> None:
+    if not names:
+        raise CannotServe("X has no columns")
+    for name in names:
+        if not isinstance(name, str):
+            raise CannotServe(
+                f"the column name {name!r} is no string", "Rename it: X.columns = [str(name) for name in X.columns]."
+            )
+        if names.count(name) > 1:
+            raise CannotServe(f'two columns are called "{name}"', "Rename one of them, and fit the pipeline again.")
+
+
+def _is_texts(X: Any) -> bool:
+    if hasattr(X, "ndim") and X.ndim != 1:
+        return False
+    if not hasattr(X, "ndim") and not isinstance(X, (list, tuple)):
+        return False
+    kinds = {type(row) for row in X}
+    if kinds <= {str, np.str_} and kinds:
+        return True
+    if str in kinds:
+        raise CannotServe(
+            f"X holds texts and values of other types ({_names_of(kinds - {str, np.str_})})",
+            'Replace what is missing by "", or give the pipeline a data frame.',
+        )
+    return False
+
+
+def _matrix(pipeline: Any, X: Any, columns: Sequence[str] | None) -> ModelInput:
+    if hasattr(X, "toarray"):
+        raise CannotServe("X is a sparse matrix", "Fit the pipeline on X.toarray(), or on what X was made from.")
+    try:
+        matrix = np.asarray(X)
+    except ValueError as error:
+        raise CannotServe(f"X is no matrix: {error}", "Give every row the same number of values.") from None
+    if matrix.ndim != 2 or not matrix.size:
+        raise CannotServe(
+            f"X has the shape {matrix.shape}", "X must have two dimensions, rows and columns, and at least one row."
+        )
+    if matrix.dtype.name not in {each.value for each in ValueType} or matrix.dtype.kind not in "biuf":
+        raise CannotServe(
+            f"X is a matrix of {matrix.dtype}",
+            "Fit the pipeline on a data frame, whose columns have types, or on numbers.",
+        )
+    if not matrix.dtype.isnative:
+        raise CannotServe(f"X is a matrix of {matrix.dtype.str}", "Convert it: X.astype(X.dtype.newbyteorder('=')).")
+    names = _matrix_names(pipeline, matrix.shape[1], columns)
+    return ModelInput(
+        kind="matrix",
+        library="numpy",
+        columns=tuple(_matrix_column(name, matrix[:, index]) for index, name in enumerate(names)),
+    )
+
+
+def _matrix_names(pipeline: Any, n_columns: int, columns: Sequence[str] | None) -> list[str]:
+    names = columns if columns is not None else getattr(pipeline, "feature_names_in_", None)
+    found = [f"x{index}" for index in range(n_columns)] if names is None else [str(name) for name in names]
+    if len(found) != n_columns:
+        raise CannotServe(f"X has {n_columns} columns, and there are {len(found)} names", "Give each column a name.")
+    _check_names(found)
+    return found
+
+
+def _matrix_column(name: str, values: Any) -> Column:
+    is_float = values.dtype.kind == "f"
+    if is_float and np.isinf(values).any():
+        raise infinite(name)
+    is_missing = np.isnan(values) if is_float else np.zeros(len(values), dtype=bool)
+    return Column(
+        name=name,
+        type=ValueType(values.dtype.name),
+        dtype=values.dtype.name,
+        nullable=bool(is_missing.any()),
+        missing="nan" if is_missing.any() else None,
+        seen=Seen(missing=0.0) if values.dtype.kind == "b" else of_numbers(values[~is_missing], is_missing.mean()),
+    )
+
+
+def _widen(described: ModelInput, nullable: bool | Collection[str]) -> ModelInput:
+    names = {column.name for column in described.columns}
+    if not isinstance(nullable, bool) and (unknown := sorted(set(nullable) - names)):
+        raise CannotServe(f'nullable names "{unknown[0]}", which is no column of X', "Name columns of X.")
+    return described.model_copy(
+        update={"columns": tuple(_widened(column, nullable, described.library) for column in described.columns)}
+    )
+
+
+def _widened(column: Column, nullable: bool | Collection[str], library: str | None) -> Column:
+    if column.nullable or nullable is False or (nullable is not True and column.name not in nullable):
+        return column
+    missing = _marker(column, library)
+    if missing is not None:
+        return column.model_copy(update={"nullable": True, "missing": missing})
+    if nullable is True:
+        return column
+    raise CannotServe(
+        f'the column "{column.name}" is stored as {column.dtype}, which cannot store a missing value',
+        f'Convert it before the pipeline is fitted: X["{column.name}"].astype("float64").',
+    )
+
+
+def _marker(column: Column, library: str | None) -> str | None:
+    """Return how a column in which nothing is missing would store a missing value; None if it cannot."""
+    if library == "polars":
+        return "null"
+    if column.dtype == "object" or column.type is ValueType.CATEGORY or column.dtype.startswith(("float", "str[")):
+        return "nan"
+    if column.dtype.startswith("datetime64"):
+        return "nat"
+    return None if column.dtype.startswith(("int", "uint", "bool")) else "na"
+
+
+def _names_of(kinds: Collection[type]) -> str:
+    return ", ".join(sorted(kind.__name__ for kind in kinds))

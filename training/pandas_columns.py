@@ -1,0 +1,185 @@
+"""Describes the columns of a pandas data frame, and reads their values."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from shared.columns import FLOATS, INTEGERS, Categories, Column, Seen, Unit, Value, Values, ValueType
+from shared.errors import CannotServe
+from training.seen import infinite, of_numbers, of_values
+
+_OBJECT_TYPES: Final[dict[type, ValueType]] = {
+    str: ValueType.STRING,
+    bool: ValueType.BOOL,
+    int: ValueType.INT64,
+    float: ValueType.FLOAT64,
+    date: ValueType.DATE,
+}
+_ARROW_TYPES: Final = {
+    "double": ValueType.FLOAT64,
+    "float": ValueType.FLOAT32,
+    "bool": ValueType.BOOL,
+    "string": ValueType.STRING,
+    "large_string": ValueType.STRING,
+    "date32[day]": ValueType.DATE,
+    **{each.value: each for each in INTEGERS},
+}
+_ORDERED: Final = frozenset({ValueType.DATE, ValueType.DATETIME})
+
+
+def column_of(name: str, series: Any) -> Column:
+    """Describe a column.
+
+    Raises:
+        CannotServe: Sepal does not serve columns of its dtype.
+    """
+    values = _values_of(name, series)
+    categories = _categories_of(name, series.dtype) if isinstance(series.dtype, pd.CategoricalDtype) else None
+    is_missing = series.isna()
+    column = Column(
+        **values.model_dump(),
+        name=name,
+        nullable=bool(is_missing.any()),
+        missing=_marker(name, series[is_missing]) if is_missing.any() else None,
+        categories=categories,
+    )
+    return column.model_copy(update={"seen": _seen(column, series, float(is_missing.mean()))})
+
+
+def read_values(column: Column, series: Any) -> list[Value | None]:
+    """Return the values of a column as `shared.columns` describes them; None where one is missing."""
+    if column.categories is not None:
+        known = column.categories.values
+        return [None if code < 0 else known[code] for code in series.cat.codes]
+    convert = _converter(column)
+    return [
+        None if missing else convert(value)
+        for value, missing in zip(_items(column, series), series.isna(), strict=True)
+    ]
+
+
+def _items(column: Values, series: Any) -> Any:
+    if column.type is not ValueType.DATETIME:
+        return series.tolist()
+    unit = (column.unit or Unit.NANOSECOND).value
+    moments = series.dt.tz_convert("UTC").dt.tz_localize(None) if column.time_zone else series
+    texts: Any = np.datetime_as_string(moments.to_numpy(dtype=f"datetime64[{unit}]"))  # with all digits of the unit
+    return texts.tolist()
+
+
+def _converter(column: Values) -> Callable[[Any], Value]:
+    if column.type in FLOATS:
+        return float
+    if column.type in INTEGERS:
+        return int
+    if column.type is ValueType.BOOL:
+        return bool
+    if column.type is ValueType.DATE:
+        return date.isoformat
+    if column.type is ValueType.DATETIME and column.time_zone:
+        return lambda text: f"{text}Z"
+    return str
+
+
+def _seen(column: Column, series: Any, missing: float) -> Seen:
+    if column.type not in FLOATS and column.type not in INTEGERS:
+        return of_values(read_values(column, series), is_ordered=column.type in _ORDERED)
+    numbers = series.dropna().to_numpy(dtype=column.type.value)
+    if column.type in FLOATS and np.isinf(numbers).any():
+        raise infinite(column.name)
+    return of_numbers(numbers, missing)
+
+
+def _values_of(name: str, series: Any) -> Values:
+    dtype = series.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return Values(type=ValueType.CATEGORY, dtype="category")
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return Values(type=ValueType.DATETIME, dtype=str(dtype), unit=Unit(dtype.unit), time_zone=str(dtype.tz))
+    if isinstance(dtype, pd.StringDtype):
+        kind = "string" if dtype.na_value is pd.NA else "str"
+        return Values(type=ValueType.STRING, dtype=f"{kind}[{dtype.storage}]")
+    if isinstance(dtype, pd.ArrowDtype):
+        return _arrow_values(name, dtype)
+    if dtype.kind == "O" and isinstance(dtype, np.dtype):
+        return Values(type=_object_type(name, series), dtype="object")
+    if isinstance(dtype, np.dtype) and dtype.kind == "M":
+        return Values(type=ValueType.DATETIME, dtype=str(dtype), unit=Unit(np.datetime_data(dtype)[0]))
+    plain = str(dtype).lower().replace("boolean", "bool")  # Int64 holds int64, and a mask of what is missing
+    if plain not in {each.value for each in (*FLOATS, *INTEGERS, ValueType.BOOL)}:
+        raise CannotServe(f'the column "{name}" has the dtype {dtype}, which Sepal does not serve', _way_out(dtype))
+    return Values(type=ValueType(plain), dtype=str(dtype))
+
+
+def _arrow_values(name: str, dtype: Any) -> Values:
+    arrow = dtype.pyarrow_dtype
+    stored = f"arrow[{arrow}]"
+    if str(arrow).startswith("timestamp["):
+        return Values(type=ValueType.DATETIME, dtype=stored, unit=Unit(arrow.unit), time_zone=arrow.tz)
+    if str(arrow) not in _ARROW_TYPES:
+        raise CannotServe(f'the column "{name}" has the dtype {dtype}, which Sepal does not serve', _way_out(dtype))
+    return Values(type=_ARROW_TYPES[str(arrow)], dtype=stored)
+
+
+def _object_type(name: str, series: Any) -> ValueType:
+    kinds = {type(value) for value in series[series.notna()]} or {str}
+    found = kinds.pop()
+    if kinds:
+        names = ", ".join(sorted(kind.__name__ for kind in {found, *kinds}))
+        raise CannotServe(
+            f'the column "{name}" holds values of different types ({names})',
+            f'Give it one type, for instance X["{name}"] = X["{name}"].astype(str), and fit the pipeline again.',
+        )
+    if found not in _OBJECT_TYPES:
+        raise CannotServe(
+            f'the column "{name}" holds Python objects of the type {found.__name__}',
+            "Convert them to numbers, texts, dates or datetimes before the pipeline.",
+        )
+    return _OBJECT_TYPES[found]
+
+
+def _categories_of(name: str, dtype: Any) -> Categories:
+    series = pd.Series(dtype.categories)
+    inner = Column(**_values_of(name, series).model_dump(), name=name)
+    values = read_values(inner, series)
+    return Categories(
+        **inner.model_dump(include={"type", "dtype", "unit", "time_zone"}),
+        values=tuple(value for value in values if value is not None),
+        ordered=bool(dtype.ordered),
+    )
+
+
+def _marker(name: str, missing: Any) -> str:
+    """Return how the missing values of a column are stored."""
+    if missing.dtype != object:
+        native = missing.iloc[0]
+        return "na" if native is pd.NA else "nat" if native is pd.NaT else "nan"
+    markers = {_object_marker(value) for value in missing}
+    if len(markers) > 1:
+        raise CannotServe(
+            f'the column "{name}" marks missing values in several ways ({", ".join(sorted(markers))})',
+            f'Unify them, and fit the pipeline again: X["{name}"] = X["{name}"].where(X["{name}"].notna(), None).',
+        )
+    return markers.pop()
+
+
+def _object_marker(value: Any) -> str:
+    if value is None:
+        return "none"
+    return "na" if value is pd.NA else "nat" if value is pd.NaT else "nan"
+
+
+def _way_out(dtype: Any) -> str:
+    name = str(dtype)
+    if name.startswith(("timedelta", "duration")):
+        return "Convert it to a number of seconds before the pipeline: .dt.total_seconds()."
+    if name.startswith(("period", "interval")):
+        return "Convert it before the pipeline: .dt.to_timestamp() for periods, .mid for intervals."
+    if name.startswith("Sparse"):
+        return "Make it dense before the pipeline: .sparse.to_dense()."
+    if name.startswith(("list", "struct", "map")):
+        return "Give each nested value a column of its own before the pipeline."
+    return "Convert it before the pipeline, for instance to float64."

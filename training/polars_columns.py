@@ -1,0 +1,86 @@
+"""Describes the columns of a polars data frame, and reads their values."""
+
+from typing import Any, Final
+
+from shared.columns import FLOATS, INTEGERS, UNIT_DIGITS, Categories, Column, Seen, Unit, Value, ValueType
+from shared.errors import CannotServe
+from training.seen import infinite, of_numbers, of_values
+
+_TYPES: Final = {
+    "Float64": ValueType.FLOAT64,
+    "Float32": ValueType.FLOAT32,
+    "Boolean": ValueType.BOOL,
+    "String": ValueType.STRING,
+    "Categorical": ValueType.STRING,  # open: a value that training has not seen is still a value
+    "Date": ValueType.DATE,
+    "Datetime": ValueType.DATETIME,
+    "Enum": ValueType.CATEGORY,
+    **{each.value.replace("uint", "UInt").replace("int", "Int"): each for each in INTEGERS},
+}
+
+
+def column_of(name: str, series: Any) -> Column:
+    """Describe a column.
+
+    Raises:
+        CannotServe: Sepal does not serve columns of its dtype.
+    """
+    base = str(series.dtype.base_type())
+    if base not in _TYPES:
+        raise CannotServe(
+            f'the column "{name}" has the dtype {series.dtype}, which Sepal does not serve',
+            "Convert it to numbers, texts, dates or datetimes before the pipeline.",
+        )
+    described = Column(
+        name=name,
+        type=_TYPES[base],
+        dtype=base,
+        nullable=bool(series.null_count()),
+        missing="null" if series.null_count() else None,
+        unit=Unit(series.dtype.time_unit) if base == "Datetime" else None,
+        time_zone=series.dtype.time_zone if base == "Datetime" else None,
+        categories=_categories(series.dtype) if base == "Enum" else None,
+    )
+    column = _with_nan(described, series) if described.type in FLOATS else described
+    return column.model_copy(update={"seen": _seen(column, series)})
+
+
+def read_values(column: Column, series: Any) -> list[Value | None]:
+    """Return the values of a column as `shared.columns` describes them; None where one is missing."""
+    if column.type is ValueType.DATETIME:
+        moments = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if column.time_zone else series
+        n_digits = UNIT_DIGITS[column.unit or Unit.MICROSECOND]
+        texts = moments.dt.strftime(f"%Y-%m-%dT%H:%M:%S%.{n_digits}f").to_list()
+        return [text and text + ("Z" if column.time_zone else "") for text in texts]
+    if column.type is ValueType.DATE:
+        return [day and day.isoformat() for day in series.to_list()]
+    values: list[Value | None] = series.to_list()
+    if column.missing == "nan":
+        return [None if value != value else value for value in values]
+    return values
+
+
+def _with_nan(column: Column, series: Any) -> Column:
+    """Take NaN for the marker of a missing value where it is one."""
+    if series.is_infinite().any():
+        raise infinite(column.name)
+    if not series.is_nan().any():
+        return column
+    if column.nullable:
+        raise CannotServe(
+            f'the column "{column.name}" marks missing values in two ways, NaN and null',
+            f'Unify them, and fit the pipeline again: X.with_columns(pl.col("{column.name}").fill_nan(None)).',
+        )
+    return column.model_copy(update={"nullable": True, "missing": "nan"})
+
+
+def _seen(column: Column, series: Any) -> Seen:
+    if column.type in FLOATS or column.type in INTEGERS:
+        present = (series.fill_nan(None) if column.type in FLOATS else series).drop_nulls().to_numpy()
+        return of_numbers(present, 1 - len(present) / len(series))
+    is_ordered = column.type in {ValueType.DATE, ValueType.DATETIME}
+    return of_values(read_values(column, series), is_ordered=is_ordered)
+
+
+def _categories(dtype: Any) -> Categories:
+    return Categories(type=ValueType.STRING, dtype="String", values=tuple(dtype.categories.to_list()), ordered=True)

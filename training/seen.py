@@ -1,0 +1,57 @@
+"""Summarizes a column of the training data for the model card."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from shared.columns import Seen, Value
+from shared.errors import CannotServe
+
+_QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+_MAX_COUNTS: Final = 50
+
+
+def of_numbers(present: Any, missing: float) -> Seen:
+    """Summarize numbers.
+
+    Args:
+        present: those that are not missing, shape (n,), of a float or integer dtype.
+        missing: the share of rows in which one is missing.
+    """
+    if not len(present):
+        return Seen(missing=missing)
+    quantiles = tuple(float(each) for each in np.quantile(present.astype(np.float64), _QUANTILES))
+    return Seen(missing=missing, minimum=present.min().item(), maximum=present.max().item(), quantiles=quantiles)
+
+
+def of_values(values: Sequence[Value | None], *, is_ordered: bool) -> Seen:
+    """Summarize texts, categories, booleans, dates or datetimes; None is a missing one.
+
+    Args:
+        values: as `shared.columns` describes them.
+        is_ordered: whether the smallest and the largest value mean something.
+    """
+    present = [value for value in values if value is not None]
+    share = 1 - len(present) / len(values) if values else 0.0
+    if is_ordered:
+        return Seen(missing=share, minimum=min(present, default=None), maximum=max(present, default=None))
+    counts = Counter(present)
+    # Free text is not counted: its values say little, and belong to people.
+    is_free = len(counts) > _MAX_COUNTS and len(counts) > len(present) / 2
+    longest = max((len(value) for value in present if isinstance(value, str)), default=None)
+    return Seen(missing=share, counts=None if is_free else tuple(counts.most_common(_MAX_COUNTS)), longest=longest)
+
+
+def of_texts(texts: Sequence[str]) -> Seen:
+    """Summarize texts without keeping any."""
+    return Seen(missing=0.0, longest=max(map(len, texts), default=None))
+
+
+def infinite(name: str) -> CannotServe:
+    """Make the error of a column that holds an infinite number."""
+    return CannotServe(
+        f'the column "{name}" holds an infinite number, which no client can send',
+        "Replace it, by NaN or by the largest number, and fit the pipeline again.",
+    )

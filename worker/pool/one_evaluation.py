@@ -1,0 +1,147 @@
+"""Derives labels and log-probabilities from one evaluation of a model, where scikit-learn's source shows how.
+
+`predict` and `predict_log_proba` usually compute the same scores and differ in the last line. Labels follow from the
+probabilities in one of two ways, and both give every bit that the two methods give:
+
+- `argmax_of_proba`: `predict` is the argmax of `predict_proba`, ties included.
+- `argmax_unless_close`: `predict` compares scores, and probabilities increase with them (softmax, expit). Rounding can
+  make probabilities equal whose scores differ, so `predict` is called too if the best two classes of a row are close.
+
+Not in the table:
+
+- SVC, NuSVC: labels are votes, and probabilities have a calibration of their own.
+- GaussianProcessClassifier: probabilities approximate an integral, and 0.5 is not exactly where the score is 0.
+- NearestCentroid: labels and probabilities are computed from distances in two ways.
+- OneVsRestClassifier: labels compare scores of models of any class.
+- FixedThresholdClassifier, TunedThresholdClassifierCV: labels depend on a threshold.
+- RFE, SelfTrainingClassifier, FrozenEstimator: they delegate to a model of any class.
+- DummyClassifier: labels may be drawn at random.
+- Models with several outputs, and subclasses of the classes in the table: a subclass may override a method.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.pool.pipeline_steps import is_exactly
+
+Evaluate = Callable[[Any, Any], tuple[NDArray[Any], NDArray[Any]]]
+"""Takes a model and its rows; returns labels, shape (n_rows,), and log-probabilities, shape (n_rows, n_classes)."""
+
+
+def find_evaluation(model: Any) -> Evaluate:
+    """Return the function that evaluates a model once, or `evaluate_plainly` if its class has none."""
+    classes = getattr(model, "classes_", None)
+    if not isinstance(classes, np.ndarray) or classes.ndim != 1:  # several outputs: a list of arrays
+        return evaluate_plainly
+    return _look_up(model) or evaluate_plainly
+
+
+def evaluate_plainly(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Call the model's own methods, one for each output."""
+    return np.asarray(model.predict(rows)), _log_proba(model, rows)
+
+
+def argmax_of_proba(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """For models whose `predict_log_proba`, if any, is the logarithm of `predict_proba`."""
+    proba = np.asarray(model.predict_proba(rows))
+    return model.classes_.take(proba.argmax(axis=1)), np.log(proba)
+
+
+def argmax_unless_close(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """For models whose probabilities increase with the scores that `predict` compares.
+
+    Two classes are close if their probabilities agree in half of their digits, where rounding errors are far smaller.
+    """
+    log_proba = _log_proba(model, rows)
+    margin = np.sqrt(np.finfo(log_proba.dtype).eps)
+    close = log_proba >= log_proba.max(axis=1, keepdims=True) - margin
+    if log_proba.shape[1] < 2 or not (close.sum(axis=1) == 1).all():  # 0 of a row with NaN are close
+        return np.asarray(model.predict(rows)), log_proba
+    return model.classes_.take(log_proba.argmax(axis=1)), log_proba
+
+
+def _log_proba(model: Any, rows: Any) -> NDArray[Any]:
+    if hasattr(model, "predict_log_proba"):
+        return np.asarray(model.predict_log_proba(rows))
+    log_proba: NDArray[Any] = np.log(np.asarray(model.predict_proba(rows)))
+    return log_proba
+
+
+def _bagging(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    if not hasattr(model.estimator_, "predict_log_proba"):
+        return argmax_of_proba(model, rows)
+    # The mean of probabilities is computed from logarithms, so it agrees with `predict_proba` but for rounding.
+    evaluate = argmax_unless_close if _look_up(model.estimator_) else evaluate_plainly
+    return evaluate(model, rows)
+
+
+def _k_neighbors(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    if model.weights == "uniform":  # the mode and the argmax of counts both choose the first of equal classes
+        return argmax_of_proba(model, rows)
+    # The same weights are added in another order. Weights of a user's function may be negative.
+    evaluate = argmax_unless_close if model.weights == "distance" else evaluate_plainly
+    return evaluate(model, rows)
+
+
+def _mlp(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    has_one_label = model.n_outputs_ == 1 or model.out_activation_ == "softmax"
+    return (argmax_unless_close if has_one_label else evaluate_plainly)(model, rows)
+
+
+def _radius_neighbors(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    labels, log_proba = argmax_of_proba(model, rows)
+    if np.isneginf(log_proba).all(axis=1).any():  # rows without neighbours get a label that is no class
+        labels = np.asarray(model.predict(rows))
+    return labels, log_proba
+
+
+def _stacking(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    stacked, final = model.transform(rows), model.final_estimator_  # its labels are indices of `classes_`
+    return model.classes_.take(final.predict(stacked)), np.log(np.asarray(final.predict_proba(stacked)))
+
+
+def _voting(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    return (argmax_of_proba if model.voting == "soft" else evaluate_plainly)(model, rows)
+
+
+_EVALUATIONS: Final[dict[str, Evaluate]] = {
+    # `predict` is the argmax of `predict_proba`, in these words.
+    "sklearn.tree.DecisionTreeClassifier": argmax_of_proba,
+    "sklearn.tree.ExtraTreeClassifier": argmax_of_proba,
+    "sklearn.ensemble.RandomForestClassifier": argmax_of_proba,
+    "sklearn.ensemble.ExtraTreesClassifier": argmax_of_proba,
+    "sklearn.calibration.CalibratedClassifierCV": argmax_of_proba,
+    "sklearn.semi_supervised.LabelPropagation": argmax_of_proba,
+    "sklearn.semi_supervised.LabelSpreading": argmax_of_proba,
+    # The same, with conditions.
+    "sklearn.ensemble.BaggingClassifier": _bagging,
+    "sklearn.ensemble.VotingClassifier": _voting,
+    "sklearn.neighbors.KNeighborsClassifier": _k_neighbors,
+    "sklearn.neighbors.RadiusNeighborsClassifier": _radius_neighbors,
+    # Both outputs are the final estimator's for the same `transform`.
+    "sklearn.ensemble.StackingClassifier": _stacking,
+    # Sign or argmax of the raw score; expit or softmax of it.
+    "sklearn.ensemble.AdaBoostClassifier": argmax_unless_close,
+    "sklearn.ensemble.GradientBoostingClassifier": argmax_unless_close,
+    "sklearn.ensemble.HistGradientBoostingClassifier": argmax_unless_close,
+    "sklearn.linear_model.LogisticRegression": argmax_unless_close,
+    "sklearn.linear_model.LogisticRegressionCV": argmax_unless_close,
+    "sklearn.linear_model.SGDClassifier": argmax_unless_close,  # or a clipped score; over the same sum for every class
+    "sklearn.discriminant_analysis.LinearDiscriminantAnalysis": argmax_unless_close,
+    "sklearn.neural_network.MLPClassifier": _mlp,
+    # Argmax of the joint log-likelihoods; their difference from the same number for every class.
+    "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": argmax_unless_close,
+    "sklearn.naive_bayes.BernoulliNB": argmax_unless_close,
+    "sklearn.naive_bayes.CategoricalNB": argmax_unless_close,
+    "sklearn.naive_bayes.ComplementNB": argmax_unless_close,
+    "sklearn.naive_bayes.GaussianNB": argmax_unless_close,
+    "sklearn.naive_bayes.MultinomialNB": argmax_unless_close,
+}
+"""Exact class → its evaluation."""
+
+
+def _look_up(model: Any) -> Evaluate | None:
+    return next((evaluate for path, evaluate in _EVALUATIONS.items() if is_exactly(model, path)), None)

@@ -1,0 +1,41 @@
+"""Splits a fitted pipeline into its transforms and the model that predicts.
+
+scikit-learn is imported in functions only, because only pool processes may import it.
+"""
+
+from importlib import import_module
+from typing import Any, Final
+
+# Their predict, predict_proba and predict_log_proba only call those of `best_estimator_`.
+_SEARCHES: Final = (
+    "sklearn.model_selection.GridSearchCV",
+    "sklearn.model_selection.RandomizedSearchCV",
+    "sklearn.experimental.enable_halving_search_cv.HalvingGridSearchCV",  # model_selection has no public name for it
+    "sklearn.experimental.enable_halving_search_cv.HalvingRandomSearchCV",
+)
+
+
+def split_steps(pipeline: Any) -> tuple[list[Any], Any]:
+    """Split a pipeline into its transforms and its last step, so that rows are transformed once for both outputs.
+
+    `Pipeline.predict` and `Pipeline.predict_log_proba` each call every transform and then the last step. A last step
+    that is a pipeline or a search is split in turn. An object of another class, even a subclass of Pipeline, is not.
+    """
+    transforms: list[Any] = []
+    while True:
+        if is_exactly(pipeline, "sklearn.pipeline.Pipeline"):
+            *steps, pipeline = (step for _, step in pipeline.steps)
+            transforms += [step for step in steps if step not in (None, "passthrough")]
+        elif any(is_exactly(pipeline, search) for search in _SEARCHES) and hasattr(pipeline, "best_estimator_"):
+            pipeline = pipeline.best_estimator_
+        else:
+            return transforms, pipeline
+
+
+def is_exactly(value: Any, path: str) -> bool:
+    """Tell whether a value's class is the one with this public path, and not a subclass.
+
+    The module is imported only if the names are equal, so that a process loads no family of models but its own.
+    """
+    module, _, name = path.rpartition(".")
+    return type(value).__name__ == name and getattr(import_module(module), name, None) is type(value)
