@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from math import inf
 from typing import Any
@@ -24,14 +24,14 @@ class Pipeline:
         self.dtypes: dict[str, str] | None = json.loads(os.environ["BENCH_DTYPES"])
         self.n_columns: int = self._pipeline.n_features_in_
 
-    def input(self, rows: Iterable[Row]) -> Any:
+    def input(self, rows: Sequence[Row]) -> Any:
         """Return rows as the matrix or data frame that the pipeline takes.
 
         Raises:
             ValueError: the rows do not have the columns, or a value does not have its column's type.
         """
         if self.dtypes is None:
-            return np.asarray(list(rows), dtype=np.float64)
+            return np.asarray(rows, dtype=np.float64)
         return frame(dict(zip(self.dtypes, zip(*rows, strict=True), strict=True)), self.dtypes)
 
     def outputs(self, data: Any) -> tuple[Any, Any]:
@@ -52,7 +52,7 @@ class Pipeline:
         Raises:
             ValueError: as `input`.
         """
-        prediction, log_proba = self.predict(self.input(chain.from_iterable(requests)))
+        prediction, log_proba = self.predict(self.input(list(chain.from_iterable(requests))))
         ends = np.cumsum([len(request) for request in requests]).tolist()
         return [
             {"prediction": prediction[begin:end], "log_proba": log_proba[begin:end]}

@@ -61,7 +61,7 @@ def _targets(summary: Summary, scenario: Scenario) -> list[str]:
         ratio = summary.ratio(figure, "sepal", connections, 1)
         if own and base and ratio:
             shown = [format_spread(own, figure.digits), format_spread(base, figure.digits), f"×{format_spread(ratio)}"]
-            lines.append([f"{figure.title}, {_connections(connections)}", *shown, str(target)])
+            lines.append([f"{figure.title}, at {_connections(connections)}", *shown, str(target)])
     header = ["single rows", "Sepal", "FastAPI, in process", "ratio, all rounds", "target"]
     return ["## Sepal and the in-process service", table(header, lines)] if lines else []
 

@@ -66,7 +66,7 @@ class Workload:
             pipeline = load(model_dir)[1]
         except ArtifactError as error:
             raise CannotMeasure(str(error)) from error
-        return cls.of(model_dir / PIPELINE_FILE, pipeline, RECIPES[recipe].load().data)
+        return cls.of(model_dir / PIPELINE_FILE, pipeline, RECIPES[recipe].load().X)
 
     @classmethod
     def of(cls, model: Path, pipeline: Any, data: Any) -> Self:

@@ -2,8 +2,8 @@
 
 An `async def` endpoint and a model that is loaded on import, as in tutorials on serving scikit-learn with FastAPI.
 `uvicorn[standard]` brings uvloop and httptools. One uvicorn process, like the one process with the model that every
-system has in this benchmark. `in_process_cores` is the same service with a uvicorn process for each core, which is the
-only setting that raises its throughput: requests are not batched.
+system has in this benchmark. `in_process_cores` is the same service with `--workers`, a process for each core,
+which is the only setting that raises its throughput: requests are not batched.
 """
 
 from types import GenericAlias

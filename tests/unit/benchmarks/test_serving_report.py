@@ -76,8 +76,8 @@ def test_report_compares_sepal_with_the_targets() -> None:
     own = [cell("sepal", number, requests, connections=128) for number, requests in enumerate((6000, 8000, 28000))]
     page = write_report(results(*base, *own), PENGUINS)
     shown = "4,000 (3,000–14,000) | 100 (50–200) | ×60.0 (40.0–70.0) | ≥ 50 |"
-    assert f"| Requests per second, 128 connections | {shown}" in page
-    assert "p50, ms, 1 connection" not in page
+    assert f"| Requests per second, at 128 connections | {shown}" in page
+    assert "p50, ms, at 1 connection" not in page
 
 
 def test_overview_shows_throughput_beside_its_cpu() -> None:

@@ -11,12 +11,6 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from palmerpenguins import load_penguins
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
 
 from benchmarks.peers.pipeline import Pipeline
 from benchmarks.serving.load import put_load
@@ -24,25 +18,22 @@ from benchmarks.serving.peers import PEERS
 from benchmarks.serving.systems import matches
 from benchmarks.serving.workload import Outputs, Workload
 from tests.tools import tool
+from training.recipes import RECIPES, TrainingData
 
 CHECKED_REQUESTS = 8
 
 
 @pytest.fixture(scope="module")
-def penguins() -> pd.DataFrame:
-    frame: pd.DataFrame = load_penguins()
-    return frame
+def penguins() -> TrainingData:
+    return RECIPES["penguins"].load()
 
 
 @pytest.fixture(scope="module")
-def workload(penguins: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Workload:
-    data = penguins.drop(columns="species")
-    texts = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"))
-    columns = ColumnTransformer([("texts", texts, ["island", "sex"]), ("numbers", SimpleImputer(), ["bill_length_mm"])])
-    pipeline = make_pipeline(columns, LogisticRegression(max_iter=1000)).fit(data, penguins["species"])
+def workload(penguins: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Workload:
+    pipeline = RECIPES["penguins"].pipeline().fit(penguins.X, penguins.y)
     model = tmp_path_factory.mktemp("penguins") / "pipeline.joblib"
     joblib.dump(pipeline, model)
-    return Workload.of(model, pipeline, data)
+    return Workload.of(model, pipeline, penguins.X)
 
 
 @pytest.fixture
@@ -71,10 +62,12 @@ def test_request_after_the_last_row_begins_again(workload: Workload) -> None:
 
 
 def test_peer_builds_the_data_frame_that_the_pipeline_was_fitted_with(
-    workload: Workload, peer: Pipeline, penguins: pd.DataFrame
+    workload: Workload, peer: Pipeline, penguins: TrainingData
 ) -> None:
-    built = peer.input(workload.data).sort_values(list(penguins.columns[1:])).reset_index(drop=True)
-    fitted = penguins.drop(columns="species").sort_values(list(penguins.columns[1:])).reset_index(drop=True)
+    columns = list(penguins.X.columns)
+    built, fitted = (
+        frame.sort_values(columns).reset_index(drop=True) for frame in (peer.input(workload.data), penguins.X)
+    )
     pd.testing.assert_frame_equal(built, fitted)
 
 
