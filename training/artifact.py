@@ -61,7 +61,7 @@ def save(
     rows = rows_of(described, X)
     target = Path(models_dir) / name / version
     target.parent.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent))
+    staged = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent.absolute()))
     try:
         _dump(pipeline, staged / PIPELINE_FILE)
         with (staged / PIPELINE_FILE).open("rb") as file:

@@ -43,11 +43,20 @@ def test_respond_async_request_of_the_readme_returns_a_location_to_poll(run: Run
     assert run.gateway.poll(location).json()["prediction"] == [0, 1]
 
 
-def test_pipeline_of_the_readme_is_saved_as_shown(tmp_path: Path) -> None:
+def test_pipeline_of_the_readme_is_saved_and_served_as_shown(tmp_path: Path) -> None:
     (program,) = blocks("python")
     environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True)
-    assert json.loads((tmp_path / "models/wine/1/card.json").read_text())["classes"] == [0, 1, 2]
+    (commands,) = (block for block in blocks("sh") if block.startswith("make run MODEL="))
+    make, curl = commands.strip().splitlines()
+    assert len(program.split("\n\n")[-1].splitlines()) + len(commands.splitlines()) <= 15
+    with Run(tmp_path, None, model=make.partition("MODEL=")[2]) as run:
+        run.wait_until_ready()
+        answer = json.loads(run_curl(curl, run))
+        assert f'"prediction":{json.dumps(answer["prediction"])}' in README
+        misspelt = json.loads(run_curl(curl.replace("island", "isle"), run))
+    (shown,) = (json.loads(block) for block in blocks("text"))
+    assert shown in misspelt["errors"]
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"make ([a-z]+)`", README))))

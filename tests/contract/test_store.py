@@ -23,7 +23,7 @@ from shared.store.attempts import Attempts
 from shared.store.clock import StoreClock
 from shared.store.idempotency import IdempotencyKey, IdempotencyKeys
 from shared.store.records import MAX_PUBLISHED_BYTES, Failure, parse_reply
-from shared.store.schema import Counter, Field, Key
+from shared.store.schema import SCHEMA, Counter, Field, Key
 from shared.store.scripts import Script
 from shared.store.status import Status
 from tests.listener import Listener
@@ -323,7 +323,7 @@ async def test_child_of_a_parent_of_another_schema_is_not_changed(
     submission, prediction_id = spanning(1, 1)
     await store.submit(submission)
     running = claimed(worker, child_id(prediction_id.batch_id, 0))
-    server.hset(Key.BATCH + prediction_id.batch_id, Field.SCHEMA, 2)
+    server.hset(Key.BATCH + prediction_id.batch_id, Field.SCHEMA, SCHEMA + 1)
     before = {key: server.dump(key) for key in server.scan_iter()}
     for attempt in (
         lambda: worker.claim(child_id(prediction_id.batch_id, 1)),
@@ -337,13 +337,13 @@ async def test_child_of_a_parent_of_another_schema_is_not_changed(
 
 async def test_idempotency_key_of_another_schema_is_refused(store: GatewayStore, server: redis.Redis) -> None:
     keys, key = IdempotencyKeys(store.pooled), IdempotencyKey("digest", "fingerprint")
-    for value in ("fingerprint id", "2 other things that are not known", ""):
+    for value in ("fingerprint id", f"{SCHEMA + 1} other things that are not known", ""):
         server.set(key.name, value)
         with pytest.raises(RecordIncompatible):
             await keys.reserve(key)
 
 
-@pytest.mark.parametrize("schema", [b"0", b"2", None])
+@pytest.mark.parametrize("schema", [b"0", b"%d" % (SCHEMA + 1), None])
 async def test_record_of_another_schema_is_refused_and_not_changed(
     store: GatewayStore, worker: Attempts, server: redis.Redis, schema: bytes | None
 ) -> None:

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from shared.store.schema import Field, Key
+from shared.card import CARD_SCHEMA
+from shared.store.schema import SCHEMA, Field, Key
 from tests import pipelines
 from tests.models import save_misbehaving
 from tests.stack import Gateway, Stack, listens, wait_for
@@ -60,10 +61,10 @@ def test_card_of_another_schema_is_refused_by_worker_and_gateway(stack: Stack, t
     model_dir = tmp_path / "newer"
     shutil.copytree(iris_dir, model_dir)
     card = model_dir / "card.json"
-    card.write_text(card.read_text().replace('"schema": 1', '"schema": 2'))
+    card.write_text(card.read_text().replace(f'"schema": {CARD_SCHEMA}', '"schema": 1'))
     worker = stack.start_worker(model_dir=model_dir)
     assert worker.wait() == 1
-    assert "does not have schema 1" in worker.log.read_text()
+    assert f"does not have schema {CARD_SCHEMA}" in worker.log.read_text()
     wait_for(lambda: "artifact-incompatible" in reasons(gateway), "the reason")
     stack.redis.set("sepal:model", card.read_bytes())  # as a newer worker would announce it
     wait_for(lambda: "record-incompatible" in reasons(gateway), "the reason")
@@ -78,7 +79,7 @@ def test_batch_of_another_schema_is_left_unchanged(stack: Stack, iris_dir: Path)
         worker.stop()
     location = gateway.predict([[1, 2, 3, 4]], prefer="respond-async").headers["Location"]
     (key,) = stack.redis.scan_iter(f"{Key.BATCH}*")
-    stack.redis.hset(key, Field.SCHEMA, 2)
+    stack.redis.hset(key, Field.SCHEMA, SCHEMA + 1)
     before = stack.redis.dump(key)
     worker = stack.start_worker(model_dir=iris_dir)
     wait_for(lambda: "left a batch to workers that can read it" in worker.log.read_text(), "the refusal")
@@ -86,5 +87,5 @@ def test_batch_of_another_schema_is_left_unchanged(stack: Stack, iris_dir: Path)
     assert (refused.status_code, refused.json()["code"]) == (503, "record-incompatible")
     assert stack.redis.dump(key) == before
     assert "Traceback" not in worker.log.read_text()
-    stack.redis.hset(key, Field.SCHEMA, 1)  # stands for a worker that can read the record
+    stack.redis.hset(key, Field.SCHEMA, SCHEMA)  # stands for a worker that can read the record
     assert gateway.poll(location).json()["status"] == "succeeded"
