@@ -44,7 +44,7 @@ load: .venv/dev.stamp
 	  --run-time $$(($(SECONDS) + $(USERS) / $(SPAWN_RATE)))s --only-summary \
 	  --csv .load/$(SHAPE) --csv-full-history --html .load/$(SHAPE).html $(LOAD)
 
-# Sepal and its peers: nearly an hour, on an otherwise idle machine. BENCH="--only in_process,sepal".
+# Sepal and its peers: more than an hour, on an otherwise idle machine. BENCH="--scenario penguins --rounds 3".
 bench: .venv/dev.stamp
 	$(VENV)/python -m benchmarks.serving $(BENCH)
 

@@ -101,7 +101,7 @@ def _slice(running: Running, connections: int, seconds: int) -> Slice:
     running.wait_until_idle()
     processes = running.processes()
     cpu = resources.cpu_seconds(processes)
-    measured = put_load(running.url, running.system.body(running.workload.rows(1)), connections, seconds)
+    measured = put_load(running.url, running.bodies(1), connections, seconds)
     cpu = resources.cpu_seconds(running.processes()) - cpu
     if any(measured.errors.values()):
         raise SystemExit(f"errors: {measured.errors}\n{running.log_end()}")

@@ -52,7 +52,7 @@ def main() -> None:
         flower = _Flower(running, password)
         largest = flower.report()
         while flower.succeeded() < arguments.batches:
-            put_load(running.url, SEPAL.body(workload.rows(1)), _CONNECTIONS, _SLICE_SECONDS)
+            put_load(running.url, running.bodies(1), _CONNECTIONS, _SLICE_SECONDS)
             flower.catch_up()
             largest = max(largest, flower.report())
     print(f"maximum: {largest:.0f} MB")

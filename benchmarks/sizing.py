@@ -26,6 +26,7 @@ from benchmarks.serving.markdown import format_machine, format_spread, table
 from benchmarks.serving.running import Running
 from benchmarks.serving.sepal import SEPAL, count_rows
 from benchmarks.serving.summary import Spread
+from benchmarks.serving.systems import plain_body
 from benchmarks.serving.workload import ROOT, Workload
 from shared.store.schema import Counter, Key
 
@@ -108,10 +109,10 @@ class _Site:
 
     def single(self, seconds: int) -> Figures:
         """Measure single rows over many connections."""
-        body = SEPAL.body(self._workload.rows(1))
-        put_load(self._running.url, body, _CONNECTIONS, _WARM_UP_SECONDS)
+        bodies = self._running.bodies(1)
+        put_load(self._running.url, bodies, _CONNECTIONS, _WARM_UP_SECONDS)
         before, cpu = self._kept(), self._cpu()
-        measured = put_load(self._running.url, body, _CONNECTIONS, seconds)
+        measured = put_load(self._running.url, bodies, _CONNECTIONS, seconds)
         if any(measured.errors.values()):
             sys.exit(f"sizing: some requests failed: {measured.errors}")
         after, used = self._kept(), _since(cpu, self._cpu())
@@ -135,7 +136,7 @@ class _Site:
 
     def full(self) -> Figures:
         """Measure full batches that are queued when the worker is resumed."""
-        raw = request("POST", "/predict", SEPAL.body(self._workload.rows(_FULL_ROWS)), prefer="respond-async")
+        raw = request("POST", "/predict", plain_body(self._workload.rows(_FULL_ROWS)), prefer="respond-async")
         done = self._kept().rows
         gateway = self._cpu()["gateway"]
         with self._suspended_worker():
@@ -162,7 +163,7 @@ class _Site:
         }
 
     def _ask(self, times: int, n_rows: int) -> tuple[_Kept, _Kept]:
-        raw = request("POST", "/predict", SEPAL.body(self._workload.rows(n_rows)))
+        raw = request("POST", "/predict", plain_body(self._workload.rows(n_rows)))
         before = self._kept()
         for _ in range(times):
             self._client.timed(raw, 200)

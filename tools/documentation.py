@@ -9,8 +9,7 @@ from pydantic_settings import BaseSettings
 
 from api.settings import GatewaySettings
 from benchmarks.load.settings import LoadSettings
-from benchmarks.serving.excerpt import write_excerpt
-from benchmarks.serving.results import Results
+from benchmarks.serving.excerpt import write_excerpts
 from local.settings import LocalSettings
 from shared.log import configure_logging
 from shared.settings import BrokerSettings, FlowerSettings
@@ -48,8 +47,8 @@ def main() -> None:
 
 def readme() -> str:
     """Return the README with the figures of the last `make bench`."""
-    figures = write_excerpt(Results.read(DOCS / "benchmarks" / "serving.json"))
-    return _filled(README, "figures: written by `make docs` from docs/benchmarks/serving.json", "figures", figures)
+    figures = write_excerpts(DOCS / "benchmarks")
+    return _filled(README, "figures: written by `make docs` from docs/benchmarks/serving*.json", "figures", figures)
 
 
 def operations() -> str:

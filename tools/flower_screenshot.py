@@ -42,7 +42,7 @@ def main() -> None:
     workload = Workload.load()
     folder = environments.FOLDER / "run" / "flower-screenshot"
     with Running(SEPAL, environments.interpreter(SEPAL), folder, workload) as running:
-        put_load(running.url, SEPAL.body(workload.rows(1)), _CONNECTIONS, 1)
+        put_load(running.url, running.bodies(1), _CONNECTIONS, 1)
         for n_rows in _ROW_COUNTS:
             running.check(n_rows)
         _take_screenshot(f"http://127.0.0.1:{running.site.other_ports[0]}", password)

@@ -63,7 +63,7 @@ def _figure(recipe: Recipe, model: Path, workload: Workload, number: int) -> Art
     start = _Start()
     # The forests are trained on random labels: their predictions are not compared.
     system = dataclasses.replace(sepal.SEPAL, programs=start.programs, read=lambda _: None)
-    workload = Workload(model, workload.pipeline)
+    workload = dataclasses.replace(workload, model=model)
     with Running(system, Path(sys.executable), FOLDER / "run" / "artifact", workload) as running:
         predict_ms = _predict_ms(running.site.port, workload)
         assert start.worker is not None

@@ -137,8 +137,8 @@ def _gateways_compared(summary: Summary, measured: Serving) -> list[str]:
         cpu = summary.ratio(_CPU, system.name, connections, 1, one)
         if throughput and cpu:
             clauses.append(
-                f"{system.title}: {format_number(throughput)} times the requests/s, "
-                f"{format_number(cpu)} times the CPU per request"
+                f"{system.title}: {format_number(throughput.median)} times the requests/s, "
+                f"{format_number(cpu.median)} times the CPU per request"
             )
     return [f"At {connections} connections, relative to one gateway process: {'; '.join(clauses)}."] if clauses else []
 

@@ -1,11 +1,11 @@
-"""`make bench`: measures all systems, and writes the results as JSON, Markdown and a chart.
+"""`make bench`: measures all systems in all scenarios, and writes the results as JSON, Markdown and charts.
 
-python -m benchmarks.serving --only in_process,sepal --rounds 3
+python -m benchmarks.serving --scenario penguins --only in_process,sepal --rounds 3
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Final
 
@@ -16,64 +16,78 @@ from benchmarks.serving.peers import PEERS
 from benchmarks.serving.report import write_report
 from benchmarks.serving.results import Plan, Results
 from benchmarks.serving.rounds import run
+from benchmarks.serving.scenarios import SCENARIOS, Scenario
 from benchmarks.serving.sepal import SEPAL
 from benchmarks.serving.workload import Workload
-
-JSON_FILE: Final = "serving.json"
-REPORT_FILE: Final = "serving-results.md"
-CHART_FILE: Final = "serving.svg"
 
 SYSTEMS: Final = {system.name: system for system in (*PEERS[:-1], SEPAL, PEERS[-1])}
 
 
 def main() -> None:
-    """Measure the systems that the command line names, and write the report."""
+    """Measure the scenarios and systems that the command line names, and write the reports."""
     arguments = _parse()
     try:
-        if not arguments.report_only:
-            systems = [SYSTEMS[name] for name in arguments.only]
-            arguments.output.mkdir(parents=True, exist_ok=True)
-            run(systems, _plan(arguments), Workload.load(), arguments.output / JSON_FILE)
-        write_reports(arguments.output)
+        for name in arguments.scenario:
+            scenario = SCENARIOS[name]
+            if not arguments.report_only:
+                _measure(scenario, arguments)
+            write_reports(arguments.output, scenario)
     except CannotMeasure as error:
         sys.exit(f"benchmarks.serving: {error}")
 
 
-def write_reports(folder: Path) -> None:
-    """Write the report and the chart of the results in a folder."""
-    results = Results.read(folder / JSON_FILE)
-    (folder / REPORT_FILE).write_text(write_report(results, CHART_FILE))
-    draw(results, folder / CHART_FILE)
+def write_reports(folder: Path, scenario: Scenario) -> None:
+    """Write the report and the chart of a scenario's results in a folder."""
+    results = Results.read(folder / scenario.json_file)
+    (folder / scenario.report_file).write_text(write_report(results, scenario))
+    if scenario.chart_file:
+        draw(results, folder / scenario.chart_file)
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
-    return Plan(
+def _measure(scenario: Scenario, arguments: argparse.Namespace) -> None:
+    names = [name for name in scenario.systems if name in arguments.only]
+    if not names:
+        raise CannotMeasure(f"{scenario.name} has none of these systems: choose from {', '.join(scenario.systems)}")
+    plan = Plan(
         rounds=arguments.rounds,
         seconds=arguments.seconds,
         warm_up_seconds=arguments.warm_up,
-        connections=arguments.connections,
-        rows=arguments.rows,
+        connections=arguments.connections or list(scenario.connections),
+        rows=arguments.rows or list(scenario.rows),
         load_generator=load.version(),
+        scenario=scenario.name,
     )
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    path = arguments.output / scenario.json_file
+    run([SYSTEMS[name] for name in names], plan, Workload.load(scenario.model_dir), path)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
-    parser.add_argument("--only", type=_names, default=list(SYSTEMS), help=f"some of {','.join(SYSTEMS)}")
+    parser.add_argument(
+        "--scenario",
+        type=_names_in(SCENARIOS),
+        default=list(SCENARIOS),
+        help=f"some of {','.join(SCENARIOS)}; all by default",
+    )
+    parser.add_argument("--only", type=_names_in(SYSTEMS), default=list(SYSTEMS), help=f"some of {','.join(SYSTEMS)}")
     parser.add_argument("--rounds", type=_positive, default=5)
     parser.add_argument("--seconds", type=_positive, default=3, help="measured seconds of each cell")
     parser.add_argument("--warm-up", type=_positive, default=1, help="seconds of load before each measurement")
-    parser.add_argument("--connections", type=_positives, default=[1, 8, 32, 128, 512])
-    parser.add_argument("--rows", type=_positives, default=[1, 16], help="rows per request")
+    parser.add_argument("--connections", type=_positives, help="instead of the scenario's")
+    parser.add_argument("--rows", type=_positives, help="rows per request, instead of the scenario's")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
-    parser.add_argument("--report-only", action="store_true", help="write the report from the existing JSON file")
+    parser.add_argument("--report-only", action="store_true", help="write the reports from the existing JSON files")
     return parser.parse_args()
 
 
-def _names(text: str) -> Sequence[str]:
-    names = text.split(",")
-    if unknown := [name for name in names if name not in SYSTEMS]:
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; choose from {', '.join(SYSTEMS)}")
+def _names_in(known: Container[str]) -> Callable[[str], list[str]]:
+    def names(text: str) -> list[str]:
+        found = text.split(",")
+        if unknown := [name for name in found if name not in known]:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}")
+        return found
+
     return names
 
 

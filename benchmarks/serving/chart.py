@@ -6,20 +6,20 @@ from typing import Any, Final
 import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
 
-from benchmarks.serving.results import Described, Results
-from benchmarks.serving.summary import FIGURES, Figure, Summary
+from benchmarks.serving.results import Results
+from benchmarks.serving.summary import P50, THROUGHPUT, Figure, Summary
 
-_THROUGHPUT, _P50 = FIGURES[:2]
 _SEPAL: Final = {"color": "#c2185b", "linewidth": 3.2, "marker": "o", "markersize": 7, "zorder": 3}
 _LIMIT: Final = {"color": "#9e9e9e", "linewidth": 1.4, "linestyle": "--", "marker": "", "zorder": 1}
-_PEERS: Final = (
-    ("#1f77b4", "s"),
-    ("#8c564b", "v"),
-    ("#2ca02c", "^"),
-    ("#ff7f0e", "D"),
-    ("#7f5fc0", "P"),
-    ("#17a2b8", "X"),
-)
+_PEERS: Final = {
+    "in_process": ("#1f77b4", "s"),
+    "in_process_cores": ("#7fb1d8", "s"),
+    "celery_get": ("#8c564b", "v"),
+    "mosec": ("#2ca02c", "^"),
+    "litserve": ("#ff7f0e", "D"),
+    "bentoml": ("#7f5fc0", "P"),
+    "mlserver": ("#17a2b8", "X"),
+}
 
 
 def draw(results: Results, path: Path) -> None:
@@ -29,7 +29,7 @@ def draw(results: Results, path: Path) -> None:
     canvas = Canvas(figsize=(11, 4.2 * len(all_rows)), facecolor="white", layout="constrained")
     panels = canvas.subplots(len(all_rows), 2, squeeze=False)
     for line, rows in zip(panels, all_rows, strict=True):
-        for panel, figure in zip(line, (_THROUGHPUT, _P50), strict=True):
+        for panel, figure in zip(line, (THROUGHPUT, P50), strict=True):
             _draw_panel(panel, summary, figure, rows)
     handles, labels = panels[0][0].get_legend_handles_labels()
     if handles:
@@ -39,11 +39,11 @@ def draw(results: Results, path: Path) -> None:
 
 def _draw_panel(panel: Any, summary: Summary, figure: Figure, rows: int) -> None:
     plan = summary.results.plan
-    for system, style in _styles(summary.results.systems):
+    for system in summary.results.systems:
         spreads = {n: summary.spread(figure, system.name, n, rows) for n in plan.connections}
         points = [(n, spread.median) for n, spread in spreads.items() if spread is not None and spread.median > 0]
         if points:
-            panel.plot(*zip(*points, strict=True), label=system.title.replace("`", ""), **style)
+            panel.plot(*zip(*points, strict=True), label=system.title.replace("`", ""), **_style(system.name))
     panel.set_xscale("log", base=2)
     panel.set_yscale("log")
     panel.set_xticks(plan.connections, [str(n) for n in plan.connections])
@@ -51,19 +51,14 @@ def _draw_panel(panel: Any, summary: Summary, figure: Figure, rows: int) -> None
     panel.grid(visible=True, color="#e6e6e6", linewidth=0.8)
     panel.spines[["top", "right"]].set_visible(False)
     panel.set_xlabel("connections")
-    title = "Requests per second" if figure is _THROUGHPUT else "Median latency, ms"
+    title = "Requests per second" if figure is THROUGHPUT else "Median latency, ms"
     panel.set_title(f"{title}: {rows} {'row' if rows == 1 else 'rows'} a request", loc="left", fontsize=11)
 
 
-def _styles(systems: list[Described]) -> list[tuple[Described, dict[str, Any]]]:
-    peer_styles = iter(_PEERS)
-    styled: list[tuple[Described, dict[str, Any]]] = []
-    for system in systems:
-        if system.name == "sepal":
-            styled.append((system, dict(_SEPAL)))
-        elif system.name == "constant":
-            styled.append((system, dict(_LIMIT)))
-        else:
-            color, marker = next(peer_styles)
-            styled.append((system, {"color": color, "marker": marker, "linewidth": 1.6, "markersize": 5, "zorder": 2}))
-    return styled
+def _style(system: str) -> dict[str, Any]:
+    if system == "sepal":
+        return dict(_SEPAL)
+    if system == "constant":
+        return dict(_LIMIT)
+    color, marker = _PEERS[system]
+    return {"color": color, "marker": marker, "linewidth": 1.6, "markersize": 5, "zorder": 2}

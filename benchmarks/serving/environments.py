@@ -22,7 +22,7 @@ def interpreter(system: System) -> Path:
     """
     if system.lock is None:
         return Path(sys.executable)
-    folder = FOLDER / system.name
+    folder = FOLDER / system.lock.parent.name
     python, stamp = folder / "venv" / "bin" / "python", folder / "stamp"
     wanted = f"{sys.version} {hashlib.sha256(system.lock.read_bytes()).hexdigest()}"
     if stamp.exists() and stamp.read_text() == wanted:

@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,22 +41,25 @@ def version() -> str:
     return " ".join((done.stdout + done.stderr).split()[:2])
 
 
-def put_load(url: str, body: str, connections: int, seconds: int) -> Measured:
-    """POST the body repeatedly over `connections` connections for `seconds`.
+def put_load(url: str, bodies: Sequence[str], connections: int, seconds: int) -> Measured:
+    """POST the bodies in turn, and from the first again, over `connections` connections for `seconds`.
 
     Raises:
         SystemFailed: wrk failed.
     """
     command = [_wrk(), "--threads=1", f"--connections={connections}", f"--duration={seconds}s"]
     command += [f"--timeout={_TIMEOUT_SECONDS}s", f"--script={_SCRIPT}", url]
-    done = subprocess.run(
-        command,
-        env={**os.environ, "BENCH_BODY": body},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=seconds + _GRACE_SECONDS,
-    )
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        file.write("\n".join(bodies))
+        file.flush()
+        done = subprocess.run(
+            command,
+            env={**os.environ, "BENCH_BODIES": file.name},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds + _GRACE_SECONDS,
+        )
     if done.returncode:
         raise SystemFailed(f"wrk ended with {done.returncode}: {done.stderr.strip()}")
     return msgspec.json.decode(done.stdout.strip().splitlines()[-1], type=Measured)

@@ -1,6 +1,7 @@
 """The peers: each is started as its documentation says, in a separate environment."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.serving.systems import Program, Site, System, plain_body, read_plain
-from benchmarks.serving.workload import ROOT, Outputs, Rows
+from benchmarks.serving.workload import ROOT, Dtypes, Outputs, Rows
 from local import broker
 
 FOLDER: Final = ROOT / "benchmarks" / "peers"
 _PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;#]+)", re.MULTILINE)
+_V2_TYPES: Final = {"float64": "FP64", "int64": "INT64", "str": "BYTES"}
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -21,13 +23,14 @@ def pins(path: Path) -> dict[str, str]:
     return dict(_PIN.findall(path.read_text()))
 
 
-def _uvicorn(name: str, site: Site, **environment: str) -> Program:
-    options = ["--host", "127.0.0.1", "--port", str(site.port), "--no-access-log"]
+def _uvicorn(name: str, site: Site, workers: int = 1, **environment: str) -> Program:
+    options = ["--host", "127.0.0.1", "--port", str(site.port), "--no-access-log", "--workers", str(workers)]
     return _python(name, site, ["-m", "uvicorn", "service:app", *options], **environment)
 
 
 def _python(name: str, site: Site, arguments: Sequence[str], **environment: str) -> Program:
-    return Program(name, [str(site.python), *arguments], FOLDER / name, {"BENCH_MODEL": str(site.model), **environment})
+    settings = {"BENCH_MODEL": str(site.model), "BENCH_DTYPES": json.dumps(site.dtypes), "PYTHONPATH": str(ROOT)}
+    return Program(name, [str(site.python), *arguments], FOLDER / name, {**settings, **environment})
 
 
 def _celery_get(site: Site) -> list[Program]:
@@ -48,7 +51,7 @@ def _bentoml(site: Site) -> list[Program]:
         _python(
             "bentoml",
             site,
-            ["-m", "bentoml", "serve", "service:Iris", *options],
+            ["-m", "bentoml", "serve", "service:Predictor", *options],
             BENTOML_HOME=str(site.folder),
             BENTOML_DO_NOT_TRACK="True",
         )
@@ -83,9 +86,16 @@ def _read_records(body: Any) -> Outputs:
     return Outputs([row["prediction"] for row in body], log_proba)
 
 
-def _v2_body(rows: Rows) -> str:
-    tensor = {"name": "data", "shape": [len(rows), len(rows[0])], "datatype": "FP64", "data": list(chain(*rows))}
-    return json.dumps({"inputs": [tensor]})
+def _v2_body(rows: Rows, dtypes: Dtypes) -> str:
+    """Return one tensor for a matrix; for a data frame one per column, as the pandas codec takes them."""
+    if dtypes is None:
+        tensor = {"name": "data", "shape": [len(rows), len(rows[0])], "datatype": "FP64", "data": list(chain(*rows))}
+        return json.dumps({"inputs": [tensor]})
+    columns = [
+        {"name": name, "shape": [len(rows), 1], "datatype": _V2_TYPES[dtype], "data": values}
+        for (name, dtype), values in zip(dtypes.items(), zip(*rows, strict=True), strict=True)
+    ]
+    return json.dumps({"parameters": {"content_type": "pd"}, "inputs": columns})
 
 
 def _read_v2(body: Any) -> Outputs:
@@ -102,10 +112,11 @@ def _peer(
     programs: Callable[[Site], Sequence[Program]],
     *,
     path: str = "/predict",
-    body: Callable[[Rows], str] = plain_body,
+    body: Callable[[Rows, Dtypes], str] = plain_body,
     read: Callable[[Any], Outputs | None] = read_plain,
+    folder: Path | None = None,
 ) -> System:
-    folder = FOLDER / name
+    folder = folder or FOLDER / name
 
     def versions() -> Mapping[str, str]:
         return pins(folder / "requirements.in")
@@ -115,10 +126,16 @@ def _peer(
 
 PEERS: Final = (
     _peer("in_process", "FastAPI, in process", lambda site: [_uvicorn("in_process", site)]),
+    _peer(
+        "in_process_cores",
+        "FastAPI, in process, one process per core",
+        lambda site: [_uvicorn("in_process", site, len(os.sched_getaffinity(0)))],
+        folder=FOLDER / "in_process",
+    ),
     _peer("celery_get", "FastAPI + Celery, `.get()`", _celery_get),
     _peer("mosec", "Mosec", _mosec, path="/inference"),
     _peer("litserve", "LitServe", lambda site: [_python("litserve", site, ["service.py", str(site.port)])]),
     _peer("bentoml", "BentoML", _bentoml, read=_read_records),
-    _peer("mlserver", "MLServer", _mlserver, path="/v2/models/iris/infer", body=_v2_body, read=_read_v2),
+    _peer("mlserver", "MLServer", _mlserver, path="/v2/models/pipeline/infer", body=_v2_body, read=_read_v2),
     _peer("constant", "uvicorn, constant answer", lambda site: [_uvicorn("constant", site)], read=lambda _: None),
 )

@@ -1,12 +1,26 @@
--- The request that wrk sends, and its report: one line of JSON after wrk's text.
+-- The requests that wrk sends in turn, and its report: one line of JSON after wrk's text.
 --
--- BENCH_BODY  the request's body
+-- BENCH_BODIES  a file with one request body per line
 --
--- The request is built once, and there is no `response` function, so that responses cost the load generator no Lua call.
+-- The requests are built once, and there is no `response` function, so that responses cost the load generator no Lua
+-- call.
 
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-wrk.body = os.getenv("BENCH_BODY")
+
+local requests, count, last = {}, 0, 0
+
+function init(_)
+  for body in io.lines(os.getenv("BENCH_BODIES")) do
+    count = count + 1
+    requests[count] = wrk.format(nil, nil, nil, body)
+  end
+end
+
+function request()
+  last = last % count + 1
+  return requests[last]
+end
 
 function done(summary, latency)
   local errors = summary.errors

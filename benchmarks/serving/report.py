@@ -1,35 +1,40 @@
-"""The results as Markdown: one table for each figure and number of rows."""
+"""The results of a scenario as Markdown: targets, an overview, one table for each figure and number of rows."""
 
 from collections.abc import Callable, Sequence
 
 from benchmarks.serving.markdown import format_machine, format_number, format_spread, table
 from benchmarks.serving.results import Described, Results
-from benchmarks.serving.summary import BASELINE, FIGURES, Figure, Summary
+from benchmarks.serving.scenarios import Scenario
+from benchmarks.serving.summary import BASELINE, CPU, FIGURES, P50, THROUGHPUT, Figure, Summary
 
 _INTRODUCTION = """\
-Written by `make bench`. `serving.json` has the figures of every round; [the method](serving.md) explains them.
+{about}
+
+Written by `make bench`. `{file}` has the figures of every round; [the method](serving.md) explains them.
 
 {machine}. {plan}. Sepal at commit `{commit}`.
 
 Each figure is the median of the rounds, with the lowest and the highest in brackets, and its ratio to the in-process
 service: the median of the ratios within each round.
-
-![Throughput and latency by connections]({chart})
 """
 
+_SHORT = {P50: "p50, ms,", THROUGHPUT: "requests/s", CPU: "CPU s per 1,000"}
 
-def write_report(results: Results, chart: str) -> str:
-    """Return the page.
 
-    Args:
-        results: of a complete or an interrupted run.
-        chart: the file name of the chart, in the page's folder.
-    """
+def write_report(results: Results, scenario: Scenario) -> str:
+    """Return the page of a complete or an interrupted run of a scenario."""
     summary = Summary(results)
     introduction = _INTRODUCTION.format(
-        machine=format_machine(results.machine), plan=_plan(results), commit=results.commit, chart=chart
+        about=scenario.about,
+        file=scenario.json_file,
+        machine=format_machine(results.machine),
+        plan=_plan(results),
+        commit=results.commit,
     )
-    parts = ["# Serving, side by side: the results", introduction.rstrip(), _systems(results.systems)]
+    parts = [f"# Serving {scenario.title}, side by side: the results", introduction.rstrip()]
+    if scenario.chart_file:
+        parts.append(f"![Throughput and latency by connections]({scenario.chart_file})")
+    parts += [*_targets(summary, scenario), *_overview(summary), "## Systems", _systems(results.systems)]
     for rows in results.plan.rows:
         parts.append(f"## {rows} {'row' if rows == 1 else 'rows'} per request")
         for figure in FIGURES:
@@ -47,6 +52,34 @@ def _plan(results: Results) -> str:
     )
 
 
+def _targets(summary: Summary, scenario: Scenario) -> list[str]:
+    lines = []
+    for target in scenario.targets:
+        figure, connections = target.figure, target.connections
+        own = summary.spread(figure, "sepal", connections, 1)
+        base = summary.spread(figure, BASELINE, connections, 1)
+        ratio = summary.ratio(figure, "sepal", connections, 1)
+        if own and base and ratio:
+            shown = [format_spread(own, figure.digits), format_spread(base, figure.digits), f"×{format_spread(ratio)}"]
+            lines.append([f"{figure.title}, at {_connections(connections)}", *shown, str(target)])
+    header = ["single rows", "Sepal", "FastAPI, in process", "ratio, all rounds", "target"]
+    return ["## Sepal and the in-process service", table(header, lines)] if lines else []
+
+
+def _overview(summary: Summary) -> list[str]:
+    """Return the throughput of single rows beside its CPU, and the latency of a lone request."""
+    counts = summary.results.plan.connections
+    columns = [(figure, connections) for connections in counts for figure in (THROUGHPUT, CPU)]
+    if 1 in counts:
+        columns.insert(0, (P50, 1))
+    header = ["system", *(f"{_SHORT[figure]} at {connections}" for figure, connections in columns)]
+    lines = [
+        [system.title, *(_cell(summary, figure, system.name, connections, 1) for figure, connections in columns)]
+        for system in summary.results.systems
+    ]
+    return ["## Overview", "Single rows, by connections.", table(header, lines)]
+
+
 def _systems(systems: Sequence[Described]) -> str:
     rows = []
     for system in systems:
@@ -57,15 +90,16 @@ def _systems(systems: Sequence[Described]) -> str:
 
 
 def _figure_table(summary: Summary, figure: Figure, rows: int) -> str:
-    def cell(system: str, connections: int) -> str:
-        spread = summary.spread(figure, system, connections, rows)
-        if spread is None:
-            return "–"
-        ratio = summary.ratio(figure, system, connections, rows)
-        shown = "" if ratio is None or system == BASELINE else f" ×{format_number(ratio)}"
-        return f"{format_spread(spread, figure.digits)}{shown}"
+    return _by_connections(summary, lambda system, connections: _cell(summary, figure, system, connections, rows))
 
-    return _by_connections(summary, cell)
+
+def _cell(summary: Summary, figure: Figure, system: str, connections: int, rows: int) -> str:
+    spread = summary.spread(figure, system, connections, rows)
+    if spread is None:
+        return "–"
+    ratio = summary.ratio(figure, system, connections, rows)
+    shown = "" if ratio is None or system == BASELINE else f" ×{format_number(ratio.median)}"
+    return f"{format_spread(spread, figure.digits)}{shown}"
 
 
 def _error_table(summary: Summary, rows: int) -> str:
@@ -112,6 +146,10 @@ def _failures(results: Results) -> list[str]:
             f"```\n{failure.reason.strip()}\n```",
         ]
     return parts
+
+
+def _connections(count: int) -> str:
+    return f"{count} {'connection' if count == 1 else 'connections'}"
 
 
 def _escape(text: str) -> str:

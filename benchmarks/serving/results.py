@@ -17,6 +17,7 @@ class Plan(msgspec.Struct, frozen=True):
     connections: list[int]
     rows: list[int]
     load_generator: str
+    scenario: str = "iris"
 
 
 class Described(msgspec.Struct, frozen=True):

@@ -111,7 +111,7 @@ class _Turn:
         running.wait_until_idle()
         processes = running.processes()
         memory, cpu = resources.memory_mib(processes), resources.cpu_seconds(processes)
-        measured = put_load(running.url, self._system.body(self._workload.rows(rows)), connections, seconds)
+        measured = put_load(running.url, running.bodies(rows), connections, seconds)
         processes = running.processes()
         cpu = resources.cpu_seconds(processes) - cpu
         self._answered_rows += rows * (measured.requests - measured.errors["status"])

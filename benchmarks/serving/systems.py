@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serving.workload import Outputs, Rows
+from benchmarks.serving.workload import Dtypes, Outputs, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Site:
     """An empty folder for its logs and other files."""
     model: Path
     """The pipeline to load."""
+    dtypes: Dtypes
+    """Of the pipeline's input."""
     port: int
     """The port that the load goes to."""
     redis_port: int
@@ -53,8 +55,8 @@ class RowCounts:
     final: int
 
 
-def plain_body(rows: Rows) -> str:
-    """Return the request body that most systems take."""
+def plain_body(rows: Rows, _dtypes: Dtypes = None) -> str:
+    """Return the request body that most systems take: rows as arrays, null for a missing value."""
     return json.dumps({"data": rows})
 
 
@@ -72,7 +74,7 @@ class System:
     programs: Callable[[Site], Iterable[Program]]
     """The programs in start order; each is started before the next is requested from the iterable."""
     path: str = "/predict"
-    body: Callable[[Rows], str] = plain_body
+    body: Callable[[Rows, Dtypes], str] = plain_body
     read: Callable[[Any], Outputs | None] = read_plain
     """Reads the parsed JSON of a response; returns None if the outputs are not to be compared."""
     lock: Path | None = None

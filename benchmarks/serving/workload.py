@@ -1,7 +1,8 @@
-"""The request that every system gets, and the outputs that the pipeline computes for it."""
+"""The requests that every system gets, and the outputs that the pipeline computes for them."""
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -11,63 +12,89 @@ import numpy as np
 from benchmarks.serving.errors import CannotMeasure
 from shared.card import CARD_FILE, PIPELINE_FILE
 from shared.errors import ArtifactError
+from training.recipes import RECIPES
 from worker.pool.artifact import load
 
 ROOT: Final = Path(__file__).parents[2]
-MODEL_DIR: Final = ROOT / "models" / "iris" / "1"
+MODELS_DIR: Final = ROOT / "models"
+MODEL_DIR: Final = MODELS_DIR / "iris" / "1"
+# This order has rows of all classes, and of penguins one with missing values, among the few that are checked.
+_SEED: Final = 11
 
-Rows = list[list[float]]
+Rows = list[list[Any]]
+"""Values in the order of the columns; None where one is missing."""
 
-# Rows of all three classes; the first is from the tutorial.
-_IRISES: Final = [
-    [4.8, 3.0, 1.4, 0.3],
-    [6.4, 3.2, 4.5, 1.5],
-    [6.3, 3.3, 6.0, 2.5],
-    [5.0, 3.6, 1.4, 0.2],
-    [5.9, 3.0, 4.2, 1.5],
-    [7.2, 3.6, 6.1, 2.5],
-    [5.4, 3.9, 1.7, 0.4],
-    [5.6, 2.9, 3.6, 1.3],
-]
+Dtypes = Mapping[str, str] | None
+"""The pandas dtypes of a data frame by column name; None for a matrix of float64."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """The outputs for the rows of a request."""
 
-    prediction: list[int]
+    prediction: list[Any]
     log_proba: list[list[float]]
     """Natural logarithms, one list per row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The model that all systems load, and the rows to predict."""
+    """The model that all systems load, and the data set that its rows are from."""
 
     model: Path
-    pipeline: Any
+    data: Rows
+    """All rows, in an arbitrary but fixed order."""
+    dtypes: Dtypes
+    outputs: Outputs
+    """What the pipeline computes for `data`."""
 
     @classmethod
     def load(cls, model_dir: Path = MODEL_DIR) -> Self:
-        """Load the iris pipeline; train it if there is none.
+        """Load the pipeline of a recipe and its data set; train it if there is no artifact.
+
+        Args:
+            model_dir: `<models>/<recipe>/<version>`.
 
         Raises:
             CannotMeasure: the artifact is damaged or was made with another scikit-learn version.
         """
+        recipe, models_dir = model_dir.parent.name, model_dir.parents[1]
         if not (model_dir / CARD_FILE).exists():
-            models_dir = model_dir.parents[1]
-            subprocess.run([sys.executable, "-m", "training", "--models-dir", str(models_dir)], cwd=ROOT, check=True)
+            command = [sys.executable, "-m", "training", recipe, "--models-dir", str(models_dir)]
+            subprocess.run(command, cwd=ROOT, check=True)
         try:
-            return cls(model_dir / PIPELINE_FILE, load(model_dir)[1])
+            pipeline = load(model_dir)[1]
         except ArtifactError as error:
             raise CannotMeasure(str(error)) from error
+        return cls.of(model_dir / PIPELINE_FILE, pipeline, RECIPES[recipe].load().X)
 
-    def rows(self, n_rows: int) -> Rows:
-        """Return the rows of a request."""
-        return [_IRISES[number % len(_IRISES)] for number in range(n_rows)]
-
-    def expected(self, n_rows: int) -> Outputs:
-        """Return the outputs that the pipeline computes for these rows."""
-        rows = self.rows(n_rows)
+    @classmethod
+    def of(cls, model: Path, pipeline: Any, data: Any) -> Self:
+        """Combine a model with its data set, a float64 matrix or a pandas data frame."""
+        order = np.random.default_rng(_SEED).permutation(len(data))
+        if isinstance(data, np.ndarray):
+            data, dtypes = data[order], None
+            rows = data.tolist()
+        else:
+            data, dtypes = data.iloc[order], {str(name): str(dtype) for name, dtype in data.dtypes.items()}
+            rows = data.astype(object).where(data.notna(), None).to_numpy().tolist()
         with np.errstate(divide="ignore"):  # the log of a zero probability
-            return Outputs(self.pipeline.predict(rows).tolist(), self.pipeline.predict_log_proba(rows).tolist())
+            outputs = Outputs(pipeline.predict(data).tolist(), pipeline.predict_log_proba(data).tolist())
+        return cls(model, rows, dtypes, outputs)
+
+    def rows(self, n_rows: int, first: int = 0) -> Rows:
+        """Return the rows of a request: `n_rows` from the row `first` on."""
+        return [self.data[number] for number in self._numbers(n_rows, first)]
+
+    def expected(self, n_rows: int, first: int = 0) -> Outputs:
+        """Return the outputs that the pipeline computes for these rows."""
+        numbers = self._numbers(n_rows, first)
+        prediction, log_proba = self.outputs.prediction, self.outputs.log_proba
+        return Outputs([prediction[number] for number in numbers], [log_proba[number] for number in numbers])
+
+    def requests(self, n_rows: int) -> list[Rows]:
+        """Return as many requests as there are rows; each begins with another row."""
+        return [self.rows(n_rows, first) for first in range(len(self.data))]
+
+    def _numbers(self, n_rows: int, first: int) -> list[int]:
+        return [number % len(self.data) for number in range(first, first + n_rows)]

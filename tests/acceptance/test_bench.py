@@ -11,7 +11,7 @@ from tests.tools import tool
 
 def test_bench_measures_two_systems_and_writes_three_files(tmp_path: Path) -> None:
     tool("wrk")
-    options = ["--only=constant,sepal", "--rounds=1", "--seconds=1", "--connections=1", "--rows=1"]
+    options = ["--scenario=iris", "--only=constant,sepal", "--rounds=1", "--seconds=1", "--connections=1", "--rows=1"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.serving", *options, f"--output={tmp_path}"],
         cwd=ROOT,

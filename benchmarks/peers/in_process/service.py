@@ -1,38 +1,43 @@
 """The service of the tutorial: FastAPI validates, and the pipeline runs in the web process.
 
-One uvicorn process, an `async def` endpoint and a model that is loaded on import, as in tutorials on serving
-scikit-learn with FastAPI. `uvicorn[standard]` brings uvloop and httptools. A second process would use the second core,
-but in this benchmark every system has one process with the model.
+An `async def` endpoint and a model that is loaded on import, as in tutorials on serving scikit-learn with FastAPI.
+`uvicorn[standard]` brings uvloop and httptools. One uvicorn process, like the one process with the model that every
+system has in this benchmark. `in_process_cores` is the same service with `--workers`, a process for each core,
+which is the only setting that raises its throughput: requests are not batched.
 """
 
-import os
-from math import inf
+from types import GenericAlias
 from typing import Annotated, Any
 
-import joblib
-import numpy as np
 from fastapi import FastAPI
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, GetPydanticSchema
 
-Row = Annotated[list[float], Field(min_length=4, max_length=4)]
+from benchmarks.peers.pipeline import Pipeline
+
+VALUES: dict[str, Any] = {"float64": float | None, "int64": int, "str": str | None}
+
+app = FastAPI()
+pipeline = Pipeline()
 
 
-class Iris(BaseModel):
+def row_type() -> GenericAlias:
+    """Return the type of a row: a value of each column's type; in a matrix no value may be missing."""
+    if pipeline.dtypes is None:
+        return GenericAlias(tuple, (float,) * pipeline.n_columns)
+    return GenericAlias(tuple, tuple(VALUES[dtype] for dtype in pipeline.dtypes.values()))
+
+
+Row = Annotated[tuple[Any, ...], GetPydanticSchema(lambda _, handler: handler(row_type()))]
+
+
+class Body(BaseModel):
     """The body of a request."""
 
     data: list[Row]
 
 
-app = FastAPI()
-pipeline = joblib.load(os.environ["BENCH_MODEL"])
-
-
 @app.post("/predict")
-async def predict(iris: Iris) -> dict[str, list[Any]]:
+async def predict(body: Body) -> dict[str, list[Any]]:
     """Score the rows."""
-    with np.errstate(divide="ignore"):  # the log of a zero probability
-        log_proba = pipeline.predict_log_proba(iris.data).tolist()
-    return {
-        "prediction": pipeline.predict(iris.data).tolist(),
-        "log_proba": [["-Infinity" if value == -inf else value for value in row] for row in log_proba],
-    }
+    prediction, log_proba = pipeline.predict(pipeline.input(body.data))
+    return {"prediction": prediction, "log_proba": log_proba}

@@ -7,11 +7,13 @@ import msgspec
 import pytest
 
 from benchmarks.serving.__main__ import SYSTEMS, write_reports
-from benchmarks.serving.peers import FOLDER, PEERS, pins
+from benchmarks.serving.excerpt import write_excerpts
+from benchmarks.serving.peers import PEERS, pins
 from benchmarks.serving.report import write_report
 from benchmarks.serving.results import Cell, Described, Failure, Ledger, Plan, Results
 from benchmarks.serving.rounds import run
-from benchmarks.serving.summary import FIGURES, Spread, Summary
+from benchmarks.serving.scenarios import SCENARIOS
+from benchmarks.serving.summary import CPU, FIGURES, P50, THROUGHPUT, Spread, Summary
 from benchmarks.serving.systems import Program, Site, System, matches
 from benchmarks.serving.workload import Outputs, Workload
 from shared.card import PIPELINE_FILE
@@ -19,8 +21,7 @@ from tests.models import train_recipe
 from tests.stack import ROOT
 
 NO_ERRORS = {"connect": 0, "read": 0, "write": 0, "timeout": 0, "status": 0}
-THROUGHPUT, P50, *_, CPU, MEMORY = FIGURES
-
+IRIS, PENGUINS = SCENARIOS["iris"], SCENARIOS["penguins"]
 
 # Responds to one request with 200, then exits.
 DYING_SERVER = """
@@ -61,13 +62,37 @@ def test_spread_is_median_and_extremes_of_the_rounds() -> None:
 
 def test_ratio_is_the_median_of_the_ratios_within_each_round() -> None:
     # 5, 2 and 3: the ratio of the medians would be 2.5.
-    assert Summary(three_rounds()).ratio(THROUGHPUT, "sepal", 8, 1) == 3
+    assert Summary(three_rounds()).ratio(THROUGHPUT, "sepal", 8, 1) == Spread(3, 2, 5, 3)
 
 
 def test_round_that_only_one_system_finished_has_no_ratio() -> None:
     summary = Summary(results(cell("in_process", 0, 1000), cell("sepal", 1, 4000)))
     assert summary.ratio(THROUGHPUT, "sepal", 8, 1) is None
     assert summary.spread(THROUGHPUT, "sepal", 8, 1) == Spread(2000, 2000, 2000, 1)
+
+
+def test_report_compares_sepal_with_the_targets() -> None:
+    base = [cell("in_process", number, requests, connections=128) for number, requests in enumerate((100, 200, 400))]
+    own = [cell("sepal", number, requests, connections=128) for number, requests in enumerate((6000, 8000, 28000))]
+    page = write_report(results(*base, *own), PENGUINS)
+    shown = "4,000 (3,000–14,000) | 100 (50–200) | ×60.0 (40.0–70.0) | ≥ 50 |"
+    assert f"| Requests per second, at 128 connections | {shown}" in page
+    assert "p50, ms, at 1 connection" not in page
+
+
+def test_overview_shows_throughput_beside_its_cpu() -> None:
+    page = write_report(three_rounds(), IRIS)
+    assert "| system | requests/s at 8 | CPU s per 1,000 at 8 |" in page
+    assert "| Sepal | 2,500 (2,000–6,000) ×3.00 | 0.100 (0.042–0.125) ×0.333 |" in page
+
+
+def test_excerpt_has_the_measured_scenarios_and_penguins_first(tmp_path: Path) -> None:
+    three_rounds().write(tmp_path / IRIS.json_file)
+    assert "Penguins" not in write_excerpts(tmp_path)
+    three_rounds().write(tmp_path / PENGUINS.json_file)
+    text = write_excerpts(tmp_path)
+    assert text.startswith("**Penguins**")
+    assert text.count("3 interleaved rounds") == 2
 
 
 def test_failed_requests_do_not_count_as_throughput() -> None:
@@ -81,19 +106,19 @@ def test_failed_requests_do_not_count_as_throughput() -> None:
 def test_cell_without_successful_requests_has_no_latency_and_no_cost() -> None:
     refused = cell("sepal", 0, 10, errors={**NO_ERRORS, "status": 10})
     assert [figure.of(refused) for figure in (P50, CPU)] == [None, None]
-    assert "| **Sepal** | – |" in write_report(results(refused), "chart.svg")
+    assert "| **Sepal** | – |" in write_report(results(refused), IRIS)
 
 
 def test_system_that_did_not_start_is_in_every_table() -> None:
     failed = Failure("sepal", 0, started=False, where="start", reason="it ended\nsepal.log:\nImportError: no | such")
-    page = write_report(results(cell("in_process", 0, 1000), failures=[failed]), "chart.svg")
+    page = write_report(results(cell("in_process", 0, 1000), failures=[failed]), IRIS)
     assert page.count("| **Sepal** | did not start: it ended: ImportError: no \\| such |") == len(FIGURES) + 1
     assert "**sepal** did not start in round 1, at start:\n\n```\nit ended\nsepal.log:\n" in page
 
 
 def test_system_that_failed_later_keeps_its_figures_and_is_listed_as_failed() -> None:
     failed = Failure("sepal", 1, started=True, where="512 connections and 1 rows", reason="no answer")
-    page = write_report(results(cell("sepal", 0, 1000), failures=[failed]), "chart.svg")
+    page = write_report(results(cell("sepal", 0, 1000), failures=[failed]), IRIS)
     assert "did not start" not in page
     assert "**sepal** failed in round 2, at 512 connections and 1 rows" in page
 
@@ -107,9 +132,9 @@ def test_rows_that_did_not_become_final_or_were_never_accepted_count_as_lost() -
 def test_results_are_read_as_they_were_written_and_give_the_same_chart(tmp_path: Path) -> None:
     three_rounds().write(tmp_path / "serving.json")
     assert Results.read(tmp_path / "serving.json") == three_rounds()
-    write_reports(tmp_path)
+    write_reports(tmp_path, IRIS)
     first = (tmp_path / "serving.svg").read_bytes()
-    write_reports(tmp_path)
+    write_reports(tmp_path, IRIS)
     assert (tmp_path / "serving.svg").read_bytes() == first
 
 
@@ -133,7 +158,7 @@ def test_system_that_does_not_start_is_reported_with_its_log_and_the_run_continu
     assert [failure.started for failure in measured.failures] == [False, False]
     assert "no such engine" in measured.failures[0].reason
     assert Results.read(tmp_path / "serving.json") == measured
-    assert "did not start: broken ended with exit code 1: no such engine" in write_report(measured, "chart.svg")
+    assert "did not start: broken ended with exit code 1: no such engine" in write_report(measured, IRIS)
     assert "broken failed at start" in capsys.readouterr().out
 
 
@@ -155,8 +180,9 @@ def test_all_peers_pin_the_scikit_learn_version_of_sepal() -> None:
     wanted = pins(ROOT / "requirements" / "dev.txt")["scikit-learn"]
     for peer in PEERS:
         if peer.name != "constant":
-            assert pins(FOLDER / peer.name / "requirements.in")["scikit-learn"] == wanted
-            assert pins(FOLDER / peer.name / "requirements.txt")["scikit-learn"] == wanted
+            assert peer.versions()["scikit-learn"] == wanted
+            assert peer.lock
+            assert pins(peer.lock)["scikit-learn"] == wanted
 
 
 def test_sixteen_rows_of_the_workload_have_all_classes(iris_dir: Path) -> None:
@@ -165,6 +191,21 @@ def test_sixteen_rows_of_the_workload_have_all_classes(iris_dir: Path) -> None:
     assert set(workload.expected(16).prediction) == {0, 1, 2}
 
 
+def test_scenarios_name_known_systems_in_the_order_of_the_table() -> None:
+    for scenario in SCENARIOS.values():
+        assert list(scenario.systems) == [name for name in SYSTEMS if name in scenario.systems]
+
+
 def test_systems_are_in_the_order_of_the_table() -> None:
-    expected = ["in_process", "celery_get", "mosec", "litserve", "bentoml", "mlserver", "sepal", "constant"]
+    expected = [
+        "in_process",
+        "in_process_cores",
+        "celery_get",
+        "mosec",
+        "litserve",
+        "bentoml",
+        "mlserver",
+        "sepal",
+        "constant",
+    ]
     assert list(SYSTEMS) == expected
