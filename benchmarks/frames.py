@@ -47,7 +47,9 @@ def main() -> None:
             "Arrow streams": _arrow(members, frames),
         }.items():
             n_bytes = sum(map(len, encoded)) / n_rows
-            print(f"{n_rows:5} rows, {n_together:4} a member  {name:17} {n_bytes:7.0f} bytes  {_median(decode):8.2f} ms")
+            print(
+                f"{n_rows:5} rows, {n_together:4} a member  {name:17} {n_bytes:7.0f} bytes  {_median(decode):8.2f} ms"
+            )
 
 
 def _messagepack(members: list[Any], frames: PandasFrame) -> tuple[list[bytes], Callable[[], Any]]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sklearn.compose import make_column_transformer
-from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -62,6 +63,10 @@ def _breast_cancer() -> Pipeline:
     return Pipeline([("scale", StandardScaler()), ("classify", LogisticRegression())])
 
 
+def _forest() -> Pipeline:
+    return make_pipeline(RandomForestClassifier(300, random_state=42))
+
+
 def _load_penguins() -> TrainingData:
     try:
         from palmerpenguins import load_penguins
@@ -97,5 +102,6 @@ RECIPES: Final = {
             _bunch(load_breast_cancer),
             _breast_cancer,
         ),
+        Recipe("digits-forest", "1", "scikit-learn's digits: Alpaydin and Kaynak (1998)", _bunch(load_digits), _forest),
     )
 }
