@@ -37,15 +37,12 @@ def parse(body: bytes) -> Parsed:
     """
     try:
         text = body.decode()
-        try:
-            parsed = _DECODER.decode(text)
-        except json.JSONDecodeError as error:
-            where = f"line {error.lineno}, column {error.colno}"
-            raise MalformedJson(f"The body is not JSON: {error.msg} ({where}).") from None
-        except ValueError:  # an integer of thousands of digits, which Python does not convert
-            parsed = _LENIENT_DECODER.decode(text)
+        parsed = _decode(text)
         if _SURROGATE.search(text):  # a pair of them is a character, and a lone one cannot be encoded
             json.dumps(parsed, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise MalformedJson(f"The body is not JSON: {error.msg} ({where}).") from None
     except UnicodeDecodeError as error:
         raise MalformedJson(f"The body is not UTF-8 (byte {error.start}).") from None
     except UnicodeEncodeError:
@@ -67,6 +64,15 @@ def show(value: Any) -> str:
         value = f"{value[:_SHOWN_CHARACTERS]}…"
     text = json.dumps(value, ensure_ascii=False)
     return text if isinstance(value, str) or len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+
+
+def _decode(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer of thousands of digits, which Python does not convert
+        return _LENIENT_DECODER.decode(text)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from shared.columns import FLOATS, INTEGERS, Column, Unit, Values, ValueType
 Reader = Callable[[Any], Any]
 """Takes a JSON value; raises `ValueError` with the rest of a sentence that begins with the column."""
 
-MAX_FLOAT32: Final = 3.4028235677973366e38  # from here on, a float64 rounds to infinity in float32
-_MAX_EXACT: Final = 2**53  # a larger integer that was written as 1e17 or with a decimal point may have lost digits
+MAX_FLOAT32: Final = 3.4028235677973366e38  # exclusive: from here on, a float64 rounds to infinity in float32
+_INEXACT: Final = (
+    2**53
+)  # from here on, an integer that was written as 1e17 or with a decimal point may have lost digits
 _SHOWN_VALUES: Final = 10
 _MAX_NAME: Final = 60  # characters of a name that has a nearest one
 _MAX_COMPARED: Final = 200
@@ -107,7 +109,7 @@ def _read_float(limit: float, type_name: str, value: Any) -> float:
 
 def _read_integer(smallest: int, largest: int, wanted: str, value: Any) -> int:
     if type(value) is float and value.is_integer():
-        if abs(value) > _MAX_EXACT:
+        if abs(value) >= _INEXACT:
             raise ValueError(f"must be {wanted}: write it with its digits alone, since {value!r} may have lost some.")
         value = int(value)
     if type(value) is not int:
