@@ -37,7 +37,7 @@ def take(X: Any, indices: list[int]) -> Any:
 
 def example_rows(rows: list[Row]) -> list[Row]:
     """Choose the rows that documentation shows: complete ones where there are any, far apart."""
-    complete = [row for row in rows if None not in row] or rows
+    complete = [row for row in rows if isinstance(row, str) or None not in row] or rows
     return complete[:: max(1, len(complete) // _EXAMPLE_ROWS)][:_EXAMPLE_ROWS]
 
 

@@ -3,12 +3,12 @@
 import sys
 from typing import Any, Final
 
+from api.http.values import MAX_FLOAT32
 from shared.card import ModelCard
 from shared.columns import FLOATS, INTEGERS, UNIT_DIGITS, Column, ModelInput, Seen, Unit, Value, Values, ValueType
 
 Schema = dict[str, Any]
 
-_LARGEST: Final = {ValueType.FLOAT64: sys.float_info.max, ValueType.FLOAT32: 3.4028234663852886e38}
 _DATE_PATTERN: Final = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
 _SHOWN_COUNTS: Final = 5
 
@@ -75,9 +75,10 @@ def _categories(column: Column) -> Schema:
 
 
 def _values(values: Values) -> Schema:
+    if values.type is ValueType.FLOAT32:
+        return {"type": "number", "exclusiveMinimum": -MAX_FLOAT32, "exclusiveMaximum": MAX_FLOAT32}
     if values.type in FLOATS:
-        largest = _LARGEST[values.type]
-        return {"type": "number", "minimum": -largest, "maximum": largest}
+        return {"type": "number", "minimum": -sys.float_info.max, "maximum": sys.float_info.max}
     if values.type in INTEGERS:
         smallest, largest = INTEGERS[values.type]
         return {"type": "integer", "minimum": smallest, "maximum": largest}

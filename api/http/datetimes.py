@@ -4,11 +4,12 @@ import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any, Final
 
+from api.http.strict_json import show
 from shared.columns import UNIT_DIGITS, Unit
 
 _DATETIME: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)"  # the date
-    r"(?:[Tt ](\d\d:\d\d)(?:(:\d\d)(?:\.(\d{1,9}))?)?)?"  # the time, the seconds, and the digits of a second
+    r"(?:[Tt ]((?:[01]\d|2[0-3]):\d\d)(?:(:\d\d)(?:\.(\d{1,9}))?)?)?"  # the time, the seconds, and their digits
     r"([Zz]|[+-]\d\d:\d\d)?",
     re.ASCII,
 )
@@ -25,22 +26,22 @@ def read_datetime(unit: Unit, is_zoned: bool, wanted: str, value: Any) -> str:
     """
     found = _DATETIME.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise ValueError(f"must be {wanted}; {_shown(value)} is not.")
+        raise ValueError(f"must be {wanted}; {show(value)} is not.")
     day, minutes, seconds, digits, offset = found.groups()
     if (offset is not None) is not is_zoned:
-        raise ValueError(f"must be {wanted}; {_shown(value)} has {'an' if offset else 'no'} offset.")
+        raise ValueError(f"must be {wanted}; {show(value)} has {'an' if offset else 'no'} offset.")
     try:
         moment = datetime.fromisoformat(f"{day}T{minutes or '00:00'}{seconds or ''}")
         if offset is not None:
             moment = moment.replace(tzinfo=_zone(offset)).astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"must be {wanted}; {_shown(value)} is no date and time: {error}.") from None
+        raise ValueError(f"must be {wanted}; {show(value)} is no date and time: {error}.") from None
     n_digits = UNIT_DIGITS[unit]
     digits = (digits or "").ljust(9, "0")
     if digits[n_digits:].strip("0"):
-        raise ValueError(f"keeps {n_digits} digits of a second; {_shown(value)} has more: round it.")
+        raise ValueError(f"keeps {n_digits} digits of a second; {show(value)} has more: round it.")
     if unit is Unit.NANOSECOND and not _NANOSECONDS[0] <= moment <= _NANOSECONDS[1]:
-        raise ValueError(f"must be between the years 1677 and 2262; {_shown(value)} is not.")
+        raise ValueError(f"must be between the years 1677 and 2262; {show(value)} is not.")
     fraction = f".{digits[:n_digits]}" if n_digits else ""
     return f"{moment.isoformat()}{fraction}{'Z' if is_zoned else ''}"
 
@@ -52,11 +53,11 @@ def read_date(wanted: str, value: Any) -> str:
         ValueError: it is no date.
     """
     if not isinstance(value, str) or not _DATE.fullmatch(value):
-        raise ValueError(f"must be {wanted}; {_shown(value)} is not.")
+        raise ValueError(f"must be {wanted}; {show(value)} is not.")
     try:
         return date.fromisoformat(value).isoformat()
     except ValueError as error:
-        raise ValueError(f"must be {wanted}; {_shown(value)} is no date: {error}.") from None
+        raise ValueError(f"must be {wanted}; {show(value)} is no date: {error}.") from None
 
 
 def _zone(offset: str) -> timezone:
@@ -66,7 +67,3 @@ def _zone(offset: str) -> timezone:
     if hours > 23 or minutes > 59:
         raise ValueError(f"{offset} is no offset")
     return timezone((1 if offset[0] == "+" else -1) * timedelta(hours=hours, minutes=minutes))
-
-
-def _shown(value: Any) -> str:
-    return f'"{value[:60]}"' if isinstance(value, str) else type(value).__name__

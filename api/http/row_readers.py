@@ -1,16 +1,19 @@
 """Reads one row of a request: a text, an array in the card's order, or an object by column name."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
-from api.http.strict_json import Repeating
-from api.http.values import Reader, ValueRefused, column_reader, expected, nearest, show
+from api.http.strict_json import Repeating, show
+from api.http.values import column_reader, expected, nearest, refusal
 from shared.columns import Column
 from shared.errors import Fault
 from shared.rows import Row
 
-_MAX_FAULTS: Final = 100  # an object has room for 700,000 unknown columns
+_MAX_FAULTS: Final = 100  # of a kind: an object has room for 700,000 unknown columns
+_MAX_SUGGESTIONS: Final = 10  # each takes up to 2 ms
 _SHOWN_COLUMNS: Final = 20
+_MAX_POINTER: Final = 200  # characters of a name in a pointer
 
 
 class RowRefused(Exception):
@@ -25,6 +28,7 @@ class TextReader:
     """Reads rows that are texts."""
 
     def __init__(self, column: Column, max_text_bytes: int) -> None:
+        self._column = column
         self._read = column_reader(column, max_text_bytes)
 
     def __call__(self, row: Any) -> Row:
@@ -35,8 +39,8 @@ class TextReader:
         """
         try:
             text: str = self._read(row)
-        except ValueRefused as error:
-            raise RowRefused([Fault("", str(error))]) from None
+        except ValueError as error:
+            raise RowRefused([Fault("", refusal(self._column, row, error))]) from None
         return text
 
 
@@ -46,7 +50,7 @@ class ColumnsReader:
     def __init__(self, columns: Sequence[Column], max_text_bytes: int) -> None:
         self._columns = {column.name: column for column in columns}
         self._names = list(self._columns)
-        self._readers: list[Reader] = [column_reader(column, max_text_bytes) for column in columns]
+        self._readers = [column_reader(column, max_text_bytes) for column in columns]
 
     def __call__(self, row: Any) -> Row:
         """Check the values of a row, and return them in the card's order.
@@ -59,8 +63,9 @@ class ColumnsReader:
             raise RowRefused([Fault("", self._wrong_length(len(values)))])
         try:
             return [read(value) for read, value in zip(self._readers, values, strict=True)]
-        except ValueRefused:
-            raise RowRefused(self._value_faults(values, by_name=type(row) is not list)) from None
+        except ValueError:
+            faults = self._value_faults(values, by_name=type(row) is not list)
+            raise RowRefused(islice(faults, _MAX_FAULTS)) from None
 
     def _by_name(self, row: Any) -> list[Any]:
         if not isinstance(row, dict):
@@ -77,25 +82,24 @@ class ColumnsReader:
 
     def _member_faults(self, row: dict[str, Any]) -> Iterator[Fault]:
         if isinstance(row, Repeating):
-            yield Fault(_pointer(row.name), f"{show(row.name)} stands in the row more than once: send it once.")
-        unknown = [name for name in row if name not in self._columns]
-        for name in unknown[:_MAX_FAULTS]:
-            suggestion = nearest(name, self._names) or f" The columns are: {self._shown_names()}."
-            yield Fault(_pointer(name), f"There is no column {show(name)}.{suggestion}")
-        for name, column in list(self._columns.items())[:_MAX_FAULTS]:
-            if name not in row and not column.nullable:
-                yield Fault("", f"The column {show(name)} must not be missing: send {expected(column)}.")
+            yield Fault(pointer_to(row.name), f"{show(row.name)} stands in the row more than once: send it once.")
+        unknown = (name for name in row if name not in self._columns)
+        for index, name in enumerate(islice(unknown, _MAX_FAULTS)):
+            suggestion = nearest(name, self._names) if index < _MAX_SUGGESTIONS else ""
+            if not suggestion and index == 0:
+                suggestion = f" The columns are: {self._shown_names()}."
+            yield Fault(pointer_to(name), f"There is no column {show(name)}.{suggestion}")
+        absent = (column for name, column in self._columns.items() if name not in row and not column.nullable)
+        for column in islice(absent, _MAX_FAULTS):
+            yield Fault("", f"The column {show(column.name)} must not be missing: send {expected(column)}.")
 
     def _value_faults(self, values: list[Any], *, by_name: bool) -> Iterator[Fault]:
-        n_faults = 0
-        for index, (read, value) in enumerate(zip(self._readers, values, strict=True)):
+        for index, (column, read, value) in enumerate(zip(self._columns.values(), self._readers, values, strict=True)):
             try:
                 read(value)
-            except ValueRefused as error:
-                n_faults += 1
-                if n_faults > _MAX_FAULTS:
-                    return
-                yield Fault(_pointer(self._names[index]) if by_name else f"/{index}", str(error))
+            except ValueError as error:
+                pointer = pointer_to(column.name) if by_name else f"/{index}"
+                yield Fault(pointer, refusal(column, value, error))
 
     def _wrong_length(self, n_values: int) -> str:
         n_columns = len(self._names)
@@ -104,10 +108,10 @@ class ColumnsReader:
 
     def _shown_names(self) -> str:
         more = len(self._names) - _SHOWN_COLUMNS
-        shown = ", ".join(self._names[:_SHOWN_COLUMNS])
+        shown = ", ".join(map(show, self._names[:_SHOWN_COLUMNS]))
         return f"{shown} and {more} more (GET /model)" if more > 0 else shown
 
 
-def _pointer(name: str) -> str:
-    """Write a member as a part of a JSON pointer (RFC 6901)."""
-    return "/" + name.replace("~", "~0").replace("/", "~1")
+def pointer_to(name: str) -> str:
+    """Write a member as a part of a JSON pointer (RFC 6901); a name that is too long for it is left to the message."""
+    return "/" + name.replace("~", "~0").replace("/", "~1") if len(name) <= _MAX_POINTER else ""

@@ -1,15 +1,14 @@
 """Validates request bodies against the model card, and encodes their rows. An error points to each invalid value."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError, create_model
 from starlette.types import Receive
 
 from api.http.headers import RequestHeaders
-from api.http.row_readers import ColumnsReader, RowRefused, TextReader
-from api.http.strict_json import Repeating, parse
-from api.http.values import show
+from api.http.row_decoder import RowDecoder
+from api.http.row_readers import ColumnsReader, RowRefused, TextReader, pointer_to
+from api.http.strict_json import Repeating, parse, show
 from api.predictions.open_batches import MAX_BATCH_BYTES, MAX_BATCH_ROWS
 from shared.card import ModelCard
 from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedJson, UnsupportedContentType
@@ -26,7 +25,8 @@ class RowsEncoder:
         self._max_rows = max_rows
         self._max_text_bytes = max_text_bytes
         self._card: ModelCard | None = None
-        self._complete_matrix: type[BaseModel] | None = None
+        self._is_complete = False  # whether a matrix has no missing values to mark
+        self._decode: RowDecoder | None = None
         self._read_row: Callable[[Any], Row]
 
     def __call__(self, body: bytes, card: ModelCard) -> list[EncodedRows]:
@@ -38,23 +38,22 @@ class RowsEncoder:
         """
         if card is not self._card:
             self._take(card)
-        if self._complete_matrix is not None and body.count(b":") == 1:  # one member, and no object among the rows
-            try:
-                return encode_matrix(self._complete_matrix.model_validate_json(body).data, MAX_BATCH_ROWS)  # type: ignore[attr-defined]
-            except ValidationError:
-                pass  # the slower way says what is wrong, in the same words for every kind of model
-        rows = self._read_rows(parse(body))
+        rows: Any = self._decode(body) if self._decode is not None else None
+        if rows is None:
+            rows = self._read_rows(parse(body))
         if card.encoding is Encoding.MESSAGEPACK:
             return encode_messagepack(rows, MAX_BATCH_ROWS, MAX_BATCH_BYTES)
-        return encode_matrix(with_nan(rows), MAX_BATCH_ROWS)
+        return encode_matrix(rows if self._is_complete else with_nan(rows), MAX_BATCH_ROWS)
 
     def _take(self, card: ModelCard) -> None:
         columns = card.input.columns
         if card.input.kind == "text":
+            self._decode = None
             self._read_row = TextReader(columns[0], self._max_text_bytes)
         else:
+            self._decode = RowDecoder(columns, self._max_rows, self._max_text_bytes)
             self._read_row = ColumnsReader(columns, self._max_text_bytes)
-        self._complete_matrix = _matrix_model(len(columns), self._max_rows) if card.input.is_plain_matrix else None
+        self._is_complete = card.input.is_plain_matrix
         self._card = card
 
     def _read_rows(self, parsed: Any) -> list[Row]:
@@ -75,23 +74,23 @@ class RowsEncoder:
     def _data(self, parsed: Any) -> list[Any]:
         if not isinstance(parsed, dict):
             raise InvalidRows([Fault("", 'The body must be an object with the member "data".')])
-        if isinstance(parsed, Repeating):
-            raise InvalidRows([Fault("", f"{show(parsed.name)} stands in the body more than once: send it once.")])
-        for name in parsed:
-            if name != _DATA:
-                raise InvalidRows([Fault(f"/{name[:100]}", f'Unknown member {show(name)}: the only one is "data".')])
-        data = parsed.get(_DATA)
+        data: Any = parsed.get(_DATA)
+        faults = list(_member_faults(parsed))
         if not isinstance(data, list) or not 1 <= len(data) <= self._max_rows:
-            found = f"it has {len(data)}" if isinstance(data, list) else "it is no array"
-            raise InvalidRows([Fault("/data", f'"data" must be an array of 1 to {self._max_rows} rows; {found}.')])
-        return data
+            found = f"it has {len(data)}" if isinstance(data, list) else f"{show(data)} is none"
+            found = found if _DATA in parsed else "it is missing"
+            faults.append(Fault("/data", f'"data" must be an array of 1 to {self._max_rows} rows; {found}.'))
+        if faults:
+            raise InvalidRows(faults)
+        return data  # type: ignore[no-any-return]
 
 
-def _matrix_model(n_columns: int, max_rows: int) -> type[BaseModel]:
-    """Make the model of a body whose rows are arrays of finite numbers: it parses, checks and converts at once."""
-    row = Annotated[list[FiniteFloat], Field(min_length=n_columns, max_length=n_columns)]
-    rows = Annotated[list[row], Field(min_length=1, max_length=max_rows), FailFast()]
-    return create_model("MatrixBody", __config__=ConfigDict(strict=True, extra="forbid"), data=(rows, ...))
+def _member_faults(body: dict[str, Any]) -> Iterator[Fault]:
+    if isinstance(body, Repeating):
+        yield Fault(pointer_to(body.name), f"{show(body.name)} stands in the body more than once: send it once.")
+    unknown = next((name for name in body if name != _DATA), None)
+    if unknown is not None:
+        yield Fault(pointer_to(unknown), f'Unknown member {show(unknown)}: the only one is "data".')
 
 
 async def read_json_body(headers: RequestHeaders, receive: Receive, max_bytes: int) -> bytes:

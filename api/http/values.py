@@ -3,50 +3,46 @@
 Every refusal names the column, the value and the remedy.
 """
 
-import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from difflib import get_close_matches
 from functools import partial
 from typing import Any, Final
 
 from api.http.datetimes import read_date, read_datetime
+from api.http.strict_json import show
 from shared.columns import FLOATS, INTEGERS, Column, Unit, Values, ValueType
 
 Reader = Callable[[Any], Any]
-"""Takes a JSON value that is not null; raises `ValueError` with the rest of a sentence that begins with the column."""
+"""Takes a JSON value; raises `ValueError` with the rest of a sentence that begins with the column."""
 
-_MAX_FLOAT32: Final = 3.4028235677973366e38  # from here on, a float64 rounds to infinity in float32
-_MAX_EXACT: Final = 2**53  # a larger integer that was written as 1e17 or with a decimal point may have lost digits
-_SHOWN_CHARACTERS: Final = 60
+MAX_FLOAT32: Final = 3.4028235677973366e38  # exclusive: from here on, a float64 rounds to infinity in float32
+_INEXACT: Final = (
+    2**53
+)  # from here on, an integer that was written as 1e17 or with a decimal point may have lost digits
 _SHOWN_VALUES: Final = 10
+_MAX_NAME: Final = 60  # characters of a name that has a nearest one
 _MAX_COMPARED: Final = 200
-
-
-class ValueRefused(Exception):
-    """A value does not fit its column; the text says why and what to send."""
+_MISSING: Final = frozenset({"", "nan", "na", "n/a", "none", "null", "nat"})
 
 
 def column_reader(column: Column, max_text_bytes: int) -> Reader:
-    """Make the function that reads one value of a column, null included; it raises `ValueRefused`."""
-    read_value = _reader(column, max_text_bytes)
-    if column.categories is not None:
-        inner = _reader(column.categories, max_text_bytes)
-        read_value = partial(_read_category, inner, {value: value for value in column.categories.values})
-    name = json.dumps(column.name, ensure_ascii=False)
-    refusal_of_null = "" if column.nullable else f"{name} must not be missing: send {expected(column)}."
+    """Make the function that reads one value of a column, null included."""
+    if column.categories is None:
+        read = _reader(column, max_text_bytes)
+    else:
+        known = {value: value for value in column.categories.values}
+        read = partial(_read_category, _reader(column.categories, max_text_bytes), known, expected(column))
+    return partial(_read_nullable, read) if column.nullable else read
 
-    def read(value: Any) -> Any:
-        if value is None:
-            if refusal_of_null:
-                raise ValueRefused(refusal_of_null)
-            return None
-        try:
-            return read_value(value)
-        except ValueError as error:
-            raise ValueRefused(f"{name} {error}{_null_remedy(value) if column.nullable else ''}") from None
 
-    return read
+def refusal(column: Column, value: Any, reason: ValueError) -> str:
+    """Say why a reader refused a value of its column, and what to send."""
+    name = show(column.name)
+    if value is None:
+        return f"{name} must not be missing: send {expected(column)}."
+    is_missing = column.nullable and isinstance(value, str) and value.strip().lower() in _MISSING
+    return f"{name} {reason}{' A missing value is null.' if is_missing else ''}"
 
 
 def expected(column: Column) -> str:
@@ -58,10 +54,12 @@ def expected(column: Column) -> str:
     return _expected(column)
 
 
-def show(value: Any) -> str:
-    """Write a value as JSON, cut to a readable length."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+def nearest(name: str, names: Collection[Any]) -> str:
+    """Suggest the nearest of some names, as a sentence with a space before it; empty if none is near."""
+    if len(name) > _MAX_NAME or len(names) > _MAX_COMPARED:  # a comparison takes 10 µs
+        return ""
+    found = get_close_matches(name, [each for each in names if isinstance(each, str)], n=1)
+    return f" Did you mean {show(found[0])}?" if found else ""
 
 
 def _expected(values: Values) -> str:
@@ -82,7 +80,7 @@ def _expected(values: Values) -> str:
 def _reader(values: Values, max_text_bytes: int) -> Reader:
     wanted = _expected(values) if values.type is not ValueType.CATEGORY else ""
     if values.type in FLOATS:
-        largest = _MAX_FLOAT32 if values.type is ValueType.FLOAT32 else math.inf
+        largest = MAX_FLOAT32 if values.type is ValueType.FLOAT32 else math.inf
         return partial(_read_float, largest, values.type.value)
     if values.type in INTEGERS:
         return partial(_read_integer, *INTEGERS[values.type], wanted)
@@ -111,7 +109,7 @@ def _read_float(limit: float, type_name: str, value: Any) -> float:
 
 def _read_integer(smallest: int, largest: int, wanted: str, value: Any) -> int:
     if type(value) is float and value.is_integer():
-        if abs(value) > _MAX_EXACT:
+        if abs(value) >= _INEXACT:
             raise ValueError(f"must be {wanted}: write it with its digits alone, since {value!r} may have lost some.")
         value = int(value)
     if type(value) is not int:
@@ -135,24 +133,13 @@ def _read_text(max_bytes: int, value: Any) -> str:
     return value
 
 
-def _read_category(read: Reader, known: dict[Any, Any], value: Any) -> Any:
+def _read_category(read: Reader, known: dict[Any, Any], wanted: str, value: Any) -> Any:
     read_value = read(value)
     if read_value in known:
         return known[read_value]
-    shown = ", ".join(show(each) for each in list(known)[:_SHOWN_VALUES])
-    more = f" and {len(known) - _SHOWN_VALUES} more" if len(known) > _SHOWN_VALUES else ""
     near = nearest(read_value, known) if isinstance(read_value, str) else ""
-    raise ValueError(f"must be one of {shown}{more}; {show(value)} is not.{near}")
+    raise ValueError(f"must be {wanted}; {show(value)} is not.{near}")
 
 
-def nearest(name: str, names: Any) -> str:
-    """Suggest the nearest of some names, as a sentence with a space before it; empty if none is near."""
-    if len(name) > _SHOWN_CHARACTERS or len(names) > _MAX_COMPARED:  # a comparison takes 10 µs
-        return ""
-    found = get_close_matches(name, [each for each in names if isinstance(each, str)], n=1)
-    return f" Did you mean {show(found[0])}?" if found else ""
-
-
-def _null_remedy(value: Any) -> str:
-    is_missing = isinstance(value, str) and value.strip().lower() in {"", "nan", "na", "n/a", "none", "null", "nat"}
-    return " A missing value is null." if is_missing else ""
+def _read_nullable(read: Reader, value: Any) -> Any:
+    return None if value is None else read(value)

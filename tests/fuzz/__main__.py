@@ -1,6 +1,6 @@
 """`make fuzz`: 5,000 test cases drawn from the schema, against a new stack; exits with 1 if one fails.
 
-python -m tests.fuzz --seed 7 --cases 1000
+python -m tests.fuzz --seed 7 --cases 1000 --model penguins
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.fuzz.run import TOKEN, Findings, fuzz
-from tests.models import train_recipe
+from tests.served_models import NAMES, save_model
 from tests.stack import running_stack
 
 CASES: Final = 5000
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.fuzz", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     parser.add_argument("--cases", type=int, default=CASES, help="the smallest number of cases")
-    parser.add_argument("--model", default="iris", help="a recipe of `training`")
+    parser.add_argument("--model", default="iris", choices=NAMES)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sepal-fuzz-") as folder:
         findings = _fuzz(Path(folder), arguments)
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _fuzz(folder: Path, arguments: argparse.Namespace) -> Findings:
-    model_dir = train_recipe(folder / "models", arguments.model)
+    model_dir = save_model(folder / "models", arguments.model)
     examples = arguments.cases // CASES_PER_EXAMPLE
     with running_stack(folder, model_dir, operator_token=TOKEN) as (_, gateway):
         return fuzz(gateway.port, folder, f"--seed={arguments.seed}", examples=examples)

@@ -106,8 +106,6 @@ def invalid_at(column: int, value: Any) -> Callable[[list[float]], Any]:
         (invalid_at(3, "4"), "/data/1/3"),
         (invalid_at(3, False), "/data/1/3"),
         (invalid_at(2, None), "/data/1/2"),
-        (invalid_at(2, float("nan")), "/data/1/2"),
-        (invalid_at(1, float("-inf")), "/data/1/1"),
         (invalid_at(0, 10**400), "/data/1/0"),
         (lambda row: {"data": [row, row, row[1:]]}, "/data/2"),
         (lambda row: {"data": [[*row, 0.0]]}, "/data/0"),
@@ -138,13 +136,13 @@ def test_refusal_of_an_unknown_member_lists_the_allowed_members(iris: Gateway) -
     assert response.status_code == 422
     (error,) = response.json()["errors"]
     assert error["pointer"] == "/output"
-    assert "`data`" in error["detail"]
+    assert 'the only one is "data"' in error["detail"]
 
 
 def test_refusal_of_many_unknown_members_is_short(iris: Gateway) -> None:
     response = iris.client.post("/predict", json={"data": TUTORIAL, **{str(number): 0 for number in range(100_000)}})
     assert response.status_code == 422
-    assert "`data`" in response.json()["errors"][0]["detail"]
+    assert 'the only one is "data"' in response.json()["errors"][0]["detail"]
     assert len(response.content) < 1000
 
 
@@ -161,6 +159,8 @@ def test_refused_request_leaves_nothing_in_the_store(iris_stack: tuple[Stack, Ga
     [
         (b'{"data": [[1', "application/json", 400, "malformed-json"),
         (b'{"data": [["\xff"]]}', "application/json", 400, "malformed-json"),
+        (b'{"data": [[NaN]]}', "application/json", 400, "malformed-json"),
+        (b'{"data": [[-Infinity]]}', "application/json", 400, "malformed-json"),
         (b"", "application/json", 400, "malformed-json"),
         (b"1,2,3,4", "text/csv", 415, "unsupported-content-type"),
         (b'{"data": [[1,2,3,4]]}', None, 415, "unsupported-content-type"),
@@ -245,7 +245,7 @@ def test_model_card_and_liveness(iris: Gateway) -> None:
     card = iris.client.get("/model").json()
     assert card["name"] == "iris"
     assert card["classes"] == [0, 1, 2]
-    assert len(card["features"]) == 4
+    assert len(card["input"]["columns"]) == 4
     assert iris.client.get("/livez").json() == {"status": "live"}
 
 

@@ -42,9 +42,10 @@ def test_schemathesis_finds_nothing(gateway: Gateway, tmp_path: Path) -> None:
 def test_schema_of_rows_follows_the_served_model(schema: Any, breast_cancer: Gateway) -> None:
     other = breast_cancer.client.get("/openapi.json").json()
     for described, n_columns, max_rows in ((schema, 4, MAX_ROWS), (other, 30, GatewaySettings().max_rows)):
-        data = rows_of(described)
-        assert data["maxItems"] == max_rows
-        assert data["items"]["minItems"] == data["items"]["maxItems"] == n_columns
+        arrays, objects = rows_of(described)["oneOf"]
+        assert arrays["maxItems"] == objects["maxItems"] == max_rows
+        assert arrays["items"]["minItems"] == arrays["items"]["maxItems"] == n_columns
+        assert len(objects["items"]["required"]) == n_columns
 
 
 def test_schema_is_valid_while_no_model_is_known(stack: Stack) -> None:
