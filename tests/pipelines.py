@@ -169,3 +169,8 @@ class Troublesome(SignClassifier):
             new.write_text(str(os.getpid()))
             new.rename(pid_file)
             time.sleep(argument / 1000)
+
+
+def drop_when(rows: Any) -> Any:
+    """Return a data frame without its column `when`."""
+    return rows.drop(columns="when")

@@ -32,7 +32,9 @@ def describe(
         _check_names(list(X.columns))
         described = _table(library, X)
     elif _is_texts(X):
-        texts = Column(name=TEXT_COLUMN, type=ValueType.STRING, dtype="list", seen=of_texts(TEXT_COLUMN, [str(text) for text in X]))
+        texts = Column(
+            name=TEXT_COLUMN, type=ValueType.STRING, dtype="list", seen=of_texts(TEXT_COLUMN, [str(text) for text in X])
+        )
         return ModelInput(kind="text", columns=(texts,))
     else:
         described = _matrix(pipeline, X, columns)
@@ -132,7 +134,9 @@ def _matrix_column(name: str, values: Any) -> Column:
         dtype=values.dtype.name,
         nullable=bool(is_missing.any()),
         missing="nan" if is_missing.any() else None,
-        seen=Seen(missing=0.0) if values.dtype.kind == "b" else of_numbers(name, values[~is_missing], is_missing.mean()),
+        seen=Seen(missing=0.0)
+        if values.dtype.kind == "b"
+        else of_numbers(name, values[~is_missing], is_missing.mean()),
     )
 
 

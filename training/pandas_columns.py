@@ -118,6 +118,7 @@ def _values_of(name: str, series: Any) -> Values:
     if isinstance(dtype, pd.CategoricalDtype):
         return Values(type=ValueType.CATEGORY, dtype="category")
     if isinstance(dtype, pd.DatetimeTZDtype):
+        _check_time_zone(name, dtype)
         return Values(type=ValueType.DATETIME, dtype=str(dtype), unit=Unit(dtype.unit), time_zone=str(dtype.tz))
     if isinstance(dtype, pd.StringDtype):
         return Values(type=ValueType.STRING, dtype=_string_dtype(dtype))
@@ -131,6 +132,18 @@ def _values_of(name: str, series: Any) -> Values:
     if plain not in {each.value for each in (*FLOATS, *INTEGERS, ValueType.BOOL)}:
         raise CannotServe(f'the column "{name}" has the dtype {dtype}, which Sepal does not serve', _way_out(dtype))
     return Values(type=ValueType(plain), dtype=str(dtype))
+
+
+def _check_time_zone(name: str, dtype: Any) -> None:
+    try:
+        is_known = pd.DatetimeTZDtype(dtype.unit, str(dtype.tz)) == dtype
+    except (KeyError, ValueError, TypeError):
+        is_known = False
+    if not is_known:
+        raise CannotServe(
+            f'the column "{name}" has a time zone without a name of its own ({dtype.tz})',
+            f'Convert it before the pipeline is fitted: X["{name}"].dt.tz_convert("Europe/Berlin"), or "UTC".',
+        )
 
 
 def _string_dtype(dtype: Any) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from dateutil.tz import gettz, tzoffset
 from scipy import sparse
 
 from shared.errors import CannotServe
@@ -36,6 +37,10 @@ COLUMNS: dict[str, tuple[pd.DataFrame, str]] = {
     "infinite among objects": (column([1.0, -np.inf]), "infinite number.*Replace it"),
     "integers beyond 64 bits": (column([2**64]), "64 bits.*float64"),
     "a lone surrogate": (column(["\ud800"]), "surrogate"),
+    **{
+        f"the time zone {zone}": (column(pd.to_datetime(["2026-01-31"]).tz_localize(zone), None), "time zone.*tz_conv")
+        for zone in (tzoffset("mine", 3600), gettz("Europe/Berlin"))
+    },
     "timedelta": (column([1], "timedelta64[s]"), r"timedelta64.*total_seconds\(\)"),
     "period": (column([pd.Period("2026-01")], "period[M]"), r"period.*to_timestamp\(\)"),
     "interval": (column(pd.interval_range(0, 2), None), "interval.*mid"),
