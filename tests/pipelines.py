@@ -174,3 +174,14 @@ class Troublesome(SignClassifier):
 def drop_when(rows: Any) -> Any:
     """Return a data frame without its column `when`."""
     return rows.drop(columns="when")
+
+
+def as_floats(rows: Any) -> Any:
+    """Return a data frame of numbers and booleans, some of them missing, as float64."""
+    return rows.astype("float64")
+
+
+def parts_of_dates(rows: Any) -> Any:
+    """Return the day of the year and the hour of datetimes, NaN where one is missing."""
+    parts = {name: getattr(rows[name].dt, part) for name in rows for part in ("day_of_year", "hour")}
+    return np.column_stack([column.to_numpy(dtype=np.float64, na_value=np.nan) for column in parts.values()])
