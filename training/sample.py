@@ -42,10 +42,9 @@ def find_missing(described: ModelInput, X: Any) -> NDArray[np.bool_]:
     if described.kind == "text":
         return np.zeros((len(X), 1), dtype=bool)
     if described.kind == "matrix":
-        return np.isnan(X)
+        return np.isnan(np.asarray(X))
     if described.library == "pandas":
-        missing: NDArray[np.bool_] = X.isna().to_numpy()
-        return missing
+        return np.asarray(X.isna(), dtype=bool)
     return np.column_stack(
         [
             (X[column.name].is_null() | (X[column.name].is_nan() if column.type in FLOATS else False)).to_numpy()

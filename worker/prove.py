@@ -139,10 +139,10 @@ def _is_same(found: Any, wanted: Any) -> bool:
 
 def _is_close(here: Any, there: Any) -> bool:
     """Whether a loaded pipeline answers as the one in memory; arrays that were not contiguous give other last bits."""
-    if here is None or there is None or here.dtype.kind != "f":
+    if here is None or there is None or here.dtype.kind != "f" or here.shape != there.shape:
         return _is_same(here, there)
     tolerance = 1e-9 if here.dtype == np.float64 else 1e-3
-    return here.shape == there.shape and np.allclose(here, there, rtol=tolerance, atol=tolerance / 1000, equal_nan=True)
+    return np.allclose(here, there, rtol=tolerance, atol=tolerance / 1000, equal_nan=True)
 
 
 def _one_line(text: object) -> str:

@@ -89,18 +89,22 @@ def call(pipeline: Any, X: Any) -> Outputs:
 def serve(predictor: Predictor, path: Path, rows: list[Any]) -> tuple[list[Any], list[Any] | None]:
     """Serve rows as one batch of requests of up to three rows each; returns the values of the answers' JSON."""
     encoded, members = path.batch(rows, 3)
-    answers, _ = predictor.predict(encoded, members)
-    assert all(isinstance(answer, Answer) for answer in answers), answers
-    prediction = json.loads(b"[%b]" % b",".join(answer.prediction for answer in answers))  # type: ignore[union-attr]
-    if answers[0].log_proba is None:  # type: ignore[union-attr]
-        return prediction, None
-    return prediction, json.loads(b"[%b]" % b",".join(answer.log_proba for answer in answers))  # type: ignore[union-attr]
+    outcome, _ = predictor.predict(encoded, members)
+    answers = [answer for answer in outcome if isinstance(answer, Answer)]
+    assert answers == outcome
+    log_proba = [answer.log_proba for answer in answers if answer.log_proba is not None]
+    return _parse([answer.prediction for answer in answers]), _parse(log_proba) if log_proba else None
+
+
+def _parse(items: list[bytes]) -> list[Any]:
+    parsed: list[Any] = json.loads(b"[%b]" % b",".join(items))
+    return parsed
 
 
 def compare(found: list[Any] | None, direct: NDArray[Any] | None, of_all: NDArray[Any] | None) -> None:
     """Compare to the bit with a call on the rows of the batch, and closely with a call on all rows."""
     if found is None or direct is None or of_all is None:
-        assert found is direct is of_all
+        assert (found, direct, of_all) == (None, None, None)
         return
     if direct.dtype.kind == "M":
         assert found == np.datetime_as_string(direct).tolist()
