@@ -128,6 +128,8 @@ class ModelInput(Frozen):
     """Of the matrix or data frame; None for texts, which the pipeline takes as a list."""
     columns: tuple[Column, ...]
     """In order; of texts, one."""
+    names_dtype: str | None = None
+    """Of a pandas frame: the dtype of the index of its column names, as `Values.dtype`."""
 
     @property
     def is_plain_matrix(self) -> bool:

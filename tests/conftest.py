@@ -28,6 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     patience = f"seconds that a test waits for one condition; default {DEFAULT_SECONDS:.0f}"
     parser.addoption("--patience", type=float, help=patience)
     parser.addoption("--machine-steps", type=int, help="steps of the state machine, random at each run")
+    parser.addoption("--exact-rows", type=int, help="rows of each family of models that are predicted one by one")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-timeout reads its option

@@ -169,3 +169,19 @@ class Troublesome(SignClassifier):
             new.write_text(str(os.getpid()))
             new.rename(pid_file)
             time.sleep(argument / 1000)
+
+
+def drop_when(rows: Any) -> Any:
+    """Return a data frame without its column `when`."""
+    return rows.drop(columns="when")
+
+
+def as_floats(rows: Any) -> Any:
+    """Return a data frame of numbers and booleans, some of them missing, as float64."""
+    return rows.astype("float64")
+
+
+def parts_of_dates(rows: Any) -> Any:
+    """Return the day of the year and the hour of datetimes, NaN where one is missing."""
+    parts = {name: getattr(rows[name].dt, part) for name in rows for part in ("day_of_year", "hour")}
+    return np.column_stack([column.to_numpy(dtype=np.float64, na_value=np.nan) for column in parts.values()])

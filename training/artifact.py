@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import joblib
+import numpy as np
 from sklearn.base import is_classifier
 
 from shared.card import CARD_FILE, PIPELINE_FILE, Data, Metric, ModelCard, digest, read_card
 from shared.columns import ModelInput, Value
 from shared.errors import ArtifactExists, CannotServe
-from shared.rows import Row
 from training.inputs import describe
 from training.proof import prove
-from training.sample import example_rows, proof_indices, rows_of, take
+from training.sample import example_indices, find_missing, proof_indices, rows_of, take
 
 _LIBRARIES: Final = ("numpy", "scikit-learn", "joblib")
 _FRAME_LIBRARIES: Final = {"pandas": ("pandas", "pyarrow"), "polars": ("polars",)}
@@ -58,7 +58,8 @@ def save(
         CannotServe: Sepal does not serve such a pipeline, or not exactly; says why and what to do.
     """
     described = describe(pipeline, X, columns, nullable)
-    rows = rows_of(described, X)
+    missing = find_missing(described, X)
+    example = rows_of(described, take(X, example_indices(missing)))
     target = Path(models_dir) / name / version
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent.absolute()))
@@ -74,12 +75,13 @@ def save(
             classes=_classes(pipeline),
             outputs=("prediction", "log_proba") if _has_log_proba(pipeline) else ("prediction",),
             versions=_versions(described),
-            data=Data(source=source, rows=len(rows)),
+            data=Data(source=source, rows=len(missing)),
             metrics=metrics or {},
-            example=tuple(row if isinstance(row, str) else tuple(row) for row in example_rows(rows)),
+            example=tuple(row if isinstance(row, str) else tuple(row) for row in example),
         )
         (staged / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n")
-        _prove(staged, card, pipeline, X, rows)
+        proof = take(X, proof_indices(missing))
+        prove(staged, card, pipeline, proof, rows_of(described, proof))
         staged.chmod(0o755)
         _publish(staged, target, card)
     finally:
@@ -97,11 +99,6 @@ def _dump(pipeline: Any, path: Path) -> None:
             f"the pipeline cannot be pickled ({error})",
             "Replace a lambda or local function by a function of a module that the worker can import.",
         ) from error
-
-
-def _prove(staged: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Row]) -> None:
-    indices = proof_indices(rows)
-    prove(staged, card, pipeline, take(X, indices), [rows[index] for index in indices])
 
 
 def _publish(staged: Path, target: Path, card: ModelCard) -> None:
@@ -122,7 +119,17 @@ def _has_log_proba(pipeline: Any) -> bool:
 
 def _classes(pipeline: Any) -> tuple[Value, ...] | None:
     classes = getattr(pipeline, "classes_", None)
-    return None if classes is None or isinstance(classes, list) else tuple(classes.tolist())
+    if classes is None or isinstance(classes, list):
+        return None
+    if classes.dtype.kind == "M":
+        classes = np.datetime_as_string(classes)  # as they come out
+    found = tuple(classes.tolist())
+    if other := [value for value in found if not isinstance(value, Value)]:
+        raise CannotServe(
+            f"a class is a {type(other[0]).__name__}",
+            "Fit the pipeline on classes that are texts, numbers or booleans.",
+        )
+    return found
 
 
 def _versions(described: ModelInput) -> dict[str, str]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from shared.columns import Column, ModelInput, Seen, ValueType
 from shared.errors import CannotServe
-from training.seen import infinite, of_numbers, of_texts
+from training.seen import of_numbers, of_texts
 
 TEXT_COLUMN: Final = "text"
 
@@ -28,11 +28,13 @@ def describe(
         CannotServe: Sepal cannot serve such rows; says why, and what to do instead.
     """
     library = _library(X)
-    if library is not None and X.ndim == 2:
+    if library is not None and hasattr(X, "columns"):
         _check_names(list(X.columns))
         described = _table(library, X)
     elif _is_texts(X):
-        texts = Column(name=TEXT_COLUMN, type=ValueType.STRING, dtype="list", seen=of_texts(list(X)))
+        texts = Column(
+            name=TEXT_COLUMN, type=ValueType.STRING, dtype="list", seen=of_texts(TEXT_COLUMN, [str(text) for text in X])
+        )
         return ModelInput(kind="text", columns=(texts,))
     else:
         described = _matrix(pipeline, X, columns)
@@ -46,11 +48,17 @@ def _library(X: Any) -> Any:
 
 
 def _table(library: Any, X: Any) -> ModelInput:
+    if not len(X):
+        raise CannotServe("X has no rows", "Give the rows that the pipeline was fitted on, or some of them.")
+    names_dtype = None
     if library == "pandas":
-        from training.pandas_columns import column_of  # here: a matrix needs no pandas
+        from training.pandas_columns import column_of, names_dtype_of  # here: a matrix needs no pandas
+
+        names_dtype = names_dtype_of(X.columns)
     else:
         from training.polars_columns import column_of
-    return ModelInput(kind="table", library=library, columns=tuple(column_of(name, X[name]) for name in X.columns))
+    columns = tuple(column_of(name, X[name]) for name in X.columns)
+    return ModelInput(kind="table", library=library, columns=columns, names_dtype=names_dtype)
 
 
 def _check_names(names: list[Any]) -> None:
@@ -90,7 +98,8 @@ def _matrix(pipeline: Any, X: Any, columns: Sequence[str] | None) -> ModelInput:
         raise CannotServe(f"X is no matrix: {error}", "Give every row the same number of values.") from None
     if matrix.ndim != 2 or not matrix.size:
         raise CannotServe(
-            f"X has the shape {matrix.shape}", "X must have two dimensions, rows and columns, and at least one row."
+            f"X is a {type(X).__name__} of the shape {matrix.shape}",
+            "X must be a matrix or a data frame of at least one row, or a list of texts.",
         )
     if matrix.dtype.name not in {each.value for each in ValueType} or matrix.dtype.kind not in "biuf":
         raise CannotServe(
@@ -118,8 +127,6 @@ def _matrix_names(pipeline: Any, n_columns: int, columns: Sequence[str] | None) 
 
 def _matrix_column(name: str, values: Any) -> Column:
     is_float = values.dtype.kind == "f"
-    if is_float and np.isinf(values).any():
-        raise infinite(name)
     is_missing = np.isnan(values) if is_float else np.zeros(len(values), dtype=bool)
     return Column(
         name=name,
@@ -127,7 +134,9 @@ def _matrix_column(name: str, values: Any) -> Column:
         dtype=values.dtype.name,
         nullable=bool(is_missing.any()),
         missing="nan" if is_missing.any() else None,
-        seen=Seen(missing=0.0) if values.dtype.kind == "b" else of_numbers(values[~is_missing], is_missing.mean()),
+        seen=Seen(missing=0.0)
+        if values.dtype.kind == "b"
+        else of_numbers(name, values[~is_missing], is_missing.mean()),
     )
 
 

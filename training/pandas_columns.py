@@ -9,7 +9,7 @@ import pandas as pd
 
 from shared.columns import FLOATS, INTEGERS, Categories, Column, Seen, Unit, Value, Values, ValueType
 from shared.errors import CannotServe
-from training.seen import infinite, of_numbers, of_values
+from training.seen import of_numbers, of_values
 
 _OBJECT_TYPES: Final[dict[type, ValueType]] = {
     str: ValueType.STRING,
@@ -27,6 +27,7 @@ _ARROW_TYPES: Final = {
     "date32[day]": ValueType.DATE,
     **{each.value: each for each in INTEGERS},
 }
+_SHOWN_MARKERS: Final = {"nan": "NaN", "none": "None", "na": "NA", "nat": "NaT"}
 _ORDERED: Final = frozenset({ValueType.DATE, ValueType.DATETIME})
 
 
@@ -47,6 +48,21 @@ def column_of(name: str, series: Any) -> Column:
         categories=categories,
     )
     return column.model_copy(update={"seen": _seen(column, series, float(is_missing.mean()))})
+
+
+def names_dtype_of(names: Any) -> str:
+    """Return the dtype of an index of column names.
+
+    Raises:
+        CannotServe: it is not one of strings.
+    """
+    if isinstance(names.dtype, pd.StringDtype):
+        return _string_dtype(names.dtype)
+    if names.dtype == object:
+        return "object"
+    raise CannotServe(
+        f"the column names have the dtype {names.dtype}", "Rename them: X.columns = [str(name) for name in X.columns]."
+    )
 
 
 def read_values(column: Column, series: Any) -> list[Value | None]:
@@ -86,11 +102,15 @@ def _converter(column: Values) -> Callable[[Any], Value]:
 
 def _seen(column: Column, series: Any, missing: float) -> Seen:
     if column.type not in FLOATS and column.type not in INTEGERS:
-        return of_values(read_values(column, series), is_ordered=column.type in _ORDERED)
-    numbers = series.dropna().to_numpy(dtype=column.type.value)
-    if column.type in FLOATS and np.isinf(numbers).any():
-        raise infinite(column.name)
-    return of_numbers(numbers, missing)
+        return of_values(column.name, read_values(column, series), is_ordered=column.type in _ORDERED)
+    try:
+        numbers = series.dropna().to_numpy(dtype=column.type.value)
+    except OverflowError:
+        raise CannotServe(
+            f'the column "{column.name}" holds an integer of more than 64 bits',
+            f'Convert it before the pipeline is fitted: X["{column.name}"].astype("float64").',
+        ) from None
+    return of_numbers(column.name, numbers, missing)
 
 
 def _values_of(name: str, series: Any) -> Values:
@@ -98,10 +118,10 @@ def _values_of(name: str, series: Any) -> Values:
     if isinstance(dtype, pd.CategoricalDtype):
         return Values(type=ValueType.CATEGORY, dtype="category")
     if isinstance(dtype, pd.DatetimeTZDtype):
+        _check_time_zone(name, dtype)
         return Values(type=ValueType.DATETIME, dtype=str(dtype), unit=Unit(dtype.unit), time_zone=str(dtype.tz))
     if isinstance(dtype, pd.StringDtype):
-        kind = "string" if dtype.na_value is pd.NA else "str"
-        return Values(type=ValueType.STRING, dtype=f"{kind}[{dtype.storage}]")
+        return Values(type=ValueType.STRING, dtype=_string_dtype(dtype))
     if isinstance(dtype, pd.ArrowDtype):
         return _arrow_values(name, dtype)
     if dtype.kind == "O" and isinstance(dtype, np.dtype):
@@ -112,6 +132,22 @@ def _values_of(name: str, series: Any) -> Values:
     if plain not in {each.value for each in (*FLOATS, *INTEGERS, ValueType.BOOL)}:
         raise CannotServe(f'the column "{name}" has the dtype {dtype}, which Sepal does not serve', _way_out(dtype))
     return Values(type=ValueType(plain), dtype=str(dtype))
+
+
+def _check_time_zone(name: str, dtype: Any) -> None:
+    try:
+        is_known = pd.DatetimeTZDtype(dtype.unit, str(dtype.tz)) == dtype
+    except (KeyError, ValueError, TypeError):
+        is_known = False
+    if not is_known:
+        raise CannotServe(
+            f'the column "{name}" has a time zone without a name of its own ({dtype.tz})',
+            f'Convert it before the pipeline is fitted: X["{name}"].dt.tz_convert("Europe/Berlin"), or "UTC".',
+        )
+
+
+def _string_dtype(dtype: Any) -> str:
+    return f"{'string' if dtype.na_value is pd.NA else 'str'}[{dtype.storage}]"
 
 
 def _arrow_values(name: str, dtype: Any) -> Values:
@@ -159,8 +195,9 @@ def _marker(name: str, missing: Any) -> str:
         return "na" if native is pd.NA else "nat" if native is pd.NaT else "nan"
     markers = {_object_marker(value) for value in missing}
     if len(markers) > 1:
+        shown = ", ".join(sorted(_SHOWN_MARKERS[marker] for marker in markers))
         raise CannotServe(
-            f'the column "{name}" marks missing values in several ways ({", ".join(sorted(markers))})',
+            f'the column "{name}" marks missing values in several ways ({shown})',
             f'Unify them, and fit the pipeline again: X["{name}"] = X["{name}"].where(X["{name}"].notna(), None).',
         )
     return markers.pop()
@@ -182,4 +219,8 @@ def _way_out(dtype: Any) -> str:
         return "Make it dense before the pipeline: .sparse.to_dense()."
     if name.startswith(("list", "struct", "map")):
         return "Give each nested value a column of its own before the pipeline."
+    if name.startswith("dictionary"):
+        return 'Convert it before the pipeline: .astype("category").'
+    if name.startswith(("float16", "halffloat")):
+        return 'Convert it before the pipeline: .astype("float32").'
     return "Convert it before the pipeline, for instance to float64."

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from shared.columns import FLOATS, INTEGERS, UNIT_DIGITS, Categories, Column, Seen, Unit, Value, ValueType
 from shared.errors import CannotServe
-from training.seen import infinite, of_numbers, of_values
+from training.seen import of_numbers, of_values
 
 _TYPES: Final = {
     "Float64": ValueType.FLOAT64,
@@ -16,6 +16,13 @@ _TYPES: Final = {
     "Datetime": ValueType.DATETIME,
     "Enum": ValueType.CATEGORY,
     **{each.value.replace("uint", "UInt").replace("int", "Int"): each for each in INTEGERS},
+}
+_WAYS_OUT: Final = {
+    "Duration": "Convert it to a number of seconds before the pipeline: .dt.total_seconds().",
+    "Decimal": "Convert it before the pipeline: .cast(pl.Float64).",
+    "List": "Give each nested value a column of its own before the pipeline.",
+    "Array": "Give each nested value a column of its own before the pipeline.",
+    "Struct": "Give each nested value a column of its own before the pipeline: .struct.unnest().",
 }
 
 
@@ -29,7 +36,7 @@ def column_of(name: str, series: Any) -> Column:
     if base not in _TYPES:
         raise CannotServe(
             f'the column "{name}" has the dtype {series.dtype}, which Sepal does not serve',
-            "Convert it to numbers, texts, dates or datetimes before the pipeline.",
+            _WAYS_OUT.get(base, "Convert it to numbers, texts, dates or datetimes before the pipeline."),
         )
     described = Column(
         name=name,
@@ -62,8 +69,6 @@ def read_values(column: Column, series: Any) -> list[Value | None]:
 
 def _with_nan(column: Column, series: Any) -> Column:
     """Take NaN for the marker of a missing value where it is one."""
-    if series.is_infinite().any():
-        raise infinite(column.name)
     if not series.is_nan().any():
         return column
     if column.nullable:
@@ -77,9 +82,9 @@ def _with_nan(column: Column, series: Any) -> Column:
 def _seen(column: Column, series: Any) -> Seen:
     if column.type in FLOATS or column.type in INTEGERS:
         present = (series.fill_nan(None) if column.type in FLOATS else series).drop_nulls().to_numpy()
-        return of_numbers(present, 1 - len(present) / len(series))
+        return of_numbers(column.name, present, 1 - len(present) / len(series))
     is_ordered = column.type in {ValueType.DATE, ValueType.DATETIME}
-    return of_values(read_values(column, series), is_ordered=is_ordered)
+    return of_values(column.name, read_values(column, series), is_ordered=is_ordered)
 
 
 def _categories(dtype: Any) -> Categories:

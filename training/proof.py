@@ -1,6 +1,6 @@
 """Proves that a model directory is served exactly, before it is published.
 
-rows of X ──▶ a request ──▶ the gateway's encoder ──▶ the worker's decoder and pipeline, in a new process
+rows of X ──▶ a request ──▶ the gateway's encoder ──▶ the worker's decoder and pipeline, in new processes
       └────▶ the pipeline as it is in memory ─────────────────────────────────────────────▶ compared, bit for bit
 """
 
@@ -8,8 +8,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import joblib
 import numpy as np
@@ -21,7 +23,6 @@ from shared.errors import CannotServe
 from shared.rows import Row
 
 _ROOT: Final = Path(__file__).parent.parent
-_LAST_LINES: Final = 3
 
 
 def prove(model_dir: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Row]) -> None:
@@ -39,40 +40,62 @@ def prove(model_dir: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Ro
     """
     expected = model_dir / "expected.joblib"
     try:
-        try:
+        # Both import their libraries while this process predicts. They begin when the encoder has its body.
+        with (
+            _process("api.encode", [model_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as encoder,
+            _process("worker.prove", [model_dir, expected], stdin=encoder.stdout, stdout=None) as prover,
+        ):
+            if encoder.stdout is not None:
+                encoder.stdout.close()  # the prover's now
             joblib.dump((X, *_outputs(card, pipeline, X)), expected)
-        except Exception as error:
-            raise CannotServe(
-                f"the pipeline raises on rows of X: {error}", "Give the X that it was fitted on."
-            ) from error
-        encoded = _run("api.encode", [str(model_dir)], json.dumps({"data": rows}).encode())
-        _run("worker.prove", [str(model_dir), str(expected)], encoded)
+            refusal = _finish(encoder, json.dumps({"data": rows}).encode())
+            difference = _finish(prover)
     finally:
         expected.unlink(missing_ok=True)
+    for problem in (refusal, difference):
+        if problem:
+            reason, _, remedy = problem.partition("\t")
+            raise CannotServe(reason, remedy or None)
 
 
 def _outputs(card: ModelCard, pipeline: Any, X: Any) -> tuple[Any, Any]:
     # As a pool process does: one thread for BLAS and OpenMP, and one job.
     with threadpool_limits(limits=1), parallel_config(backend="sequential"), np.errstate(divide="ignore"):
-        labels = np.asarray(pipeline.predict(X))
-        if "log_proba" not in card.outputs:
-            return labels, None
-        if hasattr(pipeline, "predict_log_proba"):
-            return labels, np.asarray(pipeline.predict_log_proba(X))
-        return labels, np.log(pipeline.predict_proba(X))
+        try:
+            labels = np.asarray(pipeline.predict(X))
+            if "log_proba" not in card.outputs:
+                return labels, None
+            if hasattr(pipeline, "predict_log_proba"):
+                return labels, np.asarray(pipeline.predict_log_proba(X))
+            return labels, np.log(pipeline.predict_proba(X))
+        except Exception as error:
+            raise CannotServe(
+                f"the pipeline raises on rows of X: {' '.join(str(error).split())}",
+                "Give the X that it was fitted on.",
+            ) from error
 
 
-def _run(module: str, arguments: list[str], sent: bytes) -> bytes:
-    done = subprocess.run(  # noqa: S603 - our own modules
-        [sys.executable, "-m", module, *arguments],
-        cwd=_ROOT,
-        env=os.environ,
-        input=sent,
-        capture_output=True,
-        check=False,
+@contextmanager
+def _process(
+    module: str, arguments: list[Path], *, stdin: int | IO[bytes] | None, stdout: int | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    process = subprocess.Popen(  # noqa: S603 - our own modules
+        command, cwd=_ROOT, env=os.environ, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE
     )
-    if done.returncode != 0:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["it was killed"]
-        problem, _, remedy = lines[-1].partition("\t")
-        raise CannotServe(problem, remedy or None)
-    return done.stdout
+    with process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+
+
+def _finish(process: subprocess.Popen[bytes], sent: bytes | None = None) -> str:
+    """Wait for the end of a process; returns the last line that it wrote if it failed, else nothing."""
+    errors = process.communicate(sent)[1].decode(errors="replace").strip().splitlines()
+    if process.returncode < 0:
+        return f"the new process that proves the model was ended by signal {-process.returncode}"
+    if process.returncode:
+        return errors[-1] if errors else f"the new process that proves the model failed ({process.returncode})"
+    return ""

@@ -13,27 +13,38 @@ _QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 _MAX_COUNTS: Final = 50
 
 
-def of_numbers(present: Any, missing: float) -> Seen:
+def of_numbers(name: str, present: Any, missing: float) -> Seen:
     """Summarize numbers.
 
     Args:
+        name: of the column.
         present: those that are not missing, shape (n,), of a float or integer dtype.
         missing: the share of rows in which one is missing.
+
+    Raises:
+        CannotServe: a number is infinite, or NaN, which then does not mark a missing value.
     """
+    if not np.isfinite(present).all():
+        raise _not_finite(name, present)
     if not len(present):
         return Seen(missing=missing)
     quantiles = tuple(float(each) for each in np.quantile(present.astype(np.float64), _QUANTILES))
     return Seen(missing=missing, minimum=present.min().item(), maximum=present.max().item(), quantiles=quantiles)
 
 
-def of_values(values: Sequence[Value | None], *, is_ordered: bool) -> Seen:
+def of_values(name: str, values: Sequence[Value | None], *, is_ordered: bool) -> Seen:
     """Summarize texts, categories, booleans, dates or datetimes; None is a missing one.
 
     Args:
+        name: of the column.
         values: as `shared.columns` describes them.
         is_ordered: whether the smallest and the largest value mean something.
+
+    Raises:
+        CannotServe: a text is not Unicode.
     """
     present = [value for value in values if value is not None]
+    _check_texts(name, [value for value in present if isinstance(value, str)])
     share = 1 - len(present) / len(values) if values else 0.0
     if is_ordered:
         return Seen(missing=share, minimum=min(present, default=None), maximum=max(present, default=None))
@@ -44,14 +55,33 @@ def of_values(values: Sequence[Value | None], *, is_ordered: bool) -> Seen:
     return Seen(missing=share, counts=None if is_free else tuple(counts.most_common(_MAX_COUNTS)), longest=longest)
 
 
-def of_texts(texts: Sequence[str]) -> Seen:
-    """Summarize texts without keeping any."""
+def of_texts(name: str, texts: Sequence[str]) -> Seen:
+    """Summarize texts without keeping any.
+
+    Raises:
+        CannotServe: a text is not Unicode.
+    """
+    _check_texts(name, texts)
     return Seen(missing=0.0, longest=max(map(len, texts), default=None))
 
 
-def infinite(name: str) -> CannotServe:
-    """Make the error of a column that holds an infinite number."""
+def _not_finite(name: str, present: Any) -> CannotServe:
+    if np.isinf(present).any():
+        return CannotServe(
+            f'the column "{name}" holds an infinite number, which no client can send',
+            "Replace it, by NaN or by the largest number, and fit the pipeline again.",
+        )
     return CannotServe(
-        f'the column "{name}" holds an infinite number, which no client can send',
-        "Replace it, by NaN or by the largest number, and fit the pipeline again.",
+        f'the column "{name}" holds NaN, and marks missing values by NA',
+        f'Unify them, and fit the pipeline again: X["{name}"] = X["{name}"].where(X["{name}"] == X["{name}"]).',
     )
+
+
+def _check_texts(name: str, texts: Sequence[str]) -> None:
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        raise CannotServe(
+            f'the column "{name}" holds a text with a lone surrogate, which no client can send',
+            'Decode the texts again, with errors="replace", and fit the pipeline again.',
+        ) from None

@@ -1,10 +1,11 @@
 """`python -m worker.prove MODEL_DIR EXPECTED`: compares what serving answers with what the pipeline answers directly.
 
 Encoded rows come on stdin. EXPECTED holds the same rows as the pipeline takes them, and its labels and
-log-probabilities for them. The last line of stderr, at an exit code of 1, is the difference and the remedy, separated
-by a tab.
+log-probabilities for them; it is complete when stdin ends. The last line of stderr, at an exit code of 1, is the
+difference and the remedy, separated by a tab.
 """
 
+import json
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -13,47 +14,97 @@ import joblib
 import msgspec
 import numpy as np
 
+from shared.card import ModelCard
 from shared.columns import ModelInput
 from shared.rows import EncodedRows
+from shared.store.records import Failure, Member
+from worker.pool import artifact
+from worker.pool.libraries import pin_threads
+from worker.pool.one_evaluation import evaluate_plainly
 from worker.pool.predictor import Predictor
 
 _IMPORTABLE: Final = "Move it to a module that the worker can import, and fit the pipeline again."
-_OTHER: Final = "Convert the column before the pipeline is fitted: Sepal cannot send it exactly."
+_CONVERT: Final = "Convert the column before the pipeline is fitted: Sepal cannot send it exactly."
 _STATE: Final = "The pipeline must answer the same for the same rows, in every process."
+_LABELS: Final = "Let predict return an array of numbers, texts, booleans or datetimes, one row for each row of X."
+
+
+class Refused(Exception):
+    """Serving differs; the arguments are the reason and the remedy."""
 
 
 def main() -> None:
     """Run the proof."""
     model_dir, expected = map(Path, sys.argv[1:])
     try:
-        predictor = Predictor.load(model_dir)
-        X, labels, log_proba = joblib.load(expected)
-    except (AttributeError, ImportError) as error:
-        sys.exit(f"a new process cannot load the pipeline ({error})\t{_IMPORTABLE}")
-    rows = predictor.decode(msgspec.msgpack.decode(sys.stdin.buffer.read(), type=EncodedRows))
-    if difference := _difference(predictor.card.input, rows, X):
-        sys.exit(f"{difference}\t{_OTHER}")
+        _prove(*_load(model_dir), expected)
+    except Refused as refused:
+        reason, remedy = refused.args
+        sys.exit(f"{_one_line(reason)}\t{remedy}")
+    except Exception as error:
+        sys.exit(f"serving fails on rows of X ({type(error).__name__}: {_one_line(error)})\t{_CONVERT}")
+
+
+def _load(model_dir: Path) -> tuple[ModelCard, Any]:
+    try:
+        return artifact.load(model_dir)
+    except Exception as error:
+        raise Refused(f"a new process cannot load the pipeline ({error})", _IMPORTABLE) from error
+
+
+def _prove(card: ModelCard, pipeline: Any, expected: Path) -> None:
+    pin_threads()
+    predictor = Predictor(card, pipeline)
+    content = sys.stdin.buffer.read()
+    if not content:  # the encoder failed, and says why
+        return
+    encoded = msgspec.msgpack.decode(content, type=EncodedRows)
+    X, *in_memory = joblib.load(expected)
+    rows = predictor.decode(encoded)
+    if column := find_difference(card.input, rows, X):
+        raise Refused(f'the column "{column}" comes back different', _CONVERT)
+    direct = _call(pipeline, X, with_log_proba="log_proba" in card.outputs)
+    if direct[0].shape[:1] != (encoded.n_rows,):
+        raise Refused(f"predict returns the shape {direct[0].shape} for {encoded.n_rows} rows", _LABELS)
     predictor.warm_up()
-    for name, found, wanted in zip(
-        ("prediction", "log_proba"), predictor.evaluate(rows), (labels, log_proba), strict=True
-    ):
-        if not _is_same(found, wanted):
-            sys.exit(f"in a new process the pipeline gives another {name}\t{_STATE}")
+    for name, found, here, there in zip(card.outputs, predictor.evaluate(rows), direct, in_memory, strict=False):
+        if not _is_close(here, there):
+            raise Refused(f"in a new process the pipeline gives another {name}", _STATE)
+        if not _is_same(found, here):
+            raise Refused(f"serving gives another {name} than the pipeline called directly", _STATE)
+    _prove_answer(predictor, encoded)
 
 
-def _difference(described: ModelInput, rows: Any, X: Any) -> str:
-    """Say what differs between the decoded rows and the rows of the training data; empty if nothing does."""
+def _call(pipeline: Any, X: Any, *, with_log_proba: bool) -> tuple[Any, Any]:
+    """Call the pipeline's own methods."""
+    if not with_log_proba:
+        return np.asarray(pipeline.predict(X)), None
+    with np.errstate(divide="ignore"):
+        return evaluate_plainly(pipeline, X)
+
+
+def _prove_answer(predictor: Predictor, encoded: EncodedRows) -> None:
+    """Check that the outputs can be written as JSON."""
+    try:
+        (answer,), _ = predictor.predict(encoded, [Member(b"", encoded.n_rows, len(encoded.content))])
+    except TypeError as error:
+        raise Refused(f"the labels cannot be sent ({error})", _LABELS) from error
+    if isinstance(answer, Failure):
+        raise Refused(f"serving fails on rows of X ({answer.detail})", _STATE)
+    json.loads(b"[%b]" % answer.prediction)
+
+
+def find_difference(described: ModelInput, rows: Any, X: Any) -> str | None:
+    """Return the first column in which decoded rows differ from the rows of the training data; None if none does."""
     if described.kind == "text":
-        return "" if rows == [str(text) for text in X] else "the texts come back different"
+        return None if rows == [str(text) for text in X] else described.columns[0].name
     if described.kind == "matrix":
         matrix = np.asarray(X)
         same = [_is_same(rows[:, index], matrix[:, index]) for index in range(matrix.shape[1])]
-    elif described.library == "pandas":
-        same = [_is_same_pandas(rows[column.name], X[column.name]) for column in described.columns]
     else:
-        same = [_is_same_polars(rows[column.name], X[column.name]) for column in described.columns]
-    different = [column.name for column, each in zip(described.columns, same, strict=True) if not each]
-    return f'the column "{different[0]}" comes back different' if different else ""
+        is_same = _is_same_pandas if described.library == "pandas" else _is_same_polars
+        same = [is_same(rows[column.name], X[column.name]) for column in described.columns]
+    return next((column.name for column, each in zip(described.columns, same, strict=True) if not each), None)
 
 
 def _is_same_pandas(found: Any, wanted: Any) -> bool:
@@ -63,7 +114,9 @@ def _is_same_pandas(found: Any, wanted: Any) -> bool:
         assert_series_equal(found, wanted, check_exact=True, check_index=False)
     except AssertionError:
         return False
-    return found.dtype != object or [type(each) for each in found] == [type(each) for each in wanted]
+    if found.dtype == object:  # None, NaN and NA are not the same
+        return [type(each) for each in found] == [type(each) for each in wanted]
+    return not isinstance(found.dtype, np.dtype) or _is_same(found.to_numpy(), wanted.to_numpy())
 
 
 def _is_same_polars(found: Any, wanted: Any) -> bool:
@@ -76,10 +129,24 @@ def _is_same(found: Any, wanted: Any) -> bool:
         return found is wanted
     if found.dtype != wanted.dtype or found.shape != wanted.shape:
         return False
+    if found.dtype.kind == "M":
+        return found.tobytes() == wanted.tobytes()
     if found.dtype.kind != "f":
         return bool(np.array_equal(found, wanted))
     nan = np.isnan(wanted)
     return bool(np.array_equal(nan, np.isnan(found))) and found[~nan].tobytes() == wanted[~nan].tobytes()
+
+
+def _is_close(here: Any, there: Any) -> bool:
+    """Whether a loaded pipeline answers as the one in memory; arrays that were not contiguous give other last bits."""
+    if here is None or there is None or here.dtype.kind != "f" or here.shape != there.shape:
+        return _is_same(here, there)
+    tolerance = 1e-9 if here.dtype == np.float64 else 1e-3
+    return np.allclose(here, there, rtol=tolerance, atol=tolerance / 1000, equal_nan=True)
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 """Encodes a pipeline's output as the JSON text that clients receive."""
 
-import json
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+import numpy as np
 from numpy.typing import NDArray
 
 from shared.store.records import Answer, Failure, Member
 
-_COMPACT: Final = (",", ":")
+_UNITS: Final = {"Y": "D", "M": "D", "W": "D", "h": "s", "m": "s"}
+"""The unit in which datetimes of a coarser one are written: ISO 8601 dates and times have all their parts."""
 
 
 def encode_answers(
@@ -21,37 +24,64 @@ def encode_answers(
         log_proba: natural logarithms, shape (n_rows, n_classes), -inf where p = 0; None if not an output of the model.
         members: in the order of their rows; their `n_rows` add up to n_rows.
     """
-    predictions = _json_items(labels)
-    log_probas = None if log_proba is None else _json_items(log_proba)
+    predictions = json_items(labels)
+    log_probas = None if log_proba is None else json_items(log_proba)
     answers: list[Answer | Failure] = []
     start = 0
     for member in members:
         part = slice(start, start + member.n_rows)
-        prediction = ",".join(predictions[part]).encode()
-        answers.append(Answer(prediction, None if log_probas is None else ",".join(log_probas[part]).encode()))
+        prediction = b",".join(predictions[part])
+        answers.append(Answer(prediction, None if log_probas is None else b",".join(log_probas[part])))
         start = part.stop
     return answers
 
 
-def _json_items(values: NDArray[Any]) -> list[str]:
+def json_items(values: NDArray[Any]) -> list[bytes]:
     """Write each row of an array as JSON.
 
-    Floats keep every bit (Python writes the shortest text that parses to the same float). Non-finite floats become
-    "-Infinity", "Infinity" and "NaN", as in the canonical JSON mapping of Protocol Buffers.
+    Floats keep every bit: their text is the shortest that parses to the same number of their own precision. Non-finite
+    floats become "-Infinity", "Infinity" and "NaN", as in the canonical JSON mapping of Protocol Buffers. Datetimes
+    become ISO 8601 text with the digits of their unit.
+
+    Raises:
+        TypeError: an object is nothing that JSON has.
     """
-    items = values.tolist()
-    if values.dtype.kind not in "biuf" or values.ndim > 2:
-        return [json.dumps(item, separators=_COMPACT) for item in items]
-    # One call for the whole array, then a split: a call for each row would take longer than the pipeline.
-    text = json.dumps(items, separators=_COMPACT)
-    if values.dtype.kind == "f":
-        text = _quote_non_finite(text)
-    if values.ndim == 1:
-        return text[1:-1].split(",")
-    return [f"[{row}]" for row in text[2:-2].split("],[")]
+    if values.dtype.kind == "M":
+        values = _iso_8601(values)
+    elif values.dtype.kind == "f" and values.itemsize < 8:
+        values = values.astype(np.str_).astype(np.float64)  # 0.1, not 0.10000000149011612
+    # One call for the whole array: a call for each row would take longer than the pipeline.
+    lines = _encode_lines(values.tolist())
+    if b"null" in lines:  # as msgspec writes None and every non-finite float
+        lines = _name_non_finite(values, lines)
+    return lines.splitlines()
 
 
-def _quote_non_finite(text: str) -> str:
-    """Quote NaN, Infinity and -Infinity; four replacements take a thirtieth of the time of a regular expression."""
-    text = text.replace("NaN", '"NaN"').replace("-Infinity", '"~"')
-    return text.replace("Infinity", '"Infinity"').replace("~", "-Infinity")
+def _name_non_finite(values: NDArray[Any], lines: bytes) -> bytes:
+    if values.dtype.kind == "f" and values.max() < np.inf:  # no NaN, and logarithms of 0 at most
+        return lines.replace(b"null", b'"-Infinity"')
+    named = values.astype(object)
+    is_finite = _IS_FINITE(named).astype(bool)
+    others = named[~is_finite].astype(np.float64)
+    named[~is_finite] = np.where(np.isnan(others), "NaN", np.where(others > 0, "Infinity", "-Infinity"))
+    return _encode_lines(named.tolist())
+
+
+def _iso_8601(values: NDArray[Any]) -> NDArray[Any]:
+    unit = np.datetime_data(values.dtype)[0]
+    texts = np.datetime_as_string(values.astype(f"datetime64[{_UNITS.get(unit, unit)}]")).astype(object)
+    texts[np.isnat(values)] = None
+    return texts
+
+
+def _plain(value: Any) -> Any:
+    """Convert an object that JSON lacks: a number of numpy, or a datetime of pandas."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    raise TypeError(f"JSON has no {type(value).__name__}")
+
+
+_IS_FINITE: Final = np.frompyfunc(lambda value: not isinstance(value, float) or math.isfinite(value), 1, 1)
+_encode_lines = msgspec.json.Encoder(enc_hook=_plain).encode_lines

@@ -7,60 +7,82 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from pandas.api.internals import create_dataframe_from_blocks
 
 from shared.columns import FLOATS, INTEGERS, Categories, Column, Unit, Values, ValueType
 from shared.rows import EncodedRows, decode
 
 Build = Callable[[Sequence[Any]], Any]
-"""Takes the values of a column, None where one is missing, and returns an array for a data frame."""
+"""Takes the values of a column, None where one is missing, and returns an array of shape (n_rows,)."""
 
 _MARKERS: Final = {"nan": np.nan, "none": None, "na": pd.NA, "nat": pd.NaT}
 _STRINGS: Final = {
-    "str[pyarrow]": ("pyarrow", np.nan),
-    "str[python]": ("python", np.nan),
-    "string[pyarrow]": ("pyarrow", pd.NA),
-    "string[python]": ("python", pd.NA),
+    "str[pyarrow]": pd.StringDtype("pyarrow", na_value=np.nan),
+    "str[python]": pd.StringDtype("python", na_value=np.nan),
+    "string[pyarrow]": pd.StringDtype("pyarrow", na_value=pd.NA),
+    "string[python]": pd.StringDtype("python", na_value=pd.NA),
 }
-"""How strings are stored, and their missing value."""
+_NUMPY: Final = frozenset({*(each.value for each in FLOATS), *(each.value for each in INTEGERS), "bool"})
 
 
 class PandasFrame:
-    """Decodes rows into data frames."""
+    """Decodes rows into data frames.
 
-    def __init__(self, columns: Sequence[Column]) -> None:
-        self._names = [column.name for column in columns]
+    A frame has one block of memory for all columns of a numpy dtype, as a frame that was read or sliced has, so that
+    BLAS finds numbers in the same layout. `DataFrame(...)` would take four times as long, and turn object columns of
+    strings into another dtype.
+    """
+
+    def __init__(self, columns: Sequence[Column], names_dtype: str | None) -> None:
+        self._names = pd.Index([column.name for column in columns], dtype=_dtype(names_dtype or "str"))
         self._builds = [_build(column) for column in columns]
+        self._blocks = _blocks(columns)
 
     def __call__(self, rows: EncodedRows) -> pd.DataFrame:
         """Decode rows into a frame of shape (n_rows, n_columns) with the index 0, 1, …."""
-        return self.frame(decode(rows))
-
-    def frame(self, rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-        """Build a frame of rows that are decoded already."""
-        columns = zip(*rows, strict=True)
+        columns = zip(*decode(rows), strict=True)
         arrays = [build(values) for build, values in zip(self._builds, columns, strict=True)]
-        return pd.DataFrame(dict(zip(self._names, arrays, strict=True)), copy=False)
+        blocks = [
+            (np.stack([arrays[index] for index in block]) if is_numpy else arrays[block[0]], block)
+            for block, is_numpy in self._blocks
+        ]
+        return create_dataframe_from_blocks(blocks, pd.RangeIndex(rows.n_rows), self._names)
+
+
+def _blocks(columns: Sequence[Column]) -> list[tuple[Any, bool]]:
+    """Return the positions of each block's columns, and whether a block can have several: numpy's dtypes can."""
+    blocks: dict[Any, list[int]] = {}
+    for index, column in enumerate(columns):
+        is_numpy = column.dtype in _NUMPY or column.dtype == "object" or _is_naive(column)
+        blocks.setdefault((is_numpy, column.dtype if is_numpy else index), []).append(index)
+    return [(np.array(positions), is_numpy) for (is_numpy, _), positions in blocks.items()]
 
 
 def _build(column: Column) -> Build:
     if column.categories is not None:
         return _build_categorical(column.categories)
-    if column.dtype == "object":
-        return partial(_objects, column.type, _MARKERS.get(column.missing or "none"))
-    if column.type is ValueType.DATETIME and column.time_zone and column.dtype.startswith("datetime64"):
-        return partial(_zoned, column.unit or Unit.NANOSECOND, column.time_zone)
-    if column.type is ValueType.DATETIME:
-        return partial(_naive, column.unit or Unit.NANOSECOND, column.dtype, bool(column.time_zone))
-    if column.dtype in _NUMPY:
-        return partial(np.array, dtype=column.dtype)
-    return partial(_extension, _dtype(column), column.type is ValueType.DATE)
+    return _build_values(column, column.missing)
+
+
+def _build_values(values: Values, missing: str | None = None) -> Build:
+    if values.dtype == "object":
+        return partial(_objects, values.type is ValueType.DATE, _MARKERS[missing or "none"])
+    if values.dtype in _NUMPY:
+        return partial(np.array, dtype=values.dtype)
+    if values.type is not ValueType.DATETIME:
+        return partial(_extension, _dtype(values.dtype), values.type is ValueType.DATE)
+    unit = values.unit or Unit.NANOSECOND
+    if _is_naive(values):
+        return partial(_moments, unit)
+    if values.dtype.startswith("datetime64"):
+        return partial(_zoned, unit, values.time_zone or "UTC")
+    return partial(_arrow_moments, unit, _dtype(values.dtype))
 
 
 def _build_categorical(categories: Categories) -> Build:
-    inner = Column.model_validate(
-        categories.model_dump(exclude={"values", "ordered"}) | {"name": "", "missing": None},
-    )
-    dtype = pd.CategoricalDtype(pd.Index(_build(inner)(categories.values)), ordered=categories.ordered)
+    values = _build_values(categories)(categories.values)
+    index = pd.Index(values, dtype=object if categories.dtype == "object" else None)
+    dtype = pd.CategoricalDtype(index, ordered=categories.ordered)
     codes = {value: code for code, value in enumerate(categories.values)}
     return partial(_categorical, dtype, codes)
 
@@ -69,28 +91,27 @@ def _categorical(dtype: pd.CategoricalDtype, codes: dict[Any, int], values: Sequ
     return pd.Categorical.from_codes([codes.get(value, -1) for value in values], dtype=dtype)
 
 
-def _objects(value_type: ValueType, marker: Any, values: Sequence[Any]) -> Any:
+def _objects(is_date: bool, marker: Any, values: Sequence[Any]) -> Any:
     array = np.empty(len(values), dtype=object)
-    convert = date.fromisoformat if value_type is ValueType.DATE else None
-    array[:] = [marker if value is None else convert(value) if convert else value for value in values]
+    if is_date:
+        values = [value and date.fromisoformat(value) for value in values]
+    array[:] = [marker if value is None else value for value in values]
     return array
 
 
+def _moments(unit: Unit, values: Sequence[str | None]) -> Any:
+    # numpy parses no offset: the final Z of UTC goes.
+    return np.array([value and value.removesuffix("Z") for value in values], dtype=f"datetime64[{unit}]")
+
+
 def _zoned(unit: Unit, time_zone: str, values: Sequence[str | None]) -> Any:
-    return pd.DatetimeIndex(_utc(unit, values)).tz_localize("UTC").tz_convert(time_zone)
+    return pd.DatetimeIndex(_moments(unit, values)).tz_localize("UTC").tz_convert(time_zone).array
 
 
-def _naive(unit: Unit, dtype: str, is_zoned: bool, values: Sequence[str | None]) -> Any:
-    array = _utc(unit, values) if is_zoned else np.array(values, dtype=f"datetime64[{unit}]")
-    if dtype.startswith("datetime64"):
-        return array
-    series = pd.Series(array)
-    return (series.dt.tz_localize("UTC") if is_zoned else series).astype(_arrow_dtype(dtype)).array
-
-
-def _utc(unit: Unit, values: Sequence[str | None]) -> Any:
-    # numpy parses no offset: the final Z goes.
-    return np.array([value and value[:-1] for value in values], dtype=f"datetime64[{unit}]")
+def _arrow_moments(unit: Unit, dtype: Any, values: Sequence[str | None]) -> Any:
+    moments = pd.Series(_moments(unit, values))
+    is_zoned = dtype.pyarrow_dtype.tz is not None
+    return (moments.dt.tz_localize("UTC") if is_zoned else moments).astype(dtype).array
 
 
 def _extension(dtype: Any, is_date: bool, values: Sequence[Any]) -> Any:
@@ -99,20 +120,18 @@ def _extension(dtype: Any, is_date: bool, values: Sequence[Any]) -> Any:
     return pd.array(list(values), dtype=dtype)
 
 
-def _dtype(values: Values) -> Any:
-    if values.dtype in _STRINGS:
-        storage, missing = _STRINGS[values.dtype]
-        return pd.StringDtype(storage, na_value=missing)
-    return _arrow_dtype(values.dtype) if values.dtype.startswith("arrow[") else pd.api.types.pandas_dtype(values.dtype)
+def _is_naive(values: Values) -> bool:
+    return values.dtype.startswith("datetime64") and values.time_zone is None
 
 
-def _arrow_dtype(name: str) -> Any:
+def _dtype(name: str) -> Any:
+    if name in _STRINGS:
+        return _STRINGS[name]
+    if not name.startswith("arrow["):
+        return pd.api.types.pandas_dtype(name)
     import pyarrow as pa
 
     inner = name.removeprefix("arrow[").removesuffix("]")
-    if inner == "string":  # pandas reads `string[pyarrow]` as its own dtype
-        return pd.ArrowDtype(pa.string())
+    if inner in {"string", "large_string"}:  # pandas reads `string[pyarrow]` as its own dtype
+        return pd.ArrowDtype(getattr(pa, inner)())
     return pd.ArrowDtype.construct_from_string(f"{inner}[pyarrow]")
-
-
-_NUMPY: Final = frozenset({*(each.value for each in FLOATS), *(each.value for each in INTEGERS), "bool"})

@@ -25,7 +25,7 @@ def decoder_for(card: ModelCard) -> Decoder:
     if card.input.library == "pandas":
         from worker.pool.pandas_frame import PandasFrame  # here: other models do not pay its memory
 
-        return PandasFrame(card.input.columns)
+        return PandasFrame(card.input.columns, card.input.names_dtype)
     if card.input.library == "polars":
         from worker.pool.polars_frame import PolarsFrame  # likewise
 

@@ -1,0 +1,88 @@
+"""Sends rows along the path of a request in this process: a body, the gateway's encoder, the worker's decoder."""
+
+import json
+import sys
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+from api.http.rows import RowsEncoder
+from shared.card import Data, ModelCard
+from shared.columns import ModelInput
+from shared.rows import EncodedRows, Row
+from shared.store.records import Member
+from training.inputs import describe
+from training.sample import rows_of
+from worker.pool.rows import decoder_for
+
+
+def card_of(described: ModelInput, **fields: Any) -> ModelCard:
+    """Return a card with this input, as it is after it was written and read."""
+    card = ModelCard(
+        name="any",
+        version="1",
+        digest="sha256:" + 64 * "0",
+        input=described,
+        data=Data(source="the tests", rows=1),
+        **{
+            "classes": None,
+            "outputs": ("prediction",),
+            "versions": {},
+            "metrics": {},
+            "example": ("a row",),
+            **fields,
+        },
+    )
+    return ModelCard.model_validate_json(card.model_dump_json())
+
+
+class Path:
+    """The path to one model."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self.card = card
+        self._encode = RowsEncoder(sys.maxsize, sys.maxsize)
+        self.decode = decoder_for(card)
+
+    @classmethod
+    def to(cls, X: Any, **options: Any) -> "Path":
+        """Make the path to a model that was fitted on X."""
+        return cls(card_of(describe(None, X, **options)))
+
+    def rows_of(self, X: Any) -> list[Row]:
+        """Return the rows of X as clients send them."""
+        return rows_of(self.card.input, X)
+
+    def encode(self, rows: Sequence[Any]) -> EncodedRows:
+        """Encode the rows of one request; they fit one batch."""
+        return concatenate(self._encode(json.dumps({"data": rows}).encode(), self.card))
+
+    def batch(self, rows: Sequence[Any], n_rows: int) -> tuple[EncodedRows, list[Member]]:
+        """Encode requests of `n_rows` rows each, as one batch."""
+        parts = [self.encode(rows[start : start + n_rows]) for start in range(0, len(rows), n_rows)]
+        members = [Member(bytes(13), part.n_rows, len(part.content)) for part in parts]
+        return concatenate(parts), members
+
+    def receive(self, X: Any) -> Any:
+        """Return the rows of X as the worker decodes them."""
+        return self.decode(self.encode(self.rows_of(X)))
+
+
+def concatenate(parts: Sequence[EncodedRows]) -> EncodedRows:
+    """Join the rows of several members, as the store does."""
+    content = b"".join(part.content for part in parts)
+    return EncodedRows(content, sum(part.n_rows for part in parts), parts[0].encoding)
+
+
+def by_name(path: Path, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """Write rows as objects, their members in reverse order, without those that are missing."""
+    names = [column.name for column in path.card.input.columns]
+    return [
+        {name: value for name, value in reversed(list(zip(names, row, strict=True))) if value is not None}
+        for row in rows
+    ]
+
+
+def starts(row_counts: Sequence[int]) -> list[int]:
+    """Return the index of the first row of each member."""
+    return list(accumulate(row_counts[:-1], initial=0))

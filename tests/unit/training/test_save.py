@@ -1,0 +1,147 @@
+"""`save` refuses what serving would answer differently, and says why and what to do."""
+
+import sys
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from shared.card import read_card
+from shared.errors import CannotServe
+from tests import pipelines
+from training.artifact import save
+from training.sample import proof_indices
+
+X = np.random.default_rng(1).random((30, 2))
+Y = np.tile([0, 1], 15)
+
+
+def try_to_save(tmp_path: Path, pipeline: Any, rows: Any = X, **options: Any) -> Path:
+    return save(pipeline, tmp_path, name="any", version="1", X=rows, source="the tests", **options)
+
+
+def test_pipeline_without_predict_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CannotServe, match=r"has no method predict.*Add a last step"):
+        try_to_save(tmp_path, make_pipeline(StandardScaler()).fit(X))
+
+
+def test_lambda_is_refused(tmp_path: Path) -> None:
+    pipeline = make_pipeline(FunctionTransformer(lambda rows: rows), LinearRegression()).fit(X, Y)
+    with pytest.raises(CannotServe, match=r"lambda.*Replace a lambda or local function"):
+        try_to_save(tmp_path, pipeline)
+
+
+def test_local_class_is_refused(tmp_path: Path) -> None:
+    class Local(pipelines.SignClassifier):
+        """Cannot be pickled."""
+
+    with pytest.raises(CannotServe, match=r"Local.*Replace a lambda or local function"):
+        try_to_save(tmp_path, Local().fit(X, Y))
+
+
+def test_function_of_main_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def double(rows: Any) -> Any:
+        return rows * 2
+
+    double.__module__, double.__qualname__ = "__main__", "double"
+    monkeypatch.setattr(sys.modules["__main__"], "double", double, raising=False)
+    pipeline = make_pipeline(FunctionTransformer(double), LinearRegression()).fit(X, Y)
+    with pytest.raises(CannotServe, match=r"new process cannot load.*'double'.*Move it to a module"):
+        try_to_save(tmp_path, pipeline)
+
+
+def test_class_of_a_module_that_only_this_process_has_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("only_here")
+    double = type("Double", (pipelines.SignClassifier,), {"__module__": "only_here"})
+    monkeypatch.setattr(module, "Double", double, raising=False)
+    monkeypatch.setitem(sys.modules, "only_here", module)
+    with pytest.raises(CannotServe, match=r"No module named 'only_here'.*Move it to a module") as caught:
+        try_to_save(tmp_path, double().fit(X, Y))
+    assert len(str(caught.value).splitlines()) == 1
+    assert list((tmp_path / "any").iterdir()) == []
+
+
+def test_rows_of_other_columns_are_refused(tmp_path: Path) -> None:
+    pipeline = LinearRegression().fit(X, Y)
+    with pytest.raises(CannotServe, match=r"raises on rows of X: X has 1 features.*Give the X that it was fitted on"):
+        try_to_save(tmp_path, pipeline, X[:, :1])
+    named = LinearRegression().fit(pd.DataFrame(X, columns=["a", "b"]), Y)
+    with pytest.raises(CannotServe, match=r"raises on rows of X.*Give the X that it was fitted on"):
+        try_to_save(tmp_path, named, pd.DataFrame(X, columns=["b", "a"]))
+
+
+def test_date_that_no_client_can_send_is_refused(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"when": np.array(["10000-01-01", "2026-01-31"], dtype="datetime64[s]"), "x": [0.0, 1.0]})
+    pipeline = make_pipeline(FunctionTransformer(pipelines.drop_when), LinearRegression()).fit(rows, [0, 1])
+    with pytest.raises(CannotServe, match=r'client could not send the rows of X: /data/0/0: "when" must be a date'):
+        try_to_save(tmp_path, pipeline, rows)
+
+
+class AnswersAtRandom(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Gives other labels in each process."""
+
+    def fit(self, rows: Any, target: Any) -> "AnswersAtRandom":
+        del rows
+        self.classes_ = np.unique(target)
+        return self
+
+    def predict(self, rows: Any) -> Any:
+        return np.random.default_rng().random(len(rows))
+
+
+class ReturnsObjects(AnswersAtRandom):
+    """Gives labels that JSON lacks."""
+
+    def predict(self, rows: Any) -> Any:
+        return np.full(len(rows), type, dtype=object)
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (AnswersAtRandom, "in a new process the pipeline gives another prediction.*same for the same rows"),
+        (ReturnsObjects, "labels cannot be sent.*JSON has no type.*numbers, texts"),
+    ],
+)
+def test_labels_that_cannot_be_served_are_refused(tmp_path: Path, model: type[AnswersAtRandom], reason: str) -> None:
+    with pytest.raises(CannotServe, match=reason):
+        try_to_save(tmp_path, model().fit(X, Y))
+    assert list((tmp_path / "any").iterdir()) == []
+
+
+def test_classes_are_written_as_they_come_out(tmp_path: Path) -> None:
+    days = np.array(["2026-01-31", "2026-02-01"], dtype="datetime64[D]")[Y]
+    card = read_card(try_to_save(tmp_path, DecisionTreeClassifier().fit(X, days)))
+    assert card.classes == ("2026-01-31", "2026-02-01")
+
+
+def test_classes_that_json_lacks_are_refused(tmp_path: Path) -> None:
+    model = pipelines.SignClassifier().fit(X, Y)
+    model.classes_ = np.array([date(2026, 1, 31), date(2026, 2, 1)], dtype=object)
+    with pytest.raises(CannotServe, match=r"a class is a date.*texts, numbers or booleans"):
+        try_to_save(tmp_path, model)
+
+
+def test_proof_has_few_rows_and_some_with_each_missing_value() -> None:
+    missing = np.zeros((100_000, 20), dtype=bool)
+    missing[np.arange(20) + 77, np.arange(20)] = True
+    missing[:, 3] = True
+    missing[54_321, 3] = False
+    indices = proof_indices(missing)
+    assert len(indices) <= 300
+    assert missing[indices].any(axis=0).all()
+    assert not missing[indices].all(axis=0).any()
+    wide = np.zeros((10_000, 1000), dtype=bool)
+    wide[np.arange(1000), np.arange(1000)] = True
+    assert len(proof_indices(wide)) <= 300
