@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import pandas as pd
 import pyarrow as pa
 
 from shared.card import read_card
@@ -37,7 +36,7 @@ def main() -> None:
     X = RECIPES["penguins"].load().X
     rows = rows_of(card.input, X)
     rows = (rows * 3)[:1024]
-    frames = PandasFrame(card.input.columns)
+    frames = PandasFrame(card.input.columns, card.input.names_dtype)
     gc.freeze()  # as a pool process does
     for n_rows, n_together in _BATCHES:
         members = [rows[start : start + n_together] for start in range(0, n_rows, n_together)]
@@ -64,7 +63,7 @@ def _blocks(members: list[Any], frames: PandasFrame) -> tuple[list[bytes], Calla
     def decode() -> Any:
         blocks = [msgspec.msgpack.decode(block) for block in encoded]
         columns = [list(chain.from_iterable(parts)) for parts in zip(*blocks, strict=True)]
-        return frames.frame_of_columns(columns)
+        return frames.of_columns(columns, len(columns[0]))
 
     return encoded, decode
 
@@ -72,7 +71,7 @@ def _blocks(members: list[Any], frames: PandasFrame) -> tuple[list[bytes], Calla
 def _arrow(members: list[Any], frames: PandasFrame) -> tuple[list[bytes], Callable[[], Any]]:
     encoded = []
     for member in members:
-        table = pa.Table.from_pandas(frames.frame(member), preserve_index=False)
+        table = pa.Table.from_pandas(frames.of_columns(zip(*member, strict=True), len(member)), preserve_index=False)
         sink = io.BytesIO()
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)

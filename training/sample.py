@@ -42,7 +42,7 @@ def find_missing(described: ModelInput, X: Any) -> NDArray[np.bool_]:
     if described.kind == "text":
         return np.zeros((len(X), 1), dtype=bool)
     if described.kind == "matrix":
-        return np.isnan(np.asarray(X))
+        return np.asarray(np.isnan(np.asarray(X)))
     if described.library == "pandas":
         return np.asarray(X.isna(), dtype=bool)
     return np.column_stack(

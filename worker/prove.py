@@ -130,7 +130,7 @@ def _is_same(found: Any, wanted: Any) -> bool:
     if found.dtype != wanted.dtype or found.shape != wanted.shape:
         return False
     if found.dtype.kind == "M":
-        return found.tobytes() == wanted.tobytes()
+        return bool(found.tobytes() == wanted.tobytes())
     if found.dtype.kind != "f":
         return bool(np.array_equal(found, wanted))
     nan = np.isnan(wanted)

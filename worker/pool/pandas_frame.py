@@ -1,6 +1,6 @@
 """Builds pandas data frames with the very dtypes, storages and markers of missing values of the training data."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from functools import partial
 from typing import Any, Final
@@ -40,13 +40,16 @@ class PandasFrame:
 
     def __call__(self, rows: EncodedRows) -> pd.DataFrame:
         """Decode rows into a frame of shape (n_rows, n_columns) with the index 0, 1, …."""
-        columns = zip(*decode(rows), strict=True)
+        return self.of_columns(zip(*decode(rows), strict=True), rows.n_rows)
+
+    def of_columns(self, columns: Iterable[Sequence[Any]], n_rows: int) -> pd.DataFrame:
+        """Build a frame of the values of each column."""
         arrays = [build(values) for build, values in zip(self._builds, columns, strict=True)]
         blocks = [
             (np.stack([arrays[index] for index in block]) if is_numpy else arrays[block[0]], block)
             for block, is_numpy in self._blocks
         ]
-        return create_dataframe_from_blocks(blocks, pd.RangeIndex(rows.n_rows), self._names)
+        return create_dataframe_from_blocks(blocks, pd.RangeIndex(n_rows), self._names)
 
 
 def _blocks(columns: Sequence[Column]) -> list[tuple[Any, bool]]:
