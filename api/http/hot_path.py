@@ -16,9 +16,10 @@ from structlog.contextvars import bind_contextvars
 
 from api.cluster.status import ClusterStatus
 from api.http import problems
+from api.http.body import read_json_body
 from api.http.headers import Preferences, RequestHeaders
 from api.http.rendering import HttpResponse, raise_failure, render
-from api.http.rows import RowsEncoder, read_json_body
+from api.http.rows import RowsEncoder
 from api.predictions.service import PredictionRequest, PredictionResponse, PredictionService
 from api.settings import GatewaySettings
 from api.telemetry.metrics import GatewayMetrics

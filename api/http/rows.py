@@ -3,18 +3,14 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from starlette.types import Receive
-
-from api.http.headers import RequestHeaders
 from api.http.row_decoder import RowDecoder
 from api.http.row_readers import ColumnsReader, RowRefused, TextReader, pointer_to
 from api.http.strict_json import Repeating, parse, show
 from api.predictions.open_batches import MAX_BATCH_BYTES, MAX_BATCH_ROWS
 from shared.card import ModelCard
-from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedJson, UnsupportedContentType
+from shared.errors import Fault, InvalidRows
 from shared.rows import EncodedRows, Encoding, Row, encode_matrix, encode_messagepack, with_nan
 
-_JSON: Final = b"application/json"
 _DATA: Final = "data"
 
 
@@ -91,32 +87,3 @@ def _member_faults(body: dict[str, Any]) -> Iterator[Fault]:
     unknown = next((name for name in body if name != _DATA), None)
     if unknown is not None:
         yield Fault(pointer_to(unknown), f'Unknown member {show(unknown)}: the only one is "data".')
-
-
-async def read_json_body(headers: RequestHeaders, receive: Receive, max_bytes: int) -> bytes:
-    """Read the body of a request, whose `Content-Type` must be JSON.
-
-    Raises:
-        UnsupportedContentType: the content type is missing or not JSON.
-        BodyTooLarge: the body, or its `Content-Length`, is longer than `max_bytes`.
-        MalformedJson: the client disconnected before the body was complete.
-    """
-    if headers.media_type != _JSON and not _is_json(headers.media_type):
-        raise UnsupportedContentType
-    if headers.content_length > max_bytes:
-        raise BodyTooLarge
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise MalformedJson("The body ended early.")
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > max_bytes:
-            raise BodyTooLarge
-    return body
-
-
-def _is_json(content_type: bytes) -> bool:
-    media_type = content_type.partition(b";")[0].strip().lower()
-    return media_type == _JSON or media_type.endswith(b"+json")
