@@ -47,7 +47,8 @@ class RowShape:
             self._decoder.decode(body)
         except msgspec.ValidationError as error:
             row = _ROW.search(str(error))
-            fault = Fault(f"/data/{row[1]}", self._rows) if row else Fault("", self._body)
-            raise InvalidRows([fault]) from None
+            if row is not None:
+                raise InvalidRows([Fault(f"/data/{row[1]}", self._rows)]) from None
+            raise InvalidRows([Fault("/data" if "`$.data`" in str(error) else "", self._body)]) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass  # the parser says where it is not JSON

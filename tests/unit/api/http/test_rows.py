@@ -202,7 +202,7 @@ def test_large_body_of_another_shape_is_refused_before_it_is_read() -> None:
         (body(row, f"{{{unknown}}}"), "/data/1", '"bill_length_mm"'),
         (body(row, f"[{', '.join('1' * 500_000)}]"), "/data/1", "an array of 7 values"),
         (f'{{"data": [{row}], {unknown}}}'.encode(), "", 'The only member must be "data"'),
-        (body(*[row] * 20_000), "", "an array of 1 to 10000 rows"),
+        (body(*[row] * 20_000), "/data", "an array of 1 to 10000 rows"),
     ]
     with patch("api.http.rows.parse", side_effect=AssertionError("it was read")):
         for content, pointer, words in bodies:
