@@ -87,7 +87,7 @@ class ColumnsReader:
         for index, name in enumerate(islice(unknown, _MAX_FAULTS)):
             suggestion = nearest(name, self._names) if index < _MAX_SUGGESTIONS else ""
             if not suggestion and index == 0:
-                suggestion = f" The columns are: {self._shown_names()}."
+                suggestion = f" The columns are: {show_names(self._names)}."
             yield Fault(pointer_to(name), f"There is no column {show(name)}.{suggestion}")
         absent = (column for name, column in self._columns.items() if name not in row and not column.nullable)
         for column in islice(absent, _MAX_FAULTS):
@@ -104,12 +104,14 @@ class ColumnsReader:
     def _wrong_length(self, n_values: int) -> str:
         n_columns = len(self._names)
         values = "1 value" if n_values == 1 else f"{n_values} values"
-        return f"A row must have {n_columns} columns, in this order: {self._shown_names()}. This one has {values}."
+        return f"A row must have {n_columns} columns, in this order: {show_names(self._names)}. This one has {values}."
 
-    def _shown_names(self) -> str:
-        more = len(self._names) - _SHOWN_COLUMNS
-        shown = ", ".join(map(show, self._names[:_SHOWN_COLUMNS]))
-        return f"{shown} and {more} more (GET /model)" if more > 0 else shown
+
+def show_names(names: Sequence[str]) -> str:
+    """List the columns, or the first ones of many."""
+    more = len(names) - _SHOWN_COLUMNS
+    shown = ", ".join(map(show, names[:_SHOWN_COLUMNS]))
+    return f"{shown} and {more} more (GET /model)" if more > 0 else shown
 
 
 def pointer_to(name: str) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from api.http.row_decoder import RowDecoder
-from api.http.row_readers import ColumnsReader, RowRefused, TextReader, pointer_to
+from api.http.row_readers import ColumnsReader, RowRefused, TextReader, pointer_to, show_names
+from api.http.row_shape import RowShape
 from api.http.strict_json import Repeating, parse, show
 from api.predictions.open_batches import MAX_BATCH_BYTES, MAX_BATCH_ROWS
 from shared.card import ModelCard
@@ -23,6 +24,7 @@ class RowsEncoder:
         self._card: ModelCard | None = None
         self._is_complete = False  # whether a matrix has no missing values to mark
         self._decode: RowDecoder | None = None
+        self._check_shape: RowShape | None = None
         self._read_row: Callable[[Any], Row]
 
     def __call__(self, body: bytes, card: ModelCard) -> list[EncodedRows]:
@@ -36,6 +38,8 @@ class RowsEncoder:
             self._take(card)
         rows: Any = self._decode(body) if self._decode is not None else None
         if rows is None:
+            if self._check_shape is not None:
+                self._check_shape(body)
             rows = self._read_rows(parse(body))
         if card.encoding is Encoding.MESSAGEPACK:
             return encode_messagepack(rows, MAX_BATCH_ROWS, MAX_BATCH_BYTES)
@@ -44,10 +48,12 @@ class RowsEncoder:
     def _take(self, card: ModelCard) -> None:
         columns = card.input.columns
         if card.input.kind == "text":
-            self._decode = None
+            self._decode = self._check_shape = None
             self._read_row = TextReader(columns[0], self._max_text_bytes)
         else:
             self._decode = RowDecoder(columns, self._max_rows, self._max_text_bytes)
+            names = [column.name for column in columns]
+            self._check_shape = RowShape(names, self._max_rows, show_names(names))
             self._read_row = ColumnsReader(columns, self._max_text_bytes)
         self._is_complete = card.input.is_plain_matrix
         self._card = card

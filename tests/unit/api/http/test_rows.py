@@ -4,6 +4,7 @@ import json
 import struct
 from collections import Counter
 from typing import Any, Final
+from unittest.mock import patch
 
 import pytest
 
@@ -192,6 +193,27 @@ def test_faults_of_a_row_are_bounded() -> None:
         faults = faults_of(content, model)
         assert len(faults) <= 110
         assert sum(len(fault.pointer) + len(fault.detail) for fault in faults) < 50_000
+
+
+def test_large_body_of_another_shape_is_refused_before_it_is_read() -> None:
+    unknown = ", ".join(f'"unknown {number}": 0' for number in range(100_000))
+    row = array("penguins")
+    bodies = [
+        (body(row, f"{{{unknown}}}"), "/data/1", '"bill_length_mm"'),
+        (body(row, f"[{', '.join('1' * 500_000)}]"), "/data/1", "an array of 7 values"),
+        (f'{{"data": [{row}], {unknown}}}'.encode(), "", 'The only member must be "data"'),
+        (body(*[row] * 20_000), "/data", "an array of 1 to 10000 rows"),
+    ]
+    with patch("api.http.rows.parse", side_effect=AssertionError("it was read")):
+        for content, pointer, words in bodies:
+            (fault,) = faults_of(content, CARDS["penguins"])
+            assert fault.pointer == pointer
+            assert words in fault.detail
+
+
+def test_large_body_of_the_right_shape_is_read() -> None:
+    rows = [an_object("penguins", year="2007.0", sex="null"), without("penguins", "sex", "body_mass_g")] * 5_000
+    assert len(read(body(*rows), CARDS["penguins"])) == 10_000
 
 
 def test_only_some_unknown_columns_are_compared_with_the_known_ones() -> None:
