@@ -11,7 +11,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from shared.columns import INTEGERS, ValueType
-from tests.path import Path, by_name
+from tests.path import Path, with_names
 
 NAN, NA, NAT = np.nan, pd.NA, pd.NaT
 DAYS = [date(1969, 12, 31), date(2024, 2, 29), date(2262, 4, 11)]
@@ -139,7 +139,7 @@ def test_column_arrives_as_it_was(kind: str) -> None:
     path = Path.to(X)
     rows = path.rows_of(X)
     assert_same(path.receive(X), X)
-    assert_same(path.decode(path.encode(by_name(path, rows))), X)
+    assert_same(path.decode(path.encode(with_names(path.card.input, rows))), X)
     assert_same(path.decode(path.batch(rows, 1)[0]), X)
     for index in range(len(X)):
         one = X.iloc[[index]].reset_index(drop=True)
