@@ -146,6 +146,18 @@ def test_column_arrives_as_it_was(kind: str) -> None:
         assert_same(path.receive(one), one)
 
 
+@pytest.mark.parametrize("kind", SERVED)
+def test_every_kind_that_can_store_a_missing_value_can_be_made_nullable(kind: str) -> None:
+    X = pd.DataFrame({"any name": SERVED[kind][:1]})
+    path = Path.to(X, nullable=True)
+    (column,) = path.card.input.columns
+    assert column.nullable is not column.dtype.startswith(("int", "uint", "bool")) or column.dtype == "boolean"
+    if column.nullable:
+        missing = path.decode(path.encode([[None]]))
+        assert missing["any name"].dtype == X["any name"].dtype
+        assert missing["any name"].isna().all()
+
+
 def test_frame_of_all_kinds_arrives_as_it_was() -> None:
     ends = [column.iloc[[0, -1]].reset_index(drop=True) for column in SERVED.values()]
     X = pd.concat(ends, axis=1, keys=SERVED)
