@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 from api.http.rows import RowsEncoder
@@ -74,15 +73,10 @@ def concatenate(parts: Sequence[EncodedRows]) -> EncodedRows:
     return EncodedRows(content, sum(part.n_rows for part in parts), parts[0].encoding)
 
 
-def by_name(path: Path, rows: Sequence[Any]) -> list[dict[str, Any]]:
+def with_names(described: ModelInput, rows: Sequence[Any]) -> list[dict[str, Any]]:
     """Write rows as objects, their members in reverse order, without those that are missing."""
-    names = [column.name for column in path.card.input.columns]
+    names = [column.name for column in described.columns]
     return [
         {name: value for name, value in reversed(list(zip(names, row, strict=True))) if value is not None}
         for row in rows
     ]
-
-
-def starts(row_counts: Sequence[int]) -> list[int]:
-    """Return the index of the first row of each member."""
-    return list(accumulate(row_counts[:-1], initial=0))

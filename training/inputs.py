@@ -74,9 +74,7 @@ def _check_names(names: list[Any]) -> None:
 
 
 def _is_texts(X: Any) -> bool:
-    if hasattr(X, "ndim") and X.ndim != 1:
-        return False
-    if not hasattr(X, "ndim") and not isinstance(X, (list, tuple)):
+    if not isinstance(X, (list, tuple)) and _library(X) is None and getattr(X, "ndim", None) != 1:
         return False
     kinds = {type(row) for row in X}
     if kinds <= {str, np.str_} and kinds:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from shared.columns import FLOATS, INTEGERS, Categories, Column, Seen, Unit, Value, Values, ValueType
 from shared.errors import CannotServe
-from training.seen import of_numbers, of_values
+from training.seen import of_numbers, of_values, with_own_digits
 
 _OBJECT_TYPES: Final[dict[type, ValueType]] = {
     str: ValueType.STRING,
@@ -78,6 +78,8 @@ def read_values(column: Column, series: Any) -> list[Value | None]:
 
 
 def _items(column: Values, series: Any) -> Any:
+    if column.type is ValueType.FLOAT32:
+        return with_own_digits(series.to_numpy(dtype=np.float32, na_value=np.nan)).tolist()
     if column.type is not ValueType.DATETIME:
         return series.tolist()
     unit = (column.unit or Unit.NANOSECOND).value

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from shared.columns import FLOATS, INTEGERS, UNIT_DIGITS, Categories, Column, Seen, Unit, Value, ValueType
 from shared.errors import CannotServe
-from training.seen import of_numbers, of_values
+from training.seen import of_numbers, of_values, with_own_digits
 
 _TYPES: Final = {
     "Float64": ValueType.FLOAT64,
@@ -61,9 +61,10 @@ def read_values(column: Column, series: Any) -> list[Value | None]:
         return [text and text + ("Z" if column.time_zone else "") for text in texts]
     if column.type is ValueType.DATE:
         return [day and day.isoformat() for day in series.to_list()]
+    if column.type in FLOATS:
+        numbers = with_own_digits(series.to_numpy()).tolist()  # NaN where one is missing
+        return [None if value != value else value for value in numbers]
     values: list[Value | None] = series.to_list()
-    if column.missing == "nan":
-        return [None if value != value else value for value in values]
     return values
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from shared.columns import FLOATS, ModelInput
 from shared.rows import Row
+from training.seen import with_own_digits
 
 _PROOF_ROWS: Final = 300  # a proof takes two new processes; these rows add nothing that one can notice
 _SPREAD_ROWS: Final = 200
@@ -18,7 +19,7 @@ def rows_of(described: ModelInput, X: Any) -> list[Row]:
     if described.kind == "text":
         return [str(text) for text in X]
     if described.kind == "matrix":
-        rows = np.asarray(X).tolist()
+        rows = with_own_digits(np.asarray(X)).tolist()
         return [[None if value != value else value for value in row] for row in rows]
     if described.library == "pandas":
         from training.pandas_columns import read_values
@@ -42,7 +43,11 @@ def find_missing(described: ModelInput, X: Any) -> NDArray[np.bool_]:
     if described.kind == "text":
         return np.zeros((len(X), 1), dtype=bool)
     if described.kind == "matrix":
+<<<<<<< HEAD
         return np.asarray(np.isnan(np.asarray(X)))
+=======
+        return np.asarray(np.isnan(X), dtype=bool)
+>>>>>>> wt-d
     if described.library == "pandas":
         return np.asarray(X.isna(), dtype=bool)
     return np.column_stack(

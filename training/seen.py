@@ -13,6 +13,11 @@ _QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 _MAX_COUNTS: Final = 50
 
 
+def with_own_digits(numbers: Any) -> Any:
+    """Convert float32 to the float64 with the same shortest text: 0.1, not 0.10000000149011612."""
+    return numbers.astype(np.str_).astype(np.float64) if numbers.dtype == np.float32 else numbers
+
+
 def of_numbers(name: str, present: Any, missing: float) -> Seen:
     """Summarize numbers.
 
@@ -29,7 +34,8 @@ def of_numbers(name: str, present: Any, missing: float) -> Seen:
     if not len(present):
         return Seen(missing=missing)
     quantiles = tuple(float(each) for each in np.quantile(present.astype(np.float64), _QUANTILES))
-    return Seen(missing=missing, minimum=present.min().item(), maximum=present.max().item(), quantiles=quantiles)
+    smallest, largest = with_own_digits(np.array([present.min(), present.max()])).tolist()
+    return Seen(missing=missing, minimum=smallest, maximum=largest, quantiles=quantiles)
 
 
 def of_values(name: str, values: Sequence[Value | None], *, is_ordered: bool) -> Seen:

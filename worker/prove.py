@@ -120,7 +120,9 @@ def _is_same_pandas(found: Any, wanted: Any) -> bool:
 
 
 def _is_same_polars(found: Any, wanted: Any) -> bool:
-    return found.dtype == wanted.dtype and bool(found.equals(wanted, null_equal=True))
+    if found.dtype != wanted.dtype or not found.equals(wanted, null_equal=True):
+        return False
+    return not found.dtype.is_float() or _is_same(found.to_numpy(), wanted.to_numpy())
 
 
 def _is_same(found: Any, wanted: Any) -> bool:
@@ -129,12 +131,11 @@ def _is_same(found: Any, wanted: Any) -> bool:
         return found is wanted
     if found.dtype != wanted.dtype or found.shape != wanted.shape:
         return False
-    if found.dtype.kind == "M":
+    if found.dtype.kind == "f":
+        found, wanted = (np.where(np.isnan(each), np.nan, each) for each in (found, wanted))
+    if found.dtype.kind in "fM":
         return bool(found.tobytes() == wanted.tobytes())
-    if found.dtype.kind != "f":
-        return bool(np.array_equal(found, wanted))
-    nan = np.isnan(wanted)
-    return bool(np.array_equal(nan, np.isnan(found))) and found[~nan].tobytes() == wanted[~nan].tobytes()
+    return np.array_equal(found, wanted)
 
 
 def _is_close(here: Any, there: Any) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from shared.columns import INTEGERS, ValueType
-from tests.path import Path, by_name
+from tests.path import Path, with_names
 
 NAN, NA, NAT = np.nan, pd.NA, pd.NaT
 DAYS = [date(1969, 12, 31), date(2024, 2, 29), date(2262, 4, 11)]
@@ -139,11 +139,23 @@ def test_column_arrives_as_it_was(kind: str) -> None:
     path = Path.to(X)
     rows = path.rows_of(X)
     assert_same(path.receive(X), X)
-    assert_same(path.decode(path.encode(by_name(path, rows))), X)
+    assert_same(path.decode(path.encode(with_names(path.card.input, rows))), X)
     assert_same(path.decode(path.batch(rows, 1)[0]), X)
     for index in range(len(X)):
         one = X.iloc[[index]].reset_index(drop=True)
         assert_same(path.receive(one), one)
+
+
+@pytest.mark.parametrize("kind", SERVED)
+def test_every_kind_that_can_store_a_missing_value_can_be_made_nullable(kind: str) -> None:
+    X = pd.DataFrame({"any name": SERVED[kind][:1]})
+    path = Path.to(X, nullable=True)
+    (column,) = path.card.input.columns
+    assert column.nullable is not column.dtype.startswith(("int", "uint", "bool")) or column.dtype == "boolean"
+    if column.nullable:
+        missing = path.decode(path.encode([[None]]))
+        assert missing["any name"].dtype == X["any name"].dtype
+        assert missing["any name"].isna().all()
 
 
 def test_frame_of_all_kinds_arrives_as_it_was() -> None:

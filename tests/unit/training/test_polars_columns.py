@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from shared.columns import INTEGERS
 from shared.errors import CannotServe
-from tests.path import Path, by_name
+from tests.path import Path, with_names
 
 TEXTS = ["", "a,b", 'Zürich "NaN"\n', "東京 🐧"]
 FLOATS = [0.1, -0.0, 1e-300, 5e-324, 3.0]
@@ -57,7 +57,7 @@ def test_column_arrives_as_it_was(kind: str) -> None:
     path = Path.to(X)
     rows = path.rows_of(X)
     assert_same(path.receive(X), X)
-    assert_same(path.decode(path.encode(by_name(path, rows))), X)
+    assert_same(path.decode(path.encode(with_names(path.card.input, rows))), X)
     assert_same(path.decode(path.batch(rows, 1)[0]), X)
     for index in range(len(X)):
         assert_same(path.receive(X[[index]]), X[[index]])
