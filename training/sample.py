@@ -43,11 +43,7 @@ def find_missing(described: ModelInput, X: Any) -> NDArray[np.bool_]:
     if described.kind == "text":
         return np.zeros((len(X), 1), dtype=bool)
     if described.kind == "matrix":
-<<<<<<< HEAD
-        return np.asarray(np.isnan(np.asarray(X)))
-=======
         return np.asarray(np.isnan(X), dtype=bool)
->>>>>>> wt-d
     if described.library == "pandas":
         return np.asarray(X.isna(), dtype=bool)
     return np.column_stack(
