@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from shared.card import read_card
 from tests.families import PIPELINES
-from tests.path import with_names
+from tests.request_path import with_names
 from tests.stack import Gateway, running_stack
 from training.artifact import save
 from training.recipes import RECIPES

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from shared.store.records import Answer
 from tests.families import FAMILIES, N_ROWS, PIPELINES, Case, family
-from tests.path import Path, card_of
+from tests.request_path import RequestPath, card_of
 from training.artifact import _classes, _has_log_proba
 from training.inputs import describe
 from training.sample import take
@@ -62,7 +62,7 @@ def check(case: Case, exact_rows: int) -> None:
         outputs=("prediction", "log_proba") if _has_log_proba(pipeline) else ("prediction",),
         classes=_classes(pipeline),
     )
-    path = Path(card)
+    path = RequestPath(card)
     rows = path.rows_of(case.X)
     predictor = Predictor(card, loaded)
     predictor.evaluate.prove(path.decode(path.encode(rows[:2])))
@@ -86,7 +86,7 @@ def call(pipeline: Any, X: Any) -> Outputs:
     return prediction, np.log(pipeline.predict_proba(X))
 
 
-def serve(predictor: Predictor, path: Path, rows: list[Any]) -> tuple[list[Any], list[Any] | None]:
+def serve(predictor: Predictor, path: RequestPath, rows: list[Any]) -> tuple[list[Any], list[Any] | None]:
     """Serve rows as one batch of requests of up to three rows each; returns the values of the answers' JSON."""
     encoded, members = path.batch(rows, 3)
     outcome, _ = predictor.predict(encoded, members)

@@ -11,7 +11,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from shared.columns import INTEGERS, ValueType
-from tests.path import Path, with_names
+from tests.request_path import RequestPath, with_names
 
 NAN, NA, NAT = np.nan, pd.NA, pd.NaT
 DAYS = [date(1969, 12, 31), date(2024, 2, 29), date(2262, 4, 11)]
@@ -136,7 +136,7 @@ SERVED: dict[str, pd.Series] = {
 @pytest.mark.parametrize("kind", SERVED)
 def test_column_arrives_as_it_was(kind: str) -> None:
     X = pd.DataFrame({"any name": SERVED[kind], "x1": np.arange(float(len(SERVED[kind])))})
-    path = Path.to(X)
+    path = RequestPath.to(X)
     rows = path.rows_of(X)
     assert_same(path.receive(X), X)
     assert_same(path.decode(path.encode(with_names(path.card.input, rows))), X)
@@ -149,7 +149,7 @@ def test_column_arrives_as_it_was(kind: str) -> None:
 @pytest.mark.parametrize("kind", SERVED)
 def test_every_kind_that_can_store_a_missing_value_can_be_made_nullable(kind: str) -> None:
     X = pd.DataFrame({"any name": SERVED[kind][:1]})
-    path = Path.to(X, nullable=True)
+    path = RequestPath.to(X, nullable=True)
     (column,) = path.card.input.columns
     assert column.nullable is not column.dtype.startswith(("int", "uint", "bool")) or column.dtype == "boolean"
     if column.nullable:
@@ -161,13 +161,13 @@ def test_every_kind_that_can_store_a_missing_value_can_be_made_nullable(kind: st
 def test_frame_of_all_kinds_arrives_as_it_was() -> None:
     ends = [column.iloc[[0, -1]].reset_index(drop=True) for column in SERVED.values()]
     X = pd.concat(ends, axis=1, keys=SERVED)
-    assert_same(Path.to(X).receive(X), X)
+    assert_same(RequestPath.to(X).receive(X), X)
 
 
 @pytest.mark.parametrize("dtype", ["str", "object", "string"])
 def test_column_names_keep_their_dtype(dtype: str) -> None:
     X = pd.DataFrame([[1.0, 2.0]], columns=pd.Index(["b", "a"], dtype=dtype))
-    assert_same(Path.to(X).receive(X), X)
+    assert_same(RequestPath.to(X).receive(X), X)
 
 
 def assert_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from shared.columns import INTEGERS
 from shared.errors import CannotServe
-from tests.path import Path, with_names
+from tests.request_path import RequestPath, with_names
 
 TEXTS = ["", "a,b", 'Zürich "NaN"\n', "東京 🐧"]
 FLOATS = [0.1, -0.0, 1e-300, 5e-324, 3.0]
@@ -54,7 +54,7 @@ SERVED: dict[str, pl.Series] = {
 @pytest.mark.parametrize("kind", SERVED)
 def test_column_arrives_as_it_was(kind: str) -> None:
     X = pl.DataFrame([SERVED[kind].alias("any name"), pl.Series("x1", np.arange(float(len(SERVED[kind]))))])
-    path = Path.to(X)
+    path = RequestPath.to(X)
     rows = path.rows_of(X)
     assert_same(path.receive(X), X)
     assert_same(path.decode(path.encode(with_names(path.card.input, rows))), X)
@@ -66,7 +66,7 @@ def test_column_arrives_as_it_was(kind: str) -> None:
 @pytest.mark.parametrize("kind", SERVED)
 def test_every_kind_can_be_made_nullable(kind: str) -> None:
     X = pl.DataFrame({"any name": SERVED[kind][:1]})
-    path = Path.to(X, nullable=True)
+    path = RequestPath.to(X, nullable=True)
     missing = path.decode(path.encode([[None]]))
     assert missing.schema == X.schema
     assert missing["any name"][0] is None or np.isnan(missing["any name"][0])
@@ -90,7 +90,7 @@ REFUSED: dict[str, tuple[pl.Series, str]] = {
 def test_other_kinds_are_refused_with_a_way_out(kind: str) -> None:
     column, reason = REFUSED[kind]
     with pytest.raises(CannotServe, match=f'(?s)"any name".*{reason}'):
-        Path.to(pl.DataFrame({"any name": column}))
+        RequestPath.to(pl.DataFrame({"any name": column}))
 
 
 def assert_same(found: pl.DataFrame, expected: pl.DataFrame) -> None:

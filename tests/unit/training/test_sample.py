@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from tests.path import Path
+from tests.request_path import RequestPath
 from training.sample import example_indices, rows_of
 
 MATRICES = {
@@ -26,7 +26,7 @@ MATRICES = {
 @pytest.mark.parametrize("kind", MATRICES)
 def test_matrix_arrives_as_it_was(kind: str) -> None:
     X = MATRICES[kind]
-    path = Path.to(X)
+    path = RequestPath.to(X)
     found = path.decode(path.batch(path.rows_of(X), 1)[0])
     assert (found.dtype, found.shape) == (X.dtype, X.shape)
     assert found.tobytes() == X.tobytes()
@@ -35,7 +35,7 @@ def test_matrix_arrives_as_it_was(kind: str) -> None:
 @pytest.mark.parametrize("kind", [list, tuple, np.array, pd.Series, pl.Series])
 def test_texts_arrive_as_they_were(kind: Any) -> None:
     texts = ["", "a,b", 'Zürich "NaN"\n', "東京 🐧"]
-    path = Path.to(kind(texts))
+    path = RequestPath.to(kind(texts))
     assert path.decode(path.batch(path.rows_of(kind(texts)), 1)[0]) == texts
 
 
@@ -49,7 +49,7 @@ def test_texts_arrive_as_they_were(kind: Any) -> None:
     ],
 )
 def test_float32_is_written_with_its_own_digits(X: Any) -> None:
-    path = Path.to(X)
+    path = RequestPath.to(X)
     assert path.rows_of(X) == [[0.1]]
     seen = path.card.input.columns[0].seen
     assert seen is not None
@@ -65,4 +65,4 @@ def test_examples_are_complete_rows_far_apart() -> None:
 
 def test_rows_of_a_table_hold_plain_values() -> None:
     X = pd.DataFrame({"when": pd.to_datetime(["2026-01-31"]).tz_localize("Europe/Berlin"), "n": [np.int8(1)]})
-    assert rows_of(Path.to(X).card.input, X) == [["2026-01-30T23:00:00.000000Z", 1]]
+    assert rows_of(RequestPath.to(X).card.input, X) == [["2026-01-30T23:00:00.000000Z", 1]]

@@ -35,7 +35,7 @@ def card_of(described: ModelInput, **fields: Any) -> ModelCard:
     return ModelCard.model_validate_json(card.model_dump_json())
 
 
-class Path:
+class RequestPath:
     """The path to one model."""
 
     def __init__(self, card: ModelCard) -> None:
@@ -44,7 +44,7 @@ class Path:
         self.decode = decoder_for(card)
 
     @classmethod
-    def to(cls, X: Any, **options: Any) -> "Path":
+    def to(cls, X: Any, **options: Any) -> "RequestPath":
         """Make the path to a model that was fitted on X."""
         return cls(card_of(describe(None, X, **options)))
 
