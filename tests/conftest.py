@@ -1,6 +1,7 @@
 """Options and fixtures for all tests: trained models, and stacks shared by a session."""
 
 import gc
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from local import broker
-from tests.models import train_recipe
+from tests.models import train_once
 from tests.patience import DEFAULT_SECONDS, longest_test, set_patience
 from tests.stack import (
     Gateway,
@@ -75,19 +76,28 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def iris_dir(models_dir: Path) -> Path:
-    return train_recipe(models_dir, "iris")
+def trained_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of trained recipes, which all processes of a run share; no test may change what is in it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def breast_cancer_dir(models_dir: Path) -> Path:
+def iris_dir(trained_dir: Path) -> Path:
+    return train_once(trained_dir, "iris")
+
+
+@pytest.fixture(scope="session")
+def breast_cancer_dir(trained_dir: Path) -> Path:
     with warnings.catch_warnings():
-        return train_recipe(models_dir, "breast-cancer")
+        return train_once(trained_dir, "breast-cancer")
 
 
 @pytest.fixture(scope="session")
-def penguins_dir(models_dir: Path) -> Path:
-    return train_recipe(models_dir, "penguins")
+def penguins_dir(trained_dir: Path) -> Path:
+    return train_once(trained_dir, "penguins")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Trains and saves the models that the tests serve."""
 
+import fcntl
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -22,6 +23,14 @@ from training.recipes import RECIPES
 def train_recipe(models_dir: Path, name: str) -> Path:
     """Train a recipe of the package `training`."""
     return train(RECIPES[name], models_dir)
+
+
+def train_once(models_dir: Path, name: str) -> Path:
+    """Train a recipe in a folder that several processes share; the first of them does it."""
+    with (models_dir / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        model_dir = models_dir / name / RECIPES[name].version
+        return model_dir if model_dir.exists() else train_recipe(models_dir, name)
 
 
 def save_pipeline(models_dir: Path, name: str, pipeline: Pipeline, rows: Any, columns: int) -> Path:

@@ -185,7 +185,7 @@ def test_failed_training_is_reported_with_its_output(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file in place of the folder")
     with Run(tmp_path, None) as run:
         assert run.part.wait() == 1
-    assert "sepal: training failed. Last output:" in run.log
+    assert "sepal: there is no model models/iris, and training it failed. Last output:" in run.log
     assert "models" in run.log.partition("Last output:")[2]
 
 

@@ -43,10 +43,12 @@ def test_pipeline_is_served_exactly(name: str, exact_rows: int) -> None:
     check(PIPELINES[name](), exact_rows)
 
 
-@pytest.mark.parametrize("as_frame", [True, False], ids=["frame", "matrix"])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_family_is_served_exactly(name: str, exact_rows: int, as_frame: bool) -> None:
-    check(family(name, as_frame=as_frame), exact_rows)
+def test_family_is_served_exactly(name: str, exact_rows: int, request: pytest.FixtureRequest) -> None:
+    """Over a data frame; with `--exact-rows` also over a matrix."""
+    check(family(name, as_frame=True), exact_rows)
+    if request.config.getoption("--exact-rows"):
+        check(family(name, as_frame=False), exact_rows)
 
 
 def check(case: Case, exact_rows: int) -> None:
