@@ -5,11 +5,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from shared.columns import Column, ModelInput, Seen, ValueType
+from shared.columns import INTEGERS, Column, ModelInput, Seen, ValueType
 from shared.errors import CannotServe
 from training.seen import of_numbers, of_texts
 
 TEXT_COLUMN: Final = "text"
+_WITHOUT_MISSING: Final = frozenset({ValueType.BOOL.value, *(each.value for each in INTEGERS)})
+"""numpy's dtypes that cannot store a missing value."""
 
 
 def describe(
@@ -169,7 +171,7 @@ def _marker(column: Column, library: str | None) -> str | None:
         return "nan"
     if column.dtype.startswith("datetime64"):
         return "nat"
-    return None if column.dtype.startswith(("int", "uint", "bool")) else "na"
+    return None if column.dtype in _WITHOUT_MISSING else "na"
 
 
 def _names_of(kinds: Collection[type]) -> str:
