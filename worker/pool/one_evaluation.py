@@ -50,6 +50,20 @@ def argmax_of_proba(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     return model.classes_.take(proba.argmax(axis=1)), np.log(proba)
 
 
+def _forest(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Add the trees' probabilities as `predict_proba` does with one job, without its 0.1 ms for each tree."""
+    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and the forest refuses it below
+        values = np.ascontiguousarray(rows, dtype=np.float32) if type(rows) is np.ndarray else None
+    # What the forest refuses, or treats specially, it gets itself.
+    if values is None or values.shape[1:] != (model.n_features_in_,) or not np.isfinite(values).all():
+        return argmax_of_proba(model, rows)
+    proba = np.zeros((len(values), model.n_classes_))
+    for tree in model.estimators_:
+        proba += tree.tree_.predict(values)[:, : model.n_classes_]
+    proba /= len(model.estimators_)
+    return model.classes_.take(proba.argmax(axis=1)), np.log(proba)
+
+
 def argmax_unless_close(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """For models whose probabilities increase with the scores that `predict` compares.
 
@@ -111,12 +125,12 @@ _EVALUATIONS: Final[dict[str, Evaluate]] = {
     # `predict` is the argmax of `predict_proba`, in these words.
     "sklearn.tree.DecisionTreeClassifier": argmax_of_proba,
     "sklearn.tree.ExtraTreeClassifier": argmax_of_proba,
-    "sklearn.ensemble.RandomForestClassifier": argmax_of_proba,
-    "sklearn.ensemble.ExtraTreesClassifier": argmax_of_proba,
     "sklearn.calibration.CalibratedClassifierCV": argmax_of_proba,
     "sklearn.semi_supervised.LabelPropagation": argmax_of_proba,
     "sklearn.semi_supervised.LabelSpreading": argmax_of_proba,
     # The same, with conditions.
+    "sklearn.ensemble.RandomForestClassifier": _forest,
+    "sklearn.ensemble.ExtraTreesClassifier": _forest,
     "sklearn.ensemble.BaggingClassifier": _bagging,
     "sklearn.ensemble.VotingClassifier": _voting,
     "sklearn.neighbors.KNeighborsClassifier": _k_neighbors,
