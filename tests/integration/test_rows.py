@@ -98,6 +98,6 @@ def test_form_of_the_rows_does_not_matter(served: tuple[Stack, Gateway], name: s
 def test_schemathesis_finds_nothing(served: tuple[Stack, Gateway], tmp_path: Path) -> None:
     # Of the operations, this one depends on the model. `make fuzz` runs all phases on all of them.
     options = ("--generation-deterministic", "--include-path=/predict", "--phases=examples,fuzzing")
-    findings = fuzz(served[1].port, tmp_path, *options, examples=4)
+    findings = fuzz(served[1].port, tmp_path, *options, examples=10)
     assert findings.failures == findings.errors == 0, findings.text
     assert findings.cases > 10
