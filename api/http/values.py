@@ -17,9 +17,7 @@ Reader = Callable[[Any], Any]
 """Takes a JSON value; raises `ValueError` with the rest of a sentence that begins with the column."""
 
 MAX_FLOAT32: Final = 3.4028235677973366e38  # exclusive: from here on, a float64 rounds to infinity in float32
-_INEXACT: Final = (
-    2**53
-)  # from here on, an integer that was written as 1e17 or with a decimal point may have lost digits
+_INEXACT: Final = 2**53  # from here on, an integer that was written as 1e17 or as 3.0 may have lost digits
 _SHOWN_VALUES: Final = 10
 _MAX_NAME: Final = 60  # characters of a name that has a nearest one
 _MAX_COMPARED: Final = 200

@@ -45,8 +45,7 @@ class Predictor:
     def warm_up(self) -> None:
         """Predict the card's example rows, so that lazy imports and caches do not delay the first batch."""
         rows = self.decode(encode_one_batch(self.card.example, self.card.encoding))
-        self.evaluate.prove(rows)
-        self.evaluate(rows)
+        self.evaluate.prove(rows)  # evaluates them both ways
         pin_threads()  # again, for libraries that the pipeline loads on first use
 
     def predict(self, rows: EncodedRows, members: list[Member]) -> tuple[list[Answer | Failure], int]:
