@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 from kombu import Connection, Consumer, Queue
-from kombu.asynchronous import Hub, get_event_loop, set_event_loop
+from kombu.asynchronous import Hub
 from structlog.testing import capture_logs
 
 from shared import names
@@ -53,12 +53,11 @@ def good() -> bytes:
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    before, hub = get_event_loop(), Hub()
-    set_event_loop(hub)
+def hub(connection: Connection) -> Iterator[Hub]:
+    hub = Hub()
+    connection.register_with_event_loop(hub)
     yield hub
     hub.close()
-    set_event_loop(before)
 
 
 def run_once(hub: Hub) -> None:
@@ -101,6 +100,26 @@ def test_channel_that_closes_removes_acknowledged_messages(server: redis.Redis, 
     channel.close()
     wait_for(lambda: not server.exists("unacked", "unacked_index"), "the acknowledgement")
     assert not server.exists("interactive")
+
+
+def test_acknowledgement_after_the_channel_has_closed_records_no_message_again(
+    server: redis.Redis, channel: Any
+) -> None:
+    server.lpush("interactive", good())
+    running, _waiting = channel.basic_get("interactive"), channel.basic_get("interactive")
+    wait_for(lambda: server.hlen("unacked") == 2, "the entries")
+    channel.close()
+    server.delete("unacked", "unacked_index")  # as a worker does before it takes messages again
+    running.ack()
+    assert not server.exists("unacked", "unacked_index")
+
+
+def test_record_waits_for_the_event_loop_after_celery_has_reset_it(server: redis.Redis, channel: Any, hub: Hub) -> None:
+    hub.reset()  # as at every lost connection
+    message = channel.basic_get("interactive")
+    assert not server.exists("unacked")
+    run_once(hub)
+    wait_for(lambda: server.hkeys("unacked") == [message.delivery_tag.encode()], "the unacknowledged message")
 
 
 def test_list_is_updated_at_once_without_an_event_loop(server: redis.Redis, channel: Any) -> None:

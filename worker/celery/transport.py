@@ -17,7 +17,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import kombu
 import structlog
-from kombu.asynchronous import get_event_loop
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps
@@ -63,22 +62,24 @@ class QoS(redis.QoS):
         """Record a delivered message."""
         super(redis.QoS, self).append(message, delivery_tag)
         self._to_record[delivery_tag] = message
-        loop = get_event_loop()
-        if loop is None:
+        hub = self.channel.connection.hub
+        if hub is None:
             self._send_pending()
         else:
-            loop.call_soon(self._send_pending_if_open)
+            hub.call_soon(self._send_pending_if_open)
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message."""
+        """Acknowledge a message; does nothing once the channel is closed."""
         super(redis.QoS, self).ack(delivery_tag)
+        if self.channel.closed:
+            return
         self._to_acknowledge.append(delivery_tag)
-        loop = get_event_loop()
-        if loop is None:
+        hub = self.channel.connection.hub
+        if hub is None:
             self._send_pending()
         elif not self._is_acknowledgement_due:
             self._is_acknowledgement_due = True
-            loop.call_later(_ACKNOWLEDGE_WITHIN_SECONDS, self._acknowledge)
+            hub.call_later(_ACKNOWLEDGE_WITHIN_SECONDS, self._acknowledge)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Requeue a message from the list, or drop it."""
@@ -126,7 +127,9 @@ class QoS(redis.QoS):
         self._send_pending_if_open()
 
     def _send_pending_if_open(self) -> None:
-        if not self.channel.closed:  # else its messages are no longer this worker's: a record would withhold them
+        # The messages of a closed channel are no longer this worker's. A record of one would keep the reconciler from
+        # publishing it again, for as long as this worker is announced.
+        if not self.channel.closed:
             self._try_to_send_pending()
 
     def _try_to_send_pending(self) -> None:
@@ -234,6 +237,13 @@ class BrokerTransport(redis.Transport):
     """The transport that Celery's setting `broker_transport` names."""
 
     Channel = Channel
+    hub: Any = None
+    """The event loop; None until the consumer runs. kombu's `get_event_loop` is None after the first reconnect."""
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Called when the event loop is about to run, after every connect."""
+        self.hub = loop
+        super().register_with_event_loop(connection, loop)
 
 
 class BrokerConnection(kombu.Connection):
