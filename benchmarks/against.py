@@ -1,6 +1,6 @@
 """Compares the performance of this code with an earlier commit; both run at the same time.
 
-python -m benchmarks.against 6d2a16b
+python -m benchmarks.against 6d2a16b --scenario penguins
 python -m benchmarks.against silent    # the cost of metrics: the same code without counting
 
 Load is put on the two in turn, one slice each; two slices make a pair. A start gives the median ratio of its pairs,
@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 from benchmarks.serving import environments, resources, sepal
 from benchmarks.serving.load import put_load
 from benchmarks.serving.running import Running
+from benchmarks.serving.scenarios import SCENARIOS
 from benchmarks.serving.systems import Program, Site
 from benchmarks.serving.workload import ROOT, Workload
 
@@ -45,12 +46,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=__doc__)
     parser.add_argument("commit", help=f"the earlier commit, or `{_SILENT}`")
+    parser.add_argument("--scenario", choices=SCENARIOS, default="iris", help="the model that both serve")
     parser.add_argument("--connections", default="1,128", help="numbers of connections")
     parser.add_argument("--starts", type=int, default=10, help="number of times that both are started")
     parser.add_argument("--pairs", type=int, default=4, help="pairs of slices for each start and number of connections")
     parser.add_argument("--seconds", type=int, default=2, help="duration of a slice")
     arguments = parser.parse_args()
-    workload = Workload.load()
+    workload = Workload.load(SCENARIOS[arguments.scenario].model_dir)
     connections = [int(number) for number in arguments.connections.split(",")]
     measured: dict[int, list[Pair]] = {number: [] for number in connections}
     with _checked_out(arguments.commit) as tree:

@@ -1,8 +1,8 @@
 """Owns the waiting requests of a gateway process: gathers them into batches, records these and answers them.
 
 A batch leaves at once if a worker is free for it. Otherwise predictions gather, and leave together when a batch that is
-under way is answered. There is no timer: without load, batching costs a prediction nothing, and under load it makes
-each prediction cheaper (docs/decisions/0010-batches-form-themselves.md).
+under way is answered (`api.predictions.under_way`). Without load, batching costs a prediction nothing, and under load
+it makes each prediction cheaper (docs/decisions/0010-batches-form-themselves.md).
 
 A message on the reply channel can be lost, so the store decides: pending predictions are looked up after every new
 subscription, and every few seconds.
@@ -17,6 +17,7 @@ import structlog
 
 from api.predictions.open_batches import OpenBatch, OpenBatches
 from api.predictions.pending import PendingBatch, Waiter
+from api.predictions.under_way import BatchesUnderWay
 from api.telemetry.metrics import GatewayMetrics
 from shared.errors import BrokerUnavailable, PredictionGone, PredictionNotFound, RecordIncompatible
 from shared.ids import BatchId, PredictionId
@@ -27,8 +28,6 @@ from shared.store.records import AlienMessage, Origin, parse_reply
 from shared.store.submissions import NewBatch, Submission
 from shared.store.transport import StoreRefused
 
-_UNDER_WAY_SECONDS: Final = 1.0
-"""After this time a batch no longer counts as under way: its worker may be lost or slow."""
 _RECHECK_SECONDS: Final = 5.0  # the delay after a lost message; a thousand pending batches cost 200 look-ups a second
 
 log = structlog.get_logger(__name__)
@@ -54,11 +53,10 @@ class Coordinator:
         """
         self._submit_to_store = submit
         self._read = read
-        self._allowance = allowance
         self._metrics = metrics
         self._reply_channel = reply_channel
         self._open = OpenBatches()
-        self._under_way: dict[BatchId, asyncio.TimerHandle] = {}
+        self._under_way = BatchesUnderWay(allowance, self._flush)
         self._pending: dict[BatchId, PendingBatch] = {}
         self._submitting: set[asyncio.Task[None]] = set()
         self._look_ups: set[asyncio.Task[None]] = set()
@@ -70,6 +68,7 @@ class Coordinator:
         """Add a prediction to an open batch, which leaves as soon as the allowance permits."""
         batch = self._open.batch_for(rows, model)
         waiter = batch.join(rows, deadline_us, origin)
+        self._under_way.count_request()
         self._flush_soon()
         return batch, waiter
 
@@ -107,10 +106,11 @@ class Coordinator:
             return
         pending = self._pending.get(batch_id)
         if pending is None:
-            self._release(batch_id)
+            self._under_way.remove(batch_id)
         elif outcome is not None and pending.is_answered_by(outcome):
             del self._pending[batch_id]
-            self._release(batch_id)
+            n_gathered = sum(len(batch.members) for batch in self._open)
+            self._under_way.answered(batch_id, outcome.predict_us, len(pending.waiting), n_gathered)
             pending.resolve(outcome, finished_us)
         else:
             pending.is_doubtful = True
@@ -153,21 +153,13 @@ class Coordinator:
 
     def _flush(self) -> None:
         self._flush_is_due = False
-        while self._open and len(self._under_way) < self._allowance():
+        while self._open and self._under_way.has_place():
             batch = self._open.next_batch()
-            timer = asyncio.get_running_loop().call_later(_UNDER_WAY_SECONDS, self._release, batch.id)
-            self._under_way[batch.id] = timer
+            self._under_way.add(batch.id)
             self._send(batch)
         # Urgent batches do not count as under way, so they do not delay other batches.
         while not self._submitting and (urgent := self._open.urgent_batch()):
             self._send(urgent)
-
-    def _release(self, batch_id: BatchId) -> None:
-        """Stop counting a batch as under way, so that the next one can leave."""
-        timer = self._under_way.pop(batch_id, None)
-        if timer is not None:
-            timer.cancel()
-            self._flush()
 
     def _send(self, batch: OpenBatch) -> None:
         now_ns = time.monotonic_ns()
@@ -198,7 +190,7 @@ class Coordinator:
             batch.settle(error)
             if isinstance(error, BrokerUnavailable):
                 self.refuse_all(error)  # open batches would fail with the same error
-            self._release(batch.id)
+            self._under_way.remove(batch.id)
         else:
             batch.settle(None)
 
@@ -219,4 +211,4 @@ class Coordinator:
             pending.resolve_final(waiters, predictions)
         if not pending.waiting:
             self._pending.pop(pending.id, None)
-            self._release(pending.id)
+            self._under_way.remove(pending.id)

@@ -27,8 +27,8 @@ def rows(n_rows: int = 1) -> EncodedRows:
     return EncodedRows(b"", n_rows)
 
 
-def outcome(n_members: int) -> Outcome:
-    return Outcome(queue_us=1, predict_us=1, members=[Answer(str(index).encode(), None) for index in range(n_members)])
+def outcome(n_members: int, predict_us: int = 1) -> Outcome:
+    return Outcome(1, predict_us, members=[Answer(str(index).encode(), None) for index in range(n_members)])
 
 
 def announcement(batch_id: BatchId, encoded: bytes) -> bytes:
@@ -92,9 +92,9 @@ async def loop_iterations(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-def answer(coordinator: Coordinator, batch: OpenBatch) -> None:
+def answer(coordinator: Coordinator, batch: OpenBatch, predict_us: int = 1) -> None:
     """Deliver the outcome of a batch, as a worker would."""
-    coordinator.receive(announcement(batch.id, outcome(len(batch.members)).encode()))
+    coordinator.receive(announcement(batch.id, outcome(len(batch.members), predict_us).encode()))
 
 
 async def sent(coordinator: Coordinator, *deadlines_us: int) -> tuple[OpenBatch, list[Waiter]]:
@@ -185,11 +185,26 @@ async def test_flushed_batches_do_not_delay_other_batches(coordinator: Coordinat
 async def test_batch_that_is_under_way_for_too_long_does_not_delay_others(
     coordinator: Coordinator, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.predictions.coordinator._UNDER_WAY_SECONDS", 0.05)
+    monkeypatch.setattr("api.predictions.under_way._UNDER_WAY_SECONDS", 0.05)
     await sent(coordinator, 0)
     batch, _ = coordinator.join(rows(), MODEL)
     await asyncio.wait_for(batch.wait_until_recorded(), patience())
     assert store.sizes == [1, 1]
+
+
+async def test_clients_of_a_slow_batch_share_the_next_one_with_the_predictions_that_wait(
+    coordinator: Coordinator, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.predictions.under_way._QUIET_SECONDS", 100 * patience())
+    slow, _ = await sent(coordinator, 0, 0)
+    coordinator.join(rows(), MODEL)
+    answer(coordinator, slow, predict_us=20_000)
+    coordinator.join(rows(), MODEL)
+    await loop_iterations()
+    assert store.sizes == [2]
+    coordinator.join(rows(), MODEL)
+    await loop_iterations()
+    assert store.sizes == [2, 3]
 
 
 async def test_open_batches_are_refused_when_the_broker_is_lost(coordinator: Coordinator) -> None:
