@@ -4,9 +4,9 @@ VENV := .venv/bin
 
 .PHONY: run test check format docs train load bench bench-growth chaos state-machine fuzz images lock clean
 
-# MODEL=penguins: serves a recipe of `training` or the newest version in models/MODEL.
+# MODEL=penguins: serves a recipe of `training` or the newest version in models/MODEL. INSTALL=1: installs what it needs.
 run: .venv/run.stamp
-	@exec env $(if $(MODEL),SEPAL_MODEL=$(MODEL)) $(VENV)/python -m local
+	@exec env $(if $(MODEL),SEPAL_MODEL=$(MODEL)) $(if $(INSTALL),SEPAL_INSTALL=1) $(VENV)/python -m local
 
 test: .venv/dev.stamp
 	$(VENV)/pytest

@@ -12,7 +12,9 @@ from local.errors import CannotStart
 from local.logs import log_excerpt, log_file, rotate
 from local.settings import LocalSettings
 from local.supervision import configuration, programs
-from shared.card import CARD_FILE
+from shared.card import CARD_FILE, read_card
+from shared.distributions import find_differing, pins
+from shared.errors import ArtifactError
 
 _CONFIGURATION_FILE: Final = "supervisord.conf"
 
@@ -25,6 +27,7 @@ def main() -> None:
         settings.supervisor_dir.mkdir(parents=True, exist_ok=True)
         rotate(settings.supervisor_dir)
         model_dir = _ensure_model(settings)
+        _ensure_distributions(model_dir, settings)
         path = _write_configuration(settings)
     except CannotStart as error:
         sys.exit(f"sepal: {error}")
@@ -76,6 +79,22 @@ def _ensure_model(settings: LocalSettings) -> Path:
             f"there is no model models/{settings.model}, and training it failed. Last output:\n{log_excerpt(path)}"
         )
     return trained
+
+
+def _ensure_distributions(model_dir: Path, settings: LocalSettings) -> None:
+    """Install the distributions that the model needs, or print the command that does; the worker refuses the model."""
+    try:
+        differing = find_differing(read_card(model_dir))
+    except ArtifactError:
+        return  # the worker says more
+    if not differing:
+        return
+    command = [sys.executable, "-m", "pip", "install", *pins(differing).split()]
+    if not settings.install:
+        print(f"sepal: the model needs other distributions than are installed: {' '.join(command)}")
+        print("sepal: `make run INSTALL=1` with the same MODEL runs this command first")
+    elif subprocess.run(command, check=False).returncode:
+        raise CannotStart(f"could not install what the model needs: {' '.join(command)}")
 
 
 def _write_configuration(settings: LocalSettings) -> Path:

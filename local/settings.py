@@ -36,6 +36,8 @@ class LocalSettings(FlowerSettings):
     """The model to serve, which `make run MODEL=…` sets: its newest version in `models/`, or else a recipe to train."""
     model_dir: Path | None = None
     """The folder of the model to serve, instead of one in `models/`."""
+    install: bool = False
+    """Install what the model needs and is not installed, which `make run INSTALL=1` sets."""
     state_dir: Path = Path(".sepal")
     """The folder for the broker's append-only file, the supervisor's files and the logs."""
 

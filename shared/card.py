@@ -15,6 +15,9 @@ CARD_SCHEMA: Final = 2
 MODEL_NAME: Final = r"^[a-z0-9][a-z0-9._-]*$"
 PIPELINE_FILE: Final = "pipeline.joblib"
 CARD_FILE: Final = "card.json"
+REQUIREMENTS_FILE: Final = "requirements.txt"
+PYTHON: Final = "python"
+"""Its key in the versions of a card; the other keys are names of distributions."""
 
 
 class Data(Frozen):
@@ -53,7 +56,7 @@ class ModelCard(Frozen):
     """The columns of `log_proba`, in order; None if the pipeline is not a classifier."""
     outputs: tuple[Literal["prediction", "log_proba"], ...]
     versions: dict[str, str]
-    """Versions of Python, numpy, scikit-learn and joblib at training time."""
+    """Versions at training time: of Python, and of the distributions that the pipeline needs."""
     data: Data
     metrics: dict[str, Metric]
     example: tuple[tuple[Value | None, ...] | str, ...] = Field(min_length=1)

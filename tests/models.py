@@ -49,14 +49,14 @@ def save_pipeline(models_dir: Path, name: str, pipeline: Pipeline, rows: Any, co
 def save_misbehaving(models_dir: Path, estimator: pipelines.SignClassifier) -> Path:
     """Save a pipeline of `tests.pipelines` with two columns, without the proof, which some of them do not pass."""
     pipeline = make_pipeline(estimator).fit(np.zeros((1, 2)), [0])
-    with patch("training.artifact.prove"):
+    with patch("training.artifact.prove", return_value={}):
         return save_pipeline(models_dir, type(estimator).__name__.lower(), pipeline, [[-1, 0], [0, 0]], columns=2)
 
 
 def save_troublesome(models_dir: Path, pid_dir: Path) -> Path:
     """Save the pipeline of the chaos run; rows report the pid of their process in `pid_dir`."""
     pipeline = make_pipeline(pipelines.Troublesome(str(pid_dir))).fit(np.zeros((1, len(FEATURES))), [0])
-    with patch("training.artifact.prove"):
+    with patch("training.artifact.prove", return_value={}):
         return save_pipeline(models_dir, "troublesome", pipeline, [[0, 0, 1], [0, 0, 2]], columns=len(FEATURES))
 
 

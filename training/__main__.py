@@ -1,24 +1,32 @@
-"""`python -m training`: fits a recipe on its whole data set, writes the model directory, prints the evaluation."""
+"""`python -m training`: writes model directories.
+
+python -m training [RECIPE]                                                  fits a recipe, and prints its evaluation
+python -m training card model.joblib --data rows.parquet --name churn --version 3    takes a pipeline pickled elsewhere
+"""
 
 import argparse
 import sys
 from pathlib import Path
+from typing import Final
 
 from shared.card import read_card
-from shared.errors import ArtifactError
+from shared.errors import ArtifactError, CannotServe
 from training.artifact import save
+from training.bare import make_card
 from training.recipes import RECIPES, Recipe
 from training.report import evaluate, render
 
+_DEFAULT: Final = "iris"
+
 
 def main() -> None:
-    """Train the recipe that the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("recipe", nargs="?", default="iris", choices=sorted(RECIPES))
-    parser.add_argument("--models-dir", type=Path, default=Path("models"))
-    arguments = parser.parse_args()
+    """Do what the command line says."""
+    arguments = _parser().parse_args(sys.argv[1:] or [_DEFAULT])
     try:
-        train(RECIPES[arguments.recipe], arguments.models_dir)
+        if arguments.command == "card":
+            _make_card(arguments)
+        else:
+            train(RECIPES[arguments.command], arguments.models_dir)
     except ArtifactError as error:
         sys.exit(f"training: {error}")
 
@@ -41,6 +49,50 @@ def train(recipe: Recipe, models_dir: Path) -> Path:
     print(render(evaluation, data.labels))
     print(f"wrote {model_dir}  {read_card(model_dir).digest}")
     return model_dir
+
+
+def _make_card(arguments: argparse.Namespace) -> None:
+    model_dir = make_card(
+        arguments.artifact,
+        arguments.models_dir,
+        name=arguments.name,
+        version=arguments.version,
+        data=arguments.data,
+        dtypes=dict(map(_pair, arguments.dtypes)),
+        nullable="*" in arguments.nullable or arguments.nullable,
+        source=arguments.source,
+    )
+    print(f"wrote {model_dir}  {read_card(model_dir).digest}")
+    print(f"serve it: make run MODEL={arguments.name}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, dtype = text.rpartition("=")
+    if not equals:
+        raise CannotServe(f"--dtypes {text} is not COLUMN=DTYPE", "Write, for example, --dtypes island=category.")
+    return name, dtype
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--models-dir", type=Path, default=Path("models"), help="the folder of all models")
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, recipe in sorted(RECIPES.items()):
+        commands.add_parser(name, parents=[common], help=f"fit and save {recipe.source}")
+    card = commands.add_parser("card", parents=[common], help="save a pipeline that was pickled elsewhere")
+    card.add_argument("artifact", type=Path, help="a file that joblib, pickle or cloudpickle wrote; it is unpickled")
+    card.add_argument("--name", required=True)
+    card.add_argument("--version", required=True)
+    card.add_argument("--data", type=Path, help="CSV or Parquet: rows of what the pipeline was fitted on")
+    card.add_argument("--dtypes", nargs="+", default=[], metavar="COLUMN=DTYPE", help="pandas dtypes that a CSV lacks")
+    card.add_argument(
+        "--nullable", nargs="+", default=[], metavar="COLUMN", help="where values may be missing; * for all"
+    )
+    card.add_argument("--source", help="where the data comes from; the file's name by default")
+    return parser
 
 
 if __name__ == "__main__":

@@ -13,10 +13,20 @@ import joblib
 import numpy as np
 from sklearn.base import is_classifier
 
-from shared.card import CARD_FILE, PIPELINE_FILE, Data, Metric, ModelCard, digest, read_card
+from shared.card import (
+    CARD_FILE,
+    PIPELINE_FILE,
+    PYTHON,
+    REQUIREMENTS_FILE,
+    Data,
+    Metric,
+    ModelCard,
+    digest,
+    read_card,
+)
 from shared.columns import ModelInput, Value
 from shared.errors import ArtifactExists, CannotServe
-from training.inputs import describe
+from training.inputs import describe, without_seen
 from training.proof import prove
 from training.sample import example_indices, find_missing, proof_indices, rows_of, take
 
@@ -35,6 +45,8 @@ def save(
     columns: Sequence[str] | None = None,
     nullable: bool | Collection[str] = False,
     metrics: dict[str, Metric] | None = None,
+    artifact: Path | None = None,
+    is_made_up: bool = False,
 ) -> Path:
     """Write `models_dir/name/version/` atomically, by one rename, after a proof that it is served exactly.
 
@@ -49,6 +61,8 @@ def save(
         columns: the names of a matrix's columns; x0, x1, … if the pipeline has none.
         nullable: the columns in which a value may be missing although none is missing in X; True: all that can.
         metrics: cross-validated scores, by name.
+        artifact: a file from which the pipeline was unpickled: it is copied instead of pickling the pipeline again.
+        is_made_up: whether X is no training data, but stands for it; the card then says nothing of what it holds.
 
     Returns:
         The model directory.
@@ -57,14 +71,21 @@ def save(
         ArtifactExists: this name and version exist, with another pipeline or card.
         CannotServe: Sepal does not serve such a pipeline, or not exactly; says why and what to do.
     """
+    if not hasattr(pipeline, "predict"):
+        raise CannotServe(f"{type(pipeline).__name__} has no method predict", "Add a last step that predicts.")
     described = describe(pipeline, X, columns, nullable)
+    if is_made_up:
+        described = without_seen(described)
     missing = find_missing(described, X)
     example = rows_of(described, take(X, example_indices(missing)))
     target = Path(models_dir) / name / version
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent.absolute()))
     try:
-        _dump(pipeline, staged / PIPELINE_FILE)
+        if artifact is None:
+            _dump(pipeline, staged / PIPELINE_FILE)
+        else:
+            shutil.copyfile(artifact, staged / PIPELINE_FILE)
         with (staged / PIPELINE_FILE).open("rb") as file:
             artifact_digest = digest(file)
         card = ModelCard(
@@ -75,13 +96,15 @@ def save(
             classes=_classes(pipeline),
             outputs=("prediction", "log_proba") if _has_log_proba(pipeline) else ("prediction",),
             versions=_versions(described),
-            data=Data(source=source, rows=len(missing)),
+            data=Data(source=source, rows=0 if is_made_up else len(missing)),
             metrics=metrics or {},
             example=tuple(row if isinstance(row, str) else tuple(row) for row in example),
         )
-        (staged / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n")
+        _write(card, staged)
         proof = take(X, proof_indices(missing))
-        prove(staged, card, pipeline, proof, rows_of(described, proof))
+        used = prove(staged, card, pipeline, proof, rows_of(described, proof))
+        card = card.model_copy(update={"versions": card.versions | used})
+        _write(card, staged)
         staged.chmod(0o755)
         _publish(staged, target, card)
     finally:
@@ -90,8 +113,6 @@ def save(
 
 
 def _dump(pipeline: Any, path: Path) -> None:
-    if not hasattr(pipeline, "predict"):
-        raise CannotServe(f"{type(pipeline).__name__} has no method predict", "Add a last step that predicts.")
     try:
         joblib.dump(pipeline, path)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -99,6 +120,12 @@ def _dump(pipeline: Any, path: Path) -> None:
             f"the pipeline cannot be pickled ({error})",
             "Replace a lambda or local function by a function of a module that the worker can import.",
         ) from error
+
+
+def _write(card: ModelCard, model_dir: Path) -> None:
+    (model_dir / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n")
+    pins = [f"{name}=={number}\n" for name, number in card.versions.items() if name != PYTHON]
+    (model_dir / REQUIREMENTS_FILE).write_text("".join(pins))
 
 
 def _publish(staged: Path, target: Path, card: ModelCard) -> None:
@@ -133,7 +160,7 @@ def _classes(pipeline: Any) -> tuple[Value, ...] | None:
 
 
 def _versions(described: ModelInput) -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    found = {PYTHON: platform.python_version()}
     for library in (*_LIBRARIES, *_FRAME_LIBRARIES.get(described.library or "", ())):
         try:
             found[library] = version(library)

@@ -43,6 +43,12 @@ def describe(
     return _widen(described, nullable)
 
 
+def without_seen(described: ModelInput) -> ModelInput:
+    """Return the same input without what the training data held."""
+    columns = tuple(column.model_copy(update={"seen": None}) for column in described.columns)
+    return described.model_copy(update={"columns": columns})
+
+
 def _library(X: Any) -> Any:
     """Return the name of a data frame library without importing it."""
     name = type(X).__module__.partition(".")[0]

@@ -25,7 +25,7 @@ from shared.rows import Row
 _ROOT: Final = Path(__file__).parent.parent
 
 
-def prove(model_dir: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Row]) -> None:
+def prove(model_dir: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Row]) -> dict[str, str]:
     """Compare what serving answers with what the pipeline answers directly.
 
     Args:
@@ -35,27 +35,33 @@ def prove(model_dir: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Ro
         X: some rows of the training data, in the form in which the pipeline takes them.
         rows: the same rows as clients send them.
 
+    Returns:
+        The versions of the distributions that the artifact needs, by name.
+
     Raises:
         CannotServe: they differ, or the artifact cannot be loaded in another process.
     """
-    expected = model_dir / "expected.joblib"
+    expected, used = model_dir / "expected.joblib", model_dir / "used.json"
     try:
         # Both import their libraries while this process predicts. They begin when the encoder has its body.
         with (
             _process("api.encode", [model_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as encoder,
-            _process("worker.prove", [model_dir, expected], stdin=encoder.stdout, stdout=None) as prover,
+            _process("worker.prove", [model_dir, expected, used], stdin=encoder.stdout, stdout=None) as prover,
         ):
             if encoder.stdout is not None:
                 encoder.stdout.close()  # the prover's now
             joblib.dump((X, *_outputs(card, pipeline, X)), expected)
             refusal = _finish(encoder, json.dumps({"data": rows}).encode())
             difference = _finish(prover)
+        for problem in (refusal, difference):
+            if problem:
+                reason, _, remedy = problem.partition("\t")
+                raise CannotServe(reason, remedy or None)
+        versions: dict[str, str] = json.loads(used.read_bytes())
+        return versions
     finally:
         expected.unlink(missing_ok=True)
-    for problem in (refusal, difference):
-        if problem:
-            reason, _, remedy = problem.partition("\t")
-            raise CannotServe(reason, remedy or None)
+        used.unlink(missing_ok=True)
 
 
 def _outputs(card: ModelCard, pipeline: Any, X: Any) -> tuple[Any, Any]:

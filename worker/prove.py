@@ -1,7 +1,8 @@
-"""`python -m worker.prove MODEL_DIR EXPECTED`: compares what serving answers with what the pipeline answers directly.
+"""`python -m worker.prove MODEL_DIR EXPECTED USED`: compares what serving answers with the pipeline's own answers.
 
 Encoded rows come on stdin. EXPECTED holds the same rows as the pipeline takes them, and its labels and
-log-probabilities for them; it is complete when stdin ends. The last line of stderr, at an exit code of 1, is the
+log-probabilities for them; it is complete when stdin ends. USED is written: the versions of the distributions that the
+artifact needs. The last line of stderr, at an exit code of 1, is the
 difference and the remedy, separated by a tab.
 """
 
@@ -18,6 +19,7 @@ from shared.card import ModelCard
 from shared.columns import ModelInput
 from shared.rows import EncodedRows
 from shared.store.records import Failure, Member
+from worker.distributions import recorded_modules, versions_of
 from worker.pool import artifact
 from worker.pool.libraries import pin_threads
 from worker.pool.one_evaluation import evaluate_plainly
@@ -35,9 +37,12 @@ class Refused(Exception):
 
 def main() -> None:
     """Run the proof."""
-    model_dir, expected = map(Path, sys.argv[1:])
+    model_dir, expected, used = map(Path, sys.argv[1:])
     try:
-        _prove(*_load(model_dir), expected)
+        with recorded_modules() as modules:
+            card, pipeline = _load(model_dir)
+        used.write_text(json.dumps(versions_of(modules)))
+        _prove(card, pipeline, expected)
     except Refused as refused:
         reason, remedy = refused.args
         sys.exit(f"{_one_line(reason)}\t{remedy}")

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -160,25 +161,65 @@ def test_make_run_uses_a_given_broker_and_one_sigterm_ends_everything(
         make.stop()
 
 
+@pytest.fixture
+def refused_dir(tmp_path: Path, iris_dir: Path) -> Path:
+    """A copy of the iris model, for a test to damage."""
+    return Path(shutil.copytree(iris_dir, tmp_path / "model"))
+
+
+def alter_card(model_dir: Path, **members: object) -> None:
+    card = json.loads((model_dir / "card.json").read_text())
+    (model_dir / "card.json").write_text(json.dumps(card | members))
+
+
+def alter_pipeline(model_dir: Path) -> None:
+    (model_dir / "pipeline.joblib").write_bytes(b"no pickle")
+
+
+def alter_pipeline_and_digest(model_dir: Path) -> None:
+    alter_pipeline(model_dir)
+    alter_card(model_dir, digest="sha256:" + hashlib.sha256(b"no pickle").hexdigest())
+
+
+def need_a_distribution(model_dir: Path) -> None:
+    alter_card(model_dir, versions={"no-such-distribution": "4.6.0"})
+
+
 @pytest.mark.parametrize(
-    ("has_its_digest", "reason"), [(False, "replaced or damaged"), (True, "cannot load this model")]
+    ("damage", "reasons"),
+    [
+        (alter_pipeline, ["replaced or damaged"]),
+        (alter_pipeline_and_digest, ["cannot load this model"]),
+        (need_a_distribution, ["-m pip install no-such-distribution==4.6.0", "4.6.0, but none is installed"]),
+    ],
 )
 def test_model_that_cannot_be_served_is_reported_on_the_terminal(
-    tmp_path: Path, iris_dir: Path, has_its_digest: bool, reason: str
+    tmp_path: Path, refused_dir: Path, damage: Callable[[Path], None], reasons: list[str]
 ) -> None:
-    model_dir = tmp_path / "model"
-    shutil.copytree(iris_dir, model_dir)
-    (model_dir / "pipeline.joblib").write_bytes(b"no pickle")
-    if has_its_digest:
-        card = json.loads((model_dir / "card.json").read_text())
-        card["digest"] = "sha256:" + hashlib.sha256(b"no pickle").hexdigest()
-        (model_dir / "card.json").write_text(json.dumps(card))
-    with Run(tmp_path / "run", model_dir) as run:
+    damage(refused_dir)
+    with Run(tmp_path / "run", refused_dir) as run:
         wait_for(lambda: "sepal: the worker exited" in run.log, "the report on the terminal")
         wait_for(lambda: f"Full log: {run.log_of('worker')}" in run.log, "the path of the log")
-        assert reason in run.log
+        assert [reason for reason in reasons if reason not in run.log] == []
         assert "Sepal serves" not in run.log
         run.stop(signal.SIGINT)
+
+
+def test_what_the_model_needs_is_installed_when_asked(refused_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_a_distribution(refused_dir)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    ports = {name: free_port() for name in ("api_port", "redis_port", "flower_port", "worker_http_port")}
+    done = subprocess.run(
+        [sys.executable, "-m", "local"],
+        cwd=ROOT,
+        env=clean_environment(**ports, model_dir=refused_dir, state_dir=refused_dir.parent / "state", install=1),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "No matching distribution found for no-such-distribution==4.6.0" in done.stderr
+    assert "sepal: could not install what the model needs" in done.stderr
 
 
 def test_failed_training_is_reported_with_its_output(tmp_path: Path) -> None:

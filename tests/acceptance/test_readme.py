@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import joblib
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 
 from api.http.problems import STATUS
 from tests.run import Run
@@ -57,6 +60,23 @@ def test_pipeline_of_the_readme_is_saved_and_served_as_shown(tmp_path: Path) -> 
         misspelt = json.loads(run_curl(curl.replace("island", "isle"), run))
     (shown,) = (json.loads(block) for block in blocks("text"))
     assert shown in misspelt["errors"]
+
+
+def test_pickle_of_the_readme_becomes_a_model(tmp_path: Path) -> None:
+    (commands,) = (block for block in blocks("sh") if " -m training card " in block)
+    command, _, model = commands.strip().partition("\nmake run MODEL=")
+    iris = load_iris(as_frame=True)
+    joblib.dump(LogisticRegression(max_iter=1000).fit(iris.data, iris.target), tmp_path / "model.joblib")
+    iris.frame.to_parquet(tmp_path / "rows.parquet")
+    python, *arguments = command.split()
+    assert python == ".venv/bin/python"
+    environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=environment, check=True)
+    assert {path.name for path in (tmp_path / "models" / model / "3").iterdir()} == {
+        "card.json",
+        "pipeline.joblib",
+        "requirements.txt",
+    }
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"make ([a-z]+)`", README))))

@@ -60,6 +60,18 @@ def test_other_scikit_learn_version_stops_the_worker_before_it_unpickles(malicio
     assert not written.exists()
 
 
+def test_missing_distribution_stops_the_worker_before_it_unpickles(malicious: tuple[Path, Path]) -> None:
+    model_dir, written = malicious
+    card = json.loads((model_dir / "card.json").read_text())
+    card["versions"] |= {"no-such-distribution": "4.6.0", "numpy": "1.26.4"}
+    (model_dir / "card.json").write_text(json.dumps(card))
+    refused = run_worker(model_dir)
+    assert refused.returncode == 1
+    assert "no-such-distribution 4.6.0, but none is installed" in refused.stderr
+    assert "install numpy==1.26.4 no-such-distribution==4.6.0" in refused.stderr
+    assert not written.exists()
+
+
 @pytest.mark.parametrize("missing", ["card.json", "pipeline.joblib"])
 def test_missing_file_stops_the_worker_with_a_remedy(malicious: tuple[Path, Path], missing: str) -> None:
     model_dir, _ = malicious

@@ -1,17 +1,15 @@
 """Verifies a model directory before its pipeline is unpickled."""
 
-from importlib.metadata import version
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import joblib
 
 from shared.card import PIPELINE_FILE, ModelCard, digest, read_card
+from shared.distributions import find_differing, pins
 from shared.errors import ArtifactAltered, ArtifactIncompatible, ArtifactMissing
 from worker.pool.libraries import import_for
-
-LIBRARY: Final = "scikit-learn"
 
 
 def verify(model_dir: Path) -> ModelCard:
@@ -20,7 +18,7 @@ def verify(model_dir: Path) -> ModelCard:
     Raises:
         ArtifactMissing: the card or the pipeline is not there.
         ArtifactAltered: the pipeline's digest is not the card's.
-        ArtifactIncompatible: it was made with another minor version of scikit-learn.
+        ArtifactIncompatible: a distribution that it needs is missing, or has another version.
     """
     with _open(model_dir) as file:
         return _check(model_dir, file)
@@ -49,11 +47,12 @@ def _open(model_dir: Path) -> BufferedReader:
 
 def _check(model_dir: Path, file: BufferedReader) -> ModelCard:
     card = read_card(model_dir)
-    made_with, installed = card.versions.get(LIBRARY, "unknown"), version(LIBRARY)
-    if made_with.split(".")[:2] != installed.split(".")[:2]:
+    differing = find_differing(card)
+    if differing:
+        found = "; ".join(f"{each.name} {each.made_with}, but {each.installed} is installed" for each in differing)
         raise ArtifactIncompatible(
-            f"{model_dir} was made with {LIBRARY} {made_with}, but {installed} is installed",
-            f"Train it again with {LIBRARY} {installed}, or install {LIBRARY}=={made_with}.",
+            f"{model_dir} was made with {found}",
+            f"Save it again with what is installed, or install {pins(differing)}.",
         )
     found = digest(file)
     if found != card.digest:

@@ -1,0 +1,40 @@
+"""Compares the distributions that an artifact needs with those that are installed."""
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final, NamedTuple
+
+from shared.card import PYTHON, ModelCard
+
+_COMPATIBLE_WITHIN_MAJOR: Final = frozenset({"joblib", "numpy", "pandas", "polars", "pyarrow", "scipy"})
+"""Distributions of which other minor versions read the pickles; of all others the minor version must be the same."""
+
+
+class Differing(NamedTuple):
+    """A distribution that is not installed as an artifact needs it."""
+
+    name: str
+    made_with: str
+    installed: str
+    """The version, or `none`."""
+
+
+def find_differing(card: ModelCard) -> list[Differing]:
+    """Return the distributions that an artifact needs and that are missing here, or have an incompatible version."""
+    found = []
+    for name, made_with in card.versions.items():
+        if name == PYTHON:
+            continue
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            installed = "none"
+        n_parts = 1 if name in _COMPATIBLE_WITHIN_MAJOR else 2
+        if made_with.split(".")[:n_parts] != installed.split(".")[:n_parts]:
+            found.append(Differing(name, made_with, installed))
+    return found
+
+
+def pins(differing: Sequence[Differing]) -> str:
+    """Return what `pip install` takes to install the versions that the artifact needs."""
+    return " ".join(f"{each.name}=={each.made_with}" for each in differing)

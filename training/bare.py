@@ -1,0 +1,168 @@
+"""`python -m training card FILE`: makes a model directory of a pipeline that was pickled elsewhere."""
+
+import warnings
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import joblib
+import numpy as np
+from sklearn.exceptions import InconsistentVersionWarning
+
+from shared.errors import CannotServe
+from training.artifact import save
+
+_N_MADE_UP: Final = 50
+"""Rows of random numbers that stand for the data of a matrix of which no data is given."""
+
+
+def make_card(
+    artifact: Path,
+    models_dir: Path,
+    *,
+    name: str,
+    version: str,
+    data: Path | None = None,
+    dtypes: Mapping[str, str] | None = None,
+    nullable: bool | Collection[str] = False,
+    source: str | None = None,
+) -> Path:
+    """Write `models_dir/name/version/` for a pickled pipeline, which is copied as it is, after the proof of `save`.
+
+    Args:
+        artifact: a file that joblib, pickle or cloudpickle wrote. It is unpickled: it can run any code.
+        models_dir: the folder of all models.
+        name: the model's name.
+        version: the model's version.
+        data: rows of what the pipeline was fitted on, as CSV or Parquet; further columns are ignored.
+        dtypes: the pandas dtypes of columns that a CSV file cannot tell, by name.
+        nullable: as for `save`.
+        source: where the training data comes from; the name of the file by default.
+
+    Returns:
+        The model directory.
+
+    Raises:
+        ArtifactExists: this name and version exist, with another pipeline or card.
+        CannotServe: the file cannot be loaded, more must be known, or `save` refuses the pipeline.
+    """
+    pipeline = load(artifact)
+    if not hasattr(pipeline, "predict"):
+        raise CannotServe(
+            f"{artifact.name} holds a {type(pipeline).__name__}, which has no method predict",
+            "Give the file of a fitted pipeline whose last step predicts.",
+        )
+    if data is None:
+        X, columns = _made_up(pipeline), None
+    else:
+        X, columns = select(pipeline, read_frame(data, dtypes or {}))
+    return save(
+        pipeline,
+        models_dir,
+        name=name,
+        version=version,
+        X=X,
+        source=source or (data.name if data else "unknown"),
+        columns=columns,
+        nullable=nullable,
+        artifact=artifact,
+        is_made_up=data is None,
+    )
+
+
+def load(artifact: Path) -> Any:
+    """Unpickle a pipeline.
+
+    Raises:
+        CannotServe: it cannot be unpickled here, or another minor version of scikit-learn pickled it.
+    """
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", InconsistentVersionWarning)
+            pipeline = joblib.load(artifact)
+    except ModuleNotFoundError as error:
+        raise CannotServe(
+            f"{artifact.name} needs the module {error.name}, which is not installed",
+            "Install what provides it, in the environment of Sepal.",
+        ) from error
+    except OSError as error:
+        raise CannotServe(
+            f"{artifact.name} cannot be read ({error.strerror or error})", "Give the path of a pickle."
+        ) from error
+    except Exception as error:  # unpickling raises anything
+        raise CannotServe(
+            f"{artifact.name} cannot be unpickled ({type(error).__name__}: {error})",
+            "Give a complete file that joblib.dump, pickle.dump or cloudpickle.dump wrote.",
+        ) from error
+    for warning in caught:
+        if isinstance(warning.message, InconsistentVersionWarning):
+            made_with, installed = (
+                warning.message.original_sklearn_version,
+                warning.message.current_sklearn_version,
+            )
+            if made_with.split(".")[:2] != installed.split(".")[:2]:
+                raise CannotServe(
+                    f"{artifact.name} was made with scikit-learn {made_with}, but {installed} is installed",
+                    f"Fit it again with {installed}, or install scikit-learn=={made_with}.",
+                )
+    return pipeline
+
+
+def read_frame(data: Path, dtypes: Mapping[str, str]) -> Any:
+    """Read a CSV or Parquet file as a pandas frame, with these dtypes.
+
+    Raises:
+        CannotServe: the file cannot be read so.
+    """
+    import pandas as pd  # here: a matrix of which no data is given needs no pandas
+
+    try:
+        if data.suffix == ".csv":
+            dates = [name for name, dtype in dtypes.items() if dtype.startswith("datetime")]
+            frame = pd.read_csv(data, parse_dates=dates)
+        elif data.suffix == ".parquet":
+            frame = pd.read_parquet(data)
+        else:
+            raise CannotServe(f"{data.name} is neither .csv nor .parquet", "Write the rows as CSV or Parquet.")
+        return frame.astype(dict(dtypes))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CannotServe(
+            f"{data.name} cannot be read ({' '.join(str(error).split())})", "Correct the file or --dtypes."
+        ) from error
+
+
+def select(pipeline: Any, frame: Any) -> tuple[Any, list[str] | None]:
+    """Return of a frame what the pipeline was fitted on, and the names of the columns where that is a matrix.
+
+    Raises:
+        CannotServe: the frame lacks columns, or the pipeline does not say which ones it takes.
+    """
+    names = getattr(pipeline, "feature_names_in_", None)
+    if names is not None:
+        if absent := [str(name) for name in names if name not in frame.columns]:
+            raise CannotServe(
+                f"the data has no column {', '.join(absent)}", "Give rows with all columns of the pipeline."
+            )
+        return frame[list(names)], None
+    n_columns = getattr(pipeline, "n_features_in_", None)
+    if n_columns is None and len(frame.columns) == 1:
+        return frame.iloc[:, 0].tolist(), None
+    if n_columns is None:
+        return frame, None
+    if n_columns != len(frame.columns):
+        raise CannotServe(
+            f"the pipeline takes {n_columns} columns without names, the data has {len(frame.columns)}",
+            "Give a file with these columns only, in their order.",
+        )
+    return frame.to_numpy(), [str(name) for name in frame.columns]
+
+
+def _made_up(pipeline: Any) -> Any:
+    n_columns = getattr(pipeline, "n_features_in_", None)
+    if n_columns is None or hasattr(pipeline, "feature_names_in_"):
+        names = ", ".join(map(str, getattr(pipeline, "feature_names_in_", ()))) or "unknown"
+        raise CannotServe(
+            f"the types of the pipeline's columns cannot be read from it (columns: {names})",
+            "Give --data: a CSV or Parquet file with some rows of what it was fitted on.",
+        )
+    return np.random.default_rng(0).standard_normal((_N_MADE_UP, n_columns))
