@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from api.http.rows import RowsEncoder
+from api.http.rows import BodyReader
 from shared.card import read_card
 from shared.errors import InvalidRows, SepalError
 from shared.rows import EncodedRows
@@ -17,7 +17,7 @@ def main() -> None:
     """Write the encoded rows, as MessagePack, to stdout; a refusal goes to stderr, with the exit code 1."""
     card = read_card(Path(sys.argv[1]))
     try:
-        parts = RowsEncoder(_NO_LIMIT, _NO_LIMIT)(sys.stdin.buffer.read(), card)
+        parts = BodyReader(_NO_LIMIT, _NO_LIMIT)(sys.stdin.buffer.read(), card).rows
     except InvalidRows as error:
         sys.exit(f"a client could not send the rows of X: {error.faults[0].pointer}: {error.faults[0].detail}")
     except SepalError as error:

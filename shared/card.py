@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from shared.columns import FLOATS, Frozen, ModelInput, Value
 from shared.errors import ArtifactIncompatible, ArtifactMissing
+from shared.names import Output
 from shared.rows import Encoding
 
 CARD_SCHEMA: Final = 2
@@ -52,9 +53,11 @@ class ModelCard(Frozen):
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     """SHA-256 of `pipeline.joblib`."""
     input: ModelInput
-    classes: tuple[Value, ...] | None
-    """The columns of `log_proba`, in order; None if the pipeline is not a classifier."""
-    outputs: tuple[Literal["prediction", "log_proba"], ...]
+    classes: tuple[Value, ...] | tuple[tuple[Value, ...], ...] | None
+    """The columns of `log_proba` and `proba`, in order; those of each output where a row has several predictions; None
+    if the pipeline is not a classifier."""
+    outputs: tuple[Output, ...] = Field(min_length=1)
+    """What the pipeline can give, on request."""
     versions: dict[str, str]
     """Versions at training time: of Python, and of the distributions that the pipeline needs."""
     data: Data
@@ -67,6 +70,13 @@ class ModelCard(Frozen):
         """How the gateway encodes rows for this model: numbers of at most 64-bit floats as a matrix."""
         is_float = self.input.kind == "matrix" and all(column.type in FLOATS for column in self.input.columns)
         return Encoding.MATRIX if is_float else Encoding.MESSAGEPACK
+
+    @property
+    def default_outputs(self) -> tuple[Output, ...]:
+        """What a client gets that asks for no outputs."""
+        predicted = tuple(each for each in (Output.PREDICTION, Output.LOG_PROBA) if each in self.outputs)
+        transformed = tuple(each for each in self.outputs if each is Output.TRANSFORM)
+        return predicted or transformed or self.outputs[:1]
 
     @property
     def ref(self) -> ModelRef:

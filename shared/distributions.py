@@ -1,6 +1,8 @@
 """Compares the distributions that an artifact needs with those that are installed."""
 
+import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NamedTuple
 
@@ -32,6 +34,15 @@ def find_differing(card: ModelCard) -> list[Differing]:
         n_parts = 1 if name in _COMPATIBLE_WITHIN_MAJOR else 2
         if made_with.split(".")[:n_parts] != installed.split(".")[:n_parts]:
             found.append(Differing(name, made_with, installed))
+    return found
+
+
+def installed_versions(card: ModelCard) -> dict[str, str]:
+    """Return the versions of Python and of the distributions that a card names, as installed here."""
+    found = {PYTHON: platform.python_version()}
+    for name in card.versions:
+        with suppress(PackageNotFoundError):
+            found.setdefault(name, version(name))
     return found
 
 

@@ -28,6 +28,18 @@ class State(StrEnum):
 FINAL_STATES: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED, State.EXPIRED})
 
 
+class Output(StrEnum):
+    """What a pipeline can give for a row, and the method of scikit-learn that gives it."""
+
+    PREDICTION = "prediction"  # predict
+    LOG_PROBA = "log_proba"  # predict_log_proba, or the logarithm of predict_proba; of classifiers only
+    PROBA = "proba"  # predict_proba
+    DECISION = "decision"  # decision_function
+    SCORES = "scores"  # score_samples
+    TRANSFORM = "transform"  # transform
+    LEAVES = "leaves"  # apply, of the last step on the transformed rows
+
+
 class LostReason(StrEnum):
     """Why an attempt ended without an outcome; a label of `sepal_leases_lost_total`."""
 

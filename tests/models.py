@@ -13,10 +13,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from shared.card import ModelCard
 from tests import pipelines
 from tests.chaos.traffic import FEATURES
 from training.__main__ import train
 from training.artifact import save
+from training.proof import Proved
 from training.recipes import RECIPES
 
 
@@ -46,17 +48,22 @@ def save_pipeline(models_dir: Path, name: str, pipeline: Pipeline, rows: Any, co
     )
 
 
+def without_proof(_: Path, card: ModelCard, *__: Any) -> Proved:
+    """Stand in for the proof, and find nothing."""
+    return Proved({}, card.outputs)
+
+
 def save_misbehaving(models_dir: Path, estimator: pipelines.SignClassifier) -> Path:
     """Save a pipeline of `tests.pipelines` with two columns, without the proof, which some of them do not pass."""
     pipeline = make_pipeline(estimator).fit(np.zeros((1, 2)), [0])
-    with patch("training.artifact.prove", return_value={}):
+    with patch("training.artifact.prove", without_proof):
         return save_pipeline(models_dir, type(estimator).__name__.lower(), pipeline, [[-1, 0], [0, 0]], columns=2)
 
 
 def save_troublesome(models_dir: Path, pid_dir: Path) -> Path:
     """Save the pipeline of the chaos run; rows report the pid of their process in `pid_dir`."""
     pipeline = make_pipeline(pipelines.Troublesome(str(pid_dir))).fit(np.zeros((1, len(FEATURES))), [0])
-    with patch("training.artifact.prove", return_value={}):
+    with patch("training.artifact.prove", without_proof):
         return save_pipeline(models_dir, "troublesome", pipeline, [[0, 0, 1], [0, 0, 2]], columns=len(FEATURES))
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from api.http.rows import RowsEncoder
+from api.http.rows import BodyReader
 from shared.card import Data, ModelCard
 from shared.columns import ModelInput
 from shared.rows import EncodedRows, Row
@@ -40,7 +40,7 @@ class RequestPath:
 
     def __init__(self, card: ModelCard) -> None:
         self.card = card
-        self._encode = RowsEncoder(sys.maxsize, sys.maxsize)
+        self._read = BodyReader(sys.maxsize, sys.maxsize)
         self.decode = decoder_for(card)
 
     @classmethod
@@ -54,7 +54,7 @@ class RequestPath:
 
     def encode(self, rows: Sequence[Any]) -> EncodedRows:
         """Encode the rows of one request; they fit one batch."""
-        return concatenate(self._encode(json.dumps({"data": rows}).encode(), self.card))
+        return concatenate(self._read(json.dumps({"data": rows}).encode(), self.card).rows)
 
     def batch(self, rows: Sequence[Any], n_rows: int) -> tuple[EncodedRows, list[Member]]:
         """Encode requests of `n_rows` rows each, as one batch."""

@@ -3,7 +3,7 @@
 import redis
 
 from shared.ids import SPANNING, BatchId, PredictionId, child_id, new_batch_id
-from shared.names import Queue
+from shared.names import Output, Queue
 from shared.rows import EncodedRows, encode_matrix
 from shared.store.attempts import Attempts, Claim
 from shared.store.blocking import BlockingTransport
@@ -77,7 +77,7 @@ def spanning(*row_counts: int) -> tuple[Submission, PredictionId]:
 
 
 def answer(text: str) -> Answer:
-    return Answer(text.encode(), None)
+    return Answer({Output.PREDICTION: text.encode()})
 
 
 def outcome(*members: Answer | Failure) -> Outcome:

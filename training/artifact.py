@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import joblib
-import numpy as np
-from sklearn.base import is_classifier
 
 from shared.card import (
     CARD_FILE,
@@ -24,9 +22,10 @@ from shared.card import (
     digest,
     read_card,
 )
-from shared.columns import ModelInput, Value
+from shared.columns import ModelInput
 from shared.errors import ArtifactExists, CannotServe
 from training.inputs import describe, without_seen
+from training.outputs import classes_of, outputs_of
 from training.proof import prove
 from training.sample import example_indices, find_missing, proof_indices, rows_of, take
 
@@ -51,7 +50,7 @@ def save(
     """Write `models_dir/name/version/` atomically, by one rename, after a proof that it is served exactly.
 
     Args:
-        pipeline: a fitted pipeline, or another fitted estimator with `predict`.
+        pipeline: a fitted pipeline, or another fitted estimator, whose last step predicts or transforms.
         models_dir: the folder of all models.
         name: the model's name, in lower case, as prediction responses show it.
         version: the model's version; a version that exists is never overwritten.
@@ -71,8 +70,12 @@ def save(
         ArtifactExists: this name and version exist, with another pipeline or card.
         CannotServe: Sepal does not serve such a pipeline, or not exactly; says why and what to do.
     """
-    if not hasattr(pipeline, "predict"):
-        raise CannotServe(f"{type(pipeline).__name__} has no method predict", "Add a last step that predicts.")
+    outputs = outputs_of(pipeline)
+    if not outputs:
+        raise CannotServe(
+            f"{type(pipeline).__name__} has none of the methods that Sepal calls, such as predict and transform",
+            "Add a last step that has one.",
+        )
     described = describe(pipeline, X, columns, nullable)
     if is_made_up:
         described = without_seen(described)
@@ -93,8 +96,8 @@ def save(
             version=version,
             digest=artifact_digest,
             input=described,
-            classes=_classes(pipeline),
-            outputs=("prediction", "log_proba") if _has_log_proba(pipeline) else ("prediction",),
+            classes=classes_of(pipeline),
+            outputs=outputs,
             versions=_versions(described),
             data=Data(source=source, rows=0 if is_made_up else len(missing)),
             metrics=metrics or {},
@@ -102,8 +105,8 @@ def save(
         )
         _write(card, staged)
         proof = take(X, proof_indices(missing))
-        used = prove(staged, card, pipeline, proof, rows_of(described, proof))
-        card = card.model_copy(update={"versions": card.versions | used})
+        proved = prove(staged, card, pipeline, proof, rows_of(described, proof))
+        card = card.model_copy(update={"versions": card.versions | proved.versions, "outputs": proved.outputs})
         _write(card, staged)
         staged.chmod(0o755)
         _publish(staged, target, card)
@@ -136,27 +139,6 @@ def _publish(staged: Path, target: Path, card: ModelCard) -> None:
             raise
         if read_card(target) != card:
             raise ArtifactExists(f"{target} holds another pipeline or card") from None
-
-
-def _has_log_proba(pipeline: Any) -> bool:
-    is_single = not isinstance(getattr(pipeline, "classes_", None), list)
-    has_method = hasattr(pipeline, "predict_log_proba") or hasattr(pipeline, "predict_proba")
-    return is_classifier(pipeline) and is_single and has_method
-
-
-def _classes(pipeline: Any) -> tuple[Value, ...] | None:
-    classes = getattr(pipeline, "classes_", None)
-    if classes is None or isinstance(classes, list):
-        return None
-    if classes.dtype.kind == "M":
-        classes = np.datetime_as_string(classes)  # as they come out
-    found = tuple(classes.tolist())
-    if other := [value for value in found if not isinstance(value, Value)]:
-        raise CannotServe(
-            f"a class is a {type(other[0]).__name__}",
-            "Fit the pipeline on classes that are texts, numbers or booleans.",
-        )
-    return found
 
 
 def _versions(described: ModelInput) -> dict[str, str]:

@@ -1,13 +1,13 @@
-"""`python -m worker.prove MODEL_DIR EXPECTED USED`: compares what serving answers with the pipeline's own answers.
+"""`python -m worker.prove MODEL_DIR EXPECTED REPORT`: compares what serving answers with the pipeline's own answers.
 
-Encoded rows come on stdin. EXPECTED holds the same rows as the pipeline takes them, and its labels and
-log-probabilities for them; it is complete when stdin ends. USED is written: the versions of the distributions that the
-artifact needs. The last line of stderr, at an exit code of 1, is the
-difference and the remedy, separated by a tab.
+Encoded rows come on stdin. EXPECTED holds the same rows as the pipeline takes them, and its outputs for them; it is
+complete when stdin ends. REPORT is written: the versions of the distributions that the artifact needs, and the outputs
+that are left out. The last line of stderr, at an exit code of 1, is the difference and the remedy, separated by a tab.
 """
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,12 +17,14 @@ import numpy as np
 
 from shared.card import ModelCard
 from shared.columns import ModelInput
+from shared.names import Output
 from shared.rows import EncodedRows
-from shared.store.records import Failure, Member
 from worker.distributions import recorded_modules, versions_of
 from worker.pool import artifact
+from worker.pool.encoding import json_items
 from worker.pool.libraries import pin_threads
-from worker.pool.one_evaluation import evaluate_plainly
+from worker.pool.outputs import Values, call
+from worker.pool.pipeline_steps import split_steps
 from worker.pool.predictor import Predictor
 
 _IMPORTABLE: Final = "Move it to a module that the worker can import, and fit the pipeline again."
@@ -37,12 +39,12 @@ class Refused(Exception):
 
 def main() -> None:
     """Run the proof."""
-    model_dir, expected, used = map(Path, sys.argv[1:])
+    model_dir, expected, report = map(Path, sys.argv[1:])
     try:
         with recorded_modules() as modules:
             card, pipeline = _load(model_dir)
-        used.write_text(json.dumps(versions_of(modules)))
-        _prove(card, pipeline, expected)
+        left_out = _prove(card, pipeline, expected)
+        report.write_text(json.dumps({"versions": versions_of(modules), "left_out": left_out}))
     except Refused as refused:
         reason, remedy = refused.args
         sys.exit(f"{_one_line(reason)}\t{remedy}")
@@ -57,46 +59,60 @@ def _load(model_dir: Path) -> tuple[ModelCard, Any]:
         raise Refused(f"a new process cannot load the pipeline ({error})", _IMPORTABLE) from error
 
 
-def _prove(card: ModelCard, pipeline: Any, expected: Path) -> None:
+def _prove(card: ModelCard, pipeline: Any, expected: Path) -> dict[str, str]:
+    """Prove the outputs of a pipeline; returns why some that clients get only on request are left out."""
     pin_threads()
-    predictor = Predictor(card, pipeline)
     content = sys.stdin.buffer.read()
     if not content:  # the encoder failed, and says why
-        return
+        return {}
     encoded = msgspec.msgpack.decode(content, type=EncodedRows)
-    X, *in_memory = joblib.load(expected)
+    X, in_memory = joblib.load(expected)
+    predictor = Predictor(card.model_copy(update={"outputs": tuple(in_memory)}), pipeline)
     rows = predictor.decode(encoded)
     if column := find_difference(card.input, rows, X):
         raise Refused(f'the column "{column}" comes back different', _CONVERT)
-    direct = _call(pipeline, X, with_log_proba="log_proba" in card.outputs)
-    if direct[0].shape[:1] != (encoded.n_rows,):
-        raise Refused(f"predict returns the shape {direct[0].shape} for {encoded.n_rows} rows", _LABELS)
     predictor.warm_up()
-    for name, found, here, there in zip(card.outputs, predictor.evaluate(rows), direct, in_memory, strict=False):
-        if not _is_close(here, there):
-            raise Refused(f"in a new process the pipeline gives another {name}", _STATE)
-        if not _is_same(found, here):
-            raise Refused(f"serving gives another {name} than the pipeline called directly", _STATE)
-    _prove_answer(predictor, encoded)
+    left_out = {}
+    for output, found in predictor.evaluate(rows, dict.fromkeys(in_memory)).items():
+        try:
+            _compare(output, found, _call(pipeline, output, X), in_memory[output], encoded.n_rows)
+        except Refused as refused:
+            if output in card.default_outputs:
+                raise
+            left_out[output.value] = refused.args[0]
+    return left_out
 
 
-def _call(pipeline: Any, X: Any, *, with_log_proba: bool) -> tuple[Any, Any]:
-    """Call the pipeline's own methods."""
-    if not with_log_proba:
-        return np.asarray(pipeline.predict(X)), None
+def _call(pipeline: Any, output: Output, X: Any) -> Values:
+    """Call the pipeline's own method; the last step's for the leaves, which pipelines have no method for."""
     with np.errstate(divide="ignore"):
-        return evaluate_plainly(pipeline, X)
+        if output is not Output.LEAVES:
+            return call(pipeline, output, X)
+        transforms, last = split_steps(pipeline)
+        for transform in transforms:
+            X = transform.transform(X)
+        return call(last, output, X)
 
 
-def _prove_answer(predictor: Predictor, encoded: EncodedRows) -> None:
-    """Check that the outputs can be written as JSON."""
+def _compare(output: Output, found: Values, here: Values, there: Values, n_rows: int) -> None:
+    """Compare one output as it is served, as the pipeline gives it here, and as it gave it in memory; and write it."""
+    if {len(each) for each in (here if isinstance(here, list) else [here])} != {n_rows}:
+        raise Refused(f"the pipeline gives another number of rows as {output} than it gets", _LABELS)
+    if not _all(_is_close, here, there):
+        raise Refused(f"in a new process the pipeline gives another {output}", _STATE)
+    if not _all(_is_same, found, here):
+        raise Refused(f"serving gives another {output} than the pipeline called directly", _STATE)
     try:
-        (answer,), _ = predictor.predict(encoded, [Member(b"", encoded.n_rows, len(encoded.content))])
+        json.loads(b"[%b]" % b",".join(json_items(found)))
     except TypeError as error:
-        raise Refused(f"the labels cannot be sent ({error})", _LABELS) from error
-    if isinstance(answer, Failure):
-        raise Refused(f"serving fails on rows of X ({answer.detail})", _STATE)
-    json.loads(b"[%b]" % answer.prediction)
+        raise Refused(f"the {output} cannot be sent ({error})", _LABELS) from error
+
+
+def _all(is_equal: Callable[[Any, Any], bool], first: Values, second: Values) -> bool:
+    """Compare two arrays, or two lists of arrays."""
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(is_equal, first, second))
+    return is_equal(first, second)
 
 
 def find_difference(described: ModelInput, rows: Any, X: Any) -> str | None:
@@ -132,8 +148,6 @@ def _is_same_polars(found: Any, wanted: Any) -> bool:
 
 def _is_same(found: Any, wanted: Any) -> bool:
     """Whether two arrays are the same to the bit; each NaN is the same as each other."""
-    if found is None or wanted is None:
-        return found is wanted
     if found.dtype != wanted.dtype or found.shape != wanted.shape:
         return False
     if found.dtype.kind == "f":
@@ -145,7 +159,7 @@ def _is_same(found: Any, wanted: Any) -> bool:
 
 def _is_close(here: Any, there: Any) -> bool:
     """Whether a loaded pipeline answers as the one in memory; arrays that were not contiguous give other last bits."""
-    if here is None or there is None or here.dtype.kind != "f" or here.shape != there.shape:
+    if here.dtype.kind != "f" or here.shape != there.shape:
         return _is_same(here, there)
     tolerance = 1e-9 if here.dtype == np.float64 else 1e-3
     return np.allclose(here, there, rtol=tolerance, atol=tolerance / 1000, equal_nan=True)

@@ -6,6 +6,7 @@ from typing import Any, Final
 from api.http.values import MAX_FLOAT32
 from shared.card import ModelCard
 from shared.columns import FLOATS, INTEGERS, UNIT_DIGITS, Column, ModelInput, Seen, Unit, Value, Values, ValueType
+from shared.names import Output
 
 Schema = dict[str, Any]
 
@@ -27,7 +28,17 @@ def body_schema(card: ModelCard | None, max_rows: int) -> Schema:
     data["description"] = (
         "Rows, as arrays of values in the order of GET /model, as objects by column name, or as texts."
     )
-    return {"type": "object", "required": ["data"], "properties": {"data": data}, "additionalProperties": False}
+    properties = {"data": data, "outputs": _outputs(card)}
+    return {"type": "object", "required": ["data"], "properties": properties, "additionalProperties": False}
+
+
+def _outputs(card: ModelCard | None) -> Schema:
+    names = list(Output if card is None else card.outputs)
+    schema = {"type": "array", "items": {"enum": names}, "minItems": 1, "uniqueItems": True}
+    if card is None:
+        return schema
+    default = ", ".join(card.default_outputs)
+    return schema | {"description": f"The outputs to return, instead of {default}."}
 
 
 def body_examples(card: ModelCard) -> Schema:

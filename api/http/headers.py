@@ -14,7 +14,6 @@ import msgspec
 
 from shared.errors import InvalidDeadline, InvalidIdempotencyKey
 from shared.store.idempotency import IdempotencyKey
-from shared.store.records import Origin
 
 DEADLINE_PATTERN: Final = r"^(?=.*[1-9])[0-9]{1,9}(\.[0-9]{1,6})?$"
 """A positive decimal number of seconds, without sign or exponent."""
@@ -61,11 +60,6 @@ class RequestHeaders(msgspec.Struct, frozen=True):
             request_id.decode() if request_id and _REQUEST_ID.fullmatch(request_id) else "",
             traceparent.decode() if traceparent and _TRACEPARENT.fullmatch(traceparent) else "",
         )
-
-    @property
-    def origin(self) -> Origin | None:
-        """The correlation id in the form that the store keeps with the rows; None without a correlation id."""
-        return Origin(self.request_id) if self.request_id else None
 
     def deadline_seconds(self) -> float | None:
         """Read `Sepal-Deadline`.

@@ -18,8 +18,9 @@ from api.cluster.status import ClusterStatus
 from api.http import problems
 from api.http.body import read_json_body
 from api.http.headers import Preferences, RequestHeaders
+from api.http.meta import wants_meta
 from api.http.rendering import HttpResponse, raise_failure, render
-from api.http.rows import RowsEncoder
+from api.http.rows import BodyReader, ReadBody
 from api.predictions.service import PredictionRequest, PredictionResponse, PredictionService
 from api.settings import GatewaySettings
 from api.telemetry.metrics import GatewayMetrics
@@ -50,7 +51,7 @@ class PredictOperation:
         self._settings = settings
         self._metrics = metrics
         self._tracer = tracer
-        self._encode = RowsEncoder(settings.max_rows, settings.max_text_bytes)
+        self._read = BodyReader(settings.max_rows, settings.max_text_bytes)
 
     async def __call__(self, headers: RequestHeaders, scope: Scope, receive: Receive) -> HttpResponse:
         """Validate the rows, submit them and wait for the result.
@@ -63,13 +64,15 @@ class PredictOperation:
         """
         preferences = Preferences.parse(headers.prefer)
         try:
+            with_meta = wants_meta(scope["query_string"]) if scope["query_string"] else False
             body = await read_json_body(headers, receive, self._settings.max_body_bytes)
+            read = self._read(body, await self._cluster.current_card())
             request = PredictionRequest(
-                self._encode(body, await self._cluster.current_card()),
+                read.rows,
                 preferences.wait_seconds(self._settings.wait_seconds, self._settings.max_wait_seconds),
                 headers.deadline_seconds(),
                 headers.idempotency((scope.get("client") or ("",))[0], body),
-                headers.origin,
+                _origin(headers, read),
             )
             submit = self._service.submit if self._tracer is None else self._submit_traced
             response = await submit(request)
@@ -78,22 +81,23 @@ class PredictOperation:
             raise
         if headers.request_id:
             bind_contextvars(batch=response.id.batch_id)  # the whole id would give access to the result
-        return self._render(response, preferences)
+        return self._render(response, preferences, with_meta=with_meta)
 
     async def _submit_traced(self, request: PredictionRequest) -> PredictionResponse:
         assert self._tracer is not None, "called only with a tracer"
         with self._tracer.wait_span() as span:
             if traceparent := traceparent_of(span):
-                request_id = request.origin.request_id if request.origin else ""
-                request = msgspec.structs.replace(request, origin=Origin(request_id, traceparent))
+                origin = msgspec.structs.replace(request.origin or Origin(), traceparent=traceparent)
+                request = msgspec.structs.replace(request, origin=origin)
             response = await self._service.submit(request)
             span.set_attribute("sepal.prediction", str(response.id))
             span.set_attribute("sepal.state", response.prediction.state.value)
         return response
 
-    def _render(self, response: PredictionResponse, preferences: Preferences) -> HttpResponse:
+    def _render(self, response: PredictionResponse, preferences: Preferences, *, with_meta: bool) -> HttpResponse:
         raise_failure(response.id, response.prediction)
-        rendered = render(response.id, response.prediction, self._cluster.backlog.retry_after)
+        retry_after = self._cluster.backlog.retry_after
+        rendered = render(response.id, response.prediction, retry_after, with_meta=with_meta)
         rendered.headers.append((b"vary", b"Prefer"))
         is_final = response.prediction.state in FINAL_STATES
         if applied := preferences.applied(is_final, self._settings.max_wait_seconds):
@@ -169,6 +173,13 @@ class HotPath:
         if headers.request_id:
             milliseconds = round(seconds * 1000, 3)
             log.info("answered a request", method=method, route=route, status=status, milliseconds=milliseconds)
+
+
+def _origin(headers: RequestHeaders, read: ReadBody) -> Origin | None:
+    """Return what a request says beyond its rows; None for most requests."""
+    if not headers.request_id and not read.outputs:
+        return None
+    return Origin(headers.request_id, outputs=read.outputs)
 
 
 def _with_request_id(send: Send, request_id: str) -> Send:

@@ -45,8 +45,9 @@ _LINKS: Final = {
 PREDICT: Final[dict[str, Any]] = {
     "summary": "Predict rows",
     "description": (
-        "Waits for the result for a limited time. With `Prefer: respond-async`, or if the wait ends first, the status "
-        "is 202, and `Location` is the path to poll. `Prefer: wait=N` sets the wait to N seconds (RFC 7240)."
+        "Each output in the answer has one item for each row. Waits for the result for a limited time. With "
+        "`Prefer: respond-async`, or if the wait ends first, the status is 202, and `Location` is the path to poll. "
+        "`Prefer: wait=N` sets the wait to N seconds (RFC 7240)."
     ),
     "responses": {
         200: {"model": PredictionResult, "description": "The result.", **_LINKS},
@@ -57,6 +58,7 @@ PREDICT: Final[dict[str, Any]] = {
             errors.UnsupportedContentType,
             errors.BodyTooLarge,
             errors.InvalidRows,
+            errors.InvalidParameter,
             errors.InvalidDeadline,
             errors.InvalidIdempotencyKey,
             errors.IdempotencyKeyReused,
@@ -75,7 +77,7 @@ PREDICT: Final[dict[str, Any]] = {
         ),
     },
     "openapi_extra": {
-        "parameters": schemas.PREDICT_HEADERS,
+        "parameters": [schemas.META_PARAMETER, *schemas.PREDICT_HEADERS],
         "requestBody": {"required": True, "content": {"application/json": {}}},  # filled by `install`
     },
 }
@@ -88,7 +90,7 @@ GET_RESULT: Final[dict[str, Any]] = {
             "description": "Final: the result, or the reason why there is none.",
         },
         202: _UNFINISHED,
-        **problems(*_LOOKUP_ERRORS),
+        **problems(*_LOOKUP_ERRORS, errors.InvalidParameter),
     },
 }
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from api.cluster.status import ClusterStatus
 from api.http import openapi
 from api.http.rendering import render, to_starlette
+from api.http.requested_outputs import read_outputs
 from api.http.schemas import BatchIdText
 from api.predictions.service import PredictionRequest, PredictionService
 from api.settings import GatewaySettings
@@ -17,6 +18,7 @@ from shared.card import ModelCard, ModelRef
 from shared.errors import BrokerUnavailable, DeadLetterNotFound, Fault, InvalidRows, OperatorsOnly
 from shared.rows import EncodedRows, decode
 from shared.store.dead_letters import DeadLetter, DeadLetters
+from shared.store.records import Origin
 
 
 class LostAttempt(BaseModel):
@@ -93,9 +95,10 @@ def operator_routes(
     @router.post("/{batch_id}/replay", **openapi.REPLAY)
     async def replay(batch_id: BatchIdText) -> Response:
         letter = await dead_letters.get(batch_id)
-        _check_form(letter.rows, await cluster.current_card())
+        card = await cluster.current_card()
+        _check_form(letter.rows, card)
         # Submit before discarding: if the gateway dies in between, the dead letter can still be replayed.
-        response = await service.submit(PredictionRequest([letter.rows], wait_seconds=0))
+        response = await service.submit(PredictionRequest([letter.rows], wait_seconds=0, origin=_origin(letter, card)))
         with suppress(DeadLetterNotFound, BrokerUnavailable):  # the client gets its id even if the dead letter stays
             await dead_letters.discard(batch_id)
         return to_starlette(render(response.id, response.prediction, cluster.backlog.retry_after))
@@ -106,6 +109,16 @@ def operator_routes(
         return Response(status_code=204)
 
     return router
+
+
+def _origin(letter: DeadLetter, card: ModelCard) -> Origin | None:
+    """Ask for the outputs that the client asked for.
+
+    Raises:
+        InvalidRows: the current model does not have them.
+    """
+    outputs = read_outputs(list(letter.outputs), card) if letter.outputs else ()
+    return Origin(outputs=outputs) if outputs else None
 
 
 def _check_form(rows: EncodedRows, card: ModelCard) -> None:

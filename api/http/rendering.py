@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
+from api.http.meta import meta_of
 from shared.errors import PredictionCanceled, PredictionExpired, PredictionFailed
 from shared.ids import PredictionId
 from shared.names import FINAL_STATES, Queue, State
@@ -24,9 +25,15 @@ class HttpResponse(msgspec.Struct, frozen=True):
     body: bytes
 
 
-def render(prediction_id: PredictionId, prediction: Prediction, retry_after: Callable[[Queue], int]) -> HttpResponse:
+def render(
+    prediction_id: PredictionId,
+    prediction: Prediction,
+    retry_after: Callable[[Queue], int],
+    *,
+    with_meta: bool = False,
+) -> HttpResponse:
     """Render a prediction: 200 if it is final; otherwise 202 with its progress, `Location` and `Retry-After`."""
-    body = _body(prediction_id, prediction)
+    body = _body(prediction_id, prediction, with_meta=with_meta)
     headers = [_JSON, _NO_STORE, (b"content-length", b"%d" % len(body))]
     if prediction.queue_us is not None and prediction.predict_us is not None:
         times = prediction.queue_us / 1000, prediction.predict_us / 1000
@@ -59,9 +66,10 @@ def raise_failure(prediction_id: PredictionId, prediction: Prediction) -> None:
         raise PredictionExpired(str(prediction_id))
 
 
-def _body(prediction_id: PredictionId, prediction: Prediction) -> bytes:
+def _body(prediction_id: PredictionId, prediction: Prediction, *, with_meta: bool) -> bytes:
     identity = f'"id":"{prediction_id}","status":"{prediction.state}","model":'.encode() + prediction.model
-    return b"{" + b",".join([*_content(prediction), identity]) + b"}"
+    meta = [b'"meta":' + meta_of(prediction)] if with_meta and prediction.provenance else []
+    return b"{" + b",".join([*_content(prediction), identity, *meta]) + b"}"
 
 
 def _content(prediction: Prediction) -> list[bytes]:
@@ -77,8 +85,10 @@ def _content(prediction: Prediction) -> list[bytes]:
 
 
 def _result(prediction: Prediction) -> list[bytes]:
-    result = [b'"prediction":[' + b",".join(answer.prediction for answer in prediction.answers) + b"]"]
-    log_proba = [answer.log_proba for answer in prediction.answers if answer.log_proba is not None]
-    if log_proba:
-        result.append(b'"log_proba":[' + b",".join(log_proba) + b"]")
-    return result
+    first, *others = prediction.answers
+    if not others:
+        return [b'"%b":[%b]' % (name.encode(), items) for name, items in first.outputs.items()]
+    return [
+        b'"%b":[%b]' % (name.encode(), b",".join(answer.outputs[name] for answer in prediction.answers))
+        for name in first.outputs
+    ]

@@ -9,7 +9,7 @@ from api.http.headers import RequestHeaders
 from api.http.hot_path import PredictOperation
 from api.http.problems import not_ready
 from api.http.rendering import render, to_starlette
-from api.http.schemas import PredictionIdText
+from api.http.schemas import Meta, PredictionIdText
 from api.predictions.service import PredictionService
 from shared.card import ModelCard
 from shared.ids import PredictionId
@@ -30,9 +30,9 @@ def prediction_routes(
         return to_starlette(await operation(headers, request.scope, request.receive))
 
     @router.get("/results/{prediction_id}", **openapi.GET_RESULT)
-    async def get_result(prediction_id: PredictionIdText) -> Response:
+    async def get_result(prediction_id: PredictionIdText, meta: Meta = False) -> Response:
         parsed = PredictionId.parse(prediction_id)
-        return to_starlette(render(parsed, await lookups.read(parsed), retry_after))
+        return to_starlette(render(parsed, await lookups.read(parsed), retry_after, with_meta=meta))
 
     @router.delete("/results/{prediction_id}", **openapi.CANCEL)
     async def cancel(prediction_id: PredictionIdText) -> Response:

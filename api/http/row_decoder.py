@@ -5,7 +5,7 @@ from types import GenericAlias
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from api.http.values import MAX_FLOAT32
 from shared.columns import FLOATS, INTEGERS, Column, Values, ValueType
@@ -38,26 +38,38 @@ class RowDecoder:
             if len(names) <= _MAX_COLUMNS and all(map(_can_be_a_field, names)):
                 self._objects = _body(_object(names, types), max_rows)
 
-    def __call__(self, body: bytes) -> Sequence[Row] | None:
-        """Return the rows of a body, with their values in the card's order; None if it must be read step by step."""
+    def __call__(self, body: bytes) -> tuple[Sequence[Row], list[str] | UnsetType] | None:
+        """Decode a body.
+
+        Returns:
+            Its rows, with their values in the card's order, and the outputs that it asks for, unchecked; None if it
+            must be read step by step.
+        """
         # msgspec keeps the last of repeated members in silence. There is a colon to each member, so that no member is
         # repeated if there are no more colons than different members.
         n_colons = body.count(b":")
-        decoder = self._arrays if n_colons == 1 else self._objects
+        n_members = 2 if b'"outputs"' in body else 1
+        decoder = self._arrays if n_colons == n_members else self._objects
         if decoder is None:
             return None
         try:
-            rows: list[Any] = decoder.decode(body).data
+            decoded = decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
+        rows: list[Any] = decoded.data
+        if (decoded.outputs is UNSET) is (n_members == 2):  # the word stands in the body, but is not the member's name
+            return None
         if decoder is self._arrays:
-            return rows
-        return list(map(msgspec.structs.astuple, rows)) if n_colons == 1 + len(rows) * self._n_columns else None
+            return rows, decoded.outputs
+        if n_colons != n_members + len(rows) * self._n_columns:
+            return None
+        return list(map(msgspec.structs.astuple, rows)), decoded.outputs
 
 
 def _body(row: Any, max_rows: int) -> msgspec.json.Decoder[Any]:
     rows = Annotated[list[row], Meta(min_length=1, max_length=max_rows)]
-    return msgspec.json.Decoder(msgspec.defstruct("Body", [("data", rows)], forbid_unknown_fields=True))
+    fields: list[Any] = [("data", rows), ("outputs", list[str] | UnsetType, UNSET)]
+    return msgspec.json.Decoder(msgspec.defstruct("Body", fields, forbid_unknown_fields=True))
 
 
 def _object(names: list[str], types: list[Any]) -> Any:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from api.http.requested_outputs import OUTPUTS
 from shared.errors import Fault, InvalidRows
 
 _LARGE: Final = 2**20  # bytes; a smaller body is read within 0.1 s, and the refusal says more
@@ -30,10 +31,10 @@ class RowShape:
         array = GenericAlias(tuple, (msgspec.Raw,) * len(names))
         by_name = GenericAlias(dict, (Literal[tuple(names)], msgspec.Raw))
         rows: Any = Annotated[GenericAlias(list, (array | by_name,)), msgspec.Meta(max_length=max_rows)]
-        body = msgspec.defstruct("Body", [("data", rows)], forbid_unknown_fields=True)
+        body = msgspec.defstruct("Body", [("data", rows), (OUTPUTS, msgspec.Raw, b"")], forbid_unknown_fields=True)
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
         self._rows = f"A row must be an array of {len(names)} values, or an object with these columns: {shown_names}."
-        self._body = f'The only member must be "data", an array of 1 to {max_rows} rows.'
+        self._body = f'The body must have "data", an array of 1 to {max_rows} rows, and may have "outputs".'
 
     def __call__(self, body: bytes) -> None:
         """Check a body if it is large.

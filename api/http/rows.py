@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import msgspec
+
+from api.http.requested_outputs import OUTPUTS, read_outputs
 from api.http.row_decoder import RowDecoder
 from api.http.row_readers import ColumnsReader, RowRefused, TextReader, pointer_to, show_names
 from api.http.row_shape import RowShape
@@ -10,12 +13,22 @@ from api.http.strict_json import Repeating, parse, show
 from api.predictions.open_batches import MAX_BATCH_BYTES, MAX_BATCH_ROWS
 from shared.card import ModelCard
 from shared.errors import Fault, InvalidRows
+from shared.names import Output
 from shared.rows import EncodedRows, Encoding, Row, encode_matrix, encode_messagepack, with_nan
 
 _DATA: Final = "data"
 
 
-class RowsEncoder:
+class ReadBody(msgspec.Struct, frozen=True):
+    """What a body asks for."""
+
+    rows: list[EncodedRows]
+    """One part for each batch."""
+    outputs: tuple[Output, ...] = ()
+    """The outputs that it asks for; empty for the model's default."""
+
+
+class BodyReader:
     """Validates bodies against the current card, and encodes their rows for one batch or several."""
 
     def __init__(self, max_rows: int, max_text_bytes: int) -> None:
@@ -27,7 +40,7 @@ class RowsEncoder:
         self._check_shape: RowShape | None = None
         self._read_row: Callable[[Any], Row]
 
-    def __call__(self, body: bytes, card: ModelCard) -> list[EncodedRows]:
+    def __call__(self, body: bytes, card: ModelCard) -> ReadBody:
         """Validate a body with 1 to `max_rows` rows, and encode them.
 
         Raises:
@@ -36,14 +49,12 @@ class RowsEncoder:
         """
         if card is not self._card:
             self._take(card)
-        rows: Any = self._decode(body) if self._decode is not None else None
-        if rows is None:
-            if self._check_shape is not None:
-                self._check_shape(body)
-            rows = self._read_rows(parse(body))
+        rows: Any
+        rows, outputs = (self._decode and self._decode(body)) or self._read_step_by_step(body)
+        requested = () if outputs is msgspec.UNSET else read_outputs(outputs, card)
         if card.encoding is Encoding.MESSAGEPACK:
-            return encode_messagepack(rows, MAX_BATCH_ROWS, MAX_BATCH_BYTES)
-        return encode_matrix(rows if self._is_complete else with_nan(rows), MAX_BATCH_ROWS)
+            return ReadBody(encode_messagepack(rows, MAX_BATCH_ROWS, MAX_BATCH_BYTES), requested)
+        return ReadBody(encode_matrix(rows if self._is_complete else with_nan(rows), MAX_BATCH_ROWS), requested)
 
     def _take(self, card: ModelCard) -> None:
         columns = card.input.columns
@@ -58,8 +69,14 @@ class RowsEncoder:
         self._is_complete = card.input.is_plain_matrix
         self._card = card
 
-    def _read_rows(self, parsed: Any) -> list[Row]:
+    def _read_step_by_step(self, body: bytes) -> tuple[Any, Any]:
+        if self._check_shape is not None:
+            self._check_shape(body)
+        parsed = parse(body)
         data = self._data(parsed)
+        return self._read_rows(data), parsed.get(OUTPUTS, msgspec.UNSET)
+
+    def _read_rows(self, data: list[Any]) -> list[Row]:
         is_array = isinstance(data[0], list)
         rows: list[Row] = []
         for index, row in enumerate(data):
@@ -90,6 +107,6 @@ class RowsEncoder:
 def _member_faults(body: dict[str, Any]) -> Iterator[Fault]:
     if isinstance(body, Repeating):
         yield Fault(pointer_to(body.name), f"{show(body.name)} stands in the body more than once: send it once.")
-    unknown = next((name for name in body if name != _DATA), None)
+    unknown = next((name for name in body if name not in (_DATA, OUTPUTS)), None)
     if unknown is not None:
-        yield Fault(pointer_to(unknown), f'Unknown member {show(unknown)}: the only one is "data".')
+        yield Fault(pointer_to(unknown), f'Unknown member {show(unknown)}: a body has "data", and may have "outputs".')

@@ -4,7 +4,7 @@ from collections import defaultdict
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import Path
+from fastapi import Path, Query
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema, models_json_schema
 
@@ -25,8 +25,6 @@ from shared.names import FailureCode
 ID_PATTERN: Final = "^[A-Za-z0-9_-]{40}$"  # shared/ids.py
 """A prediction's id: 30 bytes in base64url, so every text of this form can be an id."""
 ID_EXAMPLE: Final = "AZ2x6FO3mZk1cXHq0d2TAAAFgq2c7m0eVb4Yt0Wb"
-
-NotFinite = Literal["-Infinity", "Infinity", "NaN"]
 
 
 class Place(BaseModel):
@@ -56,13 +54,42 @@ class Problem(BaseModel):
     reasons: list[Reason] | SkipJsonSchema[None] = Field(None, description="Why the gateway is not ready.")
 
 
-class PredictionResult(BaseModel):
-    """A succeeded prediction. Minus infinity, the log of a zero probability, is the string `"-Infinity"`."""
+class BatchProvenance(BaseModel):
+    """What ran a batch."""
 
-    prediction: list[bool | int | float | str]
-    log_proba: list[list[float | NotFinite]] | SkipJsonSchema[None] = Field(
+    attempt: int | SkipJsonSchema[None] = Field(None, ge=1, description="The number of the attempt, from 1.")
+    rows: int | SkipJsonSchema[None] = Field(None, ge=1, description="Rows in the batch, of all its predictions.")
+    worker: str | SkipJsonSchema[None] = None
+    versions: dict[str, str] | SkipJsonSchema[None] = Field(
+        None, description="Of Python and of the distributions that the model needs, as installed there."
+    )
+
+
+class ResultMeta(BatchProvenance):
+    """What ran a prediction; with several batches, the other members stand in each of `batches`."""
+
+    digest: str = Field(description="Of the artifact.")
+    batches: list[BatchProvenance] | SkipJsonSchema[None] = None
+
+
+class PredictionResult(BaseModel):
+    """A succeeded prediction: one item for each row in each output.
+
+    A number that is not finite is a string, such as `"-Infinity"`, the log of a zero probability.
+    """
+
+    prediction: list[Any] | SkipJsonSchema[None] = Field(
+        None, description="Labels or numbers; a list for each row if the model predicts several at once."
+    )
+    log_proba: list[Any] | SkipJsonSchema[None] = Field(
         None, description="Natural logarithms, one column for each class in GET /model; absent without classes."
     )
+    proba: list[Any] | SkipJsonSchema[None] = Field(None, description="Probabilities, in the same columns.")
+    decision: list[Any] | SkipJsonSchema[None] = Field(None, description="What `decision_function` returns.")
+    scores: list[Any] | SkipJsonSchema[None] = Field(None, description="What `score_samples` returns.")
+    transform: list[Any] | SkipJsonSchema[None] = Field(None, description="The transformed row.")
+    leaves: list[Any] | SkipJsonSchema[None] = Field(None, description="The index of the row's leaf in each tree.")
+    meta: ResultMeta | SkipJsonSchema[None] = Field(None, description="With `?meta=true`.")
     id: str = Field(pattern=ID_PATTERN, examples=[ID_EXAMPLE])
     status: Literal["succeeded"]
     model: ModelRef
@@ -163,6 +190,7 @@ BATCH_ID_PATTERN: Final = r"^[A-Za-z0-9_-]{20}(\.[0-9]+)?$"  # shared/ids.py
 
 # Only the schema has the pattern, and FastAPI does not check it: a malformed id is answered with 404.
 PredictionIdText = Annotated[str, Path(description="A prediction's id.", json_schema_extra={"pattern": ID_PATTERN})]
+Meta = Annotated[bool, Query(description="Adds `meta` to a result: what ran it.")]
 BatchIdText = Annotated[
     str,
     Path(description="A dead letter's id.", json_schema_extra={"pattern": BATCH_ID_PATTERN}),
@@ -179,6 +207,13 @@ REQUEST_ID_PARAMETER: Final = _header(
     "Correlation id, repeated in the response and in the logs of the gateway and the worker: up to 128 printable ASCII "
     "characters without spaces; any other value is ignored.",
 )
+META_PARAMETER: Final = {
+    "name": "meta",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "boolean", "default": False},
+    "description": "Adds `meta` to a result: what ran it.",
+}
 PREDICT_HEADERS: Final = [
     _header(
         "Sepal-Deadline",

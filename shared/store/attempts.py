@@ -5,6 +5,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from shared.card import ModelRef
 from shared.ids import BatchId
 from shared.names import Queue
@@ -69,8 +71,11 @@ class Attempts:
         reply = self._transport.run(_CLAIM, args)
         if reply is None:
             return None
-        token, created, now, encoding, rows, packed_members, model, queue, origins = reply
-        members = unpack_members(packed_members)
+        token, created, now, encoding, rows, packed_members, model, queue, packed_origins = reply
+        members, origins = unpack_members(packed_members), unpack_origins(packed_origins)
+        for index, origin in origins.items():
+            if origin.outputs:
+                members[index] = msgspec.structs.replace(members[index], outputs=origin.outputs)
         return Claim(
             batch_id=batch_id,
             token=token,
@@ -80,7 +85,7 @@ class Attempts:
             members=members,
             model=self._model_ref(model),
             queue=_QUEUES[queue],
-            origins=unpack_origins(origins),
+            origins=origins,
         )
 
     def _model_ref(self, raw: bytes) -> ModelRef:

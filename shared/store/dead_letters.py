@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from shared.errors import DeadLetterNotFound
+from shared.names import Output
 from shared.rows import EncodedRows, Encoding
+from shared.store.records import Origin, unpack_origins
 from shared.store.scripts import Script
 from shared.store.transport import AsyncTransport
 
@@ -36,6 +38,8 @@ class DeadLetter(NamedTuple):
     """When the rows were accepted, in microseconds since 1970, by the store's clock."""
     buried: int
     """When it became a dead letter, in seconds since 1970."""
+    outputs: tuple[Output, ...]
+    """The outputs that the client asked for; empty for the model's default."""
 
 
 class DeadLetters:
@@ -65,9 +69,10 @@ class DeadLetters:
         reply = await self._transport.run(_GET, [batch_id])
         if reply is None:
             raise DeadLetterNotFound
-        prediction, encoding, content, n_rows, model, lost, created_us, buried = reply
+        prediction, encoding, content, n_rows, model, lost, created_us, buried, origins = reply
         rows = EncodedRows(content, int(n_rows), Encoding(encoding.decode()))
-        return DeadLetter(prediction.decode(), rows, model, b"[" + lost + b"]", int(created_us), int(buried))
+        outputs = unpack_origins(origins).get(0, Origin()).outputs
+        return DeadLetter(prediction.decode(), rows, model, b"[" + lost + b"]", int(created_us), int(buried), outputs)
 
     async def discard(self, batch_id: str) -> None:
         """Delete a dead letter.

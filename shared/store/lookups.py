@@ -10,7 +10,7 @@ import msgspec
 from shared.errors import PredictionAlreadyFinal, PredictionGone, PredictionNotFound
 from shared.ids import BatchId, PredictionId
 from shared.names import FailureCode, State
-from shared.store.records import Answer, Failure, Member, Outcome, unpack_members
+from shared.store.records import Answer, Failure, Member, Outcome, Provenance, unpack_members
 from shared.store.schema import BatchState
 from shared.store.scripts import Script
 from shared.store.transport import AsyncTransport
@@ -38,6 +38,8 @@ class Prediction(msgspec.Struct, frozen=True):
     """The results of a succeeded prediction, to be joined in this order."""
     failure: Failure | None = None
     """Why a failed prediction has no result."""
+    provenance: Sequence[Provenance] = ()
+    """What ran each of its batches, as far as they are final."""
 
 
 class Lookups:
@@ -131,12 +133,15 @@ def answered_prediction(
         is_late: whether the outcome was committed after the prediction's deadline.
     """
     queue_us, predict_us = outcome.queue_us + gathered_us, outcome.predict_us
+    ran = () if outcome.provenance is None else (outcome.provenance,)
     if isinstance(result, Answer) and not is_late:
-        return Prediction(State.SUCCEEDED, n_rows, n_rows, model, queue_us, predict_us, (result,))
+        return Prediction(
+            State.SUCCEEDED, n_rows, n_rows, model, queue_us, predict_us, answers=(result,), provenance=ran
+        )
     if is_late or (isinstance(result, Failure) and result.code == FailureCode.EXPIRED):
         return Prediction(State.EXPIRED, 0, n_rows, model)
     assert isinstance(result, Failure)
-    return Prediction(State.FAILED, n_rows, n_rows, model, queue_us, predict_us, failure=result)
+    return Prediction(State.FAILED, n_rows, n_rows, model, queue_us, predict_us, failure=result, provenance=ran)
 
 
 def _member_predictions(
@@ -170,7 +175,8 @@ def _spanning_prediction(state: BatchState, member: Member, model: bytes, now_us
     done, created, started, predict_us, finished, *outcomes = fields
     if state is not BatchState.CANCELED and _is_late(member, int(finished or now_us)):
         return Prediction(State.EXPIRED, int(done), member.n_rows, model)
-    results = [Outcome.decode(outcome).members[0] for outcome in outcomes]
+    decoded = [Outcome.decode(outcome) for outcome in outcomes]
+    results = [outcome.members[0] for outcome in decoded]
     return Prediction(
         state=State(state.value),
         rows_done=int(done),
@@ -180,6 +186,7 @@ def _spanning_prediction(state: BatchState, member: Member, model: bytes, now_us
         predict_us=int(predict_us),
         answers=[result for result in results if isinstance(result, Answer)],
         failure=next((result for result in results if isinstance(result, Failure)), None),
+        provenance=[outcome.provenance for outcome in decoded if outcome.provenance is not None],
     )
 
 

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from shared.ids import BatchId
+from shared.names import Output
 from shared.store.schema import MEMBER, OWNER_BYTES
 
 MAX_PUBLISHED_BYTES: Final = 256 * 1024
@@ -30,6 +31,8 @@ class Member(msgspec.Struct, frozen=True):
     """By the store's clock, since 1970: an outcome committed later is not returned; 0 for no deadline."""
     owner: bytes = NO_OWNER
     """The client, once clients have keys; `NO_OWNER` until then."""
+    outputs: tuple[Output, ...] = ()
+    """The outputs that it asks for; empty for the model's default. Recorded in its origin."""
 
 
 def pack_members(members: Iterable[Member]) -> bytes:
@@ -54,12 +57,14 @@ def split_rows(rows: bytes, members: Sequence[Member]) -> Iterator[bytes]:
 
 
 class Origin(msgspec.Struct, array_like=True, frozen=True):
-    """The request that a member came with, as far as its headers say."""
+    """The request that a member came with: what its headers and its body say beyond the rows."""
 
     request_id: str = ""
     """The correlation id, for the log lines of a pool process."""
     traceparent: str = ""
     """The span that waits for the member, in the format of W3C Trace Context; empty if it is not sampled."""
+    outputs: tuple[Output, ...] = ()
+    """The outputs that it asks for; empty for the model's default."""
 
 
 def pack_origins(origins: Mapping[int, Origin]) -> bytes:
@@ -73,10 +78,11 @@ def unpack_origins(raw: bytes | None) -> dict[int, Origin]:
 
 
 class Answer(msgspec.Struct, array_like=True, tag=True, frozen=True):
-    """One member's result as JSON text without the outer brackets, so that answers of several batches can be joined."""
+    """One member's result."""
 
-    prediction: bytes
-    log_proba: bytes | None
+    outputs: dict[str, bytes]
+    """By name, in the order in which they are written: JSON without the outer brackets, so that answers of several
+    batches can be joined."""
 
 
 class Failure(msgspec.Struct, array_like=True, tag=True, frozen=True):
@@ -84,6 +90,18 @@ class Failure(msgspec.Struct, array_like=True, tag=True, frozen=True):
 
     code: str
     detail: str
+
+
+class Provenance(msgspec.Struct, array_like=True, frozen=True):
+    """What ran a batch."""
+
+    attempt: int
+    """The number of the attempt, from 1."""
+    n_rows: int
+    """In the batch."""
+    worker: str
+    versions: dict[str, str]
+    """Of Python, and of the distributions that the model card names, as installed there."""
 
 
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
@@ -94,6 +112,8 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
     predict_us: int
     """Microseconds inside the pipeline."""
     members: list[Answer | Failure]
+    provenance: Provenance | None = None
+    """None if no attempt had an outcome."""
 
     def encode(self) -> bytes:
         """Encode as MessagePack."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from shared.names import Queue, State
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Version of every record. A record with another version is refused: an older or newer Sepal wrote it."""
 
 

@@ -136,13 +136,13 @@ def test_refusal_of_an_unknown_member_lists_the_allowed_members(iris: Gateway) -
     assert response.status_code == 422
     (error,) = response.json()["errors"]
     assert error["pointer"] == "/output"
-    assert 'the only one is "data"' in error["detail"]
+    assert 'may have "outputs"' in error["detail"]
 
 
 def test_refusal_of_many_unknown_members_is_short(iris: Gateway) -> None:
     response = iris.client.post("/predict", json={"data": TUTORIAL, **{str(number): 0 for number in range(100_000)}})
     assert response.status_code == 422
-    assert 'the only one is "data"' in response.json()["errors"][0]["detail"]
+    assert 'may have "outputs"' in response.json()["errors"][0]["detail"]
     assert len(response.content) < 1000
 
 

@@ -14,6 +14,7 @@ from tests.machine.actors import MAX_ATTEMPTS, Gateway, Worker, run_sync
 from tests.machine.expected import Promise
 from tests.machine.harness import Harness, choose
 from tests.machine.server import Server
+from tests.submissions import answer
 
 PICK = st.integers(0, 1000)
 SMALL = st.lists(st.integers(1, 3), min_size=1, max_size=4)
@@ -158,8 +159,7 @@ class StoreMachine(RuleBasedStateMachine):
         tag, claim = worker.running.pop(0)
         text = f"{claim.batch_id} {claim.token}"
         members: list[Answer | Failure] = [
-            FAILURE if index in failing else Answer(f"{text} {index}".encode(), None)
-            for index in range(len(claim.members))
+            FAILURE if index in failing else answer(f"{text} {index}") for index in range(len(claim.members))
         ]
         outcome = Outcome(1, 1, members)
         is_accepted = worker.attempts.commit(claim, outcome) is not None

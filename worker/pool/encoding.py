@@ -1,43 +1,46 @@
 """Encodes a pipeline's output as the JSON text that clients receive."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.names import Output
 from shared.store.records import Answer, Failure, Member
+from worker.pool.outputs import Values
 
 _UNITS: Final = {"Y": "D", "M": "D", "W": "D", "h": "s", "m": "s"}
 """The unit in which datetimes of a coarser one are written: ISO 8601 dates and times have all their parts."""
 
 
 def encode_answers(
-    labels: NDArray[Any], log_proba: NDArray[Any] | None, members: Sequence[Member]
+    outputs: Mapping[Output, Values], members: Sequence[Member], default: Sequence[Output]
 ) -> list[Answer | Failure]:
-    """Encode a batch's output as one answer per member.
+    """Encode a batch's outputs as one answer per member.
 
     Args:
-        labels: shape (n_rows,) or (n_rows, n_outputs).
-        log_proba: natural logarithms, shape (n_rows, n_classes), -inf where p = 0; None if not an output of the model.
-        members: in the order of their rows; their `n_rows` add up to n_rows.
+        outputs: each for the rows of those members that want it.
+        members: in the order of their rows.
+        default: the outputs of a member that asks for none.
     """
-    predictions = json_items(labels)
-    log_probas = None if log_proba is None else json_items(log_proba)
+    items = {output: json_items(values) for output, values in outputs.items()}
+    starts = dict.fromkeys(items, 0)
     answers: list[Answer | Failure] = []
-    start = 0
     for member in members:
-        part = slice(start, start + member.n_rows)
-        prediction = b",".join(predictions[part])
-        answers.append(Answer(prediction, None if log_probas is None else b",".join(log_probas[part])))
-        start = part.stop
+        parts: dict[str, bytes] = {}
+        for output in member.outputs or default:
+            start = starts[output]
+            starts[output] = end = start + member.n_rows
+            parts[output] = b",".join(items[output][start:end])
+        answers.append(Answer(parts))
     return answers
 
 
-def json_items(values: NDArray[Any]) -> list[bytes]:
-    """Write each row of an array as JSON.
+def json_items(values: Values) -> list[bytes]:
+    """Write each row of an array as JSON; of several arrays, a list with an item of each.
 
     Floats keep every bit: their text is the shortest that parses to the same number of their own precision. Non-finite
     floats become "-Infinity", "Infinity" and "NaN", as in the canonical JSON mapping of Protocol Buffers. Datetimes
@@ -46,6 +49,8 @@ def json_items(values: NDArray[Any]) -> list[bytes]:
     Raises:
         TypeError: an object is nothing that JSON has.
     """
+    if isinstance(values, list):
+        return [b"[%b]" % b",".join(parts) for parts in zip(*map(json_items, values), strict=True)]
     if values.dtype.kind == "M":
         values = _iso_8601(values)
     elif values.dtype.kind == "f" and values.itemsize < 8:

@@ -1,44 +1,48 @@
 """Evaluates a loaded pipeline: rows are transformed once, and its last step is evaluated once where that is exact."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
+from shared.names import Output
 from worker.pool.one_evaluation import Evaluate, evaluate_plainly, find_evaluation
+from worker.pool.outputs import Values, Wanted, call, select
 from worker.pool.pipeline_steps import split_steps
 from worker.pool.single_job import use_single_job
 
-Outputs = tuple[NDArray[Any], NDArray[Any] | None]
-"""Labels, shape (n_rows,), and natural-log probabilities, shape (n_rows, n_classes), -inf where p = 0."""
+_PAIR: Final = (Output.PREDICTION, Output.LOG_PROBA)
 
 log = structlog.get_logger(__name__)
 
 
 class Evaluation:
-    """The labels and, if asked for, the log-probabilities of a pipeline, to the bit as its own methods give them."""
+    """The outputs of a pipeline, to the bit as its own methods give them."""
 
-    def __init__(self, pipeline: Any, *, with_log_proba: bool) -> None:
+    def __init__(self, pipeline: Any, outputs: Sequence[Output]) -> None:
         use_single_job(pipeline)
         self._transforms, self._final = split_steps(pipeline)
-        self._with_log_proba = with_log_proba
+        self._outputs = outputs
         self._evaluate = find_evaluation(self._final)
 
-    def __call__(self, rows: Any) -> Outputs:
-        """Evaluate rows in any form that the pipeline takes."""
-        return self._evaluate_final(self._evaluate, self._transform(rows))
+    def __call__(self, rows: Any, wanted: Wanted) -> dict[Output, Values]:
+        """Evaluate rows in any form that the pipeline takes: each output once, for the rows for which it is wanted."""
+        return self._evaluate_final(self._evaluate, self._transform(rows), wanted)
 
     def prove(self, rows: Any) -> None:
-        """Compare the one evaluation with the model's own methods, and use these from now on if any bit differs.
+        """Give every output once, and prove the one evaluation.
+
+        It is compared with the model's own methods, which are used from now on if any bit differs.
 
         Raises:
             Exception: whatever the pipeline's own methods raise for these rows.
         """
         rows = self._transform(rows)
-        expected = self._evaluate_final(evaluate_plainly, rows)
+        expected = self._evaluate_final(evaluate_plainly, rows, dict.fromkeys(self._outputs))
+        pair: Wanted = {output: None for output in _PAIR if output in expected}
         try:
-            reason = _find_difference(expected, self._evaluate_final(self._evaluate, rows))
+            reason = _find_difference(expected, self._evaluate_final(self._evaluate, rows, pair))
         except Exception as error:  # a fault of the one evaluation: the model's own methods raised nothing
             reason = repr(error)
         if reason is not None:
@@ -50,23 +54,34 @@ class Evaluation:
             rows = transform.transform(rows)
         return rows
 
-    def _evaluate_final(self, evaluate: Evaluate, rows: Any) -> Outputs:
-        if not self._with_log_proba:
-            return np.asarray(self._final.predict(rows)), None
+    def _evaluate_final(self, evaluate: Evaluate, rows: Any, wanted: Wanted) -> dict[Output, Values]:
+        outputs: dict[Output, Values] = {}
         with np.errstate(divide="ignore"):  # the log of a zero probability is a valid output
-            return evaluate(self._final, rows)
+            if _wants_pair(wanted):
+                outputs = dict(zip(_PAIR, evaluate(self._final, select(rows, wanted[_PAIR[0]])), strict=True))
+            for output, indices in wanted.items():
+                if output not in outputs:
+                    outputs[output] = call(self._final, output, select(rows, indices))
+        return outputs
 
 
-def _find_difference(expected: Outputs, found: Outputs) -> str | None:
-    if _bits(expected[0]) != _bits(found[0]):
-        return "other labels"
-    return "other log-probabilities" if _bits(expected[1]) != _bits(found[1]) else None
+def _wants_pair(wanted: Wanted) -> bool:
+    """Whether labels and log-probabilities are wanted, for the same rows."""
+    if not all(output in wanted for output in _PAIR):
+        return False
+    first, second = (wanted[output] for output in _PAIR)
+    return first is second if first is None or second is None else np.array_equal(first, second)
 
 
-def _bits(values: NDArray[Any] | None) -> Any:
+def _find_difference(expected: Mapping[Output, Values], found: Mapping[Output, Values]) -> str | None:
+    """Return which of the found outputs differs from the expected ones; None if none does."""
+    return next((f"other {each}" for each in found if _bits(expected[each]) != _bits(found[each])), None)
+
+
+def _bits(values: Values) -> Any:
     """Return what two outputs have in common if they are equal to the bit, where NaN equals NaN."""
-    if values is None:
-        return None
+    if isinstance(values, list):
+        return [_bits(each) for each in values]
     if values.dtype.kind == "f":
         return values.dtype, values.shape, np.where(np.isnan(values), np.nan, values).tobytes()
     return values.dtype, values.shape, values.tolist()

@@ -25,9 +25,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.names import Output
+from worker.pool.outputs import Values, call
 from worker.pool.pipeline_steps import is_exactly
 
-Evaluate = Callable[[Any, Any], tuple[NDArray[Any], NDArray[Any]]]
+Evaluate = Callable[[Any, Any], tuple[Values, Values]]
 """Takes a model and its rows; returns labels, shape (n_rows,), and log-probabilities, shape (n_rows, n_classes)."""
 
 
@@ -39,9 +41,9 @@ def find_evaluation(model: Any) -> Evaluate:
     return _look_up(model) or evaluate_plainly
 
 
-def evaluate_plainly(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+def evaluate_plainly(model: Any, rows: Any) -> tuple[Values, Values]:
     """Call the model's own methods, one for each output."""
-    return np.asarray(model.predict(rows)), _log_proba(model, rows)
+    return call(model, Output.PREDICTION, rows), call(model, Output.LOG_PROBA, rows)
 
 
 def argmax_of_proba(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -69,7 +71,7 @@ def argmax_unless_close(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[An
 
     Two classes are close if their probabilities agree in half of their digits, where rounding errors are far smaller.
     """
-    log_proba = _log_proba(model, rows)
+    log_proba = np.asarray(call(model, Output.LOG_PROBA, rows))
     margin = np.sqrt(np.finfo(log_proba.dtype).eps)
     close = log_proba >= log_proba.max(axis=1, keepdims=True) - margin
     if log_proba.shape[1] < 2 or not (close.sum(axis=1) == 1).all():  # 0 of a row with NaN are close
@@ -77,14 +79,7 @@ def argmax_unless_close(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[An
     return model.classes_.take(log_proba.argmax(axis=1)), log_proba
 
 
-def _log_proba(model: Any, rows: Any) -> NDArray[Any]:
-    if hasattr(model, "predict_log_proba"):
-        return np.asarray(model.predict_log_proba(rows))
-    log_proba: NDArray[Any] = np.log(np.asarray(model.predict_proba(rows)))
-    return log_proba
-
-
-def _bagging(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+def _bagging(model: Any, rows: Any) -> tuple[Values, Values]:
     if not hasattr(model.estimator_, "predict_log_proba"):
         return argmax_of_proba(model, rows)
     # The mean of probabilities is computed from logarithms, so it agrees with `predict_proba` but for rounding.
@@ -92,7 +87,7 @@ def _bagging(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     return evaluate(model, rows)
 
 
-def _k_neighbors(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+def _k_neighbors(model: Any, rows: Any) -> tuple[Values, Values]:
     if model.weights == "uniform":  # the mode and the argmax of counts both choose the first of equal classes
         return argmax_of_proba(model, rows)
     # The same weights are added in another order. Weights of a user's function may be negative.
@@ -100,7 +95,7 @@ def _k_neighbors(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     return evaluate(model, rows)
 
 
-def _mlp(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+def _mlp(model: Any, rows: Any) -> tuple[Values, Values]:
     has_one_label = model.n_outputs_ == 1 or model.out_activation_ == "softmax"
     return (argmax_unless_close if has_one_label else evaluate_plainly)(model, rows)
 
@@ -117,7 +112,7 @@ def _stacking(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     return model.classes_.take(final.predict(stacked)), np.log(np.asarray(final.predict_proba(stacked)))
 
 
-def _voting(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+def _voting(model: Any, rows: Any) -> tuple[Values, Values]:
     return (argmax_of_proba if model.voting == "soft" else evaluate_plainly)(model, rows)
 
 

@@ -1,6 +1,6 @@
 """The predictor: a loaded, warmed pipeline and the encoding of its output.
 
-encoded rows ──▶ a matrix, data frame or list of texts ──▶ predict, predict_log_proba ──▶ one Answer per member, as JSON
+encoded rows ──▶ a matrix, data frame or list of texts ──▶ the outputs asked for ──▶ one Answer per member, as JSON
 """
 
 import time
@@ -15,6 +15,7 @@ from worker.pool import artifact
 from worker.pool.encoding import encode_answers
 from worker.pool.evaluation import Evaluation
 from worker.pool.libraries import pin_threads
+from worker.pool.outputs import wanted_by
 from worker.pool.rows import decoder_for
 
 
@@ -23,9 +24,10 @@ class Predictor:
 
     def __init__(self, card: ModelCard, pipeline: Any, interruptions: tuple[type[Exception], ...] = ()) -> None:
         self.card = card
+        self._default_outputs = card.default_outputs
         self._interruptions = interruptions
         self.decode = decoder_for(card)
-        self.evaluate = Evaluation(pipeline, with_log_proba="log_proba" in card.outputs)
+        self.evaluate = Evaluation(pipeline, card.outputs)
 
     @classmethod
     def load(cls, model_dir: Path, interruptions: tuple[type[Exception], ...] = ()) -> Self:
@@ -65,7 +67,7 @@ class Predictor:
     def _bisect(self, rows: EncodedRows, members: list[Member]) -> list[Answer | Failure]:
         decoded = self.decode(rows)  # outside `try`: a decoding error is not the client's fault
         try:
-            labels, log_proba = self.evaluate(decoded)
+            outputs = self.evaluate(decoded, wanted_by(members, self._default_outputs))
         except self._interruptions:
             raise
         except Exception as error:  # whatever the pipeline raises fails only the members that cause it
@@ -76,4 +78,4 @@ class Predictor:
             before = EncodedRows(rows.content[:n_bytes], n_rows, rows.encoding)
             after = EncodedRows(rows.content[n_bytes:], rows.n_rows - n_rows, rows.encoding)
             return self._bisect(before, first) + self._bisect(after, second)
-        return encode_answers(labels, log_proba, members)
+        return encode_answers(outputs, members, self._default_outputs)

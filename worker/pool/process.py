@@ -8,13 +8,14 @@ from typing import Final
 import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from shared.distributions import installed_versions
 from shared.errors import BrokerUnavailable, RecordIncompatible
 from shared.ids import BatchId
 from shared.names import FailureCode, LostReason, State
 from shared.rows import EncodedRows
 from shared.store.attempts import Attempts, Claim
 from shared.store.blocking import BlockingTransport
-from shared.store.records import Answer, Failure, Outcome, split_rows
+from shared.store.records import Answer, Failure, Outcome, Provenance, split_rows
 from shared.store.transport import StoreRefused
 from worker.pool.pipe import PoolPipe
 from worker.pool.predictor import Predictor
@@ -30,8 +31,12 @@ log = structlog.get_logger(__name__)
 class PoolProcess:
     """One loaded predictor and one connection to the store."""
 
-    def __init__(self, predictor: Predictor, attempts: Attempts, pipe: PoolPipe, tracer: BatchTracer | None) -> None:
+    def __init__(
+        self, predictor: Predictor, attempts: Attempts, worker: str, pipe: PoolPipe, tracer: BatchTracer | None
+    ) -> None:
         self._predictor = predictor
+        self._worker = worker
+        self._versions = installed_versions(predictor.card)
         self._attempts = attempts
         self._pipe = pipe
         self._has_bound_requests = False
@@ -67,7 +72,7 @@ class PoolProcess:
             result_ttl_seconds=settings.result_ttl_seconds,
             max_attempts=settings.max_attempts,
         )
-        return cls(predictor, attempts, pipe, BatchTracer.make(settings.otlp_endpoint, worker))
+        return cls(predictor, attempts, worker, pipe, BatchTracer.make(settings.otlp_endpoint, worker))
 
     def run(self, batch_id: BatchId) -> None:
         """Claim, predict and commit one batch, unless it needs no answer."""
@@ -132,12 +137,12 @@ class PoolProcess:
                 f"The rows were accepted for {claim.model.name} {claim.model.version} ({claim.model.digest}), "
                 f"and the workers now serve {served}: submit them again.",
             )
-            return Outcome(claim.queue_us, 0, [refusal] * len(claim.members))
+            return self._outcome(claim, 0, [refusal] * len(claim.members))
         expired = [0 < member.deadline_us < claim.claimed_us for member in claim.members]
         if any(expired):
             return self._predict_unexpired(claim, expired)
         members, predict_us = self._predictor.predict(claim.rows, claim.members)
-        return Outcome(claim.queue_us, predict_us, members)
+        return self._outcome(claim, predict_us, members)
 
     def _predict_unexpired(self, claim: Claim, expired: list[bool]) -> Outcome:
         """Predict only the rows of members whose deadline has not passed."""
@@ -148,7 +153,11 @@ class PoolProcess:
         encoded = EncodedRows(content, n_rows, claim.rows.encoding)
         answers, predict_us = self._predictor.predict(encoded, members) if members else ([], 0)
         answer = iter(answers)
-        return Outcome(claim.queue_us, predict_us, [_EXPIRED if is_expired else next(answer) for is_expired in expired])
+        return self._outcome(claim, predict_us, [_EXPIRED if is_expired else next(answer) for is_expired in expired])
+
+    def _outcome(self, claim: Claim, predict_us: int, members: list[Answer | Failure]) -> Outcome:
+        provenance = Provenance(claim.token, claim.rows.n_rows, self._worker, self._versions)
+        return Outcome(claim.queue_us, predict_us, members, provenance)
 
 
 def attempt_report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int) -> AttemptReport:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.http.row_decoder import RowDecoder
-from api.http.rows import RowsEncoder
+from api.http.rows import BodyReader
 from shared.card import ModelCard
 from shared.columns import ValueType
 from shared.errors import InvalidRows, MalformedJson
@@ -70,7 +70,7 @@ def bodies(draw: st.DrawFn) -> bytes:
 
 def outcome(model: ModelCard, content: bytes) -> list[EncodedRows] | type[Exception]:
     try:
-        return RowsEncoder(MAX_ROWS, MAX_TEXT_BYTES)(content, model)
+        return BodyReader(MAX_ROWS, MAX_TEXT_BYTES)(content, model).rows
     except (InvalidRows, MalformedJson) as refused:
         return type(refused)
 

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from api.http.rows import RowsEncoder
+from api.http.rows import BodyReader
 from shared.card import ModelCard
 from shared.columns import Unit, ValueType
 from shared.errors import Fault, InvalidRows, MalformedJson
@@ -22,7 +22,7 @@ LARGEST_FLOAT32: Final = 3.4028234663852886e38
 
 def read(content: bytes, model: ModelCard, max_text_bytes: int = 2**20) -> list[Any]:
     """Return the rows of a body as a worker decodes them."""
-    parts = RowsEncoder(10_000, max_text_bytes)(content, model)
+    parts = BodyReader(10_000, max_text_bytes)(content, model).rows
     return [row for part in parts for row in decode(part)]
 
 
@@ -140,7 +140,7 @@ def test_absent_nullable_column_is_missing() -> None:
 
 
 def test_missing_number_of_a_matrix_is_nan_and_negative_zero_is_kept() -> None:
-    (part,) = RowsEncoder(10, 1)(b'{"data": [[null, -0.0, 1]]}', matrix(nullable=True))
+    (part,) = BodyReader(10, 1)(b'{"data": [[null, -0.0, 1]]}', matrix(nullable=True)).rows
     assert part.content == struct.pack("3d", float("nan"), -0.0, 1.0)
 
 
@@ -201,7 +201,7 @@ def test_large_body_of_another_shape_is_refused_before_it_is_read() -> None:
     bodies = [
         (body(row, f"{{{unknown}}}"), "/data/1", '"bill_length_mm"'),
         (body(row, f"[{', '.join('1' * 500_000)}]"), "/data/1", "an array of 7 values"),
-        (f'{{"data": [{row}], {unknown}}}'.encode(), "", 'The only member must be "data"'),
+        (f'{{"data": [{row}], {unknown}}}'.encode(), "", 'The body must have "data"'),
         (body(*[row] * 20_000), "/data", "an array of 1 to 10000 rows"),
     ]
     with patch("api.http.rows.parse", side_effect=AssertionError("it was read")):

@@ -28,7 +28,7 @@ def rows(n_rows: int = 1) -> EncodedRows:
 
 
 def outcome(n_members: int, predict_us: int = 1) -> Outcome:
-    return Outcome(1, predict_us, members=[Answer(str(index).encode(), None) for index in range(n_members)])
+    return Outcome(1, predict_us, members=[Answer({"prediction": str(index).encode()}) for index in range(n_members)])
 
 
 def announcement(batch_id: BatchId, encoded: bytes) -> bytes:
@@ -234,8 +234,8 @@ async def test_published_outcome_answers_every_waiter(coordinator: Coordinator) 
     batch, waiters = await sent(coordinator, 0, 0)
     answer(coordinator, batch)
     assert [waiter.answer.result().answers for waiter in waiters] == [  # type: ignore[union-attr]
-        (Answer(b"0", None),),
-        (Answer(b"1", None),),
+        (Answer({"prediction": b"0"}),),
+        (Answer({"prediction": b"1"}),),
     ]
 
 

@@ -18,15 +18,19 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from structlog.testing import capture_logs
 
+from shared.names import Output
 from tests.pipelines import CountsCalls, SignClassifier
 from worker.pool import one_evaluation
 from worker.pool.evaluation import Evaluation, _find_difference
+from worker.pool.outputs import Wanted
 
 Array = NDArray[Any]
 
 ROWS = np.random.default_rng(1).uniform(size=(60, 3))
 TARGET = np.arange(60) % 3
 GRID = {"max_depth": [1, 2]}
+PAIR = (Output.PREDICTION, Output.LOG_PROBA)
+ALL_ROWS: Wanted = dict.fromkeys(PAIR)
 
 
 class CountingTree(DecisionTreeClassifier):  # type: ignore[misc]  # scikit-learn is untyped
@@ -41,8 +45,11 @@ class CountingTree(DecisionTreeClassifier):  # type: ignore[misc]  # scikit-lear
 
 def equal_plain_outputs(evaluation: Evaluation, pipeline: Any, rows: Any) -> bool:
     with np.errstate(divide="ignore"):
-        expected = pipeline.predict(rows), pipeline.predict_log_proba(rows)
-    return _find_difference(expected, evaluation(rows)) is None
+        expected = {
+            Output.PREDICTION: np.asarray(pipeline.predict(rows)),
+            Output.LOG_PROBA: np.asarray(pipeline.predict_log_proba(rows)),
+        }
+    return _find_difference(expected, evaluation(rows, ALL_ROWS)) is None
 
 
 def searches(model: Any) -> list[Any]:
@@ -57,23 +64,23 @@ def searches(model: Any) -> list[Any]:
 @pytest.mark.parametrize("search", searches(DecisionTreeClassifier()), ids=lambda search: type(search).__name__)
 def test_search_is_evaluated_as_the_model_it_found(search: Any) -> None:
     pipeline = make_pipeline(StandardScaler(), search).fit(ROWS, TARGET)
-    evaluation = Evaluation(pipeline, with_log_proba=True)
+    evaluation = Evaluation(pipeline, PAIR)
     assert evaluation._final is pipeline[-1].best_estimator_
     assert equal_plain_outputs(evaluation, pipeline, ROWS)
 
 
 def test_search_that_kept_no_model_is_not_split() -> None:
     search = GridSearchCV(DecisionTreeClassifier(), GRID, cv=2, refit=False).fit(ROWS, TARGET)
-    assert Evaluation(search, with_log_proba=True)._final is search
+    assert Evaluation(search, PAIR)._final is search
 
 
 def test_rows_are_transformed_once_in_nested_pipelines_and_searches() -> None:
     outer, inner = CountsCalls(), CountsCalls()
     nested = make_pipeline(inner, "passthrough", GridSearchCV(DecisionTreeClassifier(), GRID, cv=2))
     pipeline = make_pipeline(outer, None, nested).fit(ROWS, TARGET)
-    evaluation = Evaluation(pipeline, with_log_proba=True)
+    evaluation = Evaluation(pipeline, PAIR)
     calls = outer.calls, inner.calls
-    evaluation(ROWS)
+    evaluation(ROWS, ALL_ROWS)
     assert (outer.calls, inner.calls) == (calls[0] + 1, calls[1] + 1)
     assert equal_plain_outputs(evaluation, pipeline, ROWS)
 
@@ -84,21 +91,22 @@ class ResamplingPipeline(Pipeline):  # type: ignore[misc]  # scikit-learn is unt
 
 def test_subclass_of_pipeline_is_not_split() -> None:
     pipeline = ResamplingPipeline([("tree", DecisionTreeClassifier())]).fit(ROWS, TARGET)
-    assert Evaluation(pipeline, with_log_proba=True)._final is pipeline
+    assert Evaluation(pipeline, PAIR)._final is pipeline
 
 
 def test_model_in_the_table_is_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(one_evaluation._EVALUATIONS, f"{__name__}.CountingTree", one_evaluation.argmax_of_proba)
     model = CountingTree().fit(ROWS, TARGET)
-    Evaluation(model, with_log_proba=True)(ROWS)
+    Evaluation(model, PAIR)(ROWS, ALL_ROWS)
     assert model.evaluations == 1
 
 
 def test_log_probabilities_are_computed_only_if_asked_for() -> None:
     model = CountingTree().fit(ROWS, TARGET)
-    labels, log_proba = Evaluation(model, with_log_proba=False)(ROWS)
-    assert labels.tolist() == TARGET.tolist()
-    assert log_proba is None
+    outputs = Evaluation(model, PAIR)(ROWS, {Output.PREDICTION: None})
+    assert {output: np.asarray(values).tolist() for output, values in outputs.items()} == {
+        "prediction": TARGET.tolist()
+    }
     assert model.evaluations == 0
 
 
@@ -125,7 +133,7 @@ def raises(model: Any, rows: Any) -> tuple[Array, Array]:
 def test_wrong_evaluation_is_found_and_not_used(monkeypatch: pytest.MonkeyPatch, lie: Any) -> None:
     monkeypatch.setitem(one_evaluation._EVALUATIONS, "sklearn.ensemble.RandomForestClassifier", lie)
     pipeline = make_pipeline(StandardScaler(), RandomForestClassifier(3, random_state=1)).fit(ROWS, TARGET)
-    evaluation = Evaluation(pipeline, with_log_proba=True)
+    evaluation = Evaluation(pipeline, PAIR)
     with capture_logs() as lines:
         evaluation.prove(ROWS[:5])
     assert [line["step"] for line in lines] == ["RandomForestClassifier"]
@@ -134,7 +142,7 @@ def test_wrong_evaluation_is_found_and_not_used(monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.parametrize("model", [RandomForestClassifier(3), SignClassifier()])
 def test_right_evaluation_is_proved_without_a_log_line(model: Any) -> None:
-    evaluation = Evaluation(make_pipeline(model).fit(ROWS, TARGET), with_log_proba=True)
+    evaluation = Evaluation(make_pipeline(model).fit(ROWS, TARGET), PAIR)
     with capture_logs() as lines:
         evaluation.prove(ROWS[:5])
     assert lines == []
@@ -142,16 +150,16 @@ def test_right_evaluation_is_proved_without_a_log_line(model: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # overflow
 def test_nan_equals_nan_in_the_proof() -> None:
-    evaluation = Evaluation(GaussianNB().fit(ROWS, TARGET), with_log_proba=True)
+    evaluation = Evaluation(GaussianNB().fit(ROWS, TARGET), PAIR)
     rows = np.full((1, 3), 1e200)
-    assert "nan" in str(evaluation(rows)[1])
+    assert "nan" in str(evaluation(rows, ALL_ROWS)[Output.LOG_PROBA])
     with capture_logs() as lines:
         evaluation.prove(rows)
     assert lines == []
 
 
 def test_proof_raises_what_the_pipeline_raises() -> None:
-    evaluation = Evaluation(DecisionTreeClassifier().fit(ROWS, TARGET), with_log_proba=True)
+    evaluation = Evaluation(DecisionTreeClassifier().fit(ROWS, TARGET), PAIR)
     with pytest.raises(ValueError, match="features"):
         evaluation.prove(ROWS[:, :2])
 
@@ -161,7 +169,7 @@ def test_rows_may_be_a_data_frame(frame: Any) -> None:
     rows = frame({"a": ROWS[:, 0], "b": ROWS[:, 1]})
     columns = make_column_transformer((StandardScaler(), ["a"]), remainder="passthrough").set_output(transform="pandas")
     pipeline = make_pipeline(columns, RandomForestClassifier(3, random_state=1)).fit(rows, TARGET)
-    evaluation = Evaluation(pipeline, with_log_proba=True)
+    evaluation = Evaluation(pipeline, PAIR)
     evaluation.prove(rows)
     assert equal_plain_outputs(evaluation, pipeline, rows)
 
@@ -169,7 +177,7 @@ def test_rows_may_be_a_data_frame(frame: Any) -> None:
 def test_rows_may_be_texts() -> None:
     texts = ["red apple", "green pear", "red pear", "green apple"]
     pipeline = make_pipeline(CountVectorizer(), MultinomialNB()).fit(texts, ["a", "p", "p", "a"])
-    assert equal_plain_outputs(Evaluation(pipeline, with_log_proba=True), pipeline, texts)
+    assert equal_plain_outputs(Evaluation(pipeline, PAIR), pipeline, texts)
 
 
 class FrameOutputs(SignClassifier):
@@ -183,7 +191,6 @@ class FrameOutputs(SignClassifier):
 
 
 def test_outputs_are_arrays_of_the_same_type() -> None:
-    labels, log_proba = Evaluation(FrameOutputs().fit(ROWS, TARGET), with_log_proba=True)(ROWS)
-    assert isinstance(labels, np.ndarray)
-    assert isinstance(log_proba, np.ndarray)
-    assert (labels.dtype.name, log_proba.dtype.name) == ("int64", "float32")
+    outputs = Evaluation(FrameOutputs().fit(ROWS, TARGET), PAIR)(ROWS, ALL_ROWS)
+    assert [type(values) for values in outputs.values()] == [np.ndarray, np.ndarray]
+    assert [np.asarray(values).dtype.name for values in outputs.values()] == ["int64", "float32"]

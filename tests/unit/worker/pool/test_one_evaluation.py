@@ -135,7 +135,7 @@ def test_scores_that_round_to_equal_probabilities_keep_their_labels(score: float
     model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
     model.coef_, model.intercept_ = np.array([[score]]), np.array([0.0])
     labels, _ = find_evaluation(model)(model, np.ones((1, 1)))
-    assert labels.tolist() == [int(score > 0)]
+    assert np.asarray(labels).tolist() == [int(score > 0)]
     assert outputs_are_equal(model, np.array([[1.0], [0.0], [-1.0], [1e9]]))
 
 

@@ -16,7 +16,7 @@ from worker.pool.pipe import PoolPipe
 from worker.pool.process import attempt_report
 from worker.telemetry.metrics import AttemptReport
 
-ANSWER = Answer(b"1", None)
+ANSWER = Answer({"prediction": b"1"})
 REJECTED = Failure(FailureCode.ROWS_REJECTED, "seven")
 EXPIRED = Failure(FailureCode.EXPIRED, "late")
 IN_TIME, LATE = 2_000_000, 500_000  # deadlines, in microseconds

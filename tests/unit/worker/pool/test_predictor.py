@@ -13,6 +13,7 @@ from shared.rows import encode_matrix
 from shared.store.records import Answer, Failure, Member
 from tests import pipelines
 from tests.models import save_misbehaving
+from training.outputs import call
 from worker.pool.predictor import Predictor
 
 SECRET = bytes(13)
@@ -33,8 +34,8 @@ def rejecting(models_dir: Path) -> Predictor:
 
 def test_each_member_gets_the_answers_for_its_rows(rejecting: Predictor) -> None:
     first, second = answers(rejecting, [[1, 0], [-1, 0], [2, 0]], 2, 1)
-    assert first == Answer(b"1,0", b'["-Infinity",0.0],[0.0,"-Infinity"]')
-    assert second == Answer(b"1", b'["-Infinity",0.0]')
+    assert first == Answer({"prediction": b"1,0", "log_proba": b'["-Infinity",0.0],[0.0,"-Infinity"]'})
+    assert second == Answer({"prediction": b"1", "log_proba": b'["-Infinity",0.0]'})
 
 
 @pytest.mark.parametrize("bad", range(5))
@@ -57,11 +58,12 @@ def test_outputs_equal_those_of_the_whole_pipeline_to_the_bit(iris_dir: Path) ->
     predictor = Predictor.load(iris_dir)
     pipeline = joblib.load(iris_dir / "pipeline.joblib")
     rows = np.random.default_rng(1).uniform(0, 8, (500, 4))
-    labels, log_proba = predictor.evaluate(rows)
+    outputs = predictor.evaluate(rows, dict.fromkeys(predictor.card.outputs))
     with np.errstate(divide="ignore"):
-        assert labels.tobytes() == pipeline.predict(rows).tobytes()
-        assert log_proba is not None
-        assert log_proba.tobytes() == pipeline.predict_log_proba(rows).tobytes()
+        expected = {output: call(pipeline, output, rows) for output in predictor.card.outputs}
+    assert {output: np.asarray(values).tobytes() for output, values in outputs.items()} == {
+        output: values.tobytes() for output, values in expected.items()
+    }
 
 
 def test_rows_are_transformed_once(models_dir: Path) -> None:

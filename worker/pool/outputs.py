@@ -1,0 +1,67 @@
+"""The outputs of a model, as its own methods give them, and the rows for which each is wanted."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.names import Output
+from shared.store.records import Member
+
+Values = NDArray[Any] | list[NDArray[Any]]
+"""One item for each row: shape (n_rows, …). A list has the arrays of several targets, whose classes may differ."""
+Wanted = Mapping[Output, NDArray[np.intp] | None]
+"""The indices of the rows for which each output is wanted; None for all rows."""
+
+_METHODS: Final = {
+    Output.PREDICTION: "predict",
+    Output.PROBA: "predict_proba",
+    Output.DECISION: "decision_function",
+    Output.SCORES: "score_samples",
+    Output.TRANSFORM: "transform",
+    Output.LEAVES: "apply",
+}
+
+
+def call(model: Any, output: Output, rows: Any) -> Values:
+    """Call the method of a model that gives an output."""
+    if output is not Output.LOG_PROBA:
+        return _values(model, getattr(model, _METHODS[output])(rows))
+    if hasattr(model, "predict_log_proba"):
+        return _values(model, model.predict_log_proba(rows))
+    proba = _values(model, model.predict_proba(rows))
+    return [np.log(each) for each in proba] if isinstance(proba, list) else np.log(proba)
+
+
+def select(rows: Any, indices: NDArray[np.intp] | None) -> Any:
+    """Return some rows of a matrix, data frame or list; all of them if `indices` is None."""
+    if indices is None:
+        return rows
+    from sklearn.utils import _safe_indexing  # here: only pool processes import scikit-learn
+
+    return _safe_indexing(rows, indices)
+
+
+def wanted_by(members: Sequence[Member], default: Sequence[Output]) -> Wanted:
+    """Find the rows for which each output is wanted.
+
+    Args:
+        members: in the order of their rows.
+        default: the outputs of a member that asks for none.
+    """
+    if not any(member.outputs for member in members):
+        return dict.fromkeys(default)
+    asked_for = [member.outputs or default for member in members]
+    row_counts = [member.n_rows for member in members]
+    wanted: dict[Output, NDArray[np.intp] | None] = {}
+    for output in dict.fromkeys(output for outputs in asked_for for output in outputs):
+        is_wanted = np.repeat([output in outputs for outputs in asked_for], row_counts)
+        wanted[output] = None if is_wanted.all() else np.flatnonzero(is_wanted)
+    return wanted
+
+
+def _values(model: Any, found: Any) -> Values:
+    if isinstance(found, list) and isinstance(getattr(model, "classes_", None), list):
+        return [np.asarray(each) for each in found]
+    return found.toarray() if hasattr(found, "toarray") else np.asarray(found)
