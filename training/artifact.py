@@ -71,11 +71,6 @@ def save(
         CannotServe: Sepal does not serve such a pipeline, or not exactly; says why and what to do.
     """
     outputs = outputs_of(pipeline)
-    if not outputs:
-        raise CannotServe(
-            f"{type(pipeline).__name__} has none of the methods that Sepal calls, such as predict and transform",
-            "Add a last step that has one.",
-        )
     described = describe(pipeline, X, columns, nullable)
     if is_made_up:
         described = without_seen(described)

@@ -11,6 +11,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from shared.errors import CannotServe
 from training.artifact import save
+from training.outputs import outputs_of
 
 _N_MADE_UP: Final = 50
 """Rows of random numbers that stand for the data of a matrix of which no data is given."""
@@ -47,6 +48,7 @@ def make_card(
         CannotServe: the file cannot be loaded, more must be known, or `save` refuses the pipeline.
     """
     pipeline = load(artifact)
+    outputs_of(pipeline)  # first: without any, the data does not matter
     if data is None:
         X, columns = _made_up(pipeline), None
     else:

@@ -22,12 +22,20 @@ _SEARCHES: Final = "sklearn.model_selection."
 
 
 def outputs_of(pipeline: Any) -> tuple[Output, ...]:
-    """List the outputs of which a pipeline has the method."""
+    """List the outputs of which a pipeline has the method.
+
+    Raises:
+        CannotServe: there are none.
+    """
     has = {output: hasattr(pipeline, method) for output, method in _METHODS.items()}
-    has[Output.LOG_PROBA] = is_classifier(pipeline) and (
-        hasattr(pipeline, "predict_log_proba") or hasattr(pipeline, "predict_proba")
-    )
+    has_log_proba = has[Output.PROBA] or hasattr(pipeline, "predict_log_proba")
+    has[Output.LOG_PROBA] = has_log_proba and is_classifier(pipeline)
     has[Output.LEAVES] = hasattr(_split(pipeline)[1], "apply")
+    if not any(has.values()):
+        raise CannotServe(
+            f"a {type(pipeline).__name__} has no method that Sepal calls, such as predict or transform",
+            "Give a fitted pipeline whose last step predicts or transforms.",
+        )
     return tuple(output for output in Output if has[output])
 
 

@@ -90,7 +90,8 @@ def test_iris_card_is_complete(iris_dir: Path) -> None:
     assert [column.name for column in card.input.columns] == load_iris().feature_names
     assert {column.type for column in card.input.columns} == {"float64"}
     assert card.classes == (0, 1, 2)
-    assert card.outputs == ("prediction", "log_proba")
+    assert card.outputs == ("prediction", "log_proba", "proba", "leaves")
+    assert card.default_outputs == ("prediction", "log_proba")
     assert set(card.versions) == {"python", "numpy", "scikit-learn", "joblib"}
     assert card.data.rows == 150
     assert np.asarray(card.example).shape == (2, 4)

@@ -147,7 +147,7 @@ def _numbers_of_iris() -> tuple[Any, Any]:
         pytest.param(b"cno_such_module\nThing\n.", "needs the module no_such_module", id="module"),
         pytest.param(b"", "cannot be unpickled", id="empty"),
         pytest.param(pickle.dumps([1] * 100)[:-20], "cannot be unpickled", id="truncated"),
-        pytest.param(pickle.dumps({"a": 1}), "holds a dict, which has no method predict", id="no pipeline"),
+        pytest.param(pickle.dumps({"a": 1}), "a dict has no method that Sepal calls", id="no pipeline"),
     ],
 )
 def test_a_file_without_a_pipeline_is_refused(

@@ -1,7 +1,7 @@
 """`save` refuses what serving would answer differently, and says why and what to do."""
 
 import sys
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,15 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.cluster import DBSCAN
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 
 from shared.card import read_card
 from shared.errors import CannotServe
 from tests import pipelines
 from training.artifact import save
+from training.proof import MAX_ITEMS
 from training.sample import proof_indices
 
 X = np.random.default_rng(1).random((30, 2))
@@ -29,9 +31,39 @@ def try_to_save(tmp_path: Path, pipeline: Any, rows: Any = X, **options: Any) ->
     return save(pipeline, tmp_path, name="any", version="1", X=rows, source="the tests", **options)
 
 
-def test_pipeline_without_predict_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CannotServe, match=r"has no method predict.*Add a last step"):
-        try_to_save(tmp_path, make_pipeline(StandardScaler()).fit(X))
+def test_pipeline_without_an_output_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CannotServe, match=r"DBSCAN has no method .* such as predict.*whose last step predicts"):
+        try_to_save(tmp_path, DBSCAN().fit(X))
+
+
+class RaisesOnRequest(pipelines.SignClassifier):
+    """Its probabilities are fine, and its scores are not."""
+
+    def score_samples(self, rows: Any) -> Any:
+        raise RuntimeError(f"no scores of {len(rows)} rows")
+
+    def decision_function(self, rows: Any) -> Any:
+        return np.full(len(rows), type, dtype=object)
+
+    def transform(self, rows: Any) -> Any:
+        return np.zeros((len(rows), MAX_ITEMS + 1))
+
+    def apply(self, rows: Any) -> Any:
+        return np.zeros(len(rows) + 1)
+
+
+def test_outputs_on_request_that_cannot_be_served_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="is left out") as caught:
+        model_dir = try_to_save(tmp_path, RaisesOnRequest().fit(X, Y))
+    assert read_card(model_dir).outputs == ("prediction", "log_proba", "proba")
+    warnings = sorted(str(warning.message) for warning in caught)
+    assert [warning.partition(":")[0] for warning in warnings] == [
+        f"the output {output} is left out" for output in ("decision", "leaves", "scores", "transform")
+    ]
+    for warning, reason in zip(
+        warnings, ("cannot be sent", "number of rows", "no scores of", "more than"), strict=True
+    ):
+        assert reason in warning
 
 
 def test_lambda_is_refused(tmp_path: Path) -> None:
@@ -111,7 +143,7 @@ class ReturnsObjects(AnswersAtRandom):
     ("model", "reason"),
     [
         (AnswersAtRandom, "in a new process the pipeline gives another prediction.*same for the same rows"),
-        (ReturnsObjects, "labels cannot be sent.*JSON has no type.*numbers, texts"),
+        (ReturnsObjects, "prediction cannot be sent.*JSON has no type.*numbers, texts"),
     ],
 )
 def test_labels_that_cannot_be_served_are_refused(tmp_path: Path, model: type[AnswersAtRandom], reason: str) -> None:
@@ -126,10 +158,39 @@ def test_classes_are_written_as_they_come_out(tmp_path: Path) -> None:
     assert card.classes == ("2026-01-31", "2026-02-01")
 
 
+class PredictsDates(pipelines.SignClassifier):
+    """Its classes are objects that JSON lacks, and that have an ISO 8601 text."""
+
+    def __init__(self, classes: Any) -> None:
+        self.classes = classes
+
+    def fit(self, rows: Any, target: Any) -> Any:
+        super().fit(rows, target)
+        self.classes_ = np.array(self.classes, dtype=object)
+        return self
+
+    def predict(self, rows: Any) -> Any:
+        return self.classes_[super().predict(rows)]
+
+
+@pytest.mark.parametrize(
+    "values", [[date(2026, 1, 31), date(2026, 2, 1)], [datetime(2026, 1, 31, 12), datetime(2026, 2, 1)]]
+)
+def test_dates_as_classes_are_written_in_iso_8601(tmp_path: Path, values: list[date]) -> None:
+    card = read_card(try_to_save(tmp_path, PredictsDates(values).fit(X, Y)))
+    assert card.classes == tuple(value.isoformat() for value in values)
+
+
+def test_classes_of_several_targets_are_written_for_each(tmp_path: Path) -> None:
+    targets = np.column_stack([Y, np.array(["a", "b", "c"])[Y + 1]])
+    card = read_card(try_to_save(tmp_path, DecisionTreeClassifier().fit(X, targets)))
+    assert card.classes == (("0", "1"), ("b", "c"))
+
+
 def test_classes_that_json_lacks_are_refused(tmp_path: Path) -> None:
     model = pipelines.SignClassifier().fit(X, Y)
-    model.classes_ = np.array([date(2026, 1, 31), date(2026, 2, 1)], dtype=object)
-    with pytest.raises(CannotServe, match=r"a class is a date.*texts, numbers or booleans"):
+    model.classes_ = np.array([1j, 2j], dtype=object)
+    with pytest.raises(CannotServe, match=r"a class is a complex.*texts, numbers, booleans, dates"):
         try_to_save(tmp_path, model)
 
 

@@ -1,0 +1,80 @@
+"""The member `outputs` of a body is checked against the model's outputs, and read alike by both ways."""
+
+import json
+from typing import Any
+
+import pytest
+
+from api.http.rows import BodyReader
+from shared.card import ModelCard
+from shared.errors import InvalidRows
+from shared.names import Output
+from tests.unit.api.http.cards import CARDS
+
+OUTPUTS = (Output.PREDICTION, Output.LOG_PROBA, Output.PROBA)
+MATRIX = CARDS["iris"].model_copy(update={"outputs": OUTPUTS})
+TEXTS = CARDS["texts"].model_copy(update={"outputs": OUTPUTS})
+ROW = [1, 2, 3, 4]
+BY_NAME = dict(zip((column.name for column in MATRIX.input.columns), ROW, strict=True))
+BODIES = [(MATRIX, ROW), (MATRIX, BY_NAME), (TEXTS, "outputs")]
+
+
+def read(card: ModelCard, body: Any) -> tuple[Output, ...]:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return BodyReader(10, 1000)(content, card).outputs
+
+
+@pytest.mark.parametrize(("card", "row"), BODIES)
+@pytest.mark.parametrize("outputs", [["proba"], ["proba", "prediction"], ["log_proba", "prediction"]])
+def test_outputs_keep_their_order(card: ModelCard, row: Any, outputs: list[str]) -> None:
+    assert read(card, {"data": [row], "outputs": outputs}) == tuple(outputs)
+    assert read(card, {"outputs": outputs, "data": [row]}) == tuple(outputs)
+
+
+@pytest.mark.parametrize(("card", "row"), BODIES)
+def test_default_outputs_are_not_recorded(card: ModelCard, row: Any) -> None:
+    assert read(card, {"data": [row]}) == ()
+    assert read(card, {"data": [row], "outputs": ["prediction", "log_proba"]}) == ()
+
+
+@pytest.mark.parametrize(("card", "row"), BODIES)
+@pytest.mark.parametrize(
+    ("outputs", "pointer", "words"),
+    [
+        ([], "/outputs", "it is empty"),
+        (None, "/outputs", "null is none"),
+        ("proba", "/outputs", '"proba" is none'),
+        ({"proba": True}, "/outputs", "an object is none"),
+        (["probability"], "/outputs/0", '"probability" is no output of this model, which has prediction, log_proba'),
+        (["proba", "leaves"], "/outputs/1", '"leaves" is no output of this model'),
+        (["proba", 1], "/outputs/1", "1 is no output"),
+        (["proba", ["proba"]], "/outputs/1", "an array is no output"),
+        (["proba", "prediction", "proba"], "/outputs/2", '"proba" stands there twice'),
+        (["proba"] * 1000, "/outputs/1", '"proba" stands there twice'),
+    ],
+)
+def test_refusal_names_the_place_and_the_outputs(
+    card: ModelCard, row: Any, outputs: Any, pointer: str, words: str
+) -> None:
+    with pytest.raises(InvalidRows) as refused:
+        read(card, {"data": [row], "outputs": outputs})
+    fault = refused.value.faults[0]
+    assert fault.pointer == pointer
+    assert words in fault.detail
+    assert len(refused.value.faults) <= len(OUTPUTS)
+
+
+@pytest.mark.parametrize(("card", "row"), BODIES)
+def test_repeated_outputs_are_refused(card: ModelCard, row: Any) -> None:
+    body = b'{"outputs": ["proba"], "data": [%b], "outputs": ["proba"]}' % json.dumps(row).encode()
+    with pytest.raises(InvalidRows) as refused:
+        read(card, body)
+    assert [fault.pointer for fault in refused.value.faults] == ["/outputs"]
+
+
+def test_the_word_may_stand_in_a_value() -> None:
+    card = CARDS["typed"]
+    reader = BodyReader(10, 1000)
+    with pytest.raises(InvalidRows) as refused:
+        reader(b'{"data": [{"text": "\\"outputs\\": "}]}', card)
+    assert all(fault.pointer.startswith("/data/0") for fault in refused.value.faults)
