@@ -5,12 +5,14 @@ python -m benchmarks.against silent    # the cost of metrics: the same code with
 
 Load is put on the two in turn, one slice each; two slices make a pair. A start gives the median ratio of its pairs,
 this code to the earlier one. Printed are the median and the quartiles over the starts. Flower is left out, because its
-command line changes with the code.
+command line changes with the code. Each code serves a model that it has trained itself: the format of the model card
+changes, too.
 """
 
 import argparse
 import dataclasses
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -52,12 +54,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=4, help="pairs of slices for each start and number of connections")
     parser.add_argument("--seconds", type=int, default=2, help="duration of a slice")
     arguments = parser.parse_args()
-    workload = Workload.load(SCENARIOS[arguments.scenario].model_dir)
+    scenario = SCENARIOS[arguments.scenario]
+    workload = Workload.load(scenario.model_dir)
     connections = [int(number) for number in arguments.connections.split(",")]
     measured: dict[int, list[Pair]] = {number: [] for number in connections}
     with _checked_out(arguments.commit) as tree:
+        is_silent = arguments.commit == _SILENT
+        programs = _silent_programs if is_silent else _programs_of(tree, _trained(tree, scenario.recipe))
         for start in range(arguments.starts):
-            programs = _silent_programs if arguments.commit == _SILENT else _programs_of(tree)
             with _both(programs, workload, reverse=bool(start % 2)) as (before, now):
                 for number in connections:
                     measured[number] += _pairs(before, now, number, arguments.pairs, arguments.seconds)
@@ -115,11 +119,14 @@ def _running(name: str, programs: Programs, workload: Workload) -> Running:
     return Running(system, environments.interpreter(system), environments.FOLDER / "run" / name, workload)
 
 
-def _programs_of(tree: Path) -> Programs:
+def _programs_of(tree: Path, model_dir: Path | None = None) -> Programs:
+    """List the programs of a tree, which serve its own model if one is given."""
+
     def programs(site: Site) -> Iterator[Program]:
         for program in sepal.programs(site):
             if program.name != "flower":
-                yield dataclasses.replace(program, cwd=tree)
+                own = {} if model_dir is None else {"SEPAL_MODEL_DIR": str(model_dir)}
+                yield dataclasses.replace(program, cwd=tree, environment={**program.environment, **own})
 
     return programs
 
@@ -146,6 +153,14 @@ def _checked_out(commit: str) -> Iterator[Path]:
         yield tree
     finally:
         subprocess.run([*git, "remove", "--force", str(tree)], check=True, capture_output=True)
+
+
+def _trained(tree: Path, recipe: str) -> Path:
+    """Train a recipe with the code of a tree; returns the model directory."""
+    command = [sys.executable, "-m", "training", recipe, "--models-dir", str(tree / "models")]
+    subprocess.run(command, cwd=tree, check=True, capture_output=True)
+    (model_dir,) = (tree / "models" / recipe).iterdir()
+    return model_dir
 
 
 if __name__ == "__main__":
