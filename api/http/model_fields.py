@@ -40,7 +40,7 @@ class Training(NamedTuple):
     """What a column of the training data held, as texts."""
 
     extent: str
-    """From the smallest to the largest value; empty if they are not known."""
+    """From the smallest to the largest value, or the length of texts; empty if neither is known."""
     box: Box | None
     frequent: list[tuple[str, int]]
     """The most frequent values and their numbers of rows."""
@@ -81,6 +81,11 @@ def fields_of(card: ModelCard) -> list[Field]:
 def text_of(value: Value | None) -> str:
     """Write a text as it is, and any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: "1 row", "2,000 rows"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _field(column: Column, value: Value | None, is_text: bool) -> Field:
@@ -145,10 +150,8 @@ def _keyboard(column: Column) -> Literal["numeric", "decimal", "text"]:
 
 def _training(seen: Seen) -> Training:
     counts = seen.counts or ()
-    median = f", median {_number(seen.quantiles[2])}" if seen.quantiles else ""
-    extent = _extent(seen)
     return Training(
-        extent=extent + median if extent else "",
+        extent=_extent(seen) + (f", median {_number(seen.quantiles[2])}" if seen.quantiles else ""),
         box=_box(seen),
         frequent=[(text_of(value), count) for value, count in counts[:_SHOWN_VALUES]],
         more=max(0, len(counts) - _SHOWN_VALUES),
@@ -157,9 +160,12 @@ def _training(seen: Seen) -> Training:
 
 
 def _extent(seen: Seen | None) -> str:
-    if seen is None or seen.minimum is None or seen.maximum is None:
+    if seen is None:
         return ""
-    return f"{_number(seen.minimum)} to {_number(seen.maximum)}"
+    if seen.minimum is not None and seen.maximum is not None:
+        return f"{_number(seen.minimum)} to {_number(seen.maximum)}"
+    is_free_text = seen.longest is not None and seen.counts is None
+    return f"up to {counted(seen.longest or 0, 'character')}" if is_free_text else ""
 
 
 def _box(seen: Seen) -> Box | None:
@@ -169,7 +175,7 @@ def _box(seen: Seen) -> Box | None:
     span = float(largest) / 2 - float(smallest) / 2  # halves, because the span of two floats can be infinite
     if span <= 0:
         return None
-    return Box(*(round(100 * (each / 2 - float(smallest) / 2) / span, 1) for each in seen.quantiles))
+    return Box(*(round(100 * ((each / 2 - float(smallest) / 2) / span), 1) for each in seen.quantiles))
 
 
 def _number(value: Value) -> str:

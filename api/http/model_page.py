@@ -10,7 +10,7 @@ from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse
 
-from api.http.model_fields import fields_of, text_of
+from api.http.model_fields import counted, fields_of, text_of
 from shared.card import ModelCard
 from shared.columns import ModelInput
 
@@ -29,7 +29,7 @@ class ModelPage:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters |= {"text": text_of, "counted": _counted}
+        environment.filters |= {"text": text_of, "counted": counted}
         parts = {"style": Markup(style), "script": Markup(script)}  # noqa: S704 - files of this package
         self._template = environment.get_template("model.html", globals=parts)
         self._headers = {
@@ -39,7 +39,7 @@ class ModelPage:
             "Vary": "Accept",
             "X-Content-Type-Options": "nosniff",
         }
-        self._rendered: tuple[ModelCard, str] | None = None
+        self._rendered: tuple[ModelCard, bytes] | None = None
 
     async def respond(self, card: ModelCard) -> HTMLResponse:
         """Return the page of a card."""
@@ -48,8 +48,8 @@ class ModelPage:
             self._rendered = card, await run_in_threadpool(self._render, card)
         return HTMLResponse(self._rendered[1], headers=self._headers)
 
-    def _render(self, card: ModelCard) -> str:
-        return self._template.render(card=card, fields=fields_of(card), row=_row(card.input))
+    def _render(self, card: ModelCard) -> bytes:
+        return self._template.render(card=card, fields=fields_of(card), row=_row(card.input)).encode()
 
 
 def _row(model_input: ModelInput) -> str:
@@ -57,12 +57,8 @@ def _row(model_input: ModelInput) -> str:
     if model_input.kind == "text":
         return "a text"
     if model_input.kind == "matrix":
-        return f"an array of {_counted(len(model_input.columns), 'number')}"
-    return f"a row of a {model_input.library} data frame with {_counted(len(model_input.columns), 'column')}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+        return f"an array of {counted(len(model_input.columns), 'number')}"
+    return f"a row of a {model_input.library} data frame with {counted(len(model_input.columns), 'column')}"
 
 
 def _content_security_policy(style: str, script: str) -> str:

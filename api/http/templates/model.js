@@ -144,8 +144,9 @@
     if (response.status !== 202) return response;
     // `Location` is this path; below a prefix of a proxy, only the relative one is right.
     const path = `results/${response.headers.get("Location").split("/").pop()}`;
+    answer.removeAttribute("aria-busy");
+    answer.replaceChildren(element("p", "quiet", "The row is accepted and waits for a worker. The result will appear here."));
     while (response.status === 202 || response.status === 503) {
-      answer.replaceChildren(element("p", "quiet", "The row is accepted and waits for a worker. The result will appear here."));
       await pause(Number(response.headers.get("Retry-After")) || 1, signal);
       response = await fetch(path, { headers: { Accept: "application/json" }, signal });
     }
