@@ -121,13 +121,14 @@
   function refuse(problem) {
     const faults = (problem.errors ?? []).map(({ pointer, detail }) => [fieldAt(pointer), detail]);
     const marked = faults.filter(([field]) => field);
+    const others = faults.filter(([field]) => !field).map(([, detail]) => detail);
     for (const [field, detail] of marked) setFault(field, detail);
     if (!marked.length) {
-      showProblem("No prediction", [problem.detail, ...faults.map(([, detail]) => detail)]);
+      showProblem("No prediction", [problem.detail, ...others]);
       return;
     }
     const values = marked.length === 1 ? "One value does" : `${marked.length} values do`;
-    showProblem(`${values} not fit the model`, [marked[0][1]]);
+    showProblem(`${values} not fit the model`, [marked[0][1], ...others]);
   }
 
   function pause(seconds, signal) {
