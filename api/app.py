@@ -17,6 +17,7 @@ from api.cluster.status import ClusterStatus
 from api.cluster.ticker import tick_forever
 from api.http import openapi, problems
 from api.http.hot_path import HotPath, PredictOperation
+from api.http.model_page import ModelPage
 from api.http.operators import operator_routes
 from api.http.routes import prediction_routes, status_routes
 from api.messages import CeleryMessages
@@ -86,7 +87,7 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
     # FastAPI's documentation pages load scripts from a public host; FastAPIOffline serves them itself.
     app: FastAPI = FastAPIOffline(title="Sepal", description=DESCRIPTION, version=VERSION, lifespan=lifespan)
     app.include_router(prediction_routes(service, lookups, predict, cluster))
-    app.include_router(status_routes(cluster, Exposition(registry, ClusterCollector(cluster, limits))))
+    app.include_router(status_routes(cluster, ModelPage(), Exposition(registry, ClusterCollector(cluster, limits))))
     app.include_router(operator_routes(DeadLetters(pooled), service, cluster, settings))
     problems.install(app, cluster.backlog.retry_after)
     openapi.install(app, cluster, settings.max_rows)

@@ -64,7 +64,7 @@ def _welcome(gateway: str, settings: LocalSettings) -> str:
 Sepal serves {card.name} {card.version}.
 
   predictions  {gateway}/predict
-  try it out   {gateway}/docs
+  try it out   {gateway}/model and {gateway}/docs
   Flower       http://127.0.0.1:{settings.flower_port}  ({_credentials(settings)})
   metrics      {gateway}/metrics and http://127.0.0.1:{settings.worker_http_port}/metrics
   broker       {_without_password(settings.broker_url)}

@@ -134,7 +134,15 @@ DISCARD: Final[dict[str, Any]] = {
 
 MODEL: Final[dict[str, Any]] = {
     "summary": "Get the model card",
-    "responses": problems(*_COMMON_ERRORS, errors.ModelUnknown, errors.RecordIncompatible),
+    "description": "As JSON, or, if `Accept` prefers `text/html`, as a page for people with a form that sends one row.",
+    "response_model": ModelCard,
+    "responses": {
+        200: {
+            "content": {"text/html": {"schema": {"type": "string"}}},
+            "headers": {"Vary": {"description": "`Accept`", "required": True, "schema": {"type": "string"}}},
+        },
+        **problems(*_COMMON_ERRORS, errors.ModelUnknown, errors.RecordIncompatible),
+    },
 }
 LIVEZ: Final[dict[str, Any]] = {
     "summary": "Liveness: this process answers requests",

@@ -1,5 +1,7 @@
 """The FastAPI routes. `POST /predict` is normally answered by the hot path in front of them."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
@@ -7,11 +9,12 @@ from api.cluster.status import ClusterStatus
 from api.http import openapi
 from api.http.headers import RequestHeaders
 from api.http.hot_path import PredictOperation
+from api.http.model_page import ModelPage
+from api.http.negotiation import preferred_type
 from api.http.problems import not_ready
 from api.http.rendering import render, to_starlette
 from api.http.schemas import Meta, PredictionIdText
 from api.predictions.service import PredictionService
-from shared.card import ModelCard
 from shared.ids import PredictionId
 from shared.store.lookups import Lookups
 from shared.telemetry.exposition import Exposition
@@ -43,7 +46,7 @@ def prediction_routes(
     return router
 
 
-def status_routes(cluster: ClusterStatus, exposition: Exposition) -> APIRouter:
+def status_routes(cluster: ClusterStatus, page: ModelPage, exposition: Exposition) -> APIRouter:
     """`/model`, `/livez`, `/readyz` and `/metrics`; `/` redirects to the documentation."""
     router = APIRouter(tags=["status"])
 
@@ -52,8 +55,12 @@ def status_routes(cluster: ClusterStatus, exposition: Exposition) -> APIRouter:
         return RedirectResponse(request.scope.get("root_path", "") + "/docs")
 
     @router.get("/model", **openapi.MODEL)
-    async def model() -> ModelCard:
-        return await cluster.current_card()
+    async def model(request: Request, response: Response) -> Any:
+        card = await cluster.current_card()
+        if preferred_type(request.headers.getlist("accept"), ("application/json", "text/html")) == "text/html":
+            return await page.respond(card)
+        response.headers["Vary"] = "Accept"
+        return card
 
     @router.get("/livez", **openapi.LIVEZ)
     async def livez() -> dict[str, str]:

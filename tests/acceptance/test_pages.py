@@ -4,76 +4,23 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 from shared.ids import PredictionId, child_id
+from tests.browser import Open
 from tests.gates import Gates, save_gated
 from tests.patience import patience
 from tests.run import Run
 from tests.stack import ROOT, clean_environment, free_port, wait_for
-from tests.tools import tool
 
-# The sandbox does not work for root. The other options keep the browser from connecting to other machines at its start.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 GIVEN_PASSWORD = "a-given-password"
-ABORTED = "net::ERR_ABORTED"  # leaving a page aborts the request that it sends every second
 GATE = 100
-
-Open = Callable[..., Page]
-
-
-def patience_ms() -> float:
-    """Return the time limit in milliseconds, as playwright takes it."""
-    return patience() * 1000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = tool("chromium", "google-chrome")
-    with sync_playwright() as playwright:
-        expect.set_options(timeout=patience_ms())
-        with playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=patience_ms()) as browser:
-            yield browser
-
-
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[Open]:
-    """Opens pages; the test fails on a page's error and on a request to another machine."""
-    pages: list[Page] = []
-    faults: list[str] = []
-
-    def open_page(**options: Any) -> Page:
-        page = browser.new_page(viewport={"width": 1600, "height": 900}, **options)
-        page.set_default_timeout(patience_ms())
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
-        page.on("dialog", lambda dialog: faults.append(dialog.message))
-        page.on("request", lambda request: faults.append(request.url) if _is_outside(request.url) else None)
-        page.on(
-            "requestfailed",
-            lambda request: faults.append(request.url) if request.failure != ABORTED else None,
-        )
-        page.on("response", lambda response: faults.append(response.url) if response.status >= 400 else None)
-        pages.append(page)
-        return page
-
-    yield open_page
-    for page in pages:
-        page.close()
-    assert faults == []
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +200,3 @@ def _command_line(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:  # it has just ended
         return ""
-
-
-def _is_outside(url: str) -> bool:
-    return not url.startswith(("http://127.0.0.1:", "data:", "blob:"))

@@ -217,6 +217,8 @@ def test_gateway_that_starts_without_a_broker_serves_once_there_is_one(stack: St
     response = gateway.predict(ROW)
     assert response.status_code == 503
     assert response.json()["code"] == "model-unknown"
+    page = gateway.client.get("/model", headers={"Accept": "text/html"})
+    assert (page.status_code, page.json()["code"]) == (503, "model-unknown")
     stack.start_broker()
     stack.start_worker()
     gateway.wait_until_ready()

@@ -249,6 +249,15 @@ def test_model_card_and_liveness(iris: Gateway) -> None:
     assert iris.client.get("/livez").json() == {"status": "live"}
 
 
+@pytest.mark.parametrize(("accept", "media_type"), [(None, "application/json"), ("text/html,*/*;q=0.8", "text/html")])
+def test_model_is_a_page_for_clients_that_prefer_html(either: Gateway, accept: str | None, media_type: str) -> None:
+    response = either.client.get("/model", headers={"Accept": accept} if accept else {})
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].partition(";")[0] == media_type
+    assert response.headers["Vary"] == "Accept"
+    assert ("Content-Security-Policy" in response.headers) is (media_type == "text/html")
+
+
 def test_error_of_the_pipeline_fails_its_prediction_with_the_reason(tmp_path: Path, models_dir: Path) -> None:
     model_dir = save_misbehaving(models_dir, pipelines.RejectsSevens())
     with running_stack(tmp_path, model_dir) as (_, gateway):

@@ -1,0 +1,20 @@
+"""Chooses the media type of a response by the request's `Accept` headers (RFC 9110, section 12.5.1)."""
+
+from collections.abc import Sequence
+
+from mimeparse import MimeTypeParseException, best_match
+
+
+def preferred_type(accept: Sequence[str], offered: Sequence[str]) -> str:
+    """Return the offered media type that the client prefers.
+
+    Args:
+        accept: the values of all `Accept` headers.
+        offered: media types, the default first: it is returned if the client has no preference, accepts none of them,
+            or sent a header that cannot be read.
+    """
+    try:
+        # Of equally preferred types, `best_match` returns the last.
+        return best_match(offered[::-1], ",".join(accept).lower()) or offered[0]
+    except MimeTypeParseException:
+        return offered[0]
