@@ -186,3 +186,17 @@ def test_range_of_the_training_data_is_told_and_drawn(
     assert field.training is not None
     assert field.training.extent == extent
     assert field.training.box == box
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (None, "2 columns."),
+        (("a", "b", "c"), "one of 3 classes"),
+        ((("a", "b", "c"), (True, False)), "a class for each of 2 targets"),
+    ],
+)
+async def test_page_says_what_comes_out(classes: Any, words: str) -> None:
+    of = card("table", column("x", T.FLOAT64), column("y", T.FLOAT64)).model_copy(update={"classes": classes})
+    page = bytes((await ModelPage().respond(with_example(of, 1.0, 2.0))).body).decode()
+    assert words in " ".join(page.split())
