@@ -11,7 +11,7 @@ from shared.columns import FLOATS, Frozen, ModelInput, Value
 from shared.errors import ArtifactIncompatible, ArtifactMissing
 from shared.rows import Encoding
 
-CARD_SCHEMA: Final = 2
+CARD_SCHEMA: Final = 3
 MODEL_NAME: Final = r"^[a-z0-9][a-z0-9._-]*$"
 PIPELINE_FILE: Final = "pipeline.joblib"
 CARD_FILE: Final = "card.json"
@@ -45,12 +45,14 @@ class ModelRef(Frozen):
 class ModelCard(Frozen):
     """Everything that the gateway and the worker know about a pipeline without unpickling it."""
 
-    card_schema: Literal[2] = Field(default=CARD_SCHEMA, alias="schema")
+    card_schema: Literal[3] = Field(default=CARD_SCHEMA, alias="schema")
     """Version of the card's format; a card with another version is refused."""
     name: str = Field(pattern=MODEL_NAME)
     version: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    """SHA-256 of `pipeline.joblib`."""
+    """SHA-256 of the artifact."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """Digests of the other files that the model needs, by path in the model directory: own code and requirements."""
     input: ModelInput
     classes: tuple[Value, ...] | None
     """The columns of `log_proba`, in order; None if the pipeline is not a classifier."""

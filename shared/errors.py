@@ -264,9 +264,10 @@ class ArtifactError(SepalError):
     """The model directory cannot be served."""
 
     remedy: str
-    """What the operator can do; contains no paths."""
+    """What the operator can do; contains no paths, except those of files inside the model directory."""
 
     def __init__(self, problem: str, remedy: str | None = None) -> None:
+        self.problem = problem
         self.remedy = remedy or self.remedy
         super().__init__(f"{problem}. {self.remedy}")
 
@@ -279,7 +280,7 @@ class ArtifactMissing(ArtifactError):
 
 
 class ArtifactAltered(ArtifactError):
-    """The pipeline's digest differs from the digest in its card."""
+    """The digest of a file differs from the digest in the card, or the card does not name the file."""
 
     code = "artifact-altered"
     remedy = "The pipeline or its card was replaced or damaged: restore both, or train the model again."

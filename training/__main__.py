@@ -61,6 +61,7 @@ def _make_card(arguments: argparse.Namespace) -> None:
         dtypes=dict(map(_pair, arguments.dtypes)),
         nullable="*" in arguments.nullable or arguments.nullable,
         source=arguments.source,
+        code=arguments.code,
     )
     print(f"wrote {model_dir}  {read_card(model_dir).digest}")
     print(f"serve it: make run MODEL={arguments.name}")
@@ -90,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     card.add_argument("--dtypes", nargs="+", default=[], metavar="COLUMN=DTYPE", help="pandas dtypes that a CSV lacks")
     card.add_argument(
         "--nullable", nargs="+", default=[], metavar="COLUMN", help="where values may be missing; * for all"
+    )
+    card.add_argument(
+        "--code", nargs="+", default=[], type=Path, metavar="PATH", help="own modules and packages that it needs"
     )
     card.add_argument("--source", help="where the data comes from; the file's name by default")
     return parser

@@ -21,11 +21,12 @@ from shared.card import (
     Data,
     Metric,
     ModelCard,
-    digest,
     read_card,
 )
 from shared.columns import ModelInput, Value
 from shared.errors import ArtifactExists, CannotServe
+from shared.model_files import digests, file_digest
+from training.code import copy_code
 from training.inputs import describe, without_seen
 from training.proof import prove
 from training.sample import example_indices, find_missing, proof_indices, rows_of, take
@@ -46,6 +47,7 @@ def save(
     nullable: bool | Collection[str] = False,
     metrics: dict[str, Metric] | None = None,
     artifact: Path | None = None,
+    code: Sequence[Path | str] = (),
     is_made_up: bool = False,
 ) -> Path:
     """Write `models_dir/name/version/` atomically, by one rename, after a proof that it is served exactly.
@@ -62,6 +64,8 @@ def save(
         nullable: the columns in which a value may be missing although none is missing in X; True: all that can.
         metrics: cross-validated scores, by name.
         artifact: a file from which the pipeline was unpickled: it is copied instead of pickling the pipeline again.
+        code: modules and packages that the pipeline needs and no distribution provides: they are copied, with the data
+            files of packages, and workers import the copies.
         is_made_up: whether X is no training data, but stands for it; the card then says nothing of what it holds.
 
     Returns:
@@ -86,12 +90,11 @@ def save(
             _dump(pipeline, staged / PIPELINE_FILE)
         else:
             shutil.copyfile(artifact, staged / PIPELINE_FILE)
-        with (staged / PIPELINE_FILE).open("rb") as file:
-            artifact_digest = digest(file)
+        copy_code(code, staged)
         card = ModelCard(
             name=name,
             version=version,
-            digest=artifact_digest,
+            digest=file_digest(staged / PIPELINE_FILE),
             input=described,
             classes=_classes(pipeline),
             outputs=("prediction", "log_proba") if _has_log_proba(pipeline) else ("prediction",),
@@ -100,11 +103,10 @@ def save(
             metrics=metrics or {},
             example=tuple(row if isinstance(row, str) else tuple(row) for row in example),
         )
-        _write(card, staged)
+        card = _write(card, staged)
         proof = take(X, proof_indices(missing))
         used = prove(staged, card, pipeline, proof, rows_of(described, proof))
-        card = card.model_copy(update={"versions": card.versions | used})
-        _write(card, staged)
+        card = _write(card.model_copy(update={"versions": card.versions | used}), staged)
         staged.chmod(0o755)
         _publish(staged, target, card)
     finally:
@@ -122,10 +124,13 @@ def _dump(pipeline: Any, path: Path) -> None:
         ) from error
 
 
-def _write(card: ModelCard, model_dir: Path) -> None:
-    (model_dir / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n")
+def _write(card: ModelCard, model_dir: Path) -> ModelCard:
+    """Write the requirements, and the card with the digests of all files; returns that card."""
     pins = [f"{name}=={number}\n" for name, number in card.versions.items() if name != PYTHON]
     (model_dir / REQUIREMENTS_FILE).write_text("".join(pins))
+    card = card.model_copy(update={"files": digests(model_dir)})
+    (model_dir / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n")
+    return card
 
 
 def _publish(staged: Path, target: Path, card: ModelCard) -> None:

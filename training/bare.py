@@ -1,7 +1,7 @@
 """`python -m training card FILE`: makes a model directory of a pipeline that was pickled elsewhere."""
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,8 +9,10 @@ import joblib
 import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
 
+from shared.distributions import missing_module
 from shared.errors import CannotServe
 from training.artifact import save
+from training.code import importable_code
 
 _N_MADE_UP: Final = 50
 """Rows of random numbers that stand for the data of a matrix of which no data is given."""
@@ -26,6 +28,7 @@ def make_card(
     dtypes: Mapping[str, str] | None = None,
     nullable: bool | Collection[str] = False,
     source: str | None = None,
+    code: Sequence[Path] = (),
 ) -> Path:
     """Write `models_dir/name/version/` for a pickled pipeline, which is copied as it is, after the proof of `save`.
 
@@ -38,6 +41,7 @@ def make_card(
         dtypes: the pandas dtypes of columns that a CSV file cannot tell, by name.
         nullable: as for `save`.
         source: where the training data comes from; the name of the file by default.
+        code: as for `save`; this process imports it as a worker does.
 
     Returns:
         The model directory.
@@ -46,28 +50,22 @@ def make_card(
         ArtifactExists: this name and version exist, with another pipeline or card.
         CannotServe: the file cannot be loaded, more must be known, or `save` refuses the pipeline.
     """
-    pipeline = load(artifact)
-    if not hasattr(pipeline, "predict"):
-        raise CannotServe(
-            f"{artifact.name} holds a {type(pipeline).__name__}, which has no method predict",
-            "Give the file of a fitted pipeline whose last step predicts.",
+    with importable_code(code):
+        pipeline = load(artifact)
+        X, columns = _rows(pipeline, artifact, data, dtypes or {})
+        return save(
+            pipeline,
+            models_dir,
+            name=name,
+            version=version,
+            X=X,
+            source=source or (data.name if data else "unknown"),
+            columns=columns,
+            nullable=nullable,
+            artifact=artifact,
+            code=code,
+            is_made_up=data is None,
         )
-    if data is None:
-        X, columns = _made_up(pipeline), None
-    else:
-        X, columns = select(pipeline, read_frame(data, dtypes or {}))
-    return save(
-        pipeline,
-        models_dir,
-        name=name,
-        version=version,
-        X=X,
-        source=source or (data.name if data else "unknown"),
-        columns=columns,
-        nullable=nullable,
-        artifact=artifact,
-        is_made_up=data is None,
-    )
 
 
 def load(artifact: Path) -> Any:
@@ -81,9 +79,11 @@ def load(artifact: Path) -> Any:
             warnings.simplefilter("always", InconsistentVersionWarning)
             pipeline = joblib.load(artifact)
     except ModuleNotFoundError as error:
+        raise CannotServe(*missing_module(artifact.name, error.name)) from error
+    except AttributeError as error:
         raise CannotServe(
-            f"{artifact.name} needs the module {error.name}, which is not installed",
-            "Install what provides it, in the environment of Sepal.",
+            f"{artifact.name} cannot be unpickled ({error})",
+            "If a script or notebook defines that name, move it to a module, pickle again, and give that with --code.",
         ) from error
     except OSError as error:
         raise CannotServe(
@@ -155,6 +155,20 @@ def select(pipeline: Any, frame: Any) -> tuple[Any, list[str] | None]:
             "Give a file with these columns only, in their order.",
         )
     return frame.to_numpy(), [str(name) for name in frame.columns]
+
+
+def _rows(
+    pipeline: Any, artifact: Path, data: Path | None, dtypes: Mapping[str, str]
+) -> tuple[Any, Sequence[str] | None]:
+    """Return rows of what the pipeline was fitted on, and the names of the columns where they are a matrix."""
+    if not hasattr(pipeline, "predict"):
+        raise CannotServe(
+            f"{artifact.name} holds a {type(pipeline).__name__}, which has no method predict",
+            "Give the file of a fitted pipeline whose last step predicts.",
+        )
+    if data is None:
+        return _made_up(pipeline), None
+    return select(pipeline, read_frame(data, dtypes))
 
 
 def _made_up(pipeline: Any) -> Any:

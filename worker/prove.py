@@ -17,15 +17,17 @@ import numpy as np
 
 from shared.card import ModelCard
 from shared.columns import ModelInput
+from shared.errors import ArtifactError
+from shared.own_code import top_level
 from shared.rows import EncodedRows
 from shared.store.records import Failure, Member
-from worker.distributions import recorded_modules, versions_of
+from worker.distributions import imported_by, recorded_modules, versions_of
 from worker.pool import artifact
 from worker.pool.libraries import pin_threads
 from worker.pool.one_evaluation import evaluate_plainly
 from worker.pool.predictor import Predictor
 
-_IMPORTABLE: Final = "Move it to a module that the worker can import, and fit the pipeline again."
+_IMPORTABLE: Final = "Move it to a module, fit the pipeline again, and give the module to `save` with code=[…]."
 _CONVERT: Final = "Convert the column before the pipeline is fitted: Sepal cannot send it exactly."
 _STATE: Final = "The pipeline must answer the same for the same rows, in every process."
 _LABELS: Final = "Let predict return an array of numbers, texts, booleans or datetimes, one row for each row of X."
@@ -41,8 +43,8 @@ def main() -> None:
     try:
         with recorded_modules() as modules:
             card, pipeline = _load(model_dir)
-        used.write_text(json.dumps(versions_of(modules)))
         _prove(card, pipeline, expected)
+        used.write_text(json.dumps(_versions(card, modules)))
     except Refused as refused:
         reason, remedy = refused.args
         sys.exit(f"{_one_line(reason)}\t{remedy}")
@@ -53,8 +55,16 @@ def main() -> None:
 def _load(model_dir: Path) -> tuple[ModelCard, Any]:
     try:
         return artifact.load(model_dir)
+    except ArtifactError as error:
+        raise Refused(error.problem, error.remedy) from error
     except Exception as error:
         raise Refused(f"a new process cannot load the pipeline ({error})", _IMPORTABLE) from error
+
+
+def _versions(card: ModelCard, modules: set[str]) -> dict[str, str]:
+    """Return the versions of the distributions of these modules and of those that the model's own code imports."""
+    own = top_level(card.files)
+    return versions_of(module for module in modules | imported_by(own) if module.partition(".")[0] not in own)
 
 
 def _prove(card: ModelCard, pipeline: Any, expected: Path) -> None:
