@@ -31,6 +31,7 @@ SepalError
     ├── ArtifactMissing
     ├── ArtifactAltered
     ├── ArtifactIncompatible
+    ├── ArtifactUntrusted
     ├── ArtifactUnloadable
     ├── ArtifactExists          training wrote nothing
     └── CannotServe             training wrote nothing: Sepal does not serve such a pipeline
@@ -291,6 +292,13 @@ class ArtifactIncompatible(ArtifactError):
 
     code = "artifact-incompatible"
     remedy = "Train it again with the versions that serve it, or serve it with the versions that trained it."
+
+
+class ArtifactUntrusted(ArtifactError):
+    """The pipeline holds types that the worker's settings do not trust; none of them was imported."""
+
+    code = "artifact-untrusted"
+    remedy = "Add the types to SEPAL_TRUSTED_TYPES of the worker, if you trust them."
 
 
 class ArtifactUnloadable(ArtifactError):

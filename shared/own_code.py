@@ -30,7 +30,7 @@ SEPAL: Final = frozenset(
 DISTRIBUTIONS: Final = frozenset(
     {"celery", "hiredis", "joblib", "msgspec", "numpy", "opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"}
     | {"pandas", "polars", "prometheus-client", "pyarrow", "pydantic", "pydantic-settings", "redis", "scikit-learn"}
-    | {"structlog", "threadpoolctl"}
+    | {"skops", "structlog", "threadpoolctl"}
 )
 """Distributions that a worker imports; it needs their requirements too."""
 _EXTRA: Final = re.compile(r"\bextra\s*==")

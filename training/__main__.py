@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from shared.card import read_card
+from shared.card import SKOPS_FILE, read_card
 from shared.errors import ArtifactError, CannotServe
+from training import skops_file
 from training.artifact import save
 from training.bare import make_card
 from training.recipes import RECIPES, Recipe
@@ -62,9 +63,13 @@ def _make_card(arguments: argparse.Namespace) -> None:
         nullable="*" in arguments.nullable or arguments.nullable,
         source=arguments.source,
         code=arguments.code,
+        trusted_types=arguments.trust,
     )
-    print(f"wrote {model_dir}  {read_card(model_dir).digest}")
-    print(f"serve it: make run MODEL={arguments.name}")
+    card = read_card(model_dir)
+    print(f"wrote {model_dir}  {card.digest}")
+    trusted = skops_file.untrusted_types(model_dir / SKOPS_FILE) if card.artifact == SKOPS_FILE else []
+    setting = f"SEPAL_TRUSTED_TYPES={','.join(trusted)} " if trusted else ""
+    print(f"serve it: {setting}make run MODEL={arguments.name}")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -83,8 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, recipe in sorted(RECIPES.items()):
         commands.add_parser(name, parents=[common], help=f"fit and save {recipe.source}")
-    card = commands.add_parser("card", parents=[common], help="save a pipeline that was pickled elsewhere")
-    card.add_argument("artifact", type=Path, help="a file that joblib, pickle or cloudpickle wrote; it is unpickled")
+    card = commands.add_parser("card", parents=[common], help="save a pipeline that was written elsewhere")
+    card.add_argument(
+        "artifact", type=Path, help="a file of skops, or one that joblib, pickle or cloudpickle wrote: it is unpickled"
+    )
     card.add_argument("--name", required=True)
     card.add_argument("--version", required=True)
     card.add_argument("--data", type=Path, help="CSV or Parquet: rows of what the pipeline was fitted on")
@@ -94,6 +101,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     card.add_argument(
         "--code", nargs="+", default=[], type=Path, metavar="PATH", help="own modules and packages that it needs"
+    )
+    card.add_argument(
+        "--trust",
+        nargs="+",
+        default=[],
+        metavar="TYPE",
+        help="types that a file of skops may hold, by their full names",
     )
     card.add_argument("--source", help="where the data comes from; the file's name by default")
     return parser

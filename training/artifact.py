@@ -18,6 +18,7 @@ from shared.card import (
     PIPELINE_FILE,
     PYTHON,
     REQUIREMENTS_FILE,
+    SKOPS_FILE,
     Data,
     Metric,
     ModelCard,
@@ -26,6 +27,7 @@ from shared.card import (
 from shared.columns import ModelInput, Value
 from shared.errors import ArtifactExists, CannotServe
 from shared.model_files import digests, file_digest
+from training import skops_file
 from training.code import copy_code
 from training.inputs import describe, without_seen
 from training.proof import prove
@@ -48,6 +50,8 @@ def save(
     metrics: dict[str, Metric] | None = None,
     artifact: Path | None = None,
     code: Sequence[Path | str] = (),
+    as_skops: bool = False,
+    trusted_types: Collection[str] = (),
     is_made_up: bool = False,
 ) -> Path:
     """Write `models_dir/name/version/` atomically, by one rename, after a proof that it is served exactly.
@@ -63,9 +67,12 @@ def save(
         columns: the names of a matrix's columns; x0, x1, … if the pipeline has none.
         nullable: the columns in which a value may be missing although none is missing in X; True: all that can.
         metrics: cross-validated scores, by name.
-        artifact: a file from which the pipeline was unpickled: it is copied instead of pickling the pipeline again.
+        artifact: a file from which the pipeline was loaded: it is copied instead of writing the pipeline again.
         code: modules and packages that the pipeline needs and no distribution provides: they are copied, with the data
             files of packages, and workers import the copies.
+        as_skops: whether the artifact is a file of skops instead of a pickle.
+        trusted_types: full names of types that a file of skops may hold beside those that skops trusts; workers need
+            them in their setting `SEPAL_TRUSTED_TYPES`.
         is_made_up: whether X is no training data, but stands for it; the card then says nothing of what it holds.
 
     Returns:
@@ -86,15 +93,15 @@ def save(
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent.absolute()))
     try:
-        if artifact is None:
-            _dump(pipeline, staged / PIPELINE_FILE)
-        else:
-            shutil.copyfile(artifact, staged / PIPELINE_FILE)
         copy_code(code, staged)
+        written = _write_artifact(pipeline, artifact, staged / (SKOPS_FILE if as_skops else PIPELINE_FILE))
+        if as_skops:
+            skops_file.check_types(written, trusted_types)
         card = ModelCard(
             name=name,
             version=version,
-            digest=file_digest(staged / PIPELINE_FILE),
+            artifact=written.name,
+            digest=file_digest(written),
             input=described,
             classes=_classes(pipeline),
             outputs=("prediction", "log_proba") if _has_log_proba(pipeline) else ("prediction",),
@@ -105,13 +112,23 @@ def save(
         )
         card = _write(card, staged)
         proof = take(X, proof_indices(missing))
-        used = prove(staged, card, pipeline, proof, rows_of(described, proof))
+        used = prove(staged, card, pipeline, proof, rows_of(described, proof), trusted_types)
         card = _write(card.model_copy(update={"versions": card.versions | used}), staged)
         staged.chmod(0o755)
         _publish(staged, target, card)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return target
+
+
+def _write_artifact(pipeline: Any, artifact: Path | None, path: Path) -> Path:
+    if artifact is not None:
+        shutil.copyfile(artifact, path)
+    elif path.name == SKOPS_FILE:
+        skops_file.dump(pipeline, path)
+    else:
+        _dump(pipeline, path)
+    return path
 
 
 def _dump(pipeline: Any, path: Path) -> None:

@@ -11,6 +11,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from shared.distributions import missing_module
 from shared.errors import CannotServe
+from training import skops_file
 from training.artifact import save
 from training.code import importable_code
 
@@ -29,11 +30,13 @@ def make_card(
     nullable: bool | Collection[str] = False,
     source: str | None = None,
     code: Sequence[Path] = (),
+    trusted_types: Collection[str] = (),
 ) -> Path:
-    """Write `models_dir/name/version/` for a pickled pipeline, which is copied as it is, after the proof of `save`.
+    """Write `models_dir/name/version/` for the file of a pipeline, which is copied as it is, after the proof of `save`.
 
     Args:
-        artifact: a file that joblib, pickle or cloudpickle wrote. It is unpickled: it can run any code.
+        artifact: a file of skops (`.skops`), or one that joblib, pickle or cloudpickle wrote, which is unpickled: it
+            can run any code.
         models_dir: the folder of all models.
         name: the model's name.
         version: the model's version.
@@ -42,6 +45,7 @@ def make_card(
         nullable: as for `save`.
         source: where the training data comes from; the name of the file by default.
         code: as for `save`; this process imports it as a worker does.
+        trusted_types: as for `save`.
 
     Returns:
         The model directory.
@@ -51,7 +55,7 @@ def make_card(
         CannotServe: the file cannot be loaded, more must be known, or `save` refuses the pipeline.
     """
     with importable_code(code):
-        pipeline = load(artifact)
+        pipeline = load(artifact, trusted_types)
         X, columns = _rows(pipeline, artifact, data, dtypes or {})
         return save(
             pipeline,
@@ -64,25 +68,39 @@ def make_card(
             nullable=nullable,
             artifact=artifact,
             code=code,
+            as_skops=artifact.suffix == skops_file.SUFFIX,
+            trusted_types=trusted_types,
             is_made_up=data is None,
         )
 
 
-def load(artifact: Path) -> Any:
-    """Unpickle a pipeline.
+def load(artifact: Path, trusted_types: Collection[str] = ()) -> Any:
+    """Load a pipeline from a pickle or a file of skops.
 
     Raises:
-        CannotServe: it cannot be unpickled here, or another minor version of scikit-learn pickled it.
+        CannotServe: it cannot be loaded here, or another minor version of scikit-learn wrote it.
     """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InconsistentVersionWarning)
+        pipeline = _load(artifact, trusted_types)
+    for warning in caught:
+        if isinstance(warning.message, InconsistentVersionWarning):
+            _check_version(artifact, warning.message)
+    return pipeline
+
+
+def _load(artifact: Path, trusted_types: Collection[str]) -> Any:
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", InconsistentVersionWarning)
-            pipeline = joblib.load(artifact)
+        if artifact.suffix == skops_file.SUFFIX:
+            return skops_file.load(artifact, trusted_types)
+        return joblib.load(artifact)
+    except CannotServe:
+        raise
     except ModuleNotFoundError as error:
         raise CannotServe(*missing_module(artifact.name, error.name)) from error
     except AttributeError as error:
         raise CannotServe(
-            f"{artifact.name} cannot be unpickled ({error})",
+            f"{artifact.name} cannot be loaded ({error})",
             "If a script or notebook defines that name, move it to a module, pickle again, and give that with --code.",
         ) from error
     except OSError as error:
@@ -91,21 +109,18 @@ def load(artifact: Path) -> Any:
         ) from error
     except Exception as error:  # unpickling raises anything
         raise CannotServe(
-            f"{artifact.name} cannot be unpickled ({type(error).__name__}: {error})",
-            "Give a complete file that joblib.dump, pickle.dump or cloudpickle.dump wrote.",
+            f"{artifact.name} cannot be loaded ({type(error).__name__}: {error})",
+            "Give a complete file that joblib, pickle, cloudpickle or skops wrote.",
         ) from error
-    for warning in caught:
-        if isinstance(warning.message, InconsistentVersionWarning):
-            made_with, installed = (
-                warning.message.original_sklearn_version,
-                warning.message.current_sklearn_version,
-            )
-            if made_with.split(".")[:2] != installed.split(".")[:2]:
-                raise CannotServe(
-                    f"{artifact.name} was made with scikit-learn {made_with}, but {installed} is installed",
-                    f"Fit it again with {installed}, or install scikit-learn=={made_with}.",
-                )
-    return pipeline
+
+
+def _check_version(artifact: Path, warning: InconsistentVersionWarning) -> None:
+    made_with, installed = warning.original_sklearn_version, warning.current_sklearn_version
+    if made_with.split(".")[:2] != installed.split(".")[:2]:
+        raise CannotServe(
+            f"{artifact.name} was made with scikit-learn {made_with}, but {installed} is installed",
+            f"Fit it again with {installed}, or install scikit-learn=={made_with}.",
+        )
 
 
 def read_frame(data: Path, dtypes: Mapping[str, str]) -> Any:

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -25,7 +25,9 @@ from shared.rows import Row
 _ROOT: Final = Path(__file__).parent.parent
 
 
-def prove(model_dir: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Row]) -> dict[str, str]:
+def prove(
+    model_dir: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Row], trusted_types: Collection[str] = ()
+) -> dict[str, str]:
     """Compare what serving answers with what the pipeline answers directly.
 
     Args:
@@ -34,6 +36,7 @@ def prove(model_dir: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Ro
         pipeline: the pipeline in memory.
         X: some rows of the training data, in the form in which the pipeline takes them.
         rows: the same rows as clients send them.
+        trusted_types: as for `save`.
 
     Returns:
         The versions of the distributions that the artifact needs, by name.
@@ -46,7 +49,9 @@ def prove(model_dir: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Ro
         # Both import their libraries while this process predicts. They begin when the encoder has its body.
         with (
             _process("api.encode", [model_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as encoder,
-            _process("worker.prove", [model_dir, expected, used], stdin=encoder.stdout, stdout=None) as prover,
+            _process(
+                "worker.prove", [model_dir, expected, used, *trusted_types], stdin=encoder.stdout, stdout=None
+            ) as prover,
         ):
             if encoder.stdout is not None:
                 encoder.stdout.close()  # the prover's now
@@ -83,7 +88,7 @@ def _outputs(card: ModelCard, pipeline: Any, X: Any) -> tuple[Any, Any]:
 
 @contextmanager
 def _process(
-    module: str, arguments: list[Path], *, stdin: int | IO[bytes] | None, stdout: int | None
+    module: str, arguments: list[Path | str], *, stdin: int | IO[bytes] | None, stdout: int | None
 ) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", module, *map(str, arguments)]
     process = subprocess.Popen(  # noqa: S603 - our own modules

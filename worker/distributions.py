@@ -1,12 +1,14 @@
-"""Finds the distributions that a pickle needs: those of the modules in which unpickling it looks names up."""
+"""Finds the distributions that an artifact needs: those of the modules in which loading it looks names up."""
 
 import ast
+import json
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 
 @contextmanager
@@ -50,4 +52,18 @@ def imported_by(own: Collection[str]) -> set[str]:
                 found |= {each.name for each in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 found.add(node.module)
+    return found
+
+
+def modules_of_skops(path: Path) -> set[str]:
+    """Return the names of the modules in which loading a file of skops looks names up, and that of skops itself."""
+    with ZipFile(path) as file:
+        schema = json.loads(file.read("schema.json"))
+    found, waiting = {"skops"}, [schema]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            found.add(str(node.get("__module__", "skops")))
+        if isinstance(node, (dict, list)):
+            waiting += node.values() if isinstance(node, dict) else node
     return found

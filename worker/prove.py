@@ -1,4 +1,4 @@
-"""`python -m worker.prove MODEL_DIR EXPECTED USED`: compares what serving answers with the pipeline's own answers.
+"""`python -m worker.prove MODEL_DIR EXPECTED USED [TRUSTED_TYPE…]`: compares what serving answers with the pipeline.
 
 Encoded rows come on stdin. EXPECTED holds the same rows as the pipeline takes them, and its labels and
 log-probabilities for them; it is complete when stdin ends. USED is written: the versions of the distributions that the
@@ -15,13 +15,13 @@ import joblib
 import msgspec
 import numpy as np
 
-from shared.card import ModelCard
+from shared.card import SKOPS_FILE, ModelCard
 from shared.columns import ModelInput
 from shared.errors import ArtifactError
 from shared.own_code import top_level
 from shared.rows import EncodedRows
 from shared.store.records import Failure, Member
-from worker.distributions import imported_by, recorded_modules, versions_of
+from worker.distributions import imported_by, modules_of_skops, recorded_modules, versions_of
 from worker.pool import artifact
 from worker.pool.libraries import pin_threads
 from worker.pool.one_evaluation import evaluate_plainly
@@ -39,12 +39,12 @@ class Refused(Exception):
 
 def main() -> None:
     """Run the proof."""
-    model_dir, expected, used = map(Path, sys.argv[1:])
+    model_dir, expected, used = map(Path, sys.argv[1:4])
     try:
         with recorded_modules() as modules:
-            card, pipeline = _load(model_dir)
+            card, pipeline = _load(model_dir, sys.argv[4:])
         _prove(card, pipeline, expected)
-        used.write_text(json.dumps(_versions(card, modules)))
+        used.write_text(json.dumps(_versions(model_dir, card, modules)))
     except Refused as refused:
         reason, remedy = refused.args
         sys.exit(f"{_one_line(reason)}\t{remedy}")
@@ -52,17 +52,19 @@ def main() -> None:
         sys.exit(f"serving fails on rows of X ({type(error).__name__}: {_one_line(error)})\t{_CONVERT}")
 
 
-def _load(model_dir: Path) -> tuple[ModelCard, Any]:
+def _load(model_dir: Path, trusted_types: list[str]) -> tuple[ModelCard, Any]:
     try:
-        return artifact.load(model_dir)
+        return artifact.load(model_dir, trusted_types)
     except ArtifactError as error:
         raise Refused(error.problem, error.remedy) from error
     except Exception as error:
         raise Refused(f"a new process cannot load the pipeline ({error})", _IMPORTABLE) from error
 
 
-def _versions(card: ModelCard, modules: set[str]) -> dict[str, str]:
+def _versions(model_dir: Path, card: ModelCard, modules: set[str]) -> dict[str, str]:
     """Return the versions of the distributions of these modules and of those that the model's own code imports."""
+    if card.artifact == SKOPS_FILE:
+        modules = modules_of_skops(model_dir / SKOPS_FILE)
     own = top_level(card.files)
     return versions_of(module for module in modules | imported_by(own) if module.partition(".")[0] not in own)
 
