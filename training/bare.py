@@ -26,6 +26,7 @@ def make_card(
     name: str,
     version: str,
     data: Path | None = None,
+    stand_in: Any = None,
     dtypes: Mapping[str, str] | None = None,
     nullable: bool | Collection[str] = False,
     source: str | None = None,
@@ -41,7 +42,9 @@ def make_card(
         name: the model's name.
         version: the model's version.
         data: rows of what the pipeline was fitted on, as CSV or Parquet; further columns are ignored.
-        dtypes: the pandas dtypes of columns that a CSV file cannot tell, by name.
+        stand_in: a frame or an array of rows like these, where no data is given; the card says nothing of what they
+            hold.
+        dtypes: the pandas dtypes of columns that a CSV file or the stand-in cannot tell, by name.
         nullable: as for `save`.
         source: where the training data comes from; the name of the file by default.
         code: as for `save`; this process imports it as a worker does.
@@ -56,7 +59,14 @@ def make_card(
     """
     with importable_code(code):
         pipeline = load(artifact, trusted_types)
-        X, columns = _rows(pipeline, artifact, data, dtypes or {})
+        _check_predicts(artifact, pipeline)
+        if data is not None:
+            stand_in = read_frame(data, dtypes or {})
+        elif stand_in is None:
+            stand_in = _made_up(pipeline)
+        elif hasattr(stand_in, "columns"):
+            stand_in = _with_dtypes(stand_in, dtypes or {}, "the input example")
+        X, columns = select(pipeline, stand_in) if hasattr(stand_in, "columns") else (stand_in, None)
         return save(
             pipeline,
             models_dir,
@@ -139,11 +149,20 @@ def read_frame(data: Path, dtypes: Mapping[str, str]) -> Any:
             frame = pd.read_parquet(data)
         else:
             raise CannotServe(f"{data.name} is neither .csv nor .parquet", "Write the rows as CSV or Parquet.")
-        return frame.astype(dict(dtypes))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CannotServe(
-            f"{data.name} cannot be read ({' '.join(str(error).split())})", "Correct the file or --dtypes."
-        ) from error
+        raise _unreadable(data.name, error) from error
+    return _with_dtypes(frame, dtypes, data.name)
+
+
+def _with_dtypes(frame: Any, dtypes: Mapping[str, str], what: str) -> Any:
+    try:
+        return frame.astype(dict(dtypes))
+    except (ValueError, TypeError, KeyError) as error:
+        raise _unreadable(what, error) from error
+
+
+def _unreadable(what: str, error: Exception) -> CannotServe:
+    return CannotServe(f"{what} cannot be read ({' '.join(str(error).split())})", "Correct the file or --dtypes.")
 
 
 def select(pipeline: Any, frame: Any) -> tuple[Any, list[str] | None]:
@@ -172,18 +191,12 @@ def select(pipeline: Any, frame: Any) -> tuple[Any, list[str] | None]:
     return frame.to_numpy(), [str(name) for name in frame.columns]
 
 
-def _rows(
-    pipeline: Any, artifact: Path, data: Path | None, dtypes: Mapping[str, str]
-) -> tuple[Any, Sequence[str] | None]:
-    """Return rows of what the pipeline was fitted on, and the names of the columns where they are a matrix."""
+def _check_predicts(artifact: Path, pipeline: Any) -> None:
     if not hasattr(pipeline, "predict"):
         raise CannotServe(
             f"{artifact.name} holds a {type(pipeline).__name__}, which has no method predict",
             "Give the file of a fitted pipeline whose last step predicts.",
         )
-    if data is None:
-        return _made_up(pipeline), None
-    return select(pipeline, read_frame(data, dtypes))
 
 
 def _made_up(pipeline: Any) -> Any:
