@@ -12,9 +12,10 @@ from shared.errors import ArtifactIncompatible, ArtifactMissing
 from shared.names import Output
 from shared.rows import Encoding
 
-CARD_SCHEMA: Final = 2
+CARD_SCHEMA: Final = 3
 MODEL_NAME: Final = r"^[a-z0-9][a-z0-9._-]*$"
 PIPELINE_FILE: Final = "pipeline.joblib"
+SKOPS_FILE: Final = "pipeline.skops"
 CARD_FILE: Final = "card.json"
 REQUIREMENTS_FILE: Final = "requirements.txt"
 PYTHON: Final = "python"
@@ -46,12 +47,16 @@ class ModelRef(Frozen):
 class ModelCard(Frozen):
     """Everything that the gateway and the worker know about a pipeline without unpickling it."""
 
-    card_schema: Literal[2] = Field(default=CARD_SCHEMA, alias="schema")
+    card_schema: Literal[3] = Field(default=CARD_SCHEMA, alias="schema")
     """Version of the card's format; a card with another version is refused."""
     name: str = Field(pattern=MODEL_NAME)
     version: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")
+    artifact: Literal["pipeline.joblib", "pipeline.skops"] = PIPELINE_FILE
+    """The file of the pipeline: a pickle, or a file of skops, which is never unpickled."""
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    """SHA-256 of `pipeline.joblib`."""
+    """SHA-256 of the artifact."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """Digests of the other files that the model needs, by path in the model directory: own code and requirements."""
     input: ModelInput
     classes: tuple[Value, ...] | tuple[tuple[Value, ...], ...] | None
     """The columns of `log_proba` and `proba`, in order; those of each output where a row has several predictions; None

@@ -11,6 +11,19 @@ from shared.card import PYTHON, ModelCard
 _COMPATIBLE_WITHIN_MAJOR: Final = frozenset({"joblib", "numpy", "pandas", "polars", "pyarrow", "scipy"})
 """Distributions of which other minor versions read the pickles; of all others the minor version must be the same."""
 
+_DISTRIBUTION_OF: Final = {
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python-headless",
+    "dateutil": "python-dateutil",
+    "imblearn": "imbalanced-learn",
+    "PIL": "pillow",
+    "skopt": "scikit-optimize",
+    "sksurv": "scikit-survival",
+    "umap": "umap-learn",
+    "yaml": "pyyaml",
+}
+"""Distributions whose modules have another name."""
+
 
 class Differing(NamedTuple):
     """A distribution that is not installed as an artifact needs it."""
@@ -49,3 +62,13 @@ def installed_versions(card: ModelCard) -> dict[str, str]:
 def pins(differing: Sequence[Differing]) -> str:
     """Return what `pip install` takes to install the versions that the artifact needs."""
     return " ".join(f"{each.name}=={each.made_with}" for each in differing)
+
+
+def missing_module(what: str, module: str | None) -> tuple[str, str]:
+    """Return the problem and the remedy where `what` needs a module that is not installed."""
+    top = (module or "?").partition(".")[0]
+    return (
+        f"{what} needs the module {module}, which is not installed",
+        f"If {top} is your own, give it to `save` with code=[…], or --code on the command line; "
+        f"otherwise install what provides it: pip install {_DISTRIBUTION_OF.get(top, top)}.",
+    )

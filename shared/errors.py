@@ -31,6 +31,7 @@ SepalError
     ├── ArtifactMissing
     ├── ArtifactAltered
     ├── ArtifactIncompatible
+    ├── ArtifactUntrusted
     ├── ArtifactUnloadable
     ├── ArtifactExists          training wrote nothing
     └── CannotServe             training wrote nothing: Sepal does not serve such a pipeline
@@ -264,9 +265,10 @@ class ArtifactError(SepalError):
     """The model directory cannot be served."""
 
     remedy: str
-    """What the operator can do; contains no paths."""
+    """What the operator can do; contains no paths, except those of files inside the model directory."""
 
     def __init__(self, problem: str, remedy: str | None = None) -> None:
+        self.problem = problem
         self.remedy = remedy or self.remedy
         super().__init__(f"{problem}. {self.remedy}")
 
@@ -279,7 +281,7 @@ class ArtifactMissing(ArtifactError):
 
 
 class ArtifactAltered(ArtifactError):
-    """The pipeline's digest differs from the digest in its card."""
+    """The digest of a file differs from the digest in the card, or the card does not name the file."""
 
     code = "artifact-altered"
     remedy = "The pipeline or its card was replaced or damaged: restore both, or train the model again."
@@ -290,6 +292,13 @@ class ArtifactIncompatible(ArtifactError):
 
     code = "artifact-incompatible"
     remedy = "Train it again with the versions that serve it, or serve it with the versions that trained it."
+
+
+class ArtifactUntrusted(ArtifactError):
+    """The pipeline holds types that the worker's settings do not trust; none of them was imported."""
+
+    code = "artifact-untrusted"
+    remedy = "Add the types to SEPAL_TRUSTED_TYPES of the worker, if you trust them."
 
 
 class ArtifactUnloadable(ArtifactError):

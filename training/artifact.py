@@ -16,14 +16,17 @@ from shared.card import (
     PIPELINE_FILE,
     PYTHON,
     REQUIREMENTS_FILE,
+    SKOPS_FILE,
     Data,
     Metric,
     ModelCard,
-    digest,
     read_card,
 )
 from shared.columns import ModelInput
 from shared.errors import ArtifactExists, CannotServe
+from shared.model_files import digests, file_digest
+from training import skops_file
+from training.code import copy_code
 from training.inputs import describe, without_seen
 from training.outputs import classes_of, outputs_of
 from training.proof import prove
@@ -45,6 +48,9 @@ def save(
     nullable: bool | Collection[str] = False,
     metrics: dict[str, Metric] | None = None,
     artifact: Path | None = None,
+    code: Sequence[Path | str] = (),
+    as_skops: bool = False,
+    trusted_types: Collection[str] = (),
     is_made_up: bool = False,
 ) -> Path:
     """Write `models_dir/name/version/` atomically, by one rename, after a proof that it is served exactly.
@@ -60,7 +66,12 @@ def save(
         columns: the names of a matrix's columns; x0, x1, … if the pipeline has none.
         nullable: the columns in which a value may be missing although none is missing in X; True: all that can.
         metrics: cross-validated scores, by name.
-        artifact: a file from which the pipeline was unpickled: it is copied instead of pickling the pipeline again.
+        artifact: a file from which the pipeline was loaded: it is copied instead of writing the pipeline again.
+        code: modules and packages that the pipeline needs and no distribution provides: they are copied, with the data
+            files of packages, and workers import the copies.
+        as_skops: whether the artifact is a file of skops instead of a pickle.
+        trusted_types: full names of types that a file of skops may hold beside those that skops trusts; workers need
+            them in their setting `SEPAL_TRUSTED_TYPES`.
         is_made_up: whether X is no training data, but stands for it; the card then says nothing of what it holds.
 
     Returns:
@@ -80,16 +91,15 @@ def save(
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent.absolute()))
     try:
-        if artifact is None:
-            _dump(pipeline, staged / PIPELINE_FILE)
-        else:
-            shutil.copyfile(artifact, staged / PIPELINE_FILE)
-        with (staged / PIPELINE_FILE).open("rb") as file:
-            artifact_digest = digest(file)
+        copy_code(code, staged)
+        written = _write_artifact(pipeline, artifact, staged / (SKOPS_FILE if as_skops else PIPELINE_FILE))
+        if as_skops:
+            skops_file.check_types(written, trusted_types)
         card = ModelCard(
             name=name,
             version=version,
-            digest=artifact_digest,
+            artifact=written.name,
+            digest=file_digest(written),
             input=described,
             classes=classes_of(pipeline),
             outputs=outputs,
@@ -98,16 +108,26 @@ def save(
             metrics=metrics or {},
             example=tuple(row if isinstance(row, str) else tuple(row) for row in example),
         )
-        _write(card, staged)
+        card = _write(card, staged)
         proof = take(X, proof_indices(missing))
-        proved = prove(staged, card, pipeline, proof, rows_of(described, proof))
-        card = card.model_copy(update={"versions": card.versions | proved.versions, "outputs": proved.outputs})
-        _write(card, staged)
+        proved = prove(staged, card, pipeline, proof, rows_of(described, proof), trusted_types)
+        found = {"versions": card.versions | proved.versions, "outputs": proved.outputs}
+        card = _write(card.model_copy(update=found), staged)
         staged.chmod(0o755)
         _publish(staged, target, card)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return target
+
+
+def _write_artifact(pipeline: Any, artifact: Path | None, path: Path) -> Path:
+    if artifact is not None:
+        shutil.copyfile(artifact, path)
+    elif path.name == SKOPS_FILE:
+        skops_file.dump(pipeline, path)
+    else:
+        _dump(pipeline, path)
+    return path
 
 
 def _dump(pipeline: Any, path: Path) -> None:
@@ -120,10 +140,13 @@ def _dump(pipeline: Any, path: Path) -> None:
         ) from error
 
 
-def _write(card: ModelCard, model_dir: Path) -> None:
-    (model_dir / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n")
+def _write(card: ModelCard, model_dir: Path) -> ModelCard:
+    """Write the requirements, and the card with the digests of all files; returns that card."""
     pins = [f"{name}=={number}\n" for name, number in card.versions.items() if name != PYTHON]
     (model_dir / REQUIREMENTS_FILE).write_text("".join(pins))
+    card = card.model_copy(update={"files": digests(model_dir)})
+    (model_dir / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n")
+    return card
 
 
 def _publish(staged: Path, target: Path, card: ModelCard) -> None:

@@ -1,7 +1,7 @@
 """`python -m training card FILE`: makes a model directory of a pipeline that was pickled elsewhere."""
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,8 +9,11 @@ import joblib
 import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
 
+from shared.distributions import missing_module
 from shared.errors import CannotServe
+from training import skops_file
 from training.artifact import save
+from training.code import importable_code
 from training.outputs import outputs_of
 
 _N_MADE_UP: Final = 50
@@ -24,21 +27,29 @@ def make_card(
     name: str,
     version: str,
     data: Path | None = None,
+    stand_in: Any = None,
     dtypes: Mapping[str, str] | None = None,
     nullable: bool | Collection[str] = False,
     source: str | None = None,
+    code: Sequence[Path] = (),
+    trusted_types: Collection[str] = (),
 ) -> Path:
-    """Write `models_dir/name/version/` for a pickled pipeline, which is copied as it is, after the proof of `save`.
+    """Write `models_dir/name/version/` for the file of a pipeline, which is copied as it is, after the proof of `save`.
 
     Args:
-        artifact: a file that joblib, pickle or cloudpickle wrote. It is unpickled: it can run any code.
+        artifact: a file of skops (`.skops`), or one that joblib, pickle or cloudpickle wrote, which is unpickled: it
+            can run any code.
         models_dir: the folder of all models.
         name: the model's name.
         version: the model's version.
         data: rows of what the pipeline was fitted on, as CSV or Parquet; further columns are ignored.
-        dtypes: the pandas dtypes of columns that a CSV file cannot tell, by name.
+        stand_in: a frame or an array of rows like these, where no data is given; the card says nothing of what they
+            hold.
+        dtypes: the pandas dtypes of columns that a CSV file or the stand-in cannot tell, by name.
         nullable: as for `save`.
         source: where the training data comes from; the name of the file by default.
+        code: as for `save`; this process imports it as a worker does.
+        trusted_types: as for `save`.
 
     Returns:
         The model directory.
@@ -47,40 +58,61 @@ def make_card(
         ArtifactExists: this name and version exist, with another pipeline or card.
         CannotServe: the file cannot be loaded, more must be known, or `save` refuses the pipeline.
     """
-    pipeline = load(artifact)
-    outputs_of(pipeline)  # first: without any, the data does not matter
-    if data is None:
-        X, columns = _made_up(pipeline), None
-    else:
-        X, columns = select(pipeline, read_frame(data, dtypes or {}))
-    return save(
-        pipeline,
-        models_dir,
-        name=name,
-        version=version,
-        X=X,
-        source=source or (data.name if data else "unknown"),
-        columns=columns,
-        nullable=nullable,
-        artifact=artifact,
-        is_made_up=data is None,
-    )
+    with importable_code(code):
+        pipeline = load(artifact, trusted_types)
+        outputs_of(pipeline)  # first: without any, the data does not matter
+        if data is not None:
+            stand_in = read_frame(data, dtypes or {})
+        elif stand_in is None:
+            stand_in = _made_up(pipeline)
+        elif hasattr(stand_in, "columns"):
+            stand_in = _with_dtypes(stand_in, dtypes or {}, "the input example")
+        X, columns = select(pipeline, stand_in) if hasattr(stand_in, "columns") else (stand_in, None)
+        return save(
+            pipeline,
+            models_dir,
+            name=name,
+            version=version,
+            X=X,
+            source=source or (data.name if data else "unknown"),
+            columns=columns,
+            nullable=nullable,
+            artifact=artifact,
+            code=code,
+            as_skops=artifact.suffix == skops_file.SUFFIX,
+            trusted_types=trusted_types,
+            is_made_up=data is None,
+        )
 
 
-def load(artifact: Path) -> Any:
-    """Unpickle a pipeline.
+def load(artifact: Path, trusted_types: Collection[str] = ()) -> Any:
+    """Load a pipeline from a pickle or a file of skops.
 
     Raises:
-        CannotServe: it cannot be unpickled here, or another minor version of scikit-learn pickled it.
+        CannotServe: it cannot be loaded here, or another minor version of scikit-learn wrote it.
     """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InconsistentVersionWarning)
+        pipeline = _load(artifact, trusted_types)
+    for warning in caught:
+        if isinstance(warning.message, InconsistentVersionWarning):
+            _check_version(artifact, warning.message)
+    return pipeline
+
+
+def _load(artifact: Path, trusted_types: Collection[str]) -> Any:
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", InconsistentVersionWarning)
-            pipeline = joblib.load(artifact)
+        if artifact.suffix == skops_file.SUFFIX:
+            return skops_file.load(artifact, trusted_types)
+        return joblib.load(artifact)
+    except CannotServe:
+        raise
     except ModuleNotFoundError as error:
+        raise CannotServe(*missing_module(artifact.name, error.name)) from error
+    except AttributeError as error:
         raise CannotServe(
-            f"{artifact.name} needs the module {error.name}, which is not installed",
-            "Install what provides it, in the environment of Sepal.",
+            f"{artifact.name} cannot be loaded ({error})",
+            "If a script or notebook defines that name, move it to a module, pickle again, and give that with --code.",
         ) from error
     except OSError as error:
         raise CannotServe(
@@ -88,21 +120,18 @@ def load(artifact: Path) -> Any:
         ) from error
     except Exception as error:  # unpickling raises anything
         raise CannotServe(
-            f"{artifact.name} cannot be unpickled ({type(error).__name__}: {error})",
-            "Give a complete file that joblib.dump, pickle.dump or cloudpickle.dump wrote.",
+            f"{artifact.name} cannot be loaded ({type(error).__name__}: {error})",
+            "Give a complete file that joblib, pickle, cloudpickle or skops wrote.",
         ) from error
-    for warning in caught:
-        if isinstance(warning.message, InconsistentVersionWarning):
-            made_with, installed = (
-                warning.message.original_sklearn_version,
-                warning.message.current_sklearn_version,
-            )
-            if made_with.split(".")[:2] != installed.split(".")[:2]:
-                raise CannotServe(
-                    f"{artifact.name} was made with scikit-learn {made_with}, but {installed} is installed",
-                    f"Fit it again with {installed}, or install scikit-learn=={made_with}.",
-                )
-    return pipeline
+
+
+def _check_version(artifact: Path, warning: InconsistentVersionWarning) -> None:
+    made_with, installed = warning.original_sklearn_version, warning.current_sklearn_version
+    if made_with.split(".")[:2] != installed.split(".")[:2]:
+        raise CannotServe(
+            f"{artifact.name} was made with scikit-learn {made_with}, but {installed} is installed",
+            f"Fit it again with {installed}, or install scikit-learn=={made_with}.",
+        )
 
 
 def read_frame(data: Path, dtypes: Mapping[str, str]) -> Any:
@@ -121,11 +150,20 @@ def read_frame(data: Path, dtypes: Mapping[str, str]) -> Any:
             frame = pd.read_parquet(data)
         else:
             raise CannotServe(f"{data.name} is neither .csv nor .parquet", "Write the rows as CSV or Parquet.")
-        return frame.astype(dict(dtypes))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CannotServe(
-            f"{data.name} cannot be read ({' '.join(str(error).split())})", "Correct the file or --dtypes."
-        ) from error
+        raise _unreadable(data.name, error) from error
+    return _with_dtypes(frame, dtypes, data.name)
+
+
+def _with_dtypes(frame: Any, dtypes: Mapping[str, str], what: str) -> Any:
+    try:
+        return frame.astype(dict(dtypes))
+    except (ValueError, TypeError, KeyError) as error:
+        raise _unreadable(what, error) from error
+
+
+def _unreadable(what: str, error: Exception) -> CannotServe:
+    return CannotServe(f"{what} cannot be read ({' '.join(str(error).split())})", "Correct the file or --dtypes.")
 
 
 def select(pipeline: Any, frame: Any) -> tuple[Any, list[str] | None]:

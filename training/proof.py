@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
@@ -39,7 +39,9 @@ class Proved(NamedTuple):
     """Those that are served."""
 
 
-def prove(model_dir: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Row]) -> Proved:
+def prove(
+    model_dir: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Row], trusted_types: Collection[str] = ()
+) -> Proved:
     """Compare what serving answers with what the pipeline answers directly.
 
     An output that clients get only on request, and that cannot be served exactly, is left out with a warning.
@@ -50,6 +52,7 @@ def prove(model_dir: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Ro
         pipeline: the pipeline in memory.
         X: some rows of the training data, in the form in which the pipeline takes them.
         rows: the same rows as clients send them.
+        trusted_types: as for `save`.
 
     Raises:
         CannotServe: they differ, or the artifact cannot be loaded in another process.
@@ -59,7 +62,9 @@ def prove(model_dir: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Ro
         # Both import their libraries while this process predicts. They begin when the encoder has its body.
         with (
             _process("api.encode", [model_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as encoder,
-            _process("worker.prove", [model_dir, expected, report], stdin=encoder.stdout, stdout=None) as prover,
+            _process(
+                "worker.prove", [model_dir, expected, report, *trusted_types], stdin=encoder.stdout, stdout=None
+            ) as prover,
         ):
             if encoder.stdout is not None:
                 encoder.stdout.close()  # the prover's now
@@ -106,7 +111,7 @@ def _n_items(values: Any) -> int:
 
 @contextmanager
 def _process(
-    module: str, arguments: list[Path], *, stdin: int | IO[bytes] | None, stdout: int | None
+    module: str, arguments: list[Path | str], *, stdin: int | IO[bytes] | None, stdout: int | None
 ) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", module, *map(str, arguments)]
     process = subprocess.Popen(  # noqa: S603 - our own modules

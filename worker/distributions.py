@@ -1,10 +1,14 @@
-"""Finds the distributions that a pickle needs: those of the modules in which unpickling it looks names up."""
+"""Finds the distributions that an artifact needs: those of the modules in which loading it looks names up."""
 
+import ast
+import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import packages_distributions, version
+from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 
 @contextmanager
@@ -29,5 +33,37 @@ def recorded_modules() -> Iterator[set[str]]:
 def versions_of(modules: Iterable[str]) -> dict[str, str]:
     """Return the versions of the distributions that provide these modules, by name of the distribution."""
     providers = packages_distributions()
-    names = {providers[top][0] for module in modules if (top := module.partition(".")[0]) in providers}
+    tops = {module.partition(".")[0] for module in modules}
+    names = {providers[top][0] for top in tops if top in providers}
     return {name: version(name) for name in sorted(names)}
+
+
+def imported_by(own: Collection[str]) -> set[str]:
+    """Return the names of the modules that own code imports anywhere, in a function too.
+
+    Args:
+        own: the top-level modules of the own code. Only those of its modules count that this process has imported.
+    """
+    found: set[str] = set()
+    files = [getattr(module, "__file__", None) for name, module in sys.modules.items() if name.partition(".")[0] in own]
+    for path in [Path(file) for file in files if file is not None and file.endswith(".py")]:
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                found |= {each.name for each in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module)
+    return found
+
+
+def modules_of_skops(path: Path) -> set[str]:
+    """Return the names of the modules in which loading a file of skops looks names up, and that of skops itself."""
+    with ZipFile(path) as file:
+        schema = json.loads(file.read("schema.json"))
+    found, waiting = {"skops"}, [schema]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            found.add(str(node.get("__module__", "skops")))
+        if isinstance(node, (dict, list)):
+            waiting += node.values() if isinstance(node, dict) else node
+    return found

@@ -1,4 +1,4 @@
-"""`python -m worker.prove MODEL_DIR EXPECTED REPORT`: compares what serving answers with the pipeline's own answers.
+"""`python -m worker.prove MODEL_DIR EXPECTED REPORT [TRUSTED_TYPE…]`: compares what serving answers with the pipeline.
 
 Encoded rows come on stdin. EXPECTED holds the same rows as the pipeline takes them, and its outputs for them; it is
 complete when stdin ends. REPORT is written: the versions of the distributions that the artifact needs, and the outputs
@@ -15,11 +15,13 @@ import joblib
 import msgspec
 import numpy as np
 
-from shared.card import ModelCard
+from shared.card import SKOPS_FILE, ModelCard
 from shared.columns import ModelInput
+from shared.errors import ArtifactError
 from shared.names import Output
+from shared.own_code import top_level
 from shared.rows import EncodedRows
-from worker.distributions import recorded_modules, versions_of
+from worker.distributions import imported_by, modules_of_skops, recorded_modules, versions_of
 from worker.pool import artifact
 from worker.pool.encoding import json_items
 from worker.pool.libraries import pin_threads
@@ -27,7 +29,7 @@ from worker.pool.outputs import Values, call
 from worker.pool.pipeline_steps import split_steps
 from worker.pool.predictor import Predictor
 
-_IMPORTABLE: Final = "Move it to a module that the worker can import, and fit the pipeline again."
+_IMPORTABLE: Final = "Move it to a module, fit the pipeline again, and give the module to `save` with code=[…]."
 _CONVERT: Final = "Convert the column before the pipeline is fitted: Sepal cannot send it exactly."
 _STATE: Final = "The pipeline must answer the same for the same rows, in every process."
 _LABELS: Final = "Let predict return an array of numbers, texts, booleans or datetimes, one row for each row of X."
@@ -39,12 +41,12 @@ class Refused(Exception):
 
 def main() -> None:
     """Run the proof."""
-    model_dir, expected, report = map(Path, sys.argv[1:])
+    model_dir, expected, report = map(Path, sys.argv[1:4])
     try:
         with recorded_modules() as modules:
-            card, pipeline = _load(model_dir)
+            card, pipeline = _load(model_dir, sys.argv[4:])
         left_out = _prove(card, pipeline, expected)
-        report.write_text(json.dumps({"versions": versions_of(modules), "left_out": left_out}))
+        report.write_text(json.dumps({"versions": _versions(model_dir, card, modules), "left_out": left_out}))
     except Refused as refused:
         reason, remedy = refused.args
         sys.exit(f"{_one_line(reason)}\t{remedy}")
@@ -52,11 +54,21 @@ def main() -> None:
         sys.exit(f"serving fails on rows of X ({type(error).__name__}: {_one_line(error)})\t{_CONVERT}")
 
 
-def _load(model_dir: Path) -> tuple[ModelCard, Any]:
+def _load(model_dir: Path, trusted_types: list[str]) -> tuple[ModelCard, Any]:
     try:
-        return artifact.load(model_dir)
+        return artifact.load(model_dir, trusted_types)
+    except ArtifactError as error:
+        raise Refused(error.problem, error.remedy) from error
     except Exception as error:
         raise Refused(f"a new process cannot load the pipeline ({error})", _IMPORTABLE) from error
+
+
+def _versions(model_dir: Path, card: ModelCard, modules: set[str]) -> dict[str, str]:
+    """Return the versions of the distributions of these modules and of those that the model's own code imports."""
+    if card.artifact == SKOPS_FILE:
+        modules = modules_of_skops(model_dir / SKOPS_FILE)
+    own = top_level(card.files)
+    return versions_of(module for module in modules | imported_by(own) if module.partition(".")[0] not in own)
 
 
 def _prove(card: ModelCard, pipeline: Any, expected: Path) -> dict[str, str]:

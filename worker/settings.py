@@ -1,9 +1,10 @@
 """The worker's settings."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from shared.settings import BrokerSettings
 
@@ -12,7 +13,10 @@ class WorkerSettings(BrokerSettings):
     """Settings of a worker."""
 
     model_dir: Path = Path("models/iris/1")
-    """The folder with `pipeline.joblib` and `card.json`."""
+    """The folder with `card.json` and the pipeline."""
+    trusted_types: Annotated[tuple[str, ...], NoDecode] = ()
+    """Types that `pipeline.skops` may hold beside those that skops trusts: full names, such as `features.Scaler`,
+    separated by commas."""
     worker_processes: int = Field(default=1, ge=1)
     """Pool processes of one worker; each holds its own copy of the pipeline."""
     model_load_seconds: float = Field(default=300, gt=0)
@@ -29,6 +33,11 @@ class WorkerSettings(BrokerSettings):
     """The address that a worker's metrics and probes listen on; containers use 0.0.0.0."""
     worker_http_port: int | None = Field(default=None, ge=1, le=65535)
     """The port of a worker's `/metrics`, `/livez` and `/readyz`; unset, they are not served."""
+
+    @field_validator("trusted_types", mode="before")
+    @classmethod
+    def _split(cls, names: object) -> object:
+        return tuple(name for each in names.split(",") if (name := each.strip())) if isinstance(names, str) else names
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:

@@ -12,6 +12,7 @@ from shared.errors import (
     ArtifactIncompatible,
     ArtifactMissing,
     ArtifactUnloadable,
+    ArtifactUntrusted,
     BrokerUnavailable,
     ModelUnknown,
     NoWorker,
@@ -24,7 +25,7 @@ from shared.store.status import Overview
 
 _UNREADY: Final[tuple[type[SepalError], ...]] = (
     *(BrokerUnavailable, ModelUnknown, NoWorker, Stalled, RecordIncompatible),
-    *(ArtifactMissing, ArtifactAltered, ArtifactIncompatible, ArtifactUnloadable),
+    *(ArtifactMissing, ArtifactAltered, ArtifactIncompatible, ArtifactUntrusted, ArtifactUnloadable),
 )
 
 

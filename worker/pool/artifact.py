@@ -1,14 +1,17 @@
-"""Verifies a model directory before its pipeline is unpickled."""
+"""Verifies a model directory before its own code is imported and its pipeline is unpickled."""
 
+from collections.abc import Collection
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import joblib
 
-from shared.card import PIPELINE_FILE, ModelCard, digest, read_card
-from shared.distributions import find_differing, pins
-from shared.errors import ArtifactAltered, ArtifactIncompatible, ArtifactMissing
+from shared.card import SKOPS_FILE, ModelCard, digest, read_card
+from shared.distributions import find_differing, missing_module, pins
+from shared.errors import ArtifactAltered, ArtifactIncompatible, ArtifactMissing, ArtifactUnloadable, ArtifactUntrusted
+from shared.model_files import check
+from shared.own_code import find_conflict, make_importable, top_level
 from worker.pool.libraries import import_for
 
 
@@ -16,37 +19,65 @@ def verify(model_dir: Path) -> ModelCard:
     """Check a model directory without unpickling anything.
 
     Raises:
-        ArtifactMissing: the card or the pipeline is not there.
-        ArtifactAltered: the pipeline's digest is not the card's.
-        ArtifactIncompatible: a distribution that it needs is missing, or has another version.
+        ArtifactMissing: the card, the pipeline or another file of the card is not there.
+        ArtifactAltered: a file has another digest than in the card, or the code has a file that the card does not name.
+        ArtifactIncompatible: a distribution that it needs is missing, or has another version; or its own code has the
+            name of a module that a worker needs.
     """
-    with _open(model_dir) as file:
-        return _check(model_dir, file)
+    card = read_card(model_dir)
+    with _open(model_dir, card) as file:
+        _check(model_dir, card, file)
+    return card
 
 
-def load(model_dir: Path) -> tuple[ModelCard, Any]:
-    """Check a model directory and unpickle its pipeline from the same open file.
+def load(model_dir: Path, trusted_types: Collection[str] = ()) -> tuple[ModelCard, Any]:
+    """Check a model directory and load its pipeline from the same open file.
+
+    The model's own code stays importable in this process.
+
+    Args:
+        model_dir: the folder with the artifact and its card.
+        trusted_types: full names of types that an artifact of skops may hold beside those that skops trusts.
 
     Raises:
-        ArtifactError: as `verify`.
+        ArtifactError: as `verify`; or a module that the pipeline needs is not there, or it holds types that are not
+            trusted.
     """
-    with _open(model_dir) as file:
-        card = _check(model_dir, file)
+    card = read_card(model_dir)
+    with _open(model_dir, card) as file:
+        _check(model_dir, card, file)
         file.seek(0)
         import_for(card.input.library)
-        return card, joblib.load(file)
+        make_importable(model_dir, card.files)
+        try:
+            return card, _load_skops(file, trusted_types) if card.artifact == SKOPS_FILE else joblib.load(file)
+        except ModuleNotFoundError as error:
+            raise ArtifactUnloadable(*missing_module("the pipeline", error.name)) from error
 
 
-def _open(model_dir: Path) -> BufferedReader:
-    path = model_dir / PIPELINE_FILE
+def _load_skops(file: BufferedReader, trusted_types: Collection[str]) -> Any:
+    from skops import io  # here: most artifacts are pickles
+
+    content = file.read()
+    untrusted = [name for name in io.get_untrusted_types(data=content) if name not in trusted_types]
+    if untrusted:
+        names = ",".join(untrusted)
+        raise ArtifactUntrusted(
+            f"the pipeline holds types that are not trusted: {names}",
+            f"If you trust them, add them to the worker's setting: SEPAL_TRUSTED_TYPES={names}.",
+        )
+    return io.loads(content, trusted=list(trusted_types))
+
+
+def _open(model_dir: Path, card: ModelCard) -> BufferedReader:
+    path = model_dir / card.artifact
     try:
         return path.open("rb")
     except OSError as error:
         raise ArtifactMissing(f"{path} cannot be read ({error.strerror})") from error
 
 
-def _check(model_dir: Path, file: BufferedReader) -> ModelCard:
-    card = read_card(model_dir)
+def _check(model_dir: Path, card: ModelCard, file: BufferedReader) -> None:
     differing = find_differing(card)
     if differing:
         found = "; ".join(f"{each.name} {each.made_with}, but {each.installed} is installed" for each in differing)
@@ -56,5 +87,10 @@ def _check(model_dir: Path, file: BufferedReader) -> ModelCard:
         )
     found = digest(file)
     if found != card.digest:
-        raise ArtifactAltered(f"{model_dir / PIPELINE_FILE} has the digest {found}, but its card says {card.digest}")
-    return card
+        raise ArtifactAltered(f"{model_dir / card.artifact} has the digest {found}, but its card says {card.digest}")
+    check(model_dir, card)
+    if conflict := find_conflict(top_level(card.files)):
+        raise ArtifactIncompatible(
+            f"the code of {model_dir} cannot be imported: {conflict}",
+            "Rename that module, and save the pipeline again.",
+        )

@@ -4,6 +4,7 @@ encoded rows ──▶ a matrix, data frame or list of texts ──▶ the outpu
 """
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,17 +31,20 @@ class Predictor:
         self.evaluate = Evaluation(pipeline, card.outputs)
 
     @classmethod
-    def load(cls, model_dir: Path, interruptions: tuple[type[Exception], ...] = ()) -> Self:
-        """Verify and unpickle a pipeline, and limit BLAS and OpenMP to one thread.
+    def load(
+        cls, model_dir: Path, interruptions: tuple[type[Exception], ...] = (), trusted_types: Collection[str] = ()
+    ) -> Self:
+        """Verify and load a pipeline, and limit BLAS and OpenMP to one thread.
 
         Args:
             model_dir: the folder with the artifact and its card.
             interruptions: exceptions that may be raised in the pipeline and are not due to its rows.
+            trusted_types: as for `artifact.load`.
 
         Raises:
             ArtifactError: the directory cannot be served; nothing was unpickled.
         """
-        card, pipeline = artifact.load(model_dir)
+        card, pipeline = artifact.load(model_dir, trusted_types)
         pin_threads()
         return cls(card, pipeline, interruptions)
 

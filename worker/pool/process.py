@@ -63,7 +63,7 @@ class PoolProcess:
         """
         if settings.worker_memory_bytes is not None:
             resource.setrlimit(resource.RLIMIT_DATA, (settings.worker_memory_bytes, settings.worker_memory_bytes))
-        predictor = Predictor.load(settings.model_dir, interruptions)
+        predictor = Predictor.load(settings.model_dir, interruptions, settings.trusted_types)
         predictor.warm_up()
         gc.freeze()  # full collections then skip the pipeline and its libraries
         attempts = Attempts(

@@ -145,8 +145,8 @@ def _numbers_of_iris() -> tuple[Any, Any]:
     ("content", "reason"),
     [
         pytest.param(b"cno_such_module\nThing\n.", "needs the module no_such_module", id="module"),
-        pytest.param(b"", "cannot be unpickled", id="empty"),
-        pytest.param(pickle.dumps([1] * 100)[:-20], "cannot be unpickled", id="truncated"),
+        pytest.param(b"", "cannot be loaded", id="empty"),
+        pytest.param(pickle.dumps([1] * 100)[:-20], "cannot be loaded", id="truncated"),
         pytest.param(pickle.dumps({"a": 1}), "a dict has no method that Sepal calls", id="no pipeline"),
     ],
 )

@@ -1,0 +1,60 @@
+"""`python -m tests.mlflow_models FOLDER`: writes models with MLflow, into folders and into a store of runs."""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ALLOW_FILE_STORE": "true"}
+warnings.simplefilter("ignore")
+
+import mlflow  # noqa: E402
+import mlflow.sklearn  # noqa: E402
+import pandas as pd  # noqa: E402
+from mlflow.models import Model, infer_signature  # noqa: E402
+from sklearn.datasets import load_iris  # noqa: E402
+from sklearn.linear_model import LogisticRegression  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import OneHotEncoder  # noqa: E402
+
+from tests.own_code import fitted, write_code  # noqa: E402
+
+_REQUIREMENTS: Final = {"pip_requirements": ["scikit-learn"]}
+
+
+def _save(folder: Path, name: str, pipeline: Any, kind: str, **options: Any) -> None:
+    mlflow.sklearn.save_model(pipeline, str(folder / name), serialization_format=kind, **_REQUIREMENTS, **options)
+
+
+def write_models(folder: Path) -> None:
+    """Write one folder for each kind of model, and a registered one in `mlruns`."""
+    iris = load_iris(as_frame=True)
+    X, array = iris.data, iris.data.to_numpy()
+    of_frame = LogisticRegression(max_iter=1000).fit(X, iris.target)
+    of_array = LogisticRegression(max_iter=1000).fit(array, iris.target)
+    _save(folder, "example", of_frame, "cloudpickle", input_example=X.head(3), signature=infer_signature(X))
+    _save(folder, "signature", of_frame, "skops", signature=infer_signature(X))
+    _save(folder, "tensor", of_array, "pickle", signature=infer_signature(array))
+    _save(folder, "bare", of_array, "pickle")
+    _save(folder, "names", of_frame, "pickle")
+    texts = pd.DataFrame({"island": ["Dream", None, "Biscoe"]})
+    of_texts = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(texts, [0, 1, 1])
+    _save(folder, "texts", of_texts, "pickle", signature=infer_signature(texts))
+    _save(folder, "texts-example", of_texts, "pickle", input_example=texts.head(1), signature=infer_signature(texts))
+    code = write_code(folder / "src")
+    with fitted(folder / "src") as pipeline:
+        _save(folder, "code", pipeline, "pickle", code_paths=[str(path) for path in code], input_example=array[:3])
+    other = Model()
+    other.add_flavor("xgboost", model_data="model.ubj")
+    (folder / "other").mkdir()
+    other.save(str(folder / "other" / "MLmodel"))
+    mlflow.set_tracking_uri((folder / "mlruns").as_uri())
+    mlflow.set_experiment("tests")
+    with mlflow.start_run() as run:
+        mlflow.sklearn.log_model(of_frame, name="model", input_example=X.head(2), registered_model_name="churn")
+    (folder / "run").write_text(run.info.run_id)
+
+
+if __name__ == "__main__":
+    write_models(Path(sys.argv[1]))

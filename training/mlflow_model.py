@@ -1,0 +1,166 @@
+"""Reads a model directory of MLflow with the scikit-learn flavour: the pipeline's file, its code, and rows to try.
+
+A signature of MLflow knows no categories, no units of datetimes and no markers of missing values, and an input example
+shows only those that it holds: what is guessed from them is printed.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+
+from shared.errors import CannotServe
+from training.skops_file import SUFFIX
+
+_N_MADE_UP: Final = 50
+_DTYPES: Final = {
+    "double": "float64",
+    "float": "float32",
+    "long": "int64",
+    "integer": "int32",
+    "boolean": "bool",
+    "string": "str",
+    "datetime": "datetime64[ns]",
+}
+"""The pandas dtypes of MLflow's types of columns."""
+_NUMBERS: Final = frozenset({"double", "float", "long", "integer"})
+_NULLABLE: Final = frozenset({"double", "float", "string", "datetime"})
+
+
+@dataclass(frozen=True)
+class MlflowModel:
+    """What a model directory of MLflow says about its pipeline."""
+
+    artifact: Path
+    code: list[Path]
+    rows: Any
+    """Rows like those that the pipeline was fitted on: a frame, an array, or None if nothing is known of them."""
+    origin: str
+    """Where the rows come from, in words."""
+    nullable: list[str] = field(default_factory=list)
+    """Columns that need not be there, by the signature."""
+
+
+def locate(model: str, tracking_uri: str | None) -> Path:
+    """Return the folder of a model, given as a path or by a URI such as `runs:/<id>/model` or `models:/churn/3`.
+
+    Raises:
+        CannotServe: there is none, or MLflow is not installed.
+    """
+    if (path := Path(model)).exists():
+        return path
+    if model.startswith("file:"):
+        return Path(unquote(urlsplit(model).path))
+    if ":/" not in model:
+        raise CannotServe(f"there is no folder {model}", "Give the folder of an MLflow model, or its URI.")
+    _import_mlflow()
+    from mlflow import MlflowException, artifacts, set_tracking_uri
+
+    try:
+        if tracking_uri is not None:
+            set_tracking_uri(tracking_uri)  # of the registry, too
+        return Path(artifacts.download_artifacts(artifact_uri=model))
+    except (MlflowException, OSError) as error:
+        raise CannotServe(
+            f"MLflow finds no model {model} ({' '.join(str(error).split())})",
+            "Correct the URI, or give --tracking-uri with the address of the server or the folder of the runs.",
+        ) from error
+
+
+def read_model(folder: Path) -> MlflowModel:
+    """Read what a model directory says; nothing of it is unpickled or imported.
+
+    Raises:
+        CannotServe: it is no model directory of MLflow with the scikit-learn flavour, or MLflow is not installed.
+    """
+    if not (folder / "MLmodel").is_file():
+        raise CannotServe(f"{folder} is no MLflow model: it has no file MLmodel", "Give the folder that holds MLmodel.")
+    _import_mlflow()
+    from mlflow.models import Model
+
+    model = Model.load(str(folder))
+    flavor = model.flavors.get("sklearn")
+    if flavor is None:
+        flavors = ", ".join(name for name in model.flavors if name != "python_function") or "python_function"
+        raise CannotServe(
+            f"{folder} has no scikit-learn flavour, but: {flavors}",
+            "Load it with MLflow, and give the fitted estimator to `save`; or log it with mlflow.sklearn.log_model.",
+        )
+    rows, origin = _rows(model, folder)
+    return MlflowModel(_artifact(folder, flavor), _code(folder, flavor), rows, origin, _nullable(model))
+
+
+def _import_mlflow() -> None:
+    # Set before the import: MLflow then does not report its use to its makers, and reads runs in folders.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+    try:
+        import mlflow  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise CannotServe(
+            f"reading an MLflow model needs MLflow ({error})", "Install it: pip install mlflow-skinny."
+        ) from error
+
+
+def _artifact(folder: Path, flavor: Mapping[str, Any]) -> Path:
+    path = folder / str(flavor.get("pickled_model"))
+    is_skops = flavor.get("serialization_format") == "skops"
+    if not path.is_file() or is_skops != (path.suffix == SUFFIX):
+        raise CannotServe(
+            f"{folder} has no file {path.name} of the format {flavor.get('serialization_format')}, which MLmodel names",
+            "Give a complete model directory, as MLflow wrote it.",
+        )
+    return path
+
+
+def _code(folder: Path, flavor: Mapping[str, Any]) -> list[Path]:
+    code = flavor.get("code")
+    return sorted(path for path in (folder / str(code)).iterdir() if path.name != "__pycache__") if code else []
+
+
+def _rows(model: Any, folder: Path) -> tuple[Any, str]:
+    """Return the rows of the input example or, for a signature of numbers, random ones; None without either."""
+    schema = model.get_input_schema()
+    if model.saved_input_example_info is not None:
+        rows = model.load_input_example(str(folder))
+        if hasattr(rows, "columns") and schema is not None and schema.has_input_names():
+            dtypes = {each.name: _DTYPES.get(each.type.name) for each in schema.inputs if hasattr(each.type, "name")}
+            rows = rows.astype({name: dtype for name, dtype in dtypes.items() if dtype and name in rows.columns})
+        if hasattr(rows, "columns") or getattr(rows, "ndim", 0) == 2:
+            return rows, f"the input example ({len(rows)} rows)"
+    if schema is None:
+        return None, "the pipeline alone (the model has neither an input example nor a signature)"
+    return _made_up(schema), "the signature (the rows of the proof are random numbers)"
+
+
+def _made_up(schema: Any) -> Any:
+    """Return random rows for a signature that has only numbers; None for another one."""
+    random = np.random.default_rng(0)
+    if schema.is_tensor_spec():
+        (spec, *others), shape = schema.inputs, schema.inputs[0].shape
+        if others or len(shape) != 2 or shape[1] < 1 or spec.type.kind not in "fiu":
+            return None
+        return random.integers(0, 10, (_N_MADE_UP, shape[1])).astype(spec.type)
+    names = [getattr(each.type, "name", "") for each in schema.inputs]
+    if not _NUMBERS.issuperset(names) or not schema.has_input_names():
+        return None
+    import pandas as pd
+
+    dtypes = [_DTYPES[name] for name in names]
+    columns = {
+        each.name: random.integers(0, 10, _N_MADE_UP).astype(dtype)
+        for each, dtype in zip(schema.inputs, dtypes, strict=True)
+    }
+    return pd.DataFrame(columns)
+
+
+def _nullable(model: Any) -> list[str]:
+    """Return the columns that the signature calls optional, as far as their types can store a missing value."""
+    schema = model.get_input_schema()
+    if schema is None or schema.is_tensor_spec():
+        return []
+    return [each.name for each in schema.inputs if not each.required and getattr(each.type, "name", "") in _NULLABLE]

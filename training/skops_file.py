@@ -1,0 +1,58 @@
+"""Reads and writes files of skops, which name the types that they hold and are never unpickled."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from shared.errors import CannotServe
+
+SUFFIX = ".skops"
+
+
+def dump(pipeline: Any, path: Path) -> None:
+    """Write a pipeline.
+
+    Raises:
+        CannotServe: skops cannot write it.
+    """
+    from skops import io  # here, as below: most artifacts are pickles
+
+    try:
+        io.dump(pipeline, path)
+    except Exception as error:  # skops raises what the pipeline's own methods raise, too
+        raise CannotServe(
+            f"skops cannot write the pipeline ({type(error).__name__}: {error})", "Save it as a pickle."
+        ) from error
+
+
+def load(path: Path, trusted_types: Collection[str]) -> Any:
+    """Load a pipeline; nothing is imported or constructed if it holds another type.
+
+    Raises:
+        CannotServe: it holds types that neither skops nor `trusted_types` trusts.
+    """
+    from skops import io
+
+    check_types(path, trusted_types)
+    return io.load(path, trusted=list(trusted_types))
+
+
+def check_types(path: Path, trusted_types: Collection[str]) -> None:
+    """Check that a file holds only types that skops or `trusted_types` trusts.
+
+    Raises:
+        CannotServe: it holds others; names them all.
+    """
+    if untrusted := [name for name in untrusted_types(path) if name not in trusted_types]:
+        raise CannotServe(
+            f"{path.name} holds types that are not trusted: {', '.join(untrusted)}",
+            f"If you trust them, give them to `save` with trusted_types=[…], or --trust {' '.join(untrusted)} on the "
+            f"command line; workers need SEPAL_TRUSTED_TYPES={','.join(untrusted)}.",
+        )
+
+
+def untrusted_types(path: Path) -> list[str]:
+    """Return the full names of the types in a file that skops does not trust by itself."""
+    from skops import io
+
+    return [str(name) for name in io.get_untrusted_types(file=path)]
