@@ -1,4 +1,4 @@
-"""`python -m tests.mlflow_models FOLDER`: writes models with MLflow, into folders and into a store of runs."""
+"""`python -m tests.mlflow_models FOLDER [plain]`: writes models with MLflow, into folders and into a store of runs."""
 
 import os
 import sys
@@ -20,6 +20,7 @@ from sklearn.preprocessing import OneHotEncoder  # noqa: E402
 
 from tests.own_code import fitted, write_code  # noqa: E402
 
+LOGISTIC: Final = LogisticRegression(max_iter=1000)
 _REQUIREMENTS: Final = {"pip_requirements": ["scikit-learn"]}
 
 
@@ -27,16 +28,20 @@ def _save(folder: Path, name: str, pipeline: Any, kind: str, **options: Any) -> 
     mlflow.sklearn.save_model(pipeline, str(folder / name), serialization_format=kind, **_REQUIREMENTS, **options)
 
 
-def write_models(folder: Path) -> None:
-    """Write one folder for each kind of model, and a registered one in `mlruns`."""
-    iris = load_iris(as_frame=True)
-    X, array = iris.data, iris.data.to_numpy()
-    of_frame = LogisticRegression(max_iter=1000).fit(X, iris.target)
-    of_array = LogisticRegression(max_iter=1000).fit(array, iris.target)
+def write_plain(folder: Path) -> None:
+    """Write a model with a signature, fitted on a frame, and one without, fitted on an array."""
+    X, target = load_iris(as_frame=True, return_X_y=True)
+    _save(folder, "signature", LOGISTIC.fit(X, target), "skops", signature=infer_signature(X))
+    _save(folder, "bare", LOGISTIC.fit(X.to_numpy(), target), "pickle")
+
+
+def write_others(folder: Path) -> None:
+    """Write one folder for each further kind of model, and a registered one in `mlruns`."""
+    X, target = load_iris(as_frame=True, return_X_y=True)
+    array = X.to_numpy()
+    _save(folder, "tensor", LOGISTIC.fit(array, target), "pickle", signature=infer_signature(array))
+    of_frame = LOGISTIC.fit(X, target)
     _save(folder, "example", of_frame, "cloudpickle", input_example=X.head(3), signature=infer_signature(X))
-    _save(folder, "signature", of_frame, "skops", signature=infer_signature(X))
-    _save(folder, "tensor", of_array, "pickle", signature=infer_signature(array))
-    _save(folder, "bare", of_array, "pickle")
     _save(folder, "names", of_frame, "pickle")
     texts = pd.DataFrame({"island": ["Dream", None, "Biscoe"]})
     of_texts = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(texts, [0, 1, 1])
@@ -52,9 +57,13 @@ def write_models(folder: Path) -> None:
     mlflow.set_tracking_uri((folder / "mlruns").as_uri())
     mlflow.set_experiment("tests")
     with mlflow.start_run() as run:
-        mlflow.sklearn.log_model(of_frame, name="model", input_example=X.head(2), registered_model_name="churn")
+        mlflow.sklearn.log_model(
+            LOGISTIC.fit(X, target), name="model", input_example=X.head(2), registered_model_name="churn"
+        )
     (folder / "run").write_text(run.info.run_id)
 
 
 if __name__ == "__main__":
-    write_models(Path(sys.argv[1]))
+    write_plain(Path(sys.argv[1]))
+    if sys.argv[2:] != ["plain"]:
+        write_others(Path(sys.argv[1]))

@@ -1,13 +1,11 @@
 """`make run` from start to stop, with broker, supervisor and Flower."""
 
-import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -172,37 +170,8 @@ def alter_card(model_dir: Path, **members: object) -> None:
     (model_dir / "card.json").write_text(json.dumps(card | members))
 
 
-def alter_pipeline(model_dir: Path) -> None:
-    (model_dir / "pipeline.joblib").write_bytes(b"no pickle")
-
-
-def alter_pipeline_and_digest(model_dir: Path) -> None:
-    alter_pipeline(model_dir)
-    alter_card(model_dir, digest="sha256:" + hashlib.sha256(b"no pickle").hexdigest())
-
-
 def need_a_distribution(model_dir: Path) -> None:
     alter_card(model_dir, versions={"no-such-distribution": "4.6.0"})
-
-
-@pytest.mark.parametrize(
-    ("damage", "reasons"),
-    [
-        (alter_pipeline, ["replaced or damaged"]),
-        (alter_pipeline_and_digest, ["cannot load this model"]),
-        (need_a_distribution, ["-m pip install no-such-distribution==4.6.0", "4.6.0, but none is installed"]),
-    ],
-)
-def test_model_that_cannot_be_served_is_reported_on_the_terminal(
-    tmp_path: Path, refused_dir: Path, damage: Callable[[Path], None], reasons: list[str]
-) -> None:
-    damage(refused_dir)
-    with Run(tmp_path / "run", refused_dir) as run:
-        wait_for(lambda: "sepal: the worker exited" in run.log, "the report on the terminal")
-        wait_for(lambda: f"Full log: {run.log_of('worker')}" in run.log, "the path of the log")
-        assert [reason for reason in reasons if reason not in run.log] == []
-        assert "Sepal serves" not in run.log
-        run.stop(signal.SIGINT)
 
 
 def test_what_the_model_needs_is_installed_when_asked(refused_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,19 @@ def test_pickle_of_the_readme_becomes_a_model(tmp_path: Path) -> None:
     }
 
 
+def test_mlflow_model_of_the_readme_becomes_a_model(tmp_path: Path) -> None:
+    (command,) = (block for block in blocks("sh") if " import-mlflow " in block)
+    python, *arguments = command.split()
+    assert python == ".venv/bin/python"
+    environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
+    written = [sys.executable, "-m", "tests.mlflow_models", str(tmp_path), "plain"]
+    subprocess.run(written, cwd=ROOT, env=environment, capture_output=True, check=True)
+    (tmp_path / "signature").rename(tmp_path / "mlflow-model")
+    done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert b"guessed from the signature" in done.stdout
+    assert (tmp_path / "models" / "fraud" / "1" / "pipeline.skops").exists()
+
+
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"make ([a-z]+)`", README))))
 def test_every_command_of_the_readme_exists(target: str) -> None:
     done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, check=False)

@@ -44,8 +44,9 @@ class PoolState:
             log.critical("cannot serve this model", code=error.code, reason=str(error))
             self._stop_worker(error)
         except Exception as error:
-            log.critical("cannot load this model", exc_info=True)
-            self._stop_worker(ArtifactUnloadable(f"{type(error).__name__}: {error}"))
+            unloadable = ArtifactUnloadable(f"{type(error).__name__}: {error}")
+            log.critical("cannot load this model", remedy=unloadable.remedy, exc_info=True)
+            self._stop_worker(unloadable)
         self._pipe.report_loaded(os.getpid())
 
     def _stop_worker(self, error: ArtifactError) -> None:

@@ -1,0 +1,247 @@
+"""`make run` and `/readyz` say what is missing or wrong in a model directory, and nothing of the model is run."""
+
+import importlib
+import json
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import httpx
+import numpy as np
+import pytest
+
+from shared.card import read_card
+from shared.model_files import file_digest
+from tests.run import Run
+from tests.stack import wait_for
+from training.artifact import save
+
+_CODE = """\
+from pathlib import Path
+
+from tests.pipelines import SignClassifier
+
+Path({imported!r}).touch()
+
+
+class Marks(SignClassifier):
+    def __setstate__(self, state):
+        Path({unpickled!r}).touch()
+        super().__setstate__(state)
+"""
+
+
+class Marked(NamedTuple):
+    """Model directories whose code and pipeline write a file each when they are imported and loaded."""
+
+    pickled: Path
+    skops: Path
+    files: tuple[Path, Path]
+
+    def forget(self) -> None:
+        """Remove the files."""
+        for path in self.files:
+            path.unlink(missing_ok=True)
+
+    def written(self) -> list[str]:
+        """Return the names of the files that exist."""
+        return [path.name for path in self.files if path.exists()]
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        sys.modules.pop("own_marks", None)
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Marked:
+    folder = tmp_path_factory.mktemp("marked")
+    imported, unpickled = folder / "imported", folder / "unpickled"
+    code = folder / "own_marks.py"
+    code.write_text(_CODE.format(imported=str(imported), unpickled=str(unpickled)))
+    X = np.array([[-1.0, 0.0], [1.0, 0.0]])
+    with importable(folder), patch("training.artifact.prove", return_value={}):
+        pipeline = importlib.import_module("own_marks").Marks().fit(X, [0, 1])
+        pickled, skops = (
+            save(
+                pipeline,
+                folder,
+                name="marked",
+                version=version,
+                X=X,
+                source="the tests",
+                code=[code],
+                as_skops=version == "skops",
+                trusted_types=["own_marks.Marks"],
+            )
+            for version in ("pickled", "skops")
+        )
+    return Marked(pickled, skops, (imported, unpickled))
+
+
+def alter_card(model_dir: Path, **members: object) -> None:
+    card = json.loads((model_dir / "card.json").read_text())
+    (model_dir / "card.json").write_text(json.dumps(card | members))
+
+
+def need(**versions: str) -> Callable[[Path], None]:
+    def alter(model_dir: Path) -> None:
+        alter_card(model_dir, versions={name.replace("_", "-"): number for name, number in versions.items()})
+
+    return alter
+
+
+def alter_pipeline(model_dir: Path) -> None:
+    with (model_dir / "pipeline.joblib").open("ab") as file:
+        file.write(b"\0")
+
+
+def truncate(model_dir: Path) -> None:
+    path = model_dir / "pipeline.joblib"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def be_no_pickle(model_dir: Path) -> None:
+    (model_dir / "pipeline.joblib").write_bytes(b"no pickle")
+    alter_card(model_dir, digest=file_digest(model_dir / "pipeline.joblib"))
+
+
+def alter_code(model_dir: Path) -> None:
+    with (model_dir / "code" / "own_marks.py").open("a") as file:
+        file.write("# altered\n")
+
+
+def alter_requirements(model_dir: Path) -> None:
+    (model_dir / "requirements.txt").write_text("")
+
+
+def remove_code(model_dir: Path) -> None:
+    (model_dir / "code" / "own_marks.py").unlink()
+
+
+def add_code(model_dir: Path) -> None:
+    shutil.copy(model_dir / "code" / "own_marks.py", model_dir / "code" / "sitecustomize.py")
+
+
+def take_a_name_of_sepal(model_dir: Path) -> None:
+    shutil.move(model_dir / "code" / "own_marks.py", model_dir / "code" / "shared.py")
+    files = read_card(model_dir).files
+    alter_card(model_dir, files={"code/shared.py": files["code/own_marks.py"]})
+
+
+def save_without_code(model_dir: Path) -> None:
+    shutil.rmtree(model_dir / "code")
+    alter_card(model_dir, files={})
+
+
+def make_schema_2(model_dir: Path) -> None:
+    alter_card(model_dir, schema=2)
+
+
+def leave_untrusted(_: Path) -> None:
+    """The settings of the worker name no types."""
+
+
+DAMAGES: list[tuple[Callable[[Path], None], str, list[str], str]] = [
+    (
+        need(no_such_distribution="4.6.0"),
+        "artifact-incompatible",
+        ["-m pip install no-such-distribution==4.6.0", "no-such-distribution 4.6.0, but none is installed"],
+        "install no-such-distribution==4.6.0",
+    ),
+    (
+        need(numpy="1.26.4"),
+        "artifact-incompatible",
+        ["-m pip install numpy==1.26.4", "was made with numpy 1.26.4, but 2"],
+        "install numpy==1.26.4",
+    ),
+    (
+        need(scikit_learn="1.2.2"),
+        "artifact-incompatible",
+        ["-m pip install scikit-learn==1.2.2", "was made with scikit-learn 1.2.2"],
+        "install scikit-learn==1.2.2",
+    ),
+    (alter_pipeline, "artifact-altered", ["pipeline.joblib has the digest"], "restore both"),
+    (truncate, "artifact-altered", ["pipeline.joblib has the digest"], "restore both"),
+    (
+        be_no_pickle,
+        "artifact-unloadable",
+        ["cannot load this model"],
+        "See the traceback in the worker's log",
+    ),
+    (alter_code, "artifact-altered", ["own_marks.py has the digest"], "code/own_marks.py was replaced or damaged"),
+    (alter_requirements, "artifact-altered", ["requirements.txt has the digest"], "requirements.txt was replaced"),
+    (remove_code, "artifact-missing", ["own_marks.py cannot be read"], "code/own_marks.py is missing: restore"),
+    (add_code, "artifact-altered", ["sitecustomize.py is not in the card"], "code/sitecustomize.py: remove it"),
+    (
+        take_a_name_of_sepal,
+        "artifact-incompatible",
+        ['"shared" is the name of a part of Sepal'],
+        "Rename that module",
+    ),
+    (
+        save_without_code,
+        "artifact-unloadable",
+        ["needs the module own_marks, which is not installed"],
+        "If own_marks is your own, give it to `save`",
+    ),
+    (make_schema_2, "artifact-incompatible", ["does not have schema 3"], "Save the pipeline again"),
+    (
+        leave_untrusted,
+        "artifact-untrusted",
+        ["types that are not trusted: own_marks.Marks"],
+        "SEPAL_TRUSTED_TYPES=own_marks.Marks",
+    ),
+]
+
+
+def readyz_details(run: Run) -> dict[str, str]:
+    """Return why the gateway is not ready, by code; nothing while it does not answer."""
+    try:
+        answer: Any = run.gateway.client.get("/readyz").json()
+    except httpx.TransportError:
+        return {}
+    return {reason["code"]: reason["detail"] for reason in answer.get("reasons", ())}
+
+
+@pytest.mark.parametrize(("damage", "code", "shown", "remedy"), DAMAGES)
+def test_model_is_refused_before_anything_of_it_is_run(
+    tmp_path: Path, marked: Marked, damage: Callable[[Path], None], code: str, shown: list[str], remedy: str
+) -> None:
+    source = marked.skops if damage is leave_untrusted else marked.pickled
+    model_dir = Path(shutil.copytree(source, tmp_path / "model"))
+    damage(model_dir)
+    marked.forget()
+    with Run(tmp_path / "run", model_dir) as run:
+        wait_for(lambda: "sepal: the worker exited" in run.log, "the report on the terminal")
+        wait_for(lambda: f"Full log: {run.log_of('worker')}" in run.log, "the path of the log")
+        assert [each for each in shown if each not in run.log] == []
+        detail = wait_for(lambda: readyz_details(run).get(code), "the reason in /readyz")
+        assert remedy in detail
+        assert remedy in run.log
+        assert str(tmp_path) not in detail
+        assert "Sepal serves" not in run.log
+        run.stop(signal.SIGINT)
+    assert marked.written() == []
+
+
+@pytest.mark.parametrize("kind", ["pickled", "skops"])
+def test_undamaged_model_is_loaded(tmp_path: Path, marked: Marked, kind: str) -> None:
+    marked.forget()
+    model_dir: Path = getattr(marked, kind)
+    with Run(tmp_path / "run", model_dir, trusted_types="own_marks.Marks") as run:
+        run.wait_until_ready()
+        assert run.gateway.predict([[3, 0]]).json()["prediction"] == [1]
+    assert marked.written() == ["imported", "unpickled"]
+    assert not list(model_dir.rglob("__pycache__"))

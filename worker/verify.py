@@ -1,0 +1,33 @@
+"""`python -m worker.verify [--missing] MODEL_DIR`: checks a model directory as a worker does before it loads the model.
+
+With --missing it prints what the model needs and is not installed, as pip takes it, one distribution a line.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from shared.card import read_card
+from shared.distributions import find_differing, pins
+from shared.errors import ArtifactError
+from worker.pool.artifact import verify
+
+
+def main() -> None:
+    """Check the directory, or print what is missing."""
+    parser = argparse.ArgumentParser(prog="python -m worker.verify", description=__doc__)
+    parser.add_argument("model_dir", type=Path)
+    parser.add_argument("--missing", action="store_true", help="print what pip must install")
+    arguments = parser.parse_args()
+    try:
+        if arguments.missing:
+            missing = find_differing(read_card(arguments.model_dir))
+            sys.stdout.writelines(f"{pins([each])}\n" for each in missing)
+        else:
+            verify(arguments.model_dir)
+    except ArtifactError as error:
+        sys.exit(f"sepal: {error}")
+
+
+if __name__ == "__main__":
+    main()
