@@ -17,6 +17,7 @@ import pytest
 
 from shared.card import read_card
 from shared.model_files import file_digest
+from tests.models import without_proof
 from tests.run import Run
 from tests.stack import wait_for
 from training.artifact import save
@@ -71,7 +72,7 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> Marked:
     code = folder / "own_marks.py"
     code.write_text(_CODE.format(imported=str(imported), unpickled=str(unpickled)))
     X = np.array([[-1.0, 0.0], [1.0, 0.0]])
-    with importable(folder), patch("training.artifact.prove", return_value={}):
+    with importable(folder), patch("training.artifact.prove", without_proof):
         pipeline = importlib.import_module("own_marks").Marks().fit(X, [0, 1])
         pickled, skops = (
             save(
