@@ -92,9 +92,8 @@ def save(
     staged = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent.absolute()))
     try:
         copy_code(code, staged)
-        written = _write_artifact(pipeline, artifact, staged / (SKOPS_FILE if as_skops else PIPELINE_FILE))
-        if as_skops:
-            skops_file.check_types(written, trusted_types)
+        written = staged / (SKOPS_FILE if as_skops else PIPELINE_FILE)
+        _write_artifact(pipeline, artifact, written, trusted_types)
         card = ModelCard(
             name=name,
             version=version,
@@ -120,14 +119,15 @@ def save(
     return target
 
 
-def _write_artifact(pipeline: Any, artifact: Path | None, path: Path) -> Path:
+def _write_artifact(pipeline: Any, artifact: Path | None, path: Path, trusted_types: Collection[str]) -> None:
     if artifact is not None:
         shutil.copyfile(artifact, path)
     elif path.name == SKOPS_FILE:
         skops_file.dump(pipeline, path)
     else:
         _dump(pipeline, path)
-    return path
+    if path.name == SKOPS_FILE:
+        skops_file.check_types(path, trusted_types)
 
 
 def _dump(pipeline: Any, path: Path) -> None:

@@ -145,6 +145,7 @@ def _numbers_of_iris() -> tuple[Any, Any]:
     ("content", "reason"),
     [
         pytest.param(b"cno_such_module\nThing\n.", "needs the module no_such_module", id="module"),
+        pytest.param(b"c__main__\nThing\n.", "move it to a module.*--code", id="script"),
         pytest.param(b"", "cannot be loaded", id="empty"),
         pytest.param(pickle.dumps([1] * 100)[:-20], "cannot be loaded", id="truncated"),
         pytest.param(pickle.dumps({"a": 1}), "a dict has no method that Sepal calls", id="no pipeline"),
