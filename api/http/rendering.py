@@ -10,11 +10,12 @@ from starlette.responses import Response
 from api.http.meta import meta_of
 from shared.errors import PredictionCanceled, PredictionExpired, PredictionFailed
 from shared.ids import PredictionId
-from shared.names import FINAL_STATES, Queue, State
+from shared.names import FINAL_STATES, Output, Queue, State
 from shared.store.lookups import Prediction
 
 _JSON: Final = (b"content-type", b"application/json")
 _NO_STORE: Final = (b"cache-control", b"no-store")
+_OPENINGS: Final = {output.value: f'"{output}":['.encode() for output in Output}
 
 
 class HttpResponse(msgspec.Struct, frozen=True):
@@ -85,10 +86,7 @@ def _content(prediction: Prediction) -> list[bytes]:
 
 
 def _result(prediction: Prediction) -> list[bytes]:
-    first, *others = prediction.answers
-    if not others:
-        return [b'"%b":[%b]' % (name.encode(), items) for name, items in first.outputs.items()]
+    answers = prediction.answers
     return [
-        b'"%b":[%b]' % (name.encode(), b",".join(answer.outputs[name] for answer in prediction.answers))
-        for name in first.outputs
+        _OPENINGS[name] + b",".join([answer.outputs[name] for answer in answers]) + b"]" for name in answers[0].outputs
     ]
