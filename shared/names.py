@@ -29,15 +29,27 @@ FINAL_STATES: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED, 
 
 
 class Output(StrEnum):
-    """What a pipeline can give for a row, and the method of scikit-learn that gives it."""
+    """What a pipeline can give for a row; `METHODS` has the method that gives it."""
 
-    PREDICTION = "prediction"  # predict
-    LOG_PROBA = "log_proba"  # predict_log_proba, or the logarithm of predict_proba; of classifiers only
-    PROBA = "proba"  # predict_proba
-    DECISION = "decision"  # decision_function
-    SCORES = "scores"  # score_samples
-    TRANSFORM = "transform"  # transform
-    LEAVES = "leaves"  # apply, of the last step on the transformed rows
+    PREDICTION = "prediction"
+    LOG_PROBA = "log_proba"  # of classifiers only; the logarithm of predict_proba where there is no method
+    PROBA = "proba"
+    DECISION = "decision"
+    SCORES = "scores"
+    TRANSFORM = "transform"
+    LEAVES = "leaves"  # of the last step, on the transformed rows
+
+
+METHODS: Final = {
+    Output.PREDICTION: "predict",
+    Output.LOG_PROBA: "predict_log_proba",
+    Output.PROBA: "predict_proba",
+    Output.DECISION: "decision_function",
+    Output.SCORES: "score_samples",
+    Output.TRANSFORM: "transform",
+    Output.LEAVES: "apply",
+}
+"""The methods of scikit-learn, by output."""
 
 
 class LostReason(StrEnum):

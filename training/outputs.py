@@ -8,15 +8,8 @@ from sklearn.pipeline import Pipeline
 
 from shared.columns import Value
 from shared.errors import CannotServe
-from shared.names import Output
+from shared.names import METHODS, Output
 
-_METHODS: Final = {
-    Output.PREDICTION: "predict",
-    Output.PROBA: "predict_proba",
-    Output.DECISION: "decision_function",
-    Output.SCORES: "score_samples",
-    Output.TRANSFORM: "transform",
-}
 _SEARCHES: Final = "sklearn.model_selection."
 """The module of the searches, which answer as the model that they found."""
 
@@ -27,9 +20,8 @@ def outputs_of(pipeline: Any) -> tuple[Output, ...]:
     Raises:
         CannotServe: there are none.
     """
-    has = {output: hasattr(pipeline, method) for output, method in _METHODS.items()}
-    has_log_proba = has[Output.PROBA] or hasattr(pipeline, "predict_log_proba")
-    has[Output.LOG_PROBA] = has_log_proba and is_classifier(pipeline)
+    has = {output: hasattr(pipeline, method) for output, method in METHODS.items()}
+    has[Output.LOG_PROBA] = (has[Output.PROBA] or has[Output.LOG_PROBA]) and is_classifier(pipeline)
     has[Output.LEAVES] = hasattr(_split(pipeline)[1], "apply")
     if not any(has.values()):
         raise CannotServe(
@@ -48,7 +40,7 @@ def call(pipeline: Any, output: Output, X: Any) -> Any:
     if output is Output.LOG_PROBA:
         return _log_proba(pipeline, X)
     if output is not Output.LEAVES:
-        return _arrays(pipeline, getattr(pipeline, _METHODS[output])(X))
+        return _arrays(pipeline, getattr(pipeline, METHODS[output])(X))
     transforms, last = _split(pipeline)
     for transform in transforms:
         X = transform.transform(X)

@@ -1,12 +1,12 @@
 """The outputs of a model, as its own methods give them, and the rows for which each is wanted."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.names import Output
+from shared.names import METHODS, Output
 from shared.store.records import Member
 
 Values = NDArray[Any] | list[NDArray[Any]]
@@ -14,20 +14,11 @@ Values = NDArray[Any] | list[NDArray[Any]]
 Wanted = Mapping[Output, NDArray[np.intp] | None]
 """The indices of the rows for which each output is wanted; None for all rows."""
 
-_METHODS: Final = {
-    Output.PREDICTION: "predict",
-    Output.PROBA: "predict_proba",
-    Output.DECISION: "decision_function",
-    Output.SCORES: "score_samples",
-    Output.TRANSFORM: "transform",
-    Output.LEAVES: "apply",
-}
-
 
 def call(model: Any, output: Output, rows: Any) -> Values:
     """Call the method of a model that gives an output."""
     if output is not Output.LOG_PROBA:
-        return _values(model, getattr(model, _METHODS[output])(rows))
+        return _values(model, getattr(model, METHODS[output])(rows))
     if hasattr(model, "predict_log_proba"):
         return _values(model, model.predict_log_proba(rows))
     proba = _values(model, model.predict_proba(rows))

@@ -7,9 +7,11 @@ import pytest
 
 from api.http.rows import BodyReader
 from shared.card import ModelCard
+from shared.columns import ValueType
 from shared.errors import InvalidRows
 from shared.names import Output
-from tests.unit.api.http.cards import CARDS
+from tests.unit.api.http.cards import CARDS, column
+from tests.unit.api.http.cards import card as made_card
 
 OUTPUTS = (Output.PREDICTION, Output.LOG_PROBA, Output.PROBA)
 MATRIX = CARDS["iris"].model_copy(update={"outputs": OUTPUTS})
@@ -72,9 +74,10 @@ def test_repeated_outputs_are_refused(card: ModelCard, row: Any) -> None:
     assert [fault.pointer for fault in refused.value.faults] == ["/outputs"]
 
 
-def test_the_word_may_stand_in_a_value() -> None:
-    card = CARDS["typed"]
-    reader = BodyReader(10, 1000)
-    with pytest.raises(InvalidRows) as refused:
-        reader(b'{"data": [{"text": "\\"outputs\\": "}]}', card)
-    assert all(fault.pointer.startswith("/data/0") for fault in refused.value.faults)
+@pytest.mark.parametrize("name", ["text", "outputs"])
+@pytest.mark.parametrize("asked_for", [None, ["proba"]])
+def test_the_word_may_be_a_value_or_the_name_of_a_column(name: str, asked_for: list[str] | None) -> None:
+    one_text = made_card("table", column(name, ValueType.STRING)).model_copy(update={"outputs": OUTPUTS})
+    outputs = {} if asked_for is None else {"outputs": asked_for}
+    for row in (["outputs"], {name: "outputs"}):
+        assert read(one_text, {"data": [row], **outputs}) == tuple(asked_for or ())
