@@ -1,11 +1,65 @@
 """The gateway's settings."""
 
+from typing import Final
+
 from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.settings import BrokerSettings
 
+_KIB: Final = 1024
+_MIB: Final = 1024 * _KIB
 
-class GatewaySettings(BrokerSettings):
+
+class ConnectionSettings(BaseSettings):
+    """What one client, and all of them together, can hold of a gateway process (docs/http.md, "Limits")."""
+
+    model_config = SettingsConfigDict(env_prefix="SEPAL_", frozen=True, use_attribute_docstrings=True)
+
+    max_request_line_bytes: int = Field(default=8 * _KIB, ge=64)
+    """Longest request line; a longer one is refused with 414."""
+    max_header_bytes: int = Field(default=8 * _KIB, ge=64)
+    """Longest header line; a longer one is refused with 431."""
+    max_headers_bytes: int = Field(default=32 * _KIB, ge=256)
+    """Maximum size of a request line and all its headers together; more is refused with 431."""
+    max_headers: int = Field(default=100, ge=4)
+    """Maximum number of headers of a request; more are refused with 431."""
+    max_body_bytes: int = Field(default=8 * _MIB, ge=1)
+    """Maximum size of a request body; a larger one is refused with 413, as soon as its size is known."""
+    max_bodies_bytes: int = Field(default=256 * _MIB, ge=1)
+    """Maximum size of all bodies that a gateway process is receiving; what goes beyond it is refused with 503."""
+    max_chunk_extension_bytes: int = Field(default=4 * _KIB, ge=0)
+    """Maximum size of what the chunk-size lines of one body hold beyond the sizes; more is refused with 413."""
+    max_trailer_bytes: int = Field(default=8 * _KIB, ge=0)
+    """Maximum size of the trailers after a chunked body, which are discarded; more are refused with 431."""
+    head_seconds: float = Field(default=10, gt=0)
+    """Time from a request's first byte, or from the connection, to the end of its headers; after it, a begun request is
+    refused with 408, and a connection that has sent nothing is closed."""
+    min_bytes_per_second: int = Field(default=_KIB, ge=1)
+    """Slowest rate at which a client may send a body or read a response; it has no bound on the total time."""
+    stall_seconds: float = Field(default=10, gt=0)
+    """How long a client may be slower than that, which includes sending or reading nothing. After it, a body is refused
+    with 408, and a connection whose response is not read is reset."""
+    idle_seconds: float = Field(default=75, gt=0)
+    """How long a connection may stay open between two requests. Keep it longer than the proxy in front does."""
+    max_requests_per_connection: int = Field(default=100_000, ge=1)
+    """Number of requests after which a connection is closed, with `Connection: close` in the last response."""
+    max_connections: int = Field(default=8192, ge=1)
+    """Maximum number of connections of a gateway process; a further one is answered with 503 and closed. The process
+    takes fewer where its limit of open files is lower."""
+    max_connections_per_address: int = Field(default=4096, ge=1)
+    """The same for one client address (for IPv6, one /64 network). Addresses in `SEPAL_TRUSTED_PROXIES` are exempt."""
+    max_waiters: int = Field(default=4096, ge=1)
+    """Maximum number of requests that wait for a result; a further one is refused with 503."""
+    trusted_proxies: str = ""
+    """Addresses and networks of proxies, separated by commas, whose `X-Forwarded-For` and `X-Forwarded-Proto` are
+    believed; from other addresses, these headers are ignored."""
+    cors_origins: str = ""
+    """Origins, separated by commas, whose pages may read responses in a browser (CORS); `*` for all, and by default
+    none."""
+
+
+class GatewaySettings(ConnectionSettings, BrokerSettings):
     """Settings of a gateway process."""
 
     api_host: str = "127.0.0.1"
@@ -22,8 +76,6 @@ class GatewaySettings(BrokerSettings):
     """How long a result is kept after the waiting client has received it."""
     max_rows: int = Field(default=10_000, ge=1)
     """Maximum number of rows in one prediction."""
-    max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
-    """Maximum size of a request body."""
     max_text_bytes: int = Field(default=1024 * 1024, ge=1)
     """Maximum size of one text in a row, in bytes of UTF-8."""
     max_backlog_rows: int = Field(default=1_000_000, ge=1)

@@ -5,6 +5,8 @@ SepalError
 │   ├── MalformedJson
 │   ├── UnsupportedContentType
 │   ├── BodyTooLarge
+│   ├── TooManyBodies           in all connections together
+│   ├── TooManyWaiters
 │   ├── InvalidRows             lists each invalid value
 │   ├── InvalidParameter        of the query string
 │   ├── InvalidDeadline
@@ -74,6 +76,20 @@ class BodyTooLarge(RequestRefused):
 
     code = "body-too-large"
     detail = "The body is larger than this gateway accepts: send fewer rows per request."
+
+
+class TooManyBodies(RequestRefused):
+    """The bodies that the gateway is receiving would exceed `SEPAL_MAX_BODIES_BYTES`."""
+
+    code = "too-many-bodies"
+    detail = "The gateway is receiving too many large bodies: nothing was accepted; retry later."
+
+
+class TooManyWaiters(RequestRefused):
+    """`SEPAL_MAX_WAITERS` requests already wait for their results."""
+
+    code = "too-many-waiters"
+    detail = "Too many requests wait for their results: nothing was accepted; retry, or send `Prefer: respond-async`."
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from api.settings import GatewaySettings
+from api.settings import ConnectionSettings, GatewaySettings
 from benchmarks.load.settings import LoadSettings
 from benchmarks.serving.excerpt import write_excerpts
 from local.settings import LocalSettings
@@ -23,6 +23,7 @@ OPERATIONS = DOCS / "operations.md"
 
 SECTIONS: list[tuple[str, type[BaseSettings]]] = [
     ("Every process", BrokerSettings),
+    ("Gateway: what clients can hold", ConnectionSettings),
     ("Gateway", GatewaySettings),
     ("Worker", WorkerSettings),
     ("Flower", FlowerSettings),
@@ -75,7 +76,7 @@ def configuration() -> str:
     seen: set[str] = set()
     for title, settings in SECTIONS:
         rows = [_row(name, field) for name, field in settings.model_fields.items() if name not in seen]
-        seen |= settings.model_fields.keys() if settings is BrokerSettings else set()
+        seen |= settings.model_fields.keys() if settings in (BrokerSettings, ConnectionSettings) else set()
         lines += ["", f"## {title}", "", "| variable | default | meaning |", "|---|---|---|", *rows]
     return "\n".join(lines) + "\n"
 
