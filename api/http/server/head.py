@@ -29,6 +29,7 @@ TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE: Final = re.compile(rb"(%b) ([!-~]+) HTTP/([0-9])\.([0-9])" % TOKEN)
 _OLDER_REQUEST_LINE: Final = re.compile(rb"%b [!-~]+(?: HTTP/[0-9.]+)?" % TOKEN)
 _METHOD: Final = re.compile(rb"%b " % TOKEN)
+_BEGUN_METHOD: Final = re.compile(TOKEN)
 _AUTHORITY: Final = rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z\-._~%!$&'()*+,;=]*)(?::[0-9]*)?"
 _HOST: Final = re.compile(_AUTHORITY)
 _ABSOLUTE_FORM: Final = re.compile(rb"(?i:https?)://(?!/|:|\?)%b((?:/[^?]*)?)((?:\?.*)?)" % _AUTHORITY)
@@ -100,17 +101,17 @@ class HeadProbe:
         """
         check_sizes(begun, self._limits)
         line_end = begun.find(b"\r\n")
-        if line_end >= 0 and not _REQUEST_LINE.fullmatch(begun, 0, line_end):
-            raise _refuse_request_line(begun[:line_end])
+        if line_end >= 0 and _request_line(begun, line_end)[3] > b"1":
+            return  # httptools does not know the version
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserInvalidMethodError:
-            if b" " in begun:  # otherwise the method is not complete
+            if not _BEGUN_METHOD.fullmatch(begun):  # otherwise the method is not complete
                 raise _refuse_method(begun) from None
         except httptools.HttpParserError as error:
+            if line_end < 0 and str(error) == "Invalid HTTP version":
+                return  # the end of the line decides
             raise malformed(f"The request is malformed: {error}.") from None
-        except httptools.HttpParserUpgrade:
-            raise malformed("The head does not end with an empty line.") from None
 
 
 def parse_head(head: bytes, limits: ConnectionSettings) -> Head:
@@ -122,12 +123,7 @@ def parse_head(head: bytes, limits: ConnectionSettings) -> Head:
     if len(head) > min(limits.max_request_line_bytes, limits.max_header_bytes):
         check_sizes(head, limits)
     line_end = head.index(b"\r\n")
-    line = _REQUEST_LINE.fullmatch(head, 0, line_end)
-    if line is None:
-        raise _refuse_request_line(head[:line_end])
-    method, target, major, minor = line.groups()
-    if major != b"1":
-        raise _refuse_version()
+    method, target, _, minor = _request_line(head, line_end)
     if minor > b"1":  # answered as the highest version that this server speaks (RFC 9110, section 2.5)
         head = head[: line_end - 3] + b"1.1" + head[line_end:]
     headers = _fields(head, method)
@@ -188,14 +184,14 @@ def _fields(head: bytes, method: bytes) -> Headers:
     return fields.headers
 
 
-def _refuse_request_line(line: bytes) -> Refused:
-    if _OLDER_REQUEST_LINE.fullmatch(line):
-        return _refuse_version()
-    return malformed("The request line must be a method, a target and HTTP/1.1, with one space between them.")
-
-
-def _refuse_version() -> Refused:
-    return Refused(HTTP_VERSION_NOT_SUPPORTED, "This server speaks HTTP/1.1.")
+def _request_line(head: bytes, line_end: int) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return method, target, and both numbers of the version."""
+    line = _REQUEST_LINE.fullmatch(head, 0, line_end)
+    if line is not None and line[3] == b"1":
+        return line.groups()  # type: ignore[return-value]  # each group takes part in the match
+    if line is not None or _OLDER_REQUEST_LINE.fullmatch(head, 0, line_end):
+        raise Refused(HTTP_VERSION_NOT_SUPPORTED, "This server speaks HTTP/1.1.")
+    raise malformed("The request line must be a method, a target and HTTP/1.1, with one space between them.")
 
 
 def _refuse_method(head: bytes) -> Refused:
