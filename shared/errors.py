@@ -4,6 +4,7 @@ SepalError
 ├── RequestRefused              nothing was accepted, and no id was issued
 │   ├── MalformedJson
 │   ├── UnsupportedContentType
+│   ├── UnsupportedContentCoding
 │   ├── BodyTooLarge
 │   ├── TooManyBodies           in all connections together
 │   ├── TooManyWaiters
@@ -69,6 +70,13 @@ class UnsupportedContentType(RequestRefused):
 
     code = "unsupported-content-type"
     detail = "Send the rows as `Content-Type: application/json`."
+
+
+class UnsupportedContentCoding(RequestRefused):
+    """The body is compressed."""
+
+    code = "unsupported-content-coding"
+    detail = "Send the body as it is, without `Content-Encoding`."
 
 
 class BodyTooLarge(RequestRefused):

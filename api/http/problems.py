@@ -22,6 +22,14 @@ NOT_READY: Final = "not-ready"
 INTERNAL_ERROR: Final = "internal-error"
 NOT_FOUND: Final = "not-found"
 METHOD_NOT_ALLOWED: Final = "method-not-allowed"
+MALFORMED_REQUEST: Final = "malformed-request"
+REQUEST_TIMEOUT: Final = "request-timeout"
+REQUEST_LINE_TOO_LONG: Final = "request-line-too-long"
+EXPECTATION_FAILED: Final = "expectation-failed"
+HEADERS_TOO_LARGE: Final = "headers-too-large"
+NOT_IMPLEMENTED: Final = "not-implemented"
+TOO_MANY_CONNECTIONS: Final = "too-many-connections"
+HTTP_VERSION_NOT_SUPPORTED: Final = "http-version-not-supported"
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 RetryAfter = Callable[[], int]
@@ -30,7 +38,10 @@ RetryAfter = Callable[[], int]
 STATUS: Final[dict[str, HTTPStatus]] = {
     errors.MalformedJson.code: HTTPStatus.BAD_REQUEST,
     errors.UnsupportedContentType.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.UnsupportedContentCoding.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.BodyTooLarge.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.TooManyBodies.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.TooManyWaiters.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.InvalidRows.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidParameter.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidDeadline.code: HTTPStatus.BAD_REQUEST,
@@ -53,6 +64,14 @@ STATUS: Final[dict[str, HTTPStatus]] = {
     errors.DeadLetterNotFound.code: HTTPStatus.NOT_FOUND,
     NOT_READY: HTTPStatus.SERVICE_UNAVAILABLE,
     INTERNAL_ERROR: HTTPStatus.INTERNAL_SERVER_ERROR,
+    MALFORMED_REQUEST: HTTPStatus.BAD_REQUEST,
+    REQUEST_TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
+    REQUEST_LINE_TOO_LONG: HTTPStatus.REQUEST_URI_TOO_LONG,
+    EXPECTATION_FAILED: HTTPStatus.EXPECTATION_FAILED,
+    HEADERS_TOO_LARGE: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    NOT_IMPLEMENTED: HTTPStatus.NOT_IMPLEMENTED,
+    TOO_MANY_CONNECTIONS: HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTP_VERSION_NOT_SUPPORTED: HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
     FailureCode.ROWS_REJECTED: HTTPStatus.UNPROCESSABLE_ENTITY,
     FailureCode.POISON: HTTPStatus.INTERNAL_SERVER_ERROR,
     FailureCode.MODEL_CHANGED: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -93,6 +112,8 @@ def problem(error: Exception, retry_after: RetryAfter) -> ProblemResponse:
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         seconds = error.retry_after_seconds if isinstance(error, errors.DeadlineUnreachable) else None
         headers["Retry-After"] = str(min(seconds or retry_after(), LONGEST_RETRY_SECONDS))
+    if isinstance(error, errors.UnsupportedContentCoding):
+        headers["Accept-Encoding"] = "identity"  # RFC 9110, section 15.5.16
     return ProblemResponse(status, error.code, str(error), headers, **_extensions(error))
 
 
