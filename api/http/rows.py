@@ -7,9 +7,9 @@ import msgspec
 
 from api.http.requested_outputs import OUTPUTS, read_outputs
 from api.http.row_decoder import RowDecoder
-from api.http.row_readers import ColumnsReader, RowRefused, TextReader, pointer_to, show_names
+from api.http.row_readers import ColumnsReader, RowRefused, TextReader, show_names
 from api.http.row_shape import RowShape
-from api.http.strict_json import Repeating, parse, show
+from api.http.strict_json import parse, pointer_to, show
 from api.predictions.open_batches import MAX_BATCH_BYTES, MAX_BATCH_ROWS
 from shared.card import ModelCard
 from shared.errors import Fault, InvalidRows
@@ -105,8 +105,6 @@ class BodyReader:
 
 
 def _member_faults(body: dict[str, Any]) -> Iterator[Fault]:
-    if isinstance(body, Repeating):
-        yield Fault(pointer_to(body.name), f"{show(body.name)} stands in the body more than once: send it once.")
     unknown = next((name for name in body if name not in (_DATA, OUTPUTS)), None)
     if unknown is not None:
         yield Fault(pointer_to(unknown), f'Unknown member {show(unknown)}: a body has "data", and may have "outputs".')
