@@ -5,6 +5,7 @@ Trace Context, and `Sepal-Deadline` by Sepal (docs/decisions/0015-deadlines-in-s
 """
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -77,8 +78,11 @@ class RequestHeaders(msgspec.Struct, frozen=True):
             traceparent.decode() if traceparent and _TRACEPARENT.fullmatch(traceparent) else "",
         )
 
-    def deadline_seconds(self) -> float | None:
+    def deadline_seconds(self, began: float) -> float | None:
         """Read `Sepal-Deadline`.
+
+        Args:
+            began: when the body had been received, on the monotonic clock.
 
         Returns:
             Seconds from now after which the client no longer needs the answer; None without the header.
@@ -90,7 +94,7 @@ class RequestHeaders(msgspec.Struct, frozen=True):
             return None
         if not _DEADLINE.fullmatch(self.deadline.strip()):
             raise InvalidDeadline
-        return float(self.deadline)
+        return max(float(self.deadline) - (time.monotonic() - began), 0.0)
 
     def idempotency(self, client_host: str, body: bytes) -> IdempotencyKey | None:
         """Read `Idempotency-Key`.

@@ -17,6 +17,8 @@ from shared.names import Output
 from shared.rows import EncodedRows, Encoding, Row, encode_matrix, encode_messagepack, with_nan
 
 _DATA: Final = "data"
+_AT_ONCE_BYTES: Final = 64 * 1024  # decoded and encoded within 3 ms
+_AT_ONCE_VALUES: Final = 2000  # read step by step within 8 ms
 
 
 class ReadBody(msgspec.Struct, frozen=True):
@@ -37,7 +39,7 @@ class BodyReader:
         self._card: ModelCard | None = None
         self._is_complete = False  # whether a matrix has no missing values to mark
         self._decode: RowDecoder | None = None
-        self._check_shape: RowShape | None = None
+        self._check_shape: RowShape
         self._read_row: Callable[[Any], Row]
 
     def __call__(self, body: bytes, card: ModelCard) -> ReadBody:
@@ -49,8 +51,23 @@ class BodyReader:
         """
         if card is not self._card:
             self._take(card)
-        rows: Any
-        rows, outputs = (self._decode and self._decode(body)) or self._read_step_by_step(body)
+        return self._encode((self._decode and self._decode(body)) or self._read_step_by_step(body), card)
+
+    def at_once(self, body: bytes, card: ModelCard) -> ReadBody | None:
+        """Do the same for a body that takes milliseconds; return None for any other, which must be read elsewhere."""
+        if len(body) > _AT_ONCE_BYTES:
+            return None
+        if card is not self._card:
+            self._take(card)
+        read = self._decode and self._decode(body)
+        if read is None:
+            if body.count(b",") >= _AT_ONCE_VALUES:
+                return None
+            read = self._read_step_by_step(body)
+        return self._encode(read, card)
+
+    def _encode(self, read: tuple[Any, Any], card: ModelCard) -> ReadBody:
+        rows, outputs = read
         requested = () if outputs is msgspec.UNSET else read_outputs(outputs, card)
         if card.encoding is Encoding.MESSAGEPACK:
             return ReadBody(encode_messagepack(rows, MAX_BATCH_ROWS, MAX_BATCH_BYTES), requested)
@@ -58,20 +75,20 @@ class BodyReader:
 
     def _take(self, card: ModelCard) -> None:
         columns = card.input.columns
-        if card.input.kind == "text":
-            self._decode = self._check_shape = None
+        rows_are_texts = card.input.kind == "text"
+        if rows_are_texts:
+            self._decode = None
             self._read_row = TextReader(columns[0], self._max_text_bytes)
         else:
             self._decode = RowDecoder(columns, self._max_rows, self._max_text_bytes)
-            names = [column.name for column in columns]
-            self._check_shape = RowShape(names, self._max_rows, show_names(names))
             self._read_row = ColumnsReader(columns, self._max_text_bytes)
+        names = [column.name for column in columns]
+        self._check_shape = RowShape(rows_are_texts, names, self._max_rows, show_names(names))
         self._is_complete = card.input.is_plain_matrix
         self._card = card
 
     def _read_step_by_step(self, body: bytes) -> tuple[Any, Any]:
-        if self._check_shape is not None:
-            self._check_shape(body)
+        self._check_shape(body)
         parsed = parse(body)
         data = self._data(parsed)
         return self._read_rows(data), parsed.get(OUTPUTS, msgspec.UNSET)
