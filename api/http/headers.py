@@ -34,9 +34,9 @@ _ELEMENT: Final = rf'(?:[^",]++|{_QUOTED})*+'
 
 
 def _preference(name: str) -> re.Pattern[str]:
-    """Make the pattern of a list up to the first preference of a name, whose word is the group."""
-    wanted = rf"\s*+{name}\s*+(?:=({_WORD})|(?=[;,]|\Z))"
-    return re.compile(rf"(?:(?!{wanted}){_ELEMENT},)*+{wanted}", re.DOTALL | re.IGNORECASE)
+    """Make the pattern of a list up to the first preference of a name, whose word is the group `word`."""
+    begins = rf"\s*+{name}\s*+(?=[=;,]|\Z)"
+    return re.compile(rf"(?:(?!{begins}){_ELEMENT},)*+{begins}(?:=(?P<word>{_WORD}))?+", re.DOTALL | re.IGNORECASE)
 
 
 _WAIT: Final = _preference("wait")
@@ -164,7 +164,7 @@ def _values(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[bytes
 def _first_word(preference: re.Pattern[str], text: str) -> str | None:
     """Return the word of the first preference of a name; None if there is none."""
     found = preference.match(text)
-    return _unquote((found[1] or "").strip()) if found else None
+    return _unquote((found["word"] or "").strip()) if found else None
 
 
 def _unquote(word: str) -> str:
