@@ -16,6 +16,7 @@ from api.cluster.reconciler import Reconciler
 from api.cluster.status import ClusterStatus
 from api.cluster.ticker import tick_forever
 from api.http import openapi, problems
+from api.http.forwarded import TrustedProxies
 from api.http.hot_path import HotPath, PredictOperation
 from api.http.model_page import ModelPage
 from api.http.operators import operator_routes
@@ -91,7 +92,8 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
     app.include_router(operator_routes(DeadLetters(pooled), service, cluster, settings))
     problems.install(app, cluster.backlog.retry_after)
     openapi.install(app, cluster, settings.max_rows)
-    return HotPath(app, predict, cluster.backlog.retry_after, metrics, tracer)
+    proxies = TrustedProxies(settings.proxy_networks) if settings.trusted_proxies else None
+    return HotPath(app, predict, cluster.backlog.retry_after, metrics, tracer, proxies)
 
 
 @asynccontextmanager

@@ -1,14 +1,36 @@
 """The gateway's settings."""
 
-from typing import Final
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Final
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.settings import BrokerSettings
 
 _KIB: Final = 1024
 _MIB: Final = 1024 * _KIB
+
+IpNetwork = IPv4Network | IPv6Network
+
+
+def _networks(text: str) -> tuple[IpNetwork, ...]:
+    """Parse addresses and networks that are separated by commas."""
+    return tuple(map(_network, text.split(","))) if text.strip() else ()
+
+
+def _network(text: str) -> IpNetwork:
+    try:
+        return ip_network(text.strip())
+    except ValueError as error:
+        raise ValueError(
+            f"{text.strip()!r} is not an IP address or network, such as 10.0.0.7 or 10.0.0.0/8: {error}"
+        ) from None
+
+
+def _check_networks(text: str) -> str:
+    _networks(text)
+    return text
 
 
 class ConnectionSettings(BaseSettings):
@@ -51,12 +73,17 @@ class ConnectionSettings(BaseSettings):
     """The same for one client address (for IPv6, one /64 network). Addresses in `SEPAL_TRUSTED_PROXIES` are exempt."""
     max_waiters: int = Field(default=4096, ge=1)
     """Maximum number of requests that wait for a result; a further one is refused with 503."""
-    trusted_proxies: str = ""
+    trusted_proxies: Annotated[str, AfterValidator(_check_networks)] = ""
     """Addresses and networks of proxies, separated by commas, whose `X-Forwarded-For` and `X-Forwarded-Proto` are
     believed; from other addresses, these headers are ignored."""
     cors_origins: str = ""
     """Origins, separated by commas, whose pages may read responses in a browser (CORS); `*` for all, and by default
     none."""
+
+    @property
+    def proxy_networks(self) -> tuple[IpNetwork, ...]:
+        """`trusted_proxies` as networks; an address is a network of one."""
+        return _networks(self.trusted_proxies)
 
 
 class GatewaySettings(ConnectionSettings, BrokerSettings):
