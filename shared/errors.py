@@ -4,9 +4,11 @@ SepalError
 ├── RequestRefused              nothing was accepted, and no id was issued
 │   ├── MalformedJson
 │   ├── UnsupportedContentType
+│   ├── UnsupportedContentCoding
 │   ├── BodyTooLarge
 │   ├── TooManyBodies           in all connections together
 │   ├── TooManyWaiters
+│   ├── BodyNotRead             its process was killed
 │   ├── InvalidRows             lists each invalid value
 │   ├── InvalidParameter        of the query string
 │   ├── InvalidDeadline
@@ -71,6 +73,13 @@ class UnsupportedContentType(RequestRefused):
     detail = "Send the rows as `Content-Type: application/json`."
 
 
+class UnsupportedContentCoding(RequestRefused):
+    """The body is compressed."""
+
+    code = "unsupported-content-coding"
+    detail = "Send the body as it is, without `Content-Encoding`."
+
+
 class BodyTooLarge(RequestRefused):
     """The body exceeds the configured limit."""
 
@@ -83,6 +92,13 @@ class TooManyBodies(RequestRefused):
 
     code = "too-many-bodies"
     detail = "The gateway is receiving too many large bodies: nothing was accepted; retry later."
+
+
+class BodyNotRead(RequestRefused):
+    """The process that reads large bodies was killed, or took too long."""
+
+    code = "body-not-read"
+    detail = "The body could not be read, and nothing was accepted: retry, with fewer rows per request."
 
 
 class TooManyWaiters(RequestRefused):

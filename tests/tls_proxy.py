@@ -39,14 +39,13 @@ class TlsProxy:
         plain = socket.create_connection((ADDRESS, self.port), patience())
         return self._context.wrap_socket(plain, server_hostname="localhost")
 
-    def exchange(self, request: bytes) -> bytes:
-        """Send bytes on a connection of their own; returns the response."""
+    def exchange(self, request: bytes) -> tuple[HTTPResponse, bytes]:
+        """Send bytes on a connection of their own; returns the response and its body."""
         with self.connect() as connection:
             connection.sendall(request)
             response = HTTPResponse(connection)
             response.begin()
-            head = f"{response.status} {response.reason}\r\n{response.headers}".encode()
-            return head.replace(b"\n\n", b"\r\n\r\n") + response.read()
+            return response, response.read()
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Match, Mount
+from starlette.types import Scope
 
+from api.http.security import NO_STORE, NOSNIFF
 from shared import errors
 from shared.names import FailureCode
 
@@ -22,7 +23,14 @@ NOT_READY: Final = "not-ready"
 INTERNAL_ERROR: Final = "internal-error"
 NOT_FOUND: Final = "not-found"
 METHOD_NOT_ALLOWED: Final = "method-not-allowed"
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+MALFORMED_REQUEST: Final = "malformed-request"
+REQUEST_TIMEOUT: Final = "request-timeout"
+REQUEST_LINE_TOO_LONG: Final = "request-line-too-long"
+EXPECTATION_FAILED: Final = "expectation-failed"
+HEADERS_TOO_LARGE: Final = "headers-too-large"
+NOT_IMPLEMENTED: Final = "not-implemented"
+TOO_MANY_CONNECTIONS: Final = "too-many-connections"
+HTTP_VERSION_NOT_SUPPORTED: Final = "http-version-not-supported"
 
 RetryAfter = Callable[[], int]
 """Returns the seconds after which a refused client should try again."""
@@ -30,7 +38,11 @@ RetryAfter = Callable[[], int]
 STATUS: Final[dict[str, HTTPStatus]] = {
     errors.MalformedJson.code: HTTPStatus.BAD_REQUEST,
     errors.UnsupportedContentType.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.UnsupportedContentCoding.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.BodyTooLarge.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.TooManyBodies.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.BodyNotRead.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.TooManyWaiters.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.InvalidRows.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidParameter.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidDeadline.code: HTTPStatus.BAD_REQUEST,
@@ -53,6 +65,14 @@ STATUS: Final[dict[str, HTTPStatus]] = {
     errors.DeadLetterNotFound.code: HTTPStatus.NOT_FOUND,
     NOT_READY: HTTPStatus.SERVICE_UNAVAILABLE,
     INTERNAL_ERROR: HTTPStatus.INTERNAL_SERVER_ERROR,
+    MALFORMED_REQUEST: HTTPStatus.BAD_REQUEST,
+    REQUEST_TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
+    REQUEST_LINE_TOO_LONG: HTTPStatus.REQUEST_URI_TOO_LONG,
+    EXPECTATION_FAILED: HTTPStatus.EXPECTATION_FAILED,
+    HEADERS_TOO_LARGE: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    NOT_IMPLEMENTED: HTTPStatus.NOT_IMPLEMENTED,
+    TOO_MANY_CONNECTIONS: HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTP_VERSION_NOT_SUPPORTED: HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
     FailureCode.ROWS_REJECTED: HTTPStatus.UNPROCESSABLE_ENTITY,
     FailureCode.POISON: HTTPStatus.INTERNAL_SERVER_ERROR,
     FailureCode.MODEL_CHANGED: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -69,6 +89,7 @@ class ProblemResponse(JSONResponse):
     ) -> None:
         content = {"type": "about:blank", "title": status.phrase, "status": status.value, "code": code}
         super().__init__({**content, "detail": detail, **more}, status.value, headers)
+        self.raw_headers += (NOSNIFF, NO_STORE)
 
 
 def not_ready(reasons: list[errors.SepalError], retry_after: int) -> ProblemResponse:
@@ -93,15 +114,18 @@ def problem(error: Exception, retry_after: RetryAfter) -> ProblemResponse:
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         seconds = error.retry_after_seconds if isinstance(error, errors.DeadlineUnreachable) else None
         headers["Retry-After"] = str(min(seconds or retry_after(), LONGEST_RETRY_SECONDS))
+    if isinstance(error, errors.UnsupportedContentCoding):
+        headers["Accept-Encoding"] = "identity"  # RFC 9110, section 15.5.16
     return ProblemResponse(status, error.code, str(error), headers, **_extensions(error))
 
 
-def install(app: FastAPI, retry_after: RetryAfter) -> None:
+def install(app: FastAPI, retry_after: RetryAfter, methods: Callable[[Scope], list[str]]) -> None:
     """Register exception handlers, so that FastAPI answers every error with a problem response.
 
     Args:
         app: the gateway's FastAPI application.
         retry_after: see `RetryAfter`.
+        methods: lists the methods of a path.
     """
 
     @app.exception_handler(errors.SepalError)
@@ -119,19 +143,9 @@ def install(app: FastAPI, retry_after: RetryAfter) -> None:
         status = HTTPStatus(error.status_code)
         code = status.phrase.lower().replace(" ", "-")
         headers = dict(error.headers or {})
-        if status is HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(app, request)):
-            headers["Allow"] = ", ".join(methods)
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(methods(request.scope))
         return ProblemResponse(status, code, error.detail, headers)
-
-
-def _methods(app: FastAPI, request: Request) -> list[str]:
-    """List the methods of a path: Starlette's own `Allow` covers only the first of the routes that share the path."""
-
-    def accepts(route: BaseRoute, method: str) -> bool:
-        return route.matches({**request.scope, "method": method})[0] is Match.FULL
-
-    routes = [route for route in app.routes if not isinstance(route, Mount)]  # a mount's own `Allow` is complete
-    return [method for method in _METHODS if any(accepts(route, method) for route in routes)]
 
 
 def _extensions(error: errors.SepalError) -> dict[str, Any]:
