@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Match, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
-from api.http.problems import NOT_FOUND, ProblemResponse
+from api.http.problems import not_found
 from api.http.security import with_security_headers
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -43,7 +43,7 @@ class Methods:
     def _options(self, scope: Scope) -> Response:
         methods = allowed_methods(self._app, scope)
         if not methods:
-            return ProblemResponse(HTTPStatus.NOT_FOUND, NOT_FOUND, HTTPStatus.NOT_FOUND.phrase)
+            return not_found()
         return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Allow": ", ".join(methods)})
 
 

@@ -140,12 +140,18 @@ def install(app: FastAPI, retry_after: RetryAfter, methods: Callable[[Scope], li
 
     @app.exception_handler(HTTPException)
     async def handle_http_exception(request: Request, error: HTTPException) -> ProblemResponse:
-        status = HTTPStatus(error.status_code)
-        code = status.phrase.lower().replace(" ", "-")
-        headers = dict(error.headers or {})
+        status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(methods(request.scope))
-        return ProblemResponse(status, code, error.detail, headers)
+            allowed = methods(request.scope)
+            if not allowed:  # a folder of files refuses the method before it looks for the file
+                return not_found()
+            headers["Allow"] = ", ".join(allowed)
+        return ProblemResponse(status, status.phrase.lower().replace(" ", "-"), status.phrase, headers)
+
+
+def not_found() -> ProblemResponse:
+    """Answer a request for an unknown path."""
+    return ProblemResponse(HTTPStatus.NOT_FOUND, NOT_FOUND, HTTPStatus.NOT_FOUND.phrase)
 
 
 def _extensions(error: errors.SepalError) -> dict[str, Any]:
