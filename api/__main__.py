@@ -4,7 +4,8 @@ from contextlib import nullcontext
 
 import uvicorn
 
-from api.http.protocol import HttpProtocol
+from api.http.server.connections import raise_file_limit
+from api.http.server.protocol import HttpProtocol
 from api.settings import GatewaySettings
 from shared.telemetry.processes import counted_together
 
@@ -12,6 +13,7 @@ from shared.telemetry.processes import counted_together
 def main() -> None:
     """Run the gateway until SIGTERM or SIGINT."""
     settings = GatewaySettings()
+    raise_file_limit()
     with counted_together() if settings.api_processes > 1 else nullcontext():
         uvicorn.run(
             "api.app:create_app",
@@ -21,12 +23,8 @@ def main() -> None:
             port=settings.api_port,
             workers=settings.api_processes,
             access_log=False,
-            reset_contextvars=True,  # otherwise a pipelined request is logged under the previous request's id
             log_config=None,
             server_header=False,
-            # Longer than users pause and proxies keep a connection. With uvicorn's 5 s, requests were sent on
-            # connections that were being closed, and were lost.
-            timeout_keep_alive=75,
             proxy_headers=False,  # `api.http.forwarded` reads them, if SEPAL_TRUSTED_PROXIES is set
         )
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -25,6 +25,7 @@ from api.http.methods import Methods, allowed_methods
 from api.http.model_page import ModelPage
 from api.http.operators import operator_routes
 from api.http.routes import prediction_routes, status_routes
+from api.http.server.connections import Connections
 from api.messages import CeleryMessages
 from api.predictions.admission import Admission
 from api.predictions.coordinator import Coordinator
@@ -68,6 +69,7 @@ def compose(settings: GatewaySettings) -> HotPath:
     messages = CeleryMessages()
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
+    connections = Connections(settings, metrics)
     cluster = ClusterStatus(Status(pooled, clock).overview, lambda: pipelined.is_up, settings.stalled_after_seconds)
     tracer = RequestTracer.make(settings.otlp_endpoint)
     lookups = Lookups(
@@ -89,10 +91,11 @@ def compose(settings: GatewaySettings) -> HotPath:
     reconciler = Reconciler(recovery, metrics)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         drain_on_signal(service.drain, settings.drain_seconds)
-        async with _running(pipelined.keep(coordinator), tick_forever(cluster, [reconciler.tick, service.tick])):
-            yield
+        ticks = tick_forever(cluster, [reconciler.tick, service.tick])
+        async with _running(pipelined.keep(coordinator), ticks, connections.sweep_forever()):
+            yield {"connections": connections}  # uvicorn hands it to the protocol of each connection
         await large_bodies.close()
         await pooled.close()
 

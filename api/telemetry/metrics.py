@@ -14,6 +14,22 @@ from shared.names import LostReason, Queue, State
 from shared.telemetry.exposition import SECONDS_BUCKETS
 
 _OBSERVED_AT_ONCE: Final = 128
+HTTP_REFUSALS: Final = (
+    "malformed-request",
+    "request-timeout",
+    "body-too-large",
+    "request-line-too-long",
+    "expectation-failed",
+    "headers-too-large",
+    "not-implemented",
+    "too-many-connections",
+    "too-many-bodies",
+    "http-version-not-supported",
+    "silent",
+    "idle",
+    "unread",
+)
+"""Why the protocol refuses a request, or ends a connection without a response."""
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
@@ -51,6 +67,13 @@ class GatewayMetrics:
         self._split = counter("batches_split_total", "Batches split to isolate the poison.")
         self._dead_lettered = counter("batches_buried_total", "Batches that became dead letters.")
         self._alien_messages = counter("alien_messages_total", "Messages that Sepal did not write, set aside.")
+        http_refusals = counter(
+            "http_refusals_total",
+            "Requests and connections that were refused or ended before the application saw them.",
+            "reason",
+        )
+        self._http_refusals = {reason: http_refusals.labels(reason) for reason in HTTP_REFUSALS}
+        self._connections = gauge("http_connections", "Open connections of clients.")
         self._waiters = gauge("waiters", "Requests that wait for a result.")
         self._gathering = gauge("gathering_rows", "Rows in open batches, which the gateway has not sent yet.")
 
@@ -71,6 +94,10 @@ class GatewayMetrics:
         """Count a refused prediction."""
         self._refused[code].inc()
 
+    def http_refused(self, reason: str) -> None:
+        """Count a request or connection that was refused or ended before the application saw it."""
+        self._http_refusals[reason].inc()
+
     def canceled(self, queue: Queue) -> None:
         """Count a canceled prediction."""
         self._final[State.CANCELED, queue].inc()
@@ -79,6 +106,10 @@ class GatewayMetrics:
         """Count batches that the reconciler published again, and attempts of lost workers."""
         self._reconciled.inc(n_published)
         self._lost.inc(n_lost)
+
+    def set_connections(self, n_connections: int) -> None:
+        """Set the number of open connections."""
+        self._connections.set(n_connections)
 
     def split(self) -> None:
         """Count a batch that was split into one child for each of its predictions."""

@@ -1,0 +1,124 @@
+"""Decodes chunked bodies (RFC 9112, section 7.1)."""
+
+import re
+from enum import Enum, auto
+from typing import Final
+
+from api.http.problems import HEADERS_TOO_LARGE
+from api.http.server.head import TOKEN
+from api.http.server.refusals import Refused, body_too_large, malformed
+from api.settings import ConnectionSettings
+
+CHUNKS_AT_ONCE: Final = 4096  # decoded in 3 ms; after that many, other connections have their turn
+_SIZE_DIGITS: Final = 8  # so many are no extension: some clients fill the size up with zeros
+_QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+_EXTENSION: Final = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (TOKEN, TOKEN, _QUOTED)
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]+)(?:%b)*" % _EXTENSION)
+_TRAILER: Final = re.compile(rb"%b:[\t -~\x80-\xff]*" % TOKEN)
+_LONGEST_SIZE: Final = 15
+
+
+class _Expects(Enum):
+    SIZE = auto()
+    DATA = auto()
+    LINE_END = auto()
+    TRAILERS = auto()
+    NOTHING = auto()
+
+
+class ChunkedBody:
+    """Decodes one body as it arrives. Extensions are ignored, and trailers are discarded."""
+
+    def __init__(self, limits: ConnectionSettings) -> None:
+        self._limits = limits
+        self._expects = _Expects.SIZE
+        self._missing = 0  # bytes of the current chunk
+        self._line = b""  # a line that has not arrived completely
+        self._n_bytes = 0
+        self._n_extension_bytes = 0
+        self._n_trailer_bytes = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the body and its trailers have ended."""
+        return self._expects is _Expects.NOTHING
+
+    def feed(self, data: bytes, start: int, body: bytearray) -> int:
+        """Decode a part of the body.
+
+        Args:
+            data: what has arrived.
+            start: where the part begins in `data`.
+            body: receives the decoded bytes.
+
+        Returns:
+            Where decoding stopped in `data`: at its end, at the end of the body, or after `CHUNKS_AT_ONCE` chunks.
+
+        Raises:
+            Refused: the coding is malformed, or a limit is exceeded.
+        """
+        for _ in range(3 * CHUNKS_AT_ONCE):  # a chunk takes three steps
+            if start >= len(data) or self.is_complete:
+                break
+            if self._expects is _Expects.DATA:
+                start = self._take_data(data, start, body)
+            else:
+                start = self._take_line(data, start)
+        return start
+
+    def _take_data(self, data: bytes, start: int, body: bytearray) -> int:
+        part = data[start : start + self._missing]
+        body += part
+        self._missing -= len(part)
+        if not self._missing:
+            self._expects = _Expects.LINE_END
+        return start + len(part)
+
+    def _take_line(self, data: bytes, start: int) -> int:
+        end = data.find(b"\n", start)
+        if end < 0:
+            self._line += data[start:]
+            self._check_length(len(self._line))
+            return len(data)
+        line = self._line + data[start:end]
+        self._line = b""
+        if not line.endswith(b"\r"):
+            raise malformed("A line of the chunked body does not end with CRLF.")
+        self._check_length(len(line))
+        self._take(line[:-1])
+        return end + 1
+
+    def _check_length(self, n_bytes: int) -> None:
+        """Check the length of a line before its end has arrived."""
+        if self._expects is _Expects.TRAILERS:
+            if self._n_trailer_bytes + n_bytes > self._limits.max_trailer_bytes + 1:
+                raise Refused(HEADERS_TOO_LARGE, f"Trailers may have {self._limits.max_trailer_bytes} bytes together.")
+        elif self._expects is _Expects.LINE_END:
+            if n_bytes > 1:
+                raise malformed("A chunk is longer than its size says.")
+        elif self._n_extension_bytes + n_bytes > self._limits.max_chunk_extension_bytes + _SIZE_DIGITS + 1:
+            raise body_too_large()
+
+    def _take(self, line: bytes) -> None:
+        if self._expects is _Expects.SIZE:
+            self._begin_chunk(line)
+        elif self._expects is _Expects.LINE_END:
+            self._expects = _Expects.SIZE
+        elif not line:
+            self._expects = _Expects.NOTHING
+        elif _TRAILER.fullmatch(line):
+            self._n_trailer_bytes += len(line) + 2
+        else:
+            raise malformed("A trailer is malformed.")
+
+    def _begin_chunk(self, line: bytes) -> None:
+        match = _SIZE_LINE.fullmatch(line)
+        if match is None:
+            raise malformed("The size of a chunk must be a hexadecimal number.")
+        self._n_extension_bytes += max(len(line) - _SIZE_DIGITS, 0)
+        digits = match[1].lstrip(b"0")
+        self._missing = int(digits[:_LONGEST_SIZE] or b"0", 16)
+        self._n_bytes += self._missing
+        if self._n_bytes > self._limits.max_body_bytes:
+            raise body_too_large()
+        self._expects = _Expects.DATA if self._missing else _Expects.TRAILERS

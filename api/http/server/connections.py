@@ -1,0 +1,123 @@
+"""All connections of a gateway process: their number, their deadlines, and the memory of their bodies."""
+
+import asyncio
+import contextlib
+import ipaddress
+import resource
+from collections import Counter
+from typing import Final, Protocol
+
+from api.http.problems import TOO_MANY_CONNECTIONS
+from api.http.server.refusals import Refused
+from api.settings import ConnectionSettings
+from api.telemetry.metrics import GatewayMetrics
+from shared.errors import TooManyBodies
+
+SWEEP_SECONDS: Final = 0.5
+_OTHER_FILES: Final = 64  # open files of a gateway that are no connections of clients
+
+
+class Connection(Protocol):
+    """One connection, as this module knows it."""
+
+    deadline: float
+    """The event loop's time at which the client must have sent, or read, more."""
+
+    def end_if_overdue(self, now: float) -> None:
+        """End the connection if its deadline has passed, or if its response is not read."""
+
+
+class Connections:
+    """Counts the connections of a gateway process, and ends those whose clients are too slow."""
+
+    def __init__(self, limits: ConnectionSettings, metrics: GatewayMetrics) -> None:
+        self.limits = limits
+        self._metrics = metrics
+        self._open: dict[Connection, str] = {}
+        self._of_address: Counter[str] = Counter()
+        self._max_connections = min(limits.max_connections, _most_files() - _OTHER_FILES)
+        self._proxies = limits.proxy_networks
+        self._body_bytes = 0
+
+    def __len__(self) -> int:
+        """Return the number of open connections."""
+        return len(self._open)
+
+    def add(self, connection: Connection, host: str) -> None:
+        """Take a new connection of a client.
+
+        Raises:
+            Refused: there are too many, in all or from this address. The connection is taken, to be answered.
+        """
+        address = _counted_as(host)
+        is_full = len(self._open) >= self._max_connections
+        is_greedy = self._of_address[address] >= self.limits.max_connections_per_address
+        self._open[connection] = address
+        self._of_address[address] += 1
+        self._metrics.set_connections(len(self._open))
+        if is_full or (is_greedy and not self._is_proxy(host)):
+            who = "clients" if is_full else "your address"
+            raise Refused(TOO_MANY_CONNECTIONS, f"There are too many connections from {who}: close some, or retry.")
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
+        address = self._open.pop(connection, None)
+        if address is None:
+            return
+        self._of_address[address] -= 1
+        if not self._of_address[address]:
+            del self._of_address[address]
+        self._metrics.set_connections(len(self._open))
+
+    def count_refusal(self, reason: str) -> None:
+        """Count a refusal, or a connection that was ended without a response."""
+        self._metrics.http_refused(reason)
+
+    def hold(self, n_bytes: int) -> None:
+        """Count bytes of a large body that is being received.
+
+        Raises:
+            Refused: all bodies together are too large.
+        """
+        if self._body_bytes + n_bytes > self.limits.max_bodies_bytes:
+            raise Refused(TooManyBodies.code, TooManyBodies.detail)
+        self._body_bytes += n_bytes
+
+    def release(self, n_bytes: int) -> None:
+        """Forget bytes that were held."""
+        self._body_bytes -= n_bytes
+
+    async def sweep_forever(self) -> None:
+        """End overdue connections. One clock for all of them costs a request less than a timer of its own."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = loop.time()
+            for connection in list(self._open):
+                connection.end_if_overdue(now)
+
+    def _is_proxy(self, host: str) -> bool:
+        with contextlib.suppress(ValueError):  # a Unix socket has no address
+            address = ipaddress.ip_address(host)
+            return any(address in network for network in self._proxies)
+        return False
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as it may: each connection is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS names a limit that it does not allow
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _most_files() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft != resource.RLIM_INFINITY else 2**31
+
+
+def _counted_as(host: str) -> str:
+    """Return whom a connection counts for: an IPv6 client has a whole /64 network."""
+    if ":" not in host:
+        return host
+    network = ipaddress.ip_network((host.partition("%")[0], 64), strict=False)
+    return str(network)

@@ -1,0 +1,139 @@
+"""One request and its response, as the ASGI application sees them."""
+
+import asyncio
+from typing import Any, Final, Protocol
+
+import structlog
+from starlette.types import ASGIApp, Message
+
+from api.http import problems
+from api.http.server.head import Head
+from api.http.server.incoming import PART_BYTES, IncomingBody
+from api.http.server.response import Header, ResponseWriter
+
+log = structlog.get_logger(__name__)
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Wire(Protocol):
+    """The connection, as an exchange uses it."""
+
+    @property
+    def default_headers(self) -> list[Header]:
+        """Headers of every response."""
+
+    def write(self, data: bytes) -> None:
+        """Send data."""
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough of what was sent."""
+
+    def read_on(self) -> None:
+        """Go on reading the body: the application waits for it."""
+
+    def on_response_complete(self) -> None:
+        """The response has been sent whole."""
+
+    def abort(self) -> None:
+        """Reset the connection: the response cannot be completed."""
+
+
+class Exchange:
+    """Carries one request to the application and its response to the connection."""
+
+    def __init__(self, wire: Wire, scope: dict[str, Any], head: Head, body: IncomingBody) -> None:
+        self._wire = wire
+        self._scope = scope
+        self.body = body
+        self.writer = ResponseWriter(
+            to_head=head.method == "HEAD", minor_version=head.minor_version, keep_alive=not head.closes
+        )
+        self._expects_continue = head.expects_continue
+        self._start: Message | None = None  # the start of the response, which is sent with its body
+        self._waiter: asyncio.Future[None] | None = None
+        self._was_taken = False  # whether the application has the whole body
+        self.has_begun = False
+        """Whether a part of the response has been sent."""
+        self.is_over = False
+        """Whether the response is complete, or nobody waits for it."""
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether the application waits for the body."""
+        return self._waiter is not None
+
+    async def run(self, app: ASGIApp) -> None:
+        """Call the application; without a response from it, answer 500."""
+        try:
+            await app(self._scope, self.receive, self.send)
+        except Exception as error:
+            log.error("failed to handle a request", exc_info=error)
+        if not self.is_over:
+            await self._fail()
+
+    async def receive(self) -> Message:
+        """Return the body in parts, and then that the client has disconnected."""
+        if self._expects_continue and not self.body.is_complete and not self.is_over:
+            self._expects_continue = False
+            self._wire.write(_CONTINUE)
+        while not self.is_over and (self._was_taken or not self.body.is_ready):
+            self._waiter = asyncio.get_running_loop().create_future()
+            self._wire.read_on()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if self.is_over:
+            return {"type": "http.disconnect"}
+        self._was_taken = self.body.is_complete
+        return {"type": "http.request", "body": self.body.take(), "more_body": not self._was_taken}
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the response. The head waits for the first part of the body: one system call for both."""
+        if self.is_over:
+            return
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._start is not None:
+            self.writer.keep_alive = self.writer.keep_alive and self._leaves_little_body()
+            headers = [*self._wire.default_headers, *self._start["headers"]]
+            data = self.writer.begin(self._start["status"], headers, body, more=more)
+            self._start, self.has_begun = None, True
+        else:
+            data = self.writer.go_on(body, more=more)
+        if data:
+            self._wire.write(data)
+        if more:
+            await self._wire.drain()
+        else:
+            self.end()
+            self._wire.on_response_complete()
+
+    def wake(self) -> None:
+        """Tell the application that a part of the body has arrived."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def end(self) -> None:
+        """Stop: the response is complete, or nobody waits for it. The rest of the body is discarded."""
+        self.is_over = True
+        self.body.discard()
+        self.wake()
+
+    def _leaves_little_body(self) -> bool:
+        """Whether what has not arrived of the body is known to come, and small enough to be read and discarded."""
+        missing = self.body.missing
+        return self.body.is_complete or (not self._expects_continue and missing is not None and missing <= PART_BYTES)
+
+    async def _fail(self) -> None:
+        if self.has_begun:
+            self._wire.abort()
+            return
+        self._start = None
+        detail = "The gateway failed to handle the request; its log has the traceback."
+        response = problems.ProblemResponse(problems.STATUS[problems.INTERNAL_ERROR], problems.INTERNAL_ERROR, detail)
+        await self.send({"type": "http.response.start", "status": 500, "headers": response.raw_headers})
+        await self.send({"type": "http.response.body", "body": response.body})

@@ -1,0 +1,86 @@
+"""The body of a request, as it arrives."""
+
+from typing import Final
+
+from api.http.server.chunks import ChunkedBody
+from api.http.server.connections import Connections
+
+PART_BYTES: Final = 64 * 1024
+"""The application gets a body whole, or in parts of at least this size; up to this size, a body is not counted."""
+
+
+class IncomingBody:
+    """Takes the bytes of one body from the connection, and keeps them until the application takes them."""
+
+    def __init__(self, n_bytes: int | None, connections: Connections) -> None:
+        """Prepare for a body.
+
+        Args:
+            n_bytes: its size; None if it is chunked.
+            connections: counts the memory of large bodies.
+        """
+        self._chunks = ChunkedBody(connections.limits) if n_bytes is None else None
+        self._connections = connections
+        self._buffer = bytearray()
+        self._n_arrived = 0
+        self._n_held = 0
+        self._is_discarded = False
+        self.missing = n_bytes
+        """Bytes that have not arrived; None if that is unknown."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it has arrived."""
+        return not self.missing if self._chunks is None else self._chunks.is_complete
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the application can take a part."""
+        return len(self._buffer) >= PART_BYTES or self.is_complete
+
+    @property
+    def n_waiting(self) -> int:
+        """Bytes that have arrived, and that the application has not taken."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes, start: int) -> int:
+        """Take what has arrived.
+
+        Args:
+            data: what has arrived.
+            start: where the body, or its next part, begins in `data`.
+
+        Returns:
+            Where it ends in `data`; for a chunked body of many small chunks, where decoding stopped.
+
+        Raises:
+            Refused: the body is malformed or too large.
+        """
+        before = len(self._buffer)
+        if self._chunks is not None:
+            end = self._chunks.feed(data, start, self._buffer)
+        else:
+            assert self.missing is not None, "known unless the body is chunked"
+            self._buffer += data[start : start + self.missing]
+            end = start + len(self._buffer) - before
+            self.missing -= end - start
+        self._n_arrived += len(self._buffer) - before
+        if self._is_discarded:
+            self._buffer.clear()
+        elif self._n_arrived > PART_BYTES:
+            self._connections.hold(self._n_arrived - self._n_held)
+            self._n_held = self._n_arrived
+        return end
+
+    def take(self) -> bytes:
+        """Return what has arrived since the last call."""
+        part = bytes(self._buffer)
+        self._buffer = bytearray()
+        return part
+
+    def discard(self) -> None:
+        """Drop what has arrived, and what will: nobody takes it any more."""
+        self._is_discarded = True
+        self._buffer = bytearray()
+        self._connections.release(self._n_held)
+        self._n_held = 0

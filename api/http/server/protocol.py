@@ -1,0 +1,355 @@
+"""The protocol of one connection: carries out its requests one after the other, within the limits of the gateway.
+
+uvicorn accepts connections and calls this class; httptools parses heads. The rest of RFC 9112 is in this package,
+because uvicorn's own protocol has no limits (docs/decisions/0027-the-protocol-of-a-connection.md):
+
+    data ──▶ head ──▶ exchange, which runs the application ──▶ body, as it arrives
+                                     │
+             next head ◀── response ─┘
+"""
+
+import asyncio
+import contextvars
+import math
+from typing import Any, Final, cast
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr
+from uvicorn.server import ServerState
+
+from api.http.problems import REQUEST_TIMEOUT
+from api.http.server.connections import Connections
+from api.http.server.exchange import Exchange
+from api.http.server.head import EMPTY_LINES, END_OF_HEAD, Head, HeadProbe, parse_head
+from api.http.server.incoming import PART_BYTES, IncomingBody
+from api.http.server.refusals import Refused, malformed
+from api.http.server.response import Header, ResponseWriter
+
+SILENT: Final = "silent"
+IDLE: Final = "idle"
+UNREAD: Final = "unread"
+_LAST_REQUEST_SECONDS: Final = 1.0
+_LINGER_SECONDS: Final = 2.0
+_READ_AHEAD_BYTES: Final = 4 * PART_BYTES  # of a body that the application does not take
+
+
+class HttpProtocol(asyncio.Protocol):
+    """One connection of a client."""
+
+    transport: asyncio.Transport
+    _flow: FlowControl
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._app: Any = config.loaded_app
+        self._server = server_state
+        self._connections: Connections = app_state["connections"]
+        self._limits = self._connections.limits
+        self._loop = _loop or asyncio.get_running_loop()
+        self._address: dict[str, Any] = {}  # of both ends, for the scope of each request
+        self._data = b""  # what has arrived
+        self._at = 0  # where the part begins that has not been read
+        self._probe: HeadProbe | None = None  # while a head is incomplete
+        self._exchange: Exchange | None = None
+        self._n_requests = 0
+        self._has_ended = False  # whether the client has said that it sends no more
+        self._is_lingering = False  # whether what arrives is discarded until the client closes
+        self._n_discarded = 0
+        self._is_shutting_down = False
+        self._n_written = 0
+        self._n_read_by_client = 0
+        self._read_deadline = math.inf  # for the client to read its response
+        self.deadline = math.inf
+        """For the client to send more; the event loop's time."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection; refuse it if there are too many."""
+        self.transport = cast(asyncio.Transport, transport)
+        self._flow = FlowControl(self.transport)
+        client = get_remote_addr(self.transport)
+        self._address = {"server": get_local_addr(self.transport), "client": client, "scheme": "http"}
+        self.deadline = self._loop.time() + self._limits.head_seconds
+        self._server.connections.add(self)  # type: ignore[arg-type]
+        try:
+            self._connections.add(self, client[0] if client else "")
+        except Refused as refused:
+            self._refuse(refused)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Forget the connection."""
+        self._server.connections.discard(self)
+        self._connections.remove(self)
+        self._flow.resume_writing()
+        if self._exchange is not None:
+            self._exchange.end()
+
+    def data_received(self, data: bytes) -> None:
+        """Read what has arrived."""
+        if self._is_lingering:
+            self._n_discarded += len(data)
+            if self._n_discarded > self._limits.max_body_bytes:
+                self.transport.abort()
+            return
+        self._data = data if self._at >= len(self._data) else self._data[self._at :] + data
+        self._at = 0
+        self._advance(len(data))
+
+    def eof_received(self) -> bool:
+        """Answer the requests that are complete: the client may still read (RFC 9112, section 9.6).
+
+        Returns:
+            Whether the connection stays open.
+        """
+        self._has_ended = True
+        if self._is_lingering or (self._exchange is None and self._at >= len(self._data)):
+            return False
+        if self._exchange is None or not self._exchange.body.is_complete:
+            self._refuse(malformed("The request ended before it was complete."))
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not read: stop sending."""
+        self._flow.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._flow.resume_writing()
+        if self._exchange is None:
+            self._advance()
+
+    def shutdown(self) -> None:
+        """Close the connection once it is idle; the server calls this after it has stopped listening.
+
+        An idle connection stays open for a moment, because a request may be on its way already.
+        """
+        self._is_shutting_down = True
+        if self._is_lingering:
+            self.transport.close()
+        elif self._exchange is not None:
+            self._exchange.writer.keep_alive = False
+        else:
+            self._loop.call_later(_LAST_REQUEST_SECONDS, self._close_if_idle)
+
+    def end_if_overdue(self, now: float) -> None:
+        """End the connection if its deadline has passed, or if its response is not read."""
+        if n_unsent := self.transport.get_write_buffer_size():
+            self._wait_for_reader(n_unsent, now)
+            return
+        self._read_deadline = math.inf
+        if now < self.deadline:
+            return
+        if self._is_lingering or self.transport.is_closing():
+            self.transport.abort()
+        elif self._exchange is not None:
+            self._refuse(Refused(REQUEST_TIMEOUT, "The body arrives too slowly."))
+        elif self._at < len(self._data):
+            seconds = self._limits.head_seconds
+            self._refuse(Refused(REQUEST_TIMEOUT, f"The headers did not arrive within {seconds:g} seconds."))
+        else:
+            self._connections.count_refusal(IDLE if self._n_requests else SILENT)
+            self.transport.close()
+
+    @property
+    def default_headers(self) -> list[Header]:
+        """Headers of every response."""
+        return self._server.default_headers
+
+    def write(self, data: bytes) -> None:
+        """Send data."""
+        self._n_written += len(data)
+        self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough of what was sent."""
+        if self._flow.write_paused:
+            await self._flow.drain()
+
+    def read_on(self) -> None:
+        """Go on reading the body: the application waits for it."""
+        if self._flow.read_paused and self._at >= len(self._data):
+            self.deadline = self._loop.time() + self._limits.stall_seconds
+            self._flow.resume_reading()
+
+    def abort(self) -> None:
+        """Reset the connection: the response cannot be completed."""
+        self.transport.abort()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or close the connection."""
+        self._server.total_requests += 1
+        exchange = self._exchange
+        if exchange is None or self.transport.is_closing():
+            return
+        if not exchange.writer.keep_alive or (self._has_ended and self._at >= len(self._data)):
+            self._linger()
+        elif exchange.body.is_complete:
+            self._finish()
+            if self._at < len(self._data):
+                self._loop.call_soon(self._advance)  # not at once: this runs inside the application's task
+        else:
+            self._flow.resume_reading()
+
+    def _advance(self, n_new: int = 0) -> None:
+        """Read as much as can be read now.
+
+        Args:
+            n_new: how many of the bytes that have not been read have just arrived.
+        """
+        if self._is_lingering or self.transport.is_closing():
+            return
+        try:
+            if self._exchange is None and not self._begin(n_new):
+                return
+            while self._exchange is not None and not self._exchange.body.is_complete:
+                if not self._read_body(self._exchange):
+                    return
+        except Refused as refused:
+            self._refuse(refused)
+            return
+        if self._at < len(self._data):  # the next request waits until this one is answered
+            self._flow.pause_reading()
+        else:
+            self._data, self._at = b"", 0
+            self._flow.resume_reading()
+
+    def _begin(self, n_new: int) -> bool:
+        """Begin the next request, if its head is complete and the client reads its responses."""
+        if self._flow.write_paused:
+            self._flow.pause_reading()
+            return False
+        data, at = self._data, self._at
+        if data[at : at + 1] == b"\r":
+            self._at = at = EMPTY_LINES.match(data, at).end()  # type: ignore[union-attr]  # it matches nothing, too
+        end = data.find(END_OF_HEAD, max(at, len(data) - n_new - len(END_OF_HEAD) + 1 if self._probe else at))
+        if end < 0:
+            self._probe_head(n_new)
+            return False
+        end += len(END_OF_HEAD)
+        head = parse_head(data[at:end], self._limits)
+        self._at, self._probe = end, None
+        self._start(head)
+        return True
+
+    def _probe_head(self, n_new: int) -> None:
+        """Check a head that is incomplete."""
+        begun = self._data[self._at :]
+        self._flow.resume_reading()
+        if not begun:
+            return
+        if self._has_ended:
+            raise malformed("The request ended before it was complete.")
+        if self._probe is None:
+            self._probe = HeadProbe(self._limits)
+            self.deadline = self._loop.time() + self._limits.head_seconds
+            n_new = len(begun)
+        self._probe.feed(begun, begun[len(begun) - n_new :])
+
+    def _start(self, head: Head) -> None:
+        self._n_requests += 1
+        body = IncomingBody(head.body_bytes, self._connections)
+        self._exchange = exchange = Exchange(self, self._scope(head), head, body)
+        if self._is_shutting_down or self._n_requests >= self._limits.max_requests_per_connection:
+            exchange.writer.keep_alive = False
+        self.deadline = math.inf if body.is_complete else self._loop.time() + self._limits.stall_seconds
+        # A context of its own: otherwise a request is logged under the id of the one before it.
+        task = self._loop.create_task(exchange.run(self._app), context=contextvars.Context())
+        task.add_done_callback(self._server.tasks.discard)
+        self._server.tasks.add(task)
+
+    def _scope(self, head: Head) -> dict[str, Any]:
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": f"1.{head.minor_version}",
+            "method": head.method,
+            "root_path": "",
+            "path": head.path,
+            "raw_path": head.raw_path,
+            "query_string": head.query,
+            "headers": head.headers,
+            **self._address,
+        }
+
+    def _read_body(self, exchange: Exchange) -> bool:
+        """Take what has arrived of the body; returns whether it has arrived whole."""
+        body, begin = exchange.body, self._at
+        self._at = body.feed(self._data, begin)
+        if body.is_complete:
+            self.deadline = math.inf
+            if exchange.is_over:  # it was answered before its body had arrived
+                self._finish()
+                self._loop.call_soon(self._advance)
+            else:
+                exchange.wake()
+            return True
+        now, limits = self._loop.time(), self._limits
+        earned = (self._at - begin) / limits.min_bytes_per_second
+        self.deadline = min(now + limits.stall_seconds, self.deadline + earned)
+        if body.is_ready:
+            exchange.wake()
+        if self._at < len(self._data):  # many small chunks: other connections have their turn
+            self._flow.pause_reading()
+            self._loop.call_soon(self._read_more)
+        elif body.n_waiting > _READ_AHEAD_BYTES and not exchange.is_receiving:
+            self.deadline = math.inf  # the client does not have to hurry while the application does not read
+            self._flow.pause_reading()
+        return False
+
+    def _read_more(self) -> None:
+        self._flow.resume_reading()
+        self._advance()
+
+    def _finish(self) -> None:
+        self._exchange = None
+        self.deadline = self._loop.time() + self._limits.idle_seconds
+
+    def _refuse(self, refused: Refused) -> None:
+        """Answer instead of the application, and close the connection."""
+        self._connections.count_refusal(refused.code)
+        exchange = self._exchange
+        if exchange is not None and exchange.has_begun and not exchange.is_over:
+            self.transport.abort()
+            return
+        if exchange is None or not exchange.has_begun:
+            response = refused.response()
+            writer = ResponseWriter(to_head=False, minor_version=1, keep_alive=False)
+            headers = [*self.default_headers, *response.raw_headers]
+            self.write(writer.begin(response.status_code, headers, bytes(response.body), more=False))
+        if exchange is not None:
+            exchange.end()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close in steps, so that a client which still sends can read the response (RFC 9112, section 9.6)."""
+        self._exchange = self._probe = None
+        self._data, self._at = b"", 0
+        self._is_lingering = True
+        if self._has_ended or self._is_shutting_down:
+            self.transport.close()
+            return
+        self.deadline = self._loop.time() + _LINGER_SECONDS
+        self._flow.resume_reading()
+        self.transport.write_eof()
+
+    def _close_if_idle(self) -> None:
+        if self._exchange is None:
+            self.transport.close()
+
+    def _wait_for_reader(self, n_unsent: int, now: float) -> None:
+        """Reset the connection if the client has read too little of its responses for too long."""
+        n_read = self._n_written - n_unsent
+        earned = (n_read - self._n_read_by_client) / self._limits.min_bytes_per_second
+        self._read_deadline = min(now + self._limits.stall_seconds, self._read_deadline + earned)
+        self._n_read_by_client = n_read
+        if now > self._read_deadline:
+            self._connections.count_refusal(UNREAD)
+            self.transport.abort()
+        else:  # it need not send anything before it has read
+            grace = _LINGER_SECONDS if self._is_lingering else self._limits.stall_seconds
+            self.deadline = max(self.deadline, now + grace)

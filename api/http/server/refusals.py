@@ -1,0 +1,36 @@
+"""Refusals that the protocol makes itself, before a request reaches the application."""
+
+from http import HTTPStatus
+from typing import Final
+
+from api.http.problems import MALFORMED_REQUEST, STATUS, ProblemResponse
+from shared import errors
+
+_RETRY_AFTER_SECONDS: Final = "1"
+
+
+class Refused(Exception):
+    """The request, or the connection, is refused; the connection is closed after the response."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+    def response(self) -> ProblemResponse:
+        """Return the response; it says when to retry if the gateway is full."""
+        status = STATUS[self.code]
+        headers = {"Connection": "close"}
+        if status is HTTPStatus.SERVICE_UNAVAILABLE:
+            headers["Retry-After"] = _RETRY_AFTER_SECONDS
+        return ProblemResponse(status, self.code, self.detail, headers)
+
+
+def malformed(detail: str) -> Refused:
+    """Refuse what RFC 9110 and RFC 9112 do not allow."""
+    return Refused(MALFORMED_REQUEST, detail)
+
+
+def body_too_large() -> Refused:
+    """Refuse a body that is larger than `SEPAL_MAX_BODY_BYTES`."""
+    return Refused(errors.BodyTooLarge.code, errors.BodyTooLarge.detail)

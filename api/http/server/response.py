@@ -1,0 +1,91 @@
+"""Writes responses of HTTP/1.1 (RFC 9112) as bytes."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Final
+
+STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+
+Header = tuple[bytes, bytes]
+
+
+class ResponseWriter:
+    """Writes one response: first its head, together with the first part of its body."""
+
+    def __init__(self, *, to_head: bool, minor_version: int, keep_alive: bool) -> None:
+        """Prepare for the response to one request.
+
+        Args:
+            to_head: whether the method of the request is HEAD, whose response has no body.
+            minor_version: of the request: HTTP/1.0 knows no chunks.
+            keep_alive: whether the connection stays open.
+        """
+        self.keep_alive = keep_alive
+        self._to_head = to_head
+        self._minor_version = minor_version
+        self._has_body = True
+        self._is_chunked = False
+        self._missing: int | None = None  # of the size that `Content-Length` says
+
+    def begin(self, status: int, headers: Iterable[Header], body: bytes, *, more: bool) -> bytes:
+        """Return the head of the response, and the first part of the body.
+
+        Args:
+            status: the HTTP status.
+            headers: names in lower case.
+            body: the first part of the body.
+            more: whether other parts follow.
+
+        Raises:
+            ValueError: a header holds a line break, or the body is longer than its `Content-Length`.
+        """
+        lines, n_lines = [STATUS_LINES[status]], 2
+        for name, value in headers:
+            if name == b"connection":
+                self.keep_alive = self.keep_alive and value.lower() != b"close"
+                continue
+            if name == b"content-length":
+                self._missing = int(value)
+            lines += (name, b": ", value, b"\r\n")
+            n_lines += 1
+        self._has_body = not self._to_head and status not in _WITHOUT_BODY
+        if self._has_body and self._missing is None:
+            lines.append(self._framing(body, more=more))
+            n_lines += 1 if lines[-1] else 0
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+            n_lines += 1
+        lines.append(b"\r\n")
+        head = b"".join(lines)
+        if head.count(b"\n") != n_lines or head.count(b"\r") != n_lines or b"\0" in head:
+            raise ValueError("a header of the response holds a line break")
+        return head + self.go_on(body, more=more)
+
+    def go_on(self, body: bytes, *, more: bool) -> bytes:
+        """Return the next part of the body.
+
+        Raises:
+            ValueError: the body is longer or shorter than its `Content-Length`.
+        """
+        if not self._has_body:
+            return b""
+        if self._is_chunked:
+            part = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            return part if more else part + b"0\r\n\r\n"
+        if self._missing is not None:
+            self._missing -= len(body)
+            if self._missing < 0 or (self._missing and not more):
+                raise ValueError("the body of the response has another size than its Content-Length")
+        return body
+
+    def _framing(self, body: bytes, *, more: bool) -> bytes:
+        """Return the header that says where the body ends, if the application has not given it."""
+        if not more:
+            self._missing = len(body)
+            return b"content-length: %d\r\n" % len(body)
+        if self._minor_version == 0:
+            self.keep_alive = False  # the end of the connection is the end of the body
+            return b""
+        self._is_chunked = True
+        return b"transfer-encoding: chunked\r\n"
