@@ -107,6 +107,8 @@ def test_forwarded_address_is_ignored_unless_the_proxy_sends_it(gateway: Gateway
     ("request_line", "headers", "status", "code"),
     [
         (b"GET /nowhere HTTP/1.1", b"", 404, "not-found"),
+        (b"GET /metrics HTTP/1.1", b"", 404, "not-found"),
+        (b"GET /x/..//%6detrics?x HTTP/1.1", b"", 404, "not-found"),
         (b"POST /predict HTTP/1.1", b"Content-Length: 0\r\n", 415, "unsupported-content-type"),
         (b"GARBAGE", b"", 400, "malformed-request"),
         (b"GET / HTTP/1.1", b"no colon\r\n", 400, "malformed-request"),
