@@ -2,6 +2,7 @@
 
 import re
 import time
+from hashlib import sha256
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -74,7 +75,7 @@ def _agrees_on_keys(value: bytes) -> None:
         assert expected is None
     else:
         assert expected is not None
-        assert found == _key_of(expected if b'"' not in expected and b" " not in expected else b'"' + expected + b'"')
+        assert found.digest == sha256(b"16:address 10.0.0.1" + expected).hexdigest()  # records outlive a release
     stripped = value.strip(_WHITESPACE).decode("latin-1")
     assert bool(re.fullmatch(IDEMPOTENCY_KEY_PATTERN, stripped)) is (expected is not None)
 
@@ -126,7 +127,7 @@ def _agrees_on_deadlines(value: bytes) -> None:
 
 
 KEY_PROPERTIES: Final = [
-    Property("agrees with a slow reader", KEYS, _agrees_on_keys),
+    Property("agrees with a slow reader", KEYS, _agrees_on_keys, finds=(b'"' + b"\\" * 6 + b"k" * 250 + b'"',)),
     Property("separates clients, keys and bodies", st.tuples(_REQUESTS, _REQUESTS), _separates_clients),
     Property("takes linear time", pumped(_KEY_FRAGMENTS), lambda text: assert_linear(_key_of, text)),
 ]
