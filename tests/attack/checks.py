@@ -14,8 +14,8 @@ PROBLEM: Final = "application/problem+json"
 _MEMBERS: Final = {"type", "title", "status", "code", "detail"}
 _REFUSALS: Final = frozenset({400, 408, 411, 413, 414, 415, 417, 421, 431, 501, 502, 505})
 _TOLD: Final = re.compile(
-    r"Traceback|File \"|\.py\b|/usr/|/site-packages|/home/|\b[A-Z]\w+(Error|Exception)\b|0x[0-9a-f]{6,}"
-    r"|uvicorn|starlette|fastapi|httptools|uvloop|pydantic|msgspec|llhttp",
+    r"Traceback \(|File \"|\.py\b|/usr/|/site-packages|/home/|\b[A-Z]\w+(Error|Exception)\b"
+    r"|\bat 0x|uvicorn|starlette|fastapi|httptools|uvloop|pydantic|msgspec|llhttp",
     re.IGNORECASE,
 )
 _VERSION: Final = re.compile(r"/\d|\d\.\d")
@@ -25,7 +25,7 @@ def faults_of(case: Case, exchange: Exchange, *, proxied: bool) -> list[str]:
     """Compare what came back with what the case wants; returns everything that is wrong."""
     faults = [f"the answer is not HTTP: {exchange.fault}"] if exchange.fault else []
     if proxied and (case.proxied is Proxied.REPAIRED or all(want.is_refusal for want in case.wants)):
-        return faults + _proxied_faults(case, exchange)
+        return [*faults, *_proxied_faults(case, exchange)]
     if case.may_be_silent and not exchange.answers and exchange.end is not End.NOT:
         return faults
     got = ", ".join(str(answer) for answer in exchange.answers) or "no answer"
@@ -38,13 +38,22 @@ def faults_of(case: Case, exchange: Exchange, *, proxied: bool) -> list[str]:
         faults.append(f"got the interim responses {interim}: expected {case.interim}")
     for answer in exchange.answers:
         faults += [f"{answer}: {fault}" for fault in general_faults(answer, proxied=proxied)]
-    return faults + _end_faults(case.then, exchange, proxied)
+    return [*faults, *_end_faults(case.then, exchange, proxied)]
 
 
 def general_faults(answer: Answer, *, proxied: bool = False) -> Iterator[str]:
     """Check what holds for every answer of the gateway."""
     if answer.status >= 500 and answer.status not in DESIGNED:
         yield "not a designed server error"
+    yield from _header_faults(answer)
+    if not proxied:
+        yield from _told(answer)
+        yield from _security(answer)
+        if answer.status >= 400:
+            yield from _problem_faults(answer)
+
+
+def _header_faults(answer: Answer) -> Iterator[str]:
     if answer.header("date") is None:
         yield "without Date (RFC 9110, 6.6.1)"
     if answer.version != "1.1":
@@ -58,11 +67,6 @@ def general_faults(answer: Answer, *, proxied: bool = False) -> Iterator[str]:
     location = answer.header("location")
     if location is not None and (not location.startswith("/") or location.startswith("//")):
         yield f"Location leaves the path: {location}"
-    if not proxied:
-        yield from _told(answer)
-        yield from _security(answer)
-        if answer.status >= 400:
-            yield from _problem_faults(answer)
 
 
 def _answer_faults(want: Want, answer: Answer, proxied: bool) -> Iterator[str]:
@@ -118,8 +122,6 @@ def _end_faults(then: Then, exchange: Exchange, proxied: bool) -> Iterator[str]:
     if then is not Then.ANY and got not in wanted.get(then, {End.CLOSED, End.RESET}) and not proxied:
         yield f"the connection is {got.value}: expected {then.value}"
     last = exchange.answers[-1] if exchange.answers else None
-    if got is End.CLOSED and then is Then.CLOSED and last is not None and last.status >= 400 and not last.closes:
-        yield "a refusal that closes without Connection: close (RFC 9112, 9.6)"
     if got is End.NOT and last is not None and last.closes:
         yield "Connection: close, and the connection stays open (RFC 9112, 9.6)"
 

@@ -64,9 +64,7 @@ class Runner:
 
         together = [case for case in cases if not case.held]
         outcomes = list(await asyncio.gather(*map(run_in_turn, together)))
-        for case in cases:
-            if case.held:
-                outcomes.append(await self.run_one(case))
+        outcomes += [await self.run_one(case) for case in cases if case.held]
         self.totals.outcomes += outcomes
         return outcomes
 
@@ -101,9 +99,9 @@ class Runner:
             if Act.STOP_READING in case.sends:
                 return exchange
             await connection.wait_for_answers(len(case.wants), seconds)
-            if case.then in (Then.CLOSED, Then.RESET, Then.ENDED):
+            if case.then not in (Then.OPEN, Then.ANY) or any(answer.closes for answer in exchange.answers):
                 await connection.wait_for_end(seconds)
-            elif case.then is Then.OPEN and exchange.end is End.NOT and len(exchange.answers) == len(case.wants):
+            elif exchange.end is End.NOT and len(exchange.answers) == len(case.wants):
                 await self._probe(connection, case)
         finally:
             await connection.close()

@@ -52,7 +52,7 @@ class Site:
     def faults(self) -> list[str]:
         """Check logs, memory, connections and the store after the attack."""
         return [
-            *(fault for part in self.stack.parts if part.popen for fault in _log_faults(part.log)),
+            *(fault for log in {part.log for part in self.stack.parts} for fault in _log_faults(log)),
             *(fault for on in self.gateways for fault in self._process_faults(on)),
             *self._store_faults(),
         ]
@@ -68,7 +68,6 @@ class Site:
         if gateway.part.popen.poll() is not None:
             yield f"the {on} gateway has ended"
             return
-        gateway.client.close()
         try:
             wait_for(lambda: self.connections(on) == 0, "the end of all connections")
         except AssertionError:
@@ -103,6 +102,7 @@ def running_site(folder: Path, model_dir: Path) -> Iterator[Site]:
         }
         for gateway in gateways.values():
             gateway.wait_until_ready().predict([[5.1, 3.5, 1.4, 0.2]] * 100).raise_for_status()
+            gateway.client.close()  # its idle connection would count
         yield Site(stack, gateways)
 
 

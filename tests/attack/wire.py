@@ -127,9 +127,7 @@ class Connection:
             for _ in range(step.times):
                 await self._write(step.unit, seconds)
         elif isinstance(step, Answered):
-            async with asyncio.timeout(seconds):
-                while self.exchange.count < step.count and self.exchange.end is End.NOT:
-                    await self._next_change()
+            await self._wait_for_count(step.count, seconds)
         elif step is Act.HALF_CLOSE:
             self._writer.write_eof()
         elif step is Act.STOP_READING:
@@ -137,6 +135,11 @@ class Connection:
             self._writer.transport.pause_reading()  # type: ignore[attr-defined]
         else:
             await self._wait_unread(seconds)
+
+    async def _wait_for_count(self, count: int, seconds: float) -> None:
+        async with asyncio.timeout(seconds):
+            while self.exchange.count < count and self.exchange.end is End.NOT:
+                await self._next_change()
 
     async def _write(self, data: bytes, seconds: float) -> None:
         if self.exchange.end is not End.NOT:
@@ -159,7 +162,7 @@ class Connection:
         poll = select.poll()
         poll.register(handle, select.POLLRDHUP)
         deadline = time.monotonic() + seconds
-        while not (events := poll.poll(0)) and time.monotonic() < deadline:
+        while not (events := poll.poll(0)) and time.monotonic() < deadline:  # noqa: ASYNC110 - the kernel's event
             await asyncio.sleep(_POLL_SECONDS)
         if events:
             self._end(End.RESET if events[0][1] & (select.POLLERR | select.POLLHUP) else End.CLOSED)

@@ -118,7 +118,7 @@ CASES: Final[tuple[Case, ...]] = (
     refuses("a body beyond the limit that is sent slowly",
             (head(b"POST /predict HTTP/1.1", HOST, JSON, CHUNKED),
              Drip(chunk(b" " * 999) * 200, every=0.01, size=1000)), _BODY, 413, code="body-too-large", on=On.SMALL),
-    refuses("more bodies than a gateway receives", _length(NARROW["max_bodies_bytes"] + 1), "SEPAL_MAX_BODIES_BYTES",
+    refuses("more bodies than a gateway receives", post(_padded(NARROW["max_bodies_bytes"] + 1)), "SEPAL_MAX_BODIES_BYTES",
             503, code="too-many-bodies", on=On.NARROW),
     # Connections
     answers("as many requests as a connection may have", get() * SMALL["max_requests_per_connection"],

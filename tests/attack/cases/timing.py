@@ -50,7 +50,7 @@ CASES: Final[tuple[Case, ...]] = (
     _slow("a chunk's size that stops", (stream(chunk() + b"0"),), _STALL, _LATE),
     _slow("an extension that is sent slowly", (stream(b"1c;"), Drip(_LONG)), _STALL, _LATE),
     _slow("a trailer that is sent slowly", (stream(chunk() + b"0\r\nX: "), Drip(_LONG)), _STALL, _LATE),
-    _slow("trailers that do not end", (stream(chunk() + b"0\r\nX: y\r\n"),), _STALL, _LATE),
+    _slow("trailers that stop", (stream(chunk() + b"0\r\nX: y\r\n"),), _STALL, _LATE),
     _slow("a body for an unknown path that stops",
           (head(b"POST /nowhere HTTP/1.1", HOST, b"Content-Length: 2000") + ROW,), _STALL, want(404, 408),
           then=Then.ENDED),

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.attack.case import HALF_CLOSE, Case, Flood, Proxied
+from tests.attack.case import HALF_CLOSE, Case, Flood, Proxied, Then
 from tests.attack.cases.build import CHUNKED, HOST, TOKEN, accepts, chunk, head, refuses, stream, trailed
 
 _RULE: Final = "RFC 9110, 6.5.1"
@@ -55,11 +55,11 @@ CASES: Final[tuple[Case, ...]] = (
     refuses("trailers of 9 kB", _predict(*(b"X: " + b"y" * 997 for _ in range(9))), _LIMIT, 431,
             code="headers-too-large", proxied=Proxied.REPAIRED),
     refuses("a trailer of 1 MB", (stream(chunk() + b"0\r\nX: "), Flood(b"y" * 10_000, 100)), _LIMIT, 431,
-            code="headers-too-large", proxied=Proxied.REPAIRED),
+            code="headers-too-large", then=Then.ENDED, proxied=Proxied.REPAIRED),
     refuses("a trailer's name of 1 MB", (stream(chunk() + b"0\r\n"), Flood(b"y" * 10_000, 100)), _LIMIT, 431,
-            code="headers-too-large", proxied=Proxied.REPAIRED),
+            code="headers-too-large", then=Then.ENDED, proxied=Proxied.REPAIRED),
     refuses("100,000 trailers", (stream(chunk() + b"0\r\n"), Flood(b"X: y\r\n" * 1000, 100)), _LIMIT, 431,
-            code="headers-too-large", proxied=Proxied.REPAIRED),
+            code="headers-too-large", then=Then.ENDED, proxied=Proxied.REPAIRED),
     refuses("a trailer without a colon", _predict(b"X"), _SYNTAX, proxied=Proxied.REPAIRED),
     refuses("a space before a trailer's colon", _predict(b"X : y"), _SYNTAX, proxied=Proxied.REPAIRED),
     refuses("a trailer without a name", _predict(b": y"), _SYNTAX, proxied=Proxied.REPAIRED),
