@@ -5,18 +5,22 @@ import gc
 import secrets
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 from fastapi import FastAPI
-from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 
 from api.cluster.metrics import ClusterCollector
 from api.cluster.reconciler import Reconciler
 from api.cluster.status import ClusterStatus
 from api.cluster.ticker import tick_forever
-from api.http import openapi, problems
+from api.http import documentation, openapi, problems
+from api.http.cors import with_cors
 from api.http.hot_path import HotPath, PredictOperation
+from api.http.large_bodies import LargeBodies
+from api.http.methods import Methods, allowed_methods
 from api.http.model_page import ModelPage
 from api.http.operators import operator_routes
 from api.http.routes import prediction_routes, status_routes
@@ -48,9 +52,14 @@ DESCRIPTION: Final = "Serves a scikit-learn pipeline through a message queue."
 _CANCEL_AGAIN_SECONDS: Final = 0.1
 
 
-def create_app(settings: GatewaySettings | None = None) -> HotPath:
+def create_app(settings: GatewaySettings | None = None) -> ASGIApp:
     """Build the gateway; by default, its settings are read from the environment."""
     settings = settings or GatewaySettings()
+    return with_cors(compose(settings), settings.cors_origins)
+
+
+def compose(settings: GatewaySettings) -> HotPath:
+    """Build the gateway without CORS."""
     configure_logging(settings.log_json, settings.log_level)
     url = settings.redis_url.get_secret_value()
     channel = f"{Key.REPLY}{secrets.token_urlsafe(12)}"
@@ -68,8 +77,9 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
     submissions = Submissions(pipelined, clock, messages, limits)
     coordinator = Coordinator(submissions.submit, lookups.read_all, cluster.allowance, metrics, channel)
     admission = Admission(clock, cluster.backlog, IdempotencyKeys(pooled))
-    service = PredictionService(coordinator, admission, lookups, cluster, metrics, channel)
-    predict = PredictOperation(service, cluster, settings, metrics, tracer)
+    service = PredictionService(coordinator, admission, lookups, cluster, metrics, channel, settings.max_waiters)
+    large_bodies = LargeBodies(settings.max_rows, settings.max_text_bytes, settings.max_bodies_bytes)
+    predict = PredictOperation(service, cluster, settings, large_bodies, metrics, tracer)
     recovery = Recovery(
         pooled,
         messages,
@@ -85,16 +95,23 @@ def create_app(settings: GatewaySettings | None = None) -> HotPath:
         ticks = tick_forever(cluster, [reconciler.tick, service.tick])
         async with _running(pipelined.keep(coordinator), ticks, connections.sweep_forever()):
             yield {"connections": connections}  # uvicorn hands it to the protocol of each connection
+        await large_bodies.close()
         await pooled.close()
 
-    # FastAPI's documentation pages load scripts from a public host; FastAPIOffline serves them itself.
-    app: FastAPI = FastAPIOffline(title="Sepal", description=DESCRIPTION, version=VERSION, lifespan=lifespan)
+    app = FastAPI(
+        title="Sepal",
+        description=DESCRIPTION,
+        version=VERSION,
+        lifespan=lifespan,
+        openapi_url=None,  # `documentation` renders it once
+        redirect_slashes=False,  # it would redirect to whatever the request names as its host
+    )
     app.include_router(prediction_routes(service, lookups, predict, cluster))
     app.include_router(status_routes(cluster, ModelPage(), Exposition(registry, ClusterCollector(cluster, limits))))
     app.include_router(operator_routes(DeadLetters(pooled), service, cluster, settings))
-    problems.install(app, cluster.backlog.retry_after)
-    openapi.install(app, cluster, settings.max_rows)
-    return HotPath(app, predict, cluster.backlog.retry_after, metrics, tracer)
+    problems.install(app, cluster.backlog.retry_after, partial(allowed_methods, app))
+    documentation.install(app, cluster, lambda card: openapi.describe(app, card, settings.max_rows))
+    return HotPath(Methods(app), predict, cluster.backlog.retry_after, metrics, tracer)
 
 
 @asynccontextmanager

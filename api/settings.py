@@ -49,7 +49,8 @@ class ConnectionSettings(BaseSettings):
     max_body_bytes: int = Field(default=8 * _MIB, ge=1)
     """Maximum size of a request body; a larger one is refused with 413, as soon as its size is known."""
     max_bodies_bytes: int = Field(default=256 * _MIB, ge=1)
-    """Maximum size of all bodies that a gateway process is receiving; what goes beyond it is refused with 503."""
+    """Maximum size of all bodies that a gateway process is receiving, and of all large ones that wait to be read; what
+    goes beyond it is refused with 503."""
     max_chunk_extension_bytes: int = Field(default=4 * _KIB, ge=0)
     """Maximum size of what the chunk-size lines of one body hold beyond the sizes; more is refused with 413."""
     max_trailer_bytes: int = Field(default=8 * _KIB, ge=0)

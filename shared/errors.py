@@ -8,6 +8,7 @@ SepalError
 │   ├── BodyTooLarge
 │   ├── TooManyBodies           in all connections together
 │   ├── TooManyWaiters
+│   ├── BodyNotRead             its process was killed
 │   ├── InvalidRows             lists each invalid value
 │   ├── InvalidParameter        of the query string
 │   ├── InvalidDeadline
@@ -91,6 +92,13 @@ class TooManyBodies(RequestRefused):
 
     code = "too-many-bodies"
     detail = "The gateway is receiving too many large bodies: nothing was accepted; retry later."
+
+
+class BodyNotRead(RequestRefused):
+    """The process that reads large bodies was killed, or took too long."""
+
+    code = "body-not-read"
+    detail = "The body could not be read, and nothing was accepted: retry, with fewer rows per request."
 
 
 class TooManyWaiters(RequestRefused):

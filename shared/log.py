@@ -1,12 +1,18 @@
 """Configures logging: one event per line, with fields, as text for a terminal or JSON for containers."""
 
 import logging
+import re
+from io import StringIO
+from typing import Any, Final, TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 # Celery's two lines per task cost as much CPU as the pipeline; its events give Flower the same information.
 _QUIET_LOGGERS = ("celery.worker.strategy", "celery.app.trace")
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_INDENT: Final = "    "
 
 
 def configure_logging(as_json: bool, level: str) -> None:
@@ -20,7 +26,7 @@ def configure_logging(as_json: bool, level: str) -> None:
     render: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if as_json
-        else [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+        else [_escape_controls, structlog.dev.ConsoleRenderer(colors=False, exception_formatter=_indented_traceback)]
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
@@ -42,3 +48,24 @@ def configure_logging(as_json: bool, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _escape_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Escape line breaks and other control characters: a text that a client sent cannot look like a log line."""
+    return {name: value if name == "exc_info" else _on_one_line(value) for name, value in event.items()}
+
+
+def _on_one_line(value: Any) -> Any:
+    text = value if isinstance(value, str) else repr(value)
+    return _escaped(text) if _CONTROL.search(text) else value
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def _indented_traceback(stream: TextIO, exc_info: ExcInfo) -> None:
+    """Write a traceback whose every line is indented: the message of an exception can hold line breaks."""
+    written = StringIO()
+    structlog.dev.plain_traceback(written, exc_info)
+    stream.write("\n" + "\n".join(_INDENT + _escaped(line) for line in written.getvalue().strip("\n").split("\n")))

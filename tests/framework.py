@@ -2,9 +2,9 @@
 
 import uvicorn
 
-from api.app import create_app
+from api.app import compose
 from api.settings import GatewaySettings
 
 if __name__ == "__main__":
     settings = GatewaySettings()
-    uvicorn.run(create_app(settings).framework, host=settings.api_host, port=settings.api_port, log_config=None)
+    uvicorn.run(compose(settings).framework, host=settings.api_host, port=settings.api_port, log_config=None)

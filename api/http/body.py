@@ -1,11 +1,12 @@
 """Reads request bodies."""
 
+from io import BytesIO
 from typing import Final
 
 from starlette.types import Receive
 
 from api.http.headers import RequestHeaders
-from shared.errors import BodyTooLarge, MalformedJson, UnsupportedContentType
+from shared.errors import BodyTooLarge, MalformedJson, UnsupportedContentCoding, UnsupportedContentType
 
 _JSON: Final = b"application/json"
 
@@ -13,25 +14,36 @@ _JSON: Final = b"application/json"
 async def read_json_body(headers: RequestHeaders, receive: Receive, max_bytes: int) -> bytes:
     """Read the body of a request, whose `Content-Type` must be JSON.
 
+    The protocol of `python -m api` refuses a body by its `Content-Length` too (`api/http/server`).
+
     Raises:
         UnsupportedContentType: the content type is missing or not JSON.
-        BodyTooLarge: the body, or its `Content-Length`, is longer than `max_bytes`.
+        UnsupportedContentCoding: the body is compressed.
+        BodyTooLarge: the body is longer than `max_bytes`.
         MalformedJson: the client disconnected before the body was complete.
     """
     if headers.media_type != _JSON and not _is_json(headers.media_type):
         raise UnsupportedContentType
-    if headers.content_length > max_bytes:
+    if headers.content_coding and headers.content_coding.lower() != b"identity":
+        raise UnsupportedContentCoding
+    body, more = await _part(receive)
+    if more:
+        gathered = BytesIO()  # grows in place: a server may deliver single bytes
+        while more and len(body) <= max_bytes - gathered.tell():
+            gathered.write(body)
+            body, more = await _part(receive)
+        gathered.write(body)
+        body = gathered.getvalue()
+    if len(body) > max_bytes:
         raise BodyTooLarge
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise MalformedJson("The body ended early.")
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > max_bytes:
-            raise BodyTooLarge
     return body
+
+
+async def _part(receive: Receive) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise MalformedJson("The body ended early.")
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _is_json(content_type: bytes) -> bool:

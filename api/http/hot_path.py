@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
@@ -18,6 +19,7 @@ from api.cluster.status import ClusterStatus
 from api.http import problems
 from api.http.body import read_json_body
 from api.http.headers import Preferences, RequestHeaders
+from api.http.large_bodies import LargeBodies
 from api.http.meta import wants_meta
 from api.http.rendering import HttpResponse, raise_failure, render
 from api.http.rows import BodyReader, ReadBody
@@ -25,12 +27,15 @@ from api.predictions.service import PredictionRequest, PredictionResponse, Predi
 from api.settings import GatewaySettings
 from api.telemetry.metrics import GatewayMetrics
 from api.telemetry.tracing import RequestTracer, set_status, traceparent_of
+from shared.card import ModelCard
 from shared.errors import RequestRefused
 from shared.names import FINAL_STATES
+from shared.store.idempotency import IdempotencyKey
 from shared.store.records import Origin
 
 REQUEST_ID: Final = b"x-request-id"
 _PREDICT: Final = "/predict"
+_HASHED_AT_ONCE_BYTES: Final = 2**20  # SHA-256 takes 2 ms for it
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +48,7 @@ class PredictOperation:
         service: PredictionService,
         cluster: ClusterStatus,
         settings: GatewaySettings,
+        large_bodies: LargeBodies,
         metrics: GatewayMetrics,
         tracer: RequestTracer | None,
     ) -> None:
@@ -51,7 +57,8 @@ class PredictOperation:
         self._settings = settings
         self._metrics = metrics
         self._tracer = tracer
-        self._read = BodyReader(settings.max_rows, settings.max_text_bytes)
+        self._reader = BodyReader(settings.max_rows, settings.max_text_bytes)
+        self._large_bodies = large_bodies
 
     async def __call__(self, headers: RequestHeaders, scope: Scope, receive: Receive) -> HttpResponse:
         """Validate the rows, submit them and wait for the result.
@@ -66,12 +73,14 @@ class PredictOperation:
         try:
             with_meta = wants_meta(scope["query_string"]) if scope["query_string"] else False
             body = await read_json_body(headers, receive, self._settings.max_body_bytes)
-            read = self._read(body, await self._cluster.current_card())
+            card = await self._cluster.current_card()
+            began = time.monotonic()
+            read = self._reader.at_once(body, card) or await self._read_elsewhere(body, card)
             request = PredictionRequest(
                 read.rows,
                 preferences.wait_seconds(self._settings.wait_seconds, self._settings.max_wait_seconds),
-                headers.deadline_seconds(),
-                headers.idempotency((scope.get("client") or ("",))[0], body),
+                headers.deadline_seconds(began),
+                None if headers.idempotency_key is None else await _idempotency(headers, scope, body),
                 _origin(headers, read),
             )
             submit = self._service.submit if self._tracer is None else self._submit_traced
@@ -82,6 +91,14 @@ class PredictOperation:
         if headers.request_id:
             bind_contextvars(batch=response.id.batch_id)  # the whole id would give access to the result
         return self._render(response, preferences, with_meta=with_meta)
+
+    async def _read_elsewhere(self, body: bytes, card: ModelCard) -> ReadBody:
+        while True:
+            read = await self._large_bodies.read(body, card)
+            current = await self._cluster.current_card()
+            if current is card:
+                return read
+            card = current  # it was replaced meanwhile
 
     async def _submit_traced(self, request: PredictionRequest) -> PredictionResponse:
         assert self._tracer is not None, "called only with a tracer"
@@ -173,6 +190,13 @@ class HotPath:
         if headers.request_id:
             milliseconds = round(seconds * 1000, 3)
             log.info("answered a request", method=method, route=route, status=status, milliseconds=milliseconds)
+
+
+async def _idempotency(headers: RequestHeaders, scope: Scope, body: bytes) -> IdempotencyKey | None:
+    client = (scope.get("client") or ("",))[0]
+    if len(body) <= _HASHED_AT_ONCE_BYTES:
+        return headers.idempotency(client, body)
+    return await run_in_threadpool(headers.idempotency, client, body)  # a hash does not hold the interpreter's lock
 
 
 def _origin(headers: RequestHeaders, read: ReadBody) -> Origin | None:

@@ -1,16 +1,16 @@
 """The model card as a page for people, with a form that sends one row to `POST /predict`."""
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import HTMLResponse
+from starlette.requests import Request
+from starlette.responses import Response
 
 from api.http.model_fields import counted, fields_of, text_of
+from api.http.rendered import OncePerCard, Rendered
+from api.http.security import PAGE_HEADERS, content_security_policy, source_of
 from shared.card import ModelCard
 from shared.columns import ModelInput
 
@@ -32,24 +32,23 @@ class ModelPage:
         environment.filters |= {"text": text_of, "counted": counted}
         parts = {"style": Markup(style), "script": Markup(script)}  # noqa: S704 - files of this package
         self._template = environment.get_template("model.html", globals=parts)
-        self._headers = {
-            "Cache-Control": "no-cache",
-            "Content-Security-Policy": _content_security_policy(style, script),
-            "Referrer-Policy": "no-referrer",
-            "Vary": "Accept",
-            "X-Content-Type-Options": "nosniff",
-        }
-        self._rendered: tuple[ModelCard, bytes] | None = None
+        policy = content_security_policy(
+            script_src=source_of(script),
+            style_src=source_of(style),
+            img_src="data:",  # the icon
+            connect_src="'self'",  # the script sends the row
+            require_trusted_types_for="'script'",
+        )
+        self._headers = {**PAGE_HEADERS, "Content-Security-Policy": policy, "Vary": "Accept"}
+        self._pages = OncePerCard(self._render)
 
-    async def respond(self, card: ModelCard) -> HTMLResponse:
-        """Return the page of a card."""
-        if self._rendered is None or self._rendered[0] is not card:
-            # In a thread, because a card of thousands of columns takes a second, in which predictions would wait.
-            self._rendered = card, await run_in_threadpool(self._render, card)
-        return HTMLResponse(self._rendered[1], headers=self._headers)
+    async def respond(self, request: Request, card: ModelCard) -> Response:
+        """Answer with the page of a card."""
+        return (await self._pages.get(card)).respond(request)
 
-    def _render(self, card: ModelCard) -> bytes:
-        return self._template.render(card=card, fields=fields_of(card), row=_row(card.input)).encode()
+    def _render(self, card: ModelCard) -> Rendered:
+        html = self._template.render(card=card, fields=fields_of(card), row=_row(card.input))
+        return Rendered(html.encode(), "text/html", self._headers)
 
 
 def _row(model_input: ModelInput) -> str:
@@ -59,24 +58,3 @@ def _row(model_input: ModelInput) -> str:
     if model_input.kind == "matrix":
         return f"an array of {counted(len(model_input.columns), 'number')}"
     return f"a row of a {model_input.library} data frame with {counted(len(model_input.columns), 'column')}"
-
-
-def _content_security_policy(style: str, script: str) -> str:
-    """Allow the page its own style, its own script and requests to this gateway, and nothing else."""
-    return "; ".join(
-        [
-            "default-src 'none'",
-            f"script-src {_source(script)}",
-            f"style-src {_source(style)}",
-            "img-src data:",  # the icon
-            "connect-src 'self'",
-            "form-action 'none'",  # the script sends the row
-            "base-uri 'none'",
-            "frame-ancestors 'none'",
-            "require-trusted-types-for 'script'",
-        ]
-    )
-
-
-def _source(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -5,7 +5,6 @@ from typing import Any, Final
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
-from api.cluster.status import ClusterStatus
 from api.http import schemas
 from api.http.body_schema import body_examples, body_schema
 from api.http.problems import INTERNAL_ERROR, METHOD_NOT_ALLOWED, NOT_FOUND, NOT_READY
@@ -56,7 +55,11 @@ PREDICT: Final[dict[str, Any]] = {
             *_COMMON_ERRORS,
             errors.MalformedJson,
             errors.UnsupportedContentType,
+            errors.UnsupportedContentCoding,
             errors.BodyTooLarge,
+            errors.TooManyBodies,
+            errors.BodyNotRead,
+            errors.TooManyWaiters,
             errors.InvalidRows,
             errors.InvalidParameter,
             errors.InvalidDeadline,
@@ -78,7 +81,7 @@ PREDICT: Final[dict[str, Any]] = {
     },
     "openapi_extra": {
         "parameters": [schemas.META_PARAMETER, *schemas.PREDICT_HEADERS],
-        "requestBody": {"required": True, "content": {"application/json": {}}},  # filled by `install`
+        "requestBody": {"required": True, "content": {"application/json": {}}},  # filled by `describe`
     },
 }
 
@@ -167,20 +170,12 @@ METRICS: Final[dict[str, Any]] = {
 }
 
 
-def install(app: FastAPI, cluster: ClusterStatus, max_rows: int) -> None:
-    """Generate the OpenAPI schema with the limits that the gateway checks, and example rows of the current model."""
-
-    def openapi() -> dict[str, Any]:
-        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        try:
-            card = cluster.model.card
-        except (errors.ModelUnknown, errors.RecordIncompatible):
-            card = None
-        _describe_rows(schema, card, max_rows)
-        _add_shared_components(schema)
-        return schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
+def describe(app: FastAPI, card: ModelCard | None, max_rows: int) -> dict[str, Any]:
+    """Make the OpenAPI schema, with the limits that the gateway checks and example rows of the model."""
+    schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    _describe_rows(schema, card, max_rows)
+    _add_shared_components(schema)
+    return schema
 
 
 def _describe_rows(schema: dict[str, Any], card: ModelCard | None, max_rows: int) -> None:

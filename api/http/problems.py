@@ -9,8 +9,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Match, Mount
+from starlette.types import Scope
 
+from api.http.security import NO_STORE, NOSNIFF
 from shared import errors
 from shared.names import FailureCode
 
@@ -30,7 +31,6 @@ HEADERS_TOO_LARGE: Final = "headers-too-large"
 NOT_IMPLEMENTED: Final = "not-implemented"
 TOO_MANY_CONNECTIONS: Final = "too-many-connections"
 HTTP_VERSION_NOT_SUPPORTED: Final = "http-version-not-supported"
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 RetryAfter = Callable[[], int]
 """Returns the seconds after which a refused client should try again."""
@@ -41,6 +41,7 @@ STATUS: Final[dict[str, HTTPStatus]] = {
     errors.UnsupportedContentCoding.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.BodyTooLarge.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.TooManyBodies.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.BodyNotRead.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.TooManyWaiters.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.InvalidRows.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidParameter.code: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -88,6 +89,7 @@ class ProblemResponse(JSONResponse):
     ) -> None:
         content = {"type": "about:blank", "title": status.phrase, "status": status.value, "code": code}
         super().__init__({**content, "detail": detail, **more}, status.value, headers)
+        self.raw_headers += (NOSNIFF, NO_STORE)
 
 
 def not_ready(reasons: list[errors.SepalError], retry_after: int) -> ProblemResponse:
@@ -117,12 +119,13 @@ def problem(error: Exception, retry_after: RetryAfter) -> ProblemResponse:
     return ProblemResponse(status, error.code, str(error), headers, **_extensions(error))
 
 
-def install(app: FastAPI, retry_after: RetryAfter) -> None:
+def install(app: FastAPI, retry_after: RetryAfter, methods: Callable[[Scope], list[str]]) -> None:
     """Register exception handlers, so that FastAPI answers every error with a problem response.
 
     Args:
         app: the gateway's FastAPI application.
         retry_after: see `RetryAfter`.
+        methods: lists the methods of a path.
     """
 
     @app.exception_handler(errors.SepalError)
@@ -137,22 +140,18 @@ def install(app: FastAPI, retry_after: RetryAfter) -> None:
 
     @app.exception_handler(HTTPException)
     async def handle_http_exception(request: Request, error: HTTPException) -> ProblemResponse:
-        status = HTTPStatus(error.status_code)
-        code = status.phrase.lower().replace(" ", "-")
-        headers = dict(error.headers or {})
-        if status is HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(app, request)):
-            headers["Allow"] = ", ".join(methods)
-        return ProblemResponse(status, code, error.detail, headers)
+        status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = methods(request.scope)
+            if not allowed:  # a folder of files refuses the method before it looks for the file
+                return not_found()
+            headers["Allow"] = ", ".join(allowed)
+        return ProblemResponse(status, status.phrase.lower().replace(" ", "-"), status.phrase, headers)
 
 
-def _methods(app: FastAPI, request: Request) -> list[str]:
-    """List the methods of a path: Starlette's own `Allow` covers only the first of the routes that share the path."""
-
-    def accepts(route: BaseRoute, method: str) -> bool:
-        return route.matches({**request.scope, "method": method})[0] is Match.FULL
-
-    routes = [route for route in app.routes if not isinstance(route, Mount)]  # a mount's own `Allow` is complete
-    return [method for method in _METHODS if any(accepts(route, method) for route in routes)]
+def not_found() -> ProblemResponse:
+    """Answer a request for an unknown path."""
+    return ProblemResponse(HTTPStatus.NOT_FOUND, NOT_FOUND, HTTPStatus.NOT_FOUND.phrase)
 
 
 def _extensions(error: errors.SepalError) -> dict[str, Any]:

@@ -8,13 +8,13 @@ import msgspec
 from starlette.responses import Response
 
 from api.http.meta import meta_of
+from api.http.security import NO_STORE, NOSNIFF
 from shared.errors import PredictionCanceled, PredictionExpired, PredictionFailed
 from shared.ids import PredictionId
 from shared.names import FINAL_STATES, Output, Queue, State
 from shared.store.lookups import Prediction
 
 _JSON: Final = (b"content-type", b"application/json")
-_NO_STORE: Final = (b"cache-control", b"no-store")
 _OPENINGS: Final = {output.value: f'"{output}":['.encode() for output in Output}
 
 
@@ -35,7 +35,7 @@ def render(
 ) -> HttpResponse:
     """Render a prediction: 200 if it is final; otherwise 202 with its progress, `Location` and `Retry-After`."""
     body = _body(prediction_id, prediction, with_meta=with_meta)
-    headers = [_JSON, _NO_STORE, (b"content-length", b"%d" % len(body))]
+    headers = [_JSON, NO_STORE, NOSNIFF, (b"content-length", b"%d" % len(body))]
     if prediction.queue_us is not None and prediction.predict_us is not None:
         times = prediction.queue_us / 1000, prediction.predict_us / 1000
         headers.append((b"server-timing", b"queue;dur=%.3f, predict;dur=%.3f" % times))

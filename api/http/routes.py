@@ -58,7 +58,7 @@ def status_routes(cluster: ClusterStatus, page: ModelPage, exposition: Expositio
     async def model(request: Request, response: Response) -> Any:
         card = await cluster.current_card()
         if preferred_type(request.headers.getlist("accept"), ("application/json", "text/html")) == "text/html":
-            return await page.respond(card)
+            return await page.respond(request, card)
         response.headers["Vary"] = "Accept"
         return card
 

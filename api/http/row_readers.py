@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from api.http.strict_json import Repeating, show
+from api.http.strict_json import pointer_to, show
 from api.http.values import column_reader, expected, nearest, refusal
 from shared.columns import Column
 from shared.errors import Fault
@@ -13,7 +13,6 @@ from shared.rows import Row
 _MAX_FAULTS: Final = 100  # of a kind: an object has room for 700,000 unknown columns
 _MAX_SUGGESTIONS: Final = 10  # each takes up to 2 ms
 _SHOWN_COLUMNS: Final = 20
-_MAX_POINTER: Final = 200  # characters of a name in a pointer
 
 
 class RowRefused(Exception):
@@ -71,7 +70,7 @@ class ColumnsReader:
         if not isinstance(row, dict):
             raise RowRefused([Fault("", "A row must be an array of values, or an object by column name.")])
         try:
-            if len(row) == len(self._names) and type(row) is dict:
+            if len(row) == len(self._names):
                 return [row[name] for name in self._names]
         except KeyError:
             pass  # the faults below name it
@@ -81,8 +80,6 @@ class ColumnsReader:
         return [row.get(name) for name in self._names]
 
     def _member_faults(self, row: dict[str, Any]) -> Iterator[Fault]:
-        if isinstance(row, Repeating):
-            yield Fault(pointer_to(row.name), f"{show(row.name)} stands in the row more than once: send it once.")
         unknown = (name for name in row if name not in self._columns)
         for index, name in enumerate(islice(unknown, _MAX_FAULTS)):
             suggestion = nearest(name, self._names) if index < _MAX_SUGGESTIONS else ""
@@ -112,8 +109,3 @@ def show_names(names: Sequence[str]) -> str:
     more = len(names) - _SHOWN_COLUMNS
     shown = ", ".join(map(show, names[:_SHOWN_COLUMNS]))
     return f"{shown} and {more} more (GET /model)" if more > 0 else shown
-
-
-def pointer_to(name: str) -> str:
-    """Write a member as a part of a JSON pointer (RFC 6901); a name that is too long for it is left to the message."""
-    return "/" + name.replace("~", "~0").replace("/", "~1") if len(name) <= _MAX_POINTER else ""

@@ -8,16 +8,15 @@ import math
 import re
 from typing import Any, Final, NoReturn
 
-from shared.errors import MalformedJson
+from shared.errors import Fault, InvalidRows, MalformedJson
 
 _SHOWN_CHARACTERS: Final = 60
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_MAX_NAME: Final = 200  # characters of a name in a pointer
+_MAX_POINTER: Final = 1000  # characters; a place that is deeper is left to the message
 
-Parsed = Any
-"""A value as `json` returns it; an object with a repeated member is a `Repeating`."""
 
-
-class Repeating(dict[str, Any]):
+class _Repeating(dict[str, Any]):
     """An object in which a member stands twice."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
@@ -27,17 +26,33 @@ class Repeating(dict[str, Any]):
         """The first name that is repeated."""
 
 
-def parse(body: bytes) -> Parsed:
+class _Objects:
+    """Makes the objects of one body, and notices whether a member is repeated in any of them."""
+
+    def __init__(self) -> None:
+        self.are_repeating = False
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) == len(pairs):
+            return members
+        self.are_repeating = True
+        return _Repeating(pairs)
+
+
+def parse(body: bytes) -> Any:
     """Parse a body.
 
     A number beyond the range of float64 becomes infinity, so that its column refuses it.
 
     Raises:
         MalformedJson: it is not JSON in UTF-8, or not text: a lone surrogate.
+        InvalidRows: a member stands twice in an object, at any depth.
     """
+    objects = _Objects()
     try:
         text = body.decode()
-        parsed = _decode(text)
+        parsed = _decode(text, objects)
         if _SURROGATE.search(text):  # a pair of them is a character, and a lone one cannot be encoded
             json.dumps(parsed, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
@@ -49,7 +64,15 @@ def parse(body: bytes) -> Parsed:
         raise MalformedJson("A text holds a lone surrogate (\\ud800 to \\udfff), which is not a character.") from None
     except RecursionError:
         raise MalformedJson("The body is nested too deeply.") from None
+    if objects.are_repeating:
+        pointer, name = _first_repeated(parsed)
+        raise InvalidRows([Fault(pointer, f"{show(name)} stands there more than once: send it once.")])
     return parsed
+
+
+def pointer_to(name: str) -> str:
+    """Write a member as a part of a JSON pointer (RFC 6901); a name that is too long for it is left to the message."""
+    return "/" + name.replace("~", "~0").replace("/", "~1") if len(name) <= _MAX_NAME else ""
 
 
 def show(value: Any) -> str:
@@ -66,18 +89,33 @@ def show(value: Any) -> str:
     return text if isinstance(value, str) or len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
-def _decode(text: str) -> Any:
+def _decode(text: str, objects: _Objects) -> Any:
     try:
-        return _DECODER.decode(text)
+        return _decoder(objects).decode(text)
     except json.JSONDecodeError:
         raise
     except ValueError:  # an integer of thousands of digits, which Python does not convert
-        return _LENIENT_DECODER.decode(text)
+        return _decoder(objects, parse_int=_integer).decode(text)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    return members if len(members) == len(pairs) else Repeating(pairs)
+def _decoder(objects: _Objects, **options: Any) -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=objects, parse_constant=_refuse_constant, **options)
+
+
+def _first_repeated(parsed: Any) -> tuple[str, str]:
+    """Find the first repeated member, which there is: the pointer to it, and its name."""
+    places = [("", parsed)]
+    while True:  # without recursion: the parser takes as many levels as Python does
+        pointer, value = places.pop()
+        if isinstance(value, _Repeating):
+            return _extended(pointer, pointer_to(value.name)), value.name
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        inner = [(key, each) for key, each in parts if isinstance(each, dict | list)]
+        places += [(_extended(pointer, pointer_to(str(key))), each) for key, each in reversed(inner)]
+
+
+def _extended(pointer: str, part: str) -> str:
+    return pointer + part if part and len(pointer) + len(part) <= _MAX_POINTER else pointer
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -89,9 +127,3 @@ def _integer(digits: str) -> float:
         return int(digits)
     except ValueError:
         return -math.inf if digits.startswith("-") else math.inf
-
-
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
-_LENIENT_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_object, parse_constant=_refuse_constant, parse_int=_integer
-)

@@ -11,7 +11,7 @@ from api.predictions.admission import Admission
 from api.predictions.coordinator import Coordinator
 from api.predictions.pending import PendingBatch, Waiter
 from api.telemetry.metrics import GatewayMetrics
-from shared.errors import BacklogFull, BrokerUnavailable, DeadlineUnreachable
+from shared.errors import BacklogFull, BrokerUnavailable, DeadlineUnreachable, TooManyWaiters
 from shared.ids import SECRET_BYTES, SPANNING, BatchId, PredictionId, child_id, new_batch_id
 from shared.names import FINAL_STATES, Queue, State
 from shared.rows import EncodedRows
@@ -61,6 +61,7 @@ class PredictionService:
         cluster: ClusterStatus,
         metrics: GatewayMetrics,
         reply_channel: str,
+        max_waiters: int,
     ) -> None:
         self._coordinator = coordinator
         self._admission = admission
@@ -68,6 +69,8 @@ class PredictionService:
         self._cluster = cluster
         self._metrics = metrics
         self._reply_channel = reply_channel
+        self._max_waiters = max_waiters
+        self._n_waiters = 0
         self._answered: list[BatchId] = []
         self._is_draining = False
 
@@ -75,11 +78,23 @@ class PredictionService:
         """Submit a prediction and wait up to `wait_seconds` for it to become final.
 
         Raises:
+            TooManyWaiters: the request would wait, and has left nothing in the store.
             BacklogFull, BrokerUnavailable, DeadlineUnreachable: the prediction was refused and has no id.
             IdempotencyKeyReused, IdempotencyKeyInUse: likewise.
         """
         if self._is_draining:
             request = msgspec.structs.replace(request, wait_seconds=0)
+        if request.wait_seconds <= 0:
+            return await self._submit_keyed(request)
+        if self._n_waiters >= self._max_waiters:
+            raise TooManyWaiters
+        self._n_waiters += 1
+        try:
+            return await self._submit_keyed(request)
+        finally:
+            self._n_waiters -= 1
+
+    async def _submit_keyed(self, request: PredictionRequest) -> PredictionResponse:
         if request.idempotency is not None:
             return await self._submit_once(request, request.idempotency)
         return await self._submit(request, NEVER_US)

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from api.http.model_fields import fields_of
 from api.http.model_page import ModelPage
@@ -25,6 +26,7 @@ HOSTILE = [
     "",
 ]
 T = ValueType
+REQUEST = Request({"type": "http", "headers": []})
 
 
 class Elements(HTMLParser):
@@ -72,7 +74,7 @@ def hostile_card() -> ModelCard:
 
 
 async def page_of(shown: ModelCard) -> tuple[Elements, Any]:
-    response = await ModelPage().respond(shown)
+    response = await ModelPage().respond(REQUEST, shown)
     return Elements(bytes(response.body).decode()), response
 
 
@@ -124,7 +126,7 @@ async def test_page_follows_the_card() -> None:
     page = ModelPage()
     for name in ("first", "second"):
         shown = with_example(card("matrix", column("x", T.FLOAT64)), 0.5).model_copy(update={"name": name})
-        assert f"<bdi>{name}</bdi>" in bytes((await page.respond(shown)).body).decode()
+        assert f"<bdi>{name}</bdi>" in bytes((await page.respond(REQUEST, shown)).body).decode()
 
 
 @pytest.mark.parametrize(
@@ -198,5 +200,5 @@ def test_range_of_the_training_data_is_told_and_drawn(
 )
 async def test_page_says_what_comes_out(classes: Any, words: str) -> None:
     of = card("table", column("x", T.FLOAT64), column("y", T.FLOAT64)).model_copy(update={"classes": classes})
-    page = bytes((await ModelPage().respond(with_example(of, 1.0, 2.0))).body).decode()
+    page = bytes((await ModelPage().respond(REQUEST, with_example(of, 1.0, 2.0))).body).decode()
     assert words in " ".join(page.split())

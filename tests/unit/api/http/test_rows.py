@@ -201,6 +201,10 @@ def test_large_body_of_another_shape_is_refused_before_it_is_read() -> None:
     bodies = [
         (body(row, f"{{{unknown}}}"), "/data/1", '"bill_length_mm"'),
         (body(row, f"[{', '.join('1' * 500_000)}]"), "/data/1", "an array of 7 values"),
+        (body(row, f"[{', '.join(['[]'] * 500_000)}]"), "/data/1", "an array of 7 values"),
+        (body(f"[{row[1:-1].rpartition(',')[0]}, [{'[],' * 500_000}[]]]"), "/data/0", "an array of 7 values"),
+        (b'{"data": [[' + b"[" * 2_000_000, "/data/0", "an array of 7 values"),
+        (body(row)[:-1] + b', "outputs": [' + b"[]," * 500_000 + b"[]]}", "/outputs", "an array of names"),
         (f'{{"data": [{row}], {unknown}}}'.encode(), "", 'The body must have "data"'),
         (body(*[row] * 20_000), "/data", "an array of 1 to 10000 rows"),
     ]
@@ -209,6 +213,20 @@ def test_large_body_of_another_shape_is_refused_before_it_is_read() -> None:
             (fault,) = faults_of(content, CARDS["penguins"])
             assert fault.pointer == pointer
             assert words in fault.detail
+
+
+def test_large_body_of_a_text_model_with_other_rows_is_refused_before_it_is_read() -> None:
+    with patch("api.http.rows.parse", side_effect=AssertionError("it was read")):
+        for rows in (["{}"] * 500_000, ["[]"] * 500_000, [f"[{'[],' * 500_000}[]]"], ["1"] * 600_000):
+            (fault,) = faults_of(body('"a"', *rows), CARDS["texts"])
+            assert fault == Fault("/data/1", "A row must be a text.")
+
+
+def test_number_that_is_out_of_range_is_named_in_a_large_body_too() -> None:
+    for number in ("1e999", "9" * 5_000, "-1e999"):
+        (fault,) = faults_of(body(f"[1, 2, 3, {number}]") + b" " * 2**20, CARDS["iris"])
+        assert fault.pointer == "/data/0/3"
+        assert "too large" in fault.detail
 
 
 def test_large_body_of_the_right_shape_is_read() -> None:

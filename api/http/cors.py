@@ -1,0 +1,46 @@
+"""Lets the pages of other origins read responses in a browser (CORS), if `SEPAL_CORS_ORIGINS` names them."""
+
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from api.http.security import NO_STORE, NOSNIFF
+
+_METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
+_HEADERS: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "Prefer",
+    "Sepal-Deadline",
+    "traceparent",
+    "X-Request-ID",
+)
+_EXPOSED: Final = ("Location", "Preference-Applied", "Retry-After", "Server-Timing", "X-Request-ID")
+
+
+def with_cors(app: ASGIApp, origins: str) -> ASGIApp:
+    """Answer the preflight requests of these origins, and let them read responses.
+
+    Args:
+        app: the whole gateway.
+        origins: separated by commas; `*` for all, and an empty text for none.
+    """
+    allowed = [origin.strip() for origin in origins.split(",") if origin.strip()]
+    if not allowed:
+        return app
+    return _Cors(app, allowed, _METHODS, _HEADERS, expose_headers=_EXPOSED)
+
+
+class _Cors(CORSMiddleware):
+    """Starlette's middleware, whose answer to a preflight has no text: what it allows is in its headers."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        headers = super().preflight_response(request_headers).raw_headers
+        response = Response(status_code=204)
+        kept = [(name, value) for name, value in headers if not name.startswith(b"content-")]
+        response.raw_headers = [*kept, NOSNIFF, NO_STORE]
+        return response

@@ -1,0 +1,64 @@
+"""Documents that are rendered once for each model card, and sent again only to clients that do not have them."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.card import ModelCard
+
+
+class Rendered:
+    """The bytes of a document, and its headers."""
+
+    def __init__(self, body: bytes, media_type: str, headers: Mapping[str, str]) -> None:
+        self._body = body
+        self._etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        self._headers = {**headers, "Cache-Control": "no-cache", "ETag": self._etag}
+        self._media_type = media_type
+
+    def respond(self, request: Request) -> Response:
+        """Answer 200 with the document, or 304 if the client has it (RFC 9110, section 13.1.2)."""
+        known = ",".join(request.headers.getlist("if-none-match"))
+        if known and self._is_among(known):
+            return Response(status_code=304, headers=self._headers)
+        return Response(self._body, headers=self._headers, media_type=self._media_type)
+
+    def _is_among(self, known: str) -> bool:
+        tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}  # our tags have no comma
+        return self._etag in tags or known.strip() == "*"
+
+
+class OncePerCard:
+    """Renders a document when it is first asked for, and again when the card has changed."""
+
+    def __init__(self, render: Callable[..., Rendered]) -> None:
+        """Render nothing yet.
+
+        Args:
+            render: takes the card, or None, and what else the document depends on.
+        """
+        self._render = render
+        self._lock = asyncio.Lock()
+        self._rendered: tuple[ModelCard | None, tuple[Any, ...], Rendered] | None = None
+
+    async def get(self, card: ModelCard | None, *more: Any) -> Rendered:
+        """Return the document for a card."""
+        found = self._found(card, more)
+        if found is None:
+            async with self._lock:  # the others wait for the first
+                found = self._found(card, more)
+                if found is None:
+                    # In a thread, because a card of thousands of columns takes a second.
+                    found = await run_in_threadpool(self._render, card, *more)
+                    self._rendered = card, more, found
+        return found
+
+    def _found(self, card: ModelCard | None, more: tuple[Any, ...]) -> Rendered | None:
+        if self._rendered is None or self._rendered[0] is not card or self._rendered[1] != more:
+            return None
+        return self._rendered[2]
