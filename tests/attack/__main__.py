@@ -27,6 +27,7 @@ from tests.attack.wire import Target
 from tests.served_models import save_model
 
 _SECONDS: Final = 20.0
+_SLOWEST: Final = 5
 
 
 def main() -> None:
@@ -75,6 +76,8 @@ def _report(outcomes: Sequence[Outcome], faults: Sequence[str], seconds: float) 
         print(f"FAILED  {groups[case.name]}: {case.name}  [{case.rfc}]")
         for fault in dict.fromkeys(outcome.faults):
             print(f"        {fault}")
+    slowest = sorted(outcomes, key=lambda outcome: -outcome.seconds)[:_SLOWEST]
+    print("slowest: " + ", ".join(f"{outcome.case.name} {outcome.seconds:.1f} s" for outcome in slowest))
     for fault in faults:
         print(f"FAILED  afterwards: {fault}")
     print(f"{len(outcomes)} cases, {len(failed)} failures, {len(faults)} faults afterwards, {seconds:.0f} s")

@@ -53,6 +53,8 @@ class AnswerReader:
 
     def __init__(self, *, head: bool = False) -> None:
         self._method = "HEAD" if head else "GET"
+        self._response: h11.Response | None = None
+        self._body: list[bytes] = []
         self._start(b"")
 
     @property
@@ -88,8 +90,7 @@ class AnswerReader:
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_HEAD)
         self._connection.send(h11.Request(method=self._method, target="/", headers=[("Host", "sepal")]))
         self._connection.send(h11.EndOfMessage())
-        self._response: h11.Response | None = None
-        self._body: list[bytes] = []
+        self._response, self._body = None, []
         if received:
             self._connection.receive_data(received)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -25,6 +26,8 @@ class Outcome:
     case: Case
     faults: list[str]
     exchange: Exchange
+    seconds: float = 0
+    """How long it took, with the honest request."""
 
     @property
     def accepted_rows(self) -> int:
@@ -70,6 +73,7 @@ class Runner:
 
     async def run_one(self, case: Case) -> Outcome:
         """Run one case, and an honest request on a new connection after it."""
+        began = time.monotonic()
         try:
             async with self._held(case):
                 exchange = await self._exchange(case)
@@ -77,7 +81,7 @@ class Runner:
         except OSError as error:
             return Outcome(case, [f"could not connect: {error}"], Exchange())
         faults += await self._honest_faults()
-        return Outcome(case, faults, exchange)
+        return Outcome(case, faults, exchange, time.monotonic() - began)
 
     @asynccontextmanager
     async def _held(self, case: Case) -> AsyncIterator[None]:

@@ -25,7 +25,7 @@ SMALL: Final[dict[str, int]] = {
 NARROW: Final[dict[str, int]] = {
     "max_connections_per_address": 6,
     "max_connections": 10,
-    "max_bodies_bytes": 5000,
+    "max_bodies_bytes": 100_000,
 }
 """The settings of the gateway with few connections."""
 
@@ -97,8 +97,8 @@ def running_site(folder: Path, model_dir: Path) -> Iterator[Site]:
     with running_stack(folder, model_dir, operator_token=TOKEN.decode()) as (stack, default):
         gateways = {
             On.DEFAULT: default,
-            On.SMALL: stack.start_gateway(**SMALL),
-            On.NARROW: stack.start_gateway(**NARROW),
+            On.SMALL: stack.start_gateway("api", **SMALL),
+            On.NARROW: stack.start_gateway("api", **NARROW),
         }
         for gateway in gateways.values():
             gateway.wait_until_ready().predict([[5.1, 3.5, 1.4, 0.2]] * 100).raise_for_status()

@@ -70,6 +70,13 @@ def _chunks() -> Iterator[bytes]:
         yield part
 
 
+def _tiny_chunks() -> Iterator[bytes]:
+    yield head(b"POST /predict HTTP/1.1", HOST, JSON, CHUNKED)
+    part = chunk(b" ") * 10_000
+    for _ in range(8 * _MIB // 10_000):
+        yield part
+
+
 def _large_json() -> Iterator[bytes]:
     yield _numbers()
 
@@ -109,11 +116,10 @@ ATTACKS: Final[dict[str, Attack]] = {
     "large-header": Attack("a header of 64 MB, again and again", _large_header),
     "large-headers": Attack("20 headers of 64 MB at a time", _large_header, 20),
     "chunks": Attack("chunked bodies of 64 MB", _chunks, 4),
+    "tiny-chunks": Attack("chunked bodies of 8 MB, a byte in a chunk", _tiny_chunks, 4),
     "large-json": Attack("20 bodies of 8 MB of JSON at a time", _large_json, 20, repeats=True),
     "deep-json": Attack("JSON of 100,000 levels", _deep_json, 4, repeats=True),
-    "hang-ups": Attack(
-        "500 clients a second that hang up in an answer", _schema, 500, hangs_up=1000, per_second=500
-    ),
+    "hang-ups": Attack("500 clients a second that hang up in an answer", _schema, 500, hangs_up=1000, per_second=500),
     "schema": Attack("GET /openapi.json as fast as it goes", _schema, 4, repeats=True),
     "schema-pipelined": Attack("GET /openapi.json, 100 in a packet", _many_schemas, 4, repeats=True, answers=100),
     "prefer": Attack("predictions with a Prefer of 7.5 kB", _long_prefer, 4, repeats=True),

@@ -13,7 +13,8 @@ LOST_SECONDS: Final = 10.0
 """A request without an answer for so long is lost."""
 _BODY: Final = b'{"data":[[5.1,3.5,1.4,0.2]]}'
 _REQUEST: Final = (
-    b"POST /predict HTTP/1.1\r\nHost: sepal\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(_BODY)
+    b"POST /predict HTTP/1.1\r\nHost: sepal\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    % len(_BODY)
 ) + _BODY
 
 

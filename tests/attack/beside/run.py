@@ -31,7 +31,9 @@ _HEADINGS: Final = ("", "requests", "lost", "p50 ms", "p99 ms", "max ms", "ratio
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("--seconds", type=float, default=60, help="how long each attack goes on")
-    parser.add_argument("--only", default="", dest="attacks", help=f"names of attacks, with commas: {', '.join(ATTACKS)}")
+    parser.add_argument(
+        "--only", default="", dest="attacks", help=f"names of attacks, with commas: {', '.join(ATTACKS)}"
+    )
 
 
 def run_beside(arguments: argparse.Namespace) -> int:
