@@ -138,12 +138,13 @@ class HttpProtocol(asyncio.Protocol):
 
     def end_if_overdue(self, now: float) -> None:
         """End the connection if its deadline has passed, or if its response is not read."""
-        if self._is_unread(now):
-            self._connections.count_refusal(UNREAD)
-            self.transport.abort()
-        elif now < self.deadline:
+        if n_unsent := self.transport.get_write_buffer_size():
+            self._wait_for_reader(n_unsent, now)
             return
-        elif self._is_lingering or self.transport.is_closing():
+        self._read_deadline = math.inf
+        if now < self.deadline:
+            return
+        if self._is_lingering or self.transport.is_closing():
             self.transport.abort()
         elif self._exchange is not None:
             self._refuse(Refused(REQUEST_TIMEOUT, "The body arrives too slowly."))
@@ -214,6 +215,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._at < len(self._data):  # the next request waits until this one is answered
             self._flow.pause_reading()
         else:
+            self._data, self._at = b"", 0
             self._flow.resume_reading()
 
     def _begin(self, n_new: int) -> bool:
@@ -246,7 +248,7 @@ class HttpProtocol(asyncio.Protocol):
             self._probe = HeadProbe(self._limits)
             self.deadline = self._loop.time() + self._limits.head_seconds
             n_new = len(begun)
-        self._probe.feed(begun, begun[-n_new:])
+        self._probe.feed(begun, begun[len(begun) - n_new :])
 
     def _start(self, head: Head) -> None:
         self._n_requests += 1
@@ -339,14 +341,15 @@ class HttpProtocol(asyncio.Protocol):
         if self._exchange is None:
             self.transport.close()
 
-    def _is_unread(self, now: float) -> bool:
-        """Whether the client has read too little of its responses for too long."""
-        n_unsent = self.transport.get_write_buffer_size()
-        if not n_unsent:
-            self._read_deadline = math.inf
-            return False
+    def _wait_for_reader(self, n_unsent: int, now: float) -> None:
+        """Reset the connection if the client has read too little of its responses for too long."""
         n_read = self._n_written - n_unsent
         earned = (n_read - self._n_read_by_client) / self._limits.min_bytes_per_second
         self._read_deadline = min(now + self._limits.stall_seconds, self._read_deadline + earned)
         self._n_read_by_client = n_read
-        return now > self._read_deadline
+        if now > self._read_deadline:
+            self._connections.count_refusal(UNREAD)
+            self.transport.abort()
+        else:  # it need not send anything before it has read
+            grace = _LINGER_SECONDS if self._is_lingering else self._limits.stall_seconds
+            self.deadline = max(self.deadline, now + grace)

@@ -19,6 +19,7 @@ from api.telemetry.metrics import GatewayMetrics
 from tests.patience import patience
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+LARGE = 16 << 20
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -44,7 +45,7 @@ class Application:
         await self.is_released.wait()
         if scope["path"] == "/fails":
             raise RuntimeError("a secret")
-        size = 8 << 20 if scope["path"] == "/large" else 0
+        size = LARGE if scope["path"] == "/large" else 0
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": bytes(size) or body})
 
@@ -332,6 +333,23 @@ async def test_connection_whose_response_is_not_read_is_reset() -> None:
         await eventually(lambda: server.refusals("unread") == 1)
         await eventually(lambda: not server.state.connections)
         assert len(server.application.bodies) < 10
+        peer.writer.close()
+
+
+@pytest.mark.parametrize("options", [b"", b"Connection: close\r\n"])
+async def test_response_that_is_read_slowly_is_read_to_its_end(options: bytes) -> None:
+    async with serving(stall_seconds=0.6, idle_seconds=0.1) as server:
+        peer = await server.connect()
+        await peer.send(b"GET /large HTTP/1.1\r\nHost: a\r\n%b\r\n" % options)
+        n_bytes, n_reads = 0, 0
+        while n_bytes < LARGE:
+            await asyncio.sleep(0.05)  # longer than the idle time in all
+            async with asyncio.timeout(patience()):
+                part = await peer.reader.read(1 << 18)
+            assert part
+            n_bytes, n_reads = n_bytes + len(part), n_reads + 1
+
+        assert n_reads * 0.05 > 1
         peer.writer.close()
 
 
