@@ -10,24 +10,9 @@ import psutil
 
 from shared.store.schema import Key
 from tests.attack.case import On
-from tests.attack.cases.build import TOKEN
+from tests.attack.gateways import NARROW, SMALL, TOKEN
 from tests.metrics import Metrics
 from tests.stack import Gateway, Stack, running_stack, wait_for
-
-SMALL: Final[dict[str, int]] = {
-    "head_seconds": 1,
-    "stall_seconds": 1,
-    "idle_seconds": 1,
-    "max_body_bytes": 100_000,
-    "max_requests_per_connection": 20,
-}
-"""The settings of the gateway whose clients are slow."""
-NARROW: Final[dict[str, int]] = {
-    "max_connections_per_address": 6,
-    "max_connections": 10,
-    "max_bodies_bytes": 100_000,
-}
-"""The settings of the gateway with few connections."""
 
 RSS_MARGIN_BYTES: Final = 96 * 1024 * 1024
 """How much more memory a gateway may keep: the allocator does not return all of several bodies of 8 MiB at once."""

@@ -126,6 +126,7 @@ class Connection:
         elif isinstance(step, Flood):
             for _ in range(step.times):
                 await self._write(step.unit, seconds)
+                await asyncio.sleep(0)  # let the reader run: otherwise a reset could overtake an answer
         elif isinstance(step, Answered):
             await self._wait_for_count(step.count, seconds)
         elif step is Act.HALF_CLOSE:

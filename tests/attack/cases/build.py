@@ -2,14 +2,12 @@
 
 from typing import Any, Final
 
-from tests.attack.case import Case, Step, Then, Want
+from tests.attack.case import Case, Flood, Step, Then, Want
 
 ROW: Final = b'{"data":[[5.1,3.5,1.4,0.2]]}'
 JSON: Final = b"Content-Type: application/json"
 HOST: Final = b"Host: sepal"
 CHUNKED: Final = b"Transfer-Encoding: chunked"
-TOKEN: Final = b"open-sesame"
-"""The gateway's operator token."""
 SMUGGLED: Final = b"GET /metrics HTTP/1.1\r\nHost: sepal\r\n\r\n"
 """A request that is never answered where it is a part of a body."""
 GARBAGE: Final = b"\x00garbage\r\n\r\n"
@@ -30,6 +28,21 @@ def post(body: bytes = ROW, *headers: bytes, path: bytes = b"/predict", media: b
     """Write a request with a body of a known length."""
     length = b"Content-Length: %d" % len(body)
     return head(b"POST %b HTTP/1.1" % path, HOST, *([media] if media else []), length, *headers) + body
+
+
+def large(begin: bytes, unit: bytes, times: int, end: bytes, *headers: bytes) -> tuple[Step, ...]:
+    """Write a request with a large body, which is not held in memory: `unit` stands in it `times` times.
+
+    Args:
+        begin: how the body begins.
+        unit: what is repeated.
+        times: how often; a multiple of 100.
+        end: how the body ends.
+        headers: further headers.
+    """
+    length = b"Content-Length: %d" % (len(begin) + len(unit) * times + len(end))
+    opened = head(b"POST /predict HTTP/1.1", HOST, JSON, length, *headers)
+    return opened + begin, Flood(unit * (times // 100), 100), end
 
 
 def stream(body: bytes, *headers: bytes, path: bytes = b"/predict", method: bytes = b"POST") -> bytes:

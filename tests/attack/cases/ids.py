@@ -3,7 +3,8 @@
 from typing import Final
 
 from tests.attack.case import Case, Proxied
-from tests.attack.cases.build import ROW, TOKEN, accepts, get, post
+from tests.attack.cases.build import ROW, accepts, get, post
+from tests.attack.gateways import TOKEN
 
 _LOOKUP: Final = "invariant 4: an unknown id is 404"
 _PREFER: Final = "RFC 7240, 2"

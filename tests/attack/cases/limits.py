@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from tests.attack.case import Case, Drip, Flood, On, Proxied, Then
+from tests.attack.case import Case, Drip, Flood, On, Proxied, Step, Then
 from tests.attack.cases.build import (
     CHUNKED,
     HOST,
@@ -15,12 +15,13 @@ from tests.attack.cases.build import (
     chunk,
     get,
     head,
+    large,
     post,
     refuses,
     stream,
     want,
 )
-from tests.attack.site import NARROW, SMALL
+from tests.attack.gateways import NARROW, SMALL
 
 _LINE: Final = "SEPAL_MAX_REQUEST_LINE_BYTES"
 _HEADER: Final = "SEPAL_MAX_HEADER_BYTES"
@@ -41,6 +42,12 @@ def _numbered(count: int) -> bytes:
 def _padded(size: int) -> bytes:
     """Write a body of one row that is padded to a size."""
     return ROW[:-1] + b" " * (size - len(ROW)) + ROW[-1:]
+
+
+def _exactly(size: int) -> tuple[Step, ...]:
+    """Write a request with a body of one row that is padded to a size."""
+    padding = size - len(ROW)
+    return large(ROW[:-1] + b" " * (padding % 100), b" ", padding - padding % 100, ROW[-1:])
 
 
 def _length(size: int, path: bytes = b"/predict", *headers: bytes) -> bytes:
@@ -86,9 +93,10 @@ CASES: Final[tuple[Case, ...]] = (
     answers("large headers after a good request", get() + _numbered(101),
             (OK, want(431, code="headers-too-large")), _NUMBER, then=Then.CLOSED, proxied=Proxied.REPAIRED),
     # Bodies
-    accepts("a body of exactly 8 MiB", post(_padded(8 * _MIB)), _BODY),
+    accepts("a body of exactly 8 MiB", _exactly(8 * _MIB), _BODY),
     accepts("a chunked body of exactly 8 MiB",
-            head(b"POST /predict HTTP/1.1", HOST, JSON, CHUNKED) + chunk(_padded(8 * _MIB)) + b"0\r\n\r\n", _BODY),
+            (stream(b""), Flood(chunk(b" " * _KIB), 8 * _KIB - 1), chunk(b" " * (_KIB - len(ROW))),
+             chunk() + b"0\r\n\r\n"), _BODY),
     refuses("a length of 8 MiB and one byte", _length(8 * _MIB + 1), _BODY, 413, code="body-too-large"),
     refuses("a length of 64 MB, and the body", (_length(64 * _MIB), Flood(_LARGE, 1024)), _BODY, 413,
             code="body-too-large", then=Then.ENDED),
@@ -123,12 +131,12 @@ CASES: Final[tuple[Case, ...]] = (
     accepts("as many bodies as a gateway receives", post(_padded(NARROW["max_bodies_bytes"])),
             "SEPAL_MAX_BODIES_BYTES", on=On.NARROW),
     # Connections
-    answers("as many requests as a connection may have", get() * SMALL["max_requests_per_connection"],
-            (OK,) * SMALL["max_requests_per_connection"], "SEPAL_MAX_REQUESTS_PER_CONNECTION", then=Then.CLOSED,
-            on=On.SMALL),
-    answers("more requests than a connection may have", get() * (SMALL["max_requests_per_connection"] + 3),
-            (OK,) * SMALL["max_requests_per_connection"], "SEPAL_MAX_REQUESTS_PER_CONNECTION", then=Then.ENDED,
-            on=On.SMALL),
+    answers("as many requests as a connection may have", get() * NARROW["max_requests_per_connection"],
+            (OK,) * NARROW["max_requests_per_connection"], "SEPAL_MAX_REQUESTS_PER_CONNECTION", then=Then.CLOSED,
+            on=On.NARROW),
+    answers("more requests than a connection may have", get() * (NARROW["max_requests_per_connection"] + 3),
+            (OK,) * NARROW["max_requests_per_connection"], "SEPAL_MAX_REQUESTS_PER_CONNECTION", then=Then.ENDED,
+            on=On.NARROW),
     accepts("fewer connections than an address may have", get(), "SEPAL_MAX_CONNECTIONS_PER_ADDRESS", on=On.NARROW,
             held=(("127.0.0.1", NARROW["max_connections_per_address"] - 1),)),
     refuses("more connections than an address may have", get(), "SEPAL_MAX_CONNECTIONS_PER_ADDRESS", 503,

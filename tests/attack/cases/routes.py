@@ -4,7 +4,8 @@ from typing import Final
 
 from tests.attack.answer import Answer
 from tests.attack.case import Case, Proxied, Then
-from tests.attack.cases.build import JSON, LIVE, ROW, TOKEN, accepts, get, head, post
+from tests.attack.cases.build import JSON, LIVE, ROW, accepts, get, head, post
+from tests.attack.gateways import TOKEN
 
 _HEAD: Final = "RFC 9110, 9.3.2"
 _OPTIONS: Final = "RFC 9110, 9.3.7"

@@ -3,7 +3,8 @@
 from typing import Final
 
 from tests.attack.case import HALF_CLOSE, Case, Flood, Proxied, Then
-from tests.attack.cases.build import CHUNKED, HOST, TOKEN, accepts, chunk, head, refuses, stream, trailed
+from tests.attack.cases.build import CHUNKED, HOST, accepts, chunk, head, refuses, stream, trailed
+from tests.attack.gateways import TOKEN
 
 _RULE: Final = "RFC 9110, 6.5.1"
 _LIMIT: Final = "SEPAL_MAX_TRAILER_BYTES"
