@@ -1,0 +1,100 @@
+"""Reads answers from a stream of bytes with h11, which is strict, and knows nothing of the gateway."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+import h11
+
+_LARGEST_HEAD: Final = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response, final or interim."""
+
+    status: int
+    version: str
+    headers: tuple[tuple[str, str], ...]
+    """Names in lower case."""
+    body: bytes = b""
+
+    def header(self, name: str) -> str | None:
+        """Return the values of a header, joined with commas; None if it is missing."""
+        values = [value for each, value in self.headers if each == name]
+        return ", ".join(values) if values else None
+
+    @property
+    def is_interim(self) -> bool:
+        """Whether another response to the same request follows."""
+        return self.status < 200
+
+    @property
+    def closes(self) -> bool:
+        """Whether it announces that the connection is closed."""
+        options = (self.header("connection") or "").lower().split(",")
+        return "close" in [option.strip() for option in options]
+
+    def json(self) -> Any:
+        """Decode the body; None if it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+    def __str__(self) -> str:
+        content = self.json()
+        code = content.get("code", "") if isinstance(content, dict) else ""
+        return f"{self.status} {code}".strip()
+
+
+class AnswerReader:
+    """Splits what a gateway sends into answers. It raises `h11.RemoteProtocolError` where that is not HTTP."""
+
+    def __init__(self, *, head: bool = False) -> None:
+        self._method = "HEAD" if head else "GET"
+        self._response: h11.Response | None = None
+        self._body: list[bytes] = []
+        self._start(b"")
+
+    @property
+    def is_between_answers(self) -> bool:
+        """Whether no part of another answer has arrived."""
+        return self._response is None and not self._connection.trailing_data[0]
+
+    def feed(self, data: bytes) -> list[Answer]:
+        """Take bytes, or the end of the stream as an empty text; returns the answers that are complete with them."""
+        self._connection.receive_data(data)
+        answers: list[Answer] = []
+        while (event := self._next_event()) is not None:
+            if isinstance(event, h11.InformationalResponse):
+                answers.append(_answer(event, b""))
+            elif isinstance(event, h11.Response):
+                self._response, self._body = event, []
+            elif isinstance(event, h11.Data):
+                self._body.append(bytes(event.data))
+            else:
+                assert self._response is not None, "h11 ends only a response that has begun"
+                answers.append(_answer(self._response, b"".join(self._body)))
+                self._start(self._connection.trailing_data[0])
+        return answers
+
+    def _next_event(self) -> Any:
+        event = self._connection.next_event()
+        if event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+            return None
+        return event
+
+    def _start(self, received: bytes) -> None:
+        """Expect an answer to a request that h11 believes to have sent."""
+        self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_HEAD)
+        self._connection.send(h11.Request(method=self._method, target="/", headers=[("Host", "sepal")]))
+        self._connection.send(h11.EndOfMessage())
+        self._response, self._body = None, []
+        if received:
+            self._connection.receive_data(received)
+
+
+def _answer(event: Any, body: bytes) -> Answer:
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers)
+    return Answer(event.status_code, event.http_version.decode(), headers, body)

@@ -1,0 +1,1 @@
+"""An honest client beside attacks that go on."""

@@ -1,0 +1,36 @@
+"""The table of raw-socket cases, and what is left of an attack. All cases run once, several at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.attack.attack import attack_site
+from tests.attack.cases import CASES
+from tests.attack.runner import Outcome
+from tests.attack.site import running_site
+from tests.patience import patience
+
+
+class Attacked(NamedTuple):
+    """What an attack has shown."""
+
+    outcomes: dict[str, Outcome]
+    faults: list[str]
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory, iris_dir: Path) -> Iterator[Attacked]:
+    with running_site(tmp_path_factory.mktemp("attack"), iris_dir) as site:
+        outcomes, faults = attack_site(site, CASES, patience())
+        yield Attacked({outcome.case.name: outcome for outcome in outcomes}, faults)
+
+
+@pytest.mark.parametrize("name", [case.name for case in CASES])
+def test_answer_is_as_the_standard_says(attacked: Attacked, name: str) -> None:
+    assert attacked.outcomes[name].faults == []
+
+
+def test_logs_memory_connections_and_store_are_as_before(attacked: Attacked) -> None:
+    assert attacked.faults == []
