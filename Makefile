@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: run test check format docs train load bench bench-growth chaos state-machine fuzz images lock clean
+.PHONY: run test check format docs train load bench bench-growth chaos state-machine fuzz fuzz-parsers images lock clean
 
 # MODEL=penguins: serves a recipe of `training` or the newest version in models/MODEL. INSTALL=1: installs what it needs.
 run: .venv/run.stamp
@@ -59,6 +59,11 @@ chaos: .venv/dev.stamp
 # Sends 5,000 requests generated from the OpenAPI schema to a separate stack: minutes. FUZZ="--seed 7 --cases 1000".
 fuzz: .venv/dev.stamp
 	$(VENV)/python -m tests.fuzz $(FUZZ)
+
+# Draws inputs for each parser of what clients send, for ten minutes each. FUZZ="--only prefer". SECONDS=60: less time.
+fuzz-parsers: SECONDS = 600
+fuzz-parsers: .venv/dev.stamp
+	$(VENV)/python -m tests.fuzz.parsers --seconds $(SECONDS) $(FUZZ)
 
 # Random steps through the life of a batch, different in each run: half an hour. `make test` takes 2,000 fixed steps.
 STEPS ?= 200000

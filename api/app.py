@@ -18,6 +18,7 @@ from api.cluster.status import ClusterStatus
 from api.cluster.ticker import tick_forever
 from api.http import documentation, openapi, problems
 from api.http.cors import with_cors
+from api.http.forwarded import TrustedProxies
 from api.http.hot_path import HotPath, PredictOperation
 from api.http.large_bodies import LargeBodies
 from api.http.methods import Methods, allowed_methods
@@ -111,7 +112,8 @@ def compose(settings: GatewaySettings) -> HotPath:
     app.include_router(operator_routes(DeadLetters(pooled), service, cluster, settings))
     problems.install(app, cluster.backlog.retry_after, partial(allowed_methods, app))
     documentation.install(app, cluster, lambda card: openapi.describe(app, card, settings.max_rows))
-    return HotPath(Methods(app), predict, cluster.backlog.retry_after, metrics, tracer)
+    proxies = TrustedProxies(settings.proxy_networks) if settings.trusted_proxies else None
+    return HotPath(Methods(app), predict, cluster.backlog.retry_after, metrics, tracer, proxies)
 
 
 @asynccontextmanager

@@ -3,9 +3,9 @@
 import hashlib
 from io import BufferedReader
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from shared.columns import FLOATS, Frozen, ModelInput, Value
 from shared.errors import ArtifactIncompatible, ArtifactMissing
@@ -69,6 +69,13 @@ class ModelCard(Frozen):
     metrics: dict[str, Metric]
     example: tuple[tuple[Value | None, ...] | str, ...] = Field(min_length=1)
     """Valid rows: the documentation shows them, and a worker warms up with them."""
+
+    @model_validator(mode="after")
+    def _has_examples_that_are_rows(self) -> Self:
+        lengths = {None if isinstance(row, str) else len(row) for row in self.example}
+        if lengths != {None if self.input.kind == "text" else len(self.input.columns)}:
+            raise ValueError("an example must be a text, or have one value for each column")
+        return self
 
     @property
     def encoding(self) -> Encoding:

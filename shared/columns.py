@@ -6,9 +6,9 @@ are written in the same form, which clients may send as well.
 """
 
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 Value = bool | int | float | str
 
@@ -118,6 +118,13 @@ class Column(Values):
     categories: Categories | None = None
     seen: Seen | None = None
 
+    @model_validator(mode="after")
+    def _has_categories_if_it_is_categorical(self) -> Self:
+        known = None if self.categories is None else self.categories.type
+        if (self.type is ValueType.CATEGORY) is (known is None) or known is ValueType.CATEGORY:
+            raise ValueError("a column of the type category, and no other, has categories, which are of another type")
+        return self
+
 
 class ModelInput(Frozen):
     """What a pipeline takes."""
@@ -130,6 +137,14 @@ class ModelInput(Frozen):
     """In order; of texts, one."""
     names_dtype: str | None = None
     """Of a pandas frame: the dtype of the index of its column names, as `Values.dtype`."""
+
+    @model_validator(mode="after")
+    def _has_columns_that_suit_its_kind(self) -> Self:
+        if len({column.name for column in self.columns}) < len(self.columns) or not self.columns:
+            raise ValueError("there must be columns, each with a name of its own")
+        if self.kind == "text" and [column.type for column in self.columns] != [ValueType.STRING]:
+            raise ValueError("texts are one column of the type string")
+        return self
 
     @property
     def is_plain_matrix(self) -> bool:

@@ -28,7 +28,7 @@ def card_of(described: ModelInput, **fields: Any) -> ModelCard:
             "outputs": ("prediction",),
             "versions": {},
             "metrics": {},
-            "example": ("a row",),
+            "example": ("a row",) if described.kind == "text" else (("a value",) * len(described.columns),),
             **fields,
         },
     )

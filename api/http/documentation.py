@@ -19,6 +19,9 @@ from shared.errors import ModelUnknown, RecordIncompatible
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _STATIC: Final = Path(fastapi_offline.__file__).parent / "static"
+_REDOC: Final = "redoc.standalone.js"
+_LOGO: Final = b"https://cdn.redoc.ly/redoc/logo-mini.svg"  # the only address that ReDoc loads from elsewhere
+_NO_LOGO: Final = b"data:image/gif;base64,R0lGODlhAQABAAAAACw="
 _SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
@@ -40,6 +43,7 @@ def install(app: FastAPI, cluster: ClusterStatus, describe: Callable[[ModelCard 
 
     schema = OncePerCard(render)
     docs, redoc = _page("docs.html"), _page("redoc.html")
+    redoc_script = Rendered((_STATIC / _REDOC).read_bytes().replace(_LOGO, _NO_LOGO), "text/javascript", {})
 
     async def show_schema(request: Request) -> Response:
         return (await schema.get(_card(cluster), request.scope.get("root_path", ""))).respond(request)
@@ -50,10 +54,14 @@ def install(app: FastAPI, cluster: ClusterStatus, describe: Callable[[ModelCard 
     async def show_redoc(request: Request) -> Response:
         return redoc.respond(request)
 
+    async def send_redoc_script(request: Request) -> Response:
+        return redoc_script.respond(request)
+
     app.router.routes += [
         Route("/openapi.json", show_schema),
         Route("/docs", show_docs),
         Route("/redoc", show_redoc),
+        Route(f"/static-offline-docs/{_REDOC}", send_redoc_script),
         Mount("/static-offline-docs", StaticFiles(directory=_STATIC)),
     ]
 

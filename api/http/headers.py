@@ -27,7 +27,7 @@ IDEMPOTENCY_KEY_PATTERN: Final = f"^({_QUOTED_KEY.pattern.decode()}|{_BARE_KEY.p
 """Both forms, for the OpenAPI schema."""
 
 # A list of token ["=" word] *( ";" parameter ), where a word is a token or a quoted string; no parameter is supported.
-# Nothing here backtracks: 32 KB of preferences are read in a millisecond.
+# Nothing here backtracks: 32 KB of preferences are read in a millisecond or two.
 _QUOTED: Final = r'"(?:[^"\\]++|\\.?+)*+"?+'
 _WORD: Final = rf'(?:[^",;]++|{_QUOTED})*+'
 _ELEMENT: Final = rf'(?:[^",]++|{_QUOTED})*+'
@@ -36,11 +36,10 @@ _ELEMENT: Final = rf'(?:[^",]++|{_QUOTED})*+'
 def _preference(name: str) -> re.Pattern[str]:
     """Make the pattern of a list up to the first preference of a name, whose word is the group `word`."""
     begins = rf"\s*+{name}\s*+(?=[=;,]|\Z)"
-    return re.compile(rf"(?:(?!{begins}){_ELEMENT},)*+{begins}(?:=(?P<word>{_WORD}))?+", re.DOTALL | re.IGNORECASE)
+    return re.compile(rf"(?:(?!{begins}){_ELEMENT},)*+{begins}(?:=(?P<word>{_WORD}))?+", re.DOTALL)
 
 
-_WAIT: Final = _preference("wait")
-_RESPOND_ASYNC: Final = _preference("respond-async")
+_PREFERENCES: Final = {name: _preference(name) for name in ("wait", "respond-async")}
 
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACEPARENT: Final = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -130,11 +129,11 @@ class Preferences:
         """Read all `Prefer` headers; the first of repeated preferences counts, unknown ones are ignored."""
         if not headers:
             return _NO_PREFERENCES
-        text = b",".join(headers).decode("latin-1")
-        wait = _first_word(_WAIT, text)
+        text = b",".join(headers).decode("latin-1").lower()
+        wait = _first_word("wait", text)
         return cls(
             # RFC 7240, section 2: an empty value is the same as no value.
-            respond_async=_first_word(_RESPOND_ASYNC, text) == "",
+            respond_async=_first_word("respond-async", text) == "",
             wait=int(wait) if wait and _DELTA_SECONDS.fullmatch(wait) else None,
         )
 
@@ -161,9 +160,9 @@ def _values(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[bytes
     return [value for name, value in headers if name == wanted]
 
 
-def _first_word(preference: re.Pattern[str], text: str) -> str | None:
+def _first_word(name: str, text: str) -> str | None:
     """Return the word of the first preference of a name; None if there is none."""
-    found = preference.match(text)
+    found = _PREFERENCES[name].match(text) if name in text else None
     return _unquote((found["word"] or "").strip()) if found else None
 
 

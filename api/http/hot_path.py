@@ -18,6 +18,7 @@ from structlog.contextvars import bind_contextvars
 from api.cluster.status import ClusterStatus
 from api.http import problems
 from api.http.body import read_json_body
+from api.http.forwarded import TrustedProxies
 from api.http.headers import Preferences, RequestHeaders
 from api.http.large_bodies import LargeBodies
 from api.http.meta import wants_meta
@@ -132,8 +133,10 @@ class HotPath:
         retry_after: problems.RetryAfter,
         metrics: GatewayMetrics,
         tracer: RequestTracer | None,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         self.framework = framework
+        self._proxies = proxies
         self._predict = predict
         self._retry_after = retry_after
         self._metrics = metrics
@@ -145,6 +148,8 @@ class HotPath:
             await self.framework(scope, receive, send)
             return
         began = time.perf_counter()
+        if self._proxies is not None:
+            self._proxies.believe(scope)
         headers = RequestHeaders.read(scope["headers"])
         if headers.request_id:
             bind_contextvars(request=headers.request_id)

@@ -7,13 +7,27 @@ from fastapi.openapi.utils import get_openapi
 
 from api.http import schemas
 from api.http.body_schema import body_examples, body_schema
-from api.http.problems import INTERNAL_ERROR, METHOD_NOT_ALLOWED, NOT_FOUND, NOT_READY
+from api.http.problems import (
+    INTERNAL_ERROR,
+    MALFORMED_REQUEST,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    NOT_READY,
+    TOO_MANY_CONNECTIONS,
+)
 from api.http.schemas import EndedPrediction, PredictionResult, Ready, UnfinishedPrediction, problems
 from shared import errors
 from shared.card import ModelCard
 from shared.names import FailureCode
 
-_COMMON_ERRORS: Final = (INTERNAL_ERROR, METHOD_NOT_ALLOWED)
+_COMMON_ERRORS: Final = (
+    INTERNAL_ERROR,
+    METHOD_NOT_ALLOWED,
+    MALFORMED_REQUEST,
+    TOO_MANY_CONNECTIONS,
+    errors.BodyTooLarge,
+    errors.TooManyBodies,
+)
 _LOOKUP_ERRORS: Final = (
     *_COMMON_ERRORS,
     NOT_FOUND,  # an id with a slash in it is a different path
@@ -56,8 +70,6 @@ PREDICT: Final[dict[str, Any]] = {
             errors.MalformedJson,
             errors.UnsupportedContentType,
             errors.UnsupportedContentCoding,
-            errors.BodyTooLarge,
-            errors.TooManyBodies,
             errors.BodyNotRead,
             errors.TooManyWaiters,
             errors.InvalidRows,
@@ -190,6 +202,8 @@ def _add_shared_components(schema: dict[str, Any]) -> None:
     components["schemas"] |= schemas.problem_schemas()
     components["parameters"] = {"RequestId": schemas.REQUEST_ID_PARAMETER}
     components["headers"] = {"RequestId": schemas.REQUEST_ID_HEADER}
+    refusals = {str(status): response for status, response in schemas.PROTOCOL_ERRORS.items()}
+    components["responses"] = refusals
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
     for operations in schema["paths"].values():
@@ -199,3 +213,4 @@ def _add_shared_components(schema: dict[str, Any]) -> None:
             operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/RequestId"})
             for response in operation["responses"].values():
                 response.setdefault("headers", {})["X-Request-ID"] = {"$ref": "#/components/headers/RequestId"}
+            operation["responses"] |= {status: {"$ref": f"#/components/responses/{status}"} for status in refusals}

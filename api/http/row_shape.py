@@ -37,7 +37,7 @@ class RowShape:
         row: Any = str | None if rows_are_texts else array | by_name
         rows: Any = Annotated[GenericAlias(list, (row,)), msgspec.Meta(max_length=max_rows)]
         outputs: Any = list[str] | msgspec.UnsetType
-        fields = [("data", rows), (OUTPUTS, outputs, msgspec.UNSET)]
+        fields: list[Any] = [("data", rows), (OUTPUTS, outputs, msgspec.UNSET)]
         body = msgspec.defstruct("Body", fields, forbid_unknown_fields=True)
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
         self._rows = f"A row must be an array of {len(names)} values, or an object with these columns: {shown_names}."

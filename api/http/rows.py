@@ -59,7 +59,7 @@ class BodyReader:
             return None
         if card is not self._card:
             self._take(card)
-        read = self._decode and self._decode(body)
+        read: tuple[Any, Any] | None = self._decode(body) if self._decode else None
         if read is None:
             if body.count(b",") >= _AT_ONCE_VALUES:
                 return None

@@ -10,13 +10,21 @@ from pydantic.json_schema import SkipJsonSchema, models_json_schema
 
 from api.http.headers import DEADLINE_PATTERN, IDEMPOTENCY_KEY_PATTERN
 from api.http.problems import (
+    EXPECTATION_FAILED,
+    HEADERS_TOO_LARGE,
+    HTTP_VERSION_NOT_SUPPORTED,
     INTERNAL_ERROR,
     LONGEST_RETRY_SECONDS,
+    MALFORMED_REQUEST,
     MEDIA_TYPE,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
+    NOT_IMPLEMENTED,
     NOT_READY,
+    REQUEST_LINE_TOO_LONG,
+    REQUEST_TIMEOUT,
     STATUS,
+    TOO_MANY_CONNECTIONS,
 )
 from shared.card import ModelRef
 from shared.errors import SepalError
@@ -131,6 +139,14 @@ _MEANING: Final[dict[str, tuple[HTTPStatus, str]]] = {
     METHOD_NOT_ALLOWED: (HTTPStatus.METHOD_NOT_ALLOWED, "`Allow` lists the methods of this path."),
     NOT_READY: (STATUS[NOT_READY], "`reasons` lists the causes."),
     INTERNAL_ERROR: (STATUS[INTERNAL_ERROR], "A bug: the log of the gateway has its traceback."),
+    MALFORMED_REQUEST: (STATUS[MALFORMED_REQUEST], "The request is not HTTP/1.1 as RFC 9110 and RFC 9112 define it."),
+    REQUEST_TIMEOUT: (STATUS[REQUEST_TIMEOUT], "The headers took too long, or the body was too slow."),
+    REQUEST_LINE_TOO_LONG: (STATUS[REQUEST_LINE_TOO_LONG], "The request line is too long."),
+    EXPECTATION_FAILED: (STATUS[EXPECTATION_FAILED], "`Expect` is not `100-continue`."),
+    HEADERS_TOO_LARGE: (STATUS[HEADERS_TOO_LARGE], "The headers or trailers are too large or too many."),
+    NOT_IMPLEMENTED: (STATUS[NOT_IMPLEMENTED], "The method or the transfer coding is unknown."),
+    TOO_MANY_CONNECTIONS: (STATUS[TOO_MANY_CONNECTIONS], "No further connection is allowed."),
+    HTTP_VERSION_NOT_SUPPORTED: (STATUS[HTTP_VERSION_NOT_SUPPORTED], "The version of HTTP is not 1.x."),
     FailureCode.ROWS_REJECTED: (STATUS[FailureCode.ROWS_REJECTED], "The pipeline raised on these rows."),
     FailureCode.POISON: (STATUS[FailureCode.POISON], "Every attempt at these rows alone crashed or timed out."),
     FailureCode.MODEL_CHANGED: (STATUS[FailureCode.MODEL_CHANGED], "The workers now serve another artifact."),
@@ -177,6 +193,17 @@ def _response(status: HTTPStatus, codes: dict[str, str]) -> dict[str, Any]:
         "content": {MEDIA_TYPE: {"schema": schema}},
     }
     return response | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
+
+
+PROTOCOL_ERRORS: Final = problems(
+    REQUEST_TIMEOUT,
+    REQUEST_LINE_TOO_LONG,
+    EXPECTATION_FAILED,
+    HEADERS_TOO_LARGE,
+    NOT_IMPLEMENTED,
+    HTTP_VERSION_NOT_SUPPORTED,
+)
+"""The refusals of the HTTP protocol whose statuses no operation has."""
 
 
 def problem_schemas() -> dict[str, Any]:

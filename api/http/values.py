@@ -34,13 +34,16 @@ def column_reader(column: Column, max_text_bytes: int) -> Reader:
     return partial(_read_nullable, read) if column.nullable else read
 
 
-def refusal(column: Column, value: Any, reason: ValueError) -> str:
-    """Say why a reader refused a value of its column, and what to send."""
+def refusal(column: Column, value: Any, reason: ValueError, *, suggests: bool = True) -> str:
+    """Say why a reader refused a value of its column, and what to send, such as the nearest category."""
     name = show(column.name)
     if value is None:
         return f"{name} must not be missing: send {expected(column)}."
     is_missing = column.nullable and isinstance(value, str) and value.strip().lower() in _MISSING
-    return f"{name} {reason}{' A missing value is null.' if is_missing else ''}"
+    near = ""
+    if suggests and column.categories is not None and isinstance(value, str):
+        near = nearest(value, column.categories.values)
+    return f"{name} {reason}{near}{' A missing value is null.' if is_missing else ''}"
 
 
 def expected(column: Column) -> str:
@@ -135,8 +138,7 @@ def _read_category(read: Reader, known: dict[Any, Any], wanted: str, value: Any)
     read_value = read(value)
     if read_value in known:
         return known[read_value]
-    near = nearest(read_value, known) if isinstance(read_value, str) else ""
-    raise ValueError(f"must be {wanted}; {show(value)} is not.{near}")
+    raise ValueError(f"must be {wanted}; {show(value)} is not.")
 
 
 def _read_nullable(read: Reader, value: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from shared.ids import PredictionId, child_id
 from tests.browser import Open
@@ -21,6 +21,12 @@ from tests.stack import ROOT, clean_environment, free_port, wait_for
 
 GIVEN_PASSWORD = "a-given-password"
 GATE = 100
+INJECT = """() => new Promise((resolve) => {
+  document.addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
+  const script = document.createElement("script");
+  script.textContent = "window.injected = true";
+  document.body.append(script);
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +53,22 @@ def test_example_in_the_api_documentation_works(run: Run, open_page: Open) -> No
     body = json.loads(response.locator("pre code").first.inner_text())
     assert body["status"] == "succeeded"
     assert len(body["prediction"]) == len(run.gateway.client.get("/model").json()["example"])
+
+
+def test_redoc_shows_every_operation_and_searches_them(run: Run, open_page: Open) -> None:
+    page = open_page()
+    page.goto(f"http://127.0.0.1:{run.gateway.port}/redoc")
+    for summary in ("Predict rows", "Cancel a prediction", "Get the model card"):
+        expect(page.get_by_role("heading", name=summary)).to_be_visible()
+    page.get_by_placeholder("Search...").fill("dead letter")  # in a web worker
+    expect(page.get_by_role("search").get_by_text("Discard a dead letter")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["docs", "redoc"])
+def test_policy_of_the_documentation_stops_a_foreign_script(run: Run, browser: Browser, path: str) -> None:
+    with browser.new_page() as page:
+        page.goto(f"http://127.0.0.1:{run.gateway.port}/{path}")
+        assert page.evaluate(INJECT) == "script-src-elem"
 
 
 def test_flower_shows_the_worker_online_and_queue_size_state_and_time_of_every_batch(run: Run, open_page: Open) -> None:

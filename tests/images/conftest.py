@@ -1,6 +1,7 @@
 """The composed system that all tests of the containers share."""
 
 import shutil
+import ssl
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from benchmarks.scaling.composed import Composed
+from tests.certificates import make_certificate
 from tests.patience import patience
 from tests.stack import ROOT, Client, free_port
 
@@ -26,13 +28,17 @@ class System:
     client: Client
     flower: httpx.Client
     prometheus: httpx.Client
+    proxy: httpx.Client
 
 
 @pytest.fixture(scope="package")
-def system() -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     if shutil.which("docker") is None:
         pytest.fail("these tests need a container engine")
-    api_port, flower_port, prometheus_port = (free_port() for _ in range(3))
+    api_port, flower_port, prometheus_port, tls_port = (free_port() for _ in range(4))
+    certificate = make_certificate(tmp_path_factory.mktemp("tls"))
+    certificate.key.parent.chmod(0o755)  # for the user of the container
+    certificate.key.chmod(0o644)
     environment = {
         "SEPAL_API_PORT": str(api_port),
         "SEPAL_FLOWER_PORT": str(flower_port),
@@ -41,13 +47,18 @@ def system() -> Iterator[System]:
         "SEPAL_OPERATOR_TOKEN": PASSWORD,
         "SEPAL_PROMETHEUS_PORT": str(prometheus_port),
         "SEPAL_PROMETHEUS_IMAGE": prometheus_image(),
-        "COMPOSE_PROFILES": "monitoring",
+        "COMPOSE_PROFILES": "monitoring,tls",
+        "SEPAL_TLS_PORT": str(tls_port),
+        "SEPAL_TLS_DIR": str(certificate.key.parent),
+        "SEPAL_TRUSTED_PROXIES": "172.16.0.0/12,192.168.0.0/16",
     }
     client = Client(api_port)
     flower = httpx.Client(base_url=f"http://127.0.0.1:{flower_port}", auth=("sepal", PASSWORD), timeout=patience())
     prometheus = httpx.Client(base_url=f"http://127.0.0.1:{prometheus_port}", timeout=patience())
-    with client.client, flower, prometheus, Composed(workers=WORKERS, environment=environment) as composed:
-        yield System(composed, client, flower, prometheus)
+    trust = ssl.create_default_context(cafile=certificate.chain)
+    proxy = httpx.Client(base_url=f"https://localhost:{tls_port}", verify=trust, timeout=patience())
+    with client.client, flower, prometheus, proxy, Composed(workers=WORKERS, environment=environment) as composed:
+        yield System(composed, client, flower, prometheus, proxy)
 
 
 def prometheus_image() -> str:

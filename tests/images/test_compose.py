@@ -29,7 +29,7 @@ def test_request_of_the_tutorial_is_answered(system: System) -> None:
 
 def test_every_container_is_healthy_and_confined(system: System) -> None:
     containers = system.composed.containers()
-    assert len(containers) == 4 + WORKERS
+    assert len(containers) == 5 + WORKERS
     for container in containers:
         name, host = container["Name"], container["HostConfig"]
         assert container["State"]["Health"]["Status"] == "healthy", name
@@ -49,7 +49,20 @@ def test_broker_and_workers_publish_no_port(system: System) -> None:
         for container in system.composed.containers()
         if any(container["NetworkSettings"]["Ports"].values())
     }
-    assert published == {"api", "flower", "prometheus"}
+    assert published == {"api", "proxy", "flower", "prometheus"}
+
+
+def test_proxy_terminates_tls_in_front_of_the_gateway(system: System) -> None:
+    answer = system.proxy.post("/predict", json={"data": TUTORIAL})
+    assert answer.json()["prediction"] == [0, 1]
+    assert answer.headers["Strict-Transport-Security"]
+    assert system.proxy.get("/metrics").status_code == 404
+
+
+def test_proxy_reads_certificate_and_addresses_again_without_a_restart(system: System) -> None:
+    system.composed.compose("kill", "-s", "HUP", "proxy")
+    assert system.proxy.post("/predict", json={"data": TUTORIAL}).status_code == 200
+    assert system.composed.ended("proxy", 0) == []
 
 
 def test_prometheus_scrapes_the_gateway_and_every_worker(system: System) -> None:

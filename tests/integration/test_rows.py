@@ -9,7 +9,7 @@ import pytest
 from tests.bodies import MALFORMED, an_object, array, body, refusals
 from tests.fuzz.run import TOKEN, fuzz
 from tests.served_models import save_model
-from tests.stack import Gateway, Stack, running_stack
+from tests.stack import Gateway, Stack, running_stack, wait_for
 
 MODELS: Final = ("iris", "penguins", "typed", "texts")
 JSON: Final = {"Content-Type": "application/json"}
@@ -65,6 +65,7 @@ def test_schema_names_every_column_of_the_card(served: tuple[Stack, Gateway]) ->
 
 def test_refused_bodies_leave_nothing_in_the_store(served: tuple[Stack, Gateway], name: str) -> None:
     stack, gateway = served
+    wait_for(lambda: not list(stack.redis.scan_iter("sepal:unacked*")), "the acknowledgement of earlier messages")
     before = contents(stack)
     for refusal in (each for each in refusals() if each.model == name):
         response = gateway.client.post("/predict", content=refusal.body, headers=JSON)

@@ -2,13 +2,13 @@
 
 import asyncio
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.certificates import make_certificate
 from tests.stack import Stack, wait_for
 
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
@@ -18,14 +18,9 @@ class Terminator:
     """Terminates TLS in front of the broker, on a separate thread."""
 
     def __init__(self, folder: Path, target_port: int) -> None:
-        self.certificate = folder / "certificate.pem"
+        self.certificate, self._key = make_certificate(folder)
         self.port = 0
-        self._key = folder / "key.pem"
         self._target_port = target_port
-        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-        command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-        command += ["-keyout", str(self._key), "-out", str(self.certificate)]
-        subprocess.run(command, check=True, capture_output=True)
         self._loop = asyncio.new_event_loop()
         self._is_stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._serve()])

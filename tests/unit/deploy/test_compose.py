@@ -85,14 +85,15 @@ def test_service_has_a_health_check_a_restart_policy_and_time_to_stop(name: str)
         assert "HEALTHCHECK" in _stage(service["build"]["dockerfile"], service["build"].get("target"))
     else:
         assert service["healthcheck"]["test"][0] == "CMD"
-    if name not in ("redis", "prometheus"):
+    if name not in ("redis", "prometheus", "proxy"):
         assert service["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
-def test_only_gateway_flower_and_prometheus_publish_a_port() -> None:
+def test_only_gateway_proxy_flower_and_prometheus_publish_a_port() -> None:
     published = {name for name, service in SERVICES.items() if "ports" in service}
-    assert published == {"api", "flower", "prometheus"}
+    assert published == {"api", "proxy", "flower", "prometheus"}
     assert SERVICES["prometheus"]["profiles"] == ["monitoring"]
+    assert SERVICES["proxy"]["profiles"] == ["tls"]
     assert all(port.startswith("127.0.0.1:") for port in SERVICES["prometheus"]["ports"])
     assert DEFAULTS["SEPAL_FLOWER_BIND"] == "127.0.0.1"
     assert FILE["networks"]["back"] == {"internal": True}
@@ -119,7 +120,7 @@ def test_broker_is_durable_evicts_nothing_and_has_memory_to_rewrite_its_file() -
     assert 1.5 * _bytes(DEFAULTS["SEPAL_REDIS_MAXMEMORY"]) <= _bytes(DEFAULTS["SEPAL_REDIS_MEMORY"])
 
 
-@pytest.mark.parametrize("name", ["Dockerfile.api", "Dockerfile.worker"])
+@pytest.mark.parametrize("name", ["Dockerfile.api", "Dockerfile.worker", "deploy/nginx/Dockerfile"])
 def test_image_is_labelled_with_the_projects_version(name: str) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert re.findall(r"^ARG VERSION=(.*)$", (ROOT / name).read_text(), re.MULTILINE) == [version]

@@ -15,9 +15,10 @@ from tests.stack import ROOT
 FOLDER = ROOT / "deploy" / "kubernetes"
 OLDEST, LATEST = "1.27", kubernetes_validate.latest_version()
 # Created by commands of docs/operations.md.
-MADE_BY_HAND = {("ConfigMap", "prometheus")}
-# Not resources of the kustomization: the file itself, a file that is filled in first, and one that needs KEDA.
-SEPARATE = {"kustomization.yaml", "secret.example.yaml", "keda.yaml"}
+MADE_BY_HAND = {("ConfigMap", "prometheus"), ("Secret", "tls")}
+# Not resources of the kustomization: the file itself, a file that is filled in first, one that needs KEDA, and one that
+# needs a certificate.
+SEPARATE = {"kustomization.yaml", "secret.example.yaml", "keda.yaml", "proxy.yaml"}
 
 Object = dict[str, Any]
 
@@ -105,6 +106,8 @@ def references() -> Iterator[tuple[str, str]]:
         for volume in pod(workload).get("volumes", []):
             if "configMap" in volume:
                 yield "ConfigMap", volume["configMap"]["name"]
+            if "secret" in volume:
+                yield "Secret", volume["secret"]["secretName"]
         for source in (source for each in pod(workload)["containers"] for source in each.get("envFrom", [])):
             yield "ConfigMap", source["configMapRef"]["name"]
         yield from (("Secret", name) for name, _ in secret_keys(workload))
@@ -188,7 +191,7 @@ def test_policies_select_existing_pods() -> None:
     components = {
         workload["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"] for workload in workloads()
     }
-    text = (FOLDER / "network.yaml").read_text()
+    text = (FOLDER / "network.yaml").read_text() + (FOLDER / "proxy.yaml").read_text()
     named = set(re.findall(r"app.kubernetes.io/component: (\w+)", text))
     named |= {name for names in re.findall(r"values: \[([^]]+)\]", text) for name in names.split(", ")}
     assert named == components

@@ -32,7 +32,7 @@ def card(kind: Any, *columns: Column) -> ModelCard:
         versions={},
         data=Data(source="the tests", rows=1),
         metrics={},
-        example=("a",),
+        example=("a",) if kind == "text" else (("a",) * len(columns),),
     )
 
 

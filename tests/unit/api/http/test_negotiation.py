@@ -31,6 +31,8 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         (["text/html, application/json;q=0.9"], HTML),
         (["application/json;q=0, */*;q=0.1"], HTML),
         (["application/json;q=0.5", "text/html;q=0.6"], HTML),
+        (["text/html, " + "a/b, " * 150], HTML),
+        (["text/html, " + "a/b, " * 6000], JSON),
     ],
 )
 def test_client_gets_the_type_that_it_prefers_and_json_by_default(accept: list[str], preferred: str) -> None:

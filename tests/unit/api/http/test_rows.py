@@ -237,4 +237,11 @@ def test_large_body_of_the_right_shape_is_read() -> None:
 def test_only_some_unknown_columns_are_compared_with_the_known_ones() -> None:
     row = ", ".join(f'"bill_length_mm{number}": 0' for number in range(1_000))
     suggested = Counter("Did you mean" in fault.detail for fault in faults_of(body(f"{{{row}}}"), CARDS["penguins"]))
-    assert suggested[True] == 10
+    assert suggested[True] == 5
+
+
+def test_only_some_categories_are_compared_with_the_known_ones() -> None:
+    known = [category(f"c{number}", ValueType.STRING, "large", "small") for number in range(50)]
+    faults = faults_of(body(json.dumps(["smal"] * 50)), card("table", *known))
+    assert len(faults) == 50
+    assert Counter("Did you mean" in fault.detail for fault in faults)[True] == 5

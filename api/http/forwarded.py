@@ -1,0 +1,96 @@
+"""Takes a client's address and scheme from `X-Forwarded-For` and `X-Forwarded-Proto`, if a trusted proxy sent them.
+
+uvicorn's middleware does the same, but it takes any text for an address. This module takes only addresses, each in one
+spelling: the address is part of what identifies a client (`RequestHeaders.idempotency`). `Forwarded` (RFC 7239) and
+all other `X-Forwarded-` headers are ignored.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+
+from starlette.types import Scope
+
+from api.settings import IpNetwork
+
+_SCHEMES: Final = {b"http": "http", b"https": "https"}
+_CACHED_ADDRESSES: Final = 4096
+_HOP: Final = re.compile(
+    r"(?:(?P<v4>[0-9.]{7,15})|\[(?P<bracketed>[0-9A-Fa-f:.]{2,45})\])(?::[0-9]{1,5})?|(?P<v6>[0-9A-Fa-f:.]{2,45})"
+)
+"""An address, alone or with a port; an IPv6 address with a port is in brackets."""
+
+
+class TrustedProxies:
+    """The proxies whose headers are believed."""
+
+    def __init__(self, networks: Sequence[IpNetwork]) -> None:
+        self._networks = networks
+        self._trusts = lru_cache(_CACHED_ADDRESSES)(self._is_in_a_network)
+
+    def __contains__(self, host: str) -> bool:
+        """Whether the address, as sockets and `client_of` write it, is that of a trusted proxy."""
+        return self._trusts(host)
+
+    def believe(self, scope: Scope) -> None:
+        """Replace the client and the scheme of an ASGI scope by those that a trusted proxy states."""
+        peer = (scope.get("client") or ("",))[0]
+        if peer not in self:
+            return
+        headers = scope["headers"]
+        stated = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+        client = self.client_of(peer, stated)
+        if client != peer:
+            scope["client"] = (client, 0)
+        schemes = [value for name, value in headers if name == b"x-forwarded-proto"]
+        if len(schemes) == 1 and schemes[0] in _SCHEMES:
+            scope["scheme"] = _SCHEMES[schemes[0]]
+
+    def client_of(self, peer: str, forwarded_for: bytes) -> str:
+        """Find the client in the value of `X-Forwarded-For`, to which each proxy appends the address of its peer.
+
+        Args:
+            peer: the trusted proxy that sent the header.
+            forwarded_for: its values, joined by commas.
+
+        Returns:
+            The rightmost address that is no trusted proxy's. If there is none, or if something else than an address
+            stands to the right of it, the farthest trusted proxy.
+        """
+        client = peer
+        for hop in reversed(forwarded_for.decode("latin-1").split(",")):
+            stripped = hop.strip(" \t")
+            if not stripped:  # RFC 9110, section 5.6.1: empty elements of a list do not count
+                continue
+            address = _address(stripped)
+            if address is None:
+                break
+            client = str(address)
+            if client not in self:
+                break
+        return client
+
+    def _is_in_a_network(self, host: str) -> bool:
+        try:
+            address = _in_one_spelling(ip_address(host))
+        except ValueError:  # a Unix socket's client has no address
+            return False
+        return any(address in network for network in self._networks)
+
+
+def _address(hop: str) -> IPv4Address | IPv6Address | None:
+    match = _HOP.fullmatch(hop)
+    if match is None:
+        return None
+    try:
+        return _in_one_spelling(ip_address(match["v4"] or match["bracketed"] or match["v6"]))
+    except ValueError:
+        return None
+
+
+def _in_one_spelling(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return the IPv4 address of an IPv4-mapped IPv6 address, as which a dual-stack socket shows IPv4 clients."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

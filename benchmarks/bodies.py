@@ -1,0 +1,106 @@
+"""Measures for how long request bodies hold a gateway's event loop, and how long it takes to read them.
+
+    python -m benchmarks.bodies
+
+For each body: the time to read it at once, which is for how long it would hold the event loop; and, read as a gateway
+reads it, the time and the longest stall of the event loop meanwhile, once alone and once with 20 such bodies at a time.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import uvloop
+
+from api.http.large_bodies import LargeBodies
+from api.http.rows import BodyReader
+from shared.card import ModelCard
+from shared.errors import InvalidRows, MalformedJson
+from tests.bodies import an_object, array, body
+from tests.unit.api.http.cards import CARDS
+
+MEGABYTE: Final = 2**20
+MAX_ROWS: Final = 10_000
+AT_A_TIME: Final = 20
+TICK_SECONDS: Final = 0.001
+
+BODIES: Final[dict[str, tuple[str, bytes]]] = {
+    "1 row": ("penguins", body(array("penguins"))),
+    "64 KB of rows": ("iris", body(*["[1,2,3,4]"] * 5_900)),
+    "10,000 rows": ("iris", body(*[array("iris")] * MAX_ROWS)),
+    "10,000 rows, read step by step": ("penguins", body(*[an_object("penguins", year="2007.0")] * MAX_ROWS)),
+    "an error in the last of 10,000 rows": ("penguins", body(*[array("penguins")] * (MAX_ROWS - 1), "[1]")),
+    "8 MB of digits in 10,000 rows": ("iris", body(*[f"[{','.join(['1.' + '3' * 190] * 4)}]"] * MAX_ROWS)),
+    "a million numbers in a row": ("iris", b'{"data":[[' + b"1.25," * 999_999 + b"1]]}"),
+    "a million numbers in many rows": ("iris", b'{"data":[' + b"[1,2,3,4]," * 249_999 + b"[1,2,3,4]]}"),
+    "100,000 levels": ("iris", b'{"data":' + b"[" * 100_000),
+    "8 MB of objects": ("iris", b'{"data":[' + b"{}," * (8 * MEGABYTE // 3 - 10) + b"{}]}"),
+    "8 MB of arrays in a value": ("iris", b'{"data":[[1,2,3,[' + b"[]," * (8 * MEGABYTE // 3 - 10) + b"[]]]]}"),
+    "8 MB of one repeated member": ("penguins", body("{" + '"year":1,' * (8 * MEGABYTE // 9 - 10) + '"year":1}')),
+    "8 MB of text": ("texts", body(*['"' + "x" * 800 + '"'] * MAX_ROWS)),
+}
+
+
+def main() -> None:
+    """Measure and print."""
+    uvloop.run(_measure())
+
+
+async def _measure() -> None:
+    large_bodies = LargeBodies(MAX_ROWS, MEGABYTE, 2 * AT_A_TIME * 8 * MEGABYTE)
+    await large_bodies.read(body(array("iris")), CARDS["iris"])  # starts the process
+    print(f"{'':36} {'MB':>5} {'at once':>9} {'read':>9} {'stall':>8} {f'{AT_A_TIME} read':>9} {'stall':>8}   ms")
+    for name, (model, content) in BODIES.items():
+        card = CARDS[model]
+        reader = BodyReader(MAX_ROWS, MEGABYTE)
+        with suppress(InvalidRows, MalformedJson):
+            reader(b"null", card)  # prepares it for the card
+        at_once = _milliseconds(lambda: reader(content, card))  # noqa: B023 - called at once
+        one = await _read(large_bodies, reader, content, card, 1)
+        many = await _read(large_bodies, reader, content, card, AT_A_TIME)
+        times = f"{at_once:9.1f} {one[0]:9.1f} {one[1]:8.1f} {many[0]:9.1f} {many[1]:8.1f}"
+        print(f"{name:36} {len(content) / 1e6:5.2f} {times}")
+    await large_bodies.close()
+
+
+async def _read(
+    large_bodies: LargeBodies, reader: BodyReader, content: bytes, card: ModelCard, at_a_time: int
+) -> tuple[float, float]:
+    """Read a body several times at once; returns the time until all are read and the longest stall, in ms."""
+
+    async def read() -> None:
+        with suppress(InvalidRows, MalformedJson):
+            if reader.at_once(content, card) is None:
+                await large_bodies.read(content, card)
+
+    stalls = [0.0]
+    ticker = asyncio.create_task(_tick(stalls))
+    await asyncio.sleep(10 * TICK_SECONDS)
+    began = time.perf_counter()
+    await asyncio.gather(*(read() for _ in range(at_a_time)))
+    took = time.perf_counter() - began
+    await asyncio.sleep(2 * TICK_SECONDS)
+    ticker.cancel()
+    return took * 1000, max(stalls) * 1000
+
+
+async def _tick(stalls: list[float]) -> None:
+    last = time.perf_counter()
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        now = time.perf_counter()
+        stalls.append(now - last - TICK_SECONDS)
+        last = now
+
+
+def _milliseconds(read: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    with suppress(InvalidRows, MalformedJson):
+        read()
+    return (time.perf_counter() - began) * 1000
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Counts how much Python code a call runs, to see how the effort grows with the length of an input."""
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final, NamedTuple
+
+from hypothesis import strategies as st
+
+_REPETITIONS: Final = 50, 400
+_SLACK: Final = 2.0
+
+
+class Pumped(NamedTuple):
+    """A text whose middle is repeated, as inputs are that take a parser a long time."""
+
+    begin: bytes
+    middle: bytes
+    end: bytes
+
+    def repeated(self, times: int) -> bytes:
+        """Write the text."""
+        return self.begin + self.middle * times + self.end
+
+
+def pumped(fragments: st.SearchStrategy[bytes]) -> st.SearchStrategy[Pumped]:
+    """Draw such texts from fragments."""
+    joined = st.lists(fragments, max_size=4).map(b"".join)
+    return st.builds(Pumped, joined, st.lists(fragments, min_size=1, max_size=4).map(b"".join), joined)
+
+
+def lines_run(call: Callable[[], Any]) -> int:
+    """Return the number of lines of Python that a call runs; what it raises does not matter."""
+    n_lines = 0
+
+    def trace(_: FrameType, event: str, __: Any) -> Any:
+        nonlocal n_lines
+        n_lines += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except Exception:  # other properties say what may be raised
+        pass
+    finally:
+        sys.settrace(before)
+    return n_lines
+
+
+def assert_linear(parse: Callable[[bytes], Any], text: Pumped) -> None:
+    """Check that the lines which a parser runs grow at most as the length of the text does."""
+    few, many = (lines_run(lambda n=times: parse(text.repeated(n))) for times in _REPETITIONS)  # type: ignore[misc]
+    growth = _REPETITIONS[1] / _REPETITIONS[0]
+    assert many <= _SLACK * growth * max(few, 10), f"{few} lines became {many}"
