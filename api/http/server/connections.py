@@ -20,9 +20,6 @@ _OTHER_FILES: Final = 64  # open files of a gateway that are no connections of c
 class Connection(Protocol):
     """One connection, as this module knows it."""
 
-    deadline: float
-    """The event loop's time at which the client must have sent, or read, more."""
-
     def end_if_overdue(self, now: float) -> None:
         """End the connection if its deadline has passed, or if its response is not read."""
 

@@ -137,3 +137,24 @@ class Exchange:
         response = problems.ProblemResponse(problems.STATUS[problems.INTERNAL_ERROR], problems.INTERNAL_ERROR, detail)
         await self.send({"type": "http.response.start", "status": 500, "headers": response.raw_headers})
         await self.send({"type": "http.response.body", "body": response.body})
+
+
+def scope_of(head: Head, address: dict[str, Any]) -> dict[str, Any]:
+    """Return the ASGI scope of a request.
+
+    Args:
+        head: the head of the request.
+        address: server, client and scheme, as the scope has them.
+    """
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": f"1.{head.minor_version}",
+        "method": head.method,
+        "root_path": "",
+        "path": head.path,
+        "raw_path": head.raw_path,
+        "query_string": head.query,
+        "headers": head.headers,
+        **address,
+    }

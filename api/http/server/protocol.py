@@ -10,7 +10,6 @@ because uvicorn's own protocol has no limits (docs/decisions/0027-the-protocol-o
 
 import asyncio
 import contextvars
-import math
 from typing import Any, Final, cast
 
 from uvicorn.config import Config
@@ -20,9 +19,11 @@ from uvicorn.server import ServerState
 
 from api.http.problems import REQUEST_TIMEOUT
 from api.http.server.connections import Connections
-from api.http.server.exchange import Exchange
-from api.http.server.head import EMPTY_LINES, END_OF_HEAD, Head, HeadProbe, parse_head
+from api.http.server.exchange import Exchange, scope_of
+from api.http.server.head import Head
+from api.http.server.inbox import Inbox
 from api.http.server.incoming import PART_BYTES, IncomingBody
+from api.http.server.pace import Pace
 from api.http.server.refusals import Refused, malformed
 from api.http.server.response import Header, ResponseWriter
 
@@ -53,20 +54,15 @@ class HttpProtocol(asyncio.Protocol):
         self._limits = self._connections.limits
         self._loop = _loop or asyncio.get_running_loop()
         self._address: dict[str, Any] = {}  # of both ends, for the scope of each request
-        self._data = b""  # what has arrived
-        self._at = 0  # where the part begins that has not been read
-        self._probe: HeadProbe | None = None  # while a head is incomplete
+        self._inbox = Inbox(self._limits)
+        self._pace = Pace(self._limits)
         self._exchange: Exchange | None = None
         self._n_requests = 0
+        self._n_written = 0
+        self._n_discarded = 0
         self._has_ended = False  # whether the client has said that it sends no more
         self._is_lingering = False  # whether what arrives is discarded until the client closes
-        self._n_discarded = 0
         self._is_shutting_down = False
-        self._n_written = 0
-        self._n_read_by_client = 0
-        self._read_deadline = math.inf  # for the client to read its response
-        self.deadline = math.inf
-        """For the client to send more; the event loop's time."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection; refuse it if there are too many."""
@@ -74,7 +70,7 @@ class HttpProtocol(asyncio.Protocol):
         self._flow = FlowControl(self.transport)
         client = get_remote_addr(self.transport)
         self._address = {"server": get_local_addr(self.transport), "client": client, "scheme": "http"}
-        self.deadline = self._loop.time() + self._limits.head_seconds
+        self._pace.allow(self._loop.time(), self._limits.head_seconds)
         self._server.connections.add(self)  # type: ignore[arg-type]
         try:
             self._connections.add(self, client[0] if client else "")
@@ -96,9 +92,8 @@ class HttpProtocol(asyncio.Protocol):
             if self._n_discarded > self._limits.max_body_bytes:
                 self.transport.abort()
             return
-        self._data = data if self._at >= len(self._data) else self._data[self._at :] + data
-        self._at = 0
-        self._advance(len(data))
+        self._inbox.add(data)
+        self._advance()
 
     def eof_received(self) -> bool:
         """Answer the requests that are complete: the client may still read (RFC 9112, section 9.6).
@@ -107,7 +102,7 @@ class HttpProtocol(asyncio.Protocol):
             Whether the connection stays open.
         """
         self._has_ended = True
-        if self._is_lingering or (self._exchange is None and self._at >= len(self._data)):
+        if self._is_lingering or (self._exchange is None and not self._inbox):
             return False
         if self._exchange is None or not self._exchange.body.is_complete:
             self._refuse(malformed("The request ended before it was complete."))
@@ -138,17 +133,22 @@ class HttpProtocol(asyncio.Protocol):
 
     def end_if_overdue(self, now: float) -> None:
         """End the connection if its deadline has passed, or if its response is not read."""
-        if n_unsent := self.transport.get_write_buffer_size():
-            self._wait_for_reader(n_unsent, now)
-            return
-        self._read_deadline = math.inf
-        if now < self.deadline:
-            return
+        n_unsent = self.transport.get_write_buffer_size()
+        if self._pace.reads_too_slowly(now, self._n_written, n_unsent):
+            self._connections.count_refusal(UNREAD)
+            self.transport.abort()
+        elif n_unsent:  # it need not send anything before it has read
+            self._pace.extend(now, _LINGER_SECONDS if self._is_lingering else self._limits.stall_seconds)
+        elif self._pace.is_overdue(now):
+            self._end()
+
+    def _end(self) -> None:
+        """End the connection because its deadline has passed."""
         if self._is_lingering or self.transport.is_closing():
             self.transport.abort()
         elif self._exchange is not None:
             self._refuse(Refused(REQUEST_TIMEOUT, "The body arrives too slowly."))
-        elif self._at < len(self._data):
+        elif self._inbox:
             seconds = self._limits.head_seconds
             self._refuse(Refused(REQUEST_TIMEOUT, f"The headers did not arrive within {seconds:g} seconds."))
         else:
@@ -172,8 +172,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def read_on(self) -> None:
         """Go on reading the body: the application waits for it."""
-        if self._flow.read_paused and self._at >= len(self._data):
-            self.deadline = self._loop.time() + self._limits.stall_seconds
+        if self._flow.read_paused and not self._inbox:
+            self._pace.allow(self._loop.time(), self._limits.stall_seconds)
             self._flow.resume_reading()
 
     def abort(self) -> None:
@@ -186,25 +186,21 @@ class HttpProtocol(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None or self.transport.is_closing():
             return
-        if not exchange.writer.keep_alive or (self._has_ended and self._at >= len(self._data)):
+        if not exchange.writer.keep_alive or (self._has_ended and not self._inbox):
             self._linger()
         elif exchange.body.is_complete:
             self._finish()
-            if self._at < len(self._data):
+            if self._inbox:
                 self._loop.call_soon(self._advance)  # not at once: this runs inside the application's task
         else:
             self._flow.resume_reading()
 
-    def _advance(self, n_new: int = 0) -> None:
-        """Read as much as can be read now.
-
-        Args:
-            n_new: how many of the bytes that have not been read have just arrived.
-        """
+    def _advance(self) -> None:
+        """Read as much as can be read now."""
         if self._is_lingering or self.transport.is_closing():
             return
         try:
-            if self._exchange is None and not self._begin(n_new):
+            if self._exchange is None and not self._begin():
                 return
             while self._exchange is not None and not self._exchange.body.is_complete:
                 if not self._read_body(self._exchange):
@@ -212,92 +208,65 @@ class HttpProtocol(asyncio.Protocol):
         except Refused as refused:
             self._refuse(refused)
             return
-        if self._at < len(self._data):  # the next request waits until this one is answered
+        if self._inbox:  # the next request waits until this one is answered
             self._flow.pause_reading()
         else:
-            self._data, self._at = b"", 0
+            self._inbox.clear()
             self._flow.resume_reading()
 
-    def _begin(self, n_new: int) -> bool:
+    def _begin(self) -> bool:
         """Begin the next request, if its head is complete and the client reads its responses."""
         if self._flow.write_paused:
             self._flow.pause_reading()
             return False
-        data, at = self._data, self._at
-        if data[at : at + 1] == b"\r":
-            self._at = at = EMPTY_LINES.match(data, at).end()  # type: ignore[union-attr]  # it matches nothing, too
-        end = data.find(END_OF_HEAD, max(at, len(data) - n_new - len(END_OF_HEAD) + 1 if self._probe else at))
-        if end < 0:
-            self._probe_head(n_new)
-            return False
-        end += len(END_OF_HEAD)
-        head = parse_head(data[at:end], self._limits)
-        self._at, self._probe = end, None
-        self._start(head)
-        return True
-
-    def _probe_head(self, n_new: int) -> None:
-        """Check a head that is incomplete."""
-        begun = self._data[self._at :]
+        is_new = not self._inbox.has_begun_head
+        head = self._inbox.take_head()
+        if head is not None:
+            self._start(head)
+            return True
         self._flow.resume_reading()
-        if not begun:
-            return
-        if self._has_ended:
-            raise malformed("The request ended before it was complete.")
-        if self._probe is None:
-            self._probe = HeadProbe(self._limits)
-            self.deadline = self._loop.time() + self._limits.head_seconds
-            n_new = len(begun)
-        self._probe.feed(begun, begun[len(begun) - n_new :])
+        if self._inbox.has_begun_head:
+            if self._has_ended:
+                raise malformed("The request ended before it was complete.")
+            if is_new:
+                self._pace.allow(self._loop.time(), self._limits.head_seconds)
+        return False
 
     def _start(self, head: Head) -> None:
         self._n_requests += 1
         body = IncomingBody(head.body_bytes, self._connections)
-        self._exchange = exchange = Exchange(self, self._scope(head), head, body)
+        self._exchange = exchange = Exchange(self, scope_of(head, self._address), head, body)
         if self._is_shutting_down or self._n_requests >= self._limits.max_requests_per_connection:
             exchange.writer.keep_alive = False
-        self.deadline = math.inf if body.is_complete else self._loop.time() + self._limits.stall_seconds
+        if body.is_complete:
+            self._pace.wait()
+        else:
+            self._pace.allow(self._loop.time(), self._limits.stall_seconds)
         # A context of its own: otherwise a request is logged under the id of the one before it.
         task = self._loop.create_task(exchange.run(self._app), context=contextvars.Context())
         task.add_done_callback(self._server.tasks.discard)
         self._server.tasks.add(task)
 
-    def _scope(self, head: Head) -> dict[str, Any]:
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": f"1.{head.minor_version}",
-            "method": head.method,
-            "root_path": "",
-            "path": head.path,
-            "raw_path": head.raw_path,
-            "query_string": head.query,
-            "headers": head.headers,
-            **self._address,
-        }
-
     def _read_body(self, exchange: Exchange) -> bool:
         """Take what has arrived of the body; returns whether it has arrived whole."""
-        body, begin = exchange.body, self._at
-        self._at = body.feed(self._data, begin)
+        body = exchange.body
+        n_bytes = self._inbox.take_body(body)
         if body.is_complete:
-            self.deadline = math.inf
+            self._pace.wait()
             if exchange.is_over:  # it was answered before its body had arrived
                 self._finish()
                 self._loop.call_soon(self._advance)
             else:
                 exchange.wake()
             return True
-        now, limits = self._loop.time(), self._limits
-        earned = (self._at - begin) / limits.min_bytes_per_second
-        self.deadline = min(now + limits.stall_seconds, self.deadline + earned)
+        self._pace.earn(self._loop.time(), n_bytes)
         if body.is_ready:
             exchange.wake()
-        if self._at < len(self._data):  # many small chunks: other connections have their turn
+        if self._inbox:  # many small chunks: other connections have their turn
             self._flow.pause_reading()
             self._loop.call_soon(self._read_more)
         elif body.n_waiting > _READ_AHEAD_BYTES and not exchange.is_receiving:
-            self.deadline = math.inf  # the client does not have to hurry while the application does not read
+            self._pace.wait()
             self._flow.pause_reading()
         return False
 
@@ -307,7 +276,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _finish(self) -> None:
         self._exchange = None
-        self.deadline = self._loop.time() + self._limits.idle_seconds
+        self._pace.allow(self._loop.time(), self._limits.idle_seconds)
 
     def _refuse(self, refused: Refused) -> None:
         """Answer instead of the application, and close the connection."""
@@ -327,29 +296,16 @@ class HttpProtocol(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Close in steps, so that a client which still sends can read the response (RFC 9112, section 9.6)."""
-        self._exchange = self._probe = None
-        self._data, self._at = b"", 0
+        self._exchange = None
+        self._inbox.clear()
         self._is_lingering = True
         if self._has_ended or self._is_shutting_down:
             self.transport.close()
             return
-        self.deadline = self._loop.time() + _LINGER_SECONDS
+        self._pace.allow(self._loop.time(), _LINGER_SECONDS)
         self._flow.resume_reading()
         self.transport.write_eof()
 
     def _close_if_idle(self) -> None:
         if self._exchange is None:
             self.transport.close()
-
-    def _wait_for_reader(self, n_unsent: int, now: float) -> None:
-        """Reset the connection if the client has read too little of its responses for too long."""
-        n_read = self._n_written - n_unsent
-        earned = (n_read - self._n_read_by_client) / self._limits.min_bytes_per_second
-        self._read_deadline = min(now + self._limits.stall_seconds, self._read_deadline + earned)
-        self._n_read_by_client = n_read
-        if now > self._read_deadline:
-            self._connections.count_refusal(UNREAD)
-            self.transport.abort()
-        else:  # it need not send anything before it has read
-            grace = _LINGER_SECONDS if self._is_lingering else self._limits.stall_seconds
-            self.deadline = max(self.deadline, now + grace)

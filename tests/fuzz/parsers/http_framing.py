@@ -69,7 +69,8 @@ def _heads(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(0, 3))):
         name, value = draw(_FIELDS)
         headers.append(name + draw(_COLONS) + value + draw(st.sampled_from([b"", b" "])) + draw(_LINE_END))
-    return line + host + b"".join(headers) + b"\r\n"
+    whole: bytes = line + host + b"".join(headers) + b"\r\n"
+    return whole
 
 
 def _plain(draw_heads: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:

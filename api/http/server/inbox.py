@@ -1,0 +1,75 @@
+"""What has arrived on a connection and has not been read."""
+
+from api.http.server.head import EMPTY_LINES, END_OF_HEAD, Head, HeadProbe, parse_head
+from api.http.server.incoming import IncomingBody
+from api.settings import ConnectionSettings
+
+
+class Inbox:
+    """The bytes that have arrived, from which heads and bodies are taken in turn."""
+
+    def __init__(self, limits: ConnectionSettings) -> None:
+        self._limits = limits
+        self._data = b""
+        self._at = 0  # where the part begins that has not been read
+        self._probe: HeadProbe | None = None  # while a head is incomplete
+        self._n_probed = 0
+
+    def __len__(self) -> int:
+        """Return the number of bytes that have not been read."""
+        return len(self._data) - self._at
+
+    @property
+    def has_begun_head(self) -> bool:
+        """Whether a part of a head has arrived."""
+        return self._probe is not None
+
+    def add(self, data: bytes) -> None:
+        """Take what has arrived."""
+        self._data = self._data[self._at :] + data if self else data
+        self._at = 0
+
+    def take_head(self) -> Head | None:
+        """Return the next head; None if it is incomplete.
+
+        Raises:
+            Refused: the head is malformed or too large, or cannot become valid.
+        """
+        if self._data[self._at : self._at + 1] == b"\r":
+            self._skip_empty_lines()
+        scanned = self._at + max(self._n_probed - len(END_OF_HEAD) + 1, 0)
+        end = self._data.find(END_OF_HEAD, scanned)
+        if end < 0:
+            self._check_begun_head()
+            return None
+        begin, self._at = self._at, end + len(END_OF_HEAD)
+        self._probe, self._n_probed = None, 0
+        return parse_head(self._data[begin : self._at], self._limits)
+
+    def take_body(self, body: IncomingBody) -> int:
+        """Give a body what has arrived of it; returns the number of bytes.
+
+        Raises:
+            Refused: the body is malformed or too large.
+        """
+        begin, self._at = self._at, body.feed(self._data, self._at)
+        return self._at - begin
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._data, self._at = b"", 0
+        self._probe, self._n_probed = None, 0
+
+    def _skip_empty_lines(self) -> None:
+        lines = EMPTY_LINES.match(self._data, self._at)
+        assert lines is not None, "it matches nothing, too"
+        self._n_probed = max(self._n_probed - (lines.end() - self._at), 0)
+        self._at = lines.end()
+
+    def _check_begun_head(self) -> None:
+        if not self:
+            return
+        self._probe = self._probe or HeadProbe(self._limits)
+        begun = self._data[self._at :]
+        self._probe.feed(begun, begun[self._n_probed :])
+        self._n_probed = len(begun)
