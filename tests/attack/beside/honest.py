@@ -11,6 +11,7 @@ RATE: Final = 50
 """Requests per second."""
 LOST_SECONDS: Final = 10.0
 """A request without an answer for so long is lost."""
+_IDLE_SECONDS: Final = 5.0  # an older connection could be closed by the gateway while a request is on its way
 _BODY: Final = b'{"data":[[5.1,3.5,1.4,0.2]]}'
 _REQUEST: Final = (
     b"POST /predict HTTP/1.1\r\nHost: sepal\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -45,6 +46,8 @@ class _Answers(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.is_open = False
+        self.used = 0.0
+        """The event loop's time of its last answer."""
         self._received = b""
         self._answer: asyncio.Future[int] | None = None
         self._transport: asyncio.Transport
@@ -122,12 +125,15 @@ class HonestClient:
             self._milliseconds.append((loop.time() - due) * 1000)
         else:
             self._problems.append(str(status))
+        connection.used = loop.time()
         self._idle.append(connection)
 
     async def _connection(self) -> _Answers:
         while self._idle:
-            if (connection := self._idle.pop()).is_open:
+            connection = self._idle.pop()
+            if connection.is_open and connection.used > asyncio.get_running_loop().time() - _IDLE_SECONDS:
                 return connection
+            connection.close()
         async with asyncio.timeout(LOST_SECONDS):
             _, opened = await asyncio.get_running_loop().create_connection(_Answers, "127.0.0.1", self._port)
         return opened

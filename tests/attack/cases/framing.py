@@ -98,7 +98,9 @@ CASES: Final[tuple[Case, ...]] = (
     # Transfer-Encoding
     accepts("a chunked body", _coding(b" chunked"), _TRANSFER),
     accepts("the name of the coding in any case", _coding(b" cHuNkEd"), "RFC 9112, 7"),
-    accepts("spaces around the coding", _coding(b"\t chunked\t "), "RFC 9110, 5.6.3"),
+    accepts("spaces around the coding", _coding(b"  chunked  "), "RFC 9110, 5.6.3"),
+    accepts("a tab before the coding", _coding(b"\tchunked"), "RFC 9110, 5.6.3"),
+    accepts("a tab after the coding", _coding(b" chunked\t"), "RFC 9110, 5.6.3", 200, 400, then=Then.ANY),
     accepts("an empty element before the coding", _coding(b" , chunked"), "RFC 9110, 5.6.1.2", 200, 400, 501,
             then=Then.ANY),
     refuses("gzip, chunked", _coding(b" gzip, chunked"), _TRANSFER, 501, code="not-implemented"),
