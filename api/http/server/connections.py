@@ -14,6 +14,7 @@ from api.telemetry.metrics import GatewayMetrics
 from shared.errors import TooManyBodies
 
 SWEEP_SECONDS: Final = 0.5
+_ANSWERED_BEYOND: Final = 32  # connections beyond the maximum that are told so; others are reset
 _OTHER_FILES: Final = 64  # open files of a gateway that are no connections of clients
 
 
@@ -39,6 +40,11 @@ class Connections:
     def __len__(self) -> int:
         """Return the number of open connections."""
         return len(self._open)
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether there are few enough connections beyond the maximum to answer another one that is refused."""
+        return len(self._open) <= self._max_connections + _ANSWERED_BEYOND
 
     def add(self, connection: Connection, host: str) -> None:
         """Take a new connection of a client.

@@ -74,9 +74,10 @@ class Exchange:
 
     async def receive(self) -> Message:
         """Return the body in parts, and then that the client has disconnected."""
-        if self._expects_continue and not self.body.is_complete and not self.is_over:
+        if self._expects_continue and not self.is_over:
             self._expects_continue = False
-            self._wire.write(_CONTINUE)
+            if not self.body.has_begun and not self.body.is_complete:
+                self._wire.write(_CONTINUE)
         while not self.is_over and (self._was_taken or not self.body.is_ready):
             self._waiter = asyncio.get_running_loop().create_future()
             self._wire.read_on()

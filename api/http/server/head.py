@@ -27,10 +27,10 @@ EMPTY_LINES: Final = re.compile(rb"(?:\r\n)*")
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE: Final = re.compile(rb"(%b) ([!-~]+) HTTP/([0-9])\.([0-9])" % TOKEN)
-_OLDER_REQUEST_LINE: Final = re.compile(rb"%b [!-~]+(?: HTTP/[0-9.]+)?" % TOKEN)
 _METHOD: Final = re.compile(rb"%b " % TOKEN)
 _BEGUN_METHOD: Final = re.compile(TOKEN)
-_AUTHORITY: Final = rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z\-._~%!$&'()*+,;=]*)(?::[0-9]*)?"
+_NAME: Final = rb"[0-9A-Za-z\-._~!$&'()*+,;=]*"
+_AUTHORITY: Final = rb"(?:\[[0-9A-Fa-f:.]+\]|%b(?:%%[0-9A-Fa-f]{2}%b)*)(?::[0-9]*)?" % (_NAME, _NAME)
 _HOST: Final = re.compile(_AUTHORITY)
 _ABSOLUTE_FORM: Final = re.compile(rb"(?i:https?)://(?!/|:|\?)%b((?:/[^?]*)?)((?:\?.*)?)" % _AUTHORITY)
 _DIGITS: Final = re.compile(rb"[0-9]+")
@@ -189,7 +189,7 @@ def _request_line(head: bytes, line_end: int) -> tuple[bytes, bytes, bytes, byte
     line = _REQUEST_LINE.fullmatch(head, 0, line_end)
     if line is not None and line[3] == b"1":
         return line.groups()  # type: ignore[return-value]  # each group takes part in the match
-    if line is not None or _OLDER_REQUEST_LINE.fullmatch(head, 0, line_end):
+    if line is not None:
         raise Refused(HTTP_VERSION_NOT_SUPPORTED, "This server speaks HTTP/1.1.")
     raise malformed("The request line must be a method, a target and HTTP/1.1, with one space between them.")
 

@@ -24,6 +24,11 @@ class Inbox:
         """Whether a part of a head has arrived."""
         return self._probe is not None
 
+    @property
+    def is_head_request(self) -> bool:
+        """Whether the head that has begun is that of a HEAD request, which is answered without content."""
+        return self._data.startswith(b"HEAD ", self._at)
+
     def add(self, data: bytes) -> None:
         """Take what has arrived."""
         self._data = self._data[self._at :] + data if self else data
@@ -42,9 +47,11 @@ class Inbox:
         if end < 0:
             self._check_begun_head()
             return None
-        begin, self._at = self._at, end + len(END_OF_HEAD)
+        head = self._data[self._at : end + len(END_OF_HEAD)]
+        found = parse_head(head, self._limits)
+        self._at += len(head)
         self._probe, self._n_probed = None, 0
-        return parse_head(self._data[begin : self._at], self._limits)
+        return found
 
     def take_body(self, body: IncomingBody) -> int:
         """Give a body what has arrived of it; returns the number of bytes.

@@ -27,6 +27,8 @@ class IncomingBody:
         self._is_discarded = False
         self.missing = n_bytes
         """Bytes that have not arrived; None if that is unknown."""
+        self.has_begun = False
+        """Whether a part of it has arrived."""
 
     @property
     def is_complete(self) -> bool:
@@ -64,6 +66,7 @@ class IncomingBody:
             self._buffer += data[start : start + self.missing]
             end = start + len(self._buffer) - before
             self.missing -= end - start
+        self.has_begun = self.has_begun or end > start
         self._n_arrived += len(self._buffer) - before
         if self._is_discarded:
             self._buffer.clear()

@@ -10,6 +10,8 @@ because uvicorn's own protocol has no limits (docs/decisions/0027-the-protocol-o
 
 import asyncio
 import contextvars
+import socket
+import struct
 from typing import Any, Final, cast
 
 from uvicorn.config import Config
@@ -32,6 +34,8 @@ IDLE: Final = "idle"
 UNREAD: Final = "unread"
 _LAST_REQUEST_SECONDS: Final = 1.0
 _LINGER_SECONDS: Final = 2.0
+_SEND_BUFFER_BYTES: Final = 256 * 1024  # in the kernel, which doubles it; by itself it would take 4 MB for each client
+_RESETS: Final = struct.pack("ii", 1, 0)  # SO_LINGER: at the end of the connection, drop what was not sent
 _READ_AHEAD_BYTES: Final = 4 * PART_BYTES  # of a body that the application does not take
 
 
@@ -67,6 +71,8 @@ class HttpProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection; refuse it if there are too many."""
         self.transport = cast(asyncio.Transport, transport)
+        self._socket = transport.get_extra_info("socket")
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self._flow = FlowControl(self.transport)
         client = get_remote_addr(self.transport)
         self._address = {"server": get_local_addr(self.transport), "client": client, "scheme": "http"}
@@ -75,7 +81,10 @@ class HttpProtocol(asyncio.Protocol):
         try:
             self._connections.add(self, client[0] if client else "")
         except Refused as refused:
-            self._refuse(refused)
+            if self._connections.may_answer:
+                self._refuse(refused)
+            else:
+                self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Forget the connection."""
@@ -136,7 +145,7 @@ class HttpProtocol(asyncio.Protocol):
         n_unsent = self.transport.get_write_buffer_size()
         if self._pace.reads_too_slowly(now, self._n_written, n_unsent):
             self._connections.count_refusal(UNREAD)
-            self.transport.abort()
+            self.abort()
         elif n_unsent:  # it need not send anything before it has read
             self._pace.extend(now, _LINGER_SECONDS if self._is_lingering else self._limits.stall_seconds)
         elif self._pace.is_overdue(now):
@@ -177,7 +186,9 @@ class HttpProtocol(asyncio.Protocol):
             self._flow.resume_reading()
 
     def abort(self) -> None:
-        """Reset the connection: the response cannot be completed."""
+        """Reset the connection: the response cannot be completed, and what was not sent of it is dropped."""
+        if not self.transport.is_closing():
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETS)
         self.transport.abort()
 
     def on_response_complete(self) -> None:
@@ -287,7 +298,8 @@ class HttpProtocol(asyncio.Protocol):
             return
         if exchange is None or not exchange.has_begun:
             response = refused.response()
-            writer = ResponseWriter(to_head=False, minor_version=1, keep_alive=False)
+            to_head = self._inbox.is_head_request if exchange is None else exchange.writer.to_head
+            writer = ResponseWriter(to_head=to_head, minor_version=1, keep_alive=False)
             headers = [*self.default_headers, *response.raw_headers]
             self.write(writer.begin(response.status_code, headers, bytes(response.body), more=False))
         if exchange is not None:

@@ -22,7 +22,7 @@ class ResponseWriter:
             keep_alive: whether the connection stays open.
         """
         self.keep_alive = keep_alive
-        self._to_head = to_head
+        self.to_head = to_head
         self._minor_version = minor_version
         self._has_body = True
         self._is_chunked = False
@@ -49,7 +49,7 @@ class ResponseWriter:
                 self._missing = int(value)
             lines += (name, b": ", value, b"\r\n")
             n_lines += 1
-        self._has_body = not self._to_head and status not in _WITHOUT_BODY
+        self._has_body = not self.to_head and status not in _WITHOUT_BODY
         if self._has_body and self._missing is None:
             lines.append(self._framing(body, more=more))
             n_lines += 1 if lines[-1] else 0

@@ -66,7 +66,8 @@ def test_other_targets_are_refused(target: str) -> None:
     [
         ("HTTP/2.0", "http-version-not-supported"),
         ("HTTP/0.9", "http-version-not-supported"),
-        ("HTTP/11.1", "http-version-not-supported"),
+        ("HTTP/11.1", "malformed-request"),
+        ("", "malformed-request"),
         ("RTSP/1.0", "malformed-request"),
         ("http/1.1", "malformed-request"),
         ("HTTP/1.1 ", "malformed-request"),
@@ -93,6 +94,7 @@ def test_unknown_method_is_not_implemented(method: str) -> None:
         head("GET / HTTP/1.1", host="Host: a b"),
         head("GET / HTTP/1.1", host="Host: a/b"),
         head("GET / HTTP/1.1", host="Host: a@b"),
+        head("GET / HTTP/1.1", host="Host: a%zz"),
         head("GET / HTTP/1.1", "Authorization: x", "Authorization: y"),
         head("GET / HTTP/1.1", "Idempotency-Key: x", "idempotency-key: x"),
         head("GET / HTTP/1.1", "X : y"),

@@ -278,6 +278,36 @@ async def test_body_is_asked_for_when_the_application_wants_it() -> None:
         peer.writer.close()
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"HEAD / HTTP/1.1\r\n\r\n",
+        b"HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+    ],
+)
+async def test_refusal_of_a_head_request_has_no_content(request_: bytes) -> None:
+    async with serving() as server:
+        peer = await server.connect()
+        await peer.send(request_)
+        async with asyncio.timeout(patience()):
+            response = await peer.reader.read(-1)
+
+        assert response.startswith(b"HTTP/1.1 400 ")
+        assert response.endswith(b"\r\n\r\n")
+        peer.writer.close()
+
+
+async def test_body_is_not_asked_for_when_a_part_is_there() -> None:
+    async with serving() as server:
+        peer = await server.connect()
+        await peer.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\na")
+        await eventually(lambda: bool(server.state.tasks))
+        await peer.send(b"bc")
+        async with asyncio.timeout(patience()):
+            assert (await peer.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        peer.writer.close()
+
+
 async def test_unexpected_error_tells_nothing() -> None:
     async with serving() as server:
         peer = await server.connect()
@@ -333,6 +363,8 @@ async def test_connection_whose_response_is_not_read_is_reset() -> None:
         await eventually(lambda: server.refusals("unread") == 1)
         await eventually(lambda: not server.state.connections)
         assert len(server.application.bodies) < 10
+        with pytest.raises(ConnectionResetError):
+            await peer.reader.read(-1)
         peer.writer.close()
 
 
