@@ -1,10 +1,15 @@
-"""Runs nginx with deploy/nginx/nginx.conf in front of a gateway on this machine."""
+"""Runs nginx with deploy/nginx/nginx.conf in front of a gateway on this machine.
 
+python -m tests.tls_proxy 8000    in front of the gateway on port 8000, which trusts 127.0.0.1
+"""
+
+import contextlib
 import os
 import socket
 import ssl
+import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
 
@@ -48,7 +53,7 @@ class TlsProxy:
             return response, response.read()
 
 
-@contextmanager
+@contextlib.contextmanager
 def running_proxy(folder: Path, gateway_port: int, replaced: dict[str, str] | None = None) -> Iterator[TlsProxy]:
     """Start nginx in front of the port of a gateway, which must trust `ADDRESS`, and wait until it listens.
 
@@ -83,3 +88,18 @@ def running_proxy(folder: Path, gateway_port: int, replaced: dict[str, str] | No
         yield TlsProxy(part, port, health_port, certificate)
     finally:
         part.stop()
+
+
+def main() -> None:
+    """Run nginx in front of a gateway until Ctrl-C, for `python -m tests.attack --port PORT --tls`."""
+    with (
+        tempfile.TemporaryDirectory(prefix="sepal-proxy-") as folder,
+        running_proxy(Path(folder), int(sys.argv[1])) as proxy,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        print(f"https://localhost:{proxy.port} is in front of port {sys.argv[1]}", flush=True)
+        proxy.part.popen.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -3,15 +3,17 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+T = TypeVar("T")
+
 _EXAMPLES_PER_ROUND: Final = 500
 
 
-def mostly(common: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def mostly(common: st.SearchStrategy[T], odd: st.SearchStrategy[T]) -> st.SearchStrategy[T]:
     """Draw from `odd` once in about ten draws, so that an input of several parts is often right as a whole."""
     return st.sampled_from(range(10)).flatmap(lambda number: odd if number == 7 else common)
 
