@@ -15,6 +15,7 @@ from shared.errors import TooManyBodies
 
 SWEEP_SECONDS: Final = 0.5
 _ANSWERED_BEYOND: Final = 32  # connections beyond the maximum that are told so; others are reset
+_MAPPED: Final = "::ffff:"  # in front of the address of an IPv4 client, on a socket for both versions
 _OTHER_FILES: Final = 64  # open files of a gateway that are no connections of clients
 
 
@@ -52,6 +53,7 @@ class Connections:
         Raises:
             Refused: there are too many, in all or from this address. The connection is taken, to be answered.
         """
+        host = host.removeprefix(_MAPPED)
         address = _counted_as(host)
         is_full = len(self._open) >= self._max_connections
         is_greedy = self._of_address[address] >= self.limits.max_connections_per_address
