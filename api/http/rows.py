@@ -51,6 +51,7 @@ class BodyReader:
         """
         if card is not self._card:
             self._take(card)
+        self._check_shape(body)
         return self._encode((self._decode and self._decode(body)) or self._read_step_by_step(body), card)
 
     def at_once(self, body: bytes, card: ModelCard) -> ReadBody | None:
@@ -88,7 +89,6 @@ class BodyReader:
         self._card = card
 
     def _read_step_by_step(self, body: bytes) -> tuple[Any, Any]:
-        self._check_shape(body)
         parsed = parse(body)
         data = self._data(parsed)
         return self._read_rows(data), parsed.get(OUTPUTS, msgspec.UNSET)

@@ -20,6 +20,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
 from api.http.problems import REQUEST_TIMEOUT
+from api.http.server import linger
 from api.http.server.connections import Connections
 from api.http.server.exchange import Exchange, scope_of
 from api.http.server.head import Head
@@ -33,7 +34,6 @@ SILENT: Final = "silent"
 IDLE: Final = "idle"
 UNREAD: Final = "unread"
 _LAST_REQUEST_SECONDS: Final = 1.0
-_LINGER_SECONDS: Final = 2.0
 _SEND_BUFFER_BYTES: Final = 256 * 1024  # in the kernel, which doubles it; by itself it would take 4 MB for each client
 _RESETS: Final = struct.pack("ii", 1, 0)  # SO_LINGER: at the end of the connection, drop what was not sent
 _READ_AHEAD_BYTES: Final = 4 * PART_BYTES  # of a body that the application does not take
@@ -63,9 +63,8 @@ class HttpProtocol(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._n_requests = 0
         self._n_written = 0
-        self._n_discarded = 0
         self._has_ended = False  # whether the client has said that it sends no more
-        self._is_lingering = False  # whether what arrives is discarded until the client closes
+        self._linger: linger.Linger | None = None  # after the last response
         self._is_shutting_down = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -96,10 +95,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what has arrived."""
-        if self._is_lingering:
-            self._n_discarded += len(data)
-            if self._n_discarded > self._limits.max_body_bytes:
-                self.transport.abort()
+        if self._linger is not None:
+            self._linger.discard(len(data))
             return
         self._inbox.add(data)
         self._advance()
@@ -111,7 +108,7 @@ class HttpProtocol(asyncio.Protocol):
             Whether the connection stays open.
         """
         self._has_ended = True
-        if self._is_lingering or (self._exchange is None and not self._inbox):
+        if self._linger is not None or (self._exchange is None and not self._inbox):
             return False
         if self._exchange is None or not self._exchange.body.is_complete:
             self._refuse(malformed("The request ended before it was complete."))
@@ -133,7 +130,7 @@ class HttpProtocol(asyncio.Protocol):
         An idle connection stays open for a moment, because a request may be on its way already.
         """
         self._is_shutting_down = True
-        if self._is_lingering:
+        if self._linger is not None:
             self.transport.close()
         elif self._exchange is not None:
             self._exchange.writer.keep_alive = False
@@ -147,13 +144,13 @@ class HttpProtocol(asyncio.Protocol):
             self._connections.count_refusal(UNREAD)
             self.abort()
         elif n_unsent:  # it need not send anything before it has read
-            self._pace.extend(now, _LINGER_SECONDS if self._is_lingering else self._limits.stall_seconds)
+            self._pace.extend(now, linger.SECONDS if self._linger else self._limits.stall_seconds)
         elif self._pace.is_overdue(now):
             self._end()
 
     def _end(self) -> None:
         """End the connection because its deadline has passed."""
-        if self._is_lingering or self.transport.is_closing():
+        if self._linger is not None or self.transport.is_closing():
             self.transport.abort()
         elif self._exchange is not None:
             self._refuse(Refused(REQUEST_TIMEOUT, "The body arrives too slowly."))
@@ -198,7 +195,7 @@ class HttpProtocol(asyncio.Protocol):
         if exchange is None or self.transport.is_closing():
             return
         if not exchange.writer.keep_alive or (self._has_ended and not self._inbox):
-            self._linger()
+            self._close()
         elif exchange.body.is_complete:
             self._finish()
             if self._inbox:
@@ -208,7 +205,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Read as much as can be read now."""
-        if self._is_lingering or self.transport.is_closing():
+        if self._linger is not None or self.transport.is_closing():
             return
         try:
             if self._exchange is None and not self._begin():
@@ -304,19 +301,17 @@ class HttpProtocol(asyncio.Protocol):
             self.write(writer.begin(response.status_code, headers, bytes(response.body), more=False))
         if exchange is not None:
             exchange.end()
-        self._linger()
+        self._close()
 
-    def _linger(self) -> None:
-        """Close in steps, so that a client which still sends can read the response (RFC 9112, section 9.6)."""
+    def _close(self) -> None:
+        """Close in steps, so that a client which still sends can read the response."""
         self._exchange = None
         self._inbox.clear()
-        self._is_lingering = True
         if self._has_ended or self._is_shutting_down:
             self.transport.close()
             return
-        self._pace.allow(self._loop.time(), _LINGER_SECONDS)
-        self._flow.resume_reading()
-        self.transport.write_eof()
+        self._pace.allow(self._loop.time(), linger.SECONDS)
+        self._linger = linger.Linger(self.transport, self._flow, self._limits.max_body_bytes)
 
     def _close_if_idle(self) -> None:
         if self._exchange is None:
