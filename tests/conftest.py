@@ -4,13 +4,16 @@ import gc
 import os
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from local import broker
 from tests.models import train_once
 from tests.patience import DEFAULT_SECONDS, longest_test, set_patience
+from tests.preloaded import start as preloaded
 from tests.stack import (
     Gateway,
     Part,
@@ -41,6 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = longest_test()
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the one server of preloaded processes of a run, in the process that starts those of pytest-xdist."""
+    if preloaded.SOCKET_VARIABLE not in os.environ:
+        stack = ExitStack()
+        stack.enter_context(preloaded.running_server())
+        session.config.add_cleanup(stack.close)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # The longest test of all starts first, so that nothing waits for it at the end. The sort is stable.
     items.sort(key=lambda item: "machine" not in item.path.parts)
@@ -68,6 +79,13 @@ def processes_are_stopped() -> Iterator[None]:
     """Set up before all other fixtures, and so torn down after them."""
     yield
     wait_for(lambda: not leftover_processes(), "the end of every process that the tests started")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def proofs_are_preloaded() -> Iterator[None]:
+    """Models are proved in new processes that need not import their libraries."""
+    with patch("training.proof.PYTHON", preloaded.command(os.environ[preloaded.SOCKET_VARIABLE])):
+        yield
 
 
 @pytest.fixture(scope="session")

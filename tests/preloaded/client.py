@@ -1,0 +1,32 @@
+"""`python client.py SOCKET MODULE [ARGUMENT…]`: has the server run a module, and ends as that process does.
+
+It is run as a file, without the site packages, and imports nothing of the tests: that would take longer than its work.
+"""
+
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+
+
+def main() -> None:
+    """Hand over this process's arguments, folder, environment and open files, and wait for the exit code."""
+    path, *arguments = sys.argv[1:]
+    request = json.dumps([arguments, os.getcwd(), dict(os.environ)]).encode()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.connect(path)
+        socket.send_fds(server, [struct.pack("!I", len(request))], [0, 1, 2])
+        server.sendall(request)
+        for descriptor in (0, 1, 2):
+            os.close(descriptor)  # a pipe ends when the new process closes it
+        (code,) = struct.unpack("!i", server.recv(4))
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
