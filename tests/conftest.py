@@ -4,14 +4,13 @@ import gc
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
 from local import broker
-from tests.models import train_once
+from tests.models import locked, train_once
 from tests.patience import DEFAULT_SECONDS, longest_test, set_patience
 from tests.preloaded import start as preloaded
 from tests.stack import (
@@ -22,6 +21,7 @@ from tests.stack import (
     free_port,
     leftover_processes,
     listens,
+    run_module,
     running_stack,
     wait_for,
 )
@@ -46,10 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the one server of preloaded processes of a run, in the process that starts those of pytest-xdist."""
-    if preloaded.SOCKET_VARIABLE not in os.environ:
-        stack = ExitStack()
-        stack.enter_context(preloaded.running_server())
-        session.config.add_cleanup(stack.close)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        server = preloaded.running_server(*preloaded.MODULES)
+        preloaded.publish(server.__enter__())
+        session.config.add_cleanup(lambda: server.__exit__(None, None, None))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -84,7 +84,7 @@ def processes_are_stopped() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def proofs_are_preloaded() -> Iterator[None]:
     """Models are proved in new processes that need not import their libraries."""
-    with patch("training.proof.PYTHON", preloaded.command(os.environ[preloaded.SOCKET_VARIABLE])):
+    with patch("training.proof.PYTHON", preloaded.client()):
         yield
 
 
@@ -99,6 +99,17 @@ def trained_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
     folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mlflow_models(trained_dir: Path) -> Path:
+    """The models of `tests.mlflow_models`, which all processes of a run share; no test may change them."""
+    folder = trained_dir / "mlflow"
+    with locked(trained_dir / "mlflow.lock"):
+        if not folder.exists():
+            done = run_module("tests.mlflow_models", folder, python=preloaded.client())
+            assert done.returncode == 0, done.stderr
     return folder
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.preloaded.server SOCKET MODULE…`: imports modules at the first request, and forks for each request."""
+"""`python -m tests.preloaded.server SOCKET MODULE…`: imports modules at the first request, and forks for each."""
 
 import atexit
 import gc
@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 from unittest.mock import patch
 
-from tests.preloaded.start import command
+from tests.preloaded.start import client_of
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         warnings.filterwarnings("ignore", "'.*' found in sys.modules", RuntimeWarning)  # which is the point
         gc.freeze()
         # A command line of `training` proves its model in preloaded processes too.
-        with patch("training.proof.PYTHON", command(path)):
+        with patch("training.proof.PYTHON", client_of(path)):
             while True:
                 if not os.fork():
                     server.close()
@@ -51,7 +51,7 @@ def _reap() -> None:
 
 
 def _run_apart(connection: socket.socket) -> None:
-    """Run the request in another process, and send its exit code; end it when the client ends."""
+    """Run the request in another process, and send its pid and its exit code; kill it when the client ends."""
     header, descriptors, *_ = socket.recv_fds(connection, 4, 3)
     (length,) = struct.unpack("!I", header)
     arguments, folder, environment = json.loads(connection.recv(length, socket.MSG_WAITALL))
@@ -60,6 +60,7 @@ def _run_apart(connection: socket.socket) -> None:
         return _run(arguments, folder, environment, descriptors)
     for descriptor in descriptors:
         os.close(descriptor)
+    connection.sendall(struct.pack("!i", child))
     ended = os.pidfd_open(child)
     readable, _, _ = select.select([ended, connection], [], [])
     if ended not in readable:
@@ -74,6 +75,7 @@ def _run_apart(connection: socket.socket) -> None:
 
 def _run(arguments: list[str], folder: str, environment: dict[str, str], descriptors: list[int]) -> None:
     """Run a module as `python -m` does."""
+    os.setsid()  # as `Part` does
     for target, descriptor in enumerate(descriptors):
         os.dup2(descriptor, target)
         os.close(descriptor)
@@ -99,7 +101,7 @@ def _code_of(end: SystemExit) -> int:
     """Return the exit code; print a text to stderr, as Python does."""
     if end.code is None or isinstance(end.code, int):
         return end.code or 0
-    print(end.code, file=sys.stderr)
+    sys.stderr.write(f"{end.code}\n")
     return 1
 
 
