@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-images", action="store_true", help="run the tests that build and run containers")
     patience = f"seconds that a test waits for one condition; default {DEFAULT_SECONDS:.0f}"
     parser.addoption("--patience", type=float, help=patience)
+    parser.addoption("--new-processes", action="store_true", help="start every process anew, without preloading")
     parser.addoption("--machine-steps", type=int, help="steps of the state machine, random at each run")
     parser.addoption("--exact-rows", type=int, help="rows of each family of models that are predicted one by one")
 
@@ -46,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the one server of preloaded processes of a run, in the process that starts those of pytest-xdist."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    if "PYTEST_XDIST_WORKER" not in os.environ and not session.config.getoption("--new-processes"):
         server = preloaded.running_server(*preloaded.MODULES)
         preloaded.publish(server.__enter__())
         session.config.add_cleanup(lambda: server.__exit__(None, None, None))

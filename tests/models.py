@@ -39,6 +39,7 @@ def train_once(models_dir: Path, name: str) -> Path:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Let one process at a time into the context."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -190,11 +190,11 @@ class Stack:
         return part
 
     def start_worker(self, **settings: object) -> Part:
-        return self._start("worker", ["worker"], PreloadedPart, **settings)
+        return self._start_module("worker", "worker", **settings)
 
     def start_gateway(self, module: str = "api", **settings: object) -> "Gateway":
         port = free_port()
-        part = self._start("gateway", [module], PreloadedPart, api_port=port, **settings)
+        part = self._start_module("gateway", module, api_port=port, **settings)
         gateway = Gateway(part, port)
         self.gateways.append(gateway)
         return gateway
@@ -214,6 +214,11 @@ class Stack:
         for part in reversed(self.parts):
             part.kill()
         self.redis.close()
+
+    def _start_module(self, name: str, module: str, **settings: object) -> Part:
+        if preloaded.is_running():
+            return self._start(name, [module], PreloadedPart, **settings)
+        return self._start(name, [sys.executable, "-m", module], **settings)
 
     def _start(self, name: str, command: list[str], kind: type[Part] = Part, **settings: object) -> Part:
         part = kind(name, command, clean_environment(**{**self.settings, **settings}), self.folder)

@@ -9,15 +9,12 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from category_encoders import TargetEncoder
-from lightgbm import LGBMClassifier
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 from skops import io
-from xgboost import XGBClassifier
 
 from shared.card import read_card
 from tests.own_code import fitted, write_code
@@ -53,10 +50,14 @@ def make_joblib(folder: Path) -> Made:
 
 
 def make_lightgbm(folder: Path) -> Made:
+    from lightgbm import LGBMClassifier  # here and below: every process of a test run imports this module
+
     return _dumped(folder, StandardScaler(), LGBMClassifier(n_estimators=5, verbose=-1, n_jobs=1))
 
 
 def make_xgboost(folder: Path) -> Made:
+    from xgboost import XGBClassifier
+
     return _dumped(folder, StandardScaler(), XGBClassifier(n_estimators=5, n_jobs=1))
 
 
@@ -89,6 +90,8 @@ def make_own_code(folder: Path) -> Made:
 
 
 def make_category_encoders(folder: Path) -> Made:
+    from category_encoders import TargetEncoder
+
     frame = FRAME.assign(bed=["a", "b", "c"] * 50)
     pipeline = make_pipeline(TargetEncoder(cols=["bed"]), LogisticRegression(max_iter=1000)).fit(frame, IRIS.target)
     joblib.dump(pipeline, folder / "model.joblib")

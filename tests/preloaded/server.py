@@ -1,6 +1,7 @@
 """`python -m tests.preloaded.server SOCKET MODULE…`: imports modules at the first request, and forks for each."""
 
 import atexit
+import ctypes
 import gc
 import importlib
 import json
@@ -14,19 +15,22 @@ import sys
 import traceback
 import warnings
 from pathlib import Path
+from typing import Final
 from unittest.mock import patch
 
 from tests.preloaded.start import client_of
 
+_PR_SET_PDEATHSIG: Final = 1  # of prctl(2): the signal that this process gets when its parent ends
+
 
 def main() -> None:
-    """Serve until it is terminated; the path exists once requests can be sent."""
+    """Serve until stdin ends; the path exists once requests can be sent."""
     path, *modules = sys.argv[1:]
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{path}.new")
         server.listen(64)
         Path(f"{path}.new").rename(path)
-        connection, _ = server.accept()
+        connection = _accept(server)
         for module in modules:
             importlib.import_module(module)
         warnings.filterwarnings("ignore", "'.*' found in sys.modules", RuntimeWarning)  # which is the point
@@ -38,8 +42,14 @@ def main() -> None:
                     server.close()
                     return _run_apart(connection)
                 connection.close()
-                connection, _ = server.accept()
+                connection = _accept(server)
                 _reap()
+
+
+def _accept(server: socket.socket) -> socket.socket:
+    if sys.stdin in select.select([server, sys.stdin], [], [])[0]:
+        sys.exit()
+    return server.accept()[0]
 
 
 def _reap() -> None:
@@ -76,6 +86,7 @@ def _run_apart(connection: socket.socket) -> None:
 def _run(arguments: list[str], folder: str, environment: dict[str, str], descriptors: list[int]) -> None:
     """Run a module as `python -m` does."""
     os.setsid()  # as `Part` does
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for target, descriptor in enumerate(descriptors):
         os.dup2(descriptor, target)
         os.close(descriptor)

@@ -40,11 +40,10 @@ def running_server(*modules: str, python: Sequence[str] = (sys.executable, "-m")
     """
     with tempfile.TemporaryDirectory(prefix="sepal-preloaded-") as folder:
         path = Path(folder, "socket")
-        with subprocess.Popen([*python, "tests.preloaded.server", str(path), *modules], cwd=_ROOT) as server:
-            try:
-                yield client_of(path)
-            finally:
-                server.terminate()
+        command = [*python, "tests.preloaded.server", str(path), *modules]
+        # The server ends with its input, even when this process is killed.
+        with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE):
+            yield client_of(path)
 
 
 def client_of(path: str | Path) -> list[str]:
@@ -52,9 +51,14 @@ def client_of(path: str | Path) -> list[str]:
     return [sys.executable, "-I", "-S", str(_CLIENT), str(path)]
 
 
+def is_running() -> bool:
+    """Whether this test run has a server."""
+    return VARIABLE in os.environ
+
+
 def client() -> list[str]:
-    """Return the beginning of a command that has the server of this test run start a module."""
-    return json.loads(os.environ[VARIABLE])
+    """Return the beginning of a command that runs a module; in a preloaded process if this test run has a server."""
+    return list(json.loads(os.environ[VARIABLE])) if is_running() else [sys.executable, "-m"]
 
 
 def publish(command: list[str]) -> None:
