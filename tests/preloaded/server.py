@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import traceback
 import warnings
 from pathlib import Path
@@ -103,6 +104,7 @@ def _run(arguments: list[str], folder: str, environment: dict[str, str], descrip
     except BaseException:
         traceback.print_exc()
         code = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as Python does before its exit functions
     atexit._run_exitfuncs()
     sys.stdout.flush()
     os._exit(code)  # without Python's own end, which would write to, and so copy, all memory that is shared
