@@ -5,12 +5,14 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from local import broker
-from tests.models import train_once
+from tests.models import locked, train_once
 from tests.patience import DEFAULT_SECONDS, longest_test, set_patience
+from tests.preloaded import start as preloaded
 from tests.stack import (
     Gateway,
     Part,
@@ -19,6 +21,7 @@ from tests.stack import (
     free_port,
     leftover_processes,
     listens,
+    run_module,
     running_stack,
     wait_for,
 )
@@ -28,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-images", action="store_true", help="run the tests that build and run containers")
     patience = f"seconds that a test waits for one condition; default {DEFAULT_SECONDS:.0f}"
     parser.addoption("--patience", type=float, help=patience)
+    parser.addoption("--new-processes", action="store_true", help="start every process anew, without preloading")
     parser.addoption("--machine-steps", type=int, help="steps of the state machine, random at each run")
     parser.addoption("--exact-rows", type=int, help="rows of each family of models that are predicted one by one")
 
@@ -39,6 +43,14 @@ def pytest_configure(config: pytest.Config) -> None:
         set_patience(seconds)
     if config.getoption("timeout") is None:
         config.option.timeout = longest_test()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the one server of preloaded processes of a run, in the process that starts those of pytest-xdist."""
+    if "PYTEST_XDIST_WORKER" not in os.environ and not session.config.getoption("--new-processes"):
+        server = preloaded.running_server(*preloaded.MODULES)
+        preloaded.publish(server.__enter__())
+        session.config.add_cleanup(lambda: server.__exit__(None, None, None))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -70,6 +82,13 @@ def processes_are_stopped() -> Iterator[None]:
     wait_for(lambda: not leftover_processes(), "the end of every process that the tests started")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def proofs_are_preloaded() -> Iterator[None]:
+    """Models are proved in new processes that need not import their libraries."""
+    with patch("training.proof.PYTHON", preloaded.client()):
+        yield
+
+
 @pytest.fixture(scope="session")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
@@ -81,6 +100,17 @@ def trained_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
     folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mlflow_models(trained_dir: Path) -> Path:
+    """The models of `tests.mlflow_models`, which all processes of a run share; no test may change them."""
+    folder = trained_dir / "mlflow"
+    with locked(trained_dir / "mlflow.lock"):
+        if not folder.exists():
+            done = run_module("tests.mlflow_models", folder, python=preloaded.client())
+            assert done.returncode == 0, done.stderr
     return folder
 
 

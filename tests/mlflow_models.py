@@ -1,4 +1,4 @@
-"""`python -m tests.mlflow_models FOLDER [plain]`: writes models with MLflow, into folders and into a store of runs."""
+"""`python -m tests.mlflow_models FOLDER`: writes models with MLflow, into folders and into a store of runs."""
 
 import os
 import sys
@@ -65,5 +65,4 @@ def write_others(folder: Path) -> None:
 
 if __name__ == "__main__":
     write_plain(Path(sys.argv[1]))
-    if sys.argv[2:] != ["plain"]:
-        write_others(Path(sys.argv[1]))
+    write_others(Path(sys.argv[1]))

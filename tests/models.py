@@ -1,6 +1,8 @@
 """Trains and saves the models that the tests serve."""
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -29,10 +31,18 @@ def train_recipe(models_dir: Path, name: str) -> Path:
 
 def train_once(models_dir: Path, name: str) -> Path:
     """Train a recipe in a folder that several processes share; the first of them does it."""
-    with (models_dir / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(models_dir / f"{name}.lock"):
         model_dir = models_dir / name / RECIPES[name].version
         return model_dir if model_dir.exists() else train_recipe(models_dir, name)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one process at a time into the context."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def save_pipeline(models_dir: Path, name: str, pipeline: Pipeline, rows: Any, columns: int) -> Path:

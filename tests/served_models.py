@@ -15,7 +15,7 @@ from sklearn.preprocessing import Binarizer, FunctionTransformer, OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
 from shared.columns import FLOATS, INTEGERS
-from tests.models import train_recipe
+from tests.models import train_once
 from training.artifact import save
 from training.recipes import RECIPES
 
@@ -81,7 +81,7 @@ def save_texts(models_dir: Path) -> Path:
 def save_model(models_dir: Path, name: str) -> Path:
     """Save a model of this module, or of a recipe."""
     own = _OWN.get(name)
-    return own(models_dir) if own is not None else train_recipe(models_dir, name)
+    return own(models_dir) if own is not None else train_once(models_dir, name)
 
 
 _OWN: Final[dict[str, Callable[[Path], Path]]] = {"typed": save_typed, "texts": save_texts}

@@ -7,10 +7,10 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import httpx
 import psutil
@@ -18,7 +18,8 @@ import redis
 
 from local import broker
 from shared.store.schema import Counter, Key
-from tests.patience import patience
+from tests.patience import longest_test, patience
+from tests.preloaded import start as preloaded
 
 T = TypeVar("T")
 
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parent.parent
 # In the environment of every process that the tests start, and of its children.
 SESSION_VARIABLE = "SEPAL_TESTS"
 SESSION = uuid.uuid4().hex
+_logs: set[str] = set()  # the files to which the processes write that the tests start
 
 _PORTS = range(15_000, 32_000)  # the kernel takes the ports of outgoing connections from 32,768 up
 
@@ -79,6 +81,33 @@ def clean_environment(**settings: object) -> dict[str, str]:
     return environment | {f"SEPAL_{name.upper()}": str(value) for name, value in settings.items()}
 
 
+def run_module(
+    module: str,
+    *arguments: str | Path,
+    cwd: Path = ROOT,
+    environment: dict[str, str] | None = None,
+    python: Sequence[str] = (sys.executable, "-m"),
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m module` until it ends.
+
+    Args:
+        module: the module.
+        arguments: its arguments.
+        cwd: the folder to run it in.
+        environment: its environment; without it, that of this process without settings of Sepal.
+        python: the beginning of the command; `tests.preloaded.start.client()` is 30 times as quick.
+    """
+    return subprocess.run(
+        [*python, module, *map(str, arguments)],
+        cwd=cwd,
+        env=(clean_environment() if environment is None else environment) | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=longest_test(),
+        check=False,
+    )
+
+
 class Part:
     """One process of a stack, with its log."""
 
@@ -86,11 +115,18 @@ class Part:
         self, name: str, command: list[str], environment: dict[str, str], folder: Path, cwd: Path = ROOT
     ) -> None:
         self.log = folder / f"{name}.log"
+        _logs.add(str(self.log))
         with self.log.open("ab") as log:
-            # A process group, as in a terminal: a test can send Ctrl-C to it without ending itself.
-            self.popen = subprocess.Popen(
-                command, cwd=cwd, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
+            self.popen = self._start(command, environment, cwd, log)
+
+    @staticmethod
+    def _start(
+        command: list[str], environment: dict[str, str], cwd: Path, log: IO[bytes]
+    ) -> "subprocess.Popen[bytes] | preloaded.ForkedProcess":
+        # A process group, as in a terminal: a test can send Ctrl-C to it without ending itself.
+        return subprocess.Popen(
+            command, cwd=cwd, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
 
     @property
     def process(self) -> psutil.Process:
@@ -124,6 +160,14 @@ class Part:
             self.popen.wait()
 
 
+class PreloadedPart(Part):
+    """A process that runs a module with its libraries imported; the command is the module and its arguments."""
+
+    @staticmethod
+    def _start(command: list[str], environment: dict[str, str], cwd: Path, log: IO[bytes]) -> preloaded.ForkedProcess:
+        return preloaded.ForkedProcess(command, cwd, environment, log)
+
+
 class Stack:
     """A broker, workers and gateways, each started by the test."""
 
@@ -146,11 +190,11 @@ class Stack:
         return part
 
     def start_worker(self, **settings: object) -> Part:
-        return self._start("worker", [sys.executable, "-m", "worker"], **settings)
+        return self._start_module("worker", "worker", **settings)
 
     def start_gateway(self, module: str = "api", **settings: object) -> "Gateway":
         port = free_port()
-        part = self._start("gateway", [sys.executable, "-m", module], api_port=port, **settings)
+        part = self._start_module("gateway", module, api_port=port, **settings)
         gateway = Gateway(part, port)
         self.gateways.append(gateway)
         return gateway
@@ -171,8 +215,13 @@ class Stack:
             part.kill()
         self.redis.close()
 
-    def _start(self, name: str, command: list[str], **settings: object) -> Part:
-        part = Part(name, command, clean_environment(**{**self.settings, **settings}), self.folder)
+    def _start_module(self, name: str, module: str, **settings: object) -> Part:
+        if preloaded.is_running():
+            return self._start(name, [module], PreloadedPart, **settings)
+        return self._start(name, [sys.executable, "-m", module], **settings)
+
+    def _start(self, name: str, command: list[str], kind: type[Part] = Part, **settings: object) -> Part:
+        part = kind(name, command, clean_environment(**{**self.settings, **settings}), self.folder)
         self.parts.append(part)
         return part
 
@@ -188,7 +237,8 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=patience())
+        # Nothing to verify: else each client reads the certificates of certifi, which takes 30 ms of CPU.
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=patience(), verify=False)
         self.url = f"http://127.0.0.1:{port}/predict"
 
     def is_ready(self) -> bool:
@@ -251,7 +301,19 @@ def maps(process: psutil.Process, library: str) -> bool:
 def leftover_processes() -> list[psutil.Process]:
     """Return the processes of this test session that still run."""
     mark = f"{SESSION_VARIABLE}={SESSION}".encode()
-    return [process for process in psutil.process_iter() if mark in _environment(process).split(b"\0")]
+    return [
+        process
+        for process in psutil.process_iter()
+        if mark in _environment(process).split(b"\0") or _output(process) in _logs
+    ]
+
+
+def _output(process: psutil.Process) -> str:
+    """Return the file to which a process writes; a preloaded process shows the environment of its server."""
+    try:
+        return str(Path(f"/proc/{process.pid}/fd/1").readlink())
+    except OSError:  # as below
+        return ""
 
 
 def _environment(process: psutil.Process) -> bytes:

@@ -27,6 +27,8 @@ from training.outputs import call
 
 MAX_ITEMS: Final = 10_000
 """Numbers that one output may have for a row: as JSON, a batch of such rows has 100 MB."""
+PYTHON: Final = (sys.executable, "-m")
+"""The beginning of the command of a new process; a module and its arguments follow."""
 _ROOT: Final = Path(__file__).parent.parent
 
 
@@ -113,7 +115,7 @@ def _n_items(values: Any) -> int:
 def _process(
     module: str, arguments: list[Path | str], *, stdin: int | IO[bytes] | None, stdout: int | None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", module, *map(str, arguments)]
+    command = [*PYTHON, module, *map(str, arguments)]
     process = subprocess.Popen(  # noqa: S603 - our own modules
         command, cwd=_ROOT, env=os.environ, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE
     )

@@ -3,9 +3,6 @@
 from pathlib import Path
 from typing import Any, Final
 
-import matplotlib as mpl
-from matplotlib.figure import Figure as Canvas
-
 from benchmarks.serving.results import Results
 from benchmarks.serving.summary import P50, THROUGHPUT, Figure, Summary
 
@@ -24,6 +21,9 @@ _PEERS: Final = {
 
 def draw(results: Results, path: Path) -> None:
     """Write the chart as SVG; the same results give the same bytes."""
+    import matplotlib as mpl  # here, because it takes a second, and most users of this package draw nothing
+    from matplotlib.figure import Figure as Canvas
+
     mpl.rcParams["svg.hashsalt"] = "sepal"
     summary, all_rows = Summary(results), results.plan.rows
     canvas = Canvas(figsize=(11, 4.2 * len(all_rows)), facecolor="white", layout="constrained")

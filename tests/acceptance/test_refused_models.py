@@ -1,4 +1,8 @@
-"""`make run` and `/readyz` say what is missing or wrong in a model directory, and nothing of the model is run."""
+"""Workers, `/readyz` and `make run` say what is missing or wrong in a model, and nothing of the model is run.
+
+`make run` is started for the models that it judges itself, and for one of each kind that a worker and a pool process
+refuse: it shows the worker's last lines, whatever they are.
+"""
 
 import importlib
 import json
@@ -17,9 +21,10 @@ import pytest
 
 from shared.card import read_card
 from shared.model_files import file_digest
+from shared.store.schema import Key
 from tests.models import without_proof
 from tests.run import Run
-from tests.stack import wait_for
+from tests.stack import Gateway, Stack, wait_for
 from training.artifact import save
 
 _CODE = """\
@@ -154,7 +159,9 @@ def leave_untrusted(_: Path) -> None:
     """The settings of the worker name no types."""
 
 
-DAMAGES: list[tuple[Callable[[Path], None], str, list[str], str]] = [
+Damage = tuple[Callable[[Path], None], str, list[str], str]
+
+SEEN_BY_MAKE_RUN: list[Damage] = [
     (
         need(no_such_distribution="4.6.0"),
         "artifact-incompatible",
@@ -174,13 +181,21 @@ DAMAGES: list[tuple[Callable[[Path], None], str, list[str], str]] = [
         "install scikit-learn==1.2.2",
     ),
     (alter_pipeline, "artifact-altered", ["pipeline.joblib has the digest"], "restore both"),
-    (truncate, "artifact-altered", ["pipeline.joblib has the digest"], "restore both"),
     (
         be_no_pickle,
         "artifact-unloadable",
         ["cannot load this model"],
         "See the traceback in the worker's log",
     ),
+    (
+        leave_untrusted,
+        "artifact-untrusted",
+        ["types that are not trusted: own_marks.Marks"],
+        "SEPAL_TRUSTED_TYPES=own_marks.Marks",
+    ),
+]
+SEEN_BY_THE_WORKER: list[Damage] = [
+    (truncate, "artifact-altered", ["pipeline.joblib has the digest"], "restore both"),
     (alter_code, "artifact-altered", ["own_marks.py has the digest"], "code/own_marks.py was replaced or damaged"),
     (alter_requirements, "artifact-altered", ["requirements.txt has the digest"], "requirements.txt was replaced"),
     (remove_code, "artifact-missing", ["own_marks.py cannot be read"], "code/own_marks.py is missing: restore"),
@@ -198,37 +213,78 @@ DAMAGES: list[tuple[Callable[[Path], None], str, list[str], str]] = [
         "If own_marks is your own, give it to `save`",
     ),
     (make_schema_2, "artifact-incompatible", ["does not have schema 3"], "Save the pipeline again"),
-    (
-        leave_untrusted,
-        "artifact-untrusted",
-        ["types that are not trusted: own_marks.Marks"],
-        "SEPAL_TRUSTED_TYPES=own_marks.Marks",
-    ),
 ]
 
 
-def readyz_details(run: Run) -> dict[str, str]:
+def readyz_details(gateway: Gateway) -> dict[str, str]:
     """Return why the gateway is not ready, by code; nothing while it does not answer."""
     try:
-        answer: Any = run.gateway.client.get("/readyz").json()
+        answer: Any = gateway.client.get("/readyz").json()
     except httpx.TransportError:
         return {}
     return {reason["code"]: reason["detail"] for reason in answer.get("reasons", ())}
 
 
-@pytest.mark.parametrize(("damage", "code", "shown", "remedy"), DAMAGES)
-def test_model_is_refused_before_anything_of_it_is_run(
-    tmp_path: Path, marked: Marked, damage: Callable[[Path], None], code: str, shown: list[str], remedy: str
-) -> None:
+def has_no_worker(gateway: Gateway) -> bool:
+    """Whether the gateway knows no reason but that no worker has run."""
+    codes = readyz_details(gateway).keys()
+    return "no-worker" in codes and codes <= {"no-worker", "model-unknown"}
+
+
+def damaged(tmp_path: Path, marked: Marked, damage: Callable[[Path], None]) -> Path:
+    """Return a damaged copy of a model directory."""
     source = marked.skops if damage is leave_untrusted else marked.pickled
     model_dir = Path(shutil.copytree(source, tmp_path / "model"))
     damage(model_dir)
     marked.forget()
+    return model_dir
+
+
+@pytest.fixture(scope="module")
+def without_worker(tmp_path_factory: pytest.TempPathFactory, marked: Marked) -> Iterator[tuple[Stack, Gateway]]:
+    """A broker and a gateway, for one worker after another."""
+    stack = Stack(tmp_path_factory.mktemp("stack"), marked.pickled)
+    try:
+        stack.start_broker()
+        yield stack, stack.start_gateway()
+    finally:
+        stack.stop()
+
+
+@pytest.mark.parametrize(("damage", "code", "shown", "remedy"), SEEN_BY_THE_WORKER)
+def test_worker_refuses_a_model_before_anything_of_it_is_run(
+    tmp_path: Path,
+    marked: Marked,
+    without_worker: tuple[Stack, Gateway],
+    damage: Callable[[Path], None],
+    code: str,
+    shown: list[str],
+    remedy: str,
+) -> None:
+    stack, gateway = without_worker
+    stack.redis.delete(Key.LOAD_FAILURE)
+    (stack.folder / "worker.log").unlink(missing_ok=True)
+    wait_for(lambda: has_no_worker(gateway), "a gateway without the reason of another test")
+    worker = stack.start_worker(model_dir=damaged(tmp_path, marked, damage))
+    detail = wait_for(lambda: readyz_details(gateway).get(code), "the reason in /readyz")
+    assert remedy in detail
+    assert str(tmp_path) not in detail
+    assert worker.wait() == 1
+    log = worker.log.read_text()
+    assert [each for each in [*shown, remedy] if each not in log] == []
+    assert marked.written() == []
+
+
+@pytest.mark.parametrize(("damage", "code", "shown", "remedy"), SEEN_BY_MAKE_RUN)
+def test_make_run_shows_why_a_model_is_refused_before_anything_of_it_is_run(
+    tmp_path: Path, marked: Marked, damage: Callable[[Path], None], code: str, shown: list[str], remedy: str
+) -> None:
+    model_dir = damaged(tmp_path, marked, damage)
     with Run(tmp_path / "run", model_dir) as run:
         wait_for(lambda: "sepal: the worker exited" in run.log, "the report on the terminal")
         wait_for(lambda: f"Full log: {run.log_of('worker')}" in run.log, "the path of the log")
         assert [each for each in shown if each not in run.log] == []
-        detail = wait_for(lambda: readyz_details(run).get(code), "the reason in /readyz")
+        detail = wait_for(lambda: readyz_details(run.gateway).get(code), "the reason in /readyz")
         assert remedy in detail
         assert remedy in run.log
         assert str(tmp_path) not in detail

@@ -1,7 +1,5 @@
 """Ten artifacts that people already have become models, and a worker answers as the pipeline does that was written."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -11,19 +9,17 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from category_encoders import TargetEncoder
-from lightgbm import LGBMClassifier
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 from skops import io
-from xgboost import XGBClassifier
 
 from shared.card import read_card
 from tests.own_code import fitted, write_code
-from tests.stack import ROOT, Gateway, Stack, clean_environment, wait_for
+from tests.preloaded import start as preloaded
+from tests.stack import Gateway, Stack, run_module, wait_for
 
 IRIS = load_iris()
 FRAME = load_iris(as_frame=True).data
@@ -54,10 +50,14 @@ def make_joblib(folder: Path) -> Made:
 
 
 def make_lightgbm(folder: Path) -> Made:
+    from lightgbm import LGBMClassifier  # here and below: every process of a test run imports this module
+
     return _dumped(folder, StandardScaler(), LGBMClassifier(n_estimators=5, verbose=-1, n_jobs=1))
 
 
 def make_xgboost(folder: Path) -> Made:
+    from xgboost import XGBClassifier
+
     return _dumped(folder, StandardScaler(), XGBClassifier(n_estimators=5, n_jobs=1))
 
 
@@ -90,6 +90,8 @@ def make_own_code(folder: Path) -> Made:
 
 
 def make_category_encoders(folder: Path) -> Made:
+    from category_encoders import TargetEncoder
+
     frame = FRAME.assign(bed=["a", "b", "c"] * 50)
     pipeline = make_pipeline(TargetEncoder(cols=["bed"]), LogisticRegression(max_iter=1000)).fit(frame, IRIS.target)
     joblib.dump(pipeline, folder / "model.joblib")
@@ -97,22 +99,17 @@ def make_category_encoders(folder: Path) -> Made:
     return Made(["card", str(folder / "model.joblib"), "--data", str(folder / "rows.parquet")], pipeline, frame)
 
 
-def _made_by_mlflow(folder: Path, name: str, rows: Any) -> Made:
-    written = folder.parent / "mlflow"
-    if not written.exists():
-        written.mkdir()
-        command = [sys.executable, "-m", "tests.mlflow_models", str(written), "plain"]
-        subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, check=True)
+def _made_by_mlflow(model: Path, rows: Any) -> Made:
     pipeline = LogisticRegression(max_iter=1000).fit(rows, IRIS.target)
-    return Made(["import-mlflow", str(written / name)], pipeline, rows)
+    return Made(["import-mlflow", str(model)], pipeline, rows)
 
 
 def make_mlflow_with_signature(folder: Path) -> Made:
-    return _made_by_mlflow(folder, "signature", FRAME)
+    return _made_by_mlflow(folder / "mlflow" / "signature", FRAME)
 
 
 def make_mlflow_without_signature(folder: Path) -> Made:
-    return _made_by_mlflow(folder, "bare", IRIS.data)
+    return _made_by_mlflow(folder / "mlflow" / "bare", IRIS.data)
 
 
 @pytest.fixture(scope="module")
@@ -146,20 +143,16 @@ def is_served(gateway: Gateway, digest: str) -> bool:
         make_own_code,
     ],
 )
-def test_artifact_is_served(shared_stack: tuple[Stack, Gateway], make: Callable[[Path], Made]) -> None:
+def test_artifact_is_served(
+    shared_stack: tuple[Stack, Gateway], make: Callable[[Path], Made], mlflow_models: Path
+) -> None:
     stack, gateway = shared_stack
     folder = stack.folder / make.__name__
     folder.mkdir()
+    (folder / "mlflow").symlink_to(mlflow_models)
     made = make(folder)
     options = ["--name=any", "--version=1", f"--models-dir={folder / 'models'}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "training", *made.command, *options],
-        cwd=ROOT,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_module("training", *made.command, *options, python=preloaded.client())
     assert done.returncode == 0, done.stderr
     model_dir = folder / "models" / "any" / "1"
     worker = stack.start_worker(model_dir=model_dir, trusted_types=made.trusted_types)

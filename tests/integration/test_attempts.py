@@ -3,7 +3,6 @@
 import asyncio
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from tests import pipelines
 from tests.burst import predict_many
 from tests.gates import Gates
 from tests.metrics import wait_for_gathered
+from tests.preloaded import start as preloaded
 from tests.remote import celery_app
-from tests.stack import ROOT, Gateway, Stack, clean_environment, pool_process, running_stack, wait_for
+from tests.stack import Gateway, Stack, clean_environment, pool_process, run_module, running_stack, wait_for
 
 PIPELINE = pipelines.Lethal
 KILL, ALLOCATE, STOP = PIPELINE.KILL, PIPELINE.ALLOCATE, PIPELINE.STOP
@@ -94,8 +94,7 @@ def test_dead_letter_has_its_rows_and_attempts_and_can_be_replayed_or_discarded(
 def run_client(gateway: Gateway, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `python -m client dead-letters` as an operator."""
     environment = clean_environment(url=f"http://127.0.0.1:{gateway.port}", operator_token=TOKEN)
-    line = [sys.executable, "-m", "client", "dead-letters", *arguments]
-    return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return run_module("client", "dead-letters", *arguments, environment=environment, python=preloaded.client())
 
 
 def test_dead_letters_are_managed_from_the_command_line(lethal: tuple[Stack, Gateway]) -> None:

@@ -27,7 +27,8 @@ class OccupiedStack:
 
     def __init__(self, gated: GatedStack) -> None:
         self._stack, self._gateway, self._gates = gated
-        self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{gated.gateway.port}", timeout=patience())
+        url = f"http://127.0.0.1:{gated.gateway.port}"
+        self._client = httpx.AsyncClient(base_url=url, timeout=patience(), verify=False)
         self._known = self.batches()
         self.occupant: asyncio.Task[httpx.Response]
 

@@ -12,22 +12,14 @@ import pytest
 
 from tests import pipelines
 from tests.models import fit_neighbours, fit_regressor, fit_svc, save_misbehaving, save_pipeline
-from tests.patience import patience
-from tests.stack import ROOT, Stack, clean_environment, free_port, pool_process, running_stack
+from tests.preloaded import start as preloaded
+from tests.stack import ROOT, Stack, clean_environment, free_port, pool_process, run_module, running_stack
 
 
 def run_worker(model_dir: Path) -> subprocess.CompletedProcess[str]:
     """Start a worker that is expected to refuse its model, which needs no broker."""
     environment = clean_environment(model_dir=model_dir, redis_url=f"redis://127.0.0.1:{free_port()}/0")
-    return subprocess.run(
-        [sys.executable, "-m", "worker"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=patience(),
-        check=False,
-    )
+    return run_module("worker", environment=environment, python=preloaded.client())
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from tests.bodies import MALFORMED, an_object, array, body, refusals
 from tests.fuzz.run import TOKEN, fuzz
 from tests.served_models import save_model
 from tests.stack import Gateway, Stack, running_stack, wait_for
+from training.recipes import RECIPES
 
 MODELS: Final = ("iris", "penguins", "typed", "texts")
 JSON: Final = {"Content-Type": "application/json"}
@@ -21,10 +22,13 @@ def contents(stack: Stack) -> Any:
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Gateway]]:
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, trained_dir: Path
+) -> Iterator[tuple[Stack, Gateway]]:
     """A stack that serves a model; its name is the parameter."""
     folder = tmp_path_factory.mktemp(request.param)
-    with running_stack(folder, save_model(folder / "models", request.param), operator_token=TOKEN) as running:
+    models_dir = trained_dir if request.param in RECIPES else folder / "models"
+    with running_stack(folder, save_model(models_dir, request.param), operator_token=TOKEN) as running:
         yield running
 
 

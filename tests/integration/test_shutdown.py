@@ -93,6 +93,7 @@ class Callers:
                 self.outcomes[type(error).__name__] += 1
             else:
                 self.outcomes[str(response.status_code)] += 1
+            self._is_over.wait(0.01)  # leaves time to the processes that start
 
 
 def test_clients_see_only_refused_connections_in_a_rolling_restart(tmp_path: Path, iris_dir: Path) -> None:

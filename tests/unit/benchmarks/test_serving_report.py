@@ -17,7 +17,6 @@ from benchmarks.serving.summary import CPU, FIGURES, P50, THROUGHPUT, Spread, Su
 from benchmarks.serving.systems import Program, Site, System, matches
 from benchmarks.serving.workload import Outputs, Workload
 from shared.card import PIPELINE_FILE
-from tests.models import train_recipe
 from tests.stack import ROOT
 
 NO_ERRORS = {"connect": 0, "read": 0, "write": 0, "timeout": 0, "status": 0}
@@ -147,12 +146,12 @@ def test_wrong_outputs_do_not_match() -> None:
 
 
 def test_system_that_does_not_start_is_reported_with_its_log_and_the_run_continues(
-    tmp_path: Path, models_dir: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, iris_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def programs(site: Site) -> list[Program]:
         return [Program("broken", [sys.executable, "-c", "import sys; sys.exit('no such engine')"], site.folder)]
 
-    workload = Workload.load(train_recipe(models_dir / "benchmark", "iris"))
+    workload = Workload.load(iris_dir)
     plan = Plan(2, 1, 1, [1], [1], "wrk")
     measured = run([System("broken", "Broken", programs)], plan, workload, tmp_path / "serving.json")
     assert [failure.started for failure in measured.failures] == [False, False]

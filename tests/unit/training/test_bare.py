@@ -1,8 +1,6 @@
 """`python -m training card`: pipelines that were pickled elsewhere are served as they are, or refused with a remedy."""
 
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from shared.card import ModelCard, read_card
 from shared.errors import CannotServe
-from tests.stack import ROOT
+from tests.preloaded import start as preloaded
+from tests.stack import run_module
 from training.bare import make_card
 from training.recipes import RECIPES
 
@@ -210,10 +209,10 @@ def test_data_that_cannot_be_read_is_refused(
 
 
 def test_the_command_line_writes_the_directory_that_is_served(matrix_file: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "training", "card", str(matrix_file), "--name=bare", "--version=3"]
-    done = subprocess.run([*command, f"--models-dir={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=True)
+    arguments = ["card", matrix_file, "--name=bare", "--version=3"]
+    done = run_module("training", *arguments, f"--models-dir={tmp_path}", python=preloaded.client())
     assert "make run MODEL=bare" in done.stdout
     assert read_card(tmp_path / "bare" / "3").version == "3"
-    refused = subprocess.run([*command, "--dtypes", "a"], cwd=ROOT, capture_output=True, text=True, check=False)
+    refused = run_module("training", *arguments, "--dtypes", "a", python=preloaded.client())
     assert refused.returncode == 1
     assert "--dtypes a is not COLUMN=DTYPE" in refused.stderr

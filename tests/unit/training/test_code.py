@@ -16,7 +16,8 @@ from shared import own_code
 from shared.card import read_card
 from shared.errors import ArtifactAltered, ArtifactIncompatible, ArtifactMissing, CannotServe
 from tests.own_code import IRIS, fitted, write_code
-from tests.stack import ROOT, clean_environment
+from tests.preloaded import start as preloaded
+from tests.stack import ROOT, clean_environment, run_module
 from training.artifact import save
 from training.code import copy_code
 from worker.pool.artifact import verify
@@ -199,15 +200,14 @@ def test_command_line_takes_code(tmp_path: Path) -> None:
     code = write_code(tmp_path / "src")
     with fitted(tmp_path / "src") as pipeline:
         joblib.dump(pipeline, tmp_path / "own.joblib")
-    command = [sys.executable, "-m", "training", "card", str(tmp_path / "own.joblib"), "--name=own", "--version=1"]
-    command.append(f"--models-dir={tmp_path}")
+    arguments = ["card", tmp_path / "own.joblib", "--name=own", "--version=1", f"--models-dir={tmp_path}"]
 
-    def run(*options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=False)
+    def run(*options: str | Path) -> subprocess.CompletedProcess[str]:
+        return run_module("training", *arguments, *options, python=preloaded.client())
 
     refused = run()
     assert "own.joblib needs the module own_features" in refused.stderr
-    done = run("--code", *map(str, code))
+    done = run("--code", *code)
     assert done.returncode == 0, done.stderr
     assert "code/own_features.py" in read_card(tmp_path / "own" / "1").files
 

@@ -1,40 +1,42 @@
 """`python -m training import-mlflow`: models that MLflow wrote become model directories, or are refused."""
 
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from shared.card import ModelCard, read_card
-from tests.stack import ROOT, clean_environment
+from tests.preloaded import start as preloaded
+from tests.stack import run_module
 
 IRIS = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]
 Import = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The models of `tests.mlflow_models`."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    command = [sys.executable, "-m", "tests.mlflow_models", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+def python() -> Iterator[list[str]]:
+    """Runs modules in processes that have imported MLflow too."""
+    with (
+        patch.dict(os.environ, MLFLOW_DISABLE_TELEMETRY="true"),  # read when it is imported
+        preloaded.running_server("mlflow.sklearn", python=preloaded.client()) as client,
+    ):
+        yield client
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Import:
+def run(tmp_path: Path, python: list[str]) -> Import:
     """Run the command on a model, which becomes `any/1`."""
 
-    def run_command(model: Path | str, *options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "training", "import-mlflow", str(model), "--name=any", "--version=1"]
-        environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
-        return subprocess.run(
-            [*command, *options], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
+    def run_command(
+        model: Path | str, *options: str, python: Sequence[str] = python
+    ) -> subprocess.CompletedProcess[str]:
+        arguments = ["import-mlflow", model, "--name=any", "--version=1", *options]
+        return run_module("training", *arguments, cwd=tmp_path, python=python)
 
     return run_command
 
@@ -51,8 +53,10 @@ def imported(tmp_path: Path, run: Import) -> Callable[..., tuple[ModelCard, str]
     return import_model
 
 
-def test_input_example_describes_the_columns(imported: Callable[..., tuple[ModelCard, str]], written: Path) -> None:
-    card, printed = imported(written / "example")
+def test_input_example_describes_the_columns(
+    imported: Callable[..., tuple[ModelCard, str]], mlflow_models: Path
+) -> None:
+    card, printed = imported(mlflow_models / "example")
     assert [column.name for column in card.input.columns] == IRIS
     assert card.data.rows == 0  # an example says nothing of the data
     assert "guessed from the input example (3 rows)" in printed
@@ -62,44 +66,48 @@ def test_input_example_describes_the_columns(imported: Callable[..., tuple[Model
 
 
 def test_signature_of_numbers_describes_the_columns_of_a_file_of_skops(
-    imported: Callable[..., tuple[ModelCard, str]], written: Path
+    imported: Callable[..., tuple[ModelCard, str]], mlflow_models: Path
 ) -> None:
-    card, printed = imported((written / "signature").as_uri())
+    card, printed = imported((mlflow_models / "signature").as_uri())
     assert card.artifact == "pipeline.skops"
     assert [column.name for column in card.input.columns] == IRIS
     assert "guessed from the signature (the rows of the proof are random numbers)" in printed
 
 
-def test_tensor_signature_describes_a_matrix(imported: Callable[..., tuple[ModelCard, str]], written: Path) -> None:
-    card, _ = imported(written / "tensor")
+def test_tensor_signature_describes_a_matrix(
+    imported: Callable[..., tuple[ModelCard, str]], mlflow_models: Path
+) -> None:
+    card, _ = imported(mlflow_models / "tensor")
     assert card.input.kind == "matrix"
     assert len(card.input.columns) == len(IRIS)
 
 
-def test_pipeline_of_an_array_needs_no_signature(imported: Callable[..., tuple[ModelCard, str]], written: Path) -> None:
-    card, printed = imported(written / "bare")
+def test_pipeline_of_an_array_needs_no_signature(
+    imported: Callable[..., tuple[ModelCard, str]], mlflow_models: Path
+) -> None:
+    card, printed = imported(mlflow_models / "bare")
     assert len(card.input.columns) == len(IRIS)
     assert "neither an input example nor a signature" in printed
 
 
-def test_optional_column_may_be_missing(imported: Callable[..., tuple[ModelCard, str]], written: Path) -> None:
-    card, printed = imported(written / "texts-example")
+def test_optional_column_may_be_missing(imported: Callable[..., tuple[ModelCard, str]], mlflow_models: Path) -> None:
+    card, printed = imported(mlflow_models / "texts-example")
     (column,) = card.input.columns
     assert (column.type, column.nullable) == ("string", True)
     assert "island: string, may be missing" in printed
 
 
-def test_code_paths_become_own_code(imported: Callable[..., tuple[ModelCard, str]], written: Path) -> None:
-    card, _ = imported(written / "code")
+def test_code_paths_become_own_code(imported: Callable[..., tuple[ModelCard, str]], mlflow_models: Path) -> None:
+    card, _ = imported(mlflow_models / "code")
     assert {"code/own_features.py", "code/own_package/factor.txt"} <= card.files.keys()
 
 
 def test_run_and_registered_model_are_found(
-    imported: Callable[..., tuple[ModelCard, str]], written: Path, tmp_path: Path
+    imported: Callable[..., tuple[ModelCard, str]], mlflow_models: Path, tmp_path: Path
 ) -> None:
-    store = f"--tracking-uri={(written / 'mlruns').as_uri()}"
-    first, _ = imported(f"runs:/{(written / 'run').read_text()}/model", store)
-    (tmp_path / "mlruns").symlink_to(written / "mlruns")  # found without the option
+    store = f"--tracking-uri={(mlflow_models / 'mlruns').as_uri()}"
+    first, _ = imported(f"runs:/{(mlflow_models / 'run').read_text()}/model", store)
+    (tmp_path / "mlruns").symlink_to(mlflow_models / "mlruns")  # found without the option
     second, _ = imported("models:/churn/1", f"--models-dir={tmp_path / 'others'}")
     assert second.digest == first.digest
     assert first.data.source.startswith("MLflow: runs:/")
@@ -115,20 +123,25 @@ def test_run_and_registered_model_are_found(
         ("absent", "there is no folder"),
     ],
 )
-def test_model_of_which_more_must_be_known_is_refused(run: Import, written: Path, model: str, reason: str) -> None:
-    refused = run(written / model)
+def test_model_of_which_more_must_be_known_is_refused(
+    run: Import, mlflow_models: Path, model: str, reason: str
+) -> None:
+    refused = run(mlflow_models / model)
     assert refused.returncode == 1
     assert re.search(reason, refused.stderr), refused.stderr
 
 
-def test_unknown_run_is_refused_with_the_option_that_helps(run: Import, written: Path) -> None:
-    refused = run("models:/churn/9", f"--tracking-uri={(written / 'mlruns').as_uri()}")
+def test_unknown_run_is_refused_with_the_option_that_helps(run: Import, mlflow_models: Path) -> None:
+    refused = run("models:/churn/9", f"--tracking-uri={(mlflow_models / 'mlruns').as_uri()}")
     assert refused.returncode == 1
     assert re.search(r"MLflow finds no model models:/churn/9 .*give --tracking-uri", refused.stderr), refused.stderr
 
 
-def test_missing_mlflow_is_named_with_the_command_that_installs_it(run: Import, written: Path, tmp_path: Path) -> None:
+def test_missing_mlflow_is_named_with_the_command_that_installs_it(
+    run: Import, mlflow_models: Path, tmp_path: Path
+) -> None:
     (tmp_path / "mlflow.py").write_text("raise ModuleNotFoundError('No module named mlflow')")
-    refused = run(written / "bare")  # finds this module in the current folder first
+    # A process that has not imported MLflow finds this module in the current folder first.
+    refused = run(mlflow_models / "bare", python=[sys.executable, "-m"])
     assert refused.returncode == 1
     assert "pip install mlflow-skinny" in refused.stderr

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from shared.model_files import file_digest
 from tests import pipelines
 from tests.models import fit_svc
 from tests.own_code import IRIS, fitted, write_code
-from tests.stack import ROOT, clean_environment
+from tests.preloaded import start as preloaded
+from tests.stack import run_module
 from training.artifact import save
 from training.bare import make_card
 from worker.pool import artifact
@@ -83,13 +83,10 @@ def test_command_line_takes_a_file_of_skops_with_own_code(tmp_path: Path) -> Non
     code = write_code(tmp_path / "src")
     with fitted(tmp_path / "src") as pipeline:
         io.dump(pipeline, tmp_path / "own.skops")
-    command = [sys.executable, "-m", "training", "card", str(tmp_path / "own.skops"), "--name=own", "--version=1"]
-    command += [f"--models-dir={tmp_path}", "--code", *map(str, code)]
+    arguments = ["card", tmp_path / "own.skops", "--name=own", "--version=1", f"--models-dir={tmp_path}"]
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command, *options], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False
-        )
+        return run_module("training", *arguments, "--code", *code, *options, python=preloaded.client())
 
     assert f"own.skops holds types that are not trusted: {SCALER}" in run().stderr
     done = run("--trust", SCALER)

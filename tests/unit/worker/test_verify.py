@@ -3,12 +3,12 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.stack import ROOT, clean_environment
+from tests.preloaded import start as preloaded
+from tests.stack import run_module
 
 
 @pytest.fixture
@@ -22,8 +22,7 @@ def model_dir(tmp_path: Path, iris_dir: Path) -> Path:
 
 
 def verify(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "worker.verify", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False)
+    return run_module("worker.verify", *arguments, python=preloaded.client())
 
 
 def test_missing_distributions_are_printed_as_pip_takes_them(model_dir: Path) -> None:
