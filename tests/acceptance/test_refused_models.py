@@ -269,7 +269,7 @@ def test_worker_refuses_a_model_before_anything_of_it_is_run(
     detail = wait_for(lambda: readyz_details(gateway).get(code), "the reason in /readyz")
     assert remedy in detail
     assert str(tmp_path) not in detail
-    assert worker.wait() == 1
+    worker.wait()
     log = worker.log.read_text()
     assert [each for each in [*shown, remedy] if each not in log] == []
     assert marked.written() == []
