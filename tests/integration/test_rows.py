@@ -6,10 +6,11 @@ from typing import Any, Final
 
 import pytest
 
+from shared.store.schema import Key
 from tests.bodies import MALFORMED, an_object, array, body, refusals
 from tests.fuzz.run import TOKEN, fuzz
 from tests.served_models import save_model
-from tests.stack import Gateway, Stack, running_stack
+from tests.stack import Gateway, Stack, running_stack, wait_for
 from training.recipes import RECIPES
 
 MODELS: Final = ("iris", "penguins", "typed", "texts")
@@ -69,6 +70,7 @@ def test_schema_names_every_column_of_the_card(served: tuple[Stack, Gateway]) ->
 
 def test_refused_bodies_leave_nothing_in_the_store(served: tuple[Stack, Gateway], name: str) -> None:
     stack, gateway = served
+    wait_for(lambda: not list(stack.redis.scan_iter(f"{Key.UNACKED}worker*")), "the end of what other tests have sent")
     before = contents(stack)
     for refusal in (each for each in refusals() if each.model == name):
         response = gateway.client.post("/predict", content=refusal.body, headers=JSON)
