@@ -4,6 +4,7 @@ import gc
 import os
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
 
@@ -48,9 +49,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the one server of preloaded processes of a run, in the process that starts those of pytest-xdist."""
     if "PYTEST_XDIST_WORKER" not in os.environ and not session.config.getoption("--new-processes"):
-        server = preloaded.running_server(*preloaded.MODULES)
-        preloaded.publish(server.__enter__())
-        session.config.add_cleanup(lambda: server.__exit__(None, None, None))
+        stack = ExitStack()
+        preloaded.publish(stack.enter_context(preloaded.running_server(*preloaded.MODULES)))
+        session.config.add_cleanup(stack.close)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

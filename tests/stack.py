@@ -7,8 +7,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -83,7 +83,7 @@ def clean_environment(**settings: object) -> dict[str, str]:
 
 def run_module(
     module: str,
-    *arguments: str | Path,
+    *arguments: object,
     cwd: Path = ROOT,
     environment: dict[str, str] | None = None,
     python: Sequence[str] = (sys.executable, "-m"),
@@ -146,18 +146,21 @@ class Part:
             self.popen.kill()
             return self.popen.wait()
         finally:
-            for child in children:
-                if child.is_running():
-                    child.kill()
+            _kill(children)
 
     def kill(self) -> None:
         """Kill the process and its children."""
         if self.popen.poll() is None:
             children = self.process.children(recursive=True)
             self.popen.kill()  # first, because it would replace its children
-            for child in children:
-                child.kill()
+            _kill(children)
             self.popen.wait()
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # it has ended with its parent
+            process.kill()
 
 
 class PreloadedPart(Part):
@@ -217,11 +220,13 @@ class Stack:
 
     def _start_module(self, name: str, module: str, **settings: object) -> Part:
         if preloaded.is_running():
-            return self._start(name, [module], PreloadedPart, **settings)
-        return self._start(name, [sys.executable, "-m", module], **settings)
+            return self._start(name, [module], kind=PreloadedPart, settings=settings)
+        return self._start(name, [sys.executable, "-m", module], settings=settings)
 
-    def _start(self, name: str, command: list[str], kind: type[Part] = Part, **settings: object) -> Part:
-        part = kind(name, command, clean_environment(**{**self.settings, **settings}), self.folder)
+    def _start(
+        self, name: str, command: list[str], kind: type[Part] = Part, settings: Mapping[str, object] | None = None
+    ) -> Part:
+        part = kind(name, command, clean_environment(**{**self.settings, **(settings or {})}), self.folder)
         self.parts.append(part)
         return part
 

@@ -48,7 +48,8 @@ def main() -> None:
 
 
 def _accept(server: socket.socket) -> socket.socket:
-    if sys.stdin in select.select([server, sys.stdin], [], [])[0]:
+    stdin = sys.stdin.fileno()
+    if stdin in select.select([server.fileno(), stdin], [], [])[0]:
         sys.exit()
     return server.accept()[0]
 

@@ -76,7 +76,7 @@ class Predictor:
             raise
         except Exception as error:  # whatever the pipeline raises fails only the members that cause it
             if len(members) == 1:
-                return [Failure(FailureCode.ROWS_REJECTED, f"The pipeline refused the rows: {error}")]
+                return [Failure(FailureCode.ROWS_REJECTED, f"The pipeline refused the rows: {error}".rstrip(": "))]
             first, second = members[: len(members) // 2], members[len(members) // 2 :]
             n_rows, n_bytes = sum(member.n_rows for member in first), sum(member.n_bytes for member in first)
             before = EncodedRows(rows.content[:n_bytes], n_rows, rows.encoding)

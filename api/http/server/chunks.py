@@ -10,7 +10,7 @@ from api.http.server.refusals import Refused, body_too_large, malformed
 from api.settings import ConnectionSettings
 
 CHUNKS_AT_ONCE: Final = 256  # decoded in half a millisecond; after that many, other connections have their turn
-_LEAST_COUNTED_BYTES: Final = 16  # as which a smaller chunk counts, because each chunk takes time
+_SMALL_BYTES: Final = 16  # each chunk takes time: what chunks lack to this size has the limit of the body, too
 _SIZE_DIGITS: Final = 8  # so many are no extension: some clients fill the size up with zeros
 _QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _EXTENSION: Final = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (TOKEN, TOKEN, _QUOTED)
@@ -37,6 +37,7 @@ class ChunkedBody:
         self._missing = 0  # bytes of the current chunk
         self._line = b""  # a line that has not arrived completely
         self._n_bytes = 0
+        self._n_lacking = 0
         self._n_extension_bytes = 0
         self._n_trailer_bytes = 0
 
@@ -137,6 +138,7 @@ class ChunkedBody:
         self._expects = _Expects.DATA if self._missing else _Expects.TRAILERS
 
     def _count(self, size: int) -> None:
-        self._n_bytes += max(size, _LEAST_COUNTED_BYTES) if size else 0
-        if self._n_bytes > self._limits.max_body_bytes:
+        self._n_bytes += size
+        self._n_lacking += max(_SMALL_BYTES - size, 0)
+        if max(self._n_bytes, self._n_lacking - _SMALL_BYTES) > self._limits.max_body_bytes:
             raise body_too_large()

@@ -200,7 +200,13 @@ def test_command_line_takes_code(tmp_path: Path) -> None:
     code = write_code(tmp_path / "src")
     with fitted(tmp_path / "src") as pipeline:
         joblib.dump(pipeline, tmp_path / "own.joblib")
-    arguments = ["card", tmp_path / "own.joblib", "--name=own", "--version=1", f"--models-dir={tmp_path}"]
+    arguments = [
+        "card",
+        tmp_path / "own.joblib",
+        "--name=own",
+        "--version=1",
+        f"--models-dir={tmp_path}",
+    ]
 
     def run(*options: str | Path) -> subprocess.CompletedProcess[str]:
         return run_module("training", *arguments, *options, python=preloaded.client())

@@ -83,7 +83,13 @@ def test_command_line_takes_a_file_of_skops_with_own_code(tmp_path: Path) -> Non
     code = write_code(tmp_path / "src")
     with fitted(tmp_path / "src") as pipeline:
         io.dump(pipeline, tmp_path / "own.skops")
-    arguments = ["card", tmp_path / "own.skops", "--name=own", "--version=1", f"--models-dir={tmp_path}"]
+    arguments = [
+        "card",
+        tmp_path / "own.skops",
+        "--name=own",
+        "--version=1",
+        f"--models-dir={tmp_path}",
+    ]
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         return run_module("training", *arguments, "--code", *code, *options, python=preloaded.client())
