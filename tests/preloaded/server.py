@@ -74,7 +74,7 @@ def _run_apart(connection: socket.socket) -> None:
         os.close(descriptor)
     connection.sendall(struct.pack("!i", child))
     ended = os.pidfd_open(child)
-    readable, _, _ = select.select([ended, connection], [], [])
+    readable, _, _ = select.select([ended, connection.fileno()], [], [])
     if ended not in readable:
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
