@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import ipaddress
 import resource
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from api.http.problems import TOO_MANY_CONNECTIONS
@@ -14,6 +15,7 @@ from api.telemetry.metrics import GatewayMetrics
 from shared.errors import TooManyBodies
 
 SWEEP_SECONDS: Final = 0.5
+_TURNS_AT_ONCE: Final = 16  # 2 ms where each begins a request, 8 ms where each decodes chunks
 _ANSWERED_BEYOND: Final = 32  # connections beyond the maximum that are told so; others are reset
 _MAPPED: Final = "::ffff:"  # in front of the address of an IPv4 client, on a socket for both versions
 _OTHER_FILES: Final = 64  # open files of a gateway that are no connections of clients
@@ -36,6 +38,8 @@ class Connections:
         self._of_address: Counter[str] = Counter()
         self._max_connections = min(limits.max_connections, _most_files() - _OTHER_FILES)
         self._proxies = limits.proxy_networks
+        self._turns: deque[Callable[[], None]] = deque()
+        self._is_scheduled = False  # whether the next turns are
         self._body_bytes = 0
 
     def __len__(self) -> int:
@@ -73,6 +77,27 @@ class Connections:
         if not self._of_address[address]:
             del self._of_address[address]
         self._metrics.set_connections(len(self._open))
+
+    def in_turn(self, go_on: Callable[[], None]) -> None:
+        """Let a connection go on with what it holds already: a few of them in each iteration of the event loop.
+
+        Requests that have just arrived do not wait for their turn: they come first.
+        """
+        self._turns.append(go_on)
+        self._schedule_turns()
+
+    def _schedule_turns(self) -> None:
+        if self._turns and not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._take_turns)
+
+    def _take_turns(self) -> None:
+        self._is_scheduled = False
+        try:
+            for _ in range(min(_TURNS_AT_ONCE, len(self._turns))):
+                self._turns.popleft()()
+        finally:
+            self._schedule_turns()
 
     def count_refusal(self, reason: str) -> None:
         """Count a refusal, or a connection that was ended without a response."""

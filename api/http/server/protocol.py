@@ -199,7 +199,7 @@ class HttpProtocol(asyncio.Protocol):
         elif exchange.body.is_complete:
             self._finish()
             if self._inbox:
-                self._loop.call_soon(self._advance)  # not at once: this runs inside the application's task
+                self._connections.in_turn(self._advance)  # later: this runs inside the application's task
         else:
             self._flow.resume_reading()
 
@@ -263,7 +263,7 @@ class HttpProtocol(asyncio.Protocol):
             self._pace.wait()
             if exchange.is_over:  # it was answered before its body had arrived
                 self._finish()
-                self._loop.call_soon(self._advance)
+                self._connections.in_turn(self._advance)
             else:
                 exchange.wake()
             return True
@@ -272,7 +272,7 @@ class HttpProtocol(asyncio.Protocol):
             exchange.wake()
         if self._inbox:  # many small chunks: other connections have their turn
             self._flow.pause_reading()
-            self._loop.call_soon(self._read_more)
+            self._connections.in_turn(self._read_more)
         elif body.n_waiting > _READ_AHEAD_BYTES and not exchange.is_receiving:
             self._pace.wait()
             self._flow.pause_reading()

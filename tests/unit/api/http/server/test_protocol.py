@@ -151,6 +151,25 @@ async def test_requests_of_one_packet_are_answered_in_order_and_then_the_garbage
         peer.writer.close()
 
 
+async def test_pipelined_requests_of_many_connections_have_turns() -> None:
+    async with serving() as server:
+        peers = [await server.connect() for _ in range(40)]
+        for peer in peers:
+            await peer.send(POST * 10)
+        begun: list[int] = []
+        async with asyncio.timeout(patience()):
+            while len(server.application.bodies) < 400:
+                before = len(server.application.bodies)
+                await asyncio.sleep(0)
+                if before >= 40:  # all first requests have begun; the others have been here since then
+                    begun.append(len(server.application.bodies) - before)
+        for peer in peers:
+            assert await peer.statuses(10) == [200] * 10
+            peer.writer.close()
+
+        assert max(begun) <= 16
+
+
 async def test_request_in_single_bytes_is_answered() -> None:
     async with serving() as server:
         peer = await server.connect()
