@@ -153,16 +153,19 @@ async def test_requests_of_one_packet_are_answered_in_order_and_then_the_garbage
 
 async def test_pipelined_requests_of_many_connections_have_turns() -> None:
     async with serving() as server:
+        bodies = server.application.bodies
+        server.application.is_released.clear()
         peers = [await server.connect() for _ in range(40)]
         for peer in peers:
             await peer.send(POST * 10)
+        await eventually(lambda: len(bodies) == 40)
+        server.application.is_released.set()  # all are answered in the same iteration of the event loop
         begun: list[int] = []
         async with asyncio.timeout(patience()):
-            while len(server.application.bodies) < 400:
-                before = len(server.application.bodies)
+            while len(bodies) < 400:
+                before = len(bodies)
                 await asyncio.sleep(0)
-                if before >= 40:  # all first requests have begun; the others have been here since then
-                    begun.append(len(server.application.bodies) - before)
+                begun.append(len(bodies) - before)
         for peer in peers:
             assert await peer.statuses(10) == [200] * 10
             peer.writer.close()
