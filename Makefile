@@ -71,7 +71,7 @@ state-machine: .venv/dev.stamp
 	$(VENV)/pytest tests/machine --machine-steps $(STEPS) --numprocesses=0
 
 # Sends requests that no HTTP library would send: a minute. ATTACK="beside --seconds 60": an honest client beside
-# attacks that go on, half an hour on an otherwise idle machine. ATTACK="--host H --port 443 --tls": through a proxy.
+# attacks that go on, half an hour on an otherwise idle machine. ATTACK=--nginx: through a proxy.
 attack: .venv/dev.stamp
 	$(VENV)/python -m tests.attack $(ATTACK)
 

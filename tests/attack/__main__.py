@@ -2,7 +2,8 @@
 
 python -m tests.attack                                  every case, against gateways that it starts
 python -m tests.attack --port 8000                      against a gateway with default settings
-python -m tests.attack --host sepal --port 443 --tls    through a proxy
+python -m tests.attack --nginx                          through the nginx of deploy/nginx, which it starts
+python -m tests.attack --host sepal --port 443 --tls    through another proxy
 python -m tests.attack beside --seconds 60              an honest client beside attacks that go on
 
 A gateway that it did not start needs SEPAL_OPERATOR_TOKEN=open-sesame for the cases of operators.
@@ -17,12 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.attack.attack import attack_address, attack_site
+from tests.attack.attack import attack_address, attack_proxy, attack_site
 from tests.attack.beside.run import add_options, run_beside
 from tests.attack.case import Case
 from tests.attack.cases import GROUPS
 from tests.attack.runner import Outcome
-from tests.attack.site import running_site
+from tests.attack.site import proxied_site, running_site
 from tests.attack.wire import Target
 from tests.served_models import save_model
 
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, help="its port; without it, a stack is started")
     parser.add_argument("--tls", action="store_true", help="speak TLS, without verifying the certificate")
     parser.add_argument("--proxied", action="store_true", help="expect a proxy in front; --tls implies it")
+    parser.add_argument("--nginx", action="store_true", help="start a stack with nginx in front")
     parser.add_argument("--only", default="", help="run the cases whose group or name contains this text")
     parser.add_argument("--seconds-per-answer", type=float, default=_SECONDS)
     add_options(parser.add_subparsers(dest="command").add_parser("beside", help="an honest client beside attacks"))
@@ -57,6 +59,9 @@ def _chosen(text: str) -> list[Case]:
 
 def _attack(arguments: argparse.Namespace, cases: Sequence[Case]) -> tuple[list[Outcome], list[str]]:
     seconds = arguments.seconds_per_answer
+    if arguments.nginx:
+        with tempfile.TemporaryDirectory(prefix="sepal-attack-") as folder, proxied_site(Path(folder)) as site:
+            return attack_proxy(site, cases, seconds)
     if arguments.port is not None:
         target = Target(arguments.host, arguments.port, arguments.tls, seconds)
         proxied = arguments.proxied or arguments.tls

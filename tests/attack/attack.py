@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tests.attack.case import Case, On, Proxied
 from tests.attack.cases import GROUPS
 from tests.attack.runner import Outcome, Runner
-from tests.attack.site import Site
+from tests.attack.site import ProxiedSite, Site
 from tests.attack.wire import Target
 
 
@@ -32,6 +32,12 @@ def attack_site(site: Site, cases: Sequence[Case], seconds: float) -> tuple[list
             faults.append(f"{group}: the store accepted {accepted - honest} rows, and {answered} were answered")
         outcomes += shown
     return outcomes, faults + site.faults()
+
+
+def attack_proxy(site: ProxiedSite, cases: Sequence[Case], seconds: float) -> tuple[list[Outcome], list[str]]:
+    """Run cases through a proxy; returns what each has shown, and what is wrong with the gateway afterwards."""
+    target = Target("127.0.0.1", site.proxy.port, tls=True, seconds=seconds)
+    return asyncio.run(attack_address(target, cases, proxied=True)), site.faults()
 
 
 async def attack_address(target: Target, cases: Sequence[Case], *, proxied: bool) -> list[Outcome]:

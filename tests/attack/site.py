@@ -12,7 +12,9 @@ from shared.store.schema import Key
 from tests.attack.case import On
 from tests.attack.gateways import NARROW, SMALL, TOKEN
 from tests.metrics import Metrics
+from tests.served_models import save_model
 from tests.stack import Gateway, Stack, running_stack, wait_for
+from tests.tls_proxy import ADDRESS, TlsProxy, running_proxy
 
 RSS_MARGIN_BYTES: Final = 96 * 1024 * 1024
 """How much more memory a gateway may keep: the allocator does not return all of several bodies of 8 MiB at once."""
@@ -89,6 +91,33 @@ def running_site(folder: Path, model_dir: Path) -> Iterator[Site]:
             gateway.wait_until_ready().predict([[5.1, 3.5, 1.4, 0.2]] * 100).raise_for_status()
             gateway.client.close()  # its idle connection would count
         yield Site(stack, gateways)
+
+
+class ProxiedSite:
+    """A stack with nginx in front of its gateway."""
+
+    def __init__(self, stack: Stack, proxy: TlsProxy) -> None:
+        self._stack = stack
+        self.proxy = proxy
+
+    def faults(self) -> list[str]:
+        """Check the logs, and that every accepted row is final."""
+        faults = [fault for part in self._stack.parts for fault in _log_faults(part.log)]
+        accepted, final = self._stack.count("accepted"), self._stack.count("final")
+        return faults + ([f"{accepted - final} rows are not final"] if accepted != final else [])
+
+
+@contextmanager
+def proxied_site(folder: Path) -> Iterator[ProxiedSite]:
+    """Start a stack, and nginx in front of its gateway."""
+    settings = {"operator_token": TOKEN.decode(), "trusted_proxies": ADDRESS}
+    model_dir = save_model(folder / "models", "iris")
+    (folder / "nginx").mkdir()
+    with (
+        running_stack(folder, model_dir, **settings) as (stack, gateway),
+        running_proxy(folder / "nginx", gateway.port) as proxy,
+    ):
+        yield ProxiedSite(stack, proxy)
 
 
 def _log_faults(log: Path) -> Iterator[str]:
