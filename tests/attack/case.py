@@ -42,7 +42,7 @@ class Proxied(Enum):
     REPAIRED = "repaired"
     """A proxy may also repair or discard the faulty part, and pass on a sound request."""
     SKIP = "skip"
-    """The case has no meaning there."""
+    """The proxy does not pass it on, or reads it otherwise: LF as the end of a line, tabs as a part of a value."""
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ CASES: Final[tuple[Case, ...]] = (
     refuses("smuggling: HTTP/1.0 and chunked", head(b"POST /predict HTTP/1.0", HOST, JSON, CHUNKED) + _END + SMUGGLED,
             "RFC 9112, 6.1", proxied=Proxied.REPAIRED),
     refuses("smuggling: LF ends a chunk's extension", stream(b"1c;x\n" + ROW + b"\r\n" + _END + SMUGGLED),
-            "RFC 9112, 7.1.1", proxied=Proxied.REPAIRED),
+            "RFC 9112, 7.1.1", proxied=Proxied.SKIP),
     refuses("smuggling: CR ends a chunk's extension", stream(b"1c;x\r" + ROW + b"\r\n" + _END + SMUGGLED),
             "RFC 9112, 7.1.1", proxied=Proxied.REPAIRED),
     refuses("smuggling: a chunk's size wraps around", stream(b"100000000000000005\r\n0\r\n\r\n" + SMUGGLED),
