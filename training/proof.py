@@ -74,7 +74,8 @@ def prove(
             joblib.dump((X, outputs), expected)
             refusal = _finish(encoder, json.dumps({"data": rows}).encode())
             difference = _finish(prover)
-        for problem in (refusal, difference):
+        # The prover's first: when it refuses the model before it reads, the encoder fails at its broken pipe.
+        for problem in (difference, refusal):
             if problem:
                 reason, _, remedy = problem.partition("\t")
                 raise CannotServe(reason, remedy or None)
