@@ -63,7 +63,7 @@ class ChunkedBody:
         for _ in range(CHUNKS_AT_ONCE):
             if start >= len(data) or self.is_complete:
                 break
-            if self._expects is _Expects.SIZE and (plain := _PLAIN_CHUNK.match(data, start)):
+            if self._expects is _Expects.SIZE and not self._line and (plain := _PLAIN_CHUNK.match(data, start)):
                 start = self._take_plain_chunk(data, plain, body)
             elif self._expects is _Expects.DATA:
                 start = self._take_data(data, start, body)

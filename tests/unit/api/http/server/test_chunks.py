@@ -37,6 +37,17 @@ def test_body_is_decoded_however_it_arrives(data: bytes, body: bytes, step: int)
     assert decode(data + b"NEXT", step) == (body, len(data))
 
 
+def test_body_is_decoded_wherever_it_is_cut() -> None:
+    data = b"11\r\n0123456789abcdefg\r\n1;x\r\nh\r\n0\r\nX: y\r\n\r\n"
+
+    for cut in range(len(data)):
+        chunks, body = ChunkedBody(LIMITS), bytearray()
+        for part in (data[:cut], data[cut:]):
+            assert chunks.feed(part, 0, body) == len(part)
+        assert chunks.is_complete
+        assert body == b"0123456789abcdefgh"
+
+
 @pytest.mark.parametrize("step", [1, 10_000])
 @pytest.mark.parametrize(
     ("data", "code"),
