@@ -12,10 +12,13 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from api.http import problems
+from api.http.server import protocol
 from api.http.server.connections import Connections
 from api.http.server.protocol import HttpProtocol
 from api.settings import ConnectionSettings
-from api.telemetry.metrics import GatewayMetrics
+from api.telemetry.metrics import HTTP_REFUSALS, GatewayMetrics
+from shared.errors import BodyTooLarge, TooManyBodies
 from tests.patience import patience
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
@@ -139,6 +142,23 @@ async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(patience()):
         while not condition():  # noqa: ASYNC110 - it waits for the other side of a socket
             await asyncio.sleep(0.01)
+
+
+def test_every_reason_to_refuse_or_end_a_connection_is_counted() -> None:
+    codes = {
+        problems.MALFORMED_REQUEST,
+        problems.REQUEST_TIMEOUT,
+        problems.REQUEST_LINE_TOO_LONG,
+        problems.EXPECTATION_FAILED,
+        problems.HEADERS_TOO_LARGE,
+        problems.NOT_IMPLEMENTED,
+        problems.TOO_MANY_CONNECTIONS,
+        problems.HTTP_VERSION_NOT_SUPPORTED,
+        BodyTooLarge.code,
+        TooManyBodies.code,
+    }
+
+    assert codes | {protocol.SILENT, protocol.IDLE, protocol.UNREAD} == set(HTTP_REFUSALS)
 
 
 async def test_requests_of_one_packet_are_answered_in_order_and_then_the_garbage() -> None:
