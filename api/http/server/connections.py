@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from api.http.forwarded import TrustedProxies
 from api.http.problems import TOO_MANY_CONNECTIONS
 from api.http.server.refusals import Refused
 from api.settings import ConnectionSettings
@@ -37,7 +38,7 @@ class Connections:
         self._open: dict[Connection, str] = {}
         self._of_address: Counter[str] = Counter()
         self._max_connections = min(limits.max_connections, _most_files() - _OTHER_FILES)
-        self._proxies = limits.proxy_networks
+        self._proxies = TrustedProxies(limits.proxy_networks)
         self._turns: deque[Callable[[], None]] = deque()
         self._is_scheduled = False  # whether the next turns are
         self._body_bytes = 0
@@ -57,14 +58,13 @@ class Connections:
         Raises:
             Refused: there are too many, in all or from this address. The connection is taken, to be answered.
         """
-        host = host.removeprefix(_MAPPED)
-        address = _counted_as(host)
+        address = _counted_as(host.removeprefix(_MAPPED))
         is_full = len(self._open) >= self._max_connections
         is_greedy = self._of_address[address] >= self.limits.max_connections_per_address
         self._open[connection] = address
         self._of_address[address] += 1
         self._metrics.set_connections(len(self._open))
-        if is_full or (is_greedy and not self._is_proxy(host)):
+        if is_full or (is_greedy and host not in self._proxies):
             who = "clients" if is_full else "your address"
             raise Refused(TOO_MANY_CONNECTIONS, f"There are too many connections from {who}: close some, or retry.")
 
@@ -125,12 +125,6 @@ class Connections:
             now = loop.time()
             for connection in list(self._open):
                 connection.end_if_overdue(now)
-
-    def _is_proxy(self, host: str) -> bool:
-        with contextlib.suppress(ValueError):  # a Unix socket has no address
-            address = ipaddress.ip_address(host)
-            return any(address in network for network in self._proxies)
-        return False
 
 
 def raise_file_limit() -> None:
