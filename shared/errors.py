@@ -17,6 +17,11 @@ SepalError
 │   ├── IdempotencyKeyInUse
 │   ├── BrokerUnavailable
 │   ├── BacklogFull
+│   ├── ObjectStoreUnavailable
+│   ├── StorageFull             of the object store, or of its limit
+│   ├── MalformedUpload         says where the body cannot be read
+│   ├── NotAcceptable           says what to ask for instead
+│   ├── RangeNotSatisfiable
 │   ├── DeadlineUnreachable     says when to retry
 │   ├── ModelUnknown
 │   └── OperatorsOnly
@@ -174,6 +179,41 @@ class BacklogFull(RequestRefused):
 
     code = "backlog-full"
     detail = "Too many rows are already waiting: nothing was accepted; retry later."
+
+
+class ObjectStoreUnavailable(RequestRefused):
+    """The object store did not answer, or answered with an error."""
+
+    code = "object-store-unavailable"
+    detail = "The object store is unavailable; nothing was accepted. Try again later."
+
+
+class StorageFull(RequestRefused):
+    """The object store is full, or holds as many bytes as its limit allows."""
+
+    code = "storage-full"
+    detail = "The object store is full: there is no room for these rows and their results. Try again later."
+
+
+class MalformedUpload(RequestRefused):
+    """The body of an upload cannot be read as its media type says."""
+
+    code = "malformed-upload"
+    detail = "The body is not what its Content-Type says."
+
+
+class NotAcceptable(RequestRefused):
+    """The result cannot be given in any form that `Accept` allows."""
+
+    code = "not-acceptable"
+    detail = "Ask for JSON, NDJSON, CSV, an Arrow stream or Parquet."
+
+
+class RangeNotSatisfiable(RequestRefused):
+    """The `Range` header asks for bytes that the result does not have."""
+
+    code = "range-not-satisfiable"
+    detail = "The result has fewer bytes than the Range header asks for."
 
 
 class DeadlineUnreachable(RequestRefused):

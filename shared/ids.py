@@ -5,7 +5,8 @@ A prediction id is the batch id followed by the prediction's index in the batch 
 bits, so a client cannot derive the ids of other predictions in the batch. Both are written in base64url: 20 and 40
 characters, and a prediction id starts with its batch id.
 
-A prediction that spans several batches has the index `SPANNING`; its batches have the ids `{batch id}.{index}`.
+A prediction that spans several batches has the index `SPANNING`, a bulk prediction the index `STORED`; the batches of
+both have the ids `{batch id}.{index}`.
 """
 
 import secrets
@@ -22,6 +23,8 @@ BatchId = NewType("BatchId", str)
 
 SPANNING: Final = 0xFFFF
 """The index of a prediction that spans several batches."""
+STORED: Final = 0xFFFE
+"""The index of a bulk prediction, whose rows are in the object store."""
 
 _TIME_BYTES: Final = 6
 _BATCH_BYTES: Final = 15
@@ -87,9 +90,14 @@ class PredictionId(msgspec.Struct, frozen=True):
         return self.index == SPANNING
 
     @property
+    def is_stored(self) -> bool:
+        """Whether it is a bulk prediction, whose rows are in the object store."""
+        return self.index == STORED
+
+    @property
     def queue(self) -> Queue:
         """The queue of its batches."""
-        return Queue.BULK if self.spans_batches else Queue.INTERACTIVE
+        return Queue.BULK if self.index in (SPANNING, STORED) else Queue.INTERACTIVE
 
     @property
     def age_seconds(self) -> float:

@@ -11,7 +11,7 @@ class Queue(StrEnum):
     """The queues that workers consume."""
 
     INTERACTIVE = "interactive"  # predictions that fit into one batch: clients may be waiting for them
-    BULK = "bulk"  # spanning predictions
+    BULK = "bulk"  # spanning predictions, and the slices of bulk predictions
 
 
 class State(StrEnum):
@@ -68,3 +68,11 @@ class FailureCode(StrEnum):
     POISON = "poison"  # every attempt at these rows alone crashed or timed out
     EXPIRED = "prediction-expired"  # the deadline passed before a worker ran the rows; the state is then `expired`
     MODEL_CHANGED = "model-changed"  # the rows were accepted for another artifact than the workers now serve
+    ROWS_LOST = "rows-lost"  # the object that held the rows is not in the object store any more
+
+
+class OnError(StrEnum):
+    """What becomes of a bulk prediction with rows that cannot be scored."""
+
+    FAIL = "fail"  # it fails, and its error lists the first of these rows
+    REPORT = "report"  # the other rows are scored, and each of these has its reason in the result

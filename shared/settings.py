@@ -16,6 +16,10 @@ class BrokerSettings(BaseSettings):
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     """URL of the broker and the store, a Redis 7 or Valkey server: `redis://[:password@]host:port/db`."""
+    object_store_url: str = ".sepal/objects"
+    """Where the rows and results of bulk predictions are kept: a folder, as a path or `file:///folder`, or
+    `s3://bucket/prefix`, `gs://…` or `az://…`, with credentials and endpoints in the variables of that service
+    (`AWS_…` for S3). Every gateway and worker must reach the same one."""
     log_json: bool = False
     """Write log lines as JSON, for containers, instead of text for a terminal."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -52,6 +52,11 @@ STATUS: Final[dict[str, HTTPStatus]] = {
     errors.BrokerUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.BacklogFull.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DeadlineUnreachable.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ObjectStoreUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StorageFull.code: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.MalformedUpload.code: HTTPStatus.BAD_REQUEST,
+    errors.NotAcceptable.code: HTTPStatus.NOT_ACCEPTABLE,
+    errors.RangeNotSatisfiable.code: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     errors.ModelUnknown.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.OperatorsOnly.code: HTTPStatus.FORBIDDEN,
     errors.NoWorker.code: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -76,6 +81,7 @@ STATUS: Final[dict[str, HTTPStatus]] = {
     FailureCode.ROWS_REJECTED: HTTPStatus.UNPROCESSABLE_ENTITY,
     FailureCode.POISON: HTTPStatus.INTERNAL_SERVER_ERROR,
     FailureCode.MODEL_CHANGED: HTTPStatus.SERVICE_UNAVAILABLE,
+    FailureCode.ROWS_LOST: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
 

@@ -1,0 +1,109 @@
+"""What the gateway and the processes of `api.formats` say to each other.
+
+A process serves one job on one connection. Each frame is `FRAME` and its content. The gateway sends a `Job` as
+MessagePack in a frame of kind `JOB`; then, for an upload, the body in frames of kind `DATA`, the last of them empty.
+The process answers with frames of kind `REPLY`, each a `Reply` as MessagePack, and, for a download, with frames of kind
+`DATA` and an empty one at the end. It ends after its last reply.
+"""
+
+import struct
+from typing import Final
+
+import msgspec
+
+from shared.bulk import SliceResult, Source
+from shared.errors import Fault
+from shared.names import OnError, Output
+
+FRAME: Final = struct.Struct("<cI")
+"""The kind of a frame, and the length of its content."""
+JOB: Final = b"J"
+DATA: Final = b"D"
+REPLY: Final = b"R"
+MAX_FRAME_BYTES: Final = 2**20
+
+
+class ReadUpload(msgspec.Struct, frozen=True, tag=True):
+    """Read the body of an upload, check it against the card, and write its rows to the object store."""
+
+    card: bytes
+    """The model card, as JSON."""
+    media_type: str
+    """One of `application/json`, `application/x-ndjson`, `text/csv`, `application/vnd.apache.arrow.stream`,
+    `application/vnd.apache.parquet`."""
+    content_coding: str
+    """Of the body: empty, `gzip` or `zstd`."""
+    key: str
+    """Of the object to write."""
+    on_error: OnError = OnError.FAIL
+    outputs: tuple[Output, ...] = ()
+    """Those of the query string; empty for none. A body of JSON may name them instead."""
+    carried: tuple[str, ...] = ()
+    delimiter: str = ","
+    has_header: bool = True
+    null_texts: tuple[str, ...] = ()
+    """Texts of CSV cells that are missing values, beside the empty cell."""
+
+
+class WriteResult(msgspec.Struct, frozen=True, tag=True):
+    """Write rows of a result in a format."""
+
+    format: str
+    """One of `json`, `ndjson`, `csv`, `arrow`, `parquet`."""
+    source: Source
+    results: tuple[SliceResult, ...]
+    """In the order of their rows, without a gap."""
+    first_row: int = 0
+    n_rows: int | None = None
+    """How many rows; None for all of them."""
+    head: bytes = b""
+    """Of JSON: the members that follow the outputs, from `"id"` on, without braces."""
+    key: str = ""
+    """Of the object to write instead of sending it; empty to send it."""
+
+
+Job = ReadUpload | WriteResult
+
+
+class Started(msgspec.Struct, frozen=True, tag=True):
+    """The process has the job; sent before anything else."""
+
+    pid: int
+
+
+class Stored(msgspec.Struct, frozen=True, tag=True):
+    """So many bytes were written to the object store until now; sent at every few megabytes."""
+
+    n_bytes: int
+
+
+class Read(msgspec.Struct, frozen=True, tag=True):
+    """An upload was read to its end, and its rows are safe in the object store."""
+
+    source: Source
+    fingerprint: str
+    """SHA-256 of the body as it was sent, in hexadecimal."""
+
+
+class Written(msgspec.Struct, frozen=True, tag=True):
+    """A result was written to an object, or sent to its end."""
+
+    n_bytes: int
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """The job ends with an error of `shared.errors`; nothing is left in the object store."""
+
+    code: str
+    detail: str
+    faults: tuple[Fault, ...] = ()
+    """Of `InvalidRows`; also of a `MalformedUpload` where a place is known."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """The job ends with an unexpected error."""
+
+    traceback: str
+
+
+Reply = Started | Stored | Read | Written | Refused | Failed
