@@ -7,7 +7,7 @@ No key is written twice, and nothing depends on conditional writes. An object co
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
@@ -134,11 +134,14 @@ class ObjectStore:
         return None if self._folder is None else self._folder / key
 
     def list(self, prefix: str = PREFIX) -> Iterator[StoredObject]:
-        """List the objects below a prefix that ends with a slash.
+        """List the objects below a prefix that ends with a slash; of a folder, also the files that writers left.
 
         Raises:
             ObjectStoreUnavailable: the listing broke off.
         """
+        if self._folder is not None:
+            yield from _files(self._folder, prefix)
+            return
         with _translated():
             for entries in obstore.list(self._store, prefix.rstrip("/")):
                 for entry in entries:
@@ -153,7 +156,7 @@ class ObjectStore:
         for key in keys:
             with _translated():
                 try:
-                    obstore.delete(self._store, key)
+                    self._delete(key)
                 except FileNotFoundError:
                     pass
 
@@ -164,6 +167,20 @@ class ObjectStore:
             ObjectStoreUnavailable: some may be left.
         """
         self.delete([stored.key for stored in self.list(prefix)])
+
+    def _delete(self, key: str) -> None:
+        if self._folder is None:
+            obstore.delete(self._store, key)
+            return
+        path = self._folder / key
+        path.unlink()
+        try:
+            for folder in path.parents:
+                if folder == self._folder / PREFIX:
+                    break
+                folder.rmdir()
+        except OSError:
+            pass  # it holds other objects
 
     def _sync(self, key: str) -> None:
         """Write an object of a folder, and the folders above it, to disk: obstore renames a file and syncs nothing."""
@@ -186,6 +203,24 @@ class ObjectStore:
             self.delete([key])
         except Exception:  # noqa: S110  the reason to discard it is already being raised
             pass
+
+
+def absolute_url(url: str) -> str:
+    """Return the URL with the absolute path of a folder, for a process with another working directory."""
+    return url if "://" in url else str(Path(url).absolute())
+
+
+def _files(folder: Path, prefix: str) -> Iterator[StoredObject]:
+    """List the files below a prefix; what vanishes meanwhile is left out."""
+    for parent, _, names in os.walk(folder / prefix):
+        for name in names:
+            path = Path(parent, name)
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                continue
+            modified = datetime.fromtimestamp(found.st_mtime, tz=UTC)
+            yield StoredObject(str(path.relative_to(folder)), found.st_size, modified)
 
 
 @contextmanager
