@@ -44,6 +44,8 @@ class TableJob:
         self._reader = reader
         self._writer = writer
         self._pid: int | None = None
+        self.n_received = 0
+        """Frames that it has sent."""
 
     async def send(self, part: bytes) -> None:
         """Send a part of the body; returns when the process has taken most of it.
@@ -81,6 +83,7 @@ class TableJob:
             content = await self._reader.readexactly(n_bytes)
         except (OSError, EOFError) as error:
             raise JobLost from error
+        self.n_received += 1
         return content if kind == DATA else msgspec.msgpack.decode(content, type=Reply)  # type: ignore[arg-type]
 
     async def start(self, job: Job) -> None:
@@ -103,7 +106,7 @@ class TableJob:
     async def close(self) -> None:
         """End the process, which removes what it has half written; returns when it has ended."""
         try:
-            with suppress(OSError):
+            with suppress(OSError, RuntimeError):  # the second, if the connection is lost
                 self._writer.write_eof()
             async with asyncio.timeout(_END_SECONDS):
                 while await self._reader.read(_READ_BYTES):
