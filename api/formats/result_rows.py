@@ -1,0 +1,245 @@
+"""The rows of a result: read from the results of slices, and joined with the columns that the upload carried."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+
+from shared.bulk import CARRIED, ERROR, OUTPUT, SliceResult, Source
+from shared.names import OnError, Output
+from shared.objects import ObjectStore
+
+MAX_BATCH_ROWS: Final = 65_536
+MAX_BATCH_BYTES: Final = 4 * 2**20
+_READ_AHEAD: Final = 4 * 2**20  # of carried columns in an object store that cannot be mapped
+
+
+class ResultRows:
+    """A range of the rows of a result, in order."""
+
+    def __init__(
+        self, store: ObjectStore, source: Source, results: Sequence[SliceResult], first_row: int, n_rows: int | None
+    ) -> None:
+        """Find out the columns.
+
+        Args:
+            store: has the objects.
+            source: what the upload was.
+            results: of slices, in the order of their rows, without a gap.
+            first_row: of the range, from the prediction's first row.
+            n_rows: of the range, which may reach beyond the last result; None for all rows from the first.
+        """
+        self._store = store
+        self._source = source
+        self._first, self._end = first_row, _end(results, first_row, n_rows)
+        self._results = [
+            result
+            for result in results
+            if first_row < result.first_row + result.n_rows and result.first_row < self._end
+        ]
+        self.result_fields = list(_schema(self._open(each.key) for each in results if each.key) or _unknown(source))
+        carried = self._carried_fields() if source.carried else []
+        self.schema: Any = pa.schema([*carried, *self.result_fields])
+        """Of the result: carried columns, then those of the results of slices, with their metadata."""
+
+    @property
+    def carried_names(self) -> Sequence[str]:
+        """Names of the carried columns."""
+        return self._source.carried
+
+    @property
+    def result_names(self) -> list[str]:
+        """Names of the other columns."""
+        return [field.name for field in self.result_fields]
+
+    def batches(
+        self,
+        names: Sequence[str] | None = None,
+        *,
+        max_rows: int = MAX_BATCH_ROWS,
+        max_bytes: int = MAX_BATCH_BYTES,
+    ) -> Iterator[Any]:
+        """Read record batches, each of `max_rows` but the last, and but those that would exceed `max_bytes`.
+
+        Args:
+            names: of the columns to read; None for all.
+            max_rows: of a batch.
+            max_bytes: of a batch, about.
+
+        Raises:
+            FileNotFoundError: an object is gone.
+            ObjectStoreUnavailable: it cannot be read now.
+        """
+        schema = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
+        return _rebatch(self._joined(schema), max_rows, max_bytes)
+
+    def _joined(self, schema: Any) -> Iterator[Any]:
+        carried_names = [name for name in self._source.carried if name in schema.names]
+        carried = CarriedRows(self._store, self._source, carried_names) if carried_names else None
+        slices = pa.schema([schema.field(name) for name in schema.names if name not in carried_names])
+        for result in self._results:
+            first = result.first_row
+            for batch in self._read(result, slices):
+                start, end = max(self._first, first), min(self._end, first + batch.num_rows)
+                if start < end:
+                    columns = batch.slice(start - first, end - start).columns
+                    if carried is not None:
+                        columns = [*carried.read(start, end - start), *columns]
+                    yield pa.RecordBatch.from_arrays(columns, schema=schema)
+                first += batch.num_rows
+
+    def _read(self, result: SliceResult, schema: Any) -> Iterator[Any]:
+        """Read the result of a slice, as batches with a schema."""
+        if not result.key:
+            yield _without_result(result, schema)
+            return
+        reader = self._open(result.key, result.n_bytes)
+        for index in range(reader.num_record_batches):
+            batch = reader.get_batch(index)
+            columns = [_column(batch, field) for field in schema]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def _open(self, key: str, n_bytes: int | None = None) -> Any:
+        path = self._store.local_path(key)
+        if path is not None:
+            return pa.ipc.open_file(pa.memory_map(str(path)))
+        return pa.ipc.open_file(pa.BufferReader(self._store.read(key, 0, n_bytes or self._store.size(key))))
+
+    def _carried_fields(self) -> list[Any]:
+        types = CarriedRows(self._store, self._source, self._source.carried).types
+        return [pa.field(name, kind) for name, kind in zip(self._source.carried, types, strict=True)]
+
+
+class CarriedRows:
+    """Carried columns of an upload's rows."""
+
+    def __init__(self, store: ObjectStore, source: Source, names: Sequence[str]) -> None:
+        self._batch_rows = source.batch_rows
+        columns = [f"{CARRIED}{source.carried.index(name)}" for name in names]
+        path = store.local_path(source.key)
+        file = pa.memory_map(str(path)) if path is not None else pa.PythonFile(_StoredFile(store, source), mode="r")
+        schema = pa.ipc.open_file(file).schema
+        included = [schema.get_field_index(column) for column in columns]
+        self._reader = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=included))
+        self._columns = columns
+        self.types = [schema.field(column).type for column in columns]
+        self._index = -1
+        self._batch: Any = None
+
+    def read(self, first_row: int, n_rows: int) -> list[Any]:
+        """Read the columns of a range of rows, as arrays."""
+        parts = []
+        row, end = first_row, first_row + n_rows
+        while row < end:
+            index, start = divmod(row, self._batch_rows)
+            part = self._get(index).slice(start, end - row)
+            parts.append(part)
+            row += part.num_rows
+        joined = parts[0] if len(parts) == 1 else pa.concat_batches(parts)
+        return [joined.column(column) for column in self._columns]
+
+    def _get(self, index: int) -> Any:
+        if index != self._index:
+            self._index, self._batch = index, self._reader.get_batch(index)
+        return self._batch
+
+
+class _StoredFile:
+    """An object as a file, which is read in large parts."""
+
+    def __init__(self, store: ObjectStore, source: Source) -> None:
+        self._store = store
+        self._key = source.key
+        self._size = store.size(source.key)
+        self._position = 0
+        self._start = 0
+        self._part = memoryview(b"")
+        self.closed = False  # pyarrow asks for it
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move, as a file does."""
+        self._position = offset + (0, self._position, self._size)[whence]
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def read(self, n_bytes: int = -1) -> bytes:
+        """Read bytes from the position on; all that are left if `n_bytes` is negative."""
+        left = self._size - self._position
+        n_bytes = left if n_bytes < 0 else min(n_bytes, left)
+        start = self._position - self._start
+        if start < 0 or start + n_bytes > len(self._part):
+            self._start, start = self._position, 0
+            self._part = self._store.read(self._key, self._position, min(max(n_bytes, _READ_AHEAD), left))
+        self._position += n_bytes
+        return bytes(self._part[start : start + n_bytes])
+
+
+def _end(results: Sequence[SliceResult], first_row: int, n_rows: int | None) -> int:
+    """Return the row behind the last one of the range that has a result."""
+    end = results[-1].first_row + results[-1].n_rows if results else 0
+    return end if n_rows is None else min(end, first_row + n_rows)
+
+
+def _schema(readers: Iterable[Any]) -> Any:
+    """Return the schema of the results: that of the first one; a column that has no type there may have one later."""
+    found: Any = None
+    for reader in readers:
+        schema = reader.schema
+        if found is None:
+            found = schema
+        for index, field in enumerate(found):
+            if pa.types.is_null(field.type):
+                found = found.set(index, schema.field(field.name))
+        if not any(pa.types.is_null(field.type) for field in found):
+            break
+    return found
+
+
+def _unknown(source: Source) -> Any:
+    """Return a schema for results of which none has an object."""
+    outputs = source.outputs or (Output.PREDICTION,)
+    fields = [pa.field(output.value, pa.null(), metadata={OUTPUT: output.value.encode()}) for output in outputs]
+    if source.on_error is OnError.REPORT:
+        fields.append(pa.field(ERROR, pa.string()))
+    return pa.schema(fields)
+
+
+def _column(batch: Any, field: Any) -> Any:
+    column = batch.column(field.name)
+    return column if column.type == field.type else column.cast(field.type)
+
+
+def _without_result(result: SliceResult, schema: Any) -> Any:
+    columns = [
+        pa.array([result.error] * result.n_rows, field.type)
+        if field.name == ERROR
+        else pa.nulls(result.n_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _rebatch(batches: Iterator[Any], max_rows: int, max_bytes: int) -> Iterator[Any]:
+    held: list[Any] = []
+    n_rows = n_bytes = 0
+    for batch in batches:
+        most = max(1, int(batch.num_rows * max_bytes / max(batch.nbytes, 1)))
+        start = 0
+        while start < batch.num_rows:
+            part = batch.slice(start, min(max_rows - n_rows, most))
+            held.append(part)
+            start += part.num_rows
+            n_rows += part.num_rows
+            n_bytes += part.nbytes
+            if n_rows == max_rows or n_bytes >= max_bytes:
+                yield _concatenate(held)
+                held, n_rows, n_bytes = [], 0, 0
+    if held:
+        yield _concatenate(held)
+
+
+def _concatenate(batches: list[Any]) -> Any:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
