@@ -231,6 +231,10 @@ class RangeNotSatisfiable(RequestRefused):
     code = "range-not-satisfiable"
     detail = "The result has fewer bytes than the Range header asks for."
 
+    def __init__(self, n_bytes: int) -> None:
+        super().__init__()
+        self.n_bytes = n_bytes
+
 
 class DeadlineUnreachable(RequestRefused):
     """The waiting rows take longer than the request's deadline allows."""

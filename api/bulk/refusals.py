@@ -3,12 +3,12 @@
 from typing import Final
 
 from api.bulk.wire import Refused
-from shared.errors import InvalidRows, MalformedUpload, RequestRefused
+from shared.errors import InvalidRows, MalformedUpload, PredictionGone, RequestRefused, SepalError
 
-_ERRORS: Final = {error.code: error for error in RequestRefused.__subclasses__()}
+_ERRORS: Final = {error.code: error for error in (*RequestRefused.__subclasses__(), PredictionGone)}
 
 
-def error_of(refused: Refused) -> RequestRefused:
+def error_of(refused: Refused) -> SepalError:
     """Make the error; its code must be one of those in `shared.errors`."""
     faults = list(refused.faults)
     if refused.code == InvalidRows.code:

@@ -12,9 +12,9 @@ import traceback
 from types import FrameType
 from typing import Final
 
-from api.bulk.wire import Failed, Job, Read, ReadUpload, Refused, Reply, Started, Stored, TableSettings, Written
-from api.formats.connection import Body, Connection, Sink
-from shared.errors import BodyNotRead, Fault, RequestRefused
+from api.bulk.wire import Failed, Job, Read, ReadUpload, Refused, Reply, Started, Stored, TableSettings, WriteResult, Written
+from api.formats.connection import Body, Connection, GzipSink, Sink
+from shared.errors import BodyNotRead, Fault, PredictionGone, RequestRefused
 from shared.objects import ObjectStore
 
 _END_SECONDS: Final = 5.0  # for what is half written to be removed, after the gateway has gone
@@ -91,6 +91,8 @@ def _reply_to(job: Job, connection: Connection, store: ObjectStore, settings: Ta
 def _refusal(job: Job, error: Exception) -> Reply:
     if isinstance(error, MemoryError) and isinstance(job, ReadUpload):
         return Refused(BodyNotRead.code, _NO_MEMORY)
+    if isinstance(error, FileNotFoundError) and isinstance(job, WriteResult):
+        return Refused(PredictionGone.code, PredictionGone.detail)
     if isinstance(error, RequestRefused):
         faults: list[Fault] = getattr(error, "faults", [])
         return Refused(error.code, str(error), tuple(faults))
@@ -109,7 +111,7 @@ def _do(job: Job, connection: Connection, store: ObjectStore, settings: TableSet
         with store.writer(job.key) as writer:
             write_result(job, writer, store)
         return Written(writer.n_bytes)
-    sink = Sink(connection)
+    sink = GzipSink(Sink(connection)) if job.is_gzipped else Sink(connection)
     write_result(job, sink, store)
     sink.end()
     return Written(sink.n_bytes)

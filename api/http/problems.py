@@ -123,6 +123,8 @@ def problem(error: Exception, retry_after: RetryAfter) -> ProblemResponse:
         headers["Retry-After"] = str(min(seconds or retry_after(), LONGEST_RETRY_SECONDS))
     if isinstance(error, errors.UnsupportedContentCoding):
         headers["Accept-Encoding"] = error.accepted  # RFC 9110, section 15.5.16
+    if isinstance(error, errors.RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.n_bytes}"
     return ProblemResponse(status, error.code, str(error), headers, **_extensions(error))
 
 
