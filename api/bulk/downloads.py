@@ -7,8 +7,8 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Final, NoReturn
 
 import msgspec
@@ -18,6 +18,7 @@ from api.bulk.formats import WRITER, Format
 from api.bulk.refusals import error_of
 from api.bulk.tables import JobLost, TableJob, TableServer
 from api.bulk.wire import Failed, Refused, WriteResult, Written
+from api.telemetry.metrics import GatewayMetrics
 from shared.bulk import SliceResult, objects_prefix
 from shared.errors import BrokerUnavailable, PredictionGone, PredictionNotFound, ResultNotWritten, SepalError
 from shared.ids import PredictionId
@@ -59,10 +60,18 @@ class WrittenResult(msgspec.Struct, frozen=True):
 class Downloads:
     """The downloads of one gateway process."""
 
-    def __init__(self, tables: TableServer, objects: ObjectStore, store: BulkStore, max_downloads: int) -> None:
+    def __init__(
+        self,
+        tables: TableServer,
+        objects: ObjectStore,
+        store: BulkStore,
+        metrics: GatewayMetrics,
+        max_downloads: int,
+    ) -> None:
         self._tables = tables
         self._objects = objects
         self._store = store
+        self._metrics = metrics
         self._turns = asyncio.Semaphore(max_downloads)
         self._writing: dict[str, asyncio.Lock] = {}
 
@@ -101,9 +110,24 @@ class Downloads:
             try:
                 async with self._tables.job(job) as process:
                     first = await _receive(process, None if job.key else _SILENT_SECONDS)
-                    yield _parts(first, process)
+                    async with aclosing(self._parts(first, process, job.format)) as parts:
+                        yield parts
             except JobLost as error:
                 raise ResultNotWritten from error
+
+    async def _parts(self, part: bytes, process: TableJob, form: str) -> AsyncGenerator[bytes]:
+        outcome = "left"
+        try:
+            while part:
+                self._metrics.download_bytes(len(part))
+                yield part
+                part = await _receive(process, _SILENT_SECONDS)
+            outcome = "complete"
+        except (JobLost, SepalError) as error:
+            outcome = "broken"
+            raise DownloadBroken from error
+        finally:
+            self._metrics.downloaded(form, outcome)
 
     async def written(self, prediction: BulkPrediction, window: Window, form: Format, etag: str) -> WrittenResult:
         """Return a result as an object, which is written the first time.
@@ -203,15 +227,6 @@ def without_gap(results: list[SliceResult]) -> list[SliceResult]:
             return results[:index]
         n_rows += result.n_rows
     return results
-
-
-async def _parts(part: bytes, process: TableJob) -> AsyncIterator[bytes]:
-    try:
-        while part:
-            yield part
-            part = await _receive(process, _SILENT_SECONDS)
-    except (JobLost, SepalError) as error:
-        raise DownloadBroken from error
 
 
 async def _receive(process: TableJob, seconds: float | None) -> bytes:

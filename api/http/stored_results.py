@@ -1,5 +1,6 @@
 """Answers `GET /results/{id}` for bulk predictions: their status, or their rows in the format that `Accept` prefers."""
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
@@ -25,6 +26,7 @@ _SHOWN_WHILE_OPEN: Final = frozenset({State.QUEUED, State.RUNNING, State.FAILED,
 """The states in which rows that are done can be read: the objects of the others are deleted."""
 _HEADERS: Final = {NOSNIFF[0].decode(): NOSNIFF[1].decode(), "vary": "Accept, Accept-Encoding"}
 _GZIP: Final = "gzip"
+_NO_WEIGHT: Final = re.compile(r"[ \t]*q=0(\.0*)?[ \t]*")
 
 
 class StoredResults:
@@ -105,6 +107,8 @@ class StoredResults:
         head = msgspec.json.encode(bulk_status_of(prediction))[1:-1] if form is Format.JSON else b""
         is_gzipped = headers.get("content-encoding") == _GZIP
         job = await self._downloads.job(prediction, window, form, head, is_gzipped=is_gzipped)
+        if not job.results:  # the first rows are not done
+            return self.status(prediction)
         return StreamedResponse(partial(self._downloads.stream, prediction.id, job), 200, _headers(form, headers))
 
 
@@ -123,11 +127,9 @@ def _preferred_format(headers: Headers) -> Format:
 
 def _accepts_gzip(headers: Headers) -> bool:
     """Whether `Accept-Encoding` names gzip (RFC 9110, section 12.5.3)."""
-    codings = {}
-    for member in ",".join(headers.getlist("accept-encoding")).lower().split(","):
-        coding, _, weight = member.partition(";")
-        codings[coding.strip()] = weight.replace(" ", "").removeprefix("q=").strip("0.") != "" or not weight.strip()
-    return codings.get(_GZIP, codings.get("*", False))
+    members = [member.partition(";") for member in ",".join(headers.getlist("accept-encoding")).lower().split(",")]
+    accepted = {coding.strip(): _NO_WEIGHT.fullmatch(weight) is None for coding, _, weight in members}
+    return accepted.get(_GZIP, accepted.get("*", False))
 
 
 def _headers(form: Format, headers: Mapping[str, str]) -> dict[str, str]:
