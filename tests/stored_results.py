@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from shared.bulk import CARRIED, ERROR, OUTPUT, SliceResult, Source, result_key, rows_key
@@ -50,9 +51,7 @@ def store_result(
         n_written = _write(store, key, results.slice(first, size), max(size, 1))
         slices.append(SliceResult(first, size, key, n_written))
         first += size
-    return Source(**{**{name: getattr(source, name) for name in source.__struct_fields__}, "n_bytes": n_bytes}), tuple(
-        slices
-    )
+    return msgspec.structs.replace(source, n_bytes=n_bytes), tuple(slices)
 
 
 def store_rows(store: ObjectStore, source: Source, carried: Any) -> int:

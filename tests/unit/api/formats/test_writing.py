@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +83,7 @@ def expected(table: Any, columns: Columns) -> list[str]:
     return exact(list(zip(*values, strict=True)))
 
 
-def table_of(columns: dict[str, tuple[Sequence[Any], Any]]) -> Any:
+def table_of(columns: dict[str, tuple[Any, Any]]) -> Any:
     """Make a table of results, from each column's values and type."""
     schema = result_schema({name: kind for name, (_, kind) in columns.items()})
     return pa.table([pa.array(values, kind) for values, kind in columns.values()], schema=schema)
