@@ -116,7 +116,10 @@ class Written(msgspec.Struct, frozen=True, tag=True):
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """The job ends with an error of `shared.errors`; nothing is left in the object store."""
+    """The job ends with an error of `shared.errors`; nothing is left in the object store.
+
+    A `WriteResult` whose objects are deleted ends with `PredictionGone`.
+    """
 
     code: str
     detail: str
