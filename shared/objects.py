@@ -50,7 +50,7 @@ class ObjectWriter:
         Raises:
             ObjectStoreUnavailable, StorageFull: the object will not be written.
         """
-        view = memoryview(content)
+        view = memoryview(content).cast("B")  # buffers of Arrow are of signed bytes
         with _translated():
             self._writer.write(view)
         self.n_bytes += view.nbytes
