@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.columns import FLOATS, Categories, Column, ValueType
-from worker.pool.arrow_numbers import fill
+from worker.pool.arrow_arrays import fill
 from worker.pool.pandas_frame import MARKERS, NUMPY, Build, PandasFrame, build_of, categorical_dtype, dtype_of
 
 Convert = Callable[[pa.Array], Any]
@@ -32,15 +32,14 @@ class PandasTable(PandasFrame):
         return self._of_blocks([self._block(table, *block) for block in self._blocks], table.num_rows)
 
     def _block(self, table: pa.Table, positions: Any, is_numpy: bool) -> Any:
-        columns = [table.column(int(index)) for index in positions]
-        dtype = self._dtypes[positions[0]]
+        part, dtype = table.select(positions.tolist()), self._dtypes[positions[0]]
         if dtype in NUMPY:
-            block = np.empty((len(columns), table.num_rows), dtype=dtype)
-            fill(columns, block.T)
+            block = np.empty((part.num_columns, part.num_rows), dtype=dtype)
+            fill(part, block.T)
             return block
+        converts = [self._converts[index] for index in positions]
         arrays = [
-            self._converts[index](pa.concat_arrays(column.chunks))
-            for index, column in zip(positions, columns, strict=True)
+            convert(pa.concat_arrays(column.chunks)) for convert, column in zip(converts, part.columns, strict=True)
         ]
         return np.stack(arrays) if is_numpy else arrays[0]
 

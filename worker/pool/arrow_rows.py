@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from shared.card import ModelCard
-from worker.pool.arrow_numbers import fill
+from worker.pool.arrow_arrays import fill
 
 Convert = Callable[[pa.Table], Any]
 """Converts the feature columns of at least one row, in order."""
@@ -42,7 +42,7 @@ def converter_for(card: ModelCard) -> Convert:
 def _matrix(dtype: np.dtype[Any], table: pa.Table) -> NDArray[Any]:
     """Convert into a matrix of shape (n_rows, n_columns)."""
     matrix = np.empty((table.num_rows, table.num_columns), dtype=dtype)
-    fill(table.columns, matrix)
+    fill(table, matrix)
     return matrix
 
 
