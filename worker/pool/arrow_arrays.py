@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 _FLOATS: Final = {"float": "float32", "double": "float64"}  # as Arrow names them
-_OTHER_FLOATS: Final = {"float16": "float32", "longdouble": "float64"}  # that not every reader of Arrow has
+_OTHER_FLOATS: Final = {2: "float32", 12: "float64", 16: "float64"}  # by item size: not every reader of Arrow has them
 
 
 def numbers(array: pa.Array) -> NDArray[Any]:
