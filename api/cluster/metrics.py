@@ -32,9 +32,10 @@ _UNREADY: Final[tuple[type[SepalError], ...]] = (
 class ClusterCollector(Collector):
     """Collects the cluster status of the last refresh; without the store's metrics if that refresh failed."""
 
-    def __init__(self, cluster: ClusterStatus, backlog_limits: Mapping[Queue, int]) -> None:
+    def __init__(self, cluster: ClusterStatus, backlog_limits: Mapping[Queue, int], max_stored_bytes: int) -> None:
         self._cluster = cluster
         self._backlog_limits = backlog_limits
+        self._max_stored_bytes = max_stored_bytes
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
@@ -43,6 +44,7 @@ class ClusterCollector(Collector):
         for queue, limit in self._backlog_limits.items():
             limits.add_metric([queue], limit)
         yield limits
+        yield _gauge("bulk_stored_limit_bytes", "Most bytes that may be reserved there.", self._max_stored_bytes)
         if self._cluster.overview is not None:
             yield from _store_metrics(self._cluster.overview)
         model = self._cluster.model.ref
@@ -69,6 +71,10 @@ def _store_metrics(overview: Overview) -> Iterator[Metric]:
     yield oldest
     yield _gauge("workers", "Workers that announce at least one loaded pool process.", overview.workers)
     yield _gauge("pool_processes", "Loaded pool processes of all workers.", overview.pool_processes)
+    stored = overview.stored
+    yield _gauge("bulk_open_predictions", "Bulk predictions that are not final.", stored.n_open)
+    yield _gauge("bulk_backlog_rows", "Rows of bulk predictions accepted and not yet final.", stored.backlog)
+    yield _gauge("bulk_stored_bytes", "Bytes reserved in the object store for rows and results.", stored.n_bytes)
     yield _gauge("dead_letters", "Dead letters in the store.", overview.dead_letters)
     yield _gauge("broker_memory_bytes", "Memory that the broker uses.", overview.memory_bytes)
     yield _gauge("broker_memory_limit_bytes", "The broker's maxmemory; 0 for no limit.", overview.memory_limit_bytes)
