@@ -157,7 +157,11 @@ def compose(settings: GatewaySettings) -> HotPath:
     )
     app.include_router(prediction_routes(service, lookups, predict, cluster, results))
     app.include_router(bulk_routes(UploadOperation(uploads, cluster, metrics), stored, results, streams))
-    app.include_router(status_routes(cluster, ModelPage(), Exposition(registry, ClusterCollector(cluster, limits, settings.max_bulk_bytes))))
+    app.include_router(
+        status_routes(
+            cluster, ModelPage(), Exposition(registry, ClusterCollector(cluster, limits, settings.max_bulk_bytes))
+        )
+    )
     app.include_router(operator_routes(DeadLetters(pooled), service, cluster, settings))
     problems.install(app, cluster.backlog.retry_after, partial(allowed_methods, app))
     documentation.install(app, cluster, lambda card: openapi.describe(app, card, settings.max_rows))
