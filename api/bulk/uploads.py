@@ -31,7 +31,6 @@ from shared.errors import (
     BodyTooLarge,
     BrokerUnavailable,
     IdempotencyKeyReused,
-    MalformedUpload,
     ObjectStoreUnavailable,
     RequestRefused,
     TooManyBodies,
@@ -53,10 +52,8 @@ _STOPPING: Final = "The gateway is stopping, and nothing was accepted: retry."
 log = structlog.get_logger(__name__)
 
 
-class BrokenOff(MalformedUpload):
-    """The client was gone before the body had ended."""
-
-    detail = "The body ended early."
+class BrokenOff(Exception):
+    """The client was gone before it had its answer; nothing was accepted."""
 
 
 class Body(Protocol):
@@ -131,7 +128,7 @@ class Uploads:
             The prediction; with an idempotency key, maybe an earlier one.
 
         Raises:
-            RequestRefused: it left nothing.
+            RequestRefused, BrokenOff: it left nothing.
         """
         if self._draining.is_set():
             raise BodyNotRead(_STOPPING)
