@@ -50,8 +50,10 @@ class Search:
     """Evaluates rows; if the pipeline raises, it evaluates each half, down to the rows that are refused alone.
 
     Its cost: at most 2 log2(n) evaluations for each refused row, and at most 1.5 for each row, even if all are refused.
-    The parts of one size together have the rows of one evaluation, and there are log2(n) sizes. It ends after `most` refused rows; and with `SearchTooLong` after `seconds`, unless it has found some of
-    which only `most` are wanted. A single row is always evaluated, so smaller parts get done.
+    The parts of one size together have the rows of one evaluation, and there are log2(n) sizes.
+
+    It ends after `most` refused rows; and after `seconds`, with `SearchTooLong` unless it has found some of the `most`
+    that are wanted. A single row is always evaluated, so halves of the rows come to an end.
     """
 
     def __init__(
