@@ -15,7 +15,13 @@ from api.cluster.status import ClusterStatus
 from api.http.headers import RequestHeaders
 from api.telemetry.metrics import ACCEPTED, GatewayMetrics
 from shared.card import ModelCard
-from shared.errors import InvalidParameter, MalformedUpload, RequestRefused, UnsupportedContentType, UnsupportedUploadCoding
+from shared.errors import (
+    InvalidParameter,
+    MalformedUpload,
+    RequestRefused,
+    UnsupportedContentType,
+    UnsupportedUploadCoding,
+)
 from shared.names import OnError, Output
 from shared.store.bulk import BulkPrediction
 from shared.store.records import Origin
