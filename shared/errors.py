@@ -201,6 +201,11 @@ class MalformedUpload(RequestRefused):
     code = "malformed-upload"
     detail = "The body is not what its Content-Type says."
 
+    def __init__(self, detail: str | None = None, faults: list[Fault] | None = None) -> None:
+        super().__init__(detail)
+        self.faults = faults or []
+        """Where it cannot be read, if that is known."""
+
 
 class NotAcceptable(RequestRefused):
     """The result cannot be given in any form that `Accept` allows."""

@@ -70,6 +70,11 @@ class CanonicalWriter:
             yield writer
             writer._finish()
 
+    @property
+    def n_bytes(self) -> int:
+        """The size of the object; all of it after the block of `open` has ended."""
+        return self._sink.n_bytes
+
     def write(self, batch: Any) -> None:
         """Write the next rows.
 
