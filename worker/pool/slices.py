@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 5.0
-_WAITING_SHARE: Final = 0.5  # of the time that a slice may take: a last call of 20 s ends before the default limit
+_WAITING_SHARE: Final = 0.3  # of the time that a slice may take, which is 55 s: a last call may take 35 s
 _SEARCH_SHARE: Final = 0.25
 _ROWS_LOST: Final = Failure(FailureCode.ROWS_LOST, "The rows are not in the object store any more: submit them again.")
 _REFUSED: Final = "The pipeline refused rows; `errors` has the first of them."
@@ -60,7 +60,7 @@ class SliceScorer:
         Args:
             predictor: loaded and warmed up.
             store: has the rows, and takes the results.
-            seconds: that a slice may take. It waits for the object store during half of them, and looks for refused
+            seconds: that a slice may take. It waits for the object store during a third of them, and looks for refused
                 rows during a quarter.
         """
         self._predictor = predictor
@@ -76,7 +76,7 @@ class SliceScorer:
         """Score a slice, and write its result to the object `key`.
 
         Raises:
-            ObjectStoreUnavailable, StorageFull: it was so for half of the time that the slice may take.
+            ObjectStoreUnavailable, StorageFull: it was so for a third of the time that the slice may take.
             SearchTooLong: the search for refused rows takes too long: the slice must be halved.
         """
         self._began = time.monotonic()
