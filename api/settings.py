@@ -10,6 +10,7 @@ from shared.settings import BrokerSettings
 
 _KIB: Final = 1024
 _MIB: Final = 1024 * _KIB
+_GIB: Final = 1024 * _MIB
 
 IpNetwork = IPv4Network | IPv6Network
 
@@ -48,6 +49,8 @@ class ConnectionSettings(BaseSettings):
     """Maximum number of headers of a request; more are refused with 431."""
     max_body_bytes: int = Field(default=8 * _MIB, ge=1)
     """Maximum size of a request body; a larger one is refused with 413, as soon as its size is known."""
+    max_upload_bytes: int = Field(default=64 * _GIB, ge=1)
+    """The same for the body of `POST /predictions`, as it is sent. It is never held in memory."""
     max_bodies_bytes: int = Field(default=256 * _MIB, ge=1)
     """Maximum size of all bodies that a gateway process is receiving, and of all large ones that wait to be read; what
     goes beyond it is refused with 503."""

@@ -223,6 +223,11 @@ class ObjectStore:
             pass
 
 
+def absolute_url(url: str) -> str:
+    """Return the URL with the absolute path of a folder, for a process with another working directory."""
+    return url if "://" in url else str(Path(url).absolute())
+
+
 def _delete(store: Any, keys: list[str]) -> None:
     try:
         obstore.delete(store, keys)

@@ -71,6 +71,10 @@ class TableConnection:
             pass
         return self.replies[-1]
 
+    def close_half(self) -> None:
+        """Say that nothing more comes, which ends the job."""
+        self.socket.shutdown(socket.SHUT_WR)
+
     def _send(self, kind: bytes, content: bytes) -> None:
         self.socket.sendall(FRAME.pack(kind, len(content)) + content)
 

@@ -82,6 +82,8 @@ class WriteResult(msgspec.Struct, frozen=True, tag=True):
     """Of JSON: the members that follow the outputs, from `"id"` on, without braces."""
     key: str = ""
     """Of the object to write instead of sending it; empty to send it."""
+    is_gzipped: bool = False
+    """Whether it is sent compressed with gzip."""
 
 
 Job = ReadUpload | WriteResult
@@ -114,7 +116,10 @@ class Written(msgspec.Struct, frozen=True, tag=True):
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """The job ends with an error of `shared.errors`; nothing is left in the object store."""
+    """The job ends with an error of `shared.errors`; nothing is left in the object store.
+
+    A `WriteResult` whose objects are deleted ends with `PredictionGone`.
+    """
 
     code: str
     detail: str

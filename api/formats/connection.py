@@ -2,12 +2,15 @@
 
 import io
 import socket
+import zlib
 from typing import Any, Final
 
 import msgspec
 
 from api.bulk.wire import DATA, FRAME, JOB, MAX_FRAME_BYTES, REPLY, Job, Reply
 
+_GZIP_LEVEL: Final = 1  # 100 MB/s; level 6 takes three times as long for a tenth less
+_GZIP_HEADER: Final = 16  # added to the size of the window, it asks zlib for gzip's header and checksum
 _BUFFER_BYTES: Final = 2**18  # of small writes; also a Unix socket's own buffer, about
 
 
@@ -136,3 +139,35 @@ class Sink:
         """Send the rest, and that it was the last."""
         self.flush()
         self._connection.send_end()
+
+
+class GzipSink:
+    """A file of which every byte is sent to the gateway, compressed."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._compressor = zlib.compressobj(_GZIP_LEVEL, wbits=zlib.MAX_WBITS | _GZIP_HEADER)
+        self.closed = False  # pyarrow asks for it
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that were sent."""
+        return self._sink.n_bytes
+
+    def write(self, content: Any) -> int:
+        """Compress any buffer, and send what has come out of it.
+
+        Raises:
+            ConnectionError: the gateway has gone.
+        """
+        view = memoryview(content).cast("B")
+        self._sink.write(self._compressor.compress(view))
+        return len(view)
+
+    def flush(self) -> None:
+        """Do nothing: what is flushed early compresses worse."""
+
+    def end(self) -> None:
+        """Send the rest, and that it was the last."""
+        self._sink.write(self._compressor.flush())
+        self._sink.end()

@@ -9,12 +9,25 @@ import socket
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from types import FrameType
 from typing import Final
 
-from api.bulk.wire import Failed, Job, Read, ReadUpload, Refused, Reply, Started, Stored, TableSettings, Written
-from api.formats.connection import Body, Connection, Sink
-from shared.errors import BodyNotRead, Fault, RequestRefused
+from api.bulk.wire import (
+    Failed,
+    Job,
+    Read,
+    ReadUpload,
+    Refused,
+    Reply,
+    Started,
+    Stored,
+    TableSettings,
+    WriteResult,
+    Written,
+)
+from api.formats.connection import Body, Connection, GzipSink, Sink
+from shared.errors import BodyNotRead, Fault, ObjectStoreUnavailable, PredictionGone, RequestRefused
 from shared.objects import ObjectStore
 
 _END_SECONDS: Final = 5.0  # for what is half written to be removed, after the gateway has gone
@@ -43,8 +56,7 @@ def run(raw: socket.socket, settings: TableSettings) -> None:
         job = connection.receive_job()
         connection.reply(Started(os.getpid()))
         _limit(settings)
-        store = ObjectStore.open(settings.object_store_url)
-        connection.reply(_reply_to(job, connection, store, settings))
+        _answer(job, connection, settings)
         connection.finish()
     except (ConnectionError, KeyboardInterrupt):
         pass  # the gateway has gone
@@ -77,22 +89,33 @@ def _raise_time_used(_signal: int, _frame: FrameType | None) -> None:
     raise _TimeUsed(_NO_TIME)
 
 
-def _reply_to(job: Job, connection: Connection, store: ObjectStore, settings: TableSettings) -> Reply:
+def _answer(job: Job, connection: Connection, settings: TableSettings) -> None:
+    """Do a job and reply; an object that it was to write is deleted if it fails, or if the gateway has gone."""
+    store = ObjectStore.open(settings.object_store_url)
     try:
-        return _do(job, connection, store, settings)
+        connection.reply(_do(job, connection, store, settings))
     except BaseException as error:
         if job.key:
-            store.delete([job.key])
+            _delete(store, job.key)
         if isinstance(error, ConnectionError) or not isinstance(error, Exception):
             raise
-        return _refusal(job, error)
+        connection.reply(_refusal(job, error))
+
+
+def _delete(store: ObjectStore, key: str) -> None:
+    try:
+        store.delete([key])
+    except ObjectStoreUnavailable:
+        pass  # it is swept
 
 
 def _refusal(job: Job, error: Exception) -> Reply:
     if isinstance(error, MemoryError) and isinstance(job, ReadUpload):
         return Refused(BodyNotRead.code, _NO_MEMORY)
+    if isinstance(error, FileNotFoundError) and isinstance(job, WriteResult):
+        return Refused(PredictionGone.code, PredictionGone.detail)
     if isinstance(error, RequestRefused):
-        faults: list[Fault] = getattr(error, "faults", [])
+        faults: Sequence[Fault] = getattr(error, "faults", ())
         return Refused(error.code, str(error), tuple(faults))
     return Failed("".join(traceback.format_exception(error)))
 
@@ -109,7 +132,7 @@ def _do(job: Job, connection: Connection, store: ObjectStore, settings: TableSet
         with store.writer(job.key) as writer:
             write_result(job, writer, store)
         return Written(writer.n_bytes)
-    sink = Sink(connection)
+    sink = GzipSink(Sink(connection)) if job.is_gzipped else Sink(connection)
     write_result(job, sink, store)
     sink.end()
     return Written(sink.n_bytes)

@@ -75,17 +75,33 @@ class ResultRows:
 
     def _joined(self, schema: Any) -> Iterator[Any]:
         carried_names = [name for name in self._source.carried if name in schema.names]
-        carried = CarriedRows(self._store, self._source, carried_names) if carried_names else None
-        slices = pa.schema([schema.field(name) for name in schema.names if name not in carried_names])
+        results = pa.schema([field for field in schema if field.name not in carried_names])
+        if not carried_names:
+            yield from self._result_batches(results)
+            return
+        carried = CarriedRows(self._store, self._source, carried_names)
+        row = self._first
+        for n_rows, columns in self._result_columns(results):
+            yield pa.RecordBatch.from_arrays([*carried.read(row, n_rows), *columns], schema=schema)
+            row += n_rows
+
+    def _result_columns(self, schema: Any) -> Iterator[tuple[int, list[Any]]]:
+        """Read the range's rows, as numbers of rows and their columns; a schema without columns needs no object."""
+        if schema.names:
+            for batch in self._result_batches(schema):
+                yield batch.num_rows, batch.columns
+        else:
+            for row in range(self._first, self._end, self._source.batch_rows):
+                yield min(self._source.batch_rows, self._end - row), []
+
+    def _result_batches(self, schema: Any) -> Iterator[Any]:
+        """Read the range's rows of the results of slices."""
         for result in self._results:
             first = result.first_row
-            for batch in self._read(result, slices):
+            for batch in self._read(result, schema):
                 start, end = max(self._first, first), min(self._end, first + batch.num_rows)
                 if start < end:
-                    columns = batch.slice(start - first, end - start).columns
-                    if carried is not None:
-                        columns = [*carried.read(start, end - start), *columns]
-                    yield pa.RecordBatch.from_arrays(columns, schema=schema)
+                    yield batch.slice(start - first, end - start)
                 first += batch.num_rows
 
     def _read(self, result: SliceResult, schema: Any) -> Iterator[Any]:

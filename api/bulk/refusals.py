@@ -1,0 +1,18 @@
+"""Turns a `Refused` of a table process into the error that it stands for."""
+
+from typing import Final
+
+from api.bulk.wire import Refused
+from shared.errors import InvalidRows, MalformedUpload, PredictionGone, RequestRefused, SepalError
+
+_ERRORS: Final = {error.code: error for error in (*RequestRefused.__subclasses__(), PredictionGone)}
+
+
+def error_of(refused: Refused) -> SepalError:
+    """Make the error; its code must be one of those in `shared.errors`."""
+    faults = list(refused.faults)
+    if refused.code == InvalidRows.code:
+        return InvalidRows(faults)
+    if refused.code == MalformedUpload.code:
+        return MalformedUpload(refused.detail, faults)
+    return _ERRORS[refused.code](refused.detail)
