@@ -1,7 +1,7 @@
 """Gives the results of bulk predictions back: rows in a format, streamed in order, or ranges of a file.
 
-    results of slices in the object store ──▶ process of `api.formats` ──▶ client
-                                                      └──▶ object, written once ──▶ ranges of it
+results of slices in the object store ──▶ process of `api.formats` ──▶ client
+                                                  └──▶ object, written once ──▶ ranges of it
 """
 
 import asyncio
