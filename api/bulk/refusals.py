@@ -1,11 +1,14 @@
 """Turns a `Refused` of a table process into the error that it stands for."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from api.bulk.wire import Refused
 from shared.errors import InvalidRows, MalformedUpload, PredictionGone, RequestRefused, SepalError
 
-_ERRORS: Final = {error.code: error for error in (*RequestRefused.__subclasses__(), PredictionGone)}
+_Refusal = type[RequestRefused] | type[PredictionGone]
+_REFUSALS: Final[Sequence[_Refusal]] = (*RequestRefused.__subclasses__(), PredictionGone)
+_ERRORS: Final = {error.code: error for error in _REFUSALS}
 
 
 def error_of(refused: Refused) -> SepalError:

@@ -84,7 +84,7 @@ class TableJob:
         except (OSError, EOFError) as error:
             raise JobLost from error
         self.n_received += 1
-        return content if kind == DATA else msgspec.msgpack.decode(content, type=Reply)  # type: ignore[arg-type]
+        return content if kind == DATA else msgspec.msgpack.decode(content, type=Reply)
 
     async def start(self, job: Job) -> None:
         """Hand over the job.

@@ -32,9 +32,10 @@ _UNREADY: Final[tuple[type[SepalError], ...]] = (
 class ClusterCollector(Collector):
     """Collects the cluster status of the last refresh; without the store's metrics if that refresh failed."""
 
-    def __init__(self, cluster: ClusterStatus, backlog_limits: Mapping[Queue, int]) -> None:
+    def __init__(self, cluster: ClusterStatus, backlog_limits: Mapping[Queue, int], max_stored_bytes: int) -> None:
         self._cluster = cluster
         self._backlog_limits = backlog_limits
+        self._max_stored_bytes = max_stored_bytes
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
@@ -43,6 +44,7 @@ class ClusterCollector(Collector):
         for queue, limit in self._backlog_limits.items():
             limits.add_metric([queue], limit)
         yield limits
+        yield _gauge("bulk_stored_limit_bytes", "Most bytes that may be reserved there.", self._max_stored_bytes)
         if self._cluster.overview is not None:
             yield from _store_metrics(self._cluster.overview)
         model = self._cluster.model.ref
@@ -78,12 +80,10 @@ def _store_metrics(overview: Overview) -> Iterator[Metric]:
 
 
 def _bulk_metrics(stored: StoredOverview) -> Iterator[Metric]:
-    yield _gauge("bulk_predictions", "Open bulk predictions.", stored.n_open)
+    yield _gauge("bulk_open_predictions", "Bulk predictions that are not final.", stored.n_open)
     yield _gauge("bulk_oldest_seconds", "Age of the oldest open bulk prediction; 0 for none.", stored.oldest_seconds)
-    yield _gauge("bulk_backlog_rows", "Rows of bulk predictions that are not yet final.", stored.backlog)
-    yield _gauge(
-        "bulk_stored_bytes", "Bytes reserved in the object store for uploads, rows and results.", stored.n_bytes
-    )
+    yield _gauge("bulk_backlog_rows", "Rows of bulk predictions accepted and not yet final.", stored.backlog)
+    yield _gauge("bulk_stored_bytes", "Bytes reserved in the object store for rows and results.", stored.n_bytes)
 
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:

@@ -17,6 +17,7 @@ from api.http.streaming import StreamedResponse
 from shared.ids import PredictionId
 from shared.store.bulk import BulkPrediction
 
+EVENTS: Final = "/results/{prediction_id}/events"
 EVENT_STREAM: Final = "text/event-stream"
 _HEADERS: Final = {"content-type": EVENT_STREAM, "x-accel-buffering": "no"}  # nginx would gather the events
 _COMMENT: Final = b": nothing has changed\n\n"
@@ -38,7 +39,8 @@ class EventStreams:
         """Answer with the events that follow the one that `Last-Event-ID` names; 204 if that was the end.
 
         Raises:
-            TooManyWaiters, PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `Events.first`.
+            TooManyWaiters, PredictionNotFound, PredictionGone: as `Events.first`.
+            RecordIncompatible, BrokerUnavailable: likewise.
         """
         last = request.headers.get("last-event-id", "")
         seen = int(last) if _NUMBER.fullmatch(last) else None

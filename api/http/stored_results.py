@@ -17,13 +17,14 @@ from api.http.ranges import ByteRange, has_current, range_of, wants_range
 from api.http.security import NO_STORE, NOSNIFF
 from api.http.status import bulk_status_of, seconds_left
 from api.http.streaming import StreamedResponse
-from shared.errors import NotAcceptable
+from api.telemetry.metrics import GatewayMetrics
+from shared.errors import InvalidParameter, NotAcceptable
 from shared.ids import PredictionId
 from shared.names import FINAL_STATES, Queue, State
 from shared.store.bulk import BulkPrediction, BulkStore
 
-_SHOWN_WHILE_OPEN: Final = frozenset({State.QUEUED, State.RUNNING, State.FAILED, State.SUCCEEDED})
-"""The states in which rows that are done can be read: the objects of the others are deleted."""
+_HAS_RESULTS: Final = frozenset({State.QUEUED, State.RUNNING, State.SUCCEEDED})
+"""The states in which rows that are done can be read: in the others, their objects are deleted."""
 _HEADERS: Final = {NOSNIFF[0].decode(): NOSNIFF[1].decode(), "vary": "Accept, Accept-Encoding"}
 _GZIP: Final = "gzip"
 _NO_WEIGHT: Final = re.compile(r"[ \t]*q=0(\.0*)?[ \t]*")
@@ -33,10 +34,16 @@ class StoredResults:
     """Renders bulk predictions."""
 
     def __init__(
-        self, store: BulkStore, downloads: Downloads, retry_after: Callable[[Queue], int], max_json_rows: int
+        self,
+        store: BulkStore,
+        downloads: Downloads,
+        metrics: GatewayMetrics,
+        retry_after: Callable[[Queue], int],
+        max_json_rows: int,
     ) -> None:
         self._store = store
         self._downloads = downloads
+        self._metrics = metrics
         self._retry_after = retry_after
         self._max_json_rows = max_json_rows
 
@@ -58,6 +65,16 @@ class StoredResults:
             return await self._file(prediction, request, window, form)
         coding = _GZIP if form not in BINARY and _accepts_gzip(request.headers) else ""
         return await self._stream(prediction, request, window, form, {"content-encoding": coding} if coding else {})
+
+    async def cancel(self, prediction_id: PredictionId) -> Response:
+        """Cancel a bulk prediction, whose objects are then swept, and answer with its status.
+
+        Raises:
+            PredictionAlreadyFinal, PredictionNotFound, PredictionGone, BrokerUnavailable: as `BulkStore.cancel`.
+        """
+        await self._store.cancel(prediction_id)
+        self._metrics.canceled(Queue.BULK)
+        return self.status(await self._store.read(prediction_id))
 
     def status(self, prediction: BulkPrediction, status: int | None = None) -> Response:
         """Answer with the status as JSON: 202, `Location` and `Retry-After` while it is open."""
@@ -112,9 +129,22 @@ class StoredResults:
         return StreamedResponse(partial(self._downloads.stream, prediction.id, job), 200, _headers(form, headers))
 
 
+def check_asks_for_json(headers: Headers, window: Window) -> None:
+    """Check what a client asks for of a prediction whose result is JSON.
+
+    Raises:
+        NotAcceptable: it prefers a table.
+        InvalidParameter: it asks for some of the rows.
+    """
+    if window != Window():
+        raise InvalidParameter("`offset`, `limit` and `partial` are for results of POST /predictions.")
+    if accepted_type(headers.getlist("accept"), list(FORMATS)) not in (None, MEDIA_TYPES[Format.JSON]):
+        raise NotAcceptable("The result of POST /predict is JSON; those of POST /predictions are tables as well.")
+
+
 def _has_rows(prediction: BulkPrediction, window: Window) -> bool:
     if window.is_partial and prediction.rows_done:
-        return prediction.state in _SHOWN_WHILE_OPEN
+        return prediction.state in _HAS_RESULTS
     return prediction.state is State.SUCCEEDED
 
 

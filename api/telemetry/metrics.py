@@ -84,9 +84,7 @@ class GatewayMetrics:
             registry=registry,
         )
         self._downloads = counter("bulk_downloads_total", "Downloads of results that have ended.", "format", "outcome")
-        self._download_bytes = counter(
-            "bulk_download_bytes_total", "Bytes of results of bulk predictions that were sent."
-        )
+        self._download_bytes = counter("bulk_download_bytes_total", "Bytes of results that were sent, as sent.")
         self._swept = counter("bulk_swept_total", "Predictions and uploads whose objects the sweeper deleted.")
         self._connections = gauge("http_connections", "Open connections of clients.")
         self._waiters = gauge("waiters", "Requests that wait for a result.")

@@ -13,7 +13,7 @@ from shared.errors import IdempotencyKeyInUse, IdempotencyKeyReused, RecordIncom
 from shared.ids import BatchId, PredictionId
 from shared.store.schema import SCHEMA, Key
 from shared.store.scripts import Script
-from shared.store.transport import AsyncTransport
+from shared.store.transport import Argument, AsyncTransport
 
 _RESERVE: Final = Script.load("reserve")
 _RELEASE: Final = Script.load("release")
@@ -103,7 +103,7 @@ class IdempotencyKeys:
             IdempotencyKeyInUse: the reservation has ended, and another request has the key.
             BrokerUnavailable, RecordIncompatible: as `reserve`.
         """
-        args = [Key.IDEMPOTENCY + digest, _UPLOAD + upload, RESERVED_SECONDS]
+        args: list[Argument] = [Key.IDEMPOTENCY + digest, _UPLOAD + upload, RESERVED_SECONDS]
         if not await self._transport.run(_RENEW, args) and await self.reserve_upload(digest, upload) is not None:
             raise IdempotencyKeyInUse
 
