@@ -108,8 +108,8 @@ class Status:
 
 
 def _stored_overview(numbers: list[int], now_us: int) -> StoredOverview:
-    *counts, created_us = numbers
-    return StoredOverview(*counts, oldest_seconds=_age(created_us, now_us))
+    accepted, final, n_bytes, n_open, created_us = numbers
+    return StoredOverview(accepted, final, n_bytes, n_open, _age(created_us, now_us))
 
 
 def _age(created_us: int, now_us: int) -> float:
