@@ -103,9 +103,11 @@ class Sweeper:
         """Whether the object store belongs to this store; a new one is marked."""
         of_redis = await self._store.claim_marker(secrets.token_hex(_MARKER_BYTES))
         of_objects = await asyncio.to_thread(self._read_marker)
+        is_paused = of_objects not in (None, of_redis)
+        self._metrics.set_sweeper_paused(is_paused)
         if of_objects is None:
             await asyncio.to_thread(self._objects.put, MARKER, of_redis.encode())
-        elif of_objects != of_redis:
+        elif is_paused:
             if not self._is_warned:
                 log.error("the object store belongs to another Redis, or Redis has lost its data: nothing is deleted")
             self._is_warned = True
