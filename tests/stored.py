@@ -5,14 +5,15 @@ from typing import Any
 import msgspec
 import redis
 
-from shared.bulk import SliceResult, Source, result_key, rows_key
+from shared.bulk import Slice, SliceResult, Source, result_key, rows_key
 from shared.ids import STORED, BatchId, PredictionId, new_batch_id
 from shared.names import OnError
 from shared.store.attempts import Attempts, Claim
-from shared.store.bulk import NewBulkPrediction
-from shared.store.schema import Counter, Key
+from shared.store.bulk import BulkStore, NewBulkPrediction
+from shared.store.schema import Counter, Field, Key
 from tests.submissions import MODEL, claimed
 
+MAX_BYTES = 10_000_000
 TEMPLATE = '{"id": "{batch_id}"}'
 """Of messages with the slice's id only."""
 
@@ -23,6 +24,25 @@ def new_prediction(n_rows: int, *, owner: int = 1, on_error: OnError = OnError.F
     source = Source(rows_key(prediction_id.batch_id), n_rows, 10 * n_rows, 2**16, on_error)
     made = NewBulkPrediction(prediction_id, source, MODEL, "reply", bytes([owner] * 16), reserved_bytes=20 * n_rows)
     return msgspec.structs.replace(made, **other)
+
+
+async def accepted(bulk: BulkStore, n_rows: int, **other: Any) -> NewBulkPrediction:
+    """Reserve the space of a bulk prediction, and have it accepted."""
+    prediction = new_prediction(n_rows, **other)
+    await bulk.reserve(prediction.id.batch_id, prediction.reserved_bytes)
+    await bulk.accept(prediction)
+    return prediction
+
+
+def set_rate(server: redis.Redis, rows_per_second: int) -> None:
+    """Set how many rows a pool process is expected to score."""
+    server.hset(Key.RATES, MODEL, rows_per_second)
+
+
+def ranges(server: redis.Redis) -> list[tuple[int, int]]:
+    """First row and number of rows of each slice that is handed out and not claimed."""
+    packed: Any = [server.hget(Key.BATCH + slice_id, Field.ROWS) for slice_id in handed_out(server)]
+    return [(each.first_row, each.n_rows) for each in (msgspec.msgpack.decode(raw, type=Slice) for raw in packed)]
 
 
 def handed_out(server: redis.Redis) -> list[BatchId]:

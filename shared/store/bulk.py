@@ -179,9 +179,9 @@ class BulkStore:
         ]
         for key, value in prediction.idempotency.items():
             args += [key, value]
+        self._uploads.discard(batch_id)
         if await self._transport.run(_ACCEPT, args) <= 0:
             raise BrokerUnavailable
-        self._uploads.discard(batch_id)
 
     async def read(self, prediction_id: PredictionId) -> BulkPrediction:
         """Look up a bulk prediction.
