@@ -171,8 +171,13 @@ class Attempts:
         queue = self._transport.run(_GIVE_BACK, [batch_id, self._worker, self._pid])
         return None if queue is None else _QUEUES[queue]
 
-    def requeue(self, batch_id: BatchId, reason: str) -> Queue | None:
+    def requeue(self, batch_id: BatchId, reason: str, *, is_last: bool = False) -> Queue | None:
         """End an attempt without an outcome; the batch is published again if it has attempts left.
+
+        Args:
+            batch_id: of the batch.
+            reason: how the attempt ended.
+            is_last: whether the batch has no attempts left, however many there were: a slice is then halved at once.
 
         Returns:
             The batch's queue; None if there was no attempt to end.
@@ -180,5 +185,6 @@ class Attempts:
         Raises:
             BrokerUnavailable, RecordIncompatible, StoreRefused: the attempt is still recorded.
         """
-        queue = self._transport.run(_REQUEUE, [batch_id, self._worker, reason, self._max_attempts])
+        max_attempts = 1 if is_last else self._max_attempts
+        queue = self._transport.run(_REQUEUE, [batch_id, self._worker, reason, max_attempts])
         return None if queue is None else _QUEUES[queue]

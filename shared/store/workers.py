@@ -36,7 +36,7 @@ class AnnounceReply(NamedTuple):
     """The store's reply to a worker's announcement."""
 
     n_waiting: int
-    """Messages in the queues."""
+    """Messages in the worker's queues."""
     leases: Sequence[Lease]
     """The leases of this worker."""
 

@@ -74,25 +74,32 @@ class ResultTable:
         self,
         outputs: Mapping[Output, Values],
         indices: NDArray[np.intp] | None = None,
-        errors: Sequence[str | None] = (),
+        errors: pa.Array | None = None,
     ) -> pa.Table:
         """Make the table of a slice.
 
         Args:
             outputs: of the rows that have a result.
             indices: of these rows in the slice; None if they are all of it.
-            errors: with `OnError.REPORT`, for each row of the slice why it has no result, or None.
+            errors: with `OnError.REPORT`, for each row of the slice why it has no result, or null.
         """
         arrays, fields = [], []
-        for output, values in outputs.items():
-            for name, target, column in result_columns(output, values, self._classes):
+        for output in sorted(outputs, key=list(Output).index):
+            for name, target, column in result_columns(output, outputs[output], self._classes):
                 place = {TARGET: str(target)} if target is not None else {}
-                arrays.append(_encode(column, indices, len(errors)))
+                arrays.append(_encode(column, indices, 0 if errors is None else len(errors)))
                 fields.append(pa.field(name, arrays[-1].type, metadata={OUTPUT: output.value, **place}))
-        if errors:
-            arrays.append(array_of_texts(errors))
-            fields.append(pa.field(ERROR, pa.string()))
-        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+        return _table(arrays, fields, errors)
+
+    def encode_nothing(self, outputs: Mapping[Output, Values], errors: pa.Array) -> pa.Table:
+        """Make the table of a slice in which no row has a result.
+
+        Args:
+            outputs: of any rows, for the names and types of the columns.
+            errors: for each row of the slice why it has no result.
+        """
+        schema = self.encode(outputs).schema
+        return _table([pa.nulls(len(errors), each.type) for each in schema], list(schema), errors)
 
 
 def write(store: ObjectStore, key: str, table: pa.Table) -> int:
@@ -107,6 +114,12 @@ def write(store: ObjectStore, key: str, table: pa.Table) -> int:
     ):
         out.write_table(table, max_chunksize=_BATCH_ROWS)
     return writer.n_bytes
+
+
+def _table(arrays: list[pa.Array], fields: list[pa.Field], errors: pa.Array | None) -> pa.Table:
+    if errors is not None:
+        arrays, fields = [*arrays, errors], [*fields, pa.field(ERROR, pa.string())]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def _encode(values: NDArray[Any], indices: NDArray[np.intp] | None, n_rows: int) -> pa.Array:

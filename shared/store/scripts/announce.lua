@@ -7,7 +7,7 @@
 -- ARGV[5]  1 until the worker has announced its card, then 0
 -- ARGV[6]  the queues that it consumes, separated by commas
 --
--- Reply: {messages in the queues, then for each lease of the worker: the batch's id, the pool process, 1 if the outcome
+-- Reply: {messages in these queues, then for each lease of the worker: the batch's id, the pool process, 1 if the outcome
 --        is wanted, else 0}.
 -- Keeps: new predictions are validated against the model of the worker that was the last to load its model.
 
@@ -24,7 +24,10 @@ if card ~= '' then
   end
 end
 
-local reply = {redis.call('LLEN', q_interactive) + redis.call('LLEN', q_bulk)}
+local reply = {0}
+for queue in string.gmatch(ARGV[6], '[^,]+') do
+  reply[1] = reply[1] + redis.call('LLEN', queue)
+end
 local leases = redis.call('HGETALL', k_leases .. worker)
 for i = 1, #leases, 2 do
   local id = leases[i]

@@ -97,7 +97,7 @@ def test_rows_without_a_result_are_null(kind: str) -> None:
     values, expected_type, expected = COLUMNS[kind]
     indices = np.arange(len(values)) * 2 + 1
     errors = [None if index in indices else "bad" for index in range(2 * len(values) + 1)]
-    found = table({PREDICTION: values}, indices, errors)
+    found = table({PREDICTION: values}, indices, pa.array(errors))
     found.validate(full=True)
     assert found.schema.field("prediction").type == expected_type
     assert found["prediction"].to_pylist()[1::2] == expected
@@ -106,7 +106,7 @@ def test_rows_without_a_result_are_null(kind: str) -> None:
 
 
 def test_slice_without_errors_has_their_column_if_they_are_reported() -> None:
-    found = table({PREDICTION: np.array([1, 2])}, None, [None, None])
+    found = table({PREDICTION: np.array([1, 2])}, None, pa.nulls(2, pa.string()))
     assert found.to_pydict() == {"prediction": [1, 2], "error": [None, None]}
 
 
