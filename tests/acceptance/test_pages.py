@@ -125,7 +125,7 @@ def test_flower_shows_a_worker_as_busy_while_it_runs_a_batch(
         expect(batch_row(page, batch_id)).to_contain_text("STARTED")
     wait_for_success(waiting, [batch_id])
     page.reload()
-    expect(batch_row(page, batch_id)).to_contain_text(re.compile(r"\d\.\d+ s"))
+    expect(batch_row(page, batch_id)).to_contain_text(re.compile(r"\d\.\d+ m?s"))
     page.goto(f"{url(waiting)}/workers")
     expect(active).to_have_text("0")
 
