@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from api.bulk.downloads import Downloads
 from api.bulk.events import Events
+from api.bulk.marker import Marker
 from api.bulk.sweeper import Sweeper
 from api.bulk.tables import TableServer
 from api.bulk.uploads import Uploads
@@ -112,10 +113,12 @@ def compose(settings: GatewaySettings) -> HotPath:
         result_ttl_seconds=settings.bulk_result_ttl_seconds,
         message_template=messages.template(Queue.BULK),
     )
+    marker = Marker(stored, objects)
     uploads = Uploads(
         tables,
         objects,
         stored,
+        marker,
         keys,
         admission,
         clock,
@@ -129,7 +132,7 @@ def compose(settings: GatewaySettings) -> HotPath:
     max_json_rows = settings.max_rows * _JSON_PREDICTIONS
     results = StoredResults(stored, downloads, metrics, cluster.backlog.retry_after, max_json_rows)
     streams = EventStreams(Events(stored, lookups, settings.max_waiters))
-    sweeper = Sweeper(stored, objects, metrics)
+    sweeper = Sweeper(stored, objects, marker, metrics)
 
     def drain() -> None:
         service.drain()

@@ -1,11 +1,9 @@
 """Deletes objects that nothing leads to: of predictions whose records are gone, and what crashes have left.
 
-It deletes nothing if Redis has come back empty, because then every record is missing: a marker, a random text, is both
-in Redis and in the object store, and they must be equal.
+It deletes nothing if Redis has come back empty, because then every record is missing (`api.bulk.marker`).
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from api.bulk.marker import MARKER, Marker
 from api.telemetry.metrics import GatewayMetrics
 from shared.bulk import objects_prefix
 from shared.errors import BrokerUnavailable, ObjectStoreUnavailable, StorageFull
@@ -21,11 +20,9 @@ from shared.ids import BatchId
 from shared.objects import PREFIX, ObjectStore, StoredObject
 from shared.store.bulk import BulkStore
 
-MARKER: Final = f"{PREFIX}marker"
 _LISTED_AT_ONCE: Final = 1000
 _LIST_SECONDS: Final = 600.0  # between the listings of everything
 _MIN_AGE: Final = timedelta(hours=1)
-_MARKER_BYTES: Final = 16
 
 log = structlog.get_logger(__name__)
 
@@ -33,14 +30,14 @@ log = structlog.get_logger(__name__)
 class Sweeper:
     """Sweeps the object store, a part at each tick of the gateway's clock, beside it."""
 
-    def __init__(self, store: BulkStore, objects: ObjectStore, metrics: GatewayMetrics) -> None:
+    def __init__(self, store: BulkStore, objects: ObjectStore, marker: Marker, metrics: GatewayMetrics) -> None:
         self._store = store
         self._objects = objects
+        self._marker = marker
         self._metrics = metrics
         self._running: asyncio.Task[None] | None = None
         self._listing: Iterator[StoredObject] | None = None
         self._list_at = 0.0
-        self._is_warned = False
 
     async def tick(self) -> None:
         """Go on sweeping, unless the last part is still being swept; called once a second."""
@@ -69,7 +66,11 @@ class Sweeper:
         """
         swept = await self._store.swept()
         listed = await asyncio.to_thread(self._next_listed)
-        if (swept or listed) and await self._is_marked():
+        if not swept and not listed:
+            return
+        matches = await self._marker.matches()
+        self._metrics.set_sweeper_paused(not matches)
+        if matches:
             for batch_id in swept:
                 await asyncio.to_thread(self._objects.delete_all, objects_prefix(batch_id))
             await self._store.release(swept)
@@ -98,28 +99,6 @@ class Sweeper:
         if len(listed) < _LISTED_AT_ONCE:
             self._listing, self._list_at = None, now + _LIST_SECONDS
         return listed
-
-    async def _is_marked(self) -> bool:
-        """Whether the object store belongs to this store; a new one is marked."""
-        of_redis = await self._store.claim_marker(secrets.token_hex(_MARKER_BYTES))
-        of_objects = await asyncio.to_thread(self._read_marker)
-        is_paused = of_objects not in (None, of_redis)
-        self._metrics.set_sweeper_paused(is_paused)
-        if of_objects is None:
-            await asyncio.to_thread(self._objects.put, MARKER, of_redis.encode())
-        elif is_paused:
-            if not self._is_warned:
-                log.error("the object store belongs to another Redis, or Redis has lost its data: nothing is deleted")
-            self._is_warned = True
-            return False
-        self._is_warned = False
-        return True
-
-    def _read_marker(self) -> str | None:
-        try:
-            return bytes(self._objects.read(MARKER, 0, self._objects.size(MARKER))).decode()
-        except FileNotFoundError:
-            return None
 
 
 def _batch_id(key: str) -> BatchId:

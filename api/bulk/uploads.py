@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from api.bulk.concurrently import first_of
+from api.bulk.marker import Marker
 from api.bulk.refusals import error_of
 from api.bulk.space import UploadSpace, result_bytes
 from api.bulk.tables import JobLost, TableJob, TableServer
@@ -31,7 +32,6 @@ from shared.errors import (
     BodyTooLarge,
     BrokerUnavailable,
     IdempotencyKeyReused,
-    MalformedUpload,
     ObjectStoreUnavailable,
     RequestRefused,
     TooManyBodies,
@@ -53,10 +53,8 @@ _STOPPING: Final = "The gateway is stopping, and nothing was accepted: retry."
 log = structlog.get_logger(__name__)
 
 
-class BrokenOff(MalformedUpload):
-    """The client was gone before the body had ended."""
-
-    detail = "The body ended early."
+class BrokenOff(Exception):
+    """The client was gone before it had its answer; nothing was accepted."""
 
 
 class Body(Protocol):
@@ -96,6 +94,7 @@ class Uploads:
         tables: TableServer,
         objects: ObjectStore,
         store: BulkStore,
+        marker: Marker,
         keys: IdempotencyKeys,
         admission: Admission,
         clock: StoreClock,
@@ -109,6 +108,8 @@ class Uploads:
         self._tables = tables
         self._objects = objects
         self._store = store
+        self._marker = marker
+        self._is_marked = False
         self._keys = keys
         self._admission = admission
         self._clock = clock
@@ -131,7 +132,7 @@ class Uploads:
             The prediction; with an idempotency key, maybe an earlier one.
 
         Raises:
-            RequestRefused: it left nothing.
+            RequestRefused, BrokenOff: it left nothing.
         """
         if self._draining.is_set():
             raise BodyNotRead(_STOPPING)
@@ -180,6 +181,7 @@ class Uploads:
         model = self._cluster.model.ref_json
         self._deadline_us(request)
         space = UploadSpace(self._store, upload)
+        await self._mark()
         try:
             await space.cover(0)
             read = await self._read(upload, card, request, body, space)
@@ -191,7 +193,6 @@ class Uploads:
         except BaseException:
             await asyncio.shield(self._undo(upload))
             raise
-        # From here on nothing is undone: the store may have accepted it. What it has not accepted is swept.
         prediction_id = PredictionId.new(upload, STORED)
         latest_us, idempotency = self._clock.now_plus(_ACCEPT_SECONDS), {}
         if request.key_digest is not None:
@@ -209,9 +210,20 @@ class Uploads:
             request.origin,
             space.n_bytes,
         )
-        await self._store.accept(new)
+        try:
+            await self._store.accept(new)
+        except BrokerUnavailable:
+            if request.key_digest is None:  # otherwise the key may lead to it
+                await asyncio.shield(self._abandon(upload))
+            raise
         self._metrics.accepted(Queue.BULK, 1, source.n_rows)
         return BulkPrediction(prediction_id, State.QUEUED, source, model, 0, 0, created_us=0, now_us=0, event=0)
+
+    async def _mark(self) -> None:
+        """Mark the object store before it holds any rows: otherwise it could be marked by a Redis that lost its data."""
+        if not self._is_marked:
+            await self._marker.matches()
+            self._is_marked = True
 
     def _deadline_us(self, request: UploadRequest) -> int:
         if request.deadline_seconds is None:
@@ -276,6 +288,14 @@ class Uploads:
     async def _wait_for_drain(self) -> NoReturn:
         await self._draining.wait()
         raise BodyNotRead(_STOPPING)
+
+    async def _abandon(self, upload: BatchId) -> None:
+        """Undo an upload that the store may have accepted, without saying so; it is swept if that fails."""
+        try:
+            await self._store.abandon(upload)
+        except BrokerUnavailable:
+            return
+        await self._undo(upload)
 
     async def _undo(self, upload: BatchId) -> None:
         """Delete what was written and give the space back; what cannot be deleted now is swept later."""

@@ -93,7 +93,10 @@ def _answer(job: Job, connection: Connection, settings: TableSettings) -> None:
     """Do a job and reply; an object that it was to write is deleted if it fails, or if the gateway has gone."""
     store = ObjectStore.open(settings.object_store_url)
     try:
-        connection.reply(_do(job, connection, store, settings))
+        reply = _do(job, connection, store, settings)
+        # The gateway may close the connection as soon as it has the reply, and the object must stay then.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        connection.reply(reply)
     except BaseException as error:
         if job.key:
             _delete(store, job.key)

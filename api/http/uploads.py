@@ -15,7 +15,13 @@ from api.cluster.status import ClusterStatus
 from api.http.headers import RequestHeaders
 from api.telemetry.metrics import ACCEPTED, GatewayMetrics
 from shared.card import ModelCard
-from shared.errors import InvalidParameter, RequestRefused, UnsupportedContentType, UnsupportedUploadCoding
+from shared.errors import (
+    InvalidParameter,
+    MalformedUpload,
+    RequestRefused,
+    UnsupportedContentType,
+    UnsupportedUploadCoding,
+)
 from shared.names import OnError, Output
 from shared.store.bulk import BulkPrediction
 from shared.store.records import Origin
@@ -64,8 +70,11 @@ class UploadOperation:
                 Origin(headers.request_id) if headers.request_id else None,
             )
             return await self._uploads.accept(upload, _Body(request.receive))
+        except BrokenOff as error:
+            outcome = "broken-off"
+            raise MalformedUpload("The body ended early.") from error
         except RequestRefused as error:
-            outcome = "broken-off" if isinstance(error, BrokenOff) else error.code
+            outcome = error.code
             self._metrics.refused(error.code)
             raise
         except BaseException:
