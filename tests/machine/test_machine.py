@@ -10,6 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from shared.store import attempts, lookups, recovery, submissions, workers
 from shared.store.scripts import Script
 from tests.chaos import clock
+from tests.machine.bulk_machine import BulkMachine
 from tests.machine.machine import StoreMachine
 from tests.machine.server import running_server
 from tests.tools import skip_without
@@ -50,6 +51,15 @@ def run(machine: type[StoreMachine], steps: int, *, derandomize: bool, shrink: b
 def test_promises_hold_after_every_step(machine: type[StoreMachine], request: pytest.FixtureRequest) -> None:
     steps = request.config.getoption("--machine-steps")
     run(machine, steps or 2000, derandomize=steps is None, shrink=True)
+
+
+@pytest.mark.timeout(0)
+def test_promises_of_bulk_predictions_hold_after_every_step(
+    machine: type[StoreMachine], request: pytest.FixtureRequest
+) -> None:
+    assert issubclass(BulkMachine, machine)
+    steps = request.config.getoption("--machine-steps")
+    run(BulkMachine, steps or 2000, derandomize=steps is None, shrink=True)
 
 
 ScriptConstant = tuple[ModuleType, str]
