@@ -15,7 +15,8 @@ Each record batch but the last has `Source.batch_rows` rows, so that row *n* is 
 A **slice** is a range of rows that one batch scores. Its result is one object, an Arrow IPC file with a row for each of
 its rows, in order: the columns that `result_columns` in `worker/pool/result_table.py` names and, with `OnError.REPORT`,
 `error`, a text for each row without a result, whose other columns are then null. Each field's metadata has `output`,
-the name of the output that it is a part of, and the schema's metadata has nothing.
+the name of the output that it is a part of, and `target`, the index of the target that it belongs to, where the output
+is a list of several targets' arrays. The schema's metadata has nothing.
 """
 
 import secrets
@@ -33,6 +34,8 @@ ERROR: Final = "error"
 """The column of reasons, of rows and of results."""
 OUTPUT: Final = b"output"
 """The key in the metadata of a result's field."""
+TARGET: Final = b"target"
+"""The key for the index of its target, in the metadata of a field of an output that has several."""
 MAX_LISTED_ERRORS: Final = 100
 """Of the rows that a refusal or a failure lists."""
 

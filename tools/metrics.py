@@ -35,6 +35,7 @@ _OVERVIEW: Final = Overview(
     gateways=0,
     workers=0,
     pool_processes=0,
+    queue_processes=dict.fromkeys(Queue, 0),
     accepted_rows=dict.fromkeys(Queue, 0),
     final_rows=dict.fromkeys(Queue, 0),
     oldest_seconds=dict.fromkeys(Queue, 0.0),
