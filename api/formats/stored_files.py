@@ -32,12 +32,13 @@ def open_file(store: ObjectStore, key: str, n_bytes: int, included: Sequence[int
     """
     path = store.local_path(key)
     if path is not None:
-        file = pa.memory_map(str(path))
+        # The memory that is mapped counts: that of one result, but not of the rows of a whole upload.
+        file = pa.memory_map(str(path)) if included is None else pa.OSFile(str(path))
     elif n_bytes <= _WHOLE_BYTES:
         file = pa.BufferReader(store.read(key, 0, n_bytes))
     else:
         file = pa.PythonFile(_Parts(store, key, n_bytes), mode="r")
-    options = pa.ipc.IpcReadOptions(included_fields=None if included is None else list(included))
+    options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=None if included is None else list(included))
     return pa.ipc.open_file(file, options=options)
 
 
