@@ -43,6 +43,8 @@ class TableSettings(msgspec.Struct, frozen=True):
     """Of an upload: inflated bytes for each byte that was sent."""
     max_json_bytes: int = 64 * 2**20
     """Of an upload of `application/json`, inflated."""
+    max_text_bytes: int = 2**20
+    """Of a text in a row."""
 
 
 class ReadUpload(msgspec.Struct, frozen=True, tag=True):
