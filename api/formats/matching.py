@@ -40,9 +40,7 @@ def match(names: Sequence[str], columns: Sequence[Column], carried: Sequence[str
     faults = list(islice(_faults(names, columns, carried), MAX_LISTED_ERRORS))
     if faults:
         raise InvalidRows([Fault("", f"{place} {shown(name)}: {detail}") for name, detail in faults])
-    return Matched(
-        tuple(indices.get(column.name) for column in columns), tuple(indices[name] for name in carried)
-    )
+    return Matched(tuple(indices.get(column.name) for column in columns), tuple(indices[name] for name in carried))
 
 
 def shown(name: str) -> str:

@@ -8,6 +8,8 @@ from api.formats.canonical import CanonicalWriter, canonical_schema
 from api.formats.codings import SentBody, decoded
 from api.formats.csv.table import CsvTable
 from api.formats.intake import Intake
+from api.formats.json.body import JsonTable
+from api.formats.json.lines import NdjsonTable
 from api.formats.upload import Table, Upload
 from shared.bulk import Source
 from shared.card import ModelCard
@@ -15,7 +17,11 @@ from shared.errors import UnsupportedContentType
 from shared.names import OnError
 from shared.objects import ObjectStore
 
-_TABLES: Final[dict[str, Callable[[Upload], Table]]] = {"text/csv": CsvTable}
+_TABLES: Final[dict[str, Callable[[Upload], Table]]] = {
+    "application/json": JsonTable,
+    "application/x-ndjson": NdjsonTable,
+    "text/csv": CsvTable,
+}
 
 
 def read_upload(

@@ -115,7 +115,7 @@ class ColumnConverter:
         elif type(value) is Decimal:
             value = int(value) if value == value.to_integral_value() else float(value)
         elif type(value) is int and self._values.type in FLOATS and abs(value) > numbers.EXACT:
-            raise ValueError(f"must be a number; {value} is an integer beyond 2^53, which may not be exact as a number.")
+            raise ValueError(f"must be a number; {value} is beyond 2^53, where not every integer is one.")
         return self._read(value)
 
     def _reason(self, value: Any, error: ValueError) -> str:

@@ -34,12 +34,12 @@ class Block(NamedTuple):
 
     def row_lines(self) -> list[int]:
         """Return the number of the line at which each row begins."""
-        masked = _PAIR.sub(lambda pair: _QUOTED * len(_LINE_END.findall(pair[0])), self.content) + b"\n"
+        masked = _PAIR.sub(lambda pair: b"x" + _QUOTED * len(_LINE_END.findall(pair[0])), self.content)
         lines, line = [], self.first_line
-        for text, content in zip(masked.splitlines(), _PAIR.sub(_QUOTED, self.content + b"\n").splitlines(), strict=True):
-            if content:
+        for row in masked.splitlines():
+            if row:
                 lines.append(line)
-            line += 1 + text.count(_QUOTED)
+            line += 1 + row.count(_QUOTED)
         return lines
 
     def place(self, offset: int, delimiter: bytes) -> tuple[int, int, int]:

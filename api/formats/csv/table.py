@@ -14,7 +14,6 @@ from api.formats.intake import BadValue, Piece, bad_values
 from api.formats.matching import match, shown
 from api.formats.upload import Upload
 from api.http.strict_json import pointer_to
-from shared.columns import Column
 from shared.errors import Fault, InvalidParameter, InvalidRows, MalformedUpload
 from shared.names import Output
 
