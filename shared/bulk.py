@@ -6,7 +6,11 @@ this order:
 - `f0`, `f1`, …: a column for each column of the model card, of the type that `docs/glossary.md` lists for its value
   type: numbers and booleans as themselves, categories as their values, texts, dates and datetimes as texts in the form
   that `shared.columns` describes. A missing value is null. No value is NaN.
-- `c0`, `c1`, …: the carried columns, named by `Source.carried`.
+- `c0`, `c1`, …: the carried columns, named by `Source.carried`. Those of CSV and JSON are texts; those of Arrow and
+  Parquet have the type that they have there: boolean, integer, float32, float64, decimal, date32, time, timestamp or
+  text; NaN stays NaN. In columns of texts, a text that begins with `JSON_MARK` goes on with the JSON of the value,
+  which was another value than a text, or a text that begins with the mark itself. Other texts are the value. So
+  `{"id": "7"}` is carried as `7`, and `{"id": 7}` as `JSON_MARK` and `7`. The JSON has no line's end.
 - `error`, only with `OnError.REPORT`: a text for each row that the reading refused, whose columns are then all null
   where they are invalid; null for every other row.
 
@@ -32,6 +36,8 @@ FEATURE: Final = "f"
 CARRIED: Final = "c"
 ERROR: Final = "error"
 """The column of reasons, of rows and of results."""
+JSON_MARK: Final = "\x01"
+"""What a carried text begins with if the rest is JSON."""
 OUTPUT: Final = b"output"
 """The key in the metadata of a result's field."""
 TARGET: Final = b"target"
