@@ -15,7 +15,7 @@ import pyarrow.ipc
 import pytest
 
 from api.messages import CeleryMessages
-from shared.bulk import MAX_LISTED_ERRORS, Slice, SliceResult, Source, rows_key
+from shared.bulk import MARKER, MAX_LISTED_ERRORS, Slice, SliceResult, Source, rows_key
 from shared.card import ModelCard, read_card
 from shared.ids import STORED, PredictionId, new_batch_id
 from shared.names import FailureCode, Queue, State
@@ -188,9 +188,11 @@ def test_poison_in_a_slice_costs_no_other_row(lethal: Site, model_dir: Path) -> 
 
 
 def test_prediction_without_its_rows_fails(lethal: Site, model_dir: Path) -> None:
-    prediction_id = lethal.submit(
-        read_card(model_dir), two_columns([1, 2]), meanwhile=lambda source: lethal.store.delete([source.key])
-    )
+    def lose(source: Source) -> None:
+        lethal.store.delete([source.key])
+        lethal.store.put(MARKER, b"a marker")
+
+    prediction_id = lethal.submit(read_card(model_dir), two_columns([1, 2]), meanwhile=lose)
     failure = lethal.wait(prediction_id, State.FAILED).failure
     assert failure is not None
     assert failure.code == FailureCode.ROWS_LOST

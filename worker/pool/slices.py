@@ -9,7 +9,7 @@ import pyarrow as pa
 import structlog
 from numpy.typing import NDArray
 
-from shared.bulk import ERROR, MAX_LISTED_ERRORS, Slice, SliceResult, Source
+from shared.bulk import ERROR, MARKER, MAX_LISTED_ERRORS, Slice, SliceResult, Source
 from shared.errors import Fault, ObjectStoreUnavailable, StorageFull
 from shared.names import FailureCode, OnError, Output
 from shared.objects import ObjectStore
@@ -82,7 +82,7 @@ class SliceScorer:
         self._began = time.monotonic()
         started = time.perf_counter_ns()
         try:
-            table = self._outlast(lambda: self._rows.read(source, part))
+            table = self._outlast(lambda: self._read(source, part))
         except FileNotFoundError:
             return Scored(_ROWS_LOST)
         read = time.perf_counter_ns()
@@ -94,6 +94,16 @@ class SliceScorer:
             result = SliceResult(part.first_row, part.n_rows, key, n_bytes, n_bad)
         written = time.perf_counter_ns()
         return Scored(result, (read - started) // 1000, (predicted - read) // 1000, (written - predicted) // 1000)
+
+    def _read(self, source: Source, part: Slice) -> pa.Table:
+        try:
+            return self._rows.read(source, part)
+        except FileNotFoundError as error:
+            try:
+                self._store.size(MARKER)
+            except FileNotFoundError:  # such as a folder that is not mounted
+                raise ObjectStoreUnavailable from error
+            raise
 
     def _evaluate(self, source: Source, table: pa.Table, first_row: int) -> pa.Table | Failure:
         """Return the result of a slice, or why its prediction fails."""
