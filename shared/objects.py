@@ -32,8 +32,8 @@ _PARTS_UNDER_WAY: Final = 4
 """Of a writer. With the part that it gathers, they are its memory: 40 MB."""
 _DELETED_AT_ONCE: Final = 1000  # the most that S3 takes in a request
 
-# A call ends within 20 s, and giving up a write takes another 20 s at most: together less than the 55 s after which a
-# batch is interrupted. A part has to arrive within 15 s, so a writer needs 2 MB/s.
+# A call ends within 20 s; giving up an object of several parts takes another 15 s. A worker that waits for the object
+# store counts on that. A part has to arrive within 15 s, so a writer needs 2 MB/s.
 _REQUEST_TIMEOUT: Final = "15s"
 _CONNECT_TIMEOUT: Final = "3s"
 _RETRY: Final[Any] = {"max_retries": 3, "retry_timeout": timedelta(seconds=5)}
@@ -214,11 +214,11 @@ class ObjectStore:
     def _discard(self, writer: Any, key: str, error: BaseException) -> None:
         """Remove what a broken write may have left; a sweep by age finds what this cannot remove."""
         try:
-            if writer.closed():  # as far as it could: the object may be there
-                self.delete([key])
-            else:
+            if not writer.closed():  # else it has tried to
                 writer.__exit__(type(error), error, None)  # aborts a multipart upload
-                self.delete([key] if self._folder else [])
+            # An object store that does not answer would not delete either.
+            if self._folder is not None or not isinstance(error, ObjectStoreUnavailable):
+                self.delete([key])
         except Exception:  # noqa: S110  the reason to discard it is already being raised
             pass
 

@@ -6,18 +6,26 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from shared.bulk import CARRIED, ERROR, OUTPUT, SliceResult, Source, result_key, rows_key
+from shared.bulk import CARRIED, ERROR, OUTPUT, TARGET, SliceResult, Source, result_key, rows_key
 from shared.ids import child_id, new_batch_id
 from shared.names import OnError, Output
 from shared.objects import ObjectStore
 
 
-def result_schema(types: dict[str, Any]) -> Any:
-    """Return the schema of a slice's result, from the names and types of its columns."""
+def result_schema(types: dict[str, Any], *, has_targets: bool = False) -> Any:
+    """Return the schema of a slice's result.
+
+    Args:
+        types: of the columns, by name.
+        has_targets: whether the number in a name is that of a target, of several.
+    """
     fields = []
     for name, kind in types.items():
-        output = next((each for each in Output if name == each or name.startswith(f"{each}_")), None)
-        fields.append(pa.field(name, kind, metadata={OUTPUT: output.value.encode()} if output else None))
+        output = next((each.value for each in Output if name == each or name.startswith(f"{each}_")), None)
+        metadata = {OUTPUT: output.encode()} if output else {}
+        if output and has_targets:
+            metadata[TARGET] = name.removeprefix(f"{output}_").partition("_")[0].encode()
+        fields.append(pa.field(name, kind, metadata=metadata or None))
     return pa.schema(fields)
 
 

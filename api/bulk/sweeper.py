@@ -12,9 +12,9 @@ from typing import Final
 
 import structlog
 
-from api.bulk.marker import MARKER, Marker
+from api.bulk.marker import Marker
 from api.telemetry.metrics import GatewayMetrics
-from shared.bulk import objects_prefix
+from shared.bulk import MARKER, objects_prefix
 from shared.errors import BrokerUnavailable, ObjectStoreUnavailable, StorageFull
 from shared.ids import BatchId
 from shared.objects import PREFIX, ObjectStore, StoredObject
@@ -66,7 +66,11 @@ class Sweeper:
         """
         swept = await self._store.swept()
         listed = await asyncio.to_thread(self._next_listed)
-        if (swept or listed) and await self._marker.matches():
+        if not swept and not listed:
+            return
+        matches = await self._marker.matches()
+        self._metrics.set_sweeper_paused(not matches)
+        if matches:
             for batch_id in swept:
                 await asyncio.to_thread(self._objects.delete_all, objects_prefix(batch_id))
             await self._store.release(swept)

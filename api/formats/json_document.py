@@ -1,9 +1,8 @@
 """Writes a result as one JSON document in the shape of the answers of `/predict`."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -11,13 +10,10 @@ import pyarrow.compute as pc
 
 from api.formats.result_rows import ResultRows
 from api.formats.texts import JSON, bytes_of, write_texts
-from shared.bulk import ERROR, OUTPUT
-from shared.names import Output
+from shared.bulk import ERROR, OUTPUT, TARGET
 
 Shape = str | list["Shape"]
 """What a row's item of an output is made of: the name of a column, or a list."""
-
-_TARGET: Final = re.compile(r"_(\d+)_")
 
 
 class Document:
@@ -86,26 +82,23 @@ class Document:
 
 
 def shapes(fields: Sequence[Any]) -> dict[str, Shape]:
-    """Return each output's shape, in order: a single column, a list, or a list of several targets' lists."""
-    names: dict[str, list[str]] = {}
+    """Return each output's shape, in order: a single column, a list, or a list of several targets' shapes."""
+    names: dict[str, dict[str, list[str]]] = {}
     for field in fields:
-        if output := (field.metadata or {}).get(OUTPUT):
-            names.setdefault(output.decode(), []).append(field.name)
-    has_targets = f"{Output.PREDICTION}_0" in names.get(Output.PREDICTION, ())
-    return {output: _shape(output, columns, has_targets=has_targets) for output, columns in names.items()}
+        metadata = field.metadata or {}
+        if OUTPUT in metadata:
+            output, target = metadata[OUTPUT].decode(), metadata.get(TARGET, b"").decode()
+            names.setdefault(output, {}).setdefault(f"{output}_{target}" if target else output, []).append(field.name)
+    return {
+        output: _shape(output, targets[output])
+        if output in targets
+        else [_shape(target, columns) for target, columns in targets.items()]
+        for output, targets in names.items()
+    }
 
 
-def _shape(output: str, columns: list[str], *, has_targets: bool) -> Shape:
-    if columns == [output]:
-        return output
-    if not has_targets or output not in (Output.PROBA, Output.LOG_PROBA):
-        return list[Shape](columns)
-    targets: dict[str, list[Shape]] = {}
-    for column in columns:
-        found = _TARGET.match(column.removeprefix(output))
-        assert found is not None, "a column of each target and class"
-        targets.setdefault(found[1], []).append(column)
-    return list[Shape](targets.values())
+def _shape(name: str, columns: list[str]) -> Shape:
+    return name if columns == [name] else list[Shape](columns)
 
 
 def _names(shape: Shape) -> Iterator[str]:

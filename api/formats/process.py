@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Final
 
+import pyarrow as pa
+
 from api.bulk.wire import (
     Failed,
     Job,
@@ -27,7 +29,9 @@ from api.bulk.wire import (
     Written,
 )
 from api.formats.connection import Body, Connection, GzipSink, Sink
-from shared.errors import BodyNotRead, Fault, ObjectStoreUnavailable, PredictionGone, RequestRefused
+from api.formats.reading import read_upload
+from api.formats.writing import write_result
+from shared.errors import BodyTooLarge, Fault, ObjectStoreUnavailable, PredictionGone, RequestRefused
 from shared.objects import ObjectStore
 
 _END_SECONDS: Final = 5.0  # for what is half written to be removed, after the gateway has gone
@@ -38,7 +42,7 @@ _NO_MEMORY: Final = (
 _NO_TIME: Final = "Reading the body takes longer than a process may compute: send it in several predictions."
 
 
-class _TimeUsed(BodyNotRead):
+class _TimeUsed(BodyTooLarge):
     """The process has used its time."""
 
 
@@ -76,8 +80,6 @@ def _end_with(raw: socket.socket) -> None:
 
 def _limit(settings: TableSettings) -> None:
     """Limit memory and computing, and the threads of pyarrow."""
-    import pyarrow as pa  # here: `api.formats.__main__` prepares its import
-
     resource.setrlimit(resource.RLIMIT_DATA, (settings.process_bytes, settings.process_bytes))
     signal.signal(signal.SIGXCPU, _raise_time_used)
     resource.setrlimit(resource.RLIMIT_CPU, (settings.cpu_seconds, settings.cpu_seconds + _OVERTIME_SECONDS))
@@ -114,7 +116,7 @@ def _delete(store: ObjectStore, key: str) -> None:
 
 def _refusal(job: Job, error: Exception) -> Reply:
     if isinstance(error, MemoryError) and isinstance(job, ReadUpload):
-        return Refused(BodyNotRead.code, _NO_MEMORY)
+        return Refused(BodyTooLarge.code, _NO_MEMORY)
     if isinstance(error, FileNotFoundError) and isinstance(job, WriteResult):
         return Refused(PredictionGone.code, PredictionGone.detail)
     if isinstance(error, RequestRefused):
@@ -125,12 +127,8 @@ def _refusal(job: Job, error: Exception) -> Reply:
 
 def _do(job: Job, connection: Connection, store: ObjectStore, settings: TableSettings) -> Read | Written:
     if isinstance(job, ReadUpload):
-        from api.formats.reading import read_upload
-
         body = io.BufferedReader(Body(connection), 2**18)
         return read_upload(job, body, store, settings, lambda n_bytes: connection.reply(Stored(n_bytes)))
-    from api.formats.writing import write_result
-
     if job.key:
         with store.writer(job.key) as writer:
             write_result(job, writer, store)

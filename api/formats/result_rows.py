@@ -5,13 +5,13 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from api.formats.stored_files import open_file, open_results
 from shared.bulk import CARRIED, ERROR, OUTPUT, SliceResult, Source
 from shared.names import OnError, Output
 from shared.objects import ObjectStore
 
 MAX_BATCH_ROWS: Final = 65_536
-MAX_BATCH_BYTES: Final = 4 * 2**20
-_READ_AHEAD: Final = 4 * 2**20  # of carried columns in an object store that cannot be mapped
+MAX_BATCH_BYTES: Final = 8 * 2**20  # as texts, and joined to lines, they take about six times as many
 
 
 class ResultRows:
@@ -37,10 +37,11 @@ class ResultRows:
             for result in results
             if first_row < result.first_row + result.n_rows and result.first_row < self._end
         ]
-        self.result_fields = list(_schema(self._open(each.key) for each in results if each.key) or _unknown(source))
+        self.result_fields = _fields(store, source, results)
+        """The fields of the columns that slices have, with their metadata."""
         carried = self._carried_fields() if source.carried else []
         self.schema: Any = pa.schema([*carried, *self.result_fields])
-        """Of the result: carried columns, then those of the results of slices, with their metadata."""
+        """Of all columns: carried ones first."""
 
     @property
     def carried_names(self) -> Sequence[str]:
@@ -49,7 +50,7 @@ class ResultRows:
 
     @property
     def result_names(self) -> list[str]:
-        """Names of the other columns."""
+        """Names of the columns that slices have."""
         return [field.name for field in self.result_fields]
 
     def batches(
@@ -96,30 +97,15 @@ class ResultRows:
 
     def _result_batches(self, schema: Any) -> Iterator[Any]:
         """Read the range's rows of the results of slices."""
-        for result in self._results:
-            first = result.first_row
-            for batch in self._read(result, schema):
-                start, end = max(self._first, first), min(self._end, first + batch.num_rows)
+        for result, file in open_results(self._store, self._results):
+            row, last = result.first_row, result.first_row + result.n_rows
+            for batch in _lost(result) if file is None else map(file.get_batch, range(file.num_record_batches)):
+                start, end = max(self._first, row), min(self._end, row + batch.num_rows)
                 if start < end:
-                    yield batch.slice(start - first, end - start)
-                first += batch.num_rows
-
-    def _read(self, result: SliceResult, schema: Any) -> Iterator[Any]:
-        """Read the result of a slice, as batches with a schema."""
-        if not result.key:
-            yield _without_result(result, schema)
-            return
-        reader = self._open(result.key, result.n_bytes)
-        for index in range(reader.num_record_batches):
-            batch = reader.get_batch(index)
-            columns = [_column(batch, field) for field in schema]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
-
-    def _open(self, key: str, n_bytes: int | None = None) -> Any:
-        path = self._store.local_path(key)
-        if path is not None:
-            return pa.ipc.open_file(pa.memory_map(str(path)))
-        return pa.ipc.open_file(pa.BufferReader(self._store.read(key, 0, n_bytes or self._store.size(key))))
+                    yield _with_schema(batch.slice(start - row, end - start), schema)
+                row += batch.num_rows
+            if row != last:
+                raise ValueError(f"a result of {result.n_rows} rows ends {last - row} rows early: {result.key}")
 
     def _carried_fields(self) -> list[Any]:
         types = CarriedRows(self._store, self._source, self._source.carried).types
@@ -132,11 +118,10 @@ class CarriedRows:
     def __init__(self, store: ObjectStore, source: Source, names: Sequence[str]) -> None:
         self._batch_rows = source.batch_rows
         columns = [f"{CARRIED}{source.carried.index(name)}" for name in names]
-        path = store.local_path(source.key)
-        file = pa.memory_map(str(path)) if path is not None else pa.PythonFile(_StoredFile(store, source), mode="r")
-        schema = pa.ipc.open_file(file).schema
+        n_bytes = store.size(source.key)
+        schema = open_file(store, source.key, n_bytes).schema
         included = [schema.get_field_index(column) for column in columns]
-        self._reader = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=included))
+        self._reader = open_file(store, source.key, n_bytes, included)
         self._columns = columns
         self.types = [schema.field(column).type for column in columns]
         self._index = -1
@@ -160,81 +145,34 @@ class CarriedRows:
         return self._batch
 
 
-class _StoredFile:
-    """An object as a file, which is read in large parts."""
-
-    def __init__(self, store: ObjectStore, source: Source) -> None:
-        self._store = store
-        self._key = source.key
-        self._size = store.size(source.key)
-        self._position = 0
-        self._start = 0
-        self._part = memoryview(b"")
-        self.closed = False  # pyarrow asks for it
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Move, as a file does."""
-        self._position = offset + (0, self._position, self._size)[whence]
-        return self._position
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._position
-
-    def read(self, n_bytes: int = -1) -> bytes:
-        """Read bytes from the position on; all that are left if `n_bytes` is negative."""
-        left = self._size - self._position
-        n_bytes = left if n_bytes < 0 else min(n_bytes, left)
-        start = self._position - self._start
-        if start < 0 or start + n_bytes > len(self._part):
-            self._start, start = self._position, 0
-            self._part = self._store.read(self._key, self._position, min(max(n_bytes, _READ_AHEAD), left))
-        self._position += n_bytes
-        return bytes(self._part[start : start + n_bytes])
-
-
 def _end(results: Sequence[SliceResult], first_row: int, n_rows: int | None) -> int:
     """Return the row behind the last one of the range that has a result."""
     end = results[-1].first_row + results[-1].n_rows if results else 0
     return end if n_rows is None else min(end, first_row + n_rows)
 
 
-def _schema(readers: Iterable[Any]) -> Any:
-    """Return the schema of the results: that of the first one; a column that has no type there may have one later."""
-    found: Any = None
-    for reader in readers:
-        schema = reader.schema
-        if found is None:
-            found = schema
-        for index, field in enumerate(found):
-            if pa.types.is_null(field.type):
-                found = found.set(index, schema.field(field.name))
-        if not any(pa.types.is_null(field.type) for field in found):
-            break
-    return found
-
-
-def _unknown(source: Source) -> Any:
-    """Return a schema for results of which none has an object."""
+def _fields(store: ObjectStore, source: Source, results: Iterable[SliceResult]) -> list[Any]:
+    """Return the fields of the results: those of the first slice in which a row has a result."""
+    for result in results:
+        if result.key and result.n_bad < result.n_rows:
+            return list(open_file(store, result.key, result.n_bytes).schema)
     outputs = source.outputs or (Output.PREDICTION,)
     fields = [pa.field(output.value, pa.null(), metadata={OUTPUT: output.value.encode()}) for output in outputs]
-    if source.on_error is OnError.REPORT:
-        fields.append(pa.field(ERROR, pa.string()))
-    return pa.schema(fields)
+    return [*fields, pa.field(ERROR, pa.string())] if source.on_error is OnError.REPORT else fields
 
 
-def _column(batch: Any, field: Any) -> Any:
-    column = batch.column(field.name)
-    return column if column.type == field.type else column.cast(field.type)
+def _lost(result: SliceResult) -> Iterator[Any]:
+    """Yield a batch for a result without an object."""
+    yield pa.record_batch({ERROR: pa.array([result.error] * result.n_rows, pa.string())})
 
 
-def _without_result(result: SliceResult, schema: Any) -> Any:
-    columns = [
-        pa.array([result.error] * result.n_rows, field.type)
-        if field.name == ERROR
-        else pa.nulls(result.n_rows, field.type)
-        for field in schema
-    ]
+def _with_schema(batch: Any, schema: Any) -> Any:
+    """Select the columns of a schema; those that are missing, because no row has a result, are null."""
+    columns = []
+    for field in schema:
+        index = batch.schema.get_field_index(field.name)
+        column = pa.nulls(batch.num_rows, field.type) if index < 0 else batch.column(index)
+        columns.append(column if column.type == field.type else column.cast(field.type))
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
@@ -242,15 +180,15 @@ def _rebatch(batches: Iterator[Any], max_rows: int, max_bytes: int) -> Iterator[
     held: list[Any] = []
     n_rows = n_bytes = 0
     for batch in batches:
-        most = max(1, int(batch.num_rows * max_bytes / max(batch.nbytes, 1)))
+        row_bytes = max(batch.nbytes, 1) / max(batch.num_rows, 1)
         start = 0
         while start < batch.num_rows:
-            part = batch.slice(start, min(max_rows - n_rows, most))
+            part = batch.slice(start, min(max_rows - n_rows, max(1, int((max_bytes - n_bytes) / row_bytes))))
             held.append(part)
             start += part.num_rows
             n_rows += part.num_rows
             n_bytes += part.nbytes
-            if n_rows == max_rows or n_bytes >= max_bytes:
+            if n_rows == max_rows or n_bytes + row_bytes > max_bytes:
                 yield _concatenate(held)
                 held, n_rows, n_bytes = [], 0, 0
     if held:

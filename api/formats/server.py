@@ -1,7 +1,6 @@
-"""The table server: it loads the libraries once and forks a process for each connection."""
+"""The table server: it has loaded the libraries, and forks a process for each connection."""
 
 import gc
-import importlib
 import os
 import selectors
 import signal
@@ -12,7 +11,6 @@ from typing import Final
 from api.bulk.wire import LISTENING, TableSettings
 from api.formats.process import run
 
-_LIBRARIES: Final = ("pyarrow.compute", "pyarrow.csv", "pyarrow.ipc", "pyarrow.json", "pyarrow.parquet", "obstore")
 _NICENESS: Final = 5  # the gateway's event loop goes first
 _BACKLOG: Final = 64
 
@@ -29,21 +27,19 @@ def serve(path: str, settings: TableSettings) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(_BACKLOG)
-        _load()
+        _check_that_forks_are_safe()
         sys.stdout.buffer.write(LISTENING)
         sys.stdout.buffer.flush()
+        gc.collect()
+        gc.freeze()  # children share these objects' pages as long as nothing writes to them
         _accept(listener, settings)
 
 
-def _load() -> None:
-    """Import what the processes need, without starting a thread."""
-    for name in _LIBRARIES:
-        importlib.import_module(name)
+def _check_that_forks_are_safe() -> None:
+    """Check that this process has no threads; those of a library would not exist in its children."""
     n_threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208  the names are not paths to follow
     if n_threads > 1:
-        raise RuntimeError(f"a fork is unsafe: importing the libraries has started {n_threads - 1} threads")
-    gc.collect()
-    gc.freeze()  # children share these objects' pages as long as nothing writes to them
+        raise RuntimeError(f"forks are unsafe: the libraries have started {n_threads - 1} threads")
 
 
 def _accept(listener: socket.socket, settings: TableSettings) -> None:

@@ -81,11 +81,14 @@ def csv_strings(values: Any) -> Any:
 
 def _few_once(column: Any, bits: Any, write: Callable[[Any], Any], style: Style) -> Any:
     """Write a column; its distinct values only, if the first rows have few of them."""
-    probe = column.slice(0, _PROBE_ROWS).view(bits).dictionary_encode()
-    if len(column) < _PROBE_ROWS or len(probe.dictionary) > _FEW:
+    if len(column) < _PROBE_ROWS or _n_distinct(column.slice(0, _PROBE_ROWS).view(bits)) > _FEW:
         return write(column).fill_null(style.missing)
     encoded = column.view(bits).dictionary_encode()
     return write(encoded.dictionary.view(column.type)).take(encoded.indices).fill_null(style.missing)
+
+
+def _n_distinct(values: Any) -> int:
+    return len(values.dictionary_encode().dictionary)
 
 
 def _floats(values: Any, style: Style) -> Any:

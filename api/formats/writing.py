@@ -68,7 +68,7 @@ def _write_arrow(rows: ResultRows, sink: Any) -> None:
 def _write_parquet(rows: ResultRows, sink: Any) -> None:
     with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), rows.schema) as writer:
         for batch in rows.batches(max_rows=ROW_GROUP_ROWS, max_bytes=_ROW_GROUP_BYTES):
-            writer.write_batch(batch, row_group_size=ROW_GROUP_ROWS)
+            writer.write_table(pa.Table.from_batches([batch]), row_group_size=ROW_GROUP_ROWS)
 
 
 _WRITE: Final[dict[str, Callable[[ResultRows, Any], None]]] = {

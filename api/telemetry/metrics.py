@@ -85,6 +85,9 @@ class GatewayMetrics:
         )
         self._downloads = counter("bulk_downloads_total", "Downloads of results that have ended.", "format", "outcome")
         self._download_bytes = counter("bulk_download_bytes_total", "Bytes of results that were sent, as sent.")
+        self._sweeper_paused = gauge(
+            "bulk_sweeper_paused", "1 if nothing is swept, because the object store has the marker of another store."
+        )
         self._swept = counter("bulk_swept_total", "Predictions and uploads whose objects the sweeper deleted.")
         self._connections = gauge("http_connections", "Open connections of clients.")
         self._waiters = gauge("waiters", "Requests that wait for a result.")
@@ -128,6 +131,10 @@ class GatewayMetrics:
     def swept(self, n_predictions: int) -> None:
         """Count predictions and uploads whose objects were deleted."""
         self._swept.inc(n_predictions)
+
+    def set_sweeper_paused(self, is_paused: bool) -> None:
+        """Tell whether the object store is another store's, so that nothing in it is deleted."""
+        self._sweeper_paused.set(is_paused)
 
     def http_refused(self, reason: str) -> None:
         """Count a request or connection that was refused or ended before the application saw it."""

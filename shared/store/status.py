@@ -23,6 +23,8 @@ class StoredOverview(NamedTuple):
     n_bytes: int = 0
     """Reserved for rows and results, of final predictions, too."""
     n_open: int = 0
+    oldest_seconds: float = 0
+    """Age of the oldest open prediction; 0 where there is none."""
 
     @property
     def backlog(self) -> int:
@@ -96,15 +98,23 @@ class Status:
             queue_processes=of_queue,
             accepted_rows={queue: accepted for queue, (accepted, _, _) in numbers.items()},
             final_rows={queue: final for queue, (_, final, _) in numbers.items()},
-            oldest_seconds={
-                queue: max(0, now_us - created) / 1e6 if created else 0 for queue, (_, _, created) in numbers.items()
-            },
+            oldest_seconds={queue: _age(created, now_us) for queue, (_, _, created) in numbers.items()},
             dead_letters=letters,
             memory_bytes=memory_bytes,
             memory_limit_bytes=memory_limit_bytes,
             load_failure=_load_failure(load_failure),
-            stored=StoredOverview(*(int(number or 0) for number in stored)),
+            stored=_stored_overview([int(number or 0) for number in stored], now_us),
         )
+
+
+def _stored_overview(numbers: list[int], now_us: int) -> StoredOverview:
+    accepted, final, n_bytes, n_open, created_us = numbers
+    return StoredOverview(accepted, final, n_bytes, n_open, _age(created_us, now_us))
+
+
+def _age(created_us: int, now_us: int) -> float:
+    """Return the age in seconds of what was created at a time; 0 for nothing."""
+    return max(0, now_us - created_us) / 1e6 if created_us else 0
 
 
 def _load_failure(raw: bytes | None) -> LoadFailure | None:

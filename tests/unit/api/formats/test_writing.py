@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -83,9 +84,9 @@ def expected(table: Any, columns: Columns) -> list[str]:
     return exact(list(zip(*values, strict=True)))
 
 
-def table_of(columns: dict[str, tuple[Any, Any]]) -> Any:
+def table_of(columns: dict[str, tuple[Any, Any]], *, has_targets: bool = False) -> Any:
     """Make a table of results, from each column's values and type."""
-    schema = result_schema({name: kind for name, (_, kind) in columns.items()})
+    schema = result_schema({name: kind for name, (_, kind) in columns.items()}, has_targets=has_targets)
     return pa.table([pa.array(values, kind) for values, kind in columns.values()], schema=schema)
 
 
@@ -253,17 +254,17 @@ def test_document_has_the_shape_of_predict(store: ObjectStore) -> None:
     assert window["errors"] == [{"pointer": "/data/1", "detail": "Bad."}]
 
 
-def test_document_lists_the_probabilities_of_each_target(store: ObjectStore) -> None:
-    results = table_of({
+def test_document_lists_the_values_of_each_target(store: ObjectStore) -> None:
+    columns = {
         "prediction_0": ([1], pa.int64()),
         "prediction_1": ([2], pa.int64()),
         "proba_0_1": ([0.25], pa.float64()),
         "proba_0_2": ([0.75], pa.float64()),
-        "proba_1_1": ([0.5], pa.float64()),
-        "proba_1_2": ([0.5], pa.float64()),
-    })  # fmt: skip
-    document = json.loads(written(store, "json", store_result(store, results, [1])))
-    assert document == {"prediction": [[1, 2]], "proba": [[[0.25, 0.75], [0.5, 0.5]]]}
+        "proba_1_1": ([1.0], pa.float64()),
+    }
+    for has_targets, proba in (True, [[0.25, 0.75], [1.0]]), (False, [0.25, 0.75, 1.0]):
+        stored = store_result(store, table_of(columns, has_targets=has_targets), [1])
+        assert json.loads(written(store, "json", stored)) == {"prediction": [[1, 2]], "proba": [proba]}
 
 
 def test_missing_value_alone_in_a_line_is_no_blank_line(store: ObjectStore) -> None:
@@ -309,8 +310,28 @@ def test_batches_of_long_rows_have_few_of_them(store: ObjectStore) -> None:
     assert max(batch.nbytes for batch in batches) < 50_000
 
 
-def test_column_without_a_type_in_the_first_slice_has_that_of_a_later_one(store: ObjectStore) -> None:
-    first = store_result(store, pa.table({"prediction": pa.nulls(2)}), [2])[1]
-    source, second = store_result(store, pa.table({"prediction": [1, 2, 3, 4]}), [2, 2])
-    assert written(store, "csv", (source, (*first, second[1]))) == b'prediction\n""\n""\n3\n4\n'
-    assert pq.read_schema(io.BytesIO(written(store, "parquet", (source, (*first, second[1]))))).types == [pa.int64()]
+@pytest.mark.parametrize("form", FORMATS)
+def test_slice_without_any_result_has_reasons_only(store: ObjectStore, form: str) -> None:
+    bad = pa.table({"error": ["Bad.", "Worse."]})
+    source, first = store_result(store, bad, [2])
+    _, second = store_result(
+        store, table_of({"prediction": ([3, 4], pa.int64()), "error": ([None, None], pa.string())}), [2]
+    )
+    slices = (msgspec.structs.replace(first[0], n_bad=2), msgspec.structs.replace(second[0], first_row=2))
+    found = rows_of(store, form, (source, slices), {"prediction": int, "error": str})
+    assert found == exact([(None, "Bad."), (None, "Worse."), (3, None), (4, None)])
+
+
+def test_result_that_ends_early_is_an_error(store: ObjectStore) -> None:
+    source, slices = store_result(store, pa.table({"prediction": [1, 2]}), [2])
+    with pytest.raises(ValueError, match="1 rows early"):
+        written(store, "csv", (source, (msgspec.structs.replace(slices[0], n_rows=3),)))
+
+
+def test_large_object_is_read_in_parts(tmp_path: Path) -> None:
+    store = ObjectStore(LocalStore(tmp_path), None)
+    texts = [f"{row:09}" * 4 for row in range(500_000)]
+    stored = store_result(store, pa.table({"prediction": texts}), [500_000], batch_rows=2**16)
+    assert stored[1][0].n_bytes > 2**24
+    content = written(store, "csv", stored, first_row=250_000, n_rows=3)
+    assert content.decode().split() == ["prediction", *texts[250_000:250_003]]
