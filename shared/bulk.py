@@ -42,6 +42,8 @@ OUTPUT: Final = b"output"
 """The key in the metadata of a result's field."""
 TARGET: Final = b"target"
 """The key for the index of its target, in the metadata of a field of an output that has several."""
+MARKER: Final = f"{PREFIX}marker"
+"""The key of the marker of the store whose predictions an object store holds: it is written before any rows."""
 MAX_LISTED_ERRORS: Final = 100
 """Of the rows that a refusal or a failure lists."""
 

@@ -18,9 +18,9 @@ class WorkerSettings(BrokerSettings):
     trusted_types: Annotated[tuple[str, ...], NoDecode] = ()
     """Types that `pipeline.skops` may hold beside those that skops trusts: full names, such as `features.Scaler`,
     separated by commas."""
-    worker_queues: Annotated[tuple[Queue, ...], NoDecode] = tuple(Queue)
+    worker_queues: Annotated[tuple[Queue, ...], NoDecode, Field(min_length=1)] = tuple(Queue)
     """The queues that the worker consumes: `interactive`, `bulk`, or `interactive,bulk`, which takes from `bulk` only
-    while `interactive` is empty. A slice of a bulk prediction takes about 200 ms, which people wait behind it."""
+    while `interactive` is empty. A slice of a bulk prediction takes about 200 ms, and people wait behind it."""
     worker_nice: int = Field(default=0, ge=0, le=19)
     """How much the worker and its pool processes yield to other processes of the machine (`nice`)."""
     worker_processes: int = Field(default=1, ge=1)
@@ -44,13 +44,6 @@ class WorkerSettings(BrokerSettings):
     @classmethod
     def _split(cls, names: object) -> object:
         return tuple(name for each in names.split(",") if (name := each.strip())) if isinstance(names, str) else names
-
-    @field_validator("worker_queues")
-    @classmethod
-    def _check_queues(cls, queues: tuple[Queue, ...]) -> tuple[Queue, ...]:
-        if not queues:
-            raise ValueError("SEPAL_WORKER_QUEUES must name a queue")
-        return tuple(queue for queue in Queue if queue in queues)
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:

@@ -9,18 +9,20 @@ from typing import Final
 
 import structlog
 
-from shared.objects import PREFIX, ObjectStore
+from shared.bulk import MARKER
+from shared.objects import ObjectStore
 from shared.store.bulk import BulkStore
 
-MARKER: Final = f"{PREFIX}marker"
-"""The key of the object; without it, the object store is taken to belong to the Redis that is there."""
 _BYTES: Final = 16
 
 log = structlog.get_logger(__name__)
 
 
 class Marker:
-    """Compares both copies, and writes those that are missing."""
+    """Compares both copies, and writes those that are missing.
+
+    Without the one in the object store, this is taken to belong to the Redis that is there.
+    """
 
     def __init__(self, store: BulkStore, objects: ObjectStore) -> None:
         self._store = store

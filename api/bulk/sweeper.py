@@ -12,9 +12,9 @@ from typing import Final
 
 import structlog
 
-from api.bulk.marker import MARKER, Marker
+from api.bulk.marker import Marker
 from api.telemetry.metrics import GatewayMetrics
-from shared.bulk import objects_prefix
+from shared.bulk import MARKER, objects_prefix
 from shared.errors import BrokerUnavailable, ObjectStoreUnavailable, StorageFull
 from shared.ids import BatchId
 from shared.objects import PREFIX, ObjectStore, StoredObject

@@ -15,7 +15,7 @@ import pyarrow.ipc
 import pytest
 
 from api.messages import CeleryMessages
-from shared.bulk import MAX_LISTED_ERRORS, Slice, SliceResult, Source, rows_key
+from shared.bulk import MARKER, MAX_LISTED_ERRORS, Slice, SliceResult, Source, rows_key
 from shared.card import ModelCard, read_card
 from shared.ids import STORED, PredictionId, new_batch_id
 from shared.names import FailureCode, Queue, State
@@ -27,6 +27,7 @@ from tests import pipelines
 from tests.metrics import Metrics
 from tests.models import save_misbehaving, train_once
 from tests.patience import patience
+from tests.s3 import S3Server, s3_server
 from tests.stack import Gateway, Stack, free_port, running_stack, wait_for
 from tests.stored_rows import stored_table, write_rows
 from training.sample import rows_of
@@ -40,11 +41,10 @@ PIPELINE = pipelines.Lethal
 class Site:
     """A running stack, and the gateway's part of its bulk predictions."""
 
-    def __init__(self, stack: Stack, gateway: Gateway, folder: Path) -> None:
+    def __init__(self, stack: Stack, gateway: Gateway, store: ObjectStore) -> None:
         self.stack = stack
         self.gateway = gateway
-        self.folder = folder
-        self.store = ObjectStore.open(str(folder))
+        self.store = store
         self._template = CeleryMessages().template(Queue.BULK)
 
     def submit(
@@ -102,9 +102,22 @@ class Site:
 
 @contextmanager
 def running_site(folder: Path, model_dir: Path, **settings: Any) -> Iterator[Site]:
-    objects = folder / "objects"
-    with running_stack(folder, model_dir, object_store_url=objects, **settings) as (stack, gateway):
-        yield Site(stack, gateway, objects)
+    url = str(settings.setdefault("object_store_url", folder / "objects"))
+    with running_stack(folder, model_dir, **settings) as (stack, gateway):
+        yield Site(stack, gateway, ObjectStore.open(url))
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_settings(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    return {"object_store_url": s3.url}
 
 
 @pytest.fixture(scope="module")
@@ -118,12 +131,16 @@ def two_columns(firsts: Any, seconds: Any = 0.0) -> pa.Table:
 
 
 @pytest.mark.parametrize("name", ["iris", "penguins"])
-def test_each_slice_equals_what_the_pipeline_gives_for_its_rows(name: str, tmp_path: Path, models_dir: Path) -> None:
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_each_slice_equals_what_the_pipeline_gives_for_its_rows(
+    name: str, kind: str, tmp_path: Path, models_dir: Path, request: pytest.FixtureRequest
+) -> None:
+    settings = request.getfixturevalue("s3_settings") if kind == "s3" else {}
     model_dir = train_once(models_dir, name)
     card = read_card(model_dir)
     pipeline, X = joblib.load(model_dir / "pipeline.joblib"), rows_like(card, 20_000)
     port = free_port()
-    with running_site(tmp_path, model_dir, worker_http_port=port) as site:
+    with running_site(tmp_path, model_dir, worker_http_port=port, **settings) as site:
         prediction_id = site.submit(card, stored_table(card.input, rows_of(card.input, X)))
         final = site.wait(prediction_id)
         results = site.results(prediction_id)
@@ -171,9 +188,11 @@ def test_poison_in_a_slice_costs_no_other_row(lethal: Site, model_dir: Path) -> 
 
 
 def test_prediction_without_its_rows_fails(lethal: Site, model_dir: Path) -> None:
-    prediction_id = lethal.submit(
-        read_card(model_dir), two_columns([1, 2]), meanwhile=lambda source: lethal.store.delete([source.key])
-    )
+    def lose(source: Source) -> None:
+        lethal.store.delete([source.key])
+        lethal.store.put(MARKER, b"a marker")
+
+    prediction_id = lethal.submit(read_card(model_dir), two_columns([1, 2]), meanwhile=lose)
     failure = lethal.wait(prediction_id, State.FAILED).failure
     assert failure is not None
     assert failure.code == FailureCode.ROWS_LOST
@@ -214,6 +233,20 @@ def test_outage_of_the_object_store_costs_no_attempt(tmp_path: Path, model_dir: 
         assert path is not None
         path.rmdir()
         aside.rename(path)
+        site.wait(prediction_id)
+        ((_, table),) = site.results(prediction_id)
+        assert table is not None
+        assert table["prediction"].to_pylist() == [1, 0]
+
+
+def test_worker_waits_for_an_s3_server_that_is_gone(
+    s3: S3Server, s3_settings: dict[str, Any], tmp_path: Path, model_dir: Path
+) -> None:
+    with running_site(tmp_path, model_dir, max_attempts=1, **s3_settings) as site:
+        prediction_id = site.submit(read_card(model_dir), two_columns([1, -1]), meanwhile=lambda _: s3.stop())
+        log = site.stack.part("worker").log
+        wait_for(lambda: "waits for the object store" in log.read_text(), "an outage")
+        s3.restart()
         site.wait(prediction_id)
         ((_, table),) = site.results(prediction_id)
         assert table is not None

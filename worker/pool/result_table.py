@@ -30,7 +30,9 @@ _NARROW: Final[Any] = (
 )
 """Dtypes, and the types of the objects that have them."""
 _PROBABILITIES: Final = frozenset({Output.LOG_PROBA, Output.PROBA})
-_OPTIONS: Final = pa.ipc.IpcWriteOptions(use_threads=False)  # not compressed: lz4 doubles the time to write
+_OPTIONS: Final = pa.ipc.IpcWriteOptions(
+    use_threads=False
+)  # lz4 would take 3.5 ms for 200,000 rows of iris, which take 15
 
 Column = tuple[str, int | None, NDArray[Any]]
 """Its name, the index of its target if there are several, and its values, shape (n_rows,)."""

@@ -10,6 +10,7 @@ from shared.errors import ObjectStoreUnavailable, StorageFull
 from shared.objects import ObjectStore
 from shared.store.attempts import Attempts, Claim
 from shared.store.records import Failure
+from worker.pool.libraries import keep_freed_memory
 from worker.pool.predictor import Predictor
 from worker.pool.refusals import SearchTooLong
 from worker.pool.slices import Scored, SliceScorer
@@ -39,7 +40,7 @@ class SliceAttempts:
     def open(
         cls, predictor: Predictor, attempts: Attempts, url: str, seconds: float, report: Callable[[SliceReport], None]
     ) -> "SliceAttempts":
-        """Open the object store.
+        """Open the object store, and prepare this process for arrays of megabytes.
 
         Args:
             predictor: loaded and warmed up.
@@ -48,6 +49,7 @@ class SliceAttempts:
             seconds: that an attempt may take.
             report: tells the parent how an attempt ended.
         """
+        keep_freed_memory()
         store = ObjectStore.open(url)
         return cls(SliceScorer(predictor, store, seconds), attempts, store, report)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import structlog
 from numpy.typing import NDArray
 
-from shared.bulk import ERROR, MAX_LISTED_ERRORS, Slice, SliceResult, Source
+from shared.bulk import ERROR, MARKER, MAX_LISTED_ERRORS, Slice, SliceResult, Source
 from shared.errors import Fault, ObjectStoreUnavailable, StorageFull
 from shared.names import FailureCode, OnError, Output
 from shared.objects import ObjectStore
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 5.0
-_WAITING_SHARE: Final = 0.5  # of the time that a slice may take: a last call of 20 s ends before the default limit
+_WAITING_SHARE: Final = 0.3  # of the time that a slice may take, which is 55 s: a last call may take 35 s
 _SEARCH_SHARE: Final = 0.25
 _ROWS_LOST: Final = Failure(FailureCode.ROWS_LOST, "The rows are not in the object store any more: submit them again.")
 _REFUSED: Final = "The pipeline refused rows; `errors` has the first of them."
@@ -60,7 +60,7 @@ class SliceScorer:
         Args:
             predictor: loaded and warmed up.
             store: has the rows, and takes the results.
-            seconds: that a slice may take. It waits for the object store during half of them, and looks for refused
+            seconds: that a slice may take. It waits for the object store during a third of them, and looks for refused
                 rows during a quarter.
         """
         self._predictor = predictor
@@ -76,13 +76,13 @@ class SliceScorer:
         """Score a slice, and write its result to the object `key`.
 
         Raises:
-            ObjectStoreUnavailable, StorageFull: it was so for half of the time that the slice may take.
+            ObjectStoreUnavailable, StorageFull: it was so for a third of the time that the slice may take.
             SearchTooLong: the search for refused rows takes too long: the slice must be halved.
         """
         self._began = time.monotonic()
         started = time.perf_counter_ns()
         try:
-            table = self._outlast(lambda: self._rows.read(source, part))
+            table = self._outlast(lambda: self._read(source, part))
         except FileNotFoundError:
             return Scored(_ROWS_LOST)
         read = time.perf_counter_ns()
@@ -94,6 +94,16 @@ class SliceScorer:
             result = SliceResult(part.first_row, part.n_rows, key, n_bytes, n_bad)
         written = time.perf_counter_ns()
         return Scored(result, (read - started) // 1000, (predicted - read) // 1000, (written - predicted) // 1000)
+
+    def _read(self, source: Source, part: Slice) -> pa.Table:
+        try:
+            return self._rows.read(source, part)
+        except FileNotFoundError as error:
+            try:
+                self._store.size(MARKER)
+            except FileNotFoundError:  # such as a folder that is not mounted
+                raise ObjectStoreUnavailable from error
+            raise
 
     def _evaluate(self, source: Source, table: pa.Table, first_row: int) -> pa.Table | Failure:
         """Return the result of a slice, or why its prediction fails."""

@@ -78,8 +78,10 @@ class WorkerMetrics:
         self._final = {queue: [final.labels(state, queue) for state in states] for queue in Queue}
         slices = counter("slices_total", "Attempts at slices that have ended while their worker lived.", "end")
         self._slices = {end: slices.labels(end) for end in SLICE_ENDS}
-        self._slice_rows = counter("slice_rows_total", "Rows of the slices whose results were committed.")
-        self._slice_bad_rows = counter("slice_bad_rows_total", "Those of them without a result.")
+        self._slice_rows = counter("slice_rows_total", "Rows of slices whose results were committed.")
+        self._slice_bad_rows = counter(
+            "slice_bad_rows_total", "Rows without a result, of slices whose results were committed."
+        )
         slice_seconds = Histogram(
             "sepal_slice_seconds", "Time of a slice in a step.", ("step",), buckets=SECONDS_BUCKETS, registry=registry
         )

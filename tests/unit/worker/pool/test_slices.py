@@ -13,7 +13,7 @@ import pyarrow.ipc
 import pytest
 from sklearn.pipeline import make_pipeline
 
-from shared.bulk import Slice, SliceResult, Source
+from shared.bulk import MARKER, Slice, SliceResult, Source
 from shared.card import read_card
 from shared.errors import ObjectStoreUnavailable, StorageFull
 from shared.names import FailureCode, OnError, Output
@@ -175,8 +175,16 @@ def test_search_that_takes_too_long_is_raised(rejecting: Predictor, store: Objec
         SliceScorer(rejecting, store, 0).score(source, Slice(0, 6), KEY)
 
 
+def test_object_store_without_a_marker_is_not_there(rejecting: Predictor, store: ObjectStore) -> None:
+    source = write_numbers(store, [1])
+    store.delete([source.key])
+    with pytest.raises(ObjectStoreUnavailable):
+        SliceScorer(rejecting, store, 0).score(source, Slice(0, 1), KEY)
+
+
 def test_prediction_fails_if_its_rows_are_gone(rejecting: Predictor, store: ObjectStore) -> None:
     source = write_numbers(store, [1])
+    store.put(MARKER, b"of a store")
     store.delete([source.key])
     failure = SliceScorer(rejecting, store, SECONDS).score(source, Slice(0, 1), KEY).result
     assert isinstance(failure, Failure)
