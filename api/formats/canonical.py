@@ -99,12 +99,12 @@ class CanonicalWriter:
     def _choose_batch_rows(self) -> None:
         has_texts = any(pa.types.is_string(each) for each in self._schema.types[: -1 if self._has_errors else None])
         fitting = _BATCH_BYTES * self._n_pending // max(self._pending_bytes, 1)
-        limited = min(max(fitting, _MIN_ROWS), _MAX_ROWS_OF_TEXTS if has_texts else _MAX_ROWS)
+        limited = min(max(fitting * 4 // 3, _MIN_ROWS), _MAX_ROWS_OF_TEXTS if has_texts else _MAX_ROWS)
         self.batch_rows = 1 << (limited.bit_length() - 1)
 
     @property
     def _has_errors(self) -> bool:
-        return self._schema.names[-1] == ERROR
+        return bool(self._schema.names[-1] == ERROR)
 
     def _write_full_batches(self) -> None:
         rows = pa.concat_batches(self._pending) if len(self._pending) > 1 else self._pending[0]

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from api.bulk.wire import Read, ReadUpload, TableSettings
+from api.formats.binary.arrow import ArrowTable
+from api.formats.binary.parquet import ParquetTable
 from api.formats.canonical import CanonicalWriter, canonical_schema
 from api.formats.codings import SentBody, decoded
 from api.formats.csv.table import CsvTable
@@ -19,6 +21,8 @@ from shared.objects import ObjectStore
 
 _TABLES: Final[dict[str, Callable[[Upload], Table]]] = {
     "application/json": JsonTable,
+    "application/vnd.apache.arrow.stream": ArrowTable,
+    "application/vnd.apache.parquet": ParquetTable,
     "application/x-ndjson": NdjsonTable,
     "text/csv": CsvTable,
 }

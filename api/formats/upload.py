@@ -30,8 +30,9 @@ class Upload(msgspec.Struct, frozen=True):
 class Table(Protocol):
     """The rows of an upload, in the order in which they stand there."""
 
-    carried: Sequence[Any]
-    """The types of the carried columns."""
+    @property
+    def carried(self) -> Sequence[Any]:
+        """The types of the carried columns."""
 
     def pieces(self) -> Iterator[Piece]:
         """Read the rows."""

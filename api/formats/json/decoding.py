@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from enum import Enum
 from itertools import chain
+from operator import attrgetter
 from types import GenericAlias
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +23,6 @@ Decode = Callable[[bytes], list[Any]]
 """Decodes the rows of a piece; raises `msgspec.DecodeError` or `UnicodeDecodeError`."""
 
 _MEMBER: Final = re.compile(rb'"[ \t\r\n]*:')
-_SPACED_COLONS: Final = (b" :", b"\t:", b"\r:", b"\n:")
 
 
 class Form(Enum):
@@ -81,7 +81,7 @@ class PieceDecoder:
                 for values, type_ in zip(decoded[0], self._types, strict=True)
             ]
             return Decoded(features, [_carried(values) for values in decoded[1]])
-        except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, pa.ArrowInvalid):
+        except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, pa.ArrowException):
             return None
 
 
@@ -126,8 +126,9 @@ class _Objects:
             for column, type_ in zip(columns, types, strict=True)
         ]
         raw = (Raw | UnsetType, UNSET)
-        self._n_columns = len(columns)
-        self._order = [*(f"{name}" for name in apart), *again]
+        self._types = [decoded_type(column) for column in columns]
+        self._apart = apart
+        self._again = again
         self._carried = carried
         self._decode = self._decode_again = None
         if all(map(_can_be_a_field, (*names, *carried))):
@@ -139,19 +140,23 @@ class _Objects:
         if self._decode is None:
             return None
         rows = self._decode(content)
-        columns = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
+        features: list[Any] = []
         n_absent = 0
-        for index, values in enumerate(columns):
-            if UNSET in values:
+        for index, type_ in enumerate(self._types):
+            values = _values(rows, index)
+            try:
+                features.append(pa.array(values, type_))
+            except pa.ArrowException:  # some are UNSET, which nothing finds faster
                 n_absent += values.count(UNSET)
-                columns[index] = tuple(None if value is UNSET else value for value in values)
-        if _n_members(content) != len(rows) * len(columns) - n_absent:  # one may stand twice
+                features.append(pa.array([None if value is UNSET else value for value in values], type_))
+        carried = {name: _values(rows, index) for index, name in enumerate(self._apart, len(features))}
+        n_absent += sum(values.count(UNSET) for values in carried.values())
+        if not _has_members(content, len(rows) * (len(features) + len(carried)) - n_absent):  # one stands twice
             return None
         if self._decode_again is not None:
             again = self._decode_again(content)
-            columns += zip(*map(msgspec.structs.astuple, again), strict=True)
-        by_name = dict(zip(self._order, columns[self._n_columns :], strict=True))
-        return columns[: self._n_columns], [by_name[name] for name in self._carried]
+            carried |= {name: _values(again, index) for index, name in enumerate(self._again)}
+        return features, [carried[name] for name in self._carried]
 
 
 def decoded_type(column: Column) -> Any:
@@ -178,7 +183,7 @@ def _python_type(column: Column) -> Any:
 
 def _item_decoder(row: Any) -> Decode:
     decode = msgspec.json.Decoder(GenericAlias(list, (row,))).decode
-    return lambda content: decode(b"[%b]" % content)  # type: ignore[no-any-return]
+    return lambda content: decode(b"[%b]" % content)
 
 
 def _line_decoder(row: Any) -> Decode:
@@ -193,18 +198,20 @@ def _object(names: Sequence[str], fields: Sequence[tuple[Any, Any]], *, forbids_
     )
 
 
+def _values(rows: Sequence[Any], index: int) -> list[Any]:
+    return list(map(attrgetter(f"column_{index}"), rows))
+
+
 def _can_be_a_field(name: str) -> bool:
     """Whether msgspec takes the name, which it compares with JSON as it is written."""
     return name.isprintable() and not {'"', "\\"} & set(name)
 
 
-def _n_members(content: bytes) -> int:
-    """Count the members of objects; a text that looks like a member's end counts, too."""
-    if any(colon in content for colon in _SPACED_COLONS):
-        return len(_MEMBER.findall(content))
-    return content.count(b'":')
+def _has_members(content: bytes, n_members: int) -> bool:
+    """Whether objects have no more than so many members, which all of them have at least."""
+    return content.count(b":") == n_members or len(_MEMBER.findall(content)) == n_members
 
 
 def _carried(values: Sequence[Any]) -> Any:
-    texts = [None if value is None else carried_json(bytes(value)) for value in values]
+    texts = [None if value is UNSET else carried_json(bytes(value)) for value in values]
     return pa.array(texts, pa.string())
