@@ -119,7 +119,7 @@ def test_waiters_are_counted_while_they_wait(site: Site) -> None:
 
 
 def test_cluster_status_is_shown(site: Site) -> None:
-    site.wait_for(PROCESSES, "pool_processes")
+    site.wait_for(PROCESSES, "pool_processes", queue="interactive")
     seen = site.read()
     assert seen.value("workers") == 1
     assert seen.value("loaded_processes") == PROCESSES
