@@ -179,6 +179,7 @@ def _table_settings(settings: GatewaySettings) -> TableSettings:
         max_inflated_bytes=settings.max_inflated_bytes,
         max_inflate_ratio=settings.max_inflate_ratio,
         max_json_bytes=settings.max_json_upload_bytes,
+        max_text_bytes=settings.max_text_bytes,
     )
 
 

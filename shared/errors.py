@@ -48,7 +48,6 @@ SepalError
     └── CannotServe             training wrote nothing: Sepal does not serve such a pipeline
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -213,9 +212,10 @@ class MalformedUpload(RequestRefused):
     code = "malformed-upload"
     detail = "The body is not what its Content-Type says."
 
-    def __init__(self, detail: str | None = None, faults: Sequence[Fault] = ()) -> None:
+    def __init__(self, detail: str | None = None, faults: list[Fault] | None = None) -> None:
         super().__init__(detail)
-        self.faults = list(faults)
+        self.faults = faults or []
+        """Where it cannot be read, if that is known."""
 
 
 class NotAcceptable(RequestRefused):

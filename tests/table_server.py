@@ -1,5 +1,6 @@
 """Starts a real table server, and does jobs with it."""
 
+import select
 import socket
 import subprocess
 import sys
@@ -10,7 +11,19 @@ from typing import Any
 
 import msgspec
 
-from api.bulk.wire import DATA, FRAME, JOB, LISTENING, MAX_FRAME_BYTES, REPLY, Job, Reply, Started, TableSettings
+from api.bulk.wire import (
+    DATA,
+    FRAME,
+    JOB,
+    LISTENING,
+    MAX_FRAME_BYTES,
+    REPLY,
+    Job,
+    Refused,
+    Reply,
+    Started,
+    TableSettings,
+)
 from tests.patience import patience
 from tests.stack import ROOT, clean_environment
 
@@ -44,9 +57,21 @@ class TableConnection:
     def send_body(self, parts: Iterable[bytes]) -> None:
         """Send a body to its end."""
         for part in parts:
-            for start in range(0, len(part), MAX_FRAME_BYTES):
-                self._send(DATA, part[start : start + MAX_FRAME_BYTES])
+            self.send_part(part)
         self._send(DATA, b"")
+
+    def send_until_refused(self, part: bytes) -> Refused:
+        """Send a part of a body again and again; returns the refusal."""
+        while not isinstance(self.replies[-1], Refused):
+            self._send(DATA, part)
+            while select.select([self.socket], [], [], 0)[0] and not isinstance(self.replies[-1], Refused):
+                self.receive()
+        return self.replies[-1]
+
+    def send_part(self, part: bytes) -> None:
+        """Send a part of a body."""
+        for start in range(0, len(part), MAX_FRAME_BYTES):
+            self._send(DATA, part[start : start + MAX_FRAME_BYTES])
 
     def receive(self) -> bool:
         """Receive a frame; returns whether there was one."""

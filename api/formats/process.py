@@ -34,6 +34,8 @@ from api.formats.writing import write_result
 from shared.errors import BodyTooLarge, Fault, ObjectStoreUnavailable, PredictionGone, RequestRefused
 from shared.objects import ObjectStore
 
+_STUCK_SECONDS: Final = 60  # without a turn of the interpreter: a library waits for itself, as out of memory
+_CHECK_MS: Final = 5_000
 _END_SECONDS: Final = 5.0  # for what is half written to be removed, after the gateway has gone
 _OVERTIME_SECONDS: Final = 10  # of computing, to say that the time is up
 _NO_MEMORY: Final = (
@@ -67,10 +69,15 @@ def run(raw: socket.socket, settings: TableSettings) -> None:
 
 
 def _end_with(raw: socket.socket) -> None:
-    """End this process when the gateway has closed the connection: first the job, which removes what it has written."""
+    """End this process when the gateway has closed the connection: first the job, which removes what it has written.
+
+    The kernel ends the process if this thread does not run any more.
+    """
     poll = select.poll()
     poll.register(raw, select.POLLRDHUP)
-    poll.poll()
+    signal.alarm(_STUCK_SECONDS)
+    while not poll.poll(_CHECK_MS):
+        signal.alarm(_STUCK_SECONDS)
     main = threading.main_thread().ident
     assert main is not None, "it has started"
     signal.pthread_kill(main, signal.SIGINT)

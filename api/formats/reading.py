@@ -15,7 +15,7 @@ from api.formats.json.lines import NdjsonTable
 from api.formats.upload import Table, Upload
 from shared.bulk import Source
 from shared.card import ModelCard
-from shared.errors import UnsupportedContentType
+from shared.errors import BodyTooLarge, UnsupportedContentType
 from shared.names import OnError
 from shared.objects import ObjectStore
 
@@ -49,9 +49,20 @@ def read_upload(
     """
     sent = SentBody(body)
     content = decoded(sent, job.content_coding, settings.max_inflated_bytes, settings.max_inflate_ratio)
-    upload = Upload(content, job, ModelCard.model_validate_json(job.card), settings)
     if job.media_type not in _TABLES:
         raise UnsupportedContentType(f"Send the rows as one of {', '.join(_TABLES)}.")
+    upload = Upload(content, job, ModelCard.model_validate_json(job.card), settings)
+    try:
+        return Read(_write(upload, store, report), sent.fingerprint)
+    except MemoryError:
+        raise BodyTooLarge(
+            f"Its rows take more memory than a process may have, after {sent.n_bytes} bytes: send smaller record"
+            " batches, row groups or rows."
+        ) from None
+
+
+def _write(upload: Upload, store: ObjectStore, report: Callable[[int], None]) -> Source:
+    job = upload.job
     table = _TABLES[job.media_type](upload)
     schema = canonical_schema(upload.columns, table.carried, with_errors=job.on_error is OnError.REPORT)
     with CanonicalWriter.open(store, job.key, schema, report) as writer:
@@ -60,14 +71,13 @@ def read_upload(
             intake.take(piece)
         intake.finish()
         outputs = table.outputs() or job.outputs
-    source = Source(
-        job.key,
-        intake.n_rows,
-        writer.n_bytes,
-        writer.batch_rows,
-        job.on_error,
-        outputs,
-        job.carried,
-        intake.n_bad,
+    return Source(
+        key=job.key,
+        n_rows=intake.n_rows,
+        n_bytes=writer.n_bytes,
+        batch_rows=writer.batch_rows,
+        on_error=job.on_error,
+        outputs=outputs,
+        carried=job.carried,
+        n_bad=intake.n_bad,
     )
-    return Read(source, sent.fingerprint)

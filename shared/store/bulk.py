@@ -25,16 +25,16 @@ from shared.store.schema import MAX_SLICE_BYTES, MAX_SLICE_ROWS, MAX_SLICES
 from shared.store.scripts import Script
 from shared.store.transport import Argument, AsyncTransport
 
-_RESERVE: Final = Script.load("reserve_space")
-_ABANDON: Final = Script.load("abandon_upload")
-_ACCEPT: Final = Script.load("accept_bulk")
-_READ: Final = Script.load("read_bulk")
-_CANCEL: Final = Script.load("cancel_bulk")
-_EXTEND: Final = Script.load("extend_bulk")
-_LIST: Final = Script.load("list_bulk")
+_RESERVE_SPACE: Final = Script.load("reserve_space")
+_ABANDON_UPLOAD: Final = Script.load("abandon_upload")
+_ACCEPT_BULK: Final = Script.load("accept_bulk")
+_READ_BULK: Final = Script.load("read_bulk")
+_CANCEL_BULK: Final = Script.load("cancel_bulk")
+_EXTEND_BULK: Final = Script.load("extend_bulk")
+_LIST_BULK: Final = Script.load("list_bulk")
 _CLAIM_MARKER: Final = Script.load("claim_marker")
 _SWEPT: Final = Script.load("swept")
-_RELEASE: Final = Script.load("release_space")
+_RELEASE_SPACE: Final = Script.load("release_space")
 _HAVE_RECORDS: Final = Script.load("have_records")
 
 UPLOAD_SECONDS: Final = 30
@@ -134,7 +134,7 @@ class BulkStore:
             BrokerUnavailable: Redis did not answer in time, or the reservation was not renewed in time.
         """
         args: list[Argument] = [upload, n_bytes, self._max_bytes, UPLOAD_SECONDS, int(upload in self._uploads)]
-        reserved = await self._transport.run(_RESERVE, args)
+        reserved = await self._transport.run(_RESERVE_SPACE, args)
         if reserved < 0:
             raise BrokerUnavailable
         if not reserved:
@@ -150,7 +150,7 @@ class BulkStore:
             BrokerUnavailable: Redis did not answer in time; the reservation ends by itself.
         """
         self._uploads.discard(upload)
-        await self._transport.run(_ABANDON, [upload])
+        await self._transport.run(_ABANDON_UPLOAD, [upload])
 
     async def accept(self, prediction: NewBulkPrediction) -> None:
         """Record a bulk prediction, turn its upload's reservation into its own, and hand out its first slices.
@@ -180,7 +180,7 @@ class BulkStore:
         for key, value in prediction.idempotency.items():
             args += [key, value]
         self._uploads.discard(batch_id)
-        if await self._transport.run(_ACCEPT, args) <= 0:
+        if await self._transport.run(_ACCEPT_BULK, args) <= 0:
             raise BrokerUnavailable
 
     async def read(self, prediction_id: PredictionId) -> BulkPrediction:
@@ -202,7 +202,7 @@ class BulkStore:
     async def _read(
         self, prediction_id: PredictionId, *, with_results: bool
     ) -> tuple[BulkPrediction, list[SliceResult]]:
-        reply = await self._transport.run(_READ, [prediction_id.batch_id, int(with_results)])
+        reply = await self._transport.run(_READ_BULK, [prediction_id.batch_id, int(with_results)])
         if reply is None:
             is_old = prediction_id.age_seconds >= self._result_ttl_seconds
             raise PredictionGone if is_old else PredictionNotFound
@@ -222,7 +222,7 @@ class BulkStore:
             PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `Lookups.read`.
         """
         await self.read(prediction_id)  # checks the secret
-        if not await self._transport.run(_CANCEL, [prediction_id.batch_id, secrets.token_hex(8)]):
+        if not await self._transport.run(_CANCEL_BULK, [prediction_id.batch_id, secrets.token_hex(8)]):
             raise PredictionAlreadyFinal
 
     async def extend(self, prediction_id: PredictionId) -> None:
@@ -231,7 +231,7 @@ class BulkStore:
         Raises:
             BrokerUnavailable: Redis did not answer in time.
         """
-        await self._transport.run(_EXTEND, [prediction_id.batch_id, _DOWNLOAD_SECONDS])
+        await self._transport.run(_EXTEND_BULK, [prediction_id.batch_id, _DOWNLOAD_SECONDS])
 
     async def list_predictions(self, owner: bytes, states: Sequence[State], limit: int, cursor: str | None) -> BulkPage:
         """List an owner's bulk predictions that still have a record, the latest first; all states if none is given.
@@ -246,7 +246,7 @@ class BulkStore:
         found: list[tuple[str, BulkPrediction]] = []
         while len(found) <= limit:
             before = "+inf" if cursor is None else f"({cursor}"
-            now, *entries = await self._transport.run(_LIST, [owner.hex(), before, _MAX_READ])
+            now, *entries = await self._transport.run(_LIST_BULK, [owner.hex(), before, _MAX_READ])
             for batch_id, score, *fields in entries:
                 cursor = score.decode()
                 prediction = _prediction(BatchId(batch_id.decode()), int(now), fields) if fields else None
@@ -288,7 +288,7 @@ class BulkStore:
         Raises:
             BrokerUnavailable: Redis did not answer in time.
         """
-        await self._transport.run(_RELEASE, [*batch_ids])
+        await self._transport.run(_RELEASE_SPACE, [*batch_ids])
 
     async def have_records(self, batch_ids: Sequence[BatchId]) -> list[bool]:
         """Whether each of these predictions or uploads has a record or a reservation.

@@ -149,7 +149,7 @@ async def test_result_that_is_too_late_is_swept(
     announce("worker", 1)
     made = await accepted(bulk, 100, deadline_us=1)
     claim = claim_next(server, worker)
-    worker.commit_slice(claim, result_of(claim))
+    assert not worker.commit_slice(claim, result_of(claim)), "its worker must delete the object"
     assert (await bulk.read(made.id)).state is State.EXPIRED
     assert await bulk.swept() == [made.id.batch_id]
 

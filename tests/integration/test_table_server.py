@@ -1,5 +1,6 @@
 """The table server: a process for each job, which ends with its job or with its gateway."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -12,14 +13,17 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from api.bulk.wire import Failed, Refused, Started, WriteResult, Written
-from shared.errors import PredictionGone
+from api.bulk.wire import Failed, Read, ReadUpload, Refused, Started, Stored, WriteResult, Written
+from shared.card import CARD_FILE
+from shared.errors import BodyTooLarge, PredictionGone
 from shared.objects import ObjectStore
 from tests.patience import patience
 from tests.stack import ROOT, clean_environment, wait_for
 from tests.stored_results import store_result
 from tests.table_server import TableServer, running_table_server
 
+HEADER = b"petal width (cm),sepal length (cm),sepal width (cm),petal length (cm)\n"
+LINES = b"0.2,5.1,3.5,1.4\n" * 10_000
 N_ROWS = 200_000  # as CSV more than a connection's buffers hold
 
 
@@ -39,6 +43,11 @@ def job(store: ObjectStore) -> WriteResult:
     results = pa.table({"prediction": np.arange(N_ROWS)})
     source, slices = store_result(store, results, [N_ROWS // 2, N_ROWS // 2], batch_rows=2**16)
     return WriteResult("csv", source, slices)
+
+
+@pytest.fixture
+def upload(iris_dir: Path) -> ReadUpload:
+    return ReadUpload((iris_dir / CARD_FILE).read_bytes(), "text/csv", "", "sepal/upload/rows")
 
 
 def test_result_is_sent(server: TableServer, job: WriteResult) -> None:
@@ -107,6 +116,49 @@ def test_processes_have_limits(server: TableServer, job: WriteResult) -> None:
         assert process.rlimit(psutil.RLIMIT_DATA) == (400_000_000, 400_000_000)
         assert process.rlimit(psutil.RLIMIT_CPU) == (3600, 3610)
         assert process.nice() >= 5
+
+
+def test_upload_is_read_to_an_object(server: TableServer, store: ObjectStore, upload: ReadUpload) -> None:
+    lines = HEADER + LINES
+    done = server.do(upload, [lines[:1000], lines[1000:]])
+    read = done.replies[-1]
+    assert isinstance(read, Read)
+    assert (read.source.key, read.source.n_rows, read.source.n_bytes) == (upload.key, 10_000, store.size(upload.key))
+    assert read.fingerprint == hashlib.sha256(lines).hexdigest()
+    store.delete([upload.key])
+
+
+def test_refused_upload_leaves_nothing(server: TableServer, store: ObjectStore, upload: ReadUpload) -> None:
+    refused = server.do(upload, [HEADER, LINES * 30, b"1,2,3,wide\n", LINES * 30]).replies[-1]
+    assert isinstance(refused, Refused)
+    assert [fault.pointer.split("/")[2] for fault in refused.faults] == ["300000"]
+    assert not list(store.list("sepal/upload/"))
+
+
+def test_upload_that_breaks_off_leaves_nothing(server: TableServer, store: ObjectStore, upload: ReadUpload) -> None:
+    with server.connect(upload) as connection:
+        process = psutil.Process(connection.start())
+        connection.send_part(HEADER + LINES * 50)
+        connection.receive()
+        assert isinstance(connection.replies[-1], Stored)
+        assert list(store.list("sepal/upload/"))
+    wait_for(lambda: not process.is_running(), "the end of the job's process")
+    assert not list(store.list("sepal/upload/"))
+
+
+def test_upload_that_needs_too_much_memory_is_refused(tmp_path: Path, upload: ReadUpload) -> None:
+    with running_table_server(tmp_path, process_bytes=120_000_000) as server:
+        refused = server.do(upload, [HEADER, *[b'"' + b"5" * 2**20] * 100]).replies[-1]
+        assert isinstance(refused, Refused)
+        assert not list(ObjectStore.open(str(server.objects)).list())
+
+
+def test_upload_that_takes_too_much_time_is_refused(tmp_path: Path, upload: ReadUpload) -> None:
+    with running_table_server(tmp_path, cpu_seconds=1) as server, server.connect(upload) as connection:
+        connection.start()
+        connection.send_part(HEADER)
+        assert connection.send_until_refused(LINES).code == BodyTooLarge.code
+        assert not list(ObjectStore.open(str(server.objects)).list())
 
 
 def test_server_ends_with_its_parent(tmp_path: Path) -> None:

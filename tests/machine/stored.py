@@ -48,12 +48,11 @@ class StoredPromise:
             first = self.final
             assert (prediction.state, prediction.rows_done) == (first.state, first.rows_done), "a final one changed"
             return
-        if prediction.state is not State.EXPIRED:
-            with_objects = [result for result in results if result.key]
-            by_row = sorted(self.committed, key=lambda result: result.first_row)
-            assert with_objects == by_row, "the results are not those that were committed"
-            assert prediction.rows_done == sum(result.n_rows for result in results), "rows done are miscounted"
-            assert prediction.rows_bad == sum(result.n_bad for result in results), "bad rows are miscounted"
+        with_objects = [result for result in results if result.key]
+        by_row = sorted(self.committed, key=lambda result: result.first_row)
+        assert with_objects == by_row, "the results are not those that were committed"
+        assert prediction.rows_done == sum(result.n_rows for result in results), "rows done are miscounted"
+        assert prediction.rows_bad == sum(result.n_bad for result in results), "bad rows are miscounted"
         if prediction.state not in FINAL_STATES:
             assert not self.is_canceled, "a canceled prediction has another state"
             self.last_open_us = prediction.now_us

@@ -116,7 +116,9 @@ class PoolProcess:
                 self._pipe.report_slice,
             )
         expired = _EXPIRED if _is_expired(claim, claim.members[0]) else None
-        self._slices.run(claim, self._model_changed(claim) or expired)
+        predict_us = self._slices.run(claim, self._model_changed(claim) or expired)
+        if predict_us is not None and claim.origins:
+            self._log_and_trace(claim, predict_us)
 
     def _run_batch(self, claim: Claim) -> None:
         began_ns = time.monotonic_ns()
@@ -127,7 +129,7 @@ class PoolProcess:
         if n_open is None:
             log.warning("dropped an outcome: another attempt has the batch", batch=claim.batch_id, token=claim.token)
         elif claim.origins:
-            self._log_and_trace(claim, outcome)
+            self._log_and_trace(claim, outcome.predict_us)
 
     def _bind_requests(self, claim: Claim) -> None:
         """Add the ids of the requests to every log line until the next batch."""
@@ -136,20 +138,20 @@ class PoolProcess:
             self._has_bound_requests = True
             bind_contextvars(requests=requests)
 
-    def _log_and_trace(self, claim: Claim, outcome: Outcome) -> None:
+    def _log_and_trace(self, claim: Claim, predict_us: int) -> None:
         """Log the batch if its requests have ids, and trace it if tracing is on."""
         if self._has_bound_requests:
             log.info(
                 "answered a batch",
                 batch=claim.batch_id,
                 attempt=claim.token,
-                predictions=len(outcome.members),
+                predictions=len(claim.members),
                 rows=claim.rows.n_rows,
-                queue_ms=outcome.queue_us / 1000,
-                predict_ms=outcome.predict_us / 1000,
+                queue_ms=claim.queue_us / 1000,
+                predict_ms=predict_us / 1000,
             )
         if self._tracer is not None:
-            self._tracer.record(claim, outcome)
+            self._tracer.record(claim, predict_us)
 
     def requeue(self, batch_id: BatchId, reason: LostReason, detail: str) -> None:
         """End an attempt without an outcome; if the store fails, the parent's watchdog does it later."""

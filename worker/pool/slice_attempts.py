@@ -53,12 +53,15 @@ class SliceAttempts:
         store = ObjectStore.open(url)
         return cls(SliceScorer(predictor, store, seconds), attempts, store, report)
 
-    def run(self, claim: Claim, refusal: Failure | None) -> None:
+    def run(self, claim: Claim, refusal: Failure | None) -> int | None:
         """Score a slice and commit its result.
 
         Args:
             claim: of the slice.
             refusal: why its prediction fails without being scored, if it does.
+
+        Returns:
+            The microseconds inside the pipeline; None if no result was committed.
 
         Raises:
             BrokerUnavailable, StoreRefused: the result may have been recorded nevertheless.
@@ -77,19 +80,19 @@ class SliceAttempts:
             self._attempts.requeue(claim.batch_id, _HALVED, is_last=True)
             self._report(SliceReport(HALVED))
         else:
-            self._commit(claim, scored)
+            return scored.predict_us if self._commit(claim, scored) else None
+        return None
 
-    def _commit(self, claim: Claim, scored: Scored) -> None:
+    def _commit(self, claim: Claim, scored: Scored) -> bool:
         is_committed = self._attempts.commit_slice(claim, scored.result, predict_us=scored.predict_us)
         n_bad = scored.result.n_bad if isinstance(scored.result, SliceResult) else 0
         end = COMMITTED if is_committed else DROPPED
         times = scored.read_us, scored.predict_us, scored.write_us
         self._report(SliceReport(end, claim.rows.n_rows, n_bad, claim.queue_us, *times))
-        if is_committed:
-            log.debug("scored a slice", batch=claim.batch_id, attempt=claim.token, rows=claim.rows.n_rows)
-        else:
+        if not is_committed:
             log.warning("dropped the result of a slice", batch=claim.batch_id, token=claim.token)
             self._delete(scored.result)
+        return is_committed
 
     def _delete(self, result: SliceResult | Failure) -> None:
         """Delete the object of a result that was refused: nothing points at it."""

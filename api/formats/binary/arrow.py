@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from api.formats.binary.fields import Fields
+from api.formats.binary.fields import UNREADABLE, Fields, reason
 from api.formats.binary.spool import spooled
 from api.formats.intake import Piece
 from api.formats.upload import Upload
@@ -45,8 +45,8 @@ class ArrowTable:
             self._fields = Fields(self._reader.schema, upload)
             self._source.seek(0)
             self._reader = self._open(is_file, self._fields.indices)
-        except (pa.ArrowException, OSError) as error:
-            raise MalformedUpload(f"The schema, at the beginning of the body, cannot be read: {error}") from None
+        except UNREADABLE as error:
+            raise MalformedUpload(f"The schema, which comes first, cannot be read: {reason(error)}.") from None
         self.carried = self._fields.carried
         self._is_file = is_file
 
@@ -69,8 +69,8 @@ class ArrowTable:
                 for column in batch.columns:
                     column.validate(full=True)
                     self._forget()
-            except (pa.ArrowException, OSError) as error:
-                raise _malformed(n_batches, first_row, str(error)) from None
+            except UNREADABLE as error:
+                raise _malformed(n_batches, first_row, reason(error)) from None
             for piece in self._fields.pieces(batch, first_row):
                 yield piece
                 self._forget()
@@ -102,5 +102,5 @@ class ArrowTable:
 
 
 def _malformed(index: int, row: int, problem: str) -> MalformedUpload:
-    detail = f"Record batch {index}, from row {row} on, cannot be read: {problem.rstrip('.')}."
+    detail = f"Record batch {index}, from row {row} on, cannot be read: {problem}."
     return MalformedUpload(detail, [Fault(f"/data/{row}", detail)])

@@ -29,6 +29,10 @@ _CARRIED: Final = (
 )  # fmt: skip
 
 
+UNREADABLE: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What pyarrow raises on bytes that are not what they should be; the last for the name of a column."""
+
+
 class Fields:
     """The columns of an upload, and how they are converted."""
 
@@ -86,6 +90,11 @@ class Fields:
             bad_values(self._columns, [each.bad for each in converted]),
             lambda rows: [f"Row {first_row + row}" for row in rows],
         )
+
+
+def reason(error: Exception) -> str:
+    """Write an error of pyarrow for a message: on one line, and without an end."""
+    return " ".join(str(error).split()).rstrip(" .")
 
 
 def is_text(type_: Any) -> bool:

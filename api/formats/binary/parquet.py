@@ -6,7 +6,7 @@ from typing import IO, Any, Final
 import pyarrow as pa
 from pyarrow import parquet
 
-from api.formats.binary.fields import Fields, is_text
+from api.formats.binary.fields import UNREADABLE, Fields, is_text, reason
 from api.formats.binary.spool import spooled
 from api.formats.intake import Piece
 from api.formats.upload import Upload
@@ -40,11 +40,11 @@ class ParquetTable:
             try:
                 file = _open(body)
                 schema = file.schema_arrow
-            except (pa.ArrowException, OSError) as error:
-                raise MalformedUpload(f"The footer, at the end of the body, cannot be read: {error}") from None
-            self._fields = Fields(schema, upload)
-            texts = [name for name, type_ in zip(schema.names, schema.types, strict=True) if is_text(type_)]
-            self._file = _open(body, file.metadata, texts)
+                texts = [name for name, type_ in zip(schema.names, schema.types, strict=True) if is_text(type_)]
+                self._file = _open(body, file.metadata, texts)
+                self._fields = Fields(self._file.schema_arrow, upload)
+            except UNREADABLE as error:
+                raise MalformedUpload(f"The footer, which comes last, cannot be read: {reason(error)}.") from None
         self._names = [schema.names[index] for index in self._fields.indices]
         self.carried = self._fields.carried
 
@@ -66,8 +66,8 @@ class ParquetTable:
                     batch.validate(full=True)
                     yield from self._fields.pieces(batch, first_row + n_rows)
                     n_rows += batch.num_rows
-            except (pa.ArrowException, OSError) as error:
-                raise _malformed(group, first_row + n_rows, str(error)) from None
+            except UNREADABLE as error:
+                raise _malformed(group, first_row + n_rows, reason(error)) from None
             promised = self._file.metadata.row_group(group).num_rows
             if n_rows != promised:
                 raise _malformed(group, first_row, f"it has {n_rows} rows, and the footer says {promised}")
@@ -99,5 +99,5 @@ def _open(body: IO[bytes], metadata: Any = None, texts: Sequence[str] | None = N
 
 
 def _malformed(group: int, row: int, problem: str) -> MalformedUpload:
-    detail = f"Row group {group}, from row {row} on, cannot be read: {problem.rstrip('.')}."
+    detail = f"Row group {group}, from row {row} on, cannot be read: {problem}."
     return MalformedUpload(detail, [Fault(f"/data/{row}", detail)])

@@ -12,11 +12,7 @@ local state, canceled_by, members = read(id, f_state, f_canceled_member, f_membe
 if canceled_by == name then
   return 1
 end
-if not is_open(state) then
-  return 0
-end
-local deadline = struct.unpack('<I8', members, DEADLINE_OFFSET)
-if deadline > 0 and deadline < tonumber(time_us()) then -- it has expired
+if not is_open(state) or is_late(members) then
   return 0
 end
 redis.call('HSET', k_batch .. id, f_canceled_member, name)

@@ -11,7 +11,7 @@
 -- ARGV[9]  the worker
 -- ARGV[10] the pool process
 --
--- Reply: 1 committed, 0 refused: another attempt has the slice, it is final, or its prediction is.
+-- Reply: 1 committed, 0 refused: another attempt has the slice, it is final, or its prediction is final or has expired.
 -- Keeps: the rows of a slice are counted once, by its current token. An attempt that lost the reply and asks again is told
 --        the same, since its result names an object that no other attempt has written.
 

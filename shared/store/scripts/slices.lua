@@ -101,6 +101,12 @@ local function hand_out()
   end
 end
 
+-- Whether the deadline of a bulk prediction has passed: it counts as expired, and its result is not returned.
+local function is_late(member)
+  local deadline = struct.unpack('<I8', member, DEADLINE_OFFSET)
+  return deadline > 0 and deadline < tonumber(time_us())
+end
+
 -- Take a bulk prediction's turn away: its rows are cut, or not wanted any more.
 local function remove_turn(parent, owner)
   redis.call('LREM', k_uncut .. owner, 0, parent)
@@ -113,12 +119,8 @@ end
 -- The sweeper examines it at once, or after its retention if it has a result.
 local function end_bulk(parent, state, failure)
   local key, finished = k_batch .. parent, time_us()
-  local n_rows, done, owner, ttl, idempotency, reply, members =
-    read(parent, f_n_rows, f_rows_done, f_owner, f_ttl, f_idempotency, f_reply, f_members)
-  local deadline = struct.unpack('<I8', members, DEADLINE_OFFSET)
-  if state == s_succeeded and deadline > 0 and deadline < tonumber(finished) then
-    state = s_failed -- it has expired, and its result will not be returned
-  end
+  local n_rows, done, owner, ttl, idempotency, reply =
+    read(parent, f_n_rows, f_rows_done, f_owner, f_ttl, f_idempotency, f_reply)
   redis.call('HSET', key, f_state, state, f_finished, finished, f_outcome, failure)
   redis.call('HINCRBY', key, f_event, 1)
   redis.call('HINCRBY', k_backlog, c_final .. STORED_ROWS, n_rows - done)
@@ -139,13 +141,17 @@ local function end_bulk(parent, state, failure)
 end
 
 -- Delete a slice that is final, and record its result in its parent: `result` has first_row, n_rows, n_bad and packed, or
--- failure. Returns whether the parent was open.
+-- failure. Returns whether it was wanted: the parent was open, and its deadline has not passed.
 local function finish_slice(id, result)
   local parent = parent_and_index(id)
-  local state, n_rows, done = read(parent, f_state, f_n_rows, f_rows_done)
+  local state, n_rows, done, members = read(parent, f_state, f_n_rows, f_rows_done, f_members)
   redis.call('DEL', k_batch .. id)
   redis.call('SREM', k_slices, id)
   if not is_open(state) then
+    return false
+  end
+  if is_late(members) and not result.failure then
+    end_bulk(parent, s_failed, '')
     return false
   end
   if result.failure then
