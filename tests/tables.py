@@ -24,16 +24,17 @@ _NUMBERS: Final = {"-Infinity": -np.inf, "Infinity": np.inf, "NaN": np.nan}
 _CELL: Final = re.compile(r'("(?:[^"]|"")*"|[^",\r\n]*)(,|\n)')
 
 
-def parse_table(content: bytes, form: str, columns: Columns) -> list[Row]:
+def parse_table(content: bytes, form: str, columns: Columns, first_row: int = 0) -> list[Row]:
     """Parse a result.
 
     Args:
         content: the body of the response.
         form: one of `FORMATS`.
         columns: of the result; a JSON document has lists where the other formats have several columns.
+        first_row: the number of the first row, from which a JSON document counts its errors.
     """
     if form == "json":
-        return _parse_document(json.loads(content, parse_constant=_refuse), columns)
+        return _parse_document(json.loads(content, parse_constant=_refuse), columns, first_row)
     if form == "csv":
         return list(_parse_csv(content.decode(), columns))
     if form == "ndjson":
@@ -83,7 +84,7 @@ def _unquoted(cell: str | None) -> str | None:
     return cell[1:-1].replace('""', '"') if cell and cell.startswith('"') else cell
 
 
-def _parse_document(document: dict[str, Any], columns: Columns) -> list[Row]:
+def _parse_document(document: dict[str, Any], columns: Columns, first_row: int) -> list[Row]:
     by_output: dict[str, list[str]] = {}
     for name in columns:
         by_output.setdefault(_output(name), []).append(name)
@@ -96,7 +97,7 @@ def _parse_document(document: dict[str, Any], columns: Columns) -> list[Row]:
             found.update((name, [item[index] for item in items]) for index, name in enumerate(names))
     if "errors" in document:
         details = {int(each["pointer"].removeprefix("/data/")): each["detail"] for each in document["errors"]}
-        found["error"] = [details.get(row) for row in range(n_rows)]
+        found["error"] = [details.get(row) for row in range(first_row, first_row + n_rows)]
     assert sorted(found) == sorted(columns)
     return _transposed([_typed(found[name], kind) for name, kind in columns.items()])
 

@@ -41,7 +41,7 @@ _OVERTIME_SECONDS: Final = 10  # of computing, to say that the time is up
 _NO_MEMORY: Final = (
     "Reading the body takes more memory than a process may have: send smaller record batches, row groups or rows."
 )
-_NO_TIME: Final = "Reading the body takes longer than a process may compute: send it in several predictions."
+_NO_TIME: Final = "This takes longer than a process may compute: send, or ask for, fewer rows at a time."
 
 
 class _TimeUsed(BodyTooLarge):
@@ -56,6 +56,7 @@ def run(raw: socket.socket, settings: TableSettings) -> None:
         settings: the limits, and the object store.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=[raw], daemon=True).start()
     connection = Connection(raw)
     try:
@@ -95,6 +96,7 @@ def _limit(settings: TableSettings) -> None:
 
 
 def _raise_time_used(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)  # it comes every second from now on
     raise _TimeUsed(_NO_TIME)
 
 

@@ -73,7 +73,8 @@ def written(store: ObjectStore, form: str, stored: Stored, *, head: bytes = b"",
 
 
 def rows_of(store: ObjectStore, form: str, stored: Stored, columns: Columns, **window: Any) -> list[str]:
-    return exact(parse_table(written(store, form, stored, **window), form, columns))
+    content = written(store, form, stored, **window)
+    return exact(parse_table(content, form, columns, window.get("first_row", 0)))
 
 
 def expected(table: Any, columns: Columns) -> list[str]:
@@ -213,6 +214,8 @@ def test_rows_without_results_have_reasons(store: ObjectStore, form: str) -> Non
         (None, None, None, "It crashed."),
     ])  # fmt: skip
     assert rows_of(store, form, (source, slices), columns, n_rows=1) == exact([(1, 0.5, 0.5, None)])
+    last = rows_of(store, form, (source, slices), columns, first_row=3)
+    assert last == exact([(None, None, None, "It crashed.")])
 
 
 @pytest.mark.parametrize("form", FORMATS)
