@@ -31,7 +31,9 @@ def _typed(column: str, value: str, *words: str) -> Case:
     header = ",".join(_TYPED)
     rows = [",".join(_TYPED.values()), ",".join({**_TYPED, column: value}.values())]
     content = "\n".join([header, *rows, ""]).encode()
-    return Case(f"csv: {column} is {value[:20]}", "typed", CSV, content, INVALID, ("Line 3", f"column {column}", *words))
+    return Case(
+        f"csv: {column} is {value[:20]}", "typed", CSV, content, INVALID, ("Line 3", f"column {column}", *words)
+    )
 
 
 def _cell(name: str, cell: bytes, *words: str) -> Case:

@@ -77,7 +77,9 @@ def _refusal(case: Case, body: bytes) -> Refusal:
 def _read(case: Case, body: bytes, folder: str) -> tuple[str, str, list[Fault]]:
     store = ObjectStore.open(folder)
     try:
-        read = read_upload(case.job("sepal/x/rows.arrow"), io.BytesIO(body), store, TableSettings(folder), lambda _: None)
+        read = read_upload(
+            case.job("sepal/x/rows.arrow"), io.BytesIO(body), store, TableSettings(folder), lambda _: None
+        )
     except RequestRefused as refused:
         faults: list[Fault] = getattr(refused, "faults", [])
         return refused.code, str(refused), faults
