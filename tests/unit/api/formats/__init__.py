@@ -1,1 +1,1 @@
-"""The table server and its formats."""
+"""Tests of the processes that read and write tables."""
