@@ -86,6 +86,7 @@ lock: .venv/dev.stamp
 	$(VENV)/$(LOCK) --extra dev -o requirements/dev.txt
 	for part in api worker flower run; do \
 	  $(VENV)/$(LOCK) --extra $$part -c requirements/dev.txt -o requirements/$$part.txt || exit 1; done
+	$(VENV)/$(COMPILE) deploy/s3/requirements.in -c requirements/dev.txt -o deploy/s3/requirements.txt
 	for peer in benchmarks/peers/*/; do \
 	  $(VENV)/$(COMPILE) $${peer}requirements.in -o $${peer}requirements.txt || exit 1; done
 

@@ -12,12 +12,21 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from api.bulk.downloads import Downloads
+from api.bulk.events import Events
+from api.bulk.marker import Marker
+from api.bulk.sweeper import Sweeper
+from api.bulk.tables import TableServer
+from api.bulk.uploads import Uploads
+from api.bulk.wire import TableSettings
 from api.cluster.metrics import ClusterCollector
 from api.cluster.reconciler import Reconciler
 from api.cluster.status import ClusterStatus
 from api.cluster.ticker import tick_forever
 from api.http import documentation, openapi, problems
+from api.http.bulk_routes import bulk_routes
 from api.http.cors import with_cors
+from api.http.events import EventStreams
 from api.http.forwarded import TrustedProxies
 from api.http.hot_path import HotPath, PredictOperation
 from api.http.large_bodies import LargeBodies
@@ -26,6 +35,8 @@ from api.http.model_page import ModelPage
 from api.http.operators import operator_routes
 from api.http.routes import prediction_routes, status_routes
 from api.http.server.connections import Connections
+from api.http.stored_results import StoredResults
+from api.http.uploads import UploadOperation
 from api.messages import CeleryMessages
 from api.predictions.admission import Admission
 from api.predictions.coordinator import Coordinator
@@ -36,6 +47,8 @@ from api.telemetry.metrics import GatewayMetrics
 from api.telemetry.tracing import RequestTracer
 from shared.log import configure_logging
 from shared.names import Queue
+from shared.objects import ObjectStore
+from shared.store.bulk import BulkStore
 from shared.store.clock import StoreClock
 from shared.store.dead_letters import DeadLetters
 from shared.store.idempotency import IdempotencyKeys
@@ -51,6 +64,8 @@ from shared.telemetry.exposition import Exposition
 VERSION: Final = "0.1.0"
 DESCRIPTION: Final = "Serves a scikit-learn pipeline through a message queue."
 _CANCEL_AGAIN_SECONDS: Final = 0.1
+_JSON_PREDICTIONS: Final = 10
+"""The result of a bulk prediction is given as JSON up to so many times the rows of the largest other prediction."""
 
 
 def create_app(settings: GatewaySettings | None = None) -> ASGIApp:
@@ -77,7 +92,8 @@ def compose(settings: GatewaySettings) -> HotPath:
     )
     submissions = Submissions(pipelined, clock, messages, limits)
     coordinator = Coordinator(submissions.submit, lookups.read_all, cluster.allowance, metrics, channel)
-    admission = Admission(clock, cluster.backlog, IdempotencyKeys(pooled))
+    keys = IdempotencyKeys(pooled)
+    admission = Admission(clock, cluster.backlog, keys)
     service = PredictionService(coordinator, admission, lookups, cluster, metrics, channel, settings.max_waiters)
     large_bodies = LargeBodies(settings.max_rows, settings.max_text_bytes, settings.max_bodies_bytes)
     predict = PredictOperation(service, cluster, settings, large_bodies, metrics, tracer)
@@ -89,14 +105,49 @@ def compose(settings: GatewaySettings) -> HotPath:
         dead_letter_ttl_seconds=settings.dead_letter_ttl_seconds,
     )
     reconciler = Reconciler(recovery, metrics)
+    objects, tables = ObjectStore.open(settings.object_store_url), TableServer(_table_settings(settings))
+    stored = BulkStore(
+        pooled,
+        clock,
+        max_bytes=settings.max_bulk_bytes,
+        result_ttl_seconds=settings.bulk_result_ttl_seconds,
+        message_template=messages.template(Queue.BULK),
+    )
+    marker = Marker(stored, objects)
+    uploads = Uploads(
+        tables,
+        objects,
+        stored,
+        marker,
+        keys,
+        admission,
+        clock,
+        cluster,
+        metrics,
+        channel,
+        max_uploads=settings.max_uploads,
+        max_bytes=settings.max_upload_bytes,
+    )
+    downloads = Downloads(tables, objects, stored, metrics, settings.max_downloads)
+    max_json_rows = settings.max_rows * _JSON_PREDICTIONS
+    results = StoredResults(stored, downloads, metrics, cluster.backlog.retry_after, max_json_rows)
+    streams = EventStreams(Events(stored, lookups, settings.max_waiters))
+    sweeper = Sweeper(stored, objects, marker, metrics)
+
+    def drain() -> None:
+        service.drain()
+        uploads.drain()
+        streams.drain()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        drain_on_signal(service.drain, settings.drain_seconds)
-        ticks = tick_forever(cluster, [reconciler.tick, service.tick])
+        drain_on_signal(drain, settings.drain_seconds)
+        ticks = tick_forever(cluster, [reconciler.tick, service.tick, sweeper.tick])
         async with _running(pipelined.keep(coordinator), ticks, connections.sweep_forever()):
             yield {"connections": connections}  # uvicorn hands it to the protocol of each connection
+        await sweeper.close()
         await large_bodies.close()
+        await tables.close()
         await pooled.close()
 
     app = FastAPI(
@@ -107,13 +158,29 @@ def compose(settings: GatewaySettings) -> HotPath:
         openapi_url=None,  # `documentation` renders it once
         redirect_slashes=False,  # it would redirect to whatever the request names as its host
     )
-    app.include_router(prediction_routes(service, lookups, predict, cluster))
-    app.include_router(status_routes(cluster, ModelPage(), Exposition(registry, ClusterCollector(cluster, limits))))
+    app.include_router(prediction_routes(service, lookups, predict, cluster, results))
+    app.include_router(bulk_routes(UploadOperation(uploads, cluster, metrics), stored, results, streams))
+    app.include_router(
+        status_routes(
+            cluster, ModelPage(), Exposition(registry, ClusterCollector(cluster, limits, settings.max_bulk_bytes))
+        )
+    )
     app.include_router(operator_routes(DeadLetters(pooled), service, cluster, settings))
     problems.install(app, cluster.backlog.retry_after, partial(allowed_methods, app))
     documentation.install(app, cluster, lambda card: openapi.describe(app, card, settings.max_rows))
     proxies = TrustedProxies(settings.proxy_networks) if settings.trusted_proxies else None
     return HotPath(Methods(app), predict, cluster.backlog.retry_after, metrics, tracer, proxies)
+
+
+def _table_settings(settings: GatewaySettings) -> TableSettings:
+    return TableSettings(
+        settings.object_store_url,
+        settings.table_process_bytes,
+        max_inflated_bytes=settings.max_inflated_bytes,
+        max_inflate_ratio=settings.max_inflate_ratio,
+        max_json_bytes=settings.max_json_upload_bytes,
+        max_text_bytes=settings.max_text_bytes,
+    )
 
 
 @asynccontextmanager

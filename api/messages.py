@@ -17,6 +17,8 @@ from shared.ids import BatchId
 from shared.names import PREDICT_BATCH, Queue
 
 _BATCH_ID: Final = "{batch_id}"
+_QUOTED_ID_BASE64: Final = "{quoted_id_base64}"
+_N_ROWS: Final = "{n_rows}"
 _KWARGSREPR: Final = "{kwargsrepr}"
 _BODY: Final = "{body}"
 _DELIVERY_TAG: Final = "{delivery_tag}"
@@ -39,8 +41,16 @@ class CeleryMessages:
         """
         return self._templates[queue].fill(batch_id, _kwargsrepr(queue, n_rows, n_predictions))
 
+    def template(self, queue: Queue) -> str:
+        """Return the message of a batch of one prediction with placeholders, which the store's scripts fill in.
 
-def _kwargsrepr(queue: Queue, n_rows: int, n_predictions: int) -> str:
+        They are `{batch_id}`, `{n_rows}` (for Flower), `{delivery_tag}` (36 hexadecimal digits) and, within the body,
+        `{quoted_id_base64}`: the base64 of the id, a quotation mark, and spaces up to a multiple of three characters.
+        """
+        return self._templates[queue].for_scripts(_kwargsrepr(queue, _N_ROWS, 1))
+
+
+def _kwargsrepr(queue: Queue, n_rows: int | str, n_predictions: int) -> str:
     """Write the keyword arguments that Flower shows; the task itself has none."""
     return f"{{'queue': '{queue.value}', 'rows': {n_rows}, 'predictions': {n_predictions}}}"
 
@@ -75,6 +85,13 @@ class _Template:
     def fill(self, batch_id: BatchId, kwargsrepr: str) -> str:
         body = b64encode((self._body % {_BATCH_ID: batch_id}).encode()).decode()
         values = {_BATCH_ID: batch_id, _KWARGSREPR: kwargsrepr, _BODY: body, _DELIVERY_TAG: str(uuid.uuid4())}
+        return self._message % values
+
+    def for_scripts(self, kwargsrepr: str) -> str:
+        before, after = (self._body % {_BATCH_ID: _BATCH_ID}).split(f'{_BATCH_ID}"')
+        padded = " " * (-len(before) % 3) + before  # three bytes are four characters: the parts can be joined
+        body = b64encode(padded.encode()).decode() + _QUOTED_ID_BASE64 + b64encode(after.encode()).decode()
+        values = {_BATCH_ID: _BATCH_ID, _KWARGSREPR: kwargsrepr, _BODY: body, _DELIVERY_TAG: _DELIVERY_TAG}
         return self._message % values
 
 

@@ -10,6 +10,7 @@ from shared.settings import BrokerSettings
 
 _KIB: Final = 1024
 _MIB: Final = 1024 * _KIB
+_GIB: Final = 1024 * _MIB
 
 IpNetwork = IPv4Network | IPv6Network
 
@@ -48,6 +49,8 @@ class ConnectionSettings(BaseSettings):
     """Maximum number of headers of a request; more are refused with 431."""
     max_body_bytes: int = Field(default=8 * _MIB, ge=1)
     """Maximum size of a request body; a larger one is refused with 413, as soon as its size is known."""
+    max_upload_bytes: int = Field(default=64 * _GIB, ge=1)
+    """The same for the body of `POST /predictions`, as it is sent. It is never held in memory."""
     max_bodies_bytes: int = Field(default=256 * _MIB, ge=1)
     """Maximum size of all bodies that a gateway process is receiving, and of all large ones that wait to be read; what
     goes beyond it is refused with 503."""
@@ -112,6 +115,23 @@ class GatewaySettings(ConnectionSettings, BrokerSettings):
     max_bulk_backlog_rows: int = Field(default=1_000_000, ge=1)
     """The same for the bulk queue, which takes predictions larger than a batch. A full bulk queue does not stop the
     interactive queue from accepting predictions."""
+    bulk_result_ttl_seconds: int = Field(default=24 * 3600, gt=0)
+    """How long a final bulk prediction, one of `POST /predictions`, can still be fetched."""
+    max_bulk_bytes: int = Field(default=64 * _GIB, ge=1)
+    """Maximum size of the rows and results of all bulk predictions in the object store; an upload beyond it is refused
+    with 507. Give the object store a tenth more: results that clients read in ranges are written there, too."""
+    max_uploads: int = Field(default=4, ge=1)
+    """Number of uploads that a gateway process reads at once, each in a process of its own; more of them wait."""
+    max_downloads: int = Field(default=4, ge=1)
+    """Number of results of bulk predictions that a gateway process writes at once, likewise."""
+    table_process_bytes: int = Field(default=400_000_000, ge=200_000_000)
+    """The most memory that a process which reads an upload, or writes a result, may allocate (RLIMIT_DATA)."""
+    max_inflated_bytes: int = Field(default=16 * _GIB, ge=1)
+    """Maximum size of an upload whose content coding is undone."""
+    max_inflate_ratio: int = Field(default=200, ge=1)
+    """Maximum size of such an upload in relation to what is sent; it is checked after the first 16 MB."""
+    max_json_upload_bytes: int = Field(default=64 * _MIB, ge=1)
+    """Maximum size of an upload of `application/json`, inflated, which is read as a whole. Other formats are not."""
     drain_seconds: float = Field(default=3, ge=0)
     """How long a gateway waits for results after SIGTERM or SIGINT before it answers the open requests with 202."""
     stalled_after_seconds: float = Field(default=90, gt=0)

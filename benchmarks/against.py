@@ -28,6 +28,7 @@ from benchmarks.serving.workload import ROOT, Workload
 
 _WARM_UP_SECONDS: Final = 2
 _SILENT: Final = "silent"
+_BULK_WORKER: Final = "bulk-worker"
 
 
 class Slice(NamedTuple):
@@ -121,10 +122,13 @@ def _running(name: str, programs: Programs, workload: Workload) -> Running:
 
 def _programs_of(tree: Path, model_dir: Path | None = None) -> Programs:
     """List the programs of a tree, which serve its own model if one is given."""
+    others = {"flower"}
+    if _BULK_WORKER not in (tree / "local" / "supervision.py").read_text():
+        others.add(_BULK_WORKER)  # its only worker serves both queues
 
     def programs(site: Site) -> Iterator[Program]:
         for program in sepal.programs(site):
-            if program.name != "flower":
+            if program.name not in others:
                 own = {} if model_dir is None else {"SEPAL_MODEL_DIR": str(model_dir)}
                 yield dataclasses.replace(program, cwd=tree, environment={**program.environment, **own})
 

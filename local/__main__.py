@@ -48,6 +48,8 @@ def _check_ports(settings: LocalSettings) -> None:
         "SEPAL_FLOWER_PORT": ("127.0.0.1", settings.flower_port),
         "SEPAL_WORKER_HTTP_PORT": ("127.0.0.1", settings.worker_http_port),
     }
+    if not settings.single_worker:
+        wanted["SEPAL_BULK_WORKER_HTTP_PORT"] = ("127.0.0.1", settings.bulk_worker_http_port)
     if not settings.redis_url:
         wanted["SEPAL_REDIS_PORT"] = ("127.0.0.1", settings.redis_port)
     for variable, address in wanted.items():

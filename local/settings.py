@@ -20,6 +20,8 @@ class LocalSettings(FlowerSettings):
 
     redis_url: SecretStr | None = None
     """The URL of a running broker; if unset, `make run` starts a broker."""
+    object_store_url: str | None = None
+    """Where the rows and results of bulk predictions are kept; if unset, in a folder in `SEPAL_STATE_DIR`."""
     redis_port: int = Field(default=6379, ge=1, le=65535)
     """The port of the broker that `make run` starts."""
     api_host: str = "127.0.0.1"
@@ -30,8 +32,13 @@ class LocalSettings(FlowerSettings):
     """The port that Flower listens on, on 127.0.0.1."""
     flower_password: FlowerPassword = Field(default_factory=lambda: Secret(secrets.token_urlsafe(_PASSWORD_BYTES)))
     """The password for Flower; if unset, `make run` generates one at each start and prints it."""
+    single_worker: bool = False
+    """Start one worker for both queues, which takes less memory: a bulk batch that it has begun delays a person's rows
+    by about 200 ms. Otherwise bulk predictions have a worker of their own, at a lower priority."""
     worker_http_port: int = Field(default=9540, ge=1, le=65535)
     """The port of the worker's metrics and probes."""
+    bulk_worker_http_port: int = Field(default=9541, ge=1, le=65535)
+    """The port of the bulk worker's metrics and probes."""
     model: str = Field(default="iris", pattern=MODEL_NAME)
     """The model to serve, which `make run MODEL=…` sets: its newest version in `models/`, or else a recipe to train."""
     model_dir: Path | None = None
@@ -39,7 +46,7 @@ class LocalSettings(FlowerSettings):
     install: bool = False
     """Install what the model needs and is not installed, which `make run INSTALL=1` sets."""
     state_dir: Path = Path(".sepal")
-    """The folder for the broker's append-only file, the supervisor's files and the logs."""
+    """The folder for the broker's append-only file, bulk predictions, the supervisor's files and the logs."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -47,7 +54,7 @@ class LocalSettings(FlowerSettings):
         return {
             "SEPAL_REDIS_URL": self.fast_broker_url,
             "CELERY_BROKER_URL": self.broker_url,
-            "SEPAL_WORKER_HTTP_PORT": str(self.worker_http_port),
+            "SEPAL_OBJECT_STORE_URL": self.object_store_url or str(self.objects_dir.absolute()),
             "SEPAL_FLOWER_PASSWORD": self.flower_password.get_secret_value(),
         }
 
@@ -71,6 +78,11 @@ class LocalSettings(FlowerSettings):
     def broker_dir(self) -> Path:
         """The folder of the broker that `make run` starts; its name contains the broker's port."""
         return self.state_dir / f"broker-{self.redis_port}"
+
+    @property
+    def objects_dir(self) -> Path:
+        """The folder of rows and results; it belongs to one broker, as its records do."""
+        return self.state_dir / ("objects" if self.redis_url else f"objects-{self.redis_port}")
 
     @property
     def broker_url(self) -> str:

@@ -3,14 +3,14 @@
 The terminal shows the welcome message and the reports of programs that exited. Each program's output goes to its log.
 
 Programs start in the order of their priorities and stop in reverse order, one after the other, so that the gateway and
-the worker can still reach the broker while they finish.
+the workers can still reach the broker while they finish.
 """
 
 import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +18,12 @@ from local import broker, exits
 from local.logs import SUPERVISOR, log_file
 from local.settings import LocalSettings
 from local.welcome import SHOW_PASSWORD
+from shared.names import Queue
 
 _FLOWER_CONFIGURATION: Final = Path(__file__).parent.parent / "deploy" / "flower" / "flowerconfig.py"
+
+_BULK_NICE: Final = "10"
+"""The bulk worker gets a tenth of the CPU time that an interactive one wants (sched(7))."""
 
 _TERMINAL: Final = "/dev/fd/1"
 _LOG_BYTES: Final = 20_000_000  # of each log; one rotated log is kept
@@ -41,6 +45,7 @@ childlogdir = {state}
 _PROGRAM = """
 [program:{name}]
 command = {command}
+environment = {environment}
 priority = {priority}
 autorestart = {restart}
 startsecs = {startsecs}
@@ -73,6 +78,8 @@ class Program:
 
     name: str
     command: Sequence[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    """What differs from the environment of the supervisor."""
     restart: bool = True
     stop_seconds: int = 10
     writes_to_terminal: bool = False
@@ -90,10 +97,25 @@ def programs(settings: LocalSettings) -> list[Program]:
     options = [] if "flower_password" in settings.model_fields_set else [SHOW_PASSWORD]
     return [
         *local_broker,
-        Program("worker", [python, "-m", "worker"], stop_seconds=30),
+        *_workers(settings),
         Program("gateway", [python, "-m", "api"], stop_seconds=15),
         Program("flower", [python, "-m", "celery", *flower]),
         Program("welcome", [python, "-m", "local.welcome", *options], restart=False, writes_to_terminal=True),
+    ]
+
+
+def _workers(settings: LocalSettings) -> list[Program]:
+    """List the workers: one for each queue, or one for both."""
+
+    def worker(name: str, queues: str, port: int, **environment: str) -> Program:
+        environment |= {"SEPAL_WORKER_QUEUES": queues, "SEPAL_WORKER_HTTP_PORT": str(port)}
+        return Program(name, [sys.executable, "-m", "worker"], environment, stop_seconds=30)
+
+    if settings.single_worker:
+        return [worker("worker", f"{Queue.INTERACTIVE},{Queue.BULK}", settings.worker_http_port)]
+    return [
+        worker("worker", Queue.INTERACTIVE, settings.worker_http_port),
+        worker("bulk-worker", Queue.BULK, settings.bulk_worker_http_port, SEPAL_WORKER_NICE=_BULK_NICE),
     ]
 
 
@@ -115,6 +137,7 @@ def _section(program: Program, priority: int, folder: Path) -> str:
     return _PROGRAM.format(
         name=program.name,
         command=_quoted(program.command),
+        environment=",".join(f'{name}="{value}"' for name, value in program.environment.items()),
         priority=priority,
         restart="true" if program.restart else "false",
         startsecs=1 if program.restart else 0,

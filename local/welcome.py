@@ -63,17 +63,23 @@ def _welcome(gateway: str, settings: LocalSettings) -> str:
     return f"""
 Sepal serves {card.name} {card.version}.
 
-  predictions  {gateway}/predict
+  predictions  {gateway}/predict and, for files, {gateway}/predictions
   try it out   {gateway}/model and {gateway}/docs
   Flower       http://127.0.0.1:{settings.flower_port}  ({_credentials(settings)})
-  metrics      {gateway}/metrics and http://127.0.0.1:{settings.worker_http_port}/metrics
+  metrics      {gateway}/metrics and {_workers_metrics(settings)}
   broker       {_without_password(settings.broker_url)}
+  objects      {settings.environment["SEPAL_OBJECT_STORE_URL"]}
   logs         {settings.supervisor_dir}
 
   curl -X POST {gateway}/predict -H 'Content-Type: application/json' -d '{rows}'
 
 Ctrl-C stops everything.
 """
+
+
+def _workers_metrics(settings: LocalSettings) -> str:
+    ports = [settings.worker_http_port, *([] if settings.single_worker else [settings.bulk_worker_http_port])]
+    return " and ".join(f"http://127.0.0.1:{port}/metrics" for port in ports)
 
 
 def _credentials(settings: LocalSettings) -> str:

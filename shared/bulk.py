@@ -6,7 +6,11 @@ this order:
 - `f0`, `f1`, …: a column for each column of the model card, of the type that `docs/glossary.md` lists for its value
   type: numbers and booleans as themselves, categories as their values, texts, dates and datetimes as texts in the form
   that `shared.columns` describes. A missing value is null. No value is NaN.
-- `c0`, `c1`, …: the carried columns, named by `Source.carried`.
+- `c0`, `c1`, …: the carried columns, named by `Source.carried`. Those of CSV and JSON are texts; those of Arrow and
+  Parquet have the type that they have there: boolean, integer, float32, float64, decimal, date32, time, timestamp or
+  text; NaN stays NaN. In columns of texts, a text that begins with `JSON_MARK` goes on with the JSON of the value,
+  which was another value than a text, or a text that begins with the mark itself. Other texts are the value. So
+  `{"id": "7"}` is carried as `7`, and `{"id": 7}` as `JSON_MARK` and `7`. The JSON has no line's end.
 - `error`, only with `OnError.REPORT`: a text for each row that the reading refused, whose columns are then all null
   where they are invalid; null for every other row.
 
@@ -15,7 +19,8 @@ Each record batch but the last has `Source.batch_rows` rows, so that row *n* is 
 A **slice** is a range of rows that one batch scores. Its result is one object, an Arrow IPC file with a row for each of
 its rows, in order: the columns that `result_columns` in `worker/pool/result_table.py` names and, with `OnError.REPORT`,
 `error`, a text for each row without a result, whose other columns are then null. Each field's metadata has `output`,
-the name of the output that it is a part of, and the schema's metadata has nothing.
+the name of the output that it is a part of, and `target`, the index of the target that it belongs to, where the output
+is a list of several targets' arrays. The schema's metadata has nothing.
 """
 
 import secrets
@@ -31,8 +36,14 @@ FEATURE: Final = "f"
 CARRIED: Final = "c"
 ERROR: Final = "error"
 """The column of reasons, of rows and of results."""
+JSON_MARK: Final = "\x01"
+"""What a carried text begins with if the rest is JSON."""
 OUTPUT: Final = b"output"
 """The key in the metadata of a result's field."""
+TARGET: Final = b"target"
+"""The key for the index of its target, in the metadata of a field of an output that has several."""
+MARKER: Final = f"{PREFIX}marker"
+"""The key of the marker of the store whose predictions an object store holds: it is written before any rows."""
 MAX_LISTED_ERRORS: Final = 100
 """Of the rows that a refusal or a failure lists."""
 

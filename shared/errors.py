@@ -5,6 +5,7 @@ SepalError
 │   ├── MalformedJson
 │   ├── UnsupportedContentType
 │   ├── UnsupportedContentCoding
+│   │   └── UnsupportedUploadCoding
 │   ├── BodyTooLarge
 │   ├── TooManyBodies           in all connections together
 │   ├── TooManyWaiters
@@ -28,6 +29,7 @@ SepalError
 ├── NoWorker                    a reason why the gateway is not ready; it still accepts predictions
 ├── Stalled                     as above
 ├── WorkerCannotLoad            as above; carries the worker's reason
+├── ResultNotWritten            its process was killed
 ├── RecordIncompatible          another version of Sepal wrote the record
 ├── PredictionNotFound
 ├── PredictionGone
@@ -83,6 +85,15 @@ class UnsupportedContentCoding(RequestRefused):
 
     code = "unsupported-content-coding"
     detail = "Send the body as it is, without `Content-Encoding`."
+    accepted = "identity"
+    """The content codings that are taken."""
+
+
+class UnsupportedUploadCoding(UnsupportedContentCoding):
+    """The body of an upload is compressed in a form that is not taken."""
+
+    detail = "Send the body as it is, or with the `Content-Encoding` gzip or zstd."
+    accepted = "gzip, zstd, identity"
 
 
 class BodyTooLarge(RequestRefused):
@@ -201,6 +212,11 @@ class MalformedUpload(RequestRefused):
     code = "malformed-upload"
     detail = "The body is not what its Content-Type says."
 
+    def __init__(self, detail: str | None = None, faults: list[Fault] | None = None) -> None:
+        super().__init__(detail)
+        self.faults = faults or []
+        """Where it cannot be read, if that is known."""
+
 
 class NotAcceptable(RequestRefused):
     """The result cannot be given in any form that `Accept` allows."""
@@ -214,6 +230,10 @@ class RangeNotSatisfiable(RequestRefused):
 
     code = "range-not-satisfiable"
     detail = "The result has fewer bytes than the Range header asks for."
+
+    def __init__(self, n_bytes: int) -> None:
+        super().__init__()
+        self.n_bytes = n_bytes
 
 
 class DeadlineUnreachable(RequestRefused):
@@ -261,6 +281,13 @@ class WorkerCannotLoad(SepalError):
     def __init__(self, code: str, remedy: str) -> None:
         super().__init__(remedy)
         self.code = code
+
+
+class ResultNotWritten(SepalError):
+    """The process that writes the result in the format asked for was killed, or took too long."""
+
+    code = "result-not-written"
+    detail = "The result could not be written in this format: retry, or ask for another one."
 
 
 class RecordIncompatible(SepalError):

@@ -26,6 +26,7 @@ class Run:
             "redis_port": free_port(),
             "flower_port": self.flower_port,
             "worker_http_port": free_port(),
+            "bulk_worker_http_port": free_port(),
             "state_dir": folder / "state",
             **({"model_dir": model_dir} if model_dir else {}),
             **settings,
@@ -61,10 +62,10 @@ class Run:
         url = f"http://127.0.0.1:{self.flower_port}"
         return httpx.Client(base_url=url, auth=self.flower_credentials, timeout=patience())
 
-    def child(self, name: str) -> psutil.Process:
-        """Return the supervised process whose command line contains `name`."""
-        children = self.part.process.children()
-        return next(child for child in children if any(name in word for word in child.cmdline()))
+    def child(self, program: str) -> psutil.Process:
+        """Return the process of a supervised program."""
+        started = re.findall(rf"spawned: '{program}' with pid (\d+)", self.log_of("supervisor").read_text())
+        return psutil.Process(int(started[-1]))
 
     def __enter__(self) -> "Run":
         return self

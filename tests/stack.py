@@ -180,6 +180,7 @@ class Stack:
         self.settings = {
             "redis_url": f"redis://127.0.0.1:{self.redis_port}/0",
             "model_dir": model_dir,
+            "object_store_url": folder / "objects",
             "wait_seconds": min(patience() / 2, 60),  # the most that a gateway allows; clients wait longer
             **settings,
         }

@@ -85,8 +85,10 @@ def _row(name: str, field: object) -> str:
     default = getattr(field, "default", PydanticUndefined)
     if isinstance(default, SecretStr):
         default = default.get_secret_value()
-    shown = "" if default in (None, (), PydanticUndefined) else f"`{default}`"
-    bounds = ", ".join(_bound(item) for item in getattr(field, "metadata", []))
+    if isinstance(default, tuple):
+        default = ",".join(default) or None
+    shown = "" if default in (None, PydanticUndefined) else f"`{default}`"
+    bounds = ", ".join(filter(None, map(_bound, getattr(field, "metadata", []))))
     meaning = " ".join(str(getattr(field, "description", "")).split())
     return f"| `SEPAL_{name.upper()}` | {shown} | {meaning}{f' ({bounds})' if bounds else ''} |"
 

@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 
 from api.cluster.metrics import ClusterCollector
 from api.cluster.status import ClusterStatus
-from api.telemetry.metrics import GatewayMetrics
+from api.telemetry.metrics import ACCEPTED, GatewayMetrics
 from shared.card import Data, ModelCard
 from shared.columns import Column, ModelInput, ValueType
 from shared.names import Queue
@@ -35,6 +35,7 @@ _OVERVIEW: Final = Overview(
     gateways=0,
     workers=0,
     pool_processes=0,
+    queue_processes=dict.fromkeys(Queue, 0),
     accepted_rows=dict.fromkeys(Queue, 0),
     final_rows=dict.fromkeys(Queue, 0),
     oldest_seconds=dict.fromkeys(Queue, 0.0),
@@ -42,7 +43,7 @@ _OVERVIEW: Final = Overview(
     memory_bytes=0,
     memory_limit_bytes=0,
 )
-_LIMITS: Final = dict.fromkeys(Queue, 1)
+_LIMITS: Final = dict.fromkeys(Queue, 1), 1
 _BUCKET_LABELS: Final = {"le"}
 
 
@@ -61,11 +62,13 @@ def metrics() -> list[Row]:
     gateway, worker = CollectorRegistry(), CollectorRegistry()
     counted = GatewayMetrics(gateway)
     counted.answered("GET", "/livez", 200, 0.0)  # the metric has samples, and so labels, only after a first call
+    counted.uploaded("csv", ACCEPTED, 0.0)
+    counted.downloaded("csv", "complete")
     counted.sample(n_waiters=0, n_gathering_rows=0)
     WorkerMetrics(worker)
     worker.register(WorkerCollector(_CARD.ref, lambda: 1))
-    local = {family.name for family in ClusterCollector(_cluster(), _LIMITS).collect()}
-    all_of_cluster = list(ClusterCollector(_cluster(_OVERVIEW), _LIMITS).collect())
+    local = {family.name for family in ClusterCollector(_cluster(), *_LIMITS).collect()}
+    all_of_cluster = list(ClusterCollector(_cluster(_OVERVIEW), *_LIMITS).collect())
     return sorted(
         [
             *_rows("gateway", gateway.collect()),

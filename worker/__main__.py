@@ -1,10 +1,12 @@
 """`python -m worker`: verify the artifact, then consume."""
 
+import os
 import secrets
 import socket
 import sys
 
 from shared.errors import ArtifactError
+from shared.names import Queue
 from worker.app import consume, create_app
 from worker.liveness import load_failure
 from worker.pool.artifact import verify
@@ -19,8 +21,10 @@ def main() -> None:
     except ArtifactError as error:
         load_failure.report(settings, error)
         sys.exit(f"sepal worker: {error}")
+    os.nice(settings.worker_nice)  # before the fork of the pool processes
     # Random: a worker restarted in a container has the pid and host of its predecessor and must not be taken for it.
-    name = f"worker-{secrets.token_hex(4)}@{socket.gethostname()}"
+    program = "bulk-worker" if settings.worker_queues == (Queue.BULK,) else "worker"
+    name = f"{program}-{secrets.token_hex(4)}@{socket.gethostname()}"
     sys.exit(consume(create_app(settings, card, name), name, settings.worker_processes))
 
 

@@ -49,7 +49,7 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     metrics_registry = CollectorRegistry()
     metrics = WorkerMetrics(metrics_registry)
     transport = BlockingTransport.failing_fast(settings.redis_url.get_secret_value())
-    registry = WorkerRegistry(transport, name, card, settings.max_attempts)
+    registry = WorkerRegistry(transport, name, card, settings.max_attempts, settings.worker_queues)
     alien_messages = AlienMessages(metrics.count_alien_message, registry.keep_alien_message)
     app.conf.update(celery_configuration(settings, name, alien_messages))
     pipe = PoolPipe()

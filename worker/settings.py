@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from shared.names import Queue
 from shared.settings import BrokerSettings
 
 
@@ -17,6 +18,11 @@ class WorkerSettings(BrokerSettings):
     trusted_types: Annotated[tuple[str, ...], NoDecode] = ()
     """Types that `pipeline.skops` may hold beside those that skops trusts: full names, such as `features.Scaler`,
     separated by commas."""
+    worker_queues: Annotated[tuple[Queue, ...], NoDecode, Field(min_length=1)] = tuple(Queue)
+    """The queues that the worker consumes: `interactive`, `bulk`, or `interactive,bulk`, which takes from `bulk` only
+    while `interactive` is empty. A slice of a bulk prediction takes about 200 ms, and people wait behind it."""
+    worker_nice: int = Field(default=0, ge=0, le=19)
+    """How much the worker and its pool processes yield to other processes of the machine (`nice`)."""
     worker_processes: int = Field(default=1, ge=1)
     """Pool processes of one worker; each holds its own copy of the pipeline."""
     model_load_seconds: float = Field(default=300, gt=0)
@@ -34,7 +40,7 @@ class WorkerSettings(BrokerSettings):
     worker_http_port: int | None = Field(default=None, ge=1, le=65535)
     """The port of a worker's `/metrics`, `/livez` and `/readyz`; unset, they are not served."""
 
-    @field_validator("trusted_types", mode="before")
+    @field_validator("trusted_types", "worker_queues", mode="before")
     @classmethod
     def _split(cls, names: object) -> object:
         return tuple(name for each in names.split(",") if (name := each.strip())) if isinstance(names, str) else names

@@ -3,7 +3,10 @@
 A process serves one job on one connection. Each frame is `FRAME` and its content. The gateway sends a `Job` as
 MessagePack in a frame of kind `JOB`; then, for an upload, the body in frames of kind `DATA`, the last of them empty.
 The process answers with frames of kind `REPLY`, each a `Reply` as MessagePack, and, for a download, with frames of kind
-`DATA` and an empty one at the end. It ends after its last reply.
+`DATA` and an empty one at the end. It closes its half of the connection after its last reply, which may come before the
+body has ended: it reads what the gateway still sends, and ends once that closes the connection too.
+
+If the gateway closes the connection earlier, even one half of it, the job ends and leaves nothing in the object store.
 """
 
 import struct
@@ -21,6 +24,27 @@ JOB: Final = b"J"
 DATA: Final = b"D"
 REPLY: Final = b"R"
 MAX_FRAME_BYTES: Final = 2**20
+"""Of a frame of kind `DATA`."""
+LISTENING: Final = b"listening\n"
+"""What the table server writes to its standard output once its socket takes connections."""
+
+
+class TableSettings(msgspec.Struct, frozen=True):
+    """The last argument of `python -m api.formats SOCKET SETTINGS`, as JSON."""
+
+    object_store_url: str
+    process_bytes: int = 400_000_000
+    """The memory of each process, by `RLIMIT_DATA`; the libraries take 75 MB of it."""
+    cpu_seconds: int = 3600
+    """The time that each process may compute."""
+    max_inflated_bytes: int = 16 * 2**30
+    """Of an upload whose content coding is undone."""
+    max_inflate_ratio: int = 200
+    """Of an upload: inflated bytes for each byte that was sent."""
+    max_json_bytes: int = 64 * 2**20
+    """Of an upload of `application/json`, inflated."""
+    max_text_bytes: int = 2**20
+    """Of a text in a row."""
 
 
 class ReadUpload(msgspec.Struct, frozen=True, tag=True):
@@ -60,6 +84,8 @@ class WriteResult(msgspec.Struct, frozen=True, tag=True):
     """Of JSON: the members that follow the outputs, from `"id"` on, without braces."""
     key: str = ""
     """Of the object to write instead of sending it; empty to send it."""
+    is_gzipped: bool = False
+    """Whether it is sent compressed with gzip."""
 
 
 Job = ReadUpload | WriteResult
@@ -92,7 +118,10 @@ class Written(msgspec.Struct, frozen=True, tag=True):
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """The job ends with an error of `shared.errors`; nothing is left in the object store."""
+    """The job ends with an error of `shared.errors`; nothing is left in the object store.
+
+    A `WriteResult` whose objects are deleted ends with `PredictionGone`.
+    """
 
     code: str
     detail: str

@@ -21,7 +21,7 @@ from shared.errors import (
     Stalled,
 )
 from shared.names import Queue
-from shared.store.status import Overview
+from shared.store.status import Overview, StoredOverview
 
 _UNREADY: Final[tuple[type[SepalError], ...]] = (
     *(BrokerUnavailable, ModelUnknown, NoWorker, Stalled, RecordIncompatible),
@@ -32,9 +32,10 @@ _UNREADY: Final[tuple[type[SepalError], ...]] = (
 class ClusterCollector(Collector):
     """Collects the cluster status of the last refresh; without the store's metrics if that refresh failed."""
 
-    def __init__(self, cluster: ClusterStatus, backlog_limits: Mapping[Queue, int]) -> None:
+    def __init__(self, cluster: ClusterStatus, backlog_limits: Mapping[Queue, int], max_stored_bytes: int) -> None:
         self._cluster = cluster
         self._backlog_limits = backlog_limits
+        self._max_stored_bytes = max_stored_bytes
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
@@ -43,6 +44,7 @@ class ClusterCollector(Collector):
         for queue, limit in self._backlog_limits.items():
             limits.add_metric([queue], limit)
         yield limits
+        yield _gauge("bulk_stored_limit_bytes", "Most bytes that may be reserved there.", self._max_stored_bytes)
         if self._cluster.overview is not None:
             yield from _store_metrics(self._cluster.overview)
         model = self._cluster.model.ref
@@ -60,18 +62,28 @@ class ClusterCollector(Collector):
 
 
 def _store_metrics(overview: Overview) -> Iterator[Metric]:
-    backlog = _labelled("backlog_rows", "Rows accepted and not yet final.", "queue")
+    backlog = _labelled("backlog_rows", "Rows accepted and not yet final, without those of bulk predictions.", "queue")
     oldest = _labelled("oldest_queued_seconds", "Age of the oldest batch that no worker has claimed.", "queue")
+    processes = _labelled("pool_processes", "Loaded pool processes that take batches of the queue.", "queue")
     for queue in Queue:
         backlog.add_metric([queue], overview.backlog(queue))
         oldest.add_metric([queue], overview.oldest_seconds[queue])
+        processes.add_metric([queue], overview.queue_processes[queue])
     yield backlog
     yield oldest
+    yield processes
+    yield from _bulk_metrics(overview.stored)
     yield _gauge("workers", "Workers that announce at least one loaded pool process.", overview.workers)
-    yield _gauge("pool_processes", "Loaded pool processes of all workers.", overview.pool_processes)
     yield _gauge("dead_letters", "Dead letters in the store.", overview.dead_letters)
     yield _gauge("broker_memory_bytes", "Memory that the broker uses.", overview.memory_bytes)
     yield _gauge("broker_memory_limit_bytes", "The broker's maxmemory; 0 for no limit.", overview.memory_limit_bytes)
+
+
+def _bulk_metrics(stored: StoredOverview) -> Iterator[Metric]:
+    yield _gauge("bulk_open_predictions", "Bulk predictions that are not final.", stored.n_open)
+    yield _gauge("bulk_oldest_seconds", "Age of the oldest open bulk prediction; 0 for none.", stored.oldest_seconds)
+    yield _gauge("bulk_backlog_rows", "Rows of bulk predictions accepted and not yet final.", stored.backlog)
+    yield _gauge("bulk_stored_bytes", "Bytes reserved in the object store for rows and results.", stored.n_bytes)
 
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:

@@ -47,3 +47,5 @@ class Reconciler:
         elif verdict is Verdict.DEAD_LETTERED:
             self._metrics.dead_lettered(queue)
             log.error("made a dead letter of a batch", batch=batch_id)
+        elif verdict is Verdict.GIVEN_UP:
+            log.error("gave up a row of a bulk prediction", slice=batch_id)

@@ -10,6 +10,7 @@ from api.cluster.backlog import BacklogForecast
 from api.cluster.model import CurrentModel
 from shared.card import ModelCard
 from shared.errors import BrokerUnavailable, NoWorker, SepalError, Stalled, WorkerCannotLoad
+from shared.names import Queue
 from shared.store.status import Overview
 from shared.store.transport import StoreRefused
 
@@ -62,10 +63,10 @@ class ClusterStatus:
         return self.model.card
 
     def allowance(self) -> int:
-        """How many interactive batches this gateway may have under way: its share of the pool processes, at least 1."""
+        """How many interactive batches this gateway may have under way: its share of their pool processes, or 1."""
         if self.overview is None:
             return 1
-        allowed = self.overview.pool_processes * _BATCHES_A_POOL_PROCESS
+        allowed = self.overview.queue_processes[Queue.INTERACTIVE] * _BATCHES_A_POOL_PROCESS
         return max(1, math.ceil(allowed / max(1, self.overview.gateways)))
 
     def unready_reasons(self) -> list[SepalError]:
@@ -73,7 +74,7 @@ class ClusterStatus:
         if self.overview is None or not self._is_connected():
             return [BrokerUnavailable()]
         reasons = [reason for reason in [self.model.missing] if reason is not None]
-        if self.overview.pool_processes == 0:
+        if self.overview.queue_processes[Queue.INTERACTIVE] == 0:
             reasons.append(NoWorker())
             if self.overview.load_failure is not None:
                 reasons.append(WorkerCannotLoad(self.overview.load_failure.code, self.overview.load_failure.remedy))

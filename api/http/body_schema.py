@@ -14,9 +14,9 @@ _DATE_PATTERN: Final = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
 _SHOWN_COUNTS: Final = 5
 
 
-def body_schema(card: ModelCard | None, max_rows: int) -> Schema:
-    """Describe the body; without a card, any row is allowed."""
-    rows: Schema = {"type": "array", "minItems": 1, "maxItems": max_rows}
+def body_schema(card: ModelCard | None, max_rows: int | None) -> Schema:
+    """Describe the body; without a card, any row is allowed; without a number of rows, as many as there are."""
+    rows: Schema = {"type": "array", "minItems": 1} | ({} if max_rows is None else {"maxItems": max_rows})
     if card is None:
         described = [rows | {"items": {"type": ["array", "object", "string"]}}]
     elif card.input.kind == "text":

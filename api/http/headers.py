@@ -15,6 +15,7 @@ import msgspec
 
 from shared.errors import InvalidDeadline, InvalidIdempotencyKey
 from shared.store.idempotency import IdempotencyKey
+from shared.store.schema import OWNER_BYTES
 
 DEADLINE_PATTERN: Final = r"^(?=.*[1-9])[0-9]{1,9}(\.[0-9]{1,6})?$"
 """A positive decimal number of seconds, without sign or exponent."""
@@ -89,8 +90,14 @@ class RequestHeaders(msgspec.Struct, frozen=True):
     def idempotency(self, client_host: str, body: bytes) -> IdempotencyKey | None:
         """Read `Idempotency-Key`.
 
-        The keys of different clients are independent. A client is identified by its credentials or, without
-        credentials, by its address.
+        Raises:
+            InvalidIdempotencyKey: the value is not a string of the allowed form.
+        """
+        digest = self.idempotency_digest(client_host)
+        return None if digest is None else IdempotencyKey(digest, sha256(body).hexdigest())
+
+    def idempotency_digest(self, client_host: str) -> str | None:
+        """Read `Idempotency-Key`, as `IdempotencyKey.digest`: the keys of different clients are independent.
 
         Raises:
             InvalidIdempotencyKey: the value is not a string of the allowed form.
@@ -102,9 +109,16 @@ class RequestHeaders(msgspec.Struct, frozen=True):
         if not quoted and not _BARE_KEY.fullmatch(value):
             raise InvalidIdempotencyKey
         key = quoted[1] if quoted else value
-        client = b"credentials " + self.authorization if self.authorization else f"address {client_host}".encode()
-        digest = sha256(b"%d:%b%b" % (len(client), client, key)).hexdigest()
-        return IdempotencyKey(digest, sha256(body).hexdigest())
+        client = self._client(client_host)
+        return sha256(b"%d:%b%b" % (len(client), client, key)).hexdigest()
+
+    def owner(self, client_host: str) -> bytes:
+        """Return what stands for the client in the store: `OWNER_BYTES` bytes."""
+        return sha256(self._client(client_host)).digest()[:OWNER_BYTES]
+
+    def _client(self, client_host: str) -> bytes:
+        """Identify a client by its credentials or, without credentials, by its address."""
+        return b"credentials " + self.authorization if self.authorization else f"address {client_host}".encode()
 
 
 @dataclass(frozen=True, slots=True)

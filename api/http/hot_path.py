@@ -18,6 +18,7 @@ from structlog.contextvars import bind_contextvars
 from api.cluster.status import ClusterStatus
 from api.http import problems
 from api.http.body import read_json_body
+from api.http.events import EVENTS
 from api.http.forwarded import TrustedProxies
 from api.http.headers import Preferences, RequestHeaders
 from api.http.large_bodies import LargeBodies
@@ -187,7 +188,9 @@ class HotPath:
             await self.framework(scope, receive, send_and_record_status)
         finally:  # the framework answers an unexpected error with 500 and raises it again
             route: Any = scope.get("route")  # its path has parameter names instead of values
-            self._count(headers, scope["method"], getattr(route, "path", ""), status, began)
+            path = getattr(route, "path", "")
+            if path != EVENTS:  # how long a client follows a prediction says nothing about the gateway
+                self._count(headers, scope["method"], path, status, began)
 
     def _count(self, headers: RequestHeaders, method: str, route: str, status: int, began: float) -> None:
         seconds = time.perf_counter() - began

@@ -13,6 +13,8 @@ from starlette.types import Message, Receive, Scope, Send
 from api.http.problems import not_found
 from api.http.security import with_security_headers
 
+IS_HEAD: Final = "sepal.is_head"
+"""In the scope of a GET whose content is not sent: a response that is expensive need not be made."""
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _OF_THE_SERVER: Final = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"]
 
@@ -32,7 +34,7 @@ class Methods:
         if scope["method"] == "OPTIONS":
             await self._options(scope)(scope, receive, send)
         elif scope["method"] == "HEAD":
-            as_get = {**scope, "method": "GET"}
+            as_get = {**scope, "method": "GET", IS_HEAD: True}
             try:
                 await self._app(as_get, receive, _without_body(send))
             finally:

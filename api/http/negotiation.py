@@ -16,11 +16,21 @@ def preferred_type(accept: Sequence[str], offered: Sequence[str]) -> str:
         offered: media types, the default first: it is returned if the client has no preference, accepts none of them,
             or sent a header that cannot be read, or more than any browser sends.
     """
+    return accepted_type(accept, offered) or offered[0]
+
+
+def accepted_type(accept: Sequence[str], offered: Sequence[str]) -> str | None:
+    """Return the offered media type that the client prefers; None if it accepts none of them.
+
+    Args:
+        accept: the values of all `Accept` headers.
+        offered: as for `preferred_type`.
+    """
     wanted = ",".join(accept).lower()
-    if len(wanted) > _MAX_CHARACTERS:
+    if len(wanted) > _MAX_CHARACTERS or not wanted.strip():
         return offered[0]
     try:
         # Of equally preferred types, `best_match` returns the last.
-        return best_match(offered[::-1], wanted) or offered[0]
+        return str(best_match(offered[::-1], wanted)) or None
     except MimeTypeParseException:
         return offered[0]

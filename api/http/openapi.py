@@ -5,8 +5,10 @@ from typing import Any, Final
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
+from api.bulk.formats import FORMATS
 from api.http import schemas
 from api.http.body_schema import body_examples, body_schema
+from api.http.events import EVENT_STREAM
 from api.http.problems import (
     INTERNAL_ERROR,
     MALFORMED_REQUEST,
@@ -15,7 +17,16 @@ from api.http.problems import (
     NOT_READY,
     TOO_MANY_CONNECTIONS,
 )
-from api.http.schemas import EndedPrediction, PredictionResult, Ready, UnfinishedPrediction, problems
+from api.http.schemas import (
+    BulkPage,
+    BulkPrediction,
+    BulkResult,
+    EndedPrediction,
+    PredictionResult,
+    Ready,
+    UnfinishedPrediction,
+    problems,
+)
 from shared import errors
 from shared.card import ModelCard
 from shared.names import FailureCode
@@ -97,22 +108,101 @@ PREDICT: Final[dict[str, Any]] = {
     },
 }
 
+_BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
+_TABLES: Final = {media_type: _BINARY for media_type in FORMATS if media_type != "application/json"}
+
+UPLOAD: Final[dict[str, Any]] = {
+    "summary": "Upload rows for a bulk prediction",
+    "description": (
+        "Stores the rows, whatever their number, and returns the prediction. `Content-Type` says what the body is: "
+        "CSV, NDJSON, an Arrow stream, Parquet, or a body of `POST /predict`."
+    ),
+    "status_code": 202,
+    "responses": {
+        202: {**_UNFINISHED, "model": BulkPrediction, **_LINKS},
+        **problems(
+            *_COMMON_ERRORS,
+            errors.MalformedJson,
+            errors.MalformedUpload,
+            errors.UnsupportedContentType,
+            errors.UnsupportedContentCoding,
+            errors.BodyNotRead,
+            errors.InvalidRows,
+            errors.InvalidParameter,
+            errors.InvalidDeadline,
+            errors.InvalidIdempotencyKey,
+            errors.IdempotencyKeyReused,
+            errors.IdempotencyKeyInUse,
+            errors.BrokerUnavailable,
+            errors.ObjectStoreUnavailable,
+            errors.StorageFull,
+            errors.DeadlineUnreachable,
+            errors.ModelUnknown,
+            errors.RecordIncompatible,
+            errors.PredictionGone,
+        ),
+    },
+    "openapi_extra": {
+        "parameters": [*schemas.UPLOAD_PARAMETERS, *schemas.UPLOAD_HEADERS],
+        "requestBody": {"required": True, "content": {"application/json": {}, **_TABLES}},  # filled by `describe`
+    },
+}
+
+PREDICTIONS: Final[dict[str, Any]] = {
+    "summary": "List your bulk predictions, the latest first",
+    "description": "Those with the credentials of this request or, without credentials, from its address.",
+    "responses": {
+        200: {"model": BulkPage},
+        **problems(*_COMMON_ERRORS, errors.InvalidParameter, errors.BrokerUnavailable, errors.RecordIncompatible),
+    },
+}
+
 GET_RESULT: Final[dict[str, Any]] = {
     "summary": "Look up a prediction",
+    "description": (
+        "Rows of a bulk prediction are returned in the format that `Accept` prefers; final Arrow streams and Parquet "
+        "files have an `ETag`, and `Range` works on them."
+    ),
     "responses": {
         200: {
-            "model": PredictionResult | EndedPrediction,
+            "model": PredictionResult | EndedPrediction | BulkResult | BulkPrediction,
             "description": "Final: the result, or the reason why there is none.",
+            "content": _TABLES,
         },
-        202: _UNFINISHED,
-        **problems(*_LOOKUP_ERRORS, errors.InvalidParameter),
+        202: {**_UNFINISHED, "model": UnfinishedPrediction | BulkPrediction},
+        206: {"description": "The part of the file that `Range` asks for.", "content": _TABLES},
+        304: {"description": "The client has the file: `If-None-Match` names it."},
+        **problems(
+            *_LOOKUP_ERRORS,
+            errors.InvalidParameter,
+            errors.NotAcceptable,
+            errors.RangeNotSatisfiable,
+            errors.ObjectStoreUnavailable,
+            errors.StorageFull,
+            errors.ResultNotWritten,
+        ),
     },
+}
+
+EVENTS: Final[dict[str, Any]] = {
+    "summary": "Follow a prediction: server-sent events",
+    "description": "`progress` events, and an `end` event when it is final; each holds the status as JSON.",
+    "response_class": Response,
+    "responses": {
+        200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}},
+        204: {"description": "The client has seen the end: `Last-Event-ID` names it."},
+        **problems(*_LOOKUP_ERRORS, errors.TooManyWaiters),
+    },
+    "openapi_extra": {"parameters": [schemas.LAST_EVENT_ID]},
 }
 
 CANCEL: Final[dict[str, Any]] = {
     "summary": "Cancel a prediction",
     "responses": {
-        200: {"model": EndedPrediction, "description": "Canceled. A look-up returns the prediction as `canceled`."},
+        200: {
+            "model": EndedPrediction | BulkPrediction,
+            "description": "Canceled. A look-up returns the prediction as `canceled`.",
+        },
         **problems(*_LOOKUP_ERRORS, errors.PredictionAlreadyFinal),
     },
 }
@@ -191,10 +281,11 @@ def describe(app: FastAPI, card: ModelCard | None, max_rows: int) -> dict[str, A
 
 
 def _describe_rows(schema: dict[str, Any], card: ModelCard | None, max_rows: int) -> None:
-    body = schema["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
-    body["schema"] = body_schema(card, max_rows)
-    if card is not None:  # without a card, no example row is known
-        body["examples"] = body_examples(card)
+    for path, limit in (("/predict", max_rows), ("/predictions", None)):
+        body = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        body["schema"] = body_schema(card, limit)
+        if card is not None:  # without a card, no example row is known
+            body["examples"] = body_examples(card)
 
 
 def _add_shared_components(schema: dict[str, Any]) -> None:

@@ -61,6 +61,7 @@ STATUS: Final[dict[str, HTTPStatus]] = {
     errors.OperatorsOnly.code: HTTPStatus.FORBIDDEN,
     errors.NoWorker.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Stalled.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ResultNotWritten.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.RecordIncompatible.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.PredictionNotFound.code: HTTPStatus.NOT_FOUND,
     errors.PredictionGone.code: HTTPStatus.GONE,
@@ -121,7 +122,9 @@ def problem(error: Exception, retry_after: RetryAfter) -> ProblemResponse:
         seconds = error.retry_after_seconds if isinstance(error, errors.DeadlineUnreachable) else None
         headers["Retry-After"] = str(min(seconds or retry_after(), LONGEST_RETRY_SECONDS))
     if isinstance(error, errors.UnsupportedContentCoding):
-        headers["Accept-Encoding"] = "identity"  # RFC 9110, section 15.5.16
+        headers["Accept-Encoding"] = error.accepted  # RFC 9110, section 15.5.16
+    if isinstance(error, errors.RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.n_bytes}"
     return ProblemResponse(status, error.code, str(error), headers, **_extensions(error))
 
 
@@ -161,7 +164,7 @@ def not_found() -> ProblemResponse:
 
 
 def _extensions(error: errors.SepalError) -> dict[str, Any]:
-    if isinstance(error, errors.InvalidRows):
+    if isinstance(error, (errors.InvalidRows, errors.MalformedUpload)) and error.faults:
         return {"errors": [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]}
     if isinstance(error, (errors.PredictionFailed, errors.PredictionCanceled, errors.PredictionExpired)):
         return {"id": error.prediction_id}

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from api.bulk.downloads import Window
 from api.cluster.status import ClusterStatus
 from api.http import openapi
 from api.http.headers import RequestHeaders
@@ -13,7 +14,8 @@ from api.http.model_page import ModelPage
 from api.http.negotiation import preferred_type
 from api.http.problems import not_ready
 from api.http.rendering import render, to_starlette
-from api.http.schemas import Meta, PredictionIdText
+from api.http.schemas import Limit, Meta, Offset, Partial, PredictionIdText
+from api.http.stored_results import StoredResults, check_asks_for_json
 from api.predictions.service import PredictionService
 from shared.ids import PredictionId
 from shared.store.lookups import Lookups
@@ -21,9 +23,13 @@ from shared.telemetry.exposition import Exposition
 
 
 def prediction_routes(
-    service: PredictionService, lookups: Lookups, operation: PredictOperation, cluster: ClusterStatus
+    service: PredictionService,
+    lookups: Lookups,
+    operation: PredictOperation,
+    cluster: ClusterStatus,
+    stored_results: StoredResults,
 ) -> APIRouter:
-    """`/predict` and `/results`."""
+    """`/predict` and `/results`, for bulk predictions too."""
     router = APIRouter(tags=["predictions"])
     retry_after = cluster.backlog.retry_after
 
@@ -33,13 +39,26 @@ def prediction_routes(
         return to_starlette(await operation(headers, request.scope, request.receive))
 
     @router.get("/results/{prediction_id}", **openapi.GET_RESULT)
-    async def get_result(prediction_id: PredictionIdText, meta: Meta = False) -> Response:
+    async def get_result(
+        request: Request,
+        prediction_id: PredictionIdText,
+        meta: Meta = False,
+        offset: Offset = 0,
+        limit: Limit = None,
+        partial: Partial = False,
+    ) -> Response:
         parsed = PredictionId.parse(prediction_id)
+        window = Window(offset, limit, partial)
+        if parsed.is_stored:
+            return await stored_results.respond(parsed, request, window)
+        check_asks_for_json(request.headers, window)
         return to_starlette(render(parsed, await lookups.read(parsed), retry_after, with_meta=meta))
 
     @router.delete("/results/{prediction_id}", **openapi.CANCEL)
     async def cancel(prediction_id: PredictionIdText) -> Response:
         parsed = PredictionId.parse(prediction_id)
+        if parsed.is_stored:
+            return await stored_results.cancel(parsed)
         await service.cancel(parsed)
         return to_starlette(render(parsed, await lookups.read(parsed), retry_after))
 

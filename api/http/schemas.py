@@ -28,7 +28,7 @@ from api.http.problems import (
 )
 from shared.card import ModelRef
 from shared.errors import SepalError
-from shared.names import FailureCode
+from shared.names import FailureCode, OnError, State
 
 ID_PATTERN: Final = "^[A-Za-z0-9_-]{40}$"  # shared/ids.py
 """A prediction's id: 30 bytes in base64url, so every text of this form can be an id."""
@@ -117,6 +117,48 @@ class UnfinishedPrediction(BaseModel):
     status: Literal["queued", "running"]
     model: ModelRef
     rows: Progress
+
+
+class BulkProgress(Progress):
+    """Progress of a bulk prediction, in rows."""
+
+    bad: int = Field(ge=0, description="Of those that are done, the rows without a result.")
+
+
+class BulkPrediction(BaseModel):
+    """A bulk prediction: what `POST /predictions` and lists return, and every look-up without rows."""
+
+    id: str = Field(pattern=ID_PATTERN, examples=[ID_EXAMPLE])
+    status: Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
+    model: ModelRef
+    rows: BulkProgress
+    position: int | SkipJsonSchema[None] = Field(
+        None, ge=0, description="While it is not final: the number of such predictions that were accepted earlier."
+    )
+    rows_per_second: float | SkipJsonSchema[None] = Field(None, ge=0, description="Once rows are done.")
+    seconds_left: int | SkipJsonSchema[None] = Field(None, ge=0, description="At this rate.")
+    error: "BulkReason | SkipJsonSchema[None]" = Field(None, description="Why it failed.")
+
+
+class BulkReason(Reason):
+    """Why a bulk prediction failed."""
+
+    errors: list[Place] | SkipJsonSchema[None] = Field(None, description="The first rows that cannot be scored.")
+
+
+class BulkPage(BaseModel):
+    """Some bulk predictions, the latest first."""
+
+    predictions: list[BulkPrediction]
+    cursor: str | SkipJsonSchema[None] = Field(None, description="Of the next page; absent on the last.")
+
+
+class BulkResult(PredictionResult):
+    """The rows of a succeeded bulk prediction as JSON; a row without a result has null in each output."""
+
+    carried: dict[str, list[Any]] | SkipJsonSchema[None] = Field(None, description="The carried columns.")
+    errors: list[Place] | SkipJsonSchema[None] = Field(None, description="With `on_error=report`: rows without result.")
+    rows: BulkProgress
 
 
 class EndedPrediction(BaseModel):
@@ -213,11 +255,24 @@ def problem_schemas() -> dict[str, Any]:
     return definitions
 
 
+_LARGEST: Final = 2**53
 BATCH_ID_PATTERN: Final = r"^[A-Za-z0-9_-]{20}(\.[0-9]+)?$"  # shared/ids.py
 
 # Only the schema has the pattern, and FastAPI does not check it: a malformed id is answered with 404.
 PredictionIdText = Annotated[str, Path(description="A prediction's id.", json_schema_extra={"pattern": ID_PATTERN})]
 Meta = Annotated[bool, Query(description="Adds `meta` to a result: what ran it.")]
+Offset = Annotated[
+    int, Query(ge=0, le=_LARGEST, description="Of a bulk prediction: how many rows to leave out at the beginning.")
+]
+Limit = Annotated[
+    int | SkipJsonSchema[None], Query(ge=0, le=_LARGEST, description="Of a bulk prediction: how many rows to return.")
+]
+Partial = Annotated[
+    bool, Query(description="Of a bulk prediction that is not final: returns the rows that are done, without a gap.")
+]
+States = Annotated[list[State] | SkipJsonSchema[None], Query(description="Only predictions in these states.")]
+PageSize = Annotated[int, Query(ge=1, le=1000)]
+Cursor = Annotated[str | SkipJsonSchema[None], Query(description="From the page before.")]
 BatchIdText = Annotated[
     str,
     Path(description="A dead letter's id.", json_schema_extra={"pattern": BATCH_ID_PATTERN}),
@@ -263,3 +318,36 @@ PREDICT_HEADERS: Final = [
         },
     ),
 ]
+
+
+def _parameter(name: str, description: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema, **more}
+
+
+UPLOAD_PARAMETERS: Final = [
+    _parameter(
+        "on_error",
+        "What becomes of a prediction with rows that cannot be scored: it fails, or reports each of them.",
+        {"enum": list(OnError), "default": OnError.FAIL},
+    ),
+    _parameter("outputs", "The outputs to return, instead of the default; separated by commas.", {"type": "string"}),
+    _parameter("carry", "Columns to carry through to the result, separated by commas.", {"type": "string"}),
+    _parameter("delimiter", "Of CSV: one ASCII character.", {"type": "string", "minLength": 1, "default": ","}),
+    _parameter("header", "Of CSV: whether the first line has the names.", {"type": "boolean", "default": True}),
+    _parameter(
+        "null",
+        "Of CSV: texts that are missing values, beside an empty cell.",
+        {"type": "array", "items": {"type": "string"}},
+    ),
+]
+UPLOAD_HEADERS: Final = [
+    *PREDICT_HEADERS[:2],
+    {
+        "name": "Content-Encoding",
+        "in": "header",
+        "required": False,
+        "schema": {"enum": ["identity", "gzip", "zstd"]},
+        "description": "Of the body.",
+    },
+]
+LAST_EVENT_ID: Final = _header("Last-Event-ID", "The last event that the client has; those after it follow.")

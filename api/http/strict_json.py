@@ -13,6 +13,8 @@ from shared.errors import Fault, InvalidRows, MalformedJson
 _SHOWN_CHARACTERS: Final = 60
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _MAX_NAME: Final = 200  # characters of a name in a pointer
+_LONE: Final = "A text holds a lone surrogate (\\ud800 to \\udfff), which is not a character."
+_DEEP: Final = "The body is nested too deeply."
 _MAX_POINTER: Final = 1000  # characters; a place that is deeper is left to the message
 
 
@@ -61,13 +63,37 @@ def parse(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise MalformedJson(f"The body is not UTF-8 (byte {error.start}).") from None
     except UnicodeEncodeError:
-        raise MalformedJson("A text holds a lone surrogate (\\ud800 to \\udfff), which is not a character.") from None
+        raise MalformedJson(_LONE) from None
     except RecursionError:
-        raise MalformedJson("The body is nested too deeply.") from None
-    if objects.are_repeating:
-        pointer, name = _first_repeated(parsed)
-        raise InvalidRows([Fault(pointer, f"{show(name)} stands there more than once: send it once.")])
+        raise MalformedJson(_DEEP) from None
+    _refuse_repeated(objects, parsed)
     return parsed
+
+
+def parse_at(text: str, start: int) -> tuple[Any, int]:
+    """Parse the value that begins at a position of a text, as `parse` does; return it, and where it ends.
+
+    Raises:
+        json.JSONDecodeError: there is no JSON.
+        MalformedJson: as `parse`.
+        InvalidRows: as `parse`; the pointer begins at the value.
+    """
+    objects = _Objects()
+    try:
+        try:
+            parsed, end = _decoder(objects).raw_decode(text, start)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:
+            parsed, end = _decoder(objects, parse_int=_integer).raw_decode(text, start)
+        if _SURROGATE.search(text, start, end):
+            json.dumps(parsed, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise MalformedJson(_LONE) from None
+    except RecursionError:
+        raise MalformedJson(_DEEP) from None
+    _refuse_repeated(objects, parsed)
+    return parsed, end
 
 
 def pointer_to(name: str) -> str:
@@ -87,6 +113,12 @@ def show(value: Any) -> str:
         value = f"{value[:_SHOWN_CHARACTERS]}…"
     text = json.dumps(value, ensure_ascii=False)
     return text if isinstance(value, str) or len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+
+
+def _refuse_repeated(objects: _Objects, parsed: Any) -> None:
+    if objects.are_repeating:
+        pointer, name = _first_repeated(parsed)
+        raise InvalidRows([Fault(pointer, f"{show(name)} stands there more than once: send it once.")])
 
 
 def _decode(text: str, objects: _Objects) -> Any:

@@ -30,6 +30,8 @@ HTTP_REFUSALS: Final = (
     "unread",
 )
 """Why the protocol refuses a request, or ends a connection without a response."""
+ACCEPTED: Final = "accepted"
+_UPLOAD_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
@@ -73,6 +75,20 @@ class GatewayMetrics:
             "reason",
         )
         self._http_refusals = {reason: http_refusals.labels(reason) for reason in HTTP_REFUSALS}
+        self._uploads = counter("bulk_uploads_total", "Uploads that have ended.", "format", "outcome")
+        self._upload_bytes = counter("bulk_upload_bytes_total", "Bytes of bodies of uploads, as they were sent.")
+        self._upload_seconds = Histogram(
+            "sepal_bulk_upload_seconds",
+            "Time from the arrival of an accepted upload to its answer.",
+            buckets=_UPLOAD_BUCKETS,
+            registry=registry,
+        )
+        self._downloads = counter("bulk_downloads_total", "Downloads of results that have ended.", "format", "outcome")
+        self._download_bytes = counter("bulk_download_bytes_total", "Bytes of results that were sent, as sent.")
+        self._sweeper_paused = gauge(
+            "bulk_sweeper_paused", "1 if nothing is swept, because the object store has the marker of another store."
+        )
+        self._swept = counter("bulk_swept_total", "Predictions and uploads whose objects the sweeper deleted.")
         self._connections = gauge("http_connections", "Open connections of clients.")
         self._waiters = gauge("waiters", "Requests that wait for a result.")
         self._gathering = gauge("gathering_rows", "Rows in open batches, which the gateway has not sent yet.")
@@ -93,6 +109,32 @@ class GatewayMetrics:
     def refused(self, code: str) -> None:
         """Count a refused prediction."""
         self._refused[code].inc()
+
+    def uploaded(self, form: str, outcome: str, seconds: float) -> None:
+        """Count an upload that has ended: accepted, refused with a code, broken off by its client, or with a bug."""
+        self._uploads.labels(form, outcome).inc()
+        if outcome == ACCEPTED:
+            self._upload_seconds.observe(seconds)
+
+    def upload_bytes(self, n_bytes: int) -> None:
+        """Count bytes of the body of an upload."""
+        self._upload_bytes.inc(n_bytes)
+
+    def downloaded(self, form: str, outcome: str) -> None:
+        """Count a download that has ended: complete, left by its client, or broken."""
+        self._downloads.labels(form, outcome).inc()
+
+    def download_bytes(self, n_bytes: int) -> None:
+        """Count bytes of a result."""
+        self._download_bytes.inc(n_bytes)
+
+    def swept(self, n_predictions: int) -> None:
+        """Count predictions and uploads whose objects were deleted."""
+        self._swept.inc(n_predictions)
+
+    def set_sweeper_paused(self, is_paused: bool) -> None:
+        """Tell whether the object store is another store's, so that nothing in it is deleted."""
+        self._sweeper_paused.set(is_paused)
 
     def http_refused(self, reason: str) -> None:
         """Count a request or connection that was refused or ended before the application saw it."""

@@ -24,7 +24,7 @@ START_SECONDS: Final = 60
 STOP_SECONDS: Final = 10
 RESPONSE_SECONDS: Final = 30
 _LOG_LINES: Final = 12
-_OTHER_PORTS: Final = 2
+_OTHER_PORTS: Final = 3
 # Sent at once, so that a system that batches must return to each its own result.
 _CHECKED_REQUESTS: Final = 8
 

@@ -42,6 +42,7 @@ def programs(site: Site) -> list[Program]:
         api_port=site.port,
         flower_port=site.other_ports[0],
         worker_http_port=site.worker_http_port,
+        bulk_worker_http_port=site.other_ports[2],
         model_dir=site.model.parent,
         state_dir=site.folder,
     )
@@ -51,7 +52,13 @@ def programs(site: Site) -> list[Program]:
         "SEPAL_MODEL_DIR": str(local.model_dir),
     }
     return [
-        Program(each.name, each.command, ROOT, environment, site.redis_port if each.name == "broker" else None)
+        Program(
+            each.name,
+            each.command,
+            ROOT,
+            environment | each.environment,
+            site.redis_port if each.name == "broker" else None,
+        )
         for each in supervision.programs(local)
         if each.restart
     ]

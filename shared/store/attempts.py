@@ -1,13 +1,16 @@
-"""The pool process's part of the store: claims a batch, commits its outcome, or requeues it."""
+"""The pool process's part of the store: claims a batch, commits its outcome, or ends the attempt without one."""
 
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
+from shared.bulk import Slice, SliceResult, Source
 from shared.card import ModelRef
+from shared.errors import Fault
 from shared.ids import BatchId
 from shared.names import Queue
 from shared.rows import EncodedRows, Encoding
@@ -20,13 +23,17 @@ from shared.store.records import (
     unpack_members,
     unpack_origins,
 )
+from shared.store.schema import SLICE
 from shared.store.scripts import Script
 from shared.store.transport import Argument, Transport
 
 _CLAIM: Final = Script.load("claim")
 _COMMIT: Final = Script.load("commit")
+_COMMIT_SLICE: Final = Script.load("commit_slice")
 _REQUEUE: Final = Script.load("requeue")
+_GIVE_BACK: Final = Script.load("give_back")
 _QUEUES: Final = {queue.value.encode(): queue for queue in Queue}
+_SLICE: Final = SLICE.encode()
 _ENCODINGS: Final = {encoding.value.encode(): encoding for encoding in Encoding}
 
 
@@ -41,12 +48,16 @@ class Claim:
     queue_us: int
     """Microseconds from the submission to this claim."""
     rows: EncodedRows
-    """The rows of all members, concatenated."""
+    """The rows of all members, concatenated; of a slice, their number only."""
     members: list[Member]
     model: ModelRef
     queue: Queue
     origins: dict[int, Origin]
     """By member index; not every member has one."""
+    slice: Slice | None = None
+    """The range of rows of a bulk prediction that the batch is; None for a batch whose rows are in the store."""
+    source: Source | None = None
+    """Of a slice: the rows that it is a range of."""
 
 
 class Attempts:
@@ -71,21 +82,28 @@ class Attempts:
         reply = self._transport.run(_CLAIM, args)
         if reply is None:
             return None
-        token, created, now, encoding, rows, packed_members, model, queue, packed_origins = reply
+        token, created, now, encoding, rows, packed_members, model, queue, packed_origins, source = reply
         members, origins = unpack_members(packed_members), unpack_origins(packed_origins)
         for index, origin in origins.items():
             if origin.outputs:
                 members[index] = msgspec.structs.replace(members[index], outputs=origin.outputs)
+        is_slice = encoding == _SLICE
         return Claim(
             batch_id=batch_id,
             token=token,
             claimed_us=int(now),
             queue_us=max(0, int(now) - int(created)),  # the clock may have been set back
-            rows=EncodedRows(rows, sum([member.n_rows for member in members]), _ENCODINGS[encoding]),
+            rows=EncodedRows(
+                b"" if is_slice else rows,
+                sum([member.n_rows for member in members]),
+                Encoding.MATRIX if is_slice else _ENCODINGS[encoding],
+            ),
             members=members,
             model=self._model_ref(model),
             queue=_QUEUES[queue],
             origins=origins,
+            slice=msgspec.msgpack.decode(rows, type=Slice) if is_slice else None,
+            source=Source.decode(source) if is_slice else None,
         )
 
     def _model_ref(self, raw: bytes) -> ModelRef:
@@ -112,8 +130,37 @@ class Attempts:
         n_open = int(self._transport.run(_COMMIT, args))
         return None if n_open < 0 else n_open
 
-    def requeue(self, batch_id: BatchId, reason: str) -> Queue | None:
-        """End an attempt without an outcome; the batch is published again if it has attempts left.
+    def commit_slice(
+        self, claim: Claim, result: SliceResult | Failure, errors: Sequence[Fault] = (), predict_us: int = 0
+    ) -> bool:
+        """Record the result of a slice, or fail its prediction.
+
+        Args:
+            claim: of the slice.
+            result: its object must be safe.
+            errors: of a failure, the first rows that cannot be scored.
+            predict_us: microseconds inside the pipeline.
+
+        Returns:
+            False if another attempt has the slice, or it or its prediction is final: the object is not wanted.
+
+        Raises:
+            BrokerUnavailable, StoreRefused: the result may have been recorded nevertheless.
+        """
+        assert claim.slice is not None
+        rows, n_bad = claim.slice, 0
+        if isinstance(result, Failure):
+            packed = Failure(result.code, result.detail, (*result.faults, *errors)).encode()
+        else:
+            packed, n_bad = result.encode(), result.n_bad
+        args: list[Argument] = [claim.batch_id, claim.token, packed, int(isinstance(result, Failure))]
+        args += [rows.first_row, rows.n_rows, n_bad, predict_us, self._worker, self._pid]
+        return bool(self._transport.run(_COMMIT_SLICE, args))
+
+    def give_back(self, batch_id: BatchId) -> Queue | None:
+        """End an attempt at a slice without an outcome, and without counting it: the object store was unavailable.
+
+        The slice is queued again, behind all others.
 
         Returns:
             The batch's queue; None if there was no attempt to end.
@@ -121,5 +168,23 @@ class Attempts:
         Raises:
             BrokerUnavailable, RecordIncompatible, StoreRefused: the attempt is still recorded.
         """
-        queue = self._transport.run(_REQUEUE, [batch_id, self._worker, reason, self._max_attempts])
+        queue = self._transport.run(_GIVE_BACK, [batch_id, self._worker, self._pid])
+        return None if queue is None else _QUEUES[queue]
+
+    def requeue(self, batch_id: BatchId, reason: str, *, is_last: bool = False) -> Queue | None:
+        """End an attempt without an outcome; the batch is published again if it has attempts left.
+
+        Args:
+            batch_id: of the batch.
+            reason: how the attempt ended.
+            is_last: whether the batch has no attempts left, however many there were: a slice is then halved at once.
+
+        Returns:
+            The batch's queue; None if there was no attempt to end.
+
+        Raises:
+            BrokerUnavailable, RecordIncompatible, StoreRefused: the attempt is still recorded.
+        """
+        max_attempts = 1 if is_last else self._max_attempts
+        queue = self._transport.run(_REQUEUE, [batch_id, self._worker, reason, max_attempts])
         return None if queue is None else _QUEUES[queue]

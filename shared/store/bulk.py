@@ -1,20 +1,48 @@
 """Bulk predictions in the store, for a gateway: their space, acceptance, progress and objects."""
 
+import hmac
+import secrets
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from shared.bulk import SliceResult, Source
-from shared.errors import Fault
-from shared.ids import BatchId, PredictionId
-from shared.names import State
-from shared.store.clock import NEVER_US
-from shared.store.records import NO_OWNER, Failure, Origin
-from shared.store.transport import AsyncTransport
+from shared.errors import (
+    BrokerUnavailable,
+    Fault,
+    InvalidParameter,
+    PredictionAlreadyFinal,
+    PredictionGone,
+    PredictionNotFound,
+    StorageFull,
+)
+from shared.ids import STORED, BatchId, PredictionId
+from shared.names import FINAL_STATES, FailureCode, State
+from shared.store.clock import NEVER_US, StoreClock
+from shared.store.records import NO_OWNER, Failure, Member, Origin, pack_members, pack_origins, unpack_members
+from shared.store.schema import MAX_SLICE_BYTES, MAX_SLICE_ROWS, MAX_SLICES
+from shared.store.scripts import Script
+from shared.store.transport import Argument, AsyncTransport
+
+_RESERVE_SPACE: Final = Script.load("reserve_space")
+_ABANDON_UPLOAD: Final = Script.load("abandon_upload")
+_ACCEPT_BULK: Final = Script.load("accept_bulk")
+_READ_BULK: Final = Script.load("read_bulk")
+_CANCEL_BULK: Final = Script.load("cancel_bulk")
+_EXTEND_BULK: Final = Script.load("extend_bulk")
+_LIST_BULK: Final = Script.load("list_bulk")
+_CLAIM_MARKER: Final = Script.load("claim_marker")
+_SWEPT: Final = Script.load("swept")
+_RELEASE_SPACE: Final = Script.load("release_space")
+_HAVE_RECORDS: Final = Script.load("have_records")
 
 UPLOAD_SECONDS: Final = 30
 """How long space stays reserved for an upload whose gateway no longer renews it."""
+_ACCEPT_SECONDS: Final = 1.8  # after that the client is told that the broker is unavailable
+_DOWNLOAD_SECONDS: Final = 60
+_MAX_SWEPT: Final = 100
+_MAX_READ: Final = 100  # predictions in one step of a listing; a long script blocks the server
 
 
 class NewBulkPrediction(msgspec.Struct, frozen=True):
@@ -73,30 +101,87 @@ class BulkStore:
     """Bulk predictions, for one gateway."""
 
     def __init__(
-        self, transport: AsyncTransport, *, max_bytes: int, result_ttl_seconds: int, message_template: str
+        self,
+        transport: AsyncTransport,
+        clock: StoreClock,
+        *,
+        max_bytes: int,
+        result_ttl_seconds: int,
+        message_template: str,
     ) -> None:
-        raise NotImplementedError
+        """Send nothing yet.
+
+        Args:
+            transport: to the store.
+            clock: the store's.
+            max_bytes: the bytes that all predictions and uploads may hold in the object store.
+            result_ttl_seconds: how long a final prediction is kept.
+            message_template: from `CeleryMessages.template`, for the bulk queue.
+        """
+        self._transport = transport
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._result_ttl_seconds = result_ttl_seconds
+        self._message_template = message_template
+        self._uploads: set[BatchId] = set()
+        """The uploads of this gateway with a reservation."""
 
     async def reserve(self, upload: BatchId, n_bytes: int) -> None:
         """Reserve `n_bytes` in all for an upload, or renew its reservation, for `UPLOAD_SECONDS`.
 
         Raises:
             StorageFull: the reserved bytes of all predictions would exceed the limit; the reservation is as it was.
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis did not answer in time, or the reservation was not renewed in time.
         """
-        raise NotImplementedError
+        args: list[Argument] = [upload, n_bytes, self._max_bytes, UPLOAD_SECONDS, int(upload in self._uploads)]
+        reserved = await self._transport.run(_RESERVE_SPACE, args)
+        if reserved < 0:
+            raise BrokerUnavailable
+        if not reserved:
+            raise StorageFull
+        self._uploads.add(upload)
 
     async def abandon(self, upload: BatchId) -> None:
-        """Give back the space of an upload that was refused, whose objects are deleted."""
-        raise NotImplementedError
+        """Give back the space of an upload that was refused, whose objects are deleted.
+
+        If `accept` recorded it after all, although its reply was lost, the prediction is canceled.
+
+        Raises:
+            BrokerUnavailable: Redis did not answer in time; the reservation ends by itself.
+        """
+        self._uploads.discard(upload)
+        await self._transport.run(_ABANDON_UPLOAD, [upload])
 
     async def accept(self, prediction: NewBulkPrediction) -> None:
         """Record a bulk prediction, turn its upload's reservation into its own, and hand out its first slices.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time; it refuses the prediction if it runs this later.
+            BrokerUnavailable: Redis did not answer in time, and refuses the prediction if it runs this later; or the
+                upload's reservation was not renewed in time, and its objects may be deleted.
         """
-        raise NotImplementedError
+        batch_id, source = prediction.id.batch_id, prediction.source
+        member = Member(prediction.id.secret, 0, deadline_us=prediction.deadline_us, owner=prediction.owner)
+        args: list[Argument] = [
+            batch_id,
+            pack_members([member]),
+            prediction.owner.hex(),
+            source.encode(),
+            source.n_rows,
+            source.batch_rows,
+            *_slice_limits(source),
+            prediction.model,
+            prediction.reply_channel,
+            self._message_template,
+            pack_origins({} if prediction.origin is None else {0: prediction.origin}),
+            prediction.reserved_bytes,
+            self._result_ttl_seconds,
+            min(self._clock.now_plus(_ACCEPT_SECONDS), prediction.latest_us),
+        ]
+        for key, value in prediction.idempotency.items():
+            args += [key, value]
+        self._uploads.discard(batch_id)
+        if await self._transport.run(_ACCEPT_BULK, args) <= 0:
+            raise BrokerUnavailable
 
     async def read(self, prediction_id: PredictionId) -> BulkPrediction:
         """Look up a bulk prediction.
@@ -104,7 +189,7 @@ class BulkStore:
         Raises:
             PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `Lookups.read`.
         """
-        raise NotImplementedError
+        return (await self._read(prediction_id, with_results=False))[0]
 
     async def results(self, prediction_id: PredictionId) -> list[SliceResult]:
         """Return the results of the slices that are done, in the order of their rows; there may be gaps.
@@ -112,7 +197,22 @@ class BulkStore:
         Raises:
             PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `Lookups.read`.
         """
-        raise NotImplementedError
+        return (await self._read(prediction_id, with_results=True))[1]
+
+    async def _read(
+        self, prediction_id: PredictionId, *, with_results: bool
+    ) -> tuple[BulkPrediction, list[SliceResult]]:
+        reply = await self._transport.run(_READ_BULK, [prediction_id.batch_id, int(with_results)])
+        if reply is None:
+            is_old = prediction_id.age_seconds >= self._result_ttl_seconds
+            raise PredictionGone if is_old else PredictionNotFound
+        if not reply:
+            raise PredictionNotFound
+        now, results, *fields = reply
+        prediction = _prediction(prediction_id.batch_id, int(now), fields)
+        if not prediction_id.is_stored or not hmac.compare_digest(prediction.id.secret, prediction_id.secret):
+            raise PredictionNotFound
+        return prediction, [SliceResult.decode(result) for result in results]
 
     async def cancel(self, prediction_id: PredictionId) -> None:
         """Cancel a bulk prediction: its queued slices are gone, and its running ones are stopped.
@@ -121,11 +221,17 @@ class BulkStore:
             PredictionAlreadyFinal: it is already final.
             PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `Lookups.read`.
         """
-        raise NotImplementedError
+        await self.read(prediction_id)  # checks the secret
+        if not await self._transport.run(_CANCEL_BULK, [prediction_id.batch_id, secrets.token_hex(8)]):
+            raise PredictionAlreadyFinal
 
     async def extend(self, prediction_id: PredictionId) -> None:
-        """Make the retention of a final prediction last for a minute at least: it is being downloaded."""
-        raise NotImplementedError
+        """Make the retention of a final prediction last for a minute at least: it is being downloaded.
+
+        Raises:
+            BrokerUnavailable: Redis did not answer in time.
+        """
+        await self._transport.run(_EXTEND_BULK, [prediction_id.batch_id, _DOWNLOAD_SECONDS])
 
     async def list_predictions(self, owner: bytes, states: Sequence[State], limit: int, cursor: str | None) -> BulkPage:
         """List an owner's bulk predictions that still have a record, the latest first; all states if none is given.
@@ -133,25 +239,98 @@ class BulkStore:
         Raises:
             InvalidParameter: the cursor is none of this listing's.
             BrokerUnavailable: Redis did not answer in time.
+            RecordIncompatible: another version of Sepal wrote one of them.
         """
-        raise NotImplementedError
+        if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
+            raise InvalidParameter("The cursor is not one that this listing has returned.")
+        found: list[tuple[str, BulkPrediction]] = []
+        while len(found) <= limit:
+            before = "+inf" if cursor is None else f"({cursor}"
+            now, *entries = await self._transport.run(_LIST_BULK, [owner.hex(), before, _MAX_READ])
+            for batch_id, score, *fields in entries:
+                cursor = score.decode()
+                prediction = _prediction(BatchId(batch_id.decode()), int(now), fields) if fields else None
+                if prediction is not None and (not states or prediction.state in states):
+                    found.append((cursor, prediction))
+            if len(entries) < _MAX_READ:
+                break
+        page = [prediction for _, prediction in found[:limit]]
+        return BulkPage(page, found[limit - 1][0] if len(found) > limit else None)
 
     async def claim_marker(self, marker: str) -> str:
         """Return the marker of this store, which becomes `marker` if it has none.
 
         The object store keeps the marker of the store whose predictions it holds (`Sweeper`): if Redis has come back
         empty, its marker differs, and nothing may be swept.
+
+        Raises:
+            BrokerUnavailable: Redis did not answer in time.
         """
-        raise NotImplementedError
+        held: bytes = await self._transport.run(_CLAIM_MARKER, [marker])
+        return held.decode()
 
     async def swept(self) -> list[BatchId]:
-        """Return up to 100 predictions and uploads that hold space and have neither a record nor a gateway."""
-        raise NotImplementedError
+        """Return up to 100 predictions and uploads that hold space, and whose objects nobody needs any more.
+
+        These are uploads without a gateway, predictions whose record has expired, and predictions that are final
+        without a result, once no attempt at a slice of theirs runs. Each is returned again after a minute, until it is
+        released. The last kind is returned once more when its record has expired.
+
+        Raises:
+            BrokerUnavailable: Redis did not answer in time.
+        """
+        swept = await self._transport.run(_SWEPT, [_MAX_SWEPT])
+        return [BatchId(batch_id.decode()) for batch_id in swept]
 
     async def release(self, batch_ids: Sequence[BatchId]) -> None:
-        """Give back the space of predictions whose objects are deleted."""
-        raise NotImplementedError
+        """Give back the space of predictions whose objects are deleted.
+
+        Raises:
+            BrokerUnavailable: Redis did not answer in time.
+        """
+        await self._transport.run(_RELEASE_SPACE, [*batch_ids])
 
     async def have_records(self, batch_ids: Sequence[BatchId]) -> list[bool]:
-        """Whether each of these predictions or uploads has a record or a reservation."""
-        raise NotImplementedError
+        """Whether each of these predictions or uploads has a record or a reservation.
+
+        Raises:
+            BrokerUnavailable: Redis did not answer in time.
+        """
+        return [bool(has) for has in await self._transport.run(_HAVE_RECORDS, [*batch_ids])]
+
+
+def _slice_limits(source: Source) -> tuple[int, int]:
+    """Return the rows of the smallest and of the largest slice."""
+    n_rows = max(1, source.n_rows)
+    largest = max(1, min(MAX_SLICE_ROWS, MAX_SLICE_BYTES * n_rows // max(1, source.n_bytes)))
+    return min(-(-n_rows // MAX_SLICES), largest), largest
+
+
+def _prediction(batch_id: BatchId, now_us: int, fields: Sequence[Any]) -> BulkPrediction:
+    """Decode a prediction from its position and the fields that `bulk_fields` in slices.lua lists."""
+    position, source, raw_state, members, model, done, bad, created, event, started, finished, predict_us, ended = (
+        fields
+    )
+    (member,) = unpack_members(members)
+    failure = Failure.decode(ended) if ended else None
+    state = State(raw_state.decode())
+    is_late = 0 < member.deadline_us < int(finished or now_us)
+    if (is_late and state is not State.CANCELED) or (failure is not None and failure.code == FailureCode.EXPIRED):
+        state, failure = State.EXPIRED, None
+    return BulkPrediction(
+        id=PredictionId(batch_id, STORED, member.secret),
+        state=state,
+        source=Source.decode(source),
+        model=model,
+        rows_done=int(done),
+        rows_bad=int(bad),
+        created_us=int(created),
+        now_us=now_us,
+        event=int(event),
+        started_us=int(started) if started else None,
+        finished_us=int(finished) if finished else None,
+        predict_us=int(predict_us),
+        position=0 if state in FINAL_STATES else position or 0,
+        failure=failure,
+        errors=() if failure is None else failure.faults,
+    )

@@ -2,18 +2,23 @@
 
 The script that records the rows stores the prediction's id under the key, in the same step. The key is then kept as
 long as the prediction.
+
+An upload is under way for as long as its client sends, and only its end shows its fingerprint. So its key is reserved
+in the name of the upload, and renewed.
 """
 
 from typing import Final, NamedTuple
 
 from shared.errors import IdempotencyKeyInUse, IdempotencyKeyReused, RecordIncompatible
-from shared.ids import PredictionId
+from shared.ids import BatchId, PredictionId
 from shared.store.schema import SCHEMA, Key
 from shared.store.scripts import Script
-from shared.store.transport import AsyncTransport
+from shared.store.transport import Argument, AsyncTransport
 
 _RESERVE: Final = Script.load("reserve")
 _RELEASE: Final = Script.load("release")
+_RENEW: Final = Script.load("renew")
+_UPLOAD: Final = "upload:"  # in the place of the fingerprint
 
 RESERVED_SECONDS: Final = 10
 """How long a key stays reserved if its gateway dies before the rows are accepted."""
@@ -37,6 +42,13 @@ class IdempotencyKey(NamedTuple):
         return f"{SCHEMA} {self.fingerprint} {prediction_id}"
 
 
+class EarlierPrediction(NamedTuple):
+    """What a key leads to."""
+
+    fingerprint: str
+    id: PredictionId
+
+
 class IdempotencyKeys:
     """Reserves and releases keys."""
 
@@ -52,14 +64,11 @@ class IdempotencyKeys:
             BrokerUnavailable: Redis did not answer in time.
             RecordIncompatible: another version of Sepal wrote it.
         """
-        held = await self._transport.run(_RESERVE, [key.name, key.fingerprint, RESERVED_SECONDS])
+        held = await self._hold(key.name, key.fingerprint)
         if held is None:
             return None
-        schema, _, rest = held.decode().partition(" ")
-        if schema != str(SCHEMA):
-            raise RecordIncompatible(schema[:10], SCHEMA)
-        fingerprint, _, prediction_id = rest.partition(" ")
-        if fingerprint != key.fingerprint:
+        fingerprint, prediction_id = held
+        if fingerprint != key.fingerprint and not fingerprint.startswith(_UPLOAD):
             raise IdempotencyKeyReused
         if not prediction_id:
             raise IdempotencyKeyInUse
@@ -72,3 +81,47 @@ class IdempotencyKeys:
             BrokerUnavailable: Redis did not answer in time; the reservation ends by itself.
         """
         await self._transport.run(_RELEASE, [key.name])
+
+    async def reserve_upload(self, digest: str, upload: BatchId) -> EarlierPrediction | None:
+        """Reserve a key for an upload, or return what it already leads to; `digest` is the key's.
+
+        Raises:
+            IdempotencyKeyInUse, BrokerUnavailable, RecordIncompatible: as `reserve`.
+        """
+        held = await self._hold(Key.IDEMPOTENCY + digest, _UPLOAD + upload)
+        if held is None or held == (_UPLOAD + upload, ""):  # its reply was lost
+            return None
+        fingerprint, prediction_id = held
+        if not prediction_id:
+            raise IdempotencyKeyInUse
+        return EarlierPrediction(fingerprint, PredictionId.parse(prediction_id))
+
+    async def renew_upload(self, digest: str, upload: BatchId) -> None:
+        """Keep the key of an upload reserved.
+
+        Raises:
+            IdempotencyKeyInUse: the reservation has ended, and another request has the key.
+            BrokerUnavailable, RecordIncompatible: as `reserve`.
+        """
+        args: list[Argument] = [Key.IDEMPOTENCY + digest, _UPLOAD + upload, RESERVED_SECONDS]
+        if not await self._transport.run(_RENEW, args) and await self.reserve_upload(digest, upload) is not None:
+            raise IdempotencyKeyInUse
+
+    async def release_upload(self, digest: str, upload: BatchId) -> None:
+        """Release the key of an upload that was refused.
+
+        Raises:
+            BrokerUnavailable: Redis did not answer in time; the reservation ends by itself.
+        """
+        await self._transport.run(_RENEW, [Key.IDEMPOTENCY + digest, _UPLOAD + upload, 0])
+
+    async def _hold(self, name: str, fingerprint: str) -> tuple[str, str] | None:
+        """Reserve a key; the fingerprint and the prediction id that it has, which may be empty, if it is taken."""
+        held = await self._transport.run(_RESERVE, [name, fingerprint, RESERVED_SECONDS])
+        if held is None:
+            return None
+        schema, _, rest = held.decode().partition(" ")
+        if schema != str(SCHEMA):
+            raise RecordIncompatible(schema[:10], SCHEMA)
+        found, _, prediction_id = rest.partition(" ")
+        return found, prediction_id

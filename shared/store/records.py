@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from shared.errors import Fault
 from shared.ids import BatchId
 from shared.names import Output
 from shared.store.schema import MEMBER, OWNER_BYTES
@@ -90,6 +91,17 @@ class Failure(msgspec.Struct, array_like=True, tag=True, frozen=True):
 
     code: str
     detail: str
+    faults: tuple[Fault, ...] = ()
+    """Of a bulk prediction: the first rows that cannot be scored."""
+
+    def encode(self) -> bytes:
+        """Encode as MessagePack."""
+        return _encoder.encode(self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> "Failure":
+        """Decode from MessagePack."""
+        return _failure_decoder.decode(raw)
 
 
 class Provenance(msgspec.Struct, array_like=True, frozen=True):
@@ -127,6 +139,7 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Outcome)
+_failure_decoder = msgspec.msgpack.Decoder(Failure)
 _origins_decoder = msgspec.msgpack.Decoder(dict[int, Origin])
 
 

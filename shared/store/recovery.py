@@ -3,8 +3,12 @@
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
+import msgspec
+
+from shared.bulk import Slice, SliceResult, Source
+from shared.errors import Fault
 from shared.ids import SPANNING, BatchId, PredictionId, child_id, split_child_id
-from shared.names import FailureCode, Queue
+from shared.names import FailureCode, OnError, Queue
 from shared.store.records import Failure, Member, Outcome, pack_origins, unpack_members, unpack_origins
 from shared.store.schema import ANNOUNCEMENT_SECONDS, BatchState
 from shared.store.scripts import Script
@@ -15,6 +19,8 @@ _RECONCILE: Final = Script.load("reconcile")
 _EXAMINE: Final = Script.load("examine")
 _SPLIT: Final = Script.load("split")
 _DEAD_LETTER: Final = Script.load("dead_letter")
+_SPLIT_SLICE: Final = Script.load("split_slice")
+_GIVE_UP_ROW: Final = Script.load("give_up_row")
 
 RECONCILE_MS: Final = 900
 """Minimum time between two runs, over all gateways; each gateway calls once a second."""
@@ -39,6 +45,7 @@ class Verdict(Enum):
     NONE = auto()  # every client has canceled, or another gateway was faster
     SPLIT = auto()
     DEAD_LETTERED = auto()
+    GIVEN_UP = auto()  # a slice of one row: it has no result, or its prediction has failed
 
 
 class Recovery:
@@ -71,7 +78,7 @@ class Recovery:
         return Reconciled(n_published, n_requeued, [BatchId(batch_id.decode()) for batch_id in exhausted])
 
     async def isolate_poison(self, batch_id: BatchId) -> tuple[Verdict, Queue]:
-        """Split an exhausted batch, or make a dead letter of it if it has one member.
+        """Split an exhausted batch or slice; give it up, as a dead letter or a failure, if it has one member or row.
 
         Returns:
             What was done with the batch, and its queue.
@@ -80,15 +87,31 @@ class Recovery:
             BrokerUnavailable: Redis did not answer in time.
             RecordIncompatible: only a gateway of the record's schema can do it.
         """
-        state, raw_queue, raw_members, origins, parents_member = await self._transport.run(_EXAMINE, [batch_id])
+        reply = await self._transport.run(_EXAMINE, [batch_id])
+        state, raw_queue, raw_members, origins, parents_member, rows, source = reply
         if state is None or state.decode() != BatchState.EXHAUSTED:
             raw_members, raw_queue = b"", raw_queue or Queue.INTERACTIVE.encode()
         queue, members = Queue(raw_queue.decode()), unpack_members(raw_members)
-        if len(members) > 1:
+        if rows is not None:
+            is_done, verdict = await self._isolate_row(batch_id, rows, Source.decode(source))
+        elif len(members) > 1:
             is_done, verdict = await self._split(batch_id, queue, members, origins), Verdict.SPLIT
         else:  # the script checks the state
             is_done, verdict = await self._dead_letter(batch_id, members, parents_member), Verdict.DEAD_LETTERED
         return (verdict if is_done else Verdict.NONE), queue
+
+    async def _isolate_row(self, slice_id: BatchId, raw_slice: bytes, source: Source) -> tuple[bool, Verdict]:
+        rows = msgspec.msgpack.decode(raw_slice, type=Slice)
+        if rows.n_rows > 1:
+            return bool(await self._transport.run(_SPLIT_SLICE, [slice_id, self._max_attempts])), Verdict.SPLIT
+        row, fails = rows.first_row, source.on_error is OnError.FAIL
+        detail = f"Each of {self._max_attempts} attempts at this row alone crashed or timed out."
+        if fails:
+            fault = Fault(f"/data/{row}", detail)
+            packed = Failure(FailureCode.POISON, f"Row {row} cannot be scored: see `errors`.", (fault,)).encode()
+        else:
+            packed = SliceResult(row, 1, key="", n_bytes=0, n_bad=1, error=detail).encode()
+        return bool(await self._transport.run(_GIVE_UP_ROW, [slice_id, packed, int(fails), row])), Verdict.GIVEN_UP
 
     async def _split(self, batch_id: BatchId, queue: Queue, members: list[Member], packed_origins: bytes) -> bool:
         origins = unpack_origins(packed_origins)

@@ -4,6 +4,10 @@ A **batch** record (`sepal:batch:{id}`) holds the rows of one or more members; a
 batch. A spanning prediction has a **parent** record and **children**, batches named `{parent}.{index}`. The parent
 counts their rows and collects their outcomes, so that polling costs the same however many there are. A batch that is
 split to isolate the poison becomes such a parent, with one child for each member.
+
+A **bulk prediction** is a parent, too. Its rows are in the object store, and its children are **slices**: each names a
+range of the rows, and is cut only when it is handed out, that is, published. The objects of their results are listed in
+`sepal:results:{id}`.
 """
 
 import struct
@@ -12,7 +16,7 @@ from typing import Final
 
 from shared.names import Queue, State
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 """Version of every record. A record with another version is refused: an older or newer Sepal wrote it."""
 
 
@@ -33,6 +37,9 @@ class BatchState(StrEnum):
 
         queued ──the first claim of a child──▶ running ──the last child is committed──▶ succeeded
                                                   └──────a child is committed with a failure──▶ failed
+
+    The parent of a bulk prediction has the same states. It fails with a failure of any slice, and its slices are halved
+    instead of split: an exhausted slice of several rows is replaced by two, which have one attempt each.
 
     Every open state becomes canceled when the last member is canceled. A child is deleted when it is final: its outcome
     is in its parent. `expired` is not a state of a record: readers compare the deadlines with the clock.
@@ -57,7 +64,8 @@ class Key(StrEnum):
     # The reconciler's keys contain the schema: each version finds only the batches of its schema.
     QUEUED = f"sepal:queued:{SCHEMA}:"  # for each queue: sorted set of the unclaimed batches, by number
     LEASES = "sepal:leases:"  # for each worker: hash from the batches it has claimed to its pool processes
-    WORKERS = "sepal:workers"  # hash from worker name to `until_ms pool_processes`; its leases end at until_ms
+    # Hash from worker name to `until_ms pool_processes queues`, the queues separated by commas; leases end at until_ms.
+    WORKERS = "sepal:workers"
     UNACKED = "sepal:unacked:"  # for each worker: kombu's hash of its unacknowledged messages
     UNACKED_INDEX = "sepal:unacked-index:"  # for each worker: kombu's index of that hash
     EXHAUSTED = f"sepal:exhausted:{SCHEMA}"  # set of the exhausted batches
@@ -68,6 +76,19 @@ class Key(StrEnum):
     MODEL = "sepal:model"  # the model card that was announced last, as JSON
     LOAD_FAILURE = "sepal:load-failure"  # why a worker could not load its model: code and remedy, for a minute
     ALIEN_MESSAGES = "sepal:alien-messages"  # list of the latest alien messages, for operators
+    # Bulk predictions.
+    SLICES = f"sepal:slices:{SCHEMA}"  # set of the slices that are handed out and not final
+    OWNERS = f"sepal:owners:{SCHEMA}"  # list of the owners with rows that are not cut, in the order of their turns
+    UNCUT = f"sepal:uncut:{SCHEMA}:"  # for each of these: list of its predictions with such rows, likewise
+    BULK_OPEN = f"sepal:bulk-open:{SCHEMA}"  # sorted set of the open bulk predictions, in the order of acceptance
+    RESULTS = "sepal:results:"  # for each prediction: sorted set of its packed `SliceResult`s, by their first rows
+    RATES = "sepal:rates"  # hash from a model's reference to the rows of it that one pool process scores a second
+    OWNER = "sepal:owner:"  # for each owner: sorted set of its bulk predictions with a record, by when it was accepted
+    STORED = "sepal:stored"  # hash from prediction or upload to `bytes owner`: its space in the object store
+    STORED_BYTES = "sepal:stored-bytes"  # the sum of these bytes
+    UPLOADS = "sepal:uploads"  # sorted set of the uploads that hold space, by when their leases end
+    SWEEP = "sepal:sweep"  # sorted set of the predictions in `STORED`, by when the sweeper examines them next
+    MARKER = "sepal:marker"  # a random text: the object store has a copy while it belongs to this store
     REPLY = "sepal:reply:"  # not a key: the reply channel of each gateway process
 
 
@@ -81,6 +102,10 @@ class Counter(StrEnum):
     def fields(self) -> list[str]:
         """The counter's field for each queue, in the order of `Queue`."""
         return [self + queue for queue in Queue]
+
+
+STORED_ROWS: Final = "stored"
+"""Follows a counter instead of a queue: rows of bulk predictions, which are not in Redis and have another limit."""
 
 
 class Field(StrEnum):
@@ -111,6 +136,7 @@ class Field(StrEnum):
     WORKER = "worker"
     PID = "pid"
     CLAIMED = "claimed"
+    GIVEN_BACK = "given_back"  # number of attempts that do not count: a slice whose objects could not be reached
     LOST = "lost"  # how attempts without an outcome ended: JSON objects, separated by commas
 
     # Parents only.
@@ -121,6 +147,19 @@ class Field(StrEnum):
     FAILED_CHILD = "failed"
     CHILD_OUTCOME = "outcome:"
     CHILD_FINISHED = "finished:"
+
+    # Parents of slices only.
+    SOURCE = "source"  # packed `Source`: what and where its rows are
+    NEXT_ROW = "next_row"  # the first row that is not cut
+    SLICES = "slices"  # number of slices that were cut
+    SLICE_ROWS = "slice_rows"  # rows of the slice that was cut last
+    MIN_SLICE_ROWS = "min_slice_rows"
+    MAX_SLICE_ROWS = "max_slice_rows"
+    BATCH_ROWS = "batch_rows"  # rows of a record batch, at whose ends a large slice ends
+    ROWS_BAD = "rows_bad"
+    EVENT = "event"  # grows with each change
+    OWNER = "owner"  # in hexadecimal
+    TTL = "ttl"  # seconds to keep it once it is final
 
     # Dead letters only.
     PREDICTION = "prediction"
@@ -134,6 +173,26 @@ MEMBER_BYTES: Final = MEMBER.size
 _N_ROWS_OFFSET: Final = struct.calcsize("<13s") + 1  # Lua counts from 1; the bytes of its rows come next
 _DEADLINE_OFFSET: Final = struct.calcsize("<13sII") + 1
 
+SLICE: Final = "slice"
+"""The encoding of a slice: its rows are a packed `shared.bulk.Slice`."""
+SLICES_A_PROCESS: Final = 2
+"""Slices that are handed out for each loaded pool process: one runs, and one waits for it."""
+SLICE_SECONDS: Final = 0.2
+"""How long a slice should take: the longest wait of another prediction for its turn."""
+FIRST_SLICE_ROWS: Final = 1000
+"""While the model's rate is unknown."""
+SLICE_GROWTH: Final = 4
+"""A slice has at most so many times the rows of the prediction's slice before."""
+MAX_SLICE_ROWS: Final = 2**18
+MAX_SLICE_BYTES: Final = 32 * 2**20
+"""Of the stored rows of a slice; a pool process holds them decoded, with the results."""
+MAX_SLICES: Final = 2**16
+"""Of a prediction, unless the limits above need more: each leaves about 150 bytes in Redis."""
+SWEEP_SECONDS: Final = 600
+"""After so long the sweeper examines an open prediction: its record may be lost."""
+RATE_SECONDS: Final = 7 * 24 * 3600
+"""How long the rates are kept without any commit."""
+
 ANNOUNCEMENT_SECONDS: Final = 5
 """How long an announcement is valid: a worker may miss four beats before it counts as lost."""
 
@@ -146,4 +205,7 @@ def lua_names() -> dict[str, str | int]:
     names |= {f"c_{counter.name.lower()}": f"'{counter}'" for counter in Counter}
     names |= {f"s_{state.name.lower()}": f"'{state}'" for state in BatchState}
     names |= {f"q_{queue.name.lower()}": f"'{queue}'" for queue in Queue}
-    return names | {"MEMBER_BYTES": MEMBER_BYTES, "N_ROWS_OFFSET": _N_ROWS_OFFSET, "DEADLINE_OFFSET": _DEADLINE_OFFSET}
+    names |= {"MEMBER_BYTES": MEMBER_BYTES, "N_ROWS_OFFSET": _N_ROWS_OFFSET, "DEADLINE_OFFSET": _DEADLINE_OFFSET}
+    names |= {"STORED_ROWS": f"'{STORED_ROWS}'", "SLICE_ENCODING": f"'{SLICE}'", "SLICES_A_PROCESS": SLICES_A_PROCESS}
+    names |= {"SLICE_MS": round(1000 * SLICE_SECONDS), "FIRST_SLICE_ROWS": FIRST_SLICE_ROWS}
+    return names | {"SLICE_GROWTH": SLICE_GROWTH, "RATE_SECONDS": RATE_SECONDS, "SWEEP_US": 1_000_000 * SWEEP_SECONDS}

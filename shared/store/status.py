@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -13,6 +13,26 @@ from shared.store.transport import AsyncTransport
 from shared.store.workers import LoadFailure
 
 _STATUS: Final = Script.load("status")
+
+
+class StoredOverview(NamedTuple):
+    """The bulk predictions, whose rows are in the object store."""
+
+    accepted_rows: int = 0
+    final_rows: int = 0
+    n_bytes: int = 0
+    """Reserved for rows and results, of final predictions, too."""
+    n_open: int = 0
+    oldest_seconds: float = 0
+    """Age of the oldest open prediction; 0 where there is none."""
+
+    @property
+    def backlog(self) -> int:
+        """Rows that were accepted and are not yet final."""
+        return self.accepted_rows - self.final_rows
+
+
+_NOTHING_STORED: Final = StoredOverview()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +46,10 @@ class Overview:
     """Announced workers with a loaded pool process."""
     pool_processes: int
     """Loaded pool processes of all workers."""
+    queue_processes: Mapping[Queue, int]
+    """Of these, those that run the batches of each queue; one may run those of both."""
     accepted_rows: Mapping[Queue, int]
+    """Of predictions whose rows are in Redis."""
     final_rows: Mapping[Queue, int]
     oldest_seconds: Mapping[Queue, float]
     """Age of the oldest batch that no worker has claimed; 0 where there is none."""
@@ -37,15 +60,11 @@ class Overview:
     """The server's `maxmemory`; 0 for none."""
     load_failure: LoadFailure | None = None
     """Why a worker could not load its model, within the last minute."""
+    stored: StoredOverview = _NOTHING_STORED
 
-    def backlog(self, *queues: Queue) -> int:
-        """Rows of these queues that were accepted and are not yet final."""
-        return sum(self.accepted_rows[queue] - self.final_rows[queue] for queue in queues)
-
-    @property
-    def drained_rows(self) -> int:
-        """Rows that have ever become final."""
-        return sum(self.final_rows.values())
+    def backlog(self, queue: Queue) -> int:
+        """Rows of a queue that were accepted and are not yet final."""
+        return self.accepted_rows[queue] - self.final_rows[queue]
 
 
 class Status:
@@ -62,10 +81,11 @@ class Status:
             BrokerUnavailable: Redis did not answer in time.
         """
         reply = await self._transport.run(_STATUS, [])
-        raw_now, card, workers, gateways, letters, memory, load_failure, *of_queues = reply
+        raw_now, card, workers, gateways, letters, memory, load_failure, stored, *of_queues = reply
         now_us = int(raw_now)
         self._clock.set(now_us)
         loaded = _loaded_processes(workers[1::2], now_us)
+        of_queue = {queue: sum(n for n, queues in loaded if queue in queues) for queue in Queue}
         numbers = {
             queue: [int(number or 0) for number in counted] for queue, counted in zip(Queue, of_queues, strict=True)
         }
@@ -73,18 +93,28 @@ class Status:
         return Overview(
             card=card,
             gateways=gateways,
-            workers=sum(1 for processes in loaded if processes),
-            pool_processes=sum(loaded),
+            workers=sum(1 for processes, _ in loaded if processes),
+            pool_processes=sum(processes for processes, _ in loaded),
+            queue_processes=of_queue,
             accepted_rows={queue: accepted for queue, (accepted, _, _) in numbers.items()},
             final_rows={queue: final for queue, (_, final, _) in numbers.items()},
-            oldest_seconds={
-                queue: max(0, now_us - created) / 1e6 if created else 0 for queue, (_, _, created) in numbers.items()
-            },
+            oldest_seconds={queue: _age(created, now_us) for queue, (_, _, created) in numbers.items()},
             dead_letters=letters,
             memory_bytes=memory_bytes,
             memory_limit_bytes=memory_limit_bytes,
             load_failure=_load_failure(load_failure),
+            stored=_stored_overview([int(number or 0) for number in stored], now_us),
         )
+
+
+def _stored_overview(numbers: list[int], now_us: int) -> StoredOverview:
+    accepted, final, n_bytes, n_open, created_us = numbers
+    return StoredOverview(accepted, final, n_bytes, n_open, _age(created_us, now_us))
+
+
+def _age(created_us: int, now_us: int) -> float:
+    """Return the age in seconds of what was created at a time; 0 for nothing."""
+    return max(0, now_us - created_us) / 1e6 if created_us else 0
 
 
 def _load_failure(raw: bytes | None) -> LoadFailure | None:
@@ -94,10 +124,14 @@ def _load_failure(raw: bytes | None) -> LoadFailure | None:
         return None
 
 
-def _loaded_processes(announcements: list[bytes], now_us: int) -> list[int]:
-    """Read how many pool processes each worker has loaded, from the announcements that are still valid."""
-    announced = [announcement.split() for announcement in announcements]
-    return [int(processes) for until_ms, processes, *_ in announced if int(until_ms) >= now_us // 1000]
+def _loaded_processes(announcements: list[bytes], now_us: int) -> list[tuple[int, list[str]]]:
+    """Read how many pool processes each worker has loaded, and its queues, from the valid announcements."""
+    announced = [announcement.decode().split(" ") for announcement in announcements]
+    return [
+        (int(processes), "".join(rest[:1]).split(","))
+        for until_ms, processes, *rest in announced
+        if int(until_ms) >= now_us // 1000
+    ]
 
 
 def _memory(info: bytes) -> tuple[int, int]:

@@ -36,7 +36,7 @@ class AnnounceReply(NamedTuple):
     """The store's reply to a worker's announcement."""
 
     n_waiting: int
-    """Messages in the queues."""
+    """Messages in the worker's queues."""
     leases: Sequence[Lease]
     """The leases of this worker."""
 
@@ -51,11 +51,19 @@ class LoadFailure(msgspec.Struct, frozen=True):
 class WorkerRegistry:
     """Announces one worker, and ends attempts of its pool processes."""
 
-    def __init__(self, transport: Transport[Any], worker: str, card: ModelCard, max_attempts: int) -> None:
+    def __init__(
+        self,
+        transport: Transport[Any],
+        worker: str,
+        card: ModelCard,
+        max_attempts: int,
+        queues: Sequence[Queue] = tuple(Queue),
+    ) -> None:
         self._transport = transport
         self._worker = worker
         self._card = card.model_dump_json(by_alias=True)
         self._max_attempts = max_attempts
+        self._queues = ",".join(queues)
         self._is_first = True
 
     def announce(self, pool_processes: int) -> AnnounceReply:
@@ -67,6 +75,7 @@ class WorkerRegistry:
         # Gateways validate against the announced card: a worker that cannot load its model announces none.
         card = self._card if pool_processes else ""
         args: list[Argument] = [self._worker, pool_processes, ANNOUNCEMENT_SECONDS * 1000, card, int(self._is_first)]
+        args.append(self._queues)
         n_waiting, *leases = self._transport.run(_ANNOUNCE, args)
         self._is_first = self._is_first and not pool_processes
         fields = zip(leases[::3], leases[1::3], leases[2::3], strict=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,12 +19,40 @@ from tests.stack import ROOT, Part, clean_environment, free_port, maps, wait_for
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 
 
-WELCOME = ["Sepal serves", "predictions", "try it out", "Flower", "metrics", "broker", "logs", "curl", "Ctrl-C"]
+WELCOME = [
+    "Sepal serves",
+    "predictions",
+    "try it out",
+    "Flower",
+    "metrics",
+    "broker",
+    "objects",
+    "logs",
+    "curl",
+    "Ctrl-C",
+]
+PORTS = ("api_port", "redis_port", "flower_port", "worker_http_port", "bulk_worker_http_port")
 
 
 def shown(run: Run) -> list[str]:
     """Return what the terminal showed, without the lines that tell a slow machine why the gateway is not ready yet."""
     return [line.strip() for line in run.log.splitlines() if line and not line.startswith("sepal: not ready after")]
+
+
+def loads(worker: psutil.Process, library: str) -> bool:
+    """Whether a pool process of the worker has mapped a file of a Python package."""
+    return any(maps(process, library) for process in worker.children())
+
+
+def queues(run: Run) -> dict[str, list[str]]:
+    """Return the queues that each worker in Flower takes messages from; its name begins with that of its program."""
+    with run.flower() as flower:
+        workers = flower.get("/api/workers", params={"refresh": True}).json()
+    return {
+        re.sub(r"-[0-9a-f]{8}@.*", "", name): sorted(queue["name"] for queue in details["active_queues"])
+        for name, details in workers.items()
+        if "active_queues" in details
+    }
 
 
 def wait_for_end(processes: list[psutil.Process]) -> None:
@@ -50,9 +79,25 @@ def test_curl_command_of_the_welcome_works_as_printed(run: Run) -> None:
 
 def test_only_pool_processes_load_scikit_learn(run: Run) -> None:
     run.gateway.predict(TUTORIAL)
-    worker = run.child("worker")
-    assert not any(maps(process, "sklearn") for process in (run.child("api"), worker))
-    assert any(maps(process, "sklearn") for process in worker.children())
+    workers = [run.child("worker"), run.child("bulk-worker")]
+    assert not any(maps(process, "sklearn") for process in (run.child("gateway"), *workers))
+    wait_for(lambda: all(loads(worker, "sklearn") for worker in workers), "loaded pool processes")
+
+
+def test_bulk_worker_takes_its_own_queue_at_a_lower_priority(run: Run) -> None:
+    wait_for(lambda: queues(run) == {"worker": ["interactive"], "bulk-worker": ["bulk"]}, "both workers in Flower")
+    assert run.child("worker").nice() == 0
+    pool = wait_for(run.child("bulk-worker").children, "a pool process of the bulk worker")
+    assert [process.nice() for process in (run.child("bulk-worker"), *pool)] == [10, 10]
+
+
+def test_single_worker_serves_both_queues(folder: Path, iris_dir: Path) -> None:
+    with Run(folder / "single", iris_dir, single_worker=True) as single:
+        single.wait_until_ready()
+        wait_for(lambda: queues(single) == {"worker": ["bulk", "interactive"]}, "the worker in Flower")
+        assert not single.log_of("bulk-worker").exists()
+        assert "sepal: " not in single.log
+        assert single.gateway.predict(TUTORIAL).status_code == 200
 
 
 def test_no_process_of_a_matrix_model_loads_pandas_or_arrow(run: Run) -> None:
@@ -74,8 +119,8 @@ def test_flower_shows_the_worker_and_a_succeeded_batch(run: Run) -> None:
 
 
 def test_second_copy_names_the_taken_port_and_its_setting(run: Run, iris_dir: Path) -> None:
-    for setting in ("api_port", "redis_port", "flower_port"):
-        free = {"api_port": free_port(), "redis_port": free_port(), "flower_port": free_port()}
+    for setting in PORTS:
+        free = {name: free_port() for name in PORTS}
         taken = {**free, setting: run.settings[setting], "model_dir": iris_dir, "state_dir": run.folder / "second"}
         second = subprocess.run(
             [sys.executable, "-m", "local"],
@@ -90,19 +135,18 @@ def test_second_copy_names_the_taken_port_and_its_setting(run: Run, iris_dir: Pa
         assert f"SEPAL_{setting.upper()}" in second.stderr
 
 
-@pytest.mark.parametrize("name", ["api", "worker", "flower", "-server"])
-def test_killed_program_is_restarted_and_reported(run: Run, name: str) -> None:
-    before = run.child(name)
+@pytest.mark.parametrize("program", ["gateway", "worker", "bulk-worker", "flower", "broker"])
+def test_killed_program_is_restarted_and_reported(run: Run, program: str) -> None:
+    before = run.child(program)
     before.kill()
 
     def restarted() -> bool:
         try:
-            return run.child(name).pid != before.pid
-        except (StopIteration, psutil.NoSuchProcess):
+            return run.child(program).pid != before.pid
+        except psutil.NoSuchProcess:
             return False
 
-    wait_for(restarted, f"another {name}")
-    program = {"api": "gateway", "-server": "broker"}.get(name, name)
+    wait_for(restarted, f"another {program}")
     report = f"sepal: the {program} exited (terminated by SIGKILL) and is restarted. Last output:"
     wait_for(lambda: report in run.log, "the report on the terminal")
     assert f" {run.log_of(program)}\n" in run.log  # after "Full log:", or after "No output in": Flower logs nothing
@@ -118,7 +162,7 @@ def test_result_survives_a_restart_and_no_process_survives_a_stop(folder: Path, 
     lines = shown(first)
     assert len(lines) == len(WELCOME), first.log
     assert [line for line, begins in zip(lines, WELCOME, strict=True) if not line.startswith(begins)] == []
-    assert len(below) >= 7
+    assert len(below) >= 9
     wait_for_end(below)
     kept = {name: value for name, value in first.settings.items() if name != "model_dir"}
     with Run(folder / "second", iris_dir, **kept) as second:
@@ -143,7 +187,7 @@ def test_missing_model_is_trained_and_ctrl_c_ends_the_process_group(folder: Path
 def test_make_run_uses_a_given_broker_and_one_sigterm_ends_everything(
     folder: Path, iris_dir: Path, broker_port: int
 ) -> None:
-    ports = {name: free_port() for name in ("api_port", "flower_port")}
+    ports = {name: free_port() for name in PORTS}
     broker_url = f"redis://127.0.0.1:{broker_port}/3"
     environment = clean_environment(**ports, redis_url=broker_url, state_dir=folder / "make", model_dir=iris_dir)
     make = Part("make", ["make", "run"], environment, folder)
@@ -177,7 +221,7 @@ def need_a_distribution(model_dir: Path) -> None:
 def test_what_the_model_needs_is_installed_when_asked(refused_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_a_distribution(refused_dir)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    ports = {name: free_port() for name in ("api_port", "redis_port", "flower_port", "worker_http_port")}
+    ports = {name: free_port() for name in PORTS}
     done = subprocess.run(
         [sys.executable, "-m", "local"],
         cwd=ROOT,
@@ -200,7 +244,7 @@ def test_failed_training_is_reported_with_its_output(tmp_path: Path) -> None:
 
 
 def test_given_model_folder_without_a_card_is_named(tmp_path: Path) -> None:
-    ports = {name: free_port() for name in ("api_port", "redis_port", "flower_port")}
+    ports = {name: free_port() for name in PORTS}
     done = subprocess.run(
         [sys.executable, "-m", "local"],
         cwd=ROOT,

@@ -5,10 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from csv import DictReader
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import joblib
 import pytest
+from pyarrow import csv, parquet
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
@@ -23,15 +26,16 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def run_curl(command: str, run: Run) -> str:
+def run_curl(command: str, run: Run, folder: Path | None = None) -> str:
     command = command.strip().replace("localhost:8000", f"127.0.0.1:{run.gateway.port}")
-    return subprocess.run(["bash", "-c", f"{command} --silent"], capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(["bash", "-c", f"{command} --silent"], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def test_request_of_the_readme_returns_the_response_shown(run: Run) -> None:
     curl, *_ = (block for block in blocks("sh") if block.startswith("curl -X"))
     answer = json.loads(run_curl(curl, run))
-    (shown,) = (json.loads(block) for block in blocks("json"))
+    shown, _ = (json.loads(block) for block in blocks("json"))
     assert list(answer) == list(shown)
     for field in ("prediction", "log_proba", "status"):
         assert answer[field] == shown[field]
@@ -45,6 +49,45 @@ def test_respond_async_request_of_the_readme_returns_a_location_to_poll(run: Run
     assert " 202 Accepted" in response
     (location,) = re.findall(r"(?im)^location: (/results/\S+)", response)
     assert run.gateway.poll(location).json()["prediction"] == [0, 1]
+
+
+def test_file_of_the_readme_is_scored_as_shown(run: Run, tmp_path: Path) -> None:
+    (upload,) = (block for block in blocks("sh") if block.startswith("printf "))
+    accepted = json.loads(run_curl(upload, run, tmp_path))
+    _, shown = (json.loads(block) for block in blocks("json"))
+    assert list(accepted) == list(shown)
+    for field in ("rows", "status"):
+        assert accepted[field] == shown[field]
+    run.gateway.poll(f"/results/{accepted['id']}")
+    (download,) = (block for block in blocks("sh") if block.startswith("curl localhost:8000/results/"))
+    as_csv, as_parquet = download.strip().replace(shown["id"], accepted["id"]).splitlines()
+    (result,) = blocks("csv")
+    assert run_curl(as_csv, run, tmp_path) == result
+    run_curl(as_parquet, run, tmp_path)
+    assert (
+        parquet.read_table(tmp_path / "scored.parquet").to_pydict()
+        == csv.read_csv(BytesIO(result.encode())).to_pydict()
+    )
+
+
+def test_bad_row_of_a_file_is_named_or_reported_and_carried_columns_are_taken_along(run: Run) -> None:
+    columns = "customer,sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)"
+    content = f"{columns}\nAnna,4.8,3,1.4,0.3\nBen,2,1,much,1.1\n"
+    client, headers = run.gateway.client, {"Content-Type": "text/csv"}
+    refused = client.post("/predictions?carry=customer", content=content, headers=headers)
+    assert refused.status_code == 422
+    (error,) = refused.json()["errors"]
+    assert error["pointer"] == "/data/1/petal length (cm)"
+    assert error["detail"].startswith("Line 3, column petal length (cm): ")
+    query = "?carry=customer&on_error=report"
+    accepted = client.post(f"/predictions{query}", content=content, headers=headers)
+    location = accepted.headers["Location"]
+    run.gateway.poll(location)
+    rows = list(DictReader(StringIO(client.get(location, headers={"Accept": "text/csv"}).text)))
+    assert [(row["customer"], row["prediction"], bool(row["error"])) for row in rows] == [
+        ("Anna", "0", False),
+        ("Ben", "", True),
+    ]
 
 
 def test_pipeline_of_the_readme_is_saved_and_served_as_shown(tmp_path: Path) -> None:

@@ -10,14 +10,22 @@ import pytest_asyncio
 import redis
 
 from shared.card import ModelCard, read_card
+from shared.names import Queue
 from shared.store.attempts import Attempts
+from shared.store.blocking import BlockingTransport
+from shared.store.bulk import BulkStore
+from shared.store.clock import StoreClock
 from shared.store.pipelined import PipelinedTransport
 from shared.store.pooled import PooledTransport
+from shared.store.recovery import Recovery
+from shared.store.workers import WorkerRegistry
 from tests.listener import Listener
 from tests.patience import patience
-from tests.submissions import GatewayStore, connect
+from tests.stored import MAX_BYTES, TEMPLATE
+from tests.submissions import GatewayStore, Messages, connect
 
 Connect = Callable[[str], Attempts]
+Announce = Callable[..., None]
 
 
 @pytest.fixture
@@ -59,6 +67,28 @@ def connect_worker(url: str) -> Iterator[Connect]:
             return attempts
 
         yield connect_one
+
+
+@pytest.fixture
+def bulk(store: GatewayStore) -> BulkStore:
+    return BulkStore(store.pooled, StoreClock(), max_bytes=MAX_BYTES, result_ttl_seconds=600, message_template=TEMPLATE)
+
+
+@pytest.fixture
+def recovery(store: GatewayStore) -> Recovery:
+    return Recovery(store.pooled, Messages(), max_attempts=3, result_ttl_seconds=600, dead_letter_ttl_seconds=600)
+
+
+@pytest.fixture
+def announce(url: str, iris_card: ModelCard) -> Iterator[Announce]:
+    """Announces a worker: its name, its pool processes, its queues."""
+    transport = BlockingTransport.failing_fast(url)
+
+    def announce(worker: str, pool_processes: int, queues: tuple[Queue, ...] = tuple(Queue)) -> None:
+        WorkerRegistry(transport, worker, iris_card, 3, queues).announce(pool_processes)
+
+    yield announce
+    transport.close()
 
 
 @pytest.fixture

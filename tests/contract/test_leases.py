@@ -25,7 +25,7 @@ from shared.store.scripts import Script
 from shared.store.submissions import Submission
 from shared.store.workers import AnnounceReply, WorkerRegistry
 from tests.contract.conftest import Connect
-from tests.submissions import GatewayStore, Messages, answer, backlog, claimed, outcome, shared_batch, spanning
+from tests.submissions import GatewayStore, answer, backlog, claimed, outcome, shared_batch, spanning
 
 HOUR_MS = 3_600_000
 RECONCILE_ARGS = [900, 3000, 5000, 3, 600]
@@ -46,8 +46,7 @@ def reconcile(server: redis.Redis) -> Reconcile:
 
 
 @pytest.fixture
-def reconciler(store: GatewayStore) -> Reconciler:
-    recovery = Recovery(store.pooled, Messages(), max_attempts=3, result_ttl_seconds=600, dead_letter_ttl_seconds=600)
+def reconciler(recovery: Recovery) -> Reconciler:
     return Reconciler(recovery, GatewayMetrics(CollectorRegistry()))
 
 

@@ -9,11 +9,16 @@ import redis
 from kombu.utils.json import loads
 
 from api.messages import CeleryMessages
-from shared.ids import new_batch_id
+from shared.ids import child_id, new_batch_id
 from shared.names import PREDICT_BATCH, Queue
+from shared.store.bulk import BulkStore
+from shared.store.clock import StoreClock
+from tests.contract.conftest import Announce
 from tests.remote import celery_app
 from tests.stack import wait_for
-from worker.celery.messages import check_command
+from tests.stored import accepted, set_rate
+from tests.submissions import GatewayStore
+from worker.celery.messages import check_command, read_task
 
 # These differ between messages or processes; only the delivery tags must differ.
 VARYING = {"delivery_tag", "reply_to", "origin"}
@@ -66,3 +71,29 @@ def test_delivery_tags_are_unique() -> None:
     writer, batch_id = CeleryMessages(), new_batch_id()
     messages = [loads(writer.message(batch_id, Queue.BULK, 1, 1)) for _ in range(100)]
     assert len({message["properties"]["delivery_tag"] for message in messages}) == 100
+
+
+async def test_message_of_a_slice_equals_that_of_another_batch(
+    store: GatewayStore, announce: Announce, server: redis.Redis
+) -> None:
+    messages = CeleryMessages()
+    bulk = BulkStore(
+        store.pooled,
+        StoreClock(),
+        max_bytes=10**9,
+        result_ttl_seconds=600,
+        message_template=messages.template(Queue.BULK),
+    )
+    announce("worker", 60)
+    set_rate(server, 500)
+    made = await accepted(bulk, 12_000)
+    raw: Any = server.lrange("bulk", 0, -1)
+    tags = set()
+    for index, message in enumerate(reversed(raw)):
+        slice_id = child_id(made.id.batch_id, index)
+        checked = read_task(message, "bulk")
+        tags.add(checked["properties"]["delivery_tag"])
+        del checked["sequence"]
+        expected = loads(messages.message(slice_id, Queue.BULK, 100, 1))
+        assert without_varying(checked) == without_varying(expected)
+    assert len(tags) == 120

@@ -17,7 +17,7 @@ from shared.errors import (
     RecordIncompatible,
 )
 from shared.ids import SPANNING, child_id
-from shared.names import FailureCode, State
+from shared.names import FailureCode, Queue, State
 from shared.rows import EncodedRows, decode
 from shared.store.attempts import Attempts
 from shared.store.clock import StoreClock
@@ -302,7 +302,7 @@ async def test_predictions_can_be_read_while_the_server_refuses_writes(
         with pytest.raises(BrokerUnavailable):
             await store.submit(shared_batch(1)[0])
         assert [prediction.state for prediction in await store.read_all(ids)] == [State.SUCCEEDED] * 2
-        assert (await Status(store.pooled, StoreClock()).overview()).drained_rows == 2
+        assert (await Status(store.pooled, StoreClock()).overview()).final_rows[Queue.INTERACTIVE] == 2
     finally:
         server.config_set("min-replicas-to-write", 0)
 

@@ -11,6 +11,7 @@ from shared.ids import BatchId
 from shared.names import Queue
 from shared.store.attempts import Attempts, Claim
 from shared.store.blocking import BlockingTransport
+from shared.store.bulk import BulkStore
 from shared.store.clock import StoreClock
 from shared.store.idempotency import IdempotencyKeys
 from shared.store.lookups import Lookups
@@ -22,6 +23,7 @@ from shared.store.submissions import Submissions
 from shared.store.transport import Argument
 from shared.store.workers import WorkerRegistry
 from tests.machine.server import Server
+from tests.stored import TEMPLATE
 from tests.submissions import Messages
 
 T = TypeVar("T")
@@ -29,6 +31,7 @@ T = TypeVar("T")
 RESULT_TTL_SECONDS = 60
 ANSWERED_TTL_SECONDS = 20
 MAX_ATTEMPTS = 2
+MAX_STORED_BYTES = 300_000
 LIMITS = {Queue.INTERACTIVE: 12, Queue.BULK: 9}
 
 CARD = ModelCard(
@@ -92,6 +95,13 @@ class Gateway:
         self.channel = f"{Key.REPLY}{secrets.token_hex(4)}"
         self.submissions = Submissions(self, clock, messages, LIMITS)
         self.lookups = Lookups(self, result_ttl_seconds=RESULT_TTL_SECONDS, answered_ttl_seconds=ANSWERED_TTL_SECONDS)
+        self.bulk = BulkStore(
+            self,
+            clock,
+            max_bytes=MAX_STORED_BYTES,
+            result_ttl_seconds=RESULT_TTL_SECONDS,
+            message_template=TEMPLATE,
+        )
         self.idempotency = IdempotencyKeys(self)
         self.status = Status(self, clock)
         self.recovery = Recovery(

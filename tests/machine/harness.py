@@ -18,6 +18,7 @@ from tests.machine.actors import MAX_ATTEMPTS, Gateway, SharedTransport, run_syn
 from tests.machine.expected import Promise, Promises
 from tests.machine.invariants import LostBatches, LostWorkers, Records, check
 from tests.machine.server import Server
+from tests.machine.stored_records import StoredRecords, check_handed_out
 from tests.submissions import MODEL, encoded
 
 T = TypeVar("T")
@@ -96,6 +97,7 @@ class Harness:
         before = Records(*self.server.dump())
         reconciled = run_sync(gateway.recovery.reconcile())
         after = Records(*self.server.dump())
+        check_handed_out(StoredRecords(before), StoredRecords(after))
         if after.reconciled_at() != before.reconciled_at():  # else another gateway has just done so
             self._lost_batches.check(before, after)
             self._lost_workers.check(after)

@@ -16,7 +16,9 @@ _PERMANENT = {
     *(Key.BACKLOG, Key.SEQUENCE, Key.WORKERS, Key.RECONCILER, Key.MODEL, Key.DEAD_LETTERS, Key.EXHAUSTED),
     *(queue.value for queue in Queue),
     *(Key.QUEUED + queue for queue in Queue),
+    *(Key.SLICES, Key.OWNERS, Key.BULK_OPEN, Key.STORED, Key.STORED_BYTES, Key.UPLOADS, Key.SWEEP),
 }
+_PERMANENT_PREFIXES = Key.UNCUT, Key.OWNER
 
 
 class Records:
@@ -46,7 +48,11 @@ class Records:
     def is_parent(self, batch_id: str) -> bool:
         """Whether its rows are in its children."""
         batch = self.batches[batch_id]
-        return Field.CHILDREN in batch or batch[Field.STATE] == BatchState.SPLIT
+        return Field.CHILDREN in batch or batch[Field.STATE] == BatchState.SPLIT or self.is_stored(batch_id)
+
+    def is_stored(self, batch_id: str) -> bool:
+        """Whether it is a bulk prediction."""
+        return Field.SOURCE in self.batches[batch_id]
 
     def is_child(self, batch_id: str) -> bool:
         """Whether its parent counts its rows."""
@@ -108,7 +114,7 @@ def _check_backlog(records: Records) -> None:
     """Check that the counters equal the rows of open records."""
     open_rows: Tally[str] = Tally()
     for batch_id, batch in records.batches.items():
-        if records.is_open(batch_id) and not records.is_child(batch_id):
+        if records.is_open(batch_id) and not records.is_child(batch_id) and not records.is_stored(batch_id):
             done = int(batch.get(Field.ROWS_DONE, 0))
             open_rows[batch[Field.QUEUE]] += int(batch[Field.N_ROWS]) - done
     for queue, backlog in records.counted_backlog().items():
@@ -152,10 +158,15 @@ def _check_leases(records: Records) -> None:
 
 def _check_key(records: Records, key: str, ttl: int) -> None:
     """Check that a key belongs to a record or a worker, and has a TTL exactly if it should."""
-    if key in _PERMANENT:
+    if key in _PERMANENT or key.startswith(_PERMANENT_PREFIXES):
         assert ttl == -1, f"{key} has a TTL"
     elif key.startswith(Key.BATCH):
         _check_record(records, key.removeprefix(Key.BATCH), ttl)
+    elif key.startswith(Key.RESULTS):
+        is_open = records.is_open(key.removeprefix(Key.RESULTS))
+        assert ttl == -1 if is_open else 0 <= ttl <= RESULT_TTL_SECONDS, "results are kept longer than their prediction"
+    elif key == Key.RATES:
+        assert ttl >= 0, "the rates have no TTL"
     elif key.startswith(Key.IDEMPOTENCY):
         batch_id = records.value(key, b"").decode().split(" ")[2][:20]
         assert ttl >= 0 or records.is_open(batch_id), "an idempotency key has no TTL, and no open record"

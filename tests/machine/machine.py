@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from shared.errors import IdempotencyKeyInUse, PredictionAlreadyFinal, PredictionGone, PredictionNotFound
+from shared.store.attempts import Claim
 from shared.store.idempotency import RESERVED_SECONDS, IdempotencyKey
 from shared.store.records import Answer, Failure, Outcome
 from tests.machine.actors import MAX_ATTEMPTS, Gateway, Worker, run_sync
@@ -138,8 +139,7 @@ class StoreMachine(RuleBasedStateMachine):
         if claim is None:
             worker.acknowledge(tag)
             return
-        assert claim.token <= MAX_ATTEMPTS, "a batch has more attempts than the limit"
-        self.harness.claimed(claim)
+        self._check_claim(claim)
         worker.running.append((tag, claim))
 
     @precondition(lambda self: self._awake())
@@ -157,6 +157,14 @@ class StoreMachine(RuleBasedStateMachine):
         """A pool process commits an outcome; another attempt may have the batch by now."""
         worker = choose([worker for worker in self._awake() if worker.running], pick)
         tag, claim = worker.running.pop(0)
+        self._commit(worker, claim, failing)
+        worker.acknowledge(tag)
+
+    def _check_claim(self, claim: Claim) -> None:
+        assert claim.token <= MAX_ATTEMPTS, "a batch has more attempts than the limit"
+        self.harness.claimed(claim)
+
+    def _commit(self, worker: Worker, claim: Claim, failing: set[int]) -> None:
         text = f"{claim.batch_id} {claim.token}"
         members: list[Answer | Failure] = [
             FAILURE if index in failing else answer(f"{text} {index}") for index in range(len(claim.members))
@@ -165,7 +173,6 @@ class StoreMachine(RuleBasedStateMachine):
         is_accepted = worker.attempts.commit(claim, outcome) is not None
         if is_accepted or self.harness.transport.was_accepted():
             self.harness.promises.commit_accepted(claim.batch_id, claim.token, outcome)
-        worker.acknowledge(tag)
 
     @precondition(lambda self: any(worker.running for worker in self._awake()))
     @rule(pick=PICK, by_parent=st.booleans())

@@ -60,7 +60,8 @@ class Server:
         keys = {}
         for key, kind, ttl, value in found:
             if kind in (b"hash", b"zset"):
-                value = {name.decode(): content for name, content in zip(value[::2], value[1::2], strict=True)}
+                pairs = zip(value[::2], value[1::2], strict=True)
+                value = {name.decode(errors="surrogateescape"): content for name, content in pairs}
             keys[key.decode()] = ttl, value
         return int(now) * 1_000_000, keys
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from shared.store import attempts, lookups, recovery, submissions, workers
+from shared.store import attempts, bulk, lookups, recovery, submissions, workers
 from shared.store.scripts import Script
 from tests.chaos import clock
+from tests.machine.bulk_machine import BulkMachine
 from tests.machine.machine import StoreMachine
 from tests.machine.server import running_server
 from tests.tools import skip_without
@@ -50,6 +51,15 @@ def run(machine: type[StoreMachine], steps: int, *, derandomize: bool, shrink: b
 def test_promises_hold_after_every_step(machine: type[StoreMachine], request: pytest.FixtureRequest) -> None:
     steps = request.config.getoption("--machine-steps")
     run(machine, steps or 2000, derandomize=steps is None, shrink=True)
+
+
+@pytest.mark.timeout(0)
+def test_promises_of_bulk_predictions_hold_after_every_step(
+    machine: type[StoreMachine], request: pytest.FixtureRequest
+) -> None:
+    assert issubclass(BulkMachine, machine)
+    steps = request.config.getoption("--machine-steps")
+    run(BulkMachine, steps or 2000, derandomize=steps is None, shrink=True)
 
 
 ScriptConstant = tuple[ModuleType, str]
@@ -177,18 +187,107 @@ FAULTS: dict[str, tuple[str, str, str, list[ScriptConstant]]] = {
 }
 
 
+_COMMIT_SLICES: list[ScriptConstant] = [(attempts, "_COMMIT_SLICE")]
+_HANDING_OUT: list[ScriptConstant] = [(bulk, "_ACCEPT_BULK"), *_COMMIT_SLICES, (recovery, "_RECONCILE")]
+_ENDING: list[ScriptConstant] = [(bulk, "_CANCEL_BULK"), (bulk, "_ABANDON_UPLOAD"), *_COMMIT_SLICES]
+
+BULK_FAULTS: dict[str, tuple[str, str, str, list[ScriptConstant]]] = {
+    "commit of a slice without its token": (
+        "an earlier attempt committed",
+        " or token ~= ARGV[2]",
+        "",
+        _COMMIT_SLICES,
+    ),
+    "repeated commit of a slice": (
+        "accepted and then refused",
+        "if not is_failure and redis.call('ZSCORE'",
+        "if false and redis.call('ZSCORE'",
+        _COMMIT_SLICES,
+    ),
+    "slices without a limit": (
+        "more slices are handed out",
+        "bulk_processes() * SLICES_A_PROCESS",
+        "bulk_processes() * 10",
+        _HANDING_OUT,
+    ),
+    "halves that overlap": (
+        "a row is in two slices",
+        "{first_row + half, n_rows - half}",
+        "{first_row, n_rows - half}",
+        [(recovery, "_SPLIT_SLICE")],
+    ),
+    "attempt that is given back and counted": (
+        "more attempts than the limit",
+        "redis.call('HINCRBY', k_batch .. id, f_given_back, 1)",
+        "",
+        [(attempts, "_GIVE_BACK")],
+    ),
+    "swept upload that is accepted": (
+        "was deleted|would not find|no space|Lua",
+        "redis.call('ZREM', k_uploads, id) == 0",
+        "redis.call('ZREM', k_uploads, id) == 2",
+        [(bulk, "_ACCEPT_BULK")],
+    ),
+    "final prediction that keeps its turn": (
+        "has no turn, or two",
+        "remove_turn(parent, owner)\n  redis",
+        "redis",
+        _ENDING,
+    ),
+    "space that is given back twice": (
+        "do not add up",
+        "redis.call('HSET', k_stored, id, '0 ' .. owner)",
+        "",
+        [(bulk, "_RELEASE_SPACE")],
+    ),
+    "sweep of an open prediction": (
+        "was deleted|no entry for its space",
+        "elseif ttl >= 0 then",
+        "elseif ttl == -1 then found[#found + 1] = id else",
+        [(bulk, "_SWEPT")],
+    ),
+    "results without a retention": (
+        "are kept longer than their prediction",
+        "redis.call('EXPIRE', k_results .. parent, ttl)",
+        "",
+        _COMMIT_SLICES,
+    ),
+}
+
+
 QUICKLY_FOUND = ("claim without a new token", "requeue without the sorted set", "retention of an open record")
+BULK_QUICKLY_FOUND = ("slices without a limit", "final prediction that keeps its turn")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Test all faults in `make state-machine`, and a few in `make test`."""
+    every = metafunc.config.getoption("--machine-steps") is not None
     if "fault" in metafunc.fixturenames:
-        every = metafunc.config.getoption("--machine-steps") is not None
         metafunc.parametrize("fault", list(FAULTS) if every else QUICKLY_FOUND)
+    if "bulk_fault" in metafunc.fixturenames:
+        metafunc.parametrize("bulk_fault", list(BULK_FAULTS) if every else BULK_QUICKLY_FOUND)
 
 
 def test_fault_in_a_script_is_found(machine: type[StoreMachine], monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
-    assertion, right, faulty, constants = FAULTS[fault]
+    find(machine, monkeypatch, *FAULTS[fault])
+
+
+def test_fault_in_a_script_of_bulk_predictions_is_found(
+    machine: type[StoreMachine], monkeypatch: pytest.MonkeyPatch, bulk_fault: str
+) -> None:
+    assert issubclass(BulkMachine, machine)
+    find(BulkMachine, monkeypatch, *BULK_FAULTS[bulk_fault])
+
+
+def find(
+    machine: type[StoreMachine],
+    monkeypatch: pytest.MonkeyPatch,
+    assertion: str,
+    right: str,
+    faulty: str,
+    constants: list[ScriptConstant],
+) -> None:
+    """Run faulty scripts until an assertion fails."""
     for module, constant in constants:
         source = Script.load(constant.strip("_").lower()).source
         assert source.count(right) == 1

@@ -16,7 +16,9 @@ _VISIBILITY_MARGIN_SECONDS: Final = 30
 def celery_configuration(settings: WorkerSettings, name: str, alien_messages: AlienMessages) -> dict[str, Any]:
     """Return the configuration of the worker with the node name `name`."""
     return {
-        "task_queues": [KombuQueue(queue.value, routing_key=queue.value) for queue in Queue],
+        "task_queues": [
+            KombuQueue(queue.value, routing_key=queue.value) for queue in Queue if queue in settings.worker_queues
+        ],
         "task_acks_late": True,  # a message is acknowledged when its task ends, not on delivery
         "task_soft_time_limit": settings.batch_soft_seconds,
         "task_time_limit": settings.batch_seconds,

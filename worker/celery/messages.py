@@ -21,7 +21,7 @@ MAX_BYTES: Final = 16 * 1024
 # kombu's JSON decoder builds an object where it finds this key, and may raise any exception; Sepal never sends it.
 _TYPE_KEY: Final = b'"__type__"'
 
-_BatchId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{20}(\.[0-9]{1,5})?\Z")]
+_BatchId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{20}(\.[0-9]{1,9})?\Z")]
 _Tag = Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}\Z")]
 _Clock = Annotated[int, Meta(ge=0, lt=2**53)]
 

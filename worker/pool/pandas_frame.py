@@ -15,14 +15,14 @@ from shared.rows import EncodedRows, decode
 Build = Callable[[Sequence[Any]], Any]
 """Takes the values of a column, None where one is missing, and returns an array of shape (n_rows,)."""
 
-_MARKERS: Final = {"nan": np.nan, "none": None, "na": pd.NA, "nat": pd.NaT}
+MARKERS: Final = {"nan": np.nan, "none": None, "na": pd.NA, "nat": pd.NaT}
 _STRINGS: Final = {
     "str[pyarrow]": pd.StringDtype("pyarrow", na_value=np.nan),
     "str[python]": pd.StringDtype("python", na_value=np.nan),
     "string[pyarrow]": pd.StringDtype("pyarrow", na_value=pd.NA),
     "string[python]": pd.StringDtype("python", na_value=pd.NA),
 }
-_NUMPY: Final = frozenset({*(each.value for each in FLOATS), *(each.value for each in INTEGERS), "bool"})
+NUMPY: Final = frozenset({*(each.value for each in FLOATS), *(each.value for each in INTEGERS), "bool"})
 
 
 class PandasFrame:
@@ -34,8 +34,8 @@ class PandasFrame:
     """
 
     def __init__(self, columns: Sequence[Column], names_dtype: str | None) -> None:
-        self._names = pd.Index([column.name for column in columns], dtype=_dtype(names_dtype or "str"))
-        self._builds = [_build(column) for column in columns]
+        self._names = pd.Index([column.name for column in columns], dtype=dtype_of(names_dtype or "str"))
+        self._builds = [build_of(column) for column in columns]
         self._blocks = _blocks(columns)
 
     def __call__(self, rows: EncodedRows) -> pd.DataFrame:
@@ -46,48 +46,53 @@ class PandasFrame:
         """Build a frame of the values of each column."""
         arrays = [build(values) for build, values in zip(self._builds, columns, strict=True)]
         blocks = [
-            (np.stack([arrays[index] for index in block]) if is_numpy else arrays[block[0]], block)
+            np.stack([arrays[index] for index in block]) if is_numpy else arrays[block[0]]
             for block, is_numpy in self._blocks
         ]
-        return create_dataframe_from_blocks(blocks, pd.RangeIndex(n_rows), self._names)
+        return self._of_blocks(blocks, n_rows)
+
+    def _of_blocks(self, blocks: Iterable[Any], n_rows: int) -> pd.DataFrame:
+        placed = [(values, positions) for values, (positions, _) in zip(blocks, self._blocks, strict=True)]
+        return create_dataframe_from_blocks(placed, pd.RangeIndex(n_rows), self._names)
 
 
 def _blocks(columns: Sequence[Column]) -> list[tuple[Any, bool]]:
     """Return the positions of each block's columns, and whether a block can have several: numpy's dtypes can."""
     blocks: dict[Any, list[int]] = {}
     for index, column in enumerate(columns):
-        is_numpy = column.dtype in _NUMPY or column.dtype == "object" or _is_naive(column)
+        is_numpy = column.dtype in NUMPY or column.dtype == "object" or _is_naive(column)
         blocks.setdefault((is_numpy, column.dtype if is_numpy else index), []).append(index)
     return [(np.array(positions), is_numpy) for (is_numpy, _), positions in blocks.items()]
 
 
-def _build(column: Column) -> Build:
+def build_of(column: Column) -> Build:
+    """Return the function that builds a column."""
     if column.categories is not None:
-        return _build_categorical(column.categories)
+        codes = {value: code for code, value in enumerate(column.categories.values)}
+        return partial(_categorical, categorical_dtype(column.categories), codes)
     return _build_values(column, column.missing)
 
 
 def _build_values(values: Values, missing: str | None = None) -> Build:
     if values.dtype == "object":
-        return partial(_objects, values.type is ValueType.DATE, _MARKERS[missing or "none"])
-    if values.dtype in _NUMPY:
+        return partial(_objects, values.type is ValueType.DATE, MARKERS[missing or "none"])
+    if values.dtype in NUMPY:
         return partial(np.array, dtype=values.dtype)
     if values.type is not ValueType.DATETIME:
-        return partial(_extension, _dtype(values.dtype), values.type is ValueType.DATE)
+        return partial(_extension, dtype_of(values.dtype), values.type is ValueType.DATE)
     unit = values.unit or Unit.NANOSECOND
     if _is_naive(values):
         return partial(_moments, unit)
     if values.dtype.startswith("datetime64"):
         return partial(_zoned, unit, values.time_zone or "UTC")
-    return partial(_arrow_moments, unit, _dtype(values.dtype))
+    return partial(_arrow_moments, unit, dtype_of(values.dtype))
 
 
-def _build_categorical(categories: Categories) -> Build:
+def categorical_dtype(categories: Categories) -> pd.CategoricalDtype:
+    """Return the dtype of a categorical column."""
     values = _build_values(categories)(categories.values)
     index = pd.Index(values, dtype=object if categories.dtype == "object" else None)
-    dtype = pd.CategoricalDtype(index, ordered=categories.ordered)
-    codes = {value: code for code, value in enumerate(categories.values)}
-    return partial(_categorical, dtype, codes)
+    return pd.CategoricalDtype(index, ordered=categories.ordered)
 
 
 def _categorical(dtype: pd.CategoricalDtype, codes: dict[Any, int], values: Sequence[Any]) -> Any:
@@ -127,7 +132,8 @@ def _is_naive(values: Values) -> bool:
     return values.dtype.startswith("datetime64") and values.time_zone is None
 
 
-def _dtype(name: str) -> Any:
+def dtype_of(name: str) -> Any:
+    """Return the dtype that a card names."""
     if name in _STRINGS:
         return _STRINGS[name]
     if not name.startswith("arrow["):

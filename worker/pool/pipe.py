@@ -11,11 +11,14 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from shared.names import Queue
-from worker.telemetry.metrics import ENDS, AttemptReport
+from worker.telemetry.metrics import ENDS, SLICE_ENDS, AttemptReport, SliceReport
 
 _QUEUES: Final = tuple(Queue)
 _REPORT: Final = struct.Struct("<BBIQQHHH")  # shorter than PIPE_BUF: writes of several processes do not mix (POSIX)
 _LOADED: Final = len(ENDS)  # instead of an attempt's end: the process has loaded; its pid follows
+_SLICE: Final = _LOADED + 1  # instead of an attempt's end: the report is of a slice, in a layout of the same length
+_SLICE_REPORT: Final = struct.Struct("<BBIIIIIIxx")
+_MAX_NUMBER: Final = 2**32 - 1  # microseconds: more than an hour
 _READ_BYTES: Final = _REPORT.size * 2048
 
 
@@ -35,7 +38,14 @@ class PoolPipe:
 
     def report(self, report: AttemptReport) -> None:
         """Report how an attempt ended; called in a pool process. The report is dropped if the pipe is full."""
-        message = _REPORT.pack(_QUEUES.index(report.queue), ENDS.index(report.end), *report[2:])
+        self._write(_REPORT.pack(_QUEUES.index(report.queue), ENDS.index(report.end), *report[2:]))
+
+    def report_slice(self, report: SliceReport) -> None:
+        """Report how an attempt at a slice ended, as `report` does."""
+        numbers = [min(number, _MAX_NUMBER) for number in report[1:]]
+        self._write(_SLICE_REPORT.pack(SLICE_ENDS.index(report.end), _SLICE, *numbers))
+
+    def _write(self, message: bytes) -> None:
         try:
             os.write(self._write_end, message)
         except BlockingIOError:
@@ -52,14 +62,19 @@ class PoolPipe:
             else:
                 return
 
-    def read(self) -> Iterator[AttemptReport]:
+    def read(self) -> Iterator[AttemptReport | SliceReport]:
         """Yield the reports since the last call and record which processes have loaded; called in the parent."""
         while True:
             try:
                 messages = os.read(self._read_end, _READ_BYTES)
             except BlockingIOError:
                 return
-            for queue, end, first, *rest in _REPORT.iter_unpack(messages):
+            for start in range(0, len(messages), _REPORT.size):
+                if messages[start + 1] == _SLICE:
+                    end, _, *numbers = _SLICE_REPORT.unpack_from(messages, start)
+                    yield SliceReport(SLICE_ENDS[end], *numbers)
+                    continue
+                queue, end, first, *rest = _REPORT.unpack_from(messages, start)
                 if end == _LOADED:
                     self._loaded.add(first)
                 else:

@@ -34,7 +34,7 @@ class PolarsFrame:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._names = [column.name for column in columns]
-        self._builds = [_build(column) for column in columns]
+        self._builds = [build_of(column) for column in columns]
 
     def __call__(self, rows: EncodedRows) -> pl.DataFrame:
         """Decode rows into a frame of shape (n_rows, n_columns)."""
@@ -46,17 +46,23 @@ class PolarsFrame:
         return pl.DataFrame([build(name, values) for name, build, values in columns])
 
 
-def _build(column: Column) -> Build:
+def build_of(column: Column) -> Build:
+    """Return the function that builds a column."""
     if column.categories is not None:
         return partial(_series, pl.Enum([str(value) for value in column.categories.values]))
     if column.type is ValueType.DATETIME:
         return partial(_datetimes, column.unit or Unit.MICROSECOND, column.time_zone)
     if column.type is ValueType.DATE:
         return _dates
-    dtype = pl.Categorical() if column.dtype == "Categorical" else _DTYPES[column.type]
+    dtype = dtype_of(column)
     if column.missing == "nan":
         return partial(_floats, dtype)
     return partial(_series, dtype)
+
+
+def dtype_of(column: Column) -> Any:
+    """Return the dtype of a column that has no categories and no moments."""
+    return pl.Categorical() if column.dtype == "Categorical" else _DTYPES[column.type]
 
 
 def _series(dtype: Any, name: str, values: Sequence[Any]) -> pl.Series:

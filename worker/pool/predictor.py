@@ -26,7 +26,7 @@ class Predictor:
     def __init__(self, card: ModelCard, pipeline: Any, interruptions: tuple[type[Exception], ...] = ()) -> None:
         self.card = card
         self._default_outputs = card.default_outputs
-        self._interruptions = interruptions
+        self.interruptions = interruptions
         self.decode = decoder_for(card)
         self.evaluate = Evaluation(pipeline, card.outputs)
 
@@ -72,7 +72,7 @@ class Predictor:
         decoded = self.decode(rows)  # outside `try`: a decoding error is not the client's fault
         try:
             outputs = self.evaluate(decoded, wanted_by(members, self._default_outputs))
-        except self._interruptions:
+        except self.interruptions:
             raise
         except Exception as error:  # whatever the pipeline raises fails only the members that cause it
             if len(members) == 1:

@@ -3,7 +3,7 @@
 import gc
 import resource
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars
@@ -15,13 +15,16 @@ from shared.names import FailureCode, LostReason, State
 from shared.rows import EncodedRows
 from shared.store.attempts import Attempts, Claim
 from shared.store.blocking import BlockingTransport
-from shared.store.records import Answer, Failure, Outcome, Provenance, split_rows
+from shared.store.records import Answer, Failure, Member, Outcome, Provenance, split_rows
 from shared.store.transport import StoreRefused
 from worker.pool.pipe import PoolPipe
 from worker.pool.predictor import Predictor
 from worker.settings import WorkerSettings
 from worker.telemetry.metrics import COMMITTED, DROPPED, AttemptReport
 from worker.telemetry.tracing import BatchTracer
+
+if TYPE_CHECKING:
+    from worker.pool.slice_attempts import SliceAttempts
 
 _EXPIRED: Final = Failure(FailureCode.EXPIRED, "The deadline passed before a worker claimed these rows.")
 
@@ -32,8 +35,15 @@ class PoolProcess:
     """One loaded predictor and one connection to the store."""
 
     def __init__(
-        self, predictor: Predictor, attempts: Attempts, worker: str, pipe: PoolPipe, tracer: BatchTracer | None
+        self,
+        settings: WorkerSettings,
+        predictor: Predictor,
+        attempts: Attempts,
+        worker: str,
+        pipe: PoolPipe,
+        tracer: BatchTracer | None,
     ) -> None:
+        self._settings = settings
         self._predictor = predictor
         self._worker = worker
         self._versions = installed_versions(predictor.card)
@@ -41,6 +51,7 @@ class PoolProcess:
         self._pipe = pipe
         self._has_bound_requests = False
         self._tracer = tracer
+        self._slices: SliceAttempts | None = None
 
     @classmethod
     def start(
@@ -72,7 +83,7 @@ class PoolProcess:
             result_ttl_seconds=settings.result_ttl_seconds,
             max_attempts=settings.max_attempts,
         )
-        return cls(predictor, attempts, worker, pipe, BatchTracer.make(settings.otlp_endpoint, worker))
+        return cls(settings, predictor, attempts, worker, pipe, BatchTracer.make(settings.otlp_endpoint, worker))
 
     def run(self, batch_id: BatchId) -> None:
         """Claim, predict and commit one batch, unless it needs no answer."""
@@ -88,6 +99,28 @@ class PoolProcess:
             log.info("skipped a batch that needs no answer", batch=batch_id)
             return
         self._bind_requests(claim)
+        if claim.slice is not None:
+            self._run_slice(claim)
+        else:
+            self._run_batch(claim)
+
+    def _run_slice(self, claim: Claim) -> None:
+        if self._slices is None:
+            from worker.pool.slice_attempts import SliceAttempts  # here: pyarrow and the object store's client
+
+            self._slices = SliceAttempts.open(
+                self._predictor,
+                self._attempts,
+                self._settings.object_store_url,
+                self._settings.batch_soft_seconds,
+                self._pipe.report_slice,
+            )
+        expired = _EXPIRED if _is_expired(claim, claim.members[0]) else None
+        predict_us = self._slices.run(claim, self._model_changed(claim) or expired)
+        if predict_us is not None and claim.origins:
+            self._log_and_trace(claim, predict_us)
+
+    def _run_batch(self, claim: Claim) -> None:
         began_ns = time.monotonic_ns()
         outcome = self._predict(claim)
         n_open = self._attempts.commit(claim, outcome)
@@ -96,7 +129,7 @@ class PoolProcess:
         if n_open is None:
             log.warning("dropped an outcome: another attempt has the batch", batch=claim.batch_id, token=claim.token)
         elif claim.origins:
-            self._log_and_trace(claim, outcome)
+            self._log_and_trace(claim, outcome.predict_us)
 
     def _bind_requests(self, claim: Claim) -> None:
         """Add the ids of the requests to every log line until the next batch."""
@@ -105,20 +138,20 @@ class PoolProcess:
             self._has_bound_requests = True
             bind_contextvars(requests=requests)
 
-    def _log_and_trace(self, claim: Claim, outcome: Outcome) -> None:
+    def _log_and_trace(self, claim: Claim, predict_us: int) -> None:
         """Log the batch if its requests have ids, and trace it if tracing is on."""
         if self._has_bound_requests:
             log.info(
                 "answered a batch",
                 batch=claim.batch_id,
                 attempt=claim.token,
-                predictions=len(outcome.members),
+                predictions=len(claim.members),
                 rows=claim.rows.n_rows,
-                queue_ms=outcome.queue_us / 1000,
-                predict_ms=outcome.predict_us / 1000,
+                queue_ms=claim.queue_us / 1000,
+                predict_ms=predict_us / 1000,
             )
         if self._tracer is not None:
-            self._tracer.record(claim, outcome)
+            self._tracer.record(claim, predict_us)
 
     def requeue(self, batch_id: BatchId, reason: LostReason, detail: str) -> None:
         """End an attempt without an outcome; if the store fails, the parent's watchdog does it later."""
@@ -130,19 +163,24 @@ class PoolProcess:
             log.warning("could not requeue a batch", batch=batch_id, reason=str(error))
 
     def _predict(self, claim: Claim) -> Outcome:
-        served = self._predictor.card.digest
-        if claim.model.digest != served:
-            refusal = Failure(
-                FailureCode.MODEL_CHANGED,
-                f"The rows were accepted for {claim.model.name} {claim.model.version} ({claim.model.digest}), "
-                f"and the workers now serve {served}: submit them again.",
-            )
+        refusal = self._model_changed(claim)
+        if refusal is not None:
             return self._outcome(claim, 0, [refusal] * len(claim.members))
-        expired = [0 < member.deadline_us < claim.claimed_us for member in claim.members]
+        expired = [_is_expired(claim, member) for member in claim.members]
         if any(expired):
             return self._predict_unexpired(claim, expired)
         members, predict_us = self._predictor.predict(claim.rows, claim.members)
         return self._outcome(claim, predict_us, members)
+
+    def _model_changed(self, claim: Claim) -> Failure | None:
+        served = self._predictor.card.digest
+        if claim.model.digest == served:
+            return None
+        return Failure(
+            FailureCode.MODEL_CHANGED,
+            f"The rows were accepted for {claim.model.name} {claim.model.version} ({claim.model.digest}), "
+            f"and the workers now serve {served}: submit them again.",
+        )
 
     def _predict_unexpired(self, claim: Claim, expired: list[bool]) -> Outcome:
         """Predict only the rows of members whose deadline has not passed."""
@@ -158,6 +196,10 @@ class PoolProcess:
     def _outcome(self, claim: Claim, predict_us: int, members: list[Answer | Failure]) -> Outcome:
         provenance = Provenance(claim.token, claim.rows.n_rows, self._worker, self._versions)
         return Outcome(claim.queue_us, predict_us, members, provenance)
+
+
+def _is_expired(claim: Claim, member: Member) -> bool:
+    return 0 < member.deadline_us < claim.claimed_us
 
 
 def attempt_report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int) -> AttemptReport:

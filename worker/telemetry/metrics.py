@@ -18,6 +18,11 @@ COMMITTED: Final = BatchState.COMMITTED.value
 DROPPED: Final = "dropped"
 ENDS: Final = (COMMITTED, DROPPED, *LostReason)
 """How an attempt can end: its outcome was committed or refused, or it was lost."""
+GIVEN_BACK: Final = "given-back"
+HALVED: Final = "halved"
+SLICE_ENDS: Final = (COMMITTED, DROPPED, GIVEN_BACK, HALVED)
+"""How an attempt at a slice can end, unless it is lost: its result was committed or refused; the object store was
+unavailable; or it is repeated in halves."""
 
 
 class AttemptReport(NamedTuple):
@@ -35,6 +40,21 @@ class AttemptReport(NamedTuple):
     """Predictions that the attempt made final, by state."""
     n_failed: int = 0
     n_expired: int = 0
+
+
+class SliceReport(NamedTuple):
+    """How one attempt at a slice ended."""
+
+    end: str
+    """One of `SLICE_ENDS`."""
+    n_rows: int = 0
+    n_bad: int = 0
+    """Rows without a result."""
+    queue_us: int = 0
+    """Microseconds from the slice's submission to its claim."""
+    read_us: int = 0
+    predict_us: int = 0
+    write_us: int = 0
 
 
 class WorkerMetrics:
@@ -56,6 +76,16 @@ class WorkerMetrics:
         final = counter("predictions_final_total", "Predictions that this process made final.", "state", "queue")
         states = (State.SUCCEEDED, State.FAILED, State.EXPIRED)
         self._final = {queue: [final.labels(state, queue) for state in states] for queue in Queue}
+        slices = counter("slices_total", "Attempts at slices that have ended while their worker lived.", "end")
+        self._slices = {end: slices.labels(end) for end in SLICE_ENDS}
+        self._slice_rows = counter("slice_rows_total", "Rows of slices whose results were committed.")
+        self._slice_bad_rows = counter(
+            "slice_bad_rows_total", "Rows without a result, of slices whose results were committed."
+        )
+        slice_seconds = Histogram(
+            "sepal_slice_seconds", "Time of a slice in a step.", ("step",), buckets=SECONDS_BUCKETS, registry=registry
+        )
+        self._slice_seconds = [slice_seconds.labels(step) for step in ("queue", "read", "predict", "write")]
         self._dropped = counter("outcomes_dropped_total", "Outcomes refused because another attempt has the batch.")
         self._alien_messages = counter("alien_messages_total", "Messages that Sepal did not write, set aside.")
         lost = counter("leases_lost_total", "Attempts that ended without an outcome.", "reason")
@@ -81,10 +111,24 @@ class WorkerMetrics:
             if count:
                 counter.inc(count)
 
-    def count_attempts(self, reports: Iterable[AttemptReport]) -> None:
+    def count_slice(self, report: SliceReport) -> None:
+        """Count an attempt at a slice that has ended."""
+        self._slices[report.end].inc()
+        if report.end in (GIVEN_BACK, HALVED):
+            return
+        for microseconds, histogram in zip(report[3:], self._slice_seconds, strict=True):
+            histogram.observe(microseconds / 1e6)
+        if report.end == COMMITTED:
+            self._slice_rows.inc(report.n_rows)
+            self._slice_bad_rows.inc(report.n_bad)
+
+    def count_attempts(self, reports: Iterable[AttemptReport | SliceReport]) -> None:
         """Count attempts that have ended."""
         for report in reports:
-            self.count_attempt(report)
+            if isinstance(report, SliceReport):
+                self.count_slice(report)
+            else:
+                self.count_attempt(report)
 
     def count_alien_message(self) -> None:
         """Count a message that was set aside."""

@@ -13,7 +13,6 @@ from opentelemetry.trace import Link, Span, SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from shared.store.attempts import Claim
-from shared.store.records import Outcome
 from shared.telemetry.tracing import make_tracer
 
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -31,7 +30,7 @@ class BatchTracer:
         """Make a tracer if there is an endpoint."""
         return None if endpoint is None else cls(make_tracer(endpoint, "sepal-worker"), worker)
 
-    def record(self, claim: Claim, outcome: Outcome) -> None:
+    def record(self, claim: Claim, predict_us: int) -> None:
         """Write the spans of a committed batch if any of its requests is traced."""
         requests = [
             _PROPAGATOR.extract({"traceparent": origin.traceparent})
@@ -43,7 +42,7 @@ class BatchTracer:
         claimed_ns = claim.claimed_us * 1000
         batch = self._start_batch(claim, requests, claimed_ns)
         predict = self._tracer.start_span("predict", trace.set_span_in_context(batch), start_time=claimed_ns)
-        predict.end(claimed_ns + outcome.predict_us * 1000)
+        predict.end(claimed_ns + predict_us * 1000)
         link = Link(batch.get_span_context())
         for request in requests:
             submitted_ns = claimed_ns - claim.queue_us * 1000

@@ -31,8 +31,9 @@ class _Expects(Enum):
 class ChunkedBody:
     """Decodes one body as it arrives. Extensions are ignored, and trailers are discarded."""
 
-    def __init__(self, limits: ConnectionSettings) -> None:
+    def __init__(self, limits: ConnectionSettings, *, is_upload: bool = False) -> None:
         self._limits = limits
+        self._max_bytes = limits.max_upload_bytes if is_upload else limits.max_body_bytes
         self._expects = _Expects.SIZE
         self._missing = 0  # bytes of the current chunk
         self._line = b""  # a line that has not arrived completely
@@ -140,5 +141,5 @@ class ChunkedBody:
     def _count(self, size: int) -> None:
         self._n_bytes += size
         self._n_lacking += max(_SMALL_BYTES - size, 0)
-        if max(self._n_bytes, self._n_lacking - _SMALL_BYTES) > self._limits.max_body_bytes:
+        if max(self._n_bytes, self._n_lacking - _SMALL_BYTES) > self._max_bytes:
             raise body_too_large()

@@ -25,6 +25,9 @@ END_OF_HEAD: Final = b"\r\n\r\n"
 EMPTY_LINES: Final = re.compile(rb"(?:\r\n)*")
 """A server ignores empty lines in front of a request (RFC 9112, section 2.2)."""
 
+UPLOADS: Final = b"/predictions"
+"""The path whose bodies the application takes in parts."""
+
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE: Final = re.compile(rb"(%b) ([!-~]+) HTTP/([0-9])\.([0-9])" % TOKEN)
 _METHOD: Final = re.compile(rb"%b " % TOKEN)
@@ -63,6 +66,8 @@ class Head(msgspec.Struct):
     """Names in lower case."""
     body_bytes: int | None
     """Size of the body; None if it is chunked."""
+    is_upload: bool
+    """Whether the application takes the body in parts, so that it may be larger than others."""
     expects_continue: bool
     closes: bool
     """Whether the connection ends with this request."""
@@ -136,6 +141,7 @@ def parse_head(head: bytes, limits: ConnectionSettings) -> Head:
     raw_path, query = _split_target(method, target)
     _check_host(found.get(b"host"), minor_version)
     path = raw_path.decode("ascii")
+    is_upload = method == b"POST" and raw_path == UPLOADS
     return Head(
         method.decode("ascii"),
         unquote(path) if "%" in path else path,
@@ -143,7 +149,8 @@ def parse_head(head: bytes, limits: ConnectionSettings) -> Head:
         query,
         minor_version,
         headers,
-        _body_bytes(found, minor_version, limits.max_body_bytes),
+        _body_bytes(found, minor_version, limits.max_upload_bytes if is_upload else limits.max_body_bytes),
+        is_upload,
         _expects_continue(found, minor_version),
         minor_version == 0 or (b"connection" in found and b"close" in _members(found[b"connection"])),
     )

@@ -12,17 +12,19 @@ PART_BYTES: Final = 64 * 1024
 class IncomingBody:
     """Takes the bytes of one body from the connection, and keeps them until the application takes them."""
 
-    def __init__(self, n_bytes: int | None, connections: Connections) -> None:
+    def __init__(self, n_bytes: int | None, connections: Connections, *, is_upload: bool = False) -> None:
         """Prepare for a body.
 
         Args:
             n_bytes: its size; None if it is chunked.
             connections: counts the memory of large bodies.
+            is_upload: whether the application keeps no part of it: only what it has not taken is counted.
         """
-        self._chunks = ChunkedBody(connections.limits) if n_bytes is None else None
+        self._chunks = ChunkedBody(connections.limits, is_upload=is_upload) if n_bytes is None else None
+        self._is_upload = is_upload
         self._connections = connections
         self._buffer = bytearray()
-        self._n_arrived = 0
+        self._n_counted = 0
         self._n_held = 0
         self._is_discarded = False
         self.missing = n_bytes
@@ -67,23 +69,29 @@ class IncomingBody:
             end = start + len(self._buffer) - before
             self.missing -= end - start
         self.has_begun = self.has_begun or end > start
-        self._n_arrived += len(self._buffer) - before
+        self._n_counted += len(self._buffer) - before
         if self._is_discarded:
             self._buffer.clear()
-        elif self._n_arrived > PART_BYTES:
-            self._connections.hold(self._n_arrived - self._n_held)
-            self._n_held = self._n_arrived
+        elif self._n_counted > PART_BYTES:
+            self._connections.hold(self._n_counted - self._n_held)
+            self._n_held = self._n_counted
         return end
 
     def take(self) -> bytes:
         """Return what has arrived since the last call."""
         part = bytes(self._buffer)
         self._buffer = bytearray()
+        if self._is_upload:
+            self._n_counted = 0
+            self._release()
         return part
 
     def discard(self) -> None:
         """Drop what has arrived, and what will: nobody takes it any more."""
         self._is_discarded = True
         self._buffer = bytearray()
+        self._release()
+
+    def _release(self) -> None:
         self._connections.release(self._n_held)
         self._n_held = 0

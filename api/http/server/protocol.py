@@ -242,7 +242,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _start(self, head: Head) -> None:
         self._n_requests += 1
-        body = IncomingBody(head.body_bytes, self._connections)
+        body = IncomingBody(head.body_bytes, self._connections, is_upload=head.is_upload)
         self._exchange = exchange = Exchange(self, scope_of(head, self._address), head, body)
         if self._is_shutting_down or self._n_requests >= self._limits.max_requests_per_connection:
             exchange.writer.keep_alive = False
@@ -305,9 +305,10 @@ class HttpProtocol(asyncio.Protocol):
 
     def _close(self) -> None:
         """Close in steps, so that a client which still sends can read the response."""
+        still_sends = self._exchange is not None and not self._exchange.body.is_complete
         self._exchange = None
         self._inbox.clear()
-        if self._has_ended or self._is_shutting_down:
+        if self._has_ended or (self._is_shutting_down and not still_sends):
             self.transport.close()
             return
         self._pace.allow(self._loop.time(), linger.SECONDS)

@@ -1,4 +1,4 @@
-"""The store's Lua scripts, one file each; `prelude.lua` holds the functions that they share.
+"""The store's Lua scripts, one file each; `prelude.lua` and `slices.lua` hold the functions that they share.
 
 A script runs with the shared functions that it uses in front of it, and with the shared names replaced by their values.
 As local variables, the names and the unused functions took a sixth of the time of a script: Lua allocates a variable
@@ -12,9 +12,9 @@ from typing import Final
 
 from shared.store.schema import lua_names
 
-_REFUSED_WHEN_FULL: Final = frozenset({"submit", "reserve"})
+_REFUSED_WHEN_FULL: Final = frozenset({"submit", "reserve", "accept_bulk", "reserve_space"})
 """The other scripts finish accepted work, and so free memory: they also run when `maxmemory` is reached."""
-_READ_ONLY: Final = frozenset({"examine", "get_dead_letter", "list_dead_letters", "look_up", "status"})
+_READ_ONLY: Final = frozenset({"examine", "get_dead_letter", "list_dead_letters", "look_up", "read_bulk", "status"})
 """These also run when the server rejects writes: on a full disk, without enough replicas, on a replica."""
 
 _NAMES: Final = lua_names()
@@ -40,7 +40,7 @@ class Script:
 
 
 def _with_functions(script: str) -> str:
-    for function in reversed(list(_FUNCTION.finditer(_read("prelude")))):  # each one uses only those above it
+    for function in reversed(list(_FUNCTION.finditer(_read("prelude") + _read("slices")))):  # each uses those above it
         if re.search(rf"\b{function[1]}\b", script):
             script = function[0] + script
     return script

@@ -5,15 +5,16 @@
 -- ARGV[3]  milliseconds for which the announcement is valid
 -- ARGV[4]  the card, as JSON; '' while no pool process is loaded
 -- ARGV[5]  1 until the worker has announced its card, then 0
+-- ARGV[6]  the queues that it consumes, separated by commas
 --
--- Reply: {messages in the queues, then for each lease of the worker: the batch's id, the pool process, 1 if the outcome
+-- Reply: {messages in these queues, then for each lease of the worker: the batch's id, the pool process, 1 if the outcome
 --        is wanted, else 0}.
 -- Keeps: new predictions are validated against the model of the worker that was the last to load its model.
 
 local worker, card = ARGV[1], ARGV[4]
 local now = redis.call('TIME')
 local until_ms = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[3]
-redis.call('HSET', k_workers, worker, string.format('%.0f %s', until_ms, ARGV[2]))
+redis.call('HSET', k_workers, worker, string.format('%.0f %s %s', until_ms, ARGV[2], ARGV[6]))
 if card ~= '' then
   redis.call('DEL', k_load_failure)
   if ARGV[5] == '1' then
@@ -23,7 +24,10 @@ if card ~= '' then
   end
 end
 
-local reply = {redis.call('LLEN', q_interactive) + redis.call('LLEN', q_bulk)}
+local reply = {0}
+for queue in string.gmatch(ARGV[6], '[^,]+') do
+  reply[1] = reply[1] + redis.call('LLEN', queue)
+end
 local leases = redis.call('HGETALL', k_leases .. worker)
 for i = 1, #leases, 2 do
   local id = leases[i]

@@ -7,7 +7,8 @@
 -- ARGV[5]  seconds to keep a final record
 --
 -- Reply: nil if there is nothing to run, else
---        {token, created, now, encoding, rows, members, model, queue, origins}, times in microseconds since 1970.
+--        {token, created, now, encoding, rows, members, model, queue, origins, of a slice: the source of its rows}, times in
+--        microseconds since 1970.
 -- Keeps: every attempt has a different token, its number; only the latest attempt can commit. A running batch stays
 --        with its worker, whose lease lasts while its announcement is valid. A pool process that lost the reply and
 --        asks again gets the same token, so that a broker that hangs does not use up attempts.
@@ -21,14 +22,16 @@ if state ~= s_queued and not is_retry then
 end
 local key, now = k_batch .. id, time_us()
 local parent, index = parent_and_index(id)
-local parent_state, is_canceled
+local parent_state, is_canceled, source, parents_origin
 if parent then
-  parent_state, is_canceled = read(parent, f_state, f_canceled_member .. index)
+  parent_state, is_canceled, source, parents_origin =
+    read(parent, f_state, f_canceled_member .. index, f_source, f_origins)
 end
 redis.call('ZREM', k_queued .. queue, id) -- after the reads: if one raises an error, nothing has changed
 if parent then
   if not is_open(parent_state) then
     redis.call('DEL', key)
+    redis.call('SREM', k_slices, id)
     return false
   end
   if parent_state == s_split and is_canceled then
@@ -38,7 +41,9 @@ if parent then
   end
   if parent_state ~= s_split then
     redis.call('HSET', k_batch .. parent, f_state, s_running)
-    redis.call('HSETNX', k_batch .. parent, f_started, now)
+    if redis.call('HSETNX', k_batch .. parent, f_started, now) == 1 and source then
+      redis.call('HINCRBY', k_batch .. parent, f_event, 1)
+    end
   end
 end
 
@@ -50,4 +55,4 @@ if not is_retry then
   redis.call('HSET', k_leases .. worker, id, pid)
   redis.call('HSETNX', k_workers, worker, '0 0') -- if it was removed as lost: else the reconciler would miss its lease
 end
-return {token, created, now, encoding, rows, members, model, queue, origins}
+return {token, created, now, encoding, rows, members, model, queue, origins or parents_origin or false, source or false}

@@ -1,14 +1,18 @@
--- Read what is needed to split an exhausted batch, or to make a dead letter of it.
+-- Read what is needed to split an exhausted batch, to make a dead letter of it, or to halve it.
 --
 -- ARGV[1]  the batch's id
 --
--- Reply: {state, queue, members, origins, the parent's member: nil unless the batch is part of a spanning prediction}
+-- Reply: {state, queue, members, origins, the parent's member: nil unless the batch is part of a spanning prediction, of a
+--        slice: its rows and the source of its parent}
 
 local parent = parent_and_index(ARGV[1])
 local reply = {read(ARGV[1], f_state, f_queue, f_members, f_origins)}
-local members, children = false, false
+local members, children, source, rows = false, false, false, false
 if parent then
-  members, children = read(parent, f_members, f_children)
+  members, children, source = read(parent, f_members, f_children, f_source)
 end
-reply[#reply + 1] = children and members
+if source then
+  rows = read(ARGV[1], f_rows)
+end
+reply[5], reply[6], reply[7] = children and members, rows, source
 return reply

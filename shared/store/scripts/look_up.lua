@@ -11,11 +11,13 @@
 -- Keeps: a reply never mixes two states of a record.
 
 local id = ARGV[1]
-local state, members, model, children, done = read(id, f_state, f_members, f_model, f_children, f_rows_done)
+local state, members, model, children, done, source =
+  read(id, f_state, f_members, f_model, f_children, f_rows_done, f_source)
 if not state then
   return false
 end
-if (#ARGV == 1) ~= (children ~= false) then -- only a spanning prediction's record has children, and takes no index
+-- Only a spanning prediction's record has children, and takes no index; `read_bulk.lua` reads one with a source.
+if (#ARGV == 1) ~= (children ~= false) or source then
   return {}
 end
 local reply, fields = {time_us(), state, members, model}, {}

@@ -114,8 +114,8 @@ end
 -- it becomes exhausted. A batch that is still queued, because its claim did not reach the store, is published again. A
 -- batch that is final, or that another worker has, is not changed. Returns the queue of the ended attempt, or false.
 local function requeue(id, worker, reason, max_attempts)
-  local state, claimed_by, pid, claimed, token, lost, queue, sequence, message =
-    read(id, f_state, f_worker, f_pid, f_claimed, f_token, f_lost, f_queue, f_sequence, f_message)
+  local state, claimed_by, pid, claimed, token, given_back, lost, queue, sequence, message =
+    read(id, f_state, f_worker, f_pid, f_claimed, f_token, f_given_back, f_lost, f_queue, f_sequence, f_message)
   local parent = parent_and_index(id)
   local is_wanted = not parent or is_open((read(parent, f_state)))
   redis.call('HDEL', k_leases .. worker, id)
@@ -129,12 +129,13 @@ local function requeue(id, worker, reason, max_attempts)
   local key = k_batch .. id
   if not is_wanted then
     redis.call('DEL', key)
+    redis.call('SREM', k_slices, id)
     return queue
   end
   local attempt = cjson.encode({worker = worker, pid = tonumber(pid), claimed_us = claimed, lost_us = time_us(),
     reason = reason})
   redis.call('HSET', key, f_lost, lost and lost .. ',' .. attempt or attempt)
-  if tonumber(token) >= tonumber(max_attempts) then
+  if token - (given_back or 0) >= tonumber(max_attempts) then
     redis.call('HSET', key, f_state, s_exhausted)
     redis.call('SADD', k_exhausted, id)
     return queue

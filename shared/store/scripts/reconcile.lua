@@ -40,11 +40,11 @@ local latest, n_requeued, unacked = now_ms + ARGV[3], 0, ''
 local workers = redis.call('HGETALL', k_workers)
 for i = 1, #workers, 2 do
   local worker = workers[i]
-  local until_ms, processes, granted = string.match(workers[i + 1], '(%d+) (%d+)(.*)')
+  local until_ms, processes, queues, granted = string.match(workers[i + 1], '(%d+) (%d+) ?(%S*)(.*)')
   until_ms = tonumber(until_ms)
   if until_ms > latest or (was_outage and until_ms > 0 and granted == '') then
     -- An announcement is extended once at most.
-    redis.call('HSET', k_workers, worker, string.format('%.0f %s granted', latest, processes))
+    redis.call('HSET', k_workers, worker, string.format('%.0f %s %s granted', latest, processes, queues))
   elseif until_ms < now_ms then
     for _, id in ipairs(latest_first(redis.call('HKEYS', k_leases .. worker))) do
       local is_readable, queue = pcall(requeue, id, worker, 'The worker was lost.', ARGV[4])
@@ -82,6 +82,13 @@ for _, queue in ipairs({q_interactive, q_bulk}) do
     end
   end
 end
+
+for _, id in ipairs(redis.call('SMEMBERS', k_slices)) do
+  if redis.call('EXISTS', k_batch .. id) == 0 then
+    redis.call('SREM', k_slices, id)
+  end
+end
+hand_out()
 
 local reply = {n_published, n_requeued}
 for _, id in ipairs(redis.call('SRANDMEMBER', k_exhausted, 10)) do

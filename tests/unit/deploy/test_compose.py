@@ -16,13 +16,28 @@ from worker.settings import WorkerSettings
 TEXT = (ROOT / "docker-compose.yml").read_text()
 FILE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, Any] = FILE["services"]
-EXAMPLE = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
-DEFAULTS = dict(re.findall(r"\$\{(SEPAL_\w+):-([^}]*)\}", TEXT))
-SETTINGS: dict[str, type[BaseSettings]] = {"api": GatewaySettings, "worker": WorkerSettings}
-# In containers the addresses are fixed, logs are JSON, and the model has another path than in a checkout.
-FIXED = {"redis_url", "api_host", "api_port", "worker_http_host", "worker_http_port"}
-DIFFERENT = {"SEPAL_LOG_JSON", "SEPAL_MODEL_DIR"}
-OTHERS = {"SEPAL_REDIS_URL", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
+EXAMPLE = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+DEFAULTS = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", TEXT))
+SETTINGS: dict[str, type[BaseSettings]] = {
+    "api": GatewaySettings,
+    "worker": WorkerSettings,
+    "bulk-worker": WorkerSettings,
+}
+# In containers the addresses are fixed, logs are JSON, model and objects have other paths than in a checkout, and each
+# service has a queue of its own.
+FIXED = {"redis_url", "api_host", "api_port", "worker_http_host", "worker_http_port", "worker_nice"}
+DIFFERENT = {"SEPAL_LOG_JSON", "SEPAL_MODEL_DIR", "SEPAL_OBJECT_STORE_URL", "SEPAL_WORKER_QUEUES"}
+OTHERS = {
+    "SEPAL_REDIS_URL",
+    "SEPAL_WORKER_NICE",
+    "TMPDIR",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+}
 
 
 def _passed_through(service: str) -> set[str]:
@@ -55,7 +70,7 @@ def test_env_example_has_the_defaults_of_the_compose_file() -> None:
     assert len(re.findall(r"\$\{", TEXT)) == len(re.findall(r"\$\{\w+:-", TEXT)), "every variable has a default"
 
 
-@pytest.mark.parametrize("service", ["api", "worker"])
+@pytest.mark.parametrize("service", SETTINGS)
 def test_every_setting_is_passed_through_and_documented_with_its_default(service: str) -> None:
     settings = _settings(service)
     assert set(settings) == SERVICES[service]["environment"].keys() - OTHERS
@@ -85,7 +100,7 @@ def test_service_has_a_health_check_a_restart_policy_and_time_to_stop(name: str)
         assert "HEALTHCHECK" in _stage(service["build"]["dockerfile"], service["build"].get("target"))
     else:
         assert service["healthcheck"]["test"][0] == "CMD"
-    if name not in ("redis", "prometheus", "proxy"):
+    if name not in ("redis", "prometheus", "proxy", "s3"):
         assert service["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
@@ -97,7 +112,38 @@ def test_only_gateway_proxy_flower_and_prometheus_publish_a_port() -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES["prometheus"]["ports"])
     assert DEFAULTS["SEPAL_FLOWER_BIND"] == "127.0.0.1"
     assert FILE["networks"]["back"] == {"internal": True}
-    assert {name for name, service in SERVICES.items() if service["networks"] == ["back"]} == {"redis", "worker"}
+    hidden = {name for name, service in SERVICES.items() if service["networks"] == ["back"]}
+    assert hidden == {"redis", "worker", "bulk-worker", "s3"}
+
+
+def test_each_queue_has_workers_and_bulk_ones_get_less_of_a_busy_machine() -> None:
+    environments = {name: SERVICES[name]["environment"] for name in ("worker", "bulk-worker")}
+    assert DEFAULTS["SEPAL_WORKER_QUEUES"] == "interactive"
+    assert environments["bulk-worker"]["SEPAL_WORKER_QUEUES"] == "bulk"
+    assert "SEPAL_WORKER_NICE" not in environments["worker"]
+    assert environments["bulk-worker"]["SEPAL_WORKER_NICE"] == "10"
+    assert SERVICES["bulk-worker"]["cpu_shares"] < 1024 / 5
+    assert {name for name, service in SERVICES.items() if "cpu_shares" in service} == {"bulk-worker"}
+
+
+@pytest.mark.parametrize("service", ["api", "worker", "bulk-worker"])
+def test_objects_are_in_a_shared_volume_that_the_containers_user_can_write_to(service: str) -> None:
+    folder = DEFAULTS["SEPAL_OBJECT_STORE_URL"]
+    assert f"objects:{folder}" in SERVICES[service]["volumes"]
+    build = SERVICES[service]["build"]
+    made = rf"install --directory --owner=sepal( /\w+)* {folder}\b"
+    assert re.search(made, _stage(build["dockerfile"], build.get("target")))
+
+
+def test_uploads_are_spooled_to_a_volume_and_not_to_memory() -> None:
+    api = SERVICES["api"]
+    assert f"spool:{api['environment']['TMPDIR']}" in api["volumes"]
+
+
+def test_s3_server_is_the_one_of_the_tests_and_is_started_on_request() -> None:
+    assert SERVICES["s3"]["profiles"] == ["s3"]
+    assert (ROOT / "deploy/s3/requirements.txt").read_text() in (ROOT / "requirements/dev.txt").read_text()
+    assert DEFAULTS["AWS_ENDPOINT_URL"] == "http://s3:8333"
 
 
 def test_containers_have_time_to_finish_their_work_when_stopped() -> None:
@@ -120,7 +166,9 @@ def test_broker_is_durable_evicts_nothing_and_has_memory_to_rewrite_its_file() -
     assert 1.5 * _bytes(DEFAULTS["SEPAL_REDIS_MAXMEMORY"]) <= _bytes(DEFAULTS["SEPAL_REDIS_MEMORY"])
 
 
-@pytest.mark.parametrize("name", ["Dockerfile.api", "Dockerfile.worker", "deploy/nginx/Dockerfile"])
+@pytest.mark.parametrize(
+    "name", ["Dockerfile.api", "Dockerfile.worker", "deploy/nginx/Dockerfile", "deploy/s3/Dockerfile"]
+)
 def test_image_is_labelled_with_the_projects_version(name: str) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert re.findall(r"^ARG VERSION=(.*)$", (ROOT / name).read_text(), re.MULTILINE) == [version]

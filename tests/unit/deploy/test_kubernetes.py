@@ -15,7 +15,7 @@ from tests.stack import ROOT
 FOLDER = ROOT / "deploy" / "kubernetes"
 OLDEST, LATEST = "1.27", kubernetes_validate.latest_version()
 # Created by commands of docs/operations.md.
-MADE_BY_HAND = {("ConfigMap", "prometheus"), ("Secret", "tls")}
+MADE_BY_HAND = {("ConfigMap", "prometheus"), ("Secret", "tls"), ("Secret", "object-store")}
 # Not resources of the kustomization: the file itself, a file that is filled in first, one that needs KEDA, and one that
 # needs a certificate.
 SEPARATE = {"kustomization.yaml", "secret.example.yaml", "keda.yaml", "proxy.yaml"}
@@ -88,8 +88,9 @@ def settings() -> dict[str, str]:
     return dict(next(found["data"] for found in of_kind("ConfigMap") if found["metadata"]["name"] == "settings"))
 
 
-def scaler() -> Object:
-    return dict(of_kind("ScaledObject")[0]["spec"])
+def scalers() -> dict[str, Object]:
+    """Return the specifications of the scalers by their names."""
+    return {found["metadata"]["name"]: found["spec"] for found in of_kind("ScaledObject")}
 
 
 def secret_keys(workload: Object) -> Iterator[tuple[str, str]]:
@@ -100,17 +101,24 @@ def secret_keys(workload: Object) -> Iterator[tuple[str, str]]:
 
 
 def references() -> Iterator[tuple[str, str]]:
+    sources = {"configMapRef": "ConfigMap", "secretRef": "Secret"}
     for workload in workloads():
         if workload["kind"] == "StatefulSet":
             yield "Service", workload["spec"]["serviceName"]
         for volume in pod(workload).get("volumes", []):
-            if "configMap" in volume:
-                yield "ConfigMap", volume["configMap"]["name"]
-            if "secret" in volume:
-                yield "Secret", volume["secret"]["secretName"]
+            yield from volume_references(volume)
         for source in (source for each in pod(workload)["containers"] for source in each.get("envFrom", [])):
-            yield "ConfigMap", source["configMapRef"]["name"]
+            yield from ((sources[kind], reference["name"]) for kind, reference in source.items())
         yield from (("Secret", name) for name, _ in secret_keys(workload))
+
+
+def volume_references(volume: Object) -> Iterator[tuple[str, str]]:
+    if "configMap" in volume:
+        yield "ConfigMap", volume["configMap"]["name"]
+    if "secret" in volume:
+        yield "Secret", volume["secret"]["secretName"]
+    if "persistentVolumeClaim" in volume:
+        yield "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
 
 
 def selected(labels: dict[str, str]) -> list[Object]:
@@ -127,15 +135,56 @@ def test_object_is_valid(found: Object, version: str) -> None:
         kubernetes_validate.validate(found, version, strict=True)
 
 
-def test_scaler_query_is_the_recording_rule_for_waiting_rows() -> None:
-    query = scaler()["triggers"][0]["metadata"]["query"]
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [("worker", "sepal:waiting_interactive_rows:sum"), ("bulk-worker", "sepal:waiting_bulk_rows:sum")],
+)
+def test_scaler_query_is_the_recording_rule_for_waiting_rows(name: str, rule: str) -> None:
+    query = scalers()[name]["triggers"][0]["metadata"]["query"]
     rules = yaml.safe_load((FOLDER.parent / "prometheus" / "recording.yml").read_text())["groups"][0]["rules"]
-    assert query == next(rule["expr"] for rule in rules if rule["record"] == "sepal:waiting_rows:sum")
+    assert query == next(each["expr"] for each in rules if each["record"] == rule)
 
 
 def test_scaler_targets_an_existing_workload_without_fixed_replicas() -> None:
-    target = next(each for each in workloads() if each["metadata"]["name"] == scaler()["scaleTargetRef"]["name"])
-    assert "replicas" not in target["spec"]
+    assert scalers().keys() == {"worker", "bulk-worker"}
+    for name, scaler in scalers().items():
+        target = next(each for each in workloads() if each["metadata"]["name"] == scaler["scaleTargetRef"]["name"])
+        assert target["metadata"]["name"] == name
+        assert "replicas" not in target["spec"]
+
+
+def environment(name: str) -> dict[str, str]:
+    """Return the variables that a container gets with their values, those of the settings included."""
+    own = {variable["name"]: variable["value"] for variable in container(name)["env"] if "value" in variable}
+    return settings() | own
+
+
+def test_each_queue_has_workers_and_bulk_ones_get_less_of_a_busy_node() -> None:
+    assert environment("worker")["SEPAL_WORKER_QUEUES"] == "interactive"
+    assert environment("bulk-worker")["SEPAL_WORKER_QUEUES"] == "bulk"
+    assert environment("bulk-worker")["SEPAL_WORKER_NICE"] == "10"
+    assert container("worker")["resources"]["requests"]["cpu"] == "1"
+    assert container("bulk-worker")["resources"]["requests"]["cpu"] == "100m"
+
+
+@pytest.mark.parametrize("name", ["api", "worker", "bulk-worker"])
+def test_objects_are_in_a_volume_that_many_nodes_write_to(name: str) -> None:
+    [claim] = of_kind("PersistentVolumeClaim")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert int(claim["spec"]["resources"]["requests"]["storage"].removesuffix("Gi")) * 2**30 > 1.1 * int(
+        settings()["SEPAL_MAX_BULK_BYTES"]
+    )
+    mount = {"name": "objects", "mountPath": environment(name)["SEPAL_OBJECT_STORE_URL"]}
+    assert mount in container(name)["volumeMounts"]
+    [workload] = [each for each in workloads() if each["metadata"]["name"] == name]
+    assert pod(workload)["securityContext"]["fsGroup"] == pod(workload)["securityContext"]["runAsUser"]
+
+
+def test_uploads_are_spooled_to_a_disk() -> None:
+    [api] = [each for each in workloads() if each["metadata"]["name"] == "api"]
+    [mount] = [each for each in container("api")["volumeMounts"] if each["mountPath"] == environment("api")["TMPDIR"]]
+    [spool] = [each for each in pod(api)["volumes"] if each["name"] == mount["name"]]
+    assert "medium" not in spool["emptyDir"]
 
 
 def test_kustomization_lists_every_file_that_needs_no_preparation() -> None:
@@ -179,12 +228,13 @@ def test_addresses_and_ports_are_those_of_services() -> None:
     ports = {found["metadata"]["name"]: found["spec"]["ports"][0]["port"] for found in of_kind("Service")}
     broker = urlsplit(of_kind("Secret")[0]["stringData"]["redis-url"])
     assert broker.port == ports[str(broker.hostname)]
-    metrics = urlsplit(scaler()["triggers"][0]["metadata"]["serverAddress"])
-    service, namespace = str(metrics.hostname).split(".")
-    assert (metrics.port, namespace) == (ports[service], of_kind("Namespace")[0]["metadata"]["name"])
+    for scaler in scalers().values():
+        metrics = urlsplit(scaler["triggers"][0]["metadata"]["serverAddress"])
+        service, namespace = str(metrics.hostname).split(".")
+        assert (metrics.port, namespace) == (ports[service], of_kind("Namespace")[0]["metadata"]["name"])
     scrapes = yaml.safe_load((FOLDER.parent / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     for [search] in (scrape["dns_sd_configs"] for scrape in scrapes):
-        assert search["port"] == ports[search["names"][0]]
+        assert {search["port"]} == {ports[name] for name in search["names"]}
 
 
 def test_policies_select_existing_pods() -> None:
@@ -192,7 +242,7 @@ def test_policies_select_existing_pods() -> None:
         workload["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"] for workload in workloads()
     }
     text = (FOLDER / "network.yaml").read_text() + (FOLDER / "proxy.yaml").read_text()
-    named = set(re.findall(r"app.kubernetes.io/component: (\w+)", text))
+    named = set(re.findall(r"app.kubernetes.io/component: ([\w-]+)", text))
     named |= {name for names in re.findall(r"values: \[([^]]+)\]", text) for name in names.split(", ")}
     assert named == components
     for budget in of_kind("PodDisruptionBudget"):
@@ -218,6 +268,7 @@ def test_pod_is_restricted_probed_and_pinned(workload: Object) -> None:
 
 def test_grace_periods_are_longer_than_drain_and_two_batches() -> None:
     grace = {each["metadata"]["name"]: pod(each).get("terminationGracePeriodSeconds", 30) for each in workloads()}
-    assert grace["worker"] > 2 * float(settings()["SEPAL_BATCH_SECONDS"])
+    for name in ("worker", "bulk-worker"):
+        assert grace[name] > 2 * float(settings()["SEPAL_BATCH_SECONDS"])
     pause = float(container("api")["lifecycle"]["preStop"]["exec"]["command"][1])
     assert grace["api"] > pause + float(settings()["SEPAL_DRAIN_SECONDS"])

@@ -12,16 +12,24 @@ from shared.store.status import Overview
 
 
 def overview(
-    *, gateways: int = 1, pool_processes: int = 1, accepted: int = 0, final: int = 0, bulk: int = 0
+    *,
+    gateways: int = 1,
+    pool_processes: int = 1,
+    bulk_processes: int = 1,
+    accepted: int = 0,
+    final: int = 0,
+    bulk: int = 0,
+    bulk_final: int = 0,
 ) -> Overview:
-    """An overview with rows of the interactive queue, and a backlog of the bulk queue."""
+    """An overview with rows of the interactive queue and of the bulk queue."""
     return Overview(
         card=None,
         gateways=gateways,
         workers=1,
-        pool_processes=pool_processes,
+        pool_processes=pool_processes + bulk_processes,
+        queue_processes={Queue.INTERACTIVE: pool_processes, Queue.BULK: bulk_processes},
         accepted_rows={Queue.INTERACTIVE: accepted, Queue.BULK: bulk},
-        final_rows={Queue.INTERACTIVE: final, Queue.BULK: 0},
+        final_rows={Queue.INTERACTIVE: final, Queue.BULK: bulk_final},
         oldest_seconds=dict.fromkeys(Queue, 0.0),
         dead_letters=0,
         memory_bytes=0,
@@ -44,7 +52,7 @@ def retry_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[int]
         for second in range(len(overviews)):
             monkeypatch.setattr("api.cluster.backlog.time.monotonic", lambda second=second: float(second))
             await cluster.refresh()
-        return cluster.backlog.retry_after()
+        return cluster.backlog.retry_after(Queue.INTERACTIVE)
 
     return after
 
@@ -83,8 +91,8 @@ async def test_allowance_is_the_gateways_share_of_the_pool_processes(
     assert cluster.allowance() == allowed
 
 
-async def test_interactive_rows_wait_only_for_interactive_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    overviews = iter([overview(accepted=300, bulk=1000), overview(accepted=300, final=100, bulk=1000)])
+async def test_rows_wait_only_for_rows_of_their_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    overviews = iter([overview(accepted=300, bulk=1000), overview(accepted=300, final=100, bulk=1000, bulk_final=20)])
 
     async def read_overview() -> Overview:
         return next(overviews)
@@ -95,7 +103,16 @@ async def test_interactive_rows_wait_only_for_interactive_rows(monkeypatch: pyte
         monkeypatch.setattr("api.cluster.backlog.time.monotonic", lambda second=second: float(second))
         await cluster.refresh()
     assert cluster.backlog.predicted_wait(Queue.INTERACTIVE) == cluster.backlog.retry_after(Queue.INTERACTIVE) == 2
-    assert cluster.backlog.predicted_wait(Queue.BULK) == cluster.backlog.retry_after() == 12
+    assert cluster.backlog.predicted_wait(Queue.BULK) == cluster.backlog.retry_after() == 49
+
+
+async def test_gateway_is_not_ready_without_a_process_for_interactive_batches() -> None:
+    async def read_overview() -> Overview:
+        return overview(pool_processes=0)
+
+    cluster = ClusterStatus(read_overview, lambda: True, 60)
+    await cluster.refresh()
+    assert errors.NoWorker in map(type, cluster.unready_reasons())
 
 
 async def test_drain_rate_near_zero_gives_a_finite_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +126,7 @@ async def test_drain_rate_near_zero_gives_a_finite_wait(monkeypatch: pytest.Monk
         monkeypatch.setattr("api.cluster.backlog.time.monotonic", lambda second=second: float(second))
         await cluster.refresh()
     assert cluster.backlog.predicted_wait(Queue.INTERACTIVE) > 1000
-    assert cluster.backlog.retry_after() == 60
+    assert cluster.backlog.retry_after(Queue.INTERACTIVE) == 60
 
 
 @pytest.mark.parametrize(
@@ -120,6 +137,17 @@ async def test_drain_rate_near_zero_gives_a_finite_wait(monkeypatch: pytest.Monk
         pytest.param([overview()] * 3, False, id="no backlog"),
         pytest.param([overview(accepted=9, pool_processes=0)] * 3, False, id="no pool process is loaded"),
         pytest.param([*[overview()] * 2, overview(accepted=9)], False, id="the rows have just arrived"),
+        pytest.param(
+            [overview(accepted=9, bulk=9, bulk_final=number) for number in range(3)],
+            True,
+            id="only bulk rows become final",
+        ),
+        pytest.param(
+            [overview(accepted=9, final=number, bulk=9) for number in range(3)],
+            False,
+            id="bulk rows wait for the others",
+        ),
+        pytest.param([overview(bulk=9, bulk_processes=0)] * 3, False, id="no process runs the bulk rows"),
     ],
 )
 async def test_gateway_is_not_ready_while_the_backlog_is_stalled(

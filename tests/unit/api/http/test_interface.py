@@ -24,7 +24,9 @@ from tests.unit.api.http.cards import CARDS
 PATHS = {
     "/": "GET, HEAD, OPTIONS",
     "/predict": "POST, OPTIONS",
+    "/predictions": "GET, HEAD, POST, OPTIONS",
     "/results/any": "GET, HEAD, DELETE, OPTIONS",
+    "/results/any/events": "GET, HEAD, OPTIONS",
     "/model": "GET, HEAD, OPTIONS",
     "/livez": "GET, HEAD, OPTIONS",
     "/readyz": "GET, HEAD, OPTIONS",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.http.negotiation import preferred_type
+from api.http.negotiation import accepted_type, preferred_type
 
 JSON, HTML = "application/json", "text/html"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
@@ -37,3 +37,19 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
 )
 def test_client_gets_the_type_that_it_prefers_and_json_by_default(accept: list[str], preferred: str) -> None:
     assert preferred_type(accept, (JSON, HTML)) == preferred
+
+
+@pytest.mark.parametrize(
+    ("accept", "accepted"),
+    [
+        ([], JSON),
+        ([""], JSON),
+        (["*/*"], JSON),
+        ([HTML], HTML),
+        (["image/png"], None),
+        (["text/html;q=0, application/json;q=0"], None),
+        (["nonsense"], JSON),
+    ],
+)
+def test_client_that_accepts_none_of_the_types_is_known(accept: list[str], accepted: str | None) -> None:
+    assert accepted_type(accept, (JSON, HTML)) == accepted

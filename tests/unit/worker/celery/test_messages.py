@@ -16,7 +16,7 @@ MALFORMED = {queue: aliens.malformed(queue) for queue in Queue}
 
 
 @pytest.mark.parametrize("queue", list(Queue))
-@pytest.mark.parametrize("index", [None, 0, 65_535])
+@pytest.mark.parametrize("index", [None, 0, 65_535, 999_999_999])
 def test_gateway_messages_are_decoded_as_kombu_decodes_them(queue: Queue, index: int | None) -> None:
     parent = new_batch_id()
     batch_id = parent if index is None else child_id(parent, index)

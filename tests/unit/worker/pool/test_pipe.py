@@ -14,7 +14,7 @@ from shared.store.attempts import Claim
 from shared.store.records import Answer, Failure, Member, Outcome
 from worker.pool.pipe import PoolPipe
 from worker.pool.process import attempt_report
-from worker.telemetry.metrics import AttemptReport
+from worker.telemetry.metrics import AttemptReport, SliceReport
 
 ANSWER = Answer({"prediction": b"1"})
 REJECTED = Failure(FailureCode.ROWS_REJECTED, "seven")
@@ -72,6 +72,23 @@ def test_reports_are_read_once_and_in_order(pipe: PoolPipe) -> None:
         pipe.report(each)
     assert list(pipe.read()) == reported
     assert list(pipe.read()) == []
+
+
+def test_reports_of_slices_are_read_among_the_others(pipe: PoolPipe) -> None:
+    slices = [
+        SliceReport("committed", 2**18, 3, 10, 20, 30, 40),
+        SliceReport("given-back"),
+        SliceReport("halved"),
+        SliceReport("dropped", 1, 1, 2**40, 0, 0, 0),
+    ]
+    other = AttemptReport(Queue.BULK, LostReason.PROCESS)
+    pipe.report_slice(slices[0])
+    pipe.report(other)
+    pipe.report_loaded(7)
+    for each in slices[1:]:
+        pipe.report_slice(each)
+    assert list(pipe.read()) == [slices[0], other, *slices[1:3], slices[3]._replace(queue_us=2**32 - 1)]
+    assert pipe.count_loaded([7]) == 1
 
 
 def test_full_pipe_drops_reports_without_blocking(pipe: PoolPipe) -> None:

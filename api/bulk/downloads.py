@@ -1,0 +1,254 @@
+"""Gives the results of bulk predictions back: rows in a format, streamed in order, or ranges of a file.
+
+results of slices in the object store ──▶ process of `api.formats` ──▶ client
+                                                  └──▶ object, written once ──▶ ranges of it
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import Final, NoReturn
+
+import msgspec
+import structlog
+
+from api.bulk.formats import WRITER, Format
+from api.bulk.refusals import error_of
+from api.bulk.tables import JobLost, TableJob, TableServer
+from api.bulk.wire import Failed, Refused, WriteResult, Written
+from api.telemetry.metrics import GatewayMetrics
+from shared.bulk import SliceResult, objects_prefix
+from shared.errors import BrokerUnavailable, PredictionGone, PredictionNotFound, ResultNotWritten, SepalError
+from shared.ids import PredictionId
+from shared.objects import ObjectStore
+from shared.store.bulk import BulkPrediction, BulkStore
+
+_EXTEND_SECONDS: Final = 20.0  # of the minute that `BulkStore.extend` grants
+_SILENT_SECONDS: Final = 120.0  # a process that says nothing for so long is given up
+_PART_BYTES: Final = 2**20
+
+log = structlog.get_logger(__name__)
+
+
+class DownloadBroken(Exception):
+    """The rest of a result cannot be sent; the connection must not end as if it were complete."""
+
+
+class Window(msgspec.Struct, frozen=True):
+    """The rows that a client asks for."""
+
+    offset: int = 0
+    limit: int | None = None
+    is_partial: bool = False
+    """Whether the rows that are done suffice, if the prediction is not final."""
+
+    def n_rows(self, n_available: int) -> int:
+        """How many of the available rows, from the first on, are in the window."""
+        left = max(n_available - self.offset, 0)
+        return left if self.limit is None else min(left, self.limit)
+
+
+class WrittenResult(msgspec.Struct, frozen=True):
+    """A result that lies in the object store in a format."""
+
+    key: str
+    n_bytes: int
+
+
+class Downloads:
+    """The downloads of one gateway process."""
+
+    def __init__(
+        self,
+        tables: TableServer,
+        objects: ObjectStore,
+        store: BulkStore,
+        metrics: GatewayMetrics,
+        max_downloads: int,
+    ) -> None:
+        self._tables = tables
+        self._objects = objects
+        self._store = store
+        self._metrics = metrics
+        self._turns = asyncio.Semaphore(max_downloads)
+        self._writing: dict[str, asyncio.Lock] = {}
+
+    async def job(
+        self, prediction: BulkPrediction, window: Window, form: Format, head: bytes = b"", *, is_gzipped: bool = False
+    ) -> WriteResult:
+        """Make the job that writes rows of a result.
+
+        Args:
+            prediction: whose result it is.
+            window: its rows.
+            form: its format.
+            head: of JSON, as in `WriteResult`.
+            is_gzipped: whether it is compressed.
+
+        Raises:
+            PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `BulkStore.results`.
+        """
+        results = without_gap(await self._store.results(prediction.id))
+        n_available = results[-1].first_row + results[-1].n_rows if results else 0
+        first, n_rows = min(window.offset, n_available), window.n_rows(n_available)
+        # At least one, because its columns are the result's.
+        wanted = [each for each in results if each.first_row < first + n_rows and first < each.first_row + each.n_rows]
+        written = tuple(wanted or results[:1])
+        return WriteResult(form.value, prediction.source, written, first, n_rows, head, is_gzipped=is_gzipped)
+
+    @asynccontextmanager
+    async def stream(self, prediction_id: PredictionId, job: WriteResult) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Have a result written; yields its parts, of which the first is there already.
+
+        Raises:
+            SepalError: before anything is there: it cannot be written.
+            DownloadBroken: from the parts: the rest cannot be written.
+        """
+        async with self._turns, self._extending(prediction_id):
+            try:
+                async with self._tables.job(job) as process:
+                    first = await _receive(process, None if job.key else _SILENT_SECONDS)
+                    async with aclosing(self._parts(first, process, job.format)) as parts:
+                        yield parts
+            except JobLost as error:
+                raise ResultNotWritten from error
+
+    async def _parts(self, part: bytes, process: TableJob, form: str) -> AsyncGenerator[bytes]:
+        outcome = "left"
+        try:
+            while part:
+                self._metrics.download_bytes(len(part))
+                yield part
+                part = await _receive(process, _SILENT_SECONDS)
+            outcome = "complete"
+        except (JobLost, SepalError) as error:
+            outcome = "broken"
+            raise DownloadBroken from error
+        finally:
+            self._metrics.downloaded(form, outcome)
+
+    async def written(self, prediction: BulkPrediction, window: Window, form: Format, etag: str) -> WrittenResult:
+        """Return a result as an object, which is written the first time.
+
+        Args:
+            prediction: whose result it is; it is final.
+            window: its rows.
+            form: its format.
+            etag: names the bytes of exactly these rows in this format.
+
+        Raises:
+            SepalError: it cannot be written.
+        """
+        lock = self._writing.setdefault(etag, asyncio.Lock())
+        try:
+            async with lock:  # requests for other ranges wait for the first
+                prefix = f"{objects_prefix(prediction.id.batch_id)}rendered/"
+                found = await asyncio.to_thread(self._find, prefix, etag)
+                return found or await self._write(prediction, window, form, f"{prefix}{etag}-{secrets.token_hex(4)}")
+        finally:
+            if not lock.locked():
+                self._writing.pop(etag, None)
+
+    @asynccontextmanager
+    async def read(
+        self, prediction_id: PredictionId, written: WrittenResult, start: int, n_bytes: int
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Read a range of an object; yields its parts, of which the first is there already.
+
+        Raises:
+            PredictionGone: the object is gone.
+            ObjectStoreUnavailable: before anything is there: it cannot be read now.
+            DownloadBroken: from the parts: the rest cannot be read.
+        """
+        async with self._extending(prediction_id):
+            try:
+                first = await self._read(written.key, start, min(n_bytes, _PART_BYTES))
+            except FileNotFoundError as error:
+                raise PredictionGone from error
+            yield self._ranges(first, written.key, start + len(first), start + n_bytes)
+
+    def etag(self, prediction: BulkPrediction, window: Window, form: Format) -> str:
+        """Name the bytes of a window of a final result in a format."""
+        named = f"{prediction.id} {window.offset} {window.limit} {form.value} {WRITER}"
+        return hashlib.sha256(named.encode()).hexdigest()[:32]
+
+    async def _write(self, prediction: BulkPrediction, window: Window, form: Format, key: str) -> WrittenResult:
+        job = msgspec.structs.replace(await self.job(prediction, window, form), key=key)
+        async with self.stream(prediction.id, job) as parts:
+            async for _ in parts:
+                pass
+        return WrittenResult(key, await asyncio.to_thread(self._objects.size, key))
+
+    def _find(self, prefix: str, etag: str) -> WrittenResult | None:
+        for stored in self._objects.list(prefix):
+            name = stored.key.removeprefix(prefix)
+            if name.startswith(etag) and "#" not in name:  # not the file of a writer that was killed
+                return WrittenResult(stored.key, stored.n_bytes)
+        return None
+
+    async def _ranges(self, part: bytes, key: str, start: int, end: int) -> AsyncIterator[bytes]:
+        yield part
+        while start < end:
+            try:
+                part = await self._read(key, start, min(end - start, _PART_BYTES))
+            except (FileNotFoundError, SepalError) as error:
+                raise DownloadBroken from error
+            start += len(part)
+            yield part
+
+    async def _read(self, key: str, start: int, n_bytes: int) -> bytes:
+        return bytes(await asyncio.to_thread(self._objects.read, key, start, n_bytes)) if n_bytes else b""
+
+    @asynccontextmanager
+    async def _extending(self, prediction_id: PredictionId) -> AsyncIterator[None]:
+        """Keep the prediction for as long as its result is being sent."""
+        await self._store.extend(prediction_id)
+        task = asyncio.create_task(self._extend(prediction_id))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _extend(self, prediction_id: PredictionId) -> NoReturn:
+        while True:
+            await asyncio.sleep(_EXTEND_SECONDS)
+            with suppress(BrokerUnavailable, PredictionGone, PredictionNotFound):
+                await self._store.extend(prediction_id)
+
+
+def without_gap(results: list[SliceResult]) -> list[SliceResult]:
+    """Return the results from the first row on, up to the first row that has none."""
+    n_rows = 0
+    for index, result in enumerate(results):
+        if result.first_row != n_rows:
+            return results[:index]
+        n_rows += result.n_rows
+    return results
+
+
+async def _receive(process: TableJob, seconds: float | None) -> bytes:
+    """Return the next part of a result; empty at its end.
+
+    Raises:
+        JobLost: the process has ended, or says nothing for so long.
+        SepalError: it cannot go on.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            received = await process.receive()
+    except TimeoutError as error:
+        raise JobLost from error
+    match received:
+        case bytes() as part:
+            return part
+        case Written():
+            return b""
+        case Refused() as refused:
+            raise error_of(refused)
+        case Failed(traceback):
+            raise RuntimeError(f"the process that writes a result failed:\n{traceback}")
+        case _:
+            raise JobLost

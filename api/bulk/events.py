@@ -1,0 +1,96 @@
+"""Follows a prediction: each change of it that a client has not seen, and then its end.
+
+The numbers of the changes come from the store, so that a client can go on at any gateway.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from shared.errors import BrokerUnavailable, TooManyWaiters
+from shared.ids import PredictionId
+from shared.names import FINAL_STATES, State
+from shared.store.bulk import BulkPrediction, BulkStore
+from shared.store.lookups import Lookups, Prediction
+
+_POLL_SECONDS: Final = 0.5
+_QUIET_SECONDS: Final = 15.0  # proxies close a connection on which nothing moves for a minute
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A prediction as it is after a change."""
+
+    number: int
+    prediction: Prediction | BulkPrediction
+
+    @property
+    def is_end(self) -> bool:
+        """Whether nothing changes after it."""
+        return self.prediction.state in FINAL_STATES
+
+
+class Events:
+    """The clients that follow predictions at one gateway process."""
+
+    def __init__(self, store: BulkStore, lookups: Lookups, max_clients: int) -> None:
+        self._store = store
+        self._lookups = lookups
+        self._max_clients = max_clients
+        self._n_clients = 0
+
+    async def first(self, prediction_id: PredictionId) -> Change:
+        """Return the latest change.
+
+        Raises:
+            TooManyWaiters: no further client may follow a prediction.
+            PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `Lookups.read`.
+        """
+        if self._n_clients >= self._max_clients:
+            raise TooManyWaiters
+        return await self._read(prediction_id)
+
+    async def follow(
+        self, prediction_id: PredictionId, change: Change, seen: int | None, stop: asyncio.Event
+    ) -> AsyncGenerator[Change | None]:
+        """Yield changes until the end of the prediction, and None where nothing has changed for a while.
+
+        Args:
+            prediction_id: of the prediction.
+            change: the first.
+            seen: the number of the last change that the client has seen.
+            stop: ends it, once it is set.
+        """
+        self._n_clients += 1
+        try:
+            yielded_at = time.monotonic()
+            while True:
+                is_new = change.number != seen
+                if is_new or time.monotonic() - yielded_at > _QUIET_SECONDS:
+                    yield change if is_new else None
+                    seen, yielded_at = change.number, time.monotonic()
+                if change.is_end or stop.is_set():
+                    return
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), _POLL_SECONDS)
+                with suppress(BrokerUnavailable):  # the client keeps its connection
+                    change = await self._read(prediction_id)
+        finally:
+            self._n_clients -= 1
+
+    async def _read(self, prediction_id: PredictionId) -> Change:
+        if prediction_id.is_stored:
+            stored = await self._store.read(prediction_id)
+            return Change(stored.event, stored)
+        prediction = await self._lookups.read(prediction_id)
+        return Change(_number_of(prediction), prediction)
+
+
+def _number_of(prediction: Prediction) -> int:
+    """Number the changes of a prediction whose record does not: each state and each row that is done makes it grow."""
+    if prediction.state in FINAL_STATES:
+        return prediction.rows_total + 2
+    return prediction.rows_done + (prediction.state is not State.QUEUED)

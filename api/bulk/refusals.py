@@ -1,0 +1,21 @@
+"""Turns a `Refused` of a table process into the error that it stands for."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from api.bulk.wire import Refused
+from shared.errors import InvalidRows, MalformedUpload, PredictionGone, RequestRefused, SepalError
+
+_Refusal = type[RequestRefused] | type[PredictionGone]
+_REFUSALS: Final[Sequence[_Refusal]] = (*RequestRefused.__subclasses__(), PredictionGone)
+_ERRORS: Final = {error.code: error for error in _REFUSALS}
+
+
+def error_of(refused: Refused) -> SepalError:
+    """Make the error; its code must be one of those in `shared.errors`."""
+    faults = list(refused.faults)
+    if refused.code == InvalidRows.code:
+        return InvalidRows(faults)
+    if refused.code == MalformedUpload.code:
+        return MalformedUpload(refused.detail, faults)
+    return _ERRORS[refused.code](refused.detail)

@@ -1,0 +1,97 @@
+"""The space that an upload holds in the object store: reserved in pieces, ahead of what is written."""
+
+import asyncio
+import time
+from typing import Final
+
+from shared.card import ModelCard
+from shared.errors import BrokerUnavailable
+from shared.ids import BatchId
+from shared.names import Output
+from shared.store.bulk import UPLOAD_SECONDS, BulkStore
+
+_AHEAD_BYTES: Final = 32 * 2**20
+_VALUE_BYTES: Final = 8
+_ROW_BYTES: Final = 16
+_RENEWED_FOR_SECONDS: Final = UPLOAD_SECONDS - 10
+_TRANSFORMED: Final = 4  # columns that a transformer is taken to give for each of its own
+_TREES: Final = 100
+
+
+class UploadSpace:
+    """The reservation of one upload."""
+
+    def __init__(self, store: BulkStore, upload: BatchId) -> None:
+        self._store = store
+        self._upload = upload
+        self._lock = asyncio.Lock()  # a renewal must not undo an increase
+        self._renewed_at = time.monotonic()
+        self.n_bytes = 0
+        """Reserved until now."""
+
+    async def cover(self, n_stored: int) -> None:
+        """Reserve what comes next, unless half of that is reserved already.
+
+        Args:
+            n_stored: bytes that were written until now.
+
+        Raises:
+            StorageFull, BrokerUnavailable: as `BulkStore.reserve`.
+        """
+        if n_stored + _AHEAD_BYTES // 2 > self.n_bytes:
+            await self.reserve(n_stored + _AHEAD_BYTES)
+
+    async def reserve(self, n_bytes: int) -> None:
+        """Reserve so many bytes in all.
+
+        Raises:
+            StorageFull, BrokerUnavailable: as `BulkStore.reserve`.
+        """
+        async with self._lock:
+            await self._store.reserve(self._upload, n_bytes)
+            self.n_bytes = n_bytes
+            self._renewed_at = time.monotonic()
+
+    async def renew(self) -> None:
+        """Keep the reservation; an outage of the store is borne for as long as the reservation lasts.
+
+        Raises:
+            StorageFull, BrokerUnavailable: as `BulkStore.reserve`.
+        """
+        async with self._lock:
+            try:
+                await self._store.reserve(self._upload, self.n_bytes)
+            except BrokerUnavailable:
+                if time.monotonic() - self._renewed_at > _RENEWED_FOR_SECONDS:
+                    raise
+            else:
+                self._renewed_at = time.monotonic()
+
+
+def result_bytes(card: ModelCard, outputs: tuple[Output, ...], n_rows: int) -> int:
+    """Estimate the size of the results of rows.
+
+    Args:
+        card: of the model.
+        outputs: those that are asked for; empty for the model's default.
+        n_rows: number of rows.
+    """
+    n_columns = sum(_n_columns(card, output) for output in outputs or card.default_outputs)
+    return n_rows * (_VALUE_BYTES * n_columns + _ROW_BYTES)
+
+
+def _n_columns(card: ModelCard, output: Output) -> int:
+    classes = card.classes or ()
+    has_targets = bool(classes) and isinstance(classes[0], tuple)
+    n_classes = sum(len(each) for each in classes if isinstance(each, tuple)) if has_targets else len(classes)
+    match output:
+        case Output.PREDICTION:
+            return len(classes) if has_targets else 1
+        case Output.LOG_PROBA | Output.PROBA:
+            return n_classes
+        case Output.TRANSFORM:
+            return _TRANSFORMED * len(card.input.columns)
+        case Output.LEAVES:
+            return _TREES
+        case _:
+            return max(n_classes, 1)

@@ -1,0 +1,105 @@
+"""Deletes objects that nothing leads to: of predictions whose records are gone, and what crashes have left.
+
+It deletes nothing if Redis has come back empty, because then every record is missing (`api.bulk.marker`).
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Final
+
+import structlog
+
+from api.bulk.marker import Marker
+from api.telemetry.metrics import GatewayMetrics
+from shared.bulk import MARKER, objects_prefix
+from shared.errors import BrokerUnavailable, ObjectStoreUnavailable, StorageFull
+from shared.ids import BatchId
+from shared.objects import PREFIX, ObjectStore, StoredObject
+from shared.store.bulk import BulkStore
+
+_LISTED_AT_ONCE: Final = 1000
+_LIST_SECONDS: Final = 600.0  # between the listings of everything
+_MIN_AGE: Final = timedelta(hours=1)
+
+log = structlog.get_logger(__name__)
+
+
+class Sweeper:
+    """Sweeps the object store, a part at each tick of the gateway's clock, beside it."""
+
+    def __init__(self, store: BulkStore, objects: ObjectStore, marker: Marker, metrics: GatewayMetrics) -> None:
+        self._store = store
+        self._objects = objects
+        self._marker = marker
+        self._metrics = metrics
+        self._running: asyncio.Task[None] | None = None
+        self._listing: Iterator[StoredObject] | None = None
+        self._list_at = 0.0
+
+    async def tick(self) -> None:
+        """Go on sweeping, unless the last part is still being swept; called once a second."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._sweep())
+
+    async def close(self) -> None:
+        """Wait for what is being swept."""
+        if self._running is not None:
+            await self._running
+
+    async def _sweep(self) -> None:
+        try:
+            await self.sweep()
+        except (BrokerUnavailable, ObjectStoreUnavailable, StorageFull) as error:
+            self._listing = None
+            log.debug("could not sweep the object store", reason=error.code)
+        except Exception:
+            log.exception("failed to sweep the object store")
+
+    async def sweep(self) -> None:
+        """Sweep once: up to 100 predictions without a record, and the next part of all objects.
+
+        Raises:
+            BrokerUnavailable, ObjectStoreUnavailable, StorageFull: it stops there.
+        """
+        swept = await self._store.swept()
+        listed = await asyncio.to_thread(self._next_listed)
+        if not swept and not listed:
+            return
+        matches = await self._marker.matches()
+        self._metrics.set_sweeper_paused(not matches)
+        if matches:
+            for batch_id in swept:
+                await asyncio.to_thread(self._objects.delete_all, objects_prefix(batch_id))
+            await self._store.release(swept)
+            await self._delete_unknown(listed)
+            self._metrics.swept(len(swept))
+
+    async def _delete_unknown(self, listed: list[StoredObject]) -> None:
+        """Delete those of the listed objects whose predictions have neither a record nor a reservation."""
+        youngest = datetime.now(UTC) - _MIN_AGE
+        old = [stored.key for stored in listed if stored.modified < youngest and stored.key != MARKER]
+        batch_ids = sorted({_batch_id(key) for key in old})
+        known = dict(zip(batch_ids, await self._store.have_records(batch_ids), strict=True)) if batch_ids else {}
+        unknown = [key for key in old if not known[_batch_id(key)]]
+        if unknown:
+            log.warning("deletes objects without a record", objects=len(unknown))
+            await asyncio.to_thread(self._objects.delete, unknown)
+
+    def _next_listed(self) -> list[StoredObject]:
+        """Return the next part of all objects; at times an empty one."""
+        now = time.monotonic()
+        if self._listing is None:
+            if now < self._list_at:
+                return []
+            self._listing = self._objects.list()
+        listed = list(islice(self._listing, _LISTED_AT_ONCE))
+        if len(listed) < _LISTED_AT_ONCE:
+            self._listing, self._list_at = None, now + _LIST_SECONDS
+        return listed
+
+
+def _batch_id(key: str) -> BatchId:
+    return BatchId(key.removeprefix(PREFIX).partition("/")[0])

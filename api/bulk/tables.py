@@ -1,0 +1,234 @@
+"""The table server of a gateway process, which forks a process for each upload and download (`api.bulk.wire`).
+
+It is started with the first job, and again after it has died; processes that have a job survive it.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from api.bulk.wire import DATA, FRAME, JOB, LISTENING, MAX_FRAME_BYTES, Job, Reply, Started, TableSettings
+from shared.objects import absolute_url
+
+_ROOT: Final = Path(__file__).parents[2]
+_START_SECONDS: Final = 60.0  # pyarrow's import takes a second on an idle machine
+_ANSWER_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 1.0
+_END_SECONDS: Final = 6.0  # for a process to remove what it has half written; it gives itself 5
+_ATTEMPTS: Final = 2
+_READ_BYTES: Final = 2**19  # of a reply's frames that are read ahead
+_FORMATS_MODULE: Final = "api.formats"
+
+log = structlog.get_logger(__name__)
+
+
+class JobLost(Exception):
+    """The process of a job has ended without its last reply, or could not be started."""
+
+
+class TableJob:
+    """The gateway's end of one job."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._pid: int | None = None
+        self.n_received = 0
+        """Frames that it has sent."""
+
+    async def send(self, part: bytes) -> None:
+        """Send a part of the body; returns when the process has taken most of it.
+
+        Raises:
+            JobLost: the process does not read it; what it has replied can still be received.
+        """
+        try:
+            for frame in _frames(part):
+                self._writer.writelines([FRAME.pack(DATA, len(frame)), frame])
+                await self._writer.drain()
+        except OSError as error:
+            raise JobLost from error
+
+    async def end(self) -> None:
+        """Say that the body has ended.
+
+        Raises:
+            JobLost: as `send`.
+        """
+        try:
+            self._writer.write(FRAME.pack(DATA, 0))
+            await self._writer.drain()
+        except OSError as error:
+            raise JobLost from error
+
+    async def receive(self) -> Reply | bytes:
+        """Receive a reply, or a part of a result; an empty part is its end.
+
+        Raises:
+            JobLost: the process has ended.
+        """
+        try:
+            kind, n_bytes = FRAME.unpack(await self._reader.readexactly(FRAME.size))
+            content = await self._reader.readexactly(n_bytes)
+        except (OSError, EOFError) as error:
+            raise JobLost from error
+        self.n_received += 1
+        return content if kind == DATA else msgspec.msgpack.decode(content, type=Reply)
+
+    async def start(self, job: Job) -> None:
+        """Hand over the job.
+
+        Raises:
+            JobLost: the process has ended.
+        """
+        encoded = msgspec.msgpack.encode(job)
+        try:
+            self._writer.writelines([FRAME.pack(JOB, len(encoded)), encoded])
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await self._writer.drain()
+                started = await self.receive()
+        except OSError as error:  # a timeout is one
+            raise JobLost from error
+        assert isinstance(started, Started), "the first reply"
+        self._pid = started.pid
+
+    async def close(self) -> None:
+        """End the process, which removes what it has half written; returns when it has ended."""
+        try:
+            with suppress(OSError, RuntimeError):  # the second, if the connection is lost
+                self._writer.write_eof()
+            async with asyncio.timeout(_END_SECONDS):
+                while await self._reader.read(_READ_BYTES):
+                    pass
+        except TimeoutError:
+            await self._kill()
+        except OSError:
+            pass  # it has ended
+        finally:
+            self._writer.close()
+
+    async def _kill(self) -> None:
+        if self._pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+            with suppress(OSError):
+                async with asyncio.timeout(_END_SECONDS):
+                    await self._reader.read()
+
+
+class TableServer:
+    """The process of `python -m api.formats`, and its jobs."""
+
+    def __init__(self, settings: TableSettings) -> None:
+        """Start no process yet.
+
+        Args:
+            settings: of each job's process.
+        """
+        url = absolute_url(settings.object_store_url)  # the process has a working directory of its own
+        self._settings = msgspec.json.encode(msgspec.structs.replace(settings, object_store_url=url)).decode()
+        self._starting = asyncio.Lock()
+        self._process: Process | None = None
+        self._folder: Path | None = None
+        self._n_started = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id; None if it does not run."""
+        return None if self._process is None else self._process.pid
+
+    @asynccontextmanager
+    async def job(self, job: Job) -> AsyncIterator[TableJob]:
+        """Have a job done; leaving the block ends it, whether it is done or not.
+
+        Raises:
+            JobLost: its process could not be started.
+        """
+        started = TableJob(*await self._connect())
+        try:
+            await started.start(job)
+            yield started
+        finally:
+            await asyncio.shield(started.close())
+
+    async def close(self) -> None:
+        """Stop the server."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
+        await self._discard()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        for _ in range(_ATTEMPTS):
+            path = await self._running()
+            try:
+                return await asyncio.open_unix_connection(path, limit=_READ_BYTES)
+            except OSError as error:
+                log.warning("lost the table server", reason=repr(error))
+                async with self._starting:
+                    if path == self._path():  # nobody else has started another one
+                        await self._discard()
+        raise JobLost
+
+    async def _running(self) -> str:
+        """Return the path of the socket of a server that runs."""
+        async with self._starting:
+            if self._process is None or self._process.returncode is not None:
+                await self._start()
+            return self._path()
+
+    async def _start(self) -> None:
+        self._folder = self._folder or Path(tempfile.mkdtemp(prefix="sepal-"))  # only this user may enter it
+        self._n_started += 1
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            _FORMATS_MODULE,
+            self._path(),
+            self._settings,
+            stdin=PIPE,
+            stdout=PIPE,
+            cwd=_ROOT,
+            start_new_session=True,  # Ctrl-C is for the gateway, which stops the server
+        )
+        assert self._process.stdout is not None, "a pipe"
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                line = await self._process.stdout.readline()
+        except BaseException:
+            await self._discard()
+            raise
+        if line != LISTENING:
+            await self._discard()
+            raise JobLost
+
+    async def _discard(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    def _path(self) -> str:
+        assert self._folder is not None, "made before the first start"
+        return str(self._folder / f"{self._n_started}.sock")
+
+
+def _frames(part: bytes) -> Iterator[memoryview]:
+    view = memoryview(part)
+    for start in range(0, len(view), MAX_FRAME_BYTES):
+        yield view[start : start + MAX_FRAME_BYTES]

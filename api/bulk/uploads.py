@@ -1,0 +1,325 @@
+"""Accepts bulk predictions: streams an upload to a process that reads it, and records it once its rows are stored.
+
+    body ──▶ process of `api.formats` ──▶ object store          `Stored`: more space is reserved
+                     └── `Read` ──▶ space for the results ──▶ record in the store ──▶ id
+
+An upload that ends in any other way leaves nothing: neither objects nor space nor its idempotency key.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final, NoReturn, Protocol
+
+import msgspec
+import structlog
+
+from api.bulk.concurrently import first_of
+from api.bulk.marker import Marker
+from api.bulk.refusals import error_of
+from api.bulk.space import UploadSpace, result_bytes
+from api.bulk.tables import JobLost, TableJob, TableServer
+from api.bulk.wire import Failed, Read, ReadUpload, Refused, Stored
+from api.cluster.status import ClusterStatus
+from api.predictions.admission import Admission
+from api.telemetry.metrics import GatewayMetrics
+from shared.bulk import objects_prefix, rows_key
+from shared.card import ModelCard
+from shared.errors import (
+    BodyNotRead,
+    BodyTooLarge,
+    BrokerUnavailable,
+    IdempotencyKeyReused,
+    ObjectStoreUnavailable,
+    RequestRefused,
+    TooManyBodies,
+)
+from shared.ids import STORED, BatchId, PredictionId, new_batch_id
+from shared.names import Queue, State
+from shared.objects import ObjectStore
+from shared.store.bulk import BulkPrediction, BulkStore, NewBulkPrediction
+from shared.store.clock import StoreClock
+from shared.store.idempotency import IdempotencyKey, IdempotencyKeys
+from shared.store.records import Origin
+
+_RENEW_SECONDS: Final = 3.0
+_ACCEPT_SECONDS: Final = 1.8  # as a submission: after that the client is told that the broker is unavailable
+_SILENT_SECONDS: Final = 120.0  # a process that neither takes nor says anything for so long is given up
+_WAITING: Final = 64  # uploads that wait for their turn
+_STOPPING: Final = "The gateway is stopping, and nothing was accepted: retry."
+
+log = structlog.get_logger(__name__)
+
+
+class BrokenOff(Exception):
+    """The client was gone before it had its answer; nothing was accepted."""
+
+
+class Body(Protocol):
+    """The body of an upload, as it arrives."""
+
+    def parts(self) -> AsyncIterator[bytes]:
+        """Yield its parts.
+
+        Raises:
+            BrokenOff: the client has gone.
+        """
+
+    async def wait_until_gone(self) -> None:
+        """Return once the client has gone; called after the last part."""
+
+
+class UploadRequest(msgspec.Struct, frozen=True):
+    """What the head of a request says."""
+
+    job: ReadUpload
+    """Without a card and a key."""
+    owner: bytes
+    began: float
+    """When the request arrived, on the monotonic clock."""
+    deadline_seconds: float | None = None
+    """From then on."""
+    key_digest: str | None = None
+    """Of its idempotency key."""
+    origin: Origin | None = None
+
+
+class Uploads:
+    """The uploads of one gateway process."""
+
+    def __init__(
+        self,
+        tables: TableServer,
+        objects: ObjectStore,
+        store: BulkStore,
+        marker: Marker,
+        keys: IdempotencyKeys,
+        admission: Admission,
+        clock: StoreClock,
+        cluster: ClusterStatus,
+        metrics: GatewayMetrics,
+        reply_channel: str,
+        *,
+        max_uploads: int,
+        max_bytes: int,
+    ) -> None:
+        self._tables = tables
+        self._objects = objects
+        self._store = store
+        self._marker = marker
+        self._is_marked = False
+        self._keys = keys
+        self._admission = admission
+        self._clock = clock
+        self._cluster = cluster
+        self._metrics = metrics
+        self._reply_channel = reply_channel
+        self._turns = asyncio.Semaphore(max_uploads)
+        self._n_waiting = 0
+        self._max_bytes = max_bytes
+        self._draining = asyncio.Event()
+
+    def drain(self) -> None:
+        """Refuse the uploads that are under way, and later ones: the gateway stops."""
+        self._draining.set()
+
+    async def accept(self, request: UploadRequest, body: Body) -> BulkPrediction:
+        """Store the rows of an upload, and record its prediction.
+
+        Returns:
+            The prediction; with an idempotency key, maybe an earlier one.
+
+        Raises:
+            RequestRefused, BrokenOff: it left nothing.
+        """
+        if self._draining.is_set():
+            raise BodyNotRead(_STOPPING)
+        async with self._turn():
+            if request.key_digest is None:
+                return await self._accept_new(new_batch_id(), request, body)
+            return await self._accept_once(request.key_digest, request, body)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._turns.locked() and self._n_waiting >= _WAITING:
+            raise TooManyBodies
+        self._n_waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._n_waiting -= 1
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def _accept_once(self, digest: str, request: UploadRequest, body: Body) -> BulkPrediction:
+        upload = new_batch_id()
+        earlier = await self._keys.reserve_upload(digest, upload)
+        if earlier is not None:
+            sent = await first_of(self._hash(body), self._wait_for_drain())
+            if _fingerprint(request.job, sent) != earlier.fingerprint:
+                raise IdempotencyKeyReused
+            return await self._store.read(earlier.id)
+        try:
+            return await self._accept_new(upload, request, body)
+        except BaseException:
+            with suppress(BrokerUnavailable):
+                await self._keys.release_upload(digest, upload)
+            raise
+
+    async def _hash(self, body: Body) -> str:
+        digest = hashlib.sha256()
+        async for part in body.parts():
+            digest.update(part)
+        return digest.hexdigest()
+
+    async def _accept_new(self, upload: BatchId, request: UploadRequest, body: Body) -> BulkPrediction:
+        card = await self._cluster.current_card()
+        model = self._cluster.model.ref_json
+        self._deadline_us(request)
+        space = UploadSpace(self._store, upload)
+        await self._mark()
+        try:
+            await space.cover(0)
+            read = await self._read(upload, card, request, body, space)
+            source = read.source
+            await space.reserve(source.n_bytes + result_bytes(card, source.outputs, source.n_rows))
+            if request.key_digest is not None:
+                await self._keys.renew_upload(request.key_digest, upload)
+            deadline_us = self._deadline_us(request)
+        except BaseException:
+            await asyncio.shield(self._undo(upload))
+            raise
+        prediction_id = PredictionId.new(upload, STORED)
+        latest_us, idempotency = self._clock.now_plus(_ACCEPT_SECONDS), {}
+        if request.key_digest is not None:
+            key = IdempotencyKey(request.key_digest, _fingerprint(request.job, read.fingerprint))
+            idempotency[key.name] = key.value(prediction_id)
+        new = NewBulkPrediction(
+            prediction_id,
+            source,
+            model,
+            self._reply_channel,
+            request.owner,
+            deadline_us,
+            idempotency,
+            latest_us,
+            request.origin,
+            space.n_bytes,
+        )
+        try:
+            await self._store.accept(new)
+        except BrokerUnavailable:
+            if request.key_digest is None:  # otherwise the key may lead to it
+                await asyncio.shield(self._abandon(upload))
+            raise
+        self._metrics.accepted(Queue.BULK, 1, source.n_rows)
+        return BulkPrediction(prediction_id, State.QUEUED, source, model, 0, 0, created_us=0, now_us=0, event=0)
+
+    async def _mark(self) -> None:
+        """Mark the object store before it holds any rows: otherwise it could be marked by a Redis that lost its data."""
+        if not self._is_marked:
+            await self._marker.matches()
+            self._is_marked = True
+
+    def _deadline_us(self, request: UploadRequest) -> int:
+        if request.deadline_seconds is None:
+            return 0
+        left = request.deadline_seconds - (time.monotonic() - request.began)
+        return self._admission.deadline_us(max(left, 0.0), Queue.BULK)
+
+    async def _read(
+        self, upload: BatchId, card: ModelCard, request: UploadRequest, body: Body, space: UploadSpace
+    ) -> Read:
+        job = msgspec.structs.replace(request.job, card=card.model_dump_json().encode(), key=rows_key(upload))
+        try:
+            async with self._tables.job(job) as process:
+                return await first_of(
+                    self._replies(process, space),
+                    self._send(process, body),
+                    self._renew(upload, request, space),
+                    self._wait_for_drain(),
+                )
+        except JobLost as error:
+            log.warning("lost the process that read an upload", batch=upload)
+            raise BodyNotRead from error
+
+    async def _replies(self, process: TableJob, space: UploadSpace) -> Read:
+        while True:
+            match await process.receive():
+                case Stored(n_bytes):
+                    await space.cover(n_bytes)
+                case Read() as read:
+                    return read
+                case Refused() as refused:
+                    raise error_of(refused)
+                case Failed(traceback):
+                    raise RuntimeError(f"the process that read an upload failed:\n{traceback}")
+
+    async def _send(self, process: TableJob, body: Body) -> NoReturn:
+        """Send the whole body, and then wait for the client to go."""
+        n_bytes = 0
+        try:
+            async for part in body.parts():
+                n_bytes += len(part)
+                self._metrics.upload_bytes(len(part))
+                if n_bytes > self._max_bytes:
+                    raise BodyTooLarge
+                async with asyncio.timeout(_SILENT_SECONDS):
+                    await process.send(part)
+            await process.end()
+        except JobLost:
+            await asyncio.sleep(_SILENT_SECONDS)  # its last reply says why
+        except TimeoutError as error:
+            raise JobLost from error
+        await first_of(_silence(process), _raise_when_gone(body))
+
+    async def _renew(self, upload: BatchId, request: UploadRequest, space: UploadSpace) -> NoReturn:
+        while True:
+            await asyncio.sleep(_RENEW_SECONDS)
+            await space.renew()
+            if request.key_digest is not None:
+                with suppress(BrokerUnavailable):
+                    await self._keys.renew_upload(request.key_digest, upload)
+
+    async def _wait_for_drain(self) -> NoReturn:
+        await self._draining.wait()
+        raise BodyNotRead(_STOPPING)
+
+    async def _abandon(self, upload: BatchId) -> None:
+        """Undo an upload that the store may have accepted, without saying so; it is swept if that fails."""
+        try:
+            await self._store.abandon(upload)
+        except BrokerUnavailable:
+            return
+        await self._undo(upload)
+
+    async def _undo(self, upload: BatchId) -> None:
+        """Delete what was written and give the space back; what cannot be deleted now is swept later."""
+        try:
+            await asyncio.to_thread(self._objects.delete_all, objects_prefix(upload))
+            await self._store.abandon(upload)
+        except (BrokerUnavailable, ObjectStoreUnavailable, RequestRefused) as error:
+            log.warning("could not undo an upload: it will be swept", batch=upload, reason=error.code)
+
+
+async def _silence(process: TableJob) -> NoReturn:
+    """Give a process up that says nothing."""
+    n_received = -1
+    while n_received != process.n_received:
+        n_received = process.n_received
+        await asyncio.sleep(_SILENT_SECONDS)
+    raise JobLost
+
+
+async def _raise_when_gone(body: Body) -> NoReturn:
+    await body.wait_until_gone()
+    raise BrokenOff
+
+
+def _fingerprint(job: ReadUpload, sent: str) -> str:
+    """Return the fingerprint of an upload: of its body and of what its head says about it."""
+    return hashlib.sha256(msgspec.json.encode(job) + sent.encode()).hexdigest()

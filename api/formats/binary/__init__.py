@@ -1,0 +1,1 @@
+"""Reads uploads of Arrow and Parquet, which are validated in full before they are believed."""

@@ -1,0 +1,106 @@
+"""Reads Arrow: the stream, and the file."""
+
+import mmap
+import os
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pyarrow as pa
+
+from api.formats.binary.fields import UNREADABLE, Fields, reason
+from api.formats.binary.spool import spooled
+from api.formats.intake import Piece
+from api.formats.upload import Upload
+from shared.errors import Fault, MalformedUpload
+from shared.names import Output
+
+_FILE_MAGIC: Final = b"ARROW1"
+_END: Final = b"\xff\xff\xff\xff\0\0\0\0"
+"""The end marker of a stream."""
+
+
+class ArrowTable:
+    """The rows of an Arrow stream or file."""
+
+    def __init__(self, upload: Upload) -> None:
+        """Receive the body, and read its schema.
+
+        Raises:
+            MalformedUpload: it is not Arrow.
+            InvalidRows: a column is unknown, missing, there twice, or of a wrong type.
+            StorageFull: there is no room to keep the body.
+        """
+        with spooled(upload.body) as file:
+            is_file = file.read(len(_FILE_MAGIC)) == _FILE_MAGIC
+            self._n_bytes = file.seek(0, os.SEEK_END)
+            if not self._n_bytes:
+                raise MalformedUpload("The body is empty: an Arrow stream begins with its schema.")
+            if not is_file:
+                file.write(_END)  # a stream without its own one is then found to end here
+                file.flush()
+            self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._source = pa.BufferReader(pa.py_buffer(self._mapped))
+        try:
+            self._reader = self._open(is_file, None)
+            self._fields = Fields(self._reader.schema, upload)
+            self._source.seek(0)
+            self._reader = self._open(is_file, self._fields.indices)
+        except UNREADABLE as error:
+            raise MalformedUpload(f"The schema, which comes first, cannot be read: {reason(error)}.") from None
+        self.carried = self._fields.carried
+        self._is_file = is_file
+
+    def outputs(self) -> tuple[Output, ...]:
+        """Return no outputs: only a query can ask for them."""
+        return ()
+
+    def pieces(self) -> Iterator[Piece]:
+        """Read the rows.
+
+        Raises:
+            MalformedUpload: some cannot be read.
+        """
+        first_row = n_batches = 0
+        while True:
+            try:
+                batch = self._next(n_batches)
+                if batch is None:
+                    return
+                for column in batch.columns:
+                    column.validate(full=True)
+                    self._forget()
+            except UNREADABLE as error:
+                raise _malformed(n_batches, first_row, reason(error)) from None
+            for piece in self._fields.pieces(batch, first_row):
+                yield piece
+                self._forget()
+            first_row += batch.num_rows
+            n_batches += 1
+
+    def _open(self, is_file: bool, indices: list[int] | None) -> Any:
+        options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=indices or [])
+        return (pa.ipc.open_file if is_file else pa.ipc.open_stream)(self._source, options=options)
+
+    def _next(self, index: int) -> Any:
+        """Read a record batch; return None after the last."""
+        if self._is_file:
+            return self._reader.get_batch(index) if index < self._reader.num_record_batches else None
+        try:
+            return self._reader.read_next_batch()
+        except StopIteration:
+            pass
+        end = self._source.tell()
+        if end > self._n_bytes:
+            raise pa.ArrowInvalid("the stream is truncated: its end marker is missing")
+        if end < self._n_bytes:
+            raise pa.ArrowInvalid(f"{self._n_bytes - end} bytes follow the end marker")
+        return None
+
+    def _forget(self) -> None:
+        """Give back the memory that the pages read so far take; they are read again when they are needed."""
+        self._mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _malformed(index: int, row: int, problem: str) -> MalformedUpload:
+    detail = f"Record batch {index}, from row {row} on, cannot be read: {problem}."
+    return MalformedUpload(detail, [Fault(f"/data/{row}", detail)])

@@ -1,0 +1,103 @@
+"""Reads Parquet."""
+
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, Final
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from api.formats.binary.fields import UNREADABLE, Fields, is_text, reason
+from api.formats.binary.spool import spooled
+from api.formats.intake import Piece
+from api.formats.upload import Upload
+from shared.errors import Fault, MalformedUpload
+from shared.names import Output
+
+_MAGIC: Final = b"PAR1"
+_BATCH_BYTES: Final = 2**23
+_MIN_ROWS: Final = 64
+_MAX_ROWS: Final = 2**16
+_BUFFER_BYTES: Final = 2**20
+_MAX_THRIFT_BYTES: Final = 2**24
+_MAX_THRIFT_ITEMS: Final = 2**20
+_MAX_DEPTH: Final = 32
+
+
+class ParquetTable:
+    """The rows of Parquet."""
+
+    def __init__(self, upload: Upload) -> None:
+        """Receive the body, and read its footer.
+
+        Raises:
+            MalformedUpload: it is not Parquet.
+            InvalidRows: a column is unknown, missing, there twice, or of a wrong type.
+            StorageFull: there is no room to keep the body.
+        """
+        with spooled(upload.body) as body:
+            if body.read(len(_MAGIC)) != _MAGIC:
+                raise MalformedUpload("The body is not Parquet: it does not begin with PAR1.")
+            try:
+                file = _open(body)
+                schema = file.schema_arrow
+                texts = [name for name, type_ in zip(schema.names, schema.types, strict=True) if is_text(type_)]
+                self._file = _open(body, file.metadata, texts)
+                self._fields = Fields(self._file.schema_arrow, upload)
+            except UNREADABLE as error:
+                raise MalformedUpload(f"The footer, which comes last, cannot be read: {reason(error)}.") from None
+        self._names = [schema.names[index] for index in self._fields.indices]
+        self.carried = self._fields.carried
+
+    def outputs(self) -> tuple[Output, ...]:
+        """Return no outputs: only a query can ask for them."""
+        return ()
+
+    def pieces(self) -> Iterator[Piece]:
+        """Read the rows.
+
+        Raises:
+            MalformedUpload: some cannot be read.
+        """
+        first_row = 0
+        for group in range(self._file.num_row_groups):
+            n_rows = 0
+            try:
+                for batch in self._batches(group):
+                    batch.validate(full=True)
+                    yield from self._fields.pieces(batch, first_row + n_rows)
+                    n_rows += batch.num_rows
+            except UNREADABLE as error:
+                raise _malformed(group, first_row + n_rows, reason(error)) from None
+            promised = self._file.metadata.row_group(group).num_rows
+            if n_rows != promised:
+                raise _malformed(group, first_row, f"it has {n_rows} rows, and the footer says {promised}")
+            first_row += n_rows
+
+    def _batches(self, group: int) -> Iterator[Any]:
+        """Read a row group in batches of a few megabytes, if it is what its metadata says."""
+        metadata = self._file.metadata.row_group(group)
+        rows = _BATCH_BYTES * metadata.num_rows // max(metadata.total_byte_size, 1)
+        size = min(max(rows, _MIN_ROWS), _MAX_ROWS)
+        batches: Iterator[Any] = self._file.iter_batches(size, [group], self._names, use_threads=False)
+        return batches
+
+
+def _open(body: IO[bytes], metadata: Any = None, texts: Sequence[str] | None = None) -> Any:
+    """Open a temporary file once more; columns of texts are read as dictionaries."""
+    return parquet.ParquetFile(
+        pa.OSFile(f"/dev/fd/{body.fileno()}"),
+        metadata=metadata,
+        read_dictionary=texts,
+        buffer_size=_BUFFER_BYTES,
+        pre_buffer=False,
+        thrift_string_size_limit=_MAX_THRIFT_BYTES,
+        thrift_container_size_limit=_MAX_THRIFT_ITEMS,
+        schema_depth_limit=_MAX_DEPTH,
+        page_checksum_verification=True,
+        arrow_extensions_enabled=False,
+    )
+
+
+def _malformed(group: int, row: int, problem: str) -> MalformedUpload:
+    detail = f"Row group {group}, from row {row} on, cannot be read: {problem}."
+    return MalformedUpload(detail, [Fault(f"/data/{row}", detail)])

@@ -1,0 +1,36 @@
+"""Keeps a body in a temporary file without a name, for formats that are read from their end, or in any order."""
+
+import errno
+import tempfile
+from typing import IO, Any, Final
+
+from shared.errors import StorageFull
+
+_CHUNK: Final = 2**20
+
+
+def spooled(body: Any) -> IO[bytes]:
+    """Write a body to a temporary file, and return it at its beginning.
+
+    Raises:
+        StorageFull: there is no room for it.
+    """
+    file = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
+    try:
+        while chunk := body.read(_CHUNK):
+            _write(file, chunk)
+        file.flush()
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
+
+
+def _write(file: IO[bytes], chunk: bytes) -> None:
+    try:
+        file.write(chunk)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull("The gateway has no room to keep the body while it is read. Try again later.") from None
+        raise

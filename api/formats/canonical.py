@@ -1,0 +1,129 @@
+"""Writes the canonical rows of an upload (`shared.bulk`): one Arrow IPC file, whose record batches have one size."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import pyarrow as pa
+
+from api.formats.conversion.columns import canonical_type
+from shared.bulk import CARRIED, ERROR, FEATURE
+from shared.columns import Column
+from shared.errors import BodyTooLarge
+from shared.objects import ObjectStore, ObjectWriter
+
+_BATCH_BYTES: Final = 2**20
+_MIN_ROWS: Final = 16
+_MAX_ROWS: Final = 2**16
+_MAX_ROWS_OF_TEXTS: Final = 2**12  # the texts that follow may be much longer than the first ones
+_MAX_PENDING_BYTES: Final = 2**26
+_REPORT_BYTES: Final = 2**23
+
+
+def canonical_schema(columns: Sequence[Column], carried: Sequence[Any], *, with_errors: bool) -> Any:
+    """Return the schema of the rows.
+
+    Args:
+        columns: of the model card.
+        carried: the types of the carried columns.
+        with_errors: whether there is a column of reasons.
+    """
+    fields = [pa.field(f"{FEATURE}{index}", canonical_type(column)) for index, column in enumerate(columns)]
+    fields += [pa.field(f"{CARRIED}{index}", type_) for index, type_ in enumerate(carried)]
+    return pa.schema([*fields, pa.field(ERROR, pa.string())] if with_errors else fields)
+
+
+class CanonicalWriter:
+    """Writes rows, in record batches of any size, as record batches of one size."""
+
+    def __init__(self, sink: ObjectWriter, schema: Any, report: Callable[[int], None]) -> None:
+        self.n_rows = 0
+        self.batch_rows = 0
+        """Rows of each record batch but the last; chosen once about a record batch has been seen."""
+        self._sink = sink
+        self._schema = schema
+        self._report = report
+        self._reported = 0
+        self._file = pa.ipc.new_file(sink, schema)
+        self._pending: list[Any] = []
+        self._n_pending = 0
+        self._pending_bytes = 0
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, store: ObjectStore, key: str, schema: Any, report: Callable[[int], None]
+    ) -> Iterator["CanonicalWriter"]:
+        """Write an object within a `with` block; if the block raises, nothing is left of it.
+
+        Args:
+            store: where the object is written.
+            key: of the object.
+            schema: as `canonical_schema` returns it.
+            report: is told every few megabytes how many bytes were written.
+
+        Raises:
+            ObjectStoreUnavailable, StorageFull: it was not written.
+        """
+        with store.writer(key) as sink:
+            writer = cls(sink, schema, report)
+            yield writer
+            writer._finish()
+
+    @property
+    def n_bytes(self) -> int:
+        """The size of the object; all of it after the block of `open` has ended."""
+        return self._sink.n_bytes
+
+    def write(self, batch: Any) -> None:
+        """Write the next rows.
+
+        Raises:
+            BodyTooLarge: the rows have become so long that a record batch of them is too large.
+        """
+        self.n_rows += batch.num_rows
+        self._pending.append(batch)
+        self._n_pending += batch.num_rows
+        self._pending_bytes += batch.nbytes
+        if not self.batch_rows and self._pending_bytes >= _BATCH_BYTES:
+            self._choose_batch_rows()
+        if self.batch_rows and self._n_pending >= self.batch_rows:
+            self._write_full_batches()
+        if self._pending_bytes > _MAX_PENDING_BYTES:
+            first = self.n_rows - self._n_pending
+            raise BodyTooLarge(
+                f"The rows from row {first} on are much longer than the first ones: send rows of such a length in a"
+                " prediction of their own, or the longest rows first."
+            )
+
+    def _choose_batch_rows(self) -> None:
+        has_texts = any(pa.types.is_string(each) for each in self._schema.types[: -1 if self._has_errors else None])
+        fitting = _BATCH_BYTES * self._n_pending // max(self._pending_bytes, 1)
+        limited = min(max(fitting * 4 // 3, _MIN_ROWS), _MAX_ROWS_OF_TEXTS if has_texts else _MAX_ROWS)
+        self.batch_rows = 1 << (limited.bit_length() - 1)
+
+    @property
+    def _has_errors(self) -> bool:
+        return bool(self._schema.names[-1] == ERROR)
+
+    def _write_full_batches(self) -> None:
+        rows = pa.concat_batches(self._pending) if len(self._pending) > 1 else self._pending[0]
+        n_full = rows.num_rows // self.batch_rows
+        for index in range(n_full):
+            self._write(rows.slice(index * self.batch_rows, self.batch_rows))
+        rest = rows.slice(n_full * self.batch_rows)
+        self._pending, self._n_pending, self._pending_bytes = [rest], rest.num_rows, rest.nbytes
+
+    def _write(self, batch: Any) -> None:
+        self._file.write_batch(batch)
+        if self._sink.n_bytes - self._reported >= _REPORT_BYTES:
+            self._reported = self._sink.n_bytes
+            self._report(self._reported)
+
+    def _finish(self) -> None:
+        if not self.batch_rows:
+            self._choose_batch_rows()
+            self._write_full_batches()
+        if self._n_pending:
+            self._write(pa.concat_batches(self._pending))
+        self._file.close()

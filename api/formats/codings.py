@@ -1,0 +1,148 @@
+"""Undoes the content codings of an upload, within limits, and fingerprints the body as it was sent."""
+
+import hashlib
+import zlib
+from typing import Any, Final
+
+import pyarrow as pa
+
+from shared.errors import BodyTooLarge, MalformedUpload, UnsupportedContentCoding
+
+_CHUNK: Final = 2**18
+_RATIO_FROM: Final = 2**24  # inflated bytes: a small body may be mostly zeros
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+class SentBody:
+    """A body as it was sent; it counts its bytes, and fingerprints them."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+        self._hash = hashlib.sha256()
+        self.n_bytes = 0
+        self.closed = False  # pyarrow asks for it
+
+    def read(self, n_bytes: int = -1) -> bytes:
+        """Read at most so many bytes; none at the end."""
+        content: bytes = self._body.read(n_bytes)
+        self._hash.update(content)
+        self.n_bytes += len(content)
+        return content
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what was read, in hexadecimal."""
+        return self._hash.hexdigest()
+
+
+class GzipBody:
+    """The content of a body of gzip members (RFC 1952), one after the other."""
+
+    def __init__(self, body: SentBody) -> None:
+        self._body = body
+        self._sent = b""
+        self._has_ended = False
+        self._inflate = zlib.decompressobj(_GZIP)
+        self._is_within = False  # a member
+
+    def read(self, n_bytes: int) -> bytes:
+        """Read at most so many bytes; none at the end.
+
+        Raises:
+            MalformedUpload: it is not gzip, or ends early.
+        """
+        while not self._has_ended:
+            if not self._sent:
+                self._sent = self._body.read(_CHUNK)
+                self._has_ended = not self._sent
+            if content := self._inflated(n_bytes):
+                return content
+        if self._is_within:
+            raise MalformedUpload(f"The body ends within a gzip member, after {self._body.n_bytes} bytes.")
+        return b""
+
+    def _inflated(self, n_bytes: int) -> bytes:
+        if not self._is_within:
+            self._sent = self._sent.lstrip(b"\0") if self._body.n_bytes > len(self._sent) else self._sent
+            if not self._sent:
+                return b""
+        self._is_within = True
+        try:
+            content = self._inflate.decompress(self._sent, n_bytes)
+        except zlib.error as error:
+            raise MalformedUpload(f"The body is not gzip, before byte {self._body.n_bytes}: {error}.") from None
+        self._sent = self._inflate.unconsumed_tail
+        if self._inflate.eof:
+            self._sent = self._inflate.unused_data
+            self._inflate = zlib.decompressobj(_GZIP)
+            self._is_within = False
+        return content
+
+
+class ZstdBody:
+    """The content of a body of zstd frames (RFC 8878), one after the other; their windows have at most 128 MB."""
+
+    def __init__(self, body: SentBody) -> None:
+        self._body = body
+        self._inflate = pa.CompressedInputStream(pa.PythonFile(body, mode="r"), "zstd")
+
+    def read(self, n_bytes: int) -> bytes:
+        """Read at most so many bytes; none at the end.
+
+        Raises:
+            MalformedUpload: it is not zstd, or ends early.
+        """
+        try:
+            content: bytes = self._inflate.read(n_bytes)
+        except (pa.ArrowInvalid, OSError) as error:
+            if not isinstance(error, pa.ArrowException) and type(error) is not OSError:
+                raise  # the connection broke
+            raise MalformedUpload(f"The body is not zstd, before byte {self._body.n_bytes}: {error}.") from None
+        return content
+
+
+class InflatedBody:
+    """The content of a compressed body, as long as it stays within the limits."""
+
+    def __init__(self, sent: SentBody, content: GzipBody | ZstdBody, max_bytes: int, max_ratio: int) -> None:
+        self._sent = sent
+        self._content = content
+        self._max_bytes = max_bytes
+        self._max_ratio = max_ratio
+        self._n_bytes = 0
+
+    def read(self, n_bytes: int) -> bytes:
+        """Read at most so many bytes; none at the end.
+
+        Raises:
+            MalformedUpload: it cannot be decompressed.
+            BodyTooLarge: it becomes too large, or so for what was sent.
+        """
+        content = self._content.read(n_bytes)
+        self._n_bytes += len(content)
+        if self._n_bytes > self._max_bytes:
+            raise BodyTooLarge(
+                f"The body has more than {self._max_bytes} bytes once it is decompressed (SEPAL_MAX_INFLATED_BYTES):"
+                " send it in several predictions."
+            )
+        if self._n_bytes > max(_RATIO_FROM, self._max_ratio * self._sent.n_bytes):
+            raise BodyTooLarge(
+                f"The body has become more than {self._max_ratio} times as large after {self._sent.n_bytes} bytes"
+                " (SEPAL_MAX_INFLATE_RATIO): send it with less compression."
+            )
+        return content
+
+
+def decoded(sent: SentBody, content_coding: str, max_bytes: int, max_ratio: int) -> Any:
+    """Undo a content coding.
+
+    Raises:
+        UnsupportedContentCoding: it is neither gzip nor zstd.
+    """
+    if content_coding in ("", "identity"):
+        return sent
+    if content_coding in ("gzip", "x-gzip"):
+        return InflatedBody(sent, GzipBody(sent), max_bytes, max_ratio)
+    if content_coding == "zstd":
+        return InflatedBody(sent, ZstdBody(sent), max_bytes, max_ratio)
+    raise UnsupportedContentCoding("Send the body as it is, or compressed with gzip or zstd.")

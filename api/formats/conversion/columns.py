@@ -1,0 +1,220 @@
+"""Converts the values of a column to its canonical form, and says of each that cannot be converted why.
+
+All values are tried at once. Those that remain doubtful are read one by one by the rules of `api.http.values`, which
+alone decide what is refused.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from api.formats.conversion import cells as csv_cells
+from api.formats.conversion import moments, numbers
+from api.formats.conversion.attempt import Attempt, both, where
+from api.http.strict_json import show
+from api.http.values import column_reader, expected, refusal
+from shared.columns import FLOATS, INTEGERS, Column, Unit, Values, ValueType
+
+_MAX_SUGGESTIONS: Final = 5  # each takes up to 2 ms
+_TEXTS: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_BINARIES: Final = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+_NUMBERS: Final = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+
+
+class WrongType(Exception):
+    """A column has a type that cannot be converted; the message is the rest of a sentence that begins with it."""
+
+
+class Converted(NamedTuple):
+    """A column in its canonical form."""
+
+    array: Any
+    """Null where a value is missing or bad."""
+    bad: dict[int, str]
+    """For each bad value, by its index: the rest of a sentence that begins with the column."""
+
+
+def canonical_type(column: Column) -> Any:
+    """Return the type of a column in the canonical rows."""
+    return _canonical(column.categories or column)
+
+
+class ColumnConverter:
+    """Converts arrays of one type to the canonical form of a column."""
+
+    def __init__(self, column: Column, source: Any, max_text_bytes: int, *, has_cells: bool = False) -> None:
+        """Plan the conversion.
+
+        Args:
+            column: of the model card.
+            source: the type of the arrays.
+            max_text_bytes: the largest size of a text.
+            has_cells: whether the arrays hold cells of CSV, which are texts.
+
+        Raises:
+            WrongType: no value of this type is one of the column.
+        """
+        self.type = canonical_type(column)
+        self._column = column
+        self._values = column.categories or column
+        self._has_cells = has_cells
+        self._max_text_bytes = max_text_bytes
+        self._read = column_reader(column.model_copy(update={"nullable": False}), max_text_bytes)
+        self._known = None if column.categories is None else pa.array(column.categories.values, self.type)
+        self._try = self._plan(source)
+        self._n_suggestions = 0
+        self.missing = f"must not be missing: send {expected(column)}."
+        """Why a missing value is bad."""
+
+    def __call__(self, array: Any) -> Converted:
+        """Convert an array."""
+        readable = _readable(array)
+        attempt = self._attempt(readable)
+        converted = attempt.array
+        bad: dict[int, str] = {}
+        if attempt.doubtful is not None:
+            converted, bad = self._read_doubtful(readable, attempt)
+        if not self._column.nullable and converted.null_count:
+            nulls = pc.indices_nonzero(pc.is_null(converted)).to_pylist()
+            bad = dict.fromkeys(nulls, self.missing) | bad
+        return Converted(converted, bad)
+
+    def _attempt(self, array: Any) -> Attempt:
+        if any(is_binary(array.type) for is_binary in _BINARIES):  # some value is not UTF-8
+            return Attempt(pa.nulls(len(array), self.type), pc.is_valid(array))
+        attempt = self._try(array)
+        if self._known is None:
+            return attempt
+        is_known = pc.if_else(pc.is_valid(attempt.array), pc.is_in(attempt.array, value_set=self._known), None)
+        return both(attempt, where(attempt.array, is_known))
+
+    def _read_doubtful(self, array: Any, attempt: Attempt) -> tuple[Any, dict[int, str]]:
+        indices = pc.indices_nonzero(attempt.doubtful).to_pylist()
+        found: list[Any] = []
+        bad: dict[int, str] = {}
+        for index, value in zip(indices, array.filter(attempt.doubtful).to_pylist(), strict=True):
+            try:
+                found.append(self._read_one(value))
+            except ValueError as error:
+                found.append(None)
+                bad[index] = self._reason(value, error)
+        return pc.replace_with_mask(attempt.array, attempt.doubtful, pa.array(found, self.type)), bad
+
+    def _read_one(self, value: Any) -> Any:
+        if self._has_cells:
+            value = csv_cells.value_of(self._values, value)
+        elif type(value) is bytes:
+            try:
+                value = value.decode()
+            except UnicodeDecodeError:
+                raise ValueError("must be a text in UTF-8.") from None
+        elif type(value) is Decimal:
+            value = int(value) if value == value.to_integral_value() else float(value)
+        elif type(value) is int and self._values.type in FLOATS and abs(value) > numbers.EXACT:
+            raise ValueError(f"must be a number; {value} is beyond 2^53, where not every integer is one.")
+        return self._read(value)
+
+    def _reason(self, value: Any, error: ValueError) -> str:
+        self._n_suggestions += 1
+        is_text = isinstance(value, str)
+        text = refusal(
+            self._column, value if is_text else 0, error, suggests=self._n_suggestions <= _MAX_SUGGESTIONS
+        ).removeprefix(f"{show(self._column.name)} ")
+        if self._has_cells and is_text:
+            cell = f"an empty cell without quotes{value and f', or send ?null={value}'}"
+            text = text.replace(" A missing value is null.", f" A missing value is {cell}.")
+        return text
+
+    def _plan(self, source: Any) -> Callable[[Any], Attempt]:
+        if pa.types.is_null(source):
+            return lambda array: Attempt(array.cast(self.type))
+        if self._has_cells and source == pa.string() and self._takes_numbers_or_booleans():
+            return self._plan_cells()
+        for kinds, plan in (
+            (_NUMBERS, self._plan_numbers),
+            ((*_TEXTS, *_BINARIES), self._plan_texts),
+            ((pa.types.is_boolean,), self._plan_booleans),
+            ((pa.types.is_date, pa.types.is_timestamp), self._plan_moments),
+        ):
+            if any(is_kind(source) for is_kind in kinds) and (found := plan(source)) is not None:
+                return found
+        raise WrongType(f"has the type {source}, and must be {expected(self._column)}{self._remedy()}.")
+
+    def _takes_numbers_or_booleans(self) -> bool:
+        return self._values.type in FLOATS or self._values.type in INTEGERS or self._values.type is ValueType.BOOL
+
+    def _plan_cells(self) -> Callable[[Any], Attempt]:
+        if self._values.type is ValueType.BOOL:
+            return csv_cells.to_booleans
+        if self._values.type is ValueType.FLOAT32:
+            return _then_float32(partial(csv_cells.to_numbers, self._values))
+        return partial(csv_cells.to_numbers, self._values)
+
+    def _plan_numbers(self, _source: Any) -> Callable[[Any], Attempt] | None:
+        if self._values.type in INTEGERS:
+            return partial(numbers.to_integers, self._values.type)
+        if self._values.type is ValueType.FLOAT32:
+            return numbers.to_float32
+        return numbers.to_float64 if self._values.type is ValueType.FLOAT64 else None
+
+    def _plan_texts(self, _source: Any) -> Callable[[Any], Attempt] | None:
+        kind = self._values.type
+        if kind is ValueType.STRING:
+            return partial(_texts, self._max_text_bytes)
+        if kind is ValueType.DATE:
+            return moments.dates
+        return self._datetimes if kind is ValueType.DATETIME else None
+
+    def _plan_booleans(self, _source: Any) -> Callable[[Any], Attempt] | None:
+        return Attempt if self._values.type is ValueType.BOOL else None
+
+    def _plan_moments(self, source: Any) -> Callable[[Any], Attempt] | None:
+        kind = self._values.type
+        if pa.types.is_date(source) and kind in (ValueType.DATE, ValueType.DATETIME):
+            return moments.dates if kind is ValueType.DATE else self._datetimes
+        return self._datetimes if pa.types.is_timestamp(source) and kind is ValueType.DATETIME else None
+
+    def _datetimes(self, texts: Any) -> Attempt:
+        unit = self._values.unit or Unit.NANOSECOND
+        return moments.datetimes(texts, unit, is_zoned=self._values.time_zone is not None)
+
+    def _remedy(self) -> str:
+        return ": convert the column, or send it as text" if self._values.type in (ValueType.STRING,) else ""
+
+
+def _readable(array: Any) -> Any:
+    """Write dates and datetimes as texts, and turn every kind of text into the one; the rest stays."""
+    if pa.types.is_timestamp(array.type):
+        return moments.iso_texts(array)
+    if pa.types.is_date(array.type):
+        return moments.date_texts(array)
+    if any(is_text(array.type) for is_text in (*_TEXTS, *_BINARIES)):
+        try:
+            return array.cast(pa.string())
+        except pa.ArrowInvalid:  # some value is not UTF-8
+            pass
+    return array
+
+
+def _canonical(values: Values) -> Any:
+    if values.type in (ValueType.STRING, ValueType.DATE, ValueType.DATETIME):
+        return pa.string()
+    return pa.bool_() if values.type is ValueType.BOOL else pa.type_for_alias(values.type.value)
+
+
+def _texts(max_bytes: int, texts: Any) -> Attempt:
+    if texts.nbytes <= max_bytes:
+        return Attempt(texts)
+    return where(texts, pc.less_equal(pc.binary_length(texts), max_bytes))
+
+
+def _then_float32(convert: Callable[[Any], Attempt]) -> Callable[[Any], Attempt]:
+    def converted(array: Any) -> Attempt:
+        first = convert(array)
+        return both(first, numbers.to_float32(first.array))
+
+    return converted

@@ -1,0 +1,52 @@
+"""Converts dictionary arrays: the dictionary once, and then what refers to it."""
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from api.formats.conversion.columns import ColumnConverter, Converted
+
+
+class DictionaryConverter:
+    """Converts dictionary arrays to the canonical form of a column."""
+
+    def __init__(self, converter: ColumnConverter, *, nullable: bool) -> None:
+        """Wrap the converter of the dictionary's values.
+
+        Args:
+            converter: of the values.
+            nullable: whether a value may be missing.
+        """
+        self._convert = converter
+        self._nullable = nullable
+        self._dictionary: Any = None
+        self._converted: Converted
+
+    def __call__(self, array: Any) -> Converted:
+        """Convert an array."""
+        if not _is_same(array.dictionary, self._dictionary):
+            self._dictionary = array.dictionary
+            self._converted = self._convert(array.dictionary)
+        values, reasons = self._converted
+        converted = values.take(array.indices)
+        if not converted.null_count:
+            return Converted(converted, {})
+        bad: dict[int, str] = {}
+        if reasons:
+            is_bad = pc.is_in(array.indices, value_set=pa.array(list(reasons), array.indices.type))
+            rows = pc.indices_nonzero(is_bad)
+            of_rows = array.indices.take(rows).to_pylist()
+            bad = {row: reasons[index] for row, index in zip(rows.to_pylist(), of_rows, strict=True)}
+        if not self._nullable:
+            nulls = pc.indices_nonzero(pc.is_null(converted)).to_pylist()
+            bad = dict.fromkeys(nulls, self._convert.missing) | bad
+        return Converted(converted, bad)
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    """Whether two arrays share their memory, which they keep alive."""
+    if second is None or len(first) != len(second) or first.offset != second.offset:
+        return False
+    pairs = zip(first.buffers(), second.buffers(), strict=True)
+    return all((a and a.address) == (b and b.address) for a, b in pairs)

@@ -1,0 +1,62 @@
+"""Converts dates and datetimes to the texts that are passed on (`shared.columns`)."""
+
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from api.formats.conversion.attempt import Attempt, both, where
+from shared.columns import UNIT_DIGITS, Unit
+
+# A valid day, whatever the year: the 29th of February is left to the calendar.
+_DAY: Final = (
+    "(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    "|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+)
+_YEAR: Final = "(?:000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])"
+_YEAR_OF_NANOSECONDS: Final = "(?:167[89]|16[89][0-9]|1[7-9][0-9]{2}|2[01][0-9]{2}|22[0-5][0-9]|226[01])"
+_MINUTES: Final = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+_OFFSET: Final = "(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+_SEPARATOR: Final = len("2026-01-31")  # where the T stands
+
+
+def dates(texts: Any) -> Attempt:
+    """Check texts that should be dates."""
+    return where(texts, pc.match_substring_regex(texts, f"^{_YEAR}-{_DAY}$"))
+
+
+def datetimes(texts: Any, unit: Unit, *, is_zoned: bool) -> Attempt:
+    """Convert texts that should be datetimes to ISO 8601 texts with all digits of a unit, in UTC if they are zoned."""
+    year = _YEAR_OF_NANOSECONDS if unit is Unit.NANOSECOND else _YEAR
+    digits = UNIT_DIGITS[unit]
+    fraction = f"\\.[0-9]{{{digits}}}" if digits else ""
+    canonical = f"^{year}-{_DAY}T{_MINUTES}:[0-5][0-9]{fraction}{'Z' if is_zoned else ''}$"
+    is_canonical = pc.match_substring_regex(texts, canonical)
+    if pc.all(is_canonical, min_count=0).as_py():
+        return Attempt(texts)
+    some_digits = f"(?:\\.[0-9]{{1,{digits}}})?" if digits else ""
+    time = f"[T ]{_MINUTES}(?::[0-5][0-9]{some_digits})?{_OFFSET if is_zoned else ''}"
+    readable = f"^{year}-{_DAY}{time if is_zoned else f'(?:{time})?'}$"
+    known = where(texts, pc.match_substring_regex(texts, readable))
+    moments = known.array.cast(pa.timestamp(unit.value, "UTC" if is_zoned else None))
+    return both(known, Attempt(iso_texts(moments)))
+
+
+def iso_texts(moments: Any) -> Any:
+    """Write timestamps as ISO 8601 texts with all digits of their unit, in UTC and with a final Z if they are zoned.
+
+    A year beyond those of four digits gives a text that is no datetime.
+    """
+    texts = moments.cast(pa.timestamp(moments.type.unit)).cast(pa.string())
+    texts = pc.utf8_replace_slice(texts, _SEPARATOR, _SEPARATOR + 1, "T")
+    return texts if moments.type.tz is None else pc.binary_join_element_wise(texts, "Z", "")
+
+
+def date_texts(days: Any) -> Any:
+    """Write dates as ISO 8601 texts; a date64 that is not midnight gives a text that is no date."""
+    if pa.types.is_date64(days.type):
+        moments = days.cast(pa.int64()).cast(pa.timestamp("ms"))
+        is_midnight = pc.equal(moments, pc.floor_temporal(moments, unit="day"))
+        texts = moments.cast(pa.string())
+        return pc.if_else(is_midnight, pc.utf8_slice_codeunits(texts, 0, _SEPARATOR), texts)
+    return days.cast(pa.string())

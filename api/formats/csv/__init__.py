@@ -1,0 +1,1 @@
+"""Reads uploads of CSV (RFC 4180, in UTF-8)."""

@@ -1,0 +1,145 @@
+"""Parses blocks of CSV into columns.
+
+A block is parsed into columns of the types of the model card. If that fails, or gives what no cell of CSV stands for,
+it is parsed into texts, which `api.formats.conversion.cells` then reads.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from api.formats.conversion.cells import FALSE, TRUE
+from api.formats.conversion.columns import ColumnConverter
+from api.formats.csv.blocks import Block
+from shared.columns import FLOATS, INTEGERS, Column, ValueType
+
+_HEXADECIMAL: Final = re.compile(rb"0[xX]")  # pyarrow takes it for an integer
+
+
+class Layout(NamedTuple):
+    """How the columns stand in the upload."""
+
+    columns: Sequence[tuple[Column, int]]
+    """The columns of the model card that are there, with their index in the upload."""
+    carried: Sequence[int]
+    n_columns: int
+    delimiter: str
+    null_texts: Sequence[str]
+    """Texts of missing values, beside the empty cell; not of carried ones."""
+
+
+class Parsed(NamedTuple):
+    """The columns of a block, without its ragged rows."""
+
+    features: Sequence[Any]
+    """Arrays that `converters` take."""
+    converters: Sequence[ColumnConverter]
+    carried: Sequence[Any]
+    n_rows: int
+    """The ragged ones included."""
+    ragged: dict[int, int]
+    """For each row that has not as many cells as there are columns: how many it has."""
+
+
+class BlockParser:
+    """Parses the blocks of an upload."""
+
+    def __init__(self, layout: Layout, max_text_bytes: int) -> None:
+        """Plan the conversions.
+
+        Args:
+            layout: of the upload.
+            max_text_bytes: the largest size of a text.
+        """
+        self._layout = layout
+        self._types = {index: _type(column) for column, index in layout.columns}
+        self._of_types = [
+            ColumnConverter(column, self._types[index], max_text_bytes, has_cells=True)
+            for column, index in layout.columns
+        ]
+        self._of_texts = [
+            ColumnConverter(column, pa.string(), max_text_bytes, has_cells=True) for column, _ in layout.columns
+        ]
+        self._has_integers = any(pa.types.is_integer(each) for each in self._types.values())
+        self._carries_features = bool(set(layout.carried) & set(self._types)) or bool(layout.null_texts)
+
+    def __call__(self, block: Block) -> Parsed:
+        """Parse a block.
+
+        Raises:
+            pyarrow.ArrowInvalid: it is not UTF-8.
+        """
+        return self._parse_types(block) or self._parse(block, dict.fromkeys(self._types, pa.string()), self._of_texts)
+
+    def _parse_types(self, block: Block) -> Parsed | None:
+        if self._has_integers and _HEXADECIMAL.search(block.content):
+            return None
+        try:
+            parsed = self._parse(block, self._types, self._of_types)
+        except pa.ArrowInvalid:
+            return None
+        floats = [each for each in parsed.features if pa.types.is_floating(each.type)]
+        return parsed if all(pc.all(pc.is_finite(each), min_count=0).as_py() for each in floats) else None
+
+    def _parse(self, block: Block, types: dict[int, Any], converters: Sequence[ColumnConverter]) -> Parsed:
+        layout = self._layout
+        carried = dict.fromkeys(layout.carried, pa.string())
+        ragged: dict[int, int] = {}
+        if self._carries_features:
+            table = self._read(block, types, layout.null_texts, ragged)
+            texts = self._read(block, carried, (), {}) if carried else table
+        else:
+            table = texts = self._read(block, types | carried, (), ragged)
+        return Parsed(
+            [_array(table, index) for _, index in layout.columns],
+            converters,
+            [_array(texts, index) for index in layout.carried],
+            table.num_rows + len(ragged),
+            ragged,
+        )
+
+    def _read(self, block: Block, types: dict[int, Any], null_texts: Iterable[str], ragged: dict[int, int]) -> Any:
+        def skip(row: Any) -> str:
+            ragged[row.number - 1] = row.actual_columns
+            return "skip"
+
+        return csv.read_csv(
+            pa.BufferReader(block.content),
+            csv.ReadOptions(
+                use_threads=False,
+                block_size=len(block.content) + 1,
+                column_names=[str(index) for index in range(self._layout.n_columns)],
+            ),
+            csv.ParseOptions(
+                delimiter=self._layout.delimiter,
+                newlines_in_values=b'"' in block.content,
+                invalid_row_handler=skip,
+            ),
+            csv.ConvertOptions(
+                column_types={str(index): type_ for index, type_ in types.items()},
+                include_columns=[str(index) for index in types],
+                null_values=["", *null_texts],
+                true_values=TRUE,
+                false_values=FALSE,
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+
+
+def _type(column: Column) -> Any:
+    values = column.categories or column
+    if values.type in FLOATS:
+        return pa.float64()
+    if values.type in INTEGERS:
+        return pa.type_for_alias(values.type.value)
+    return pa.bool_() if values.type is ValueType.BOOL else pa.string()
+
+
+def _array(table: Any, index: int) -> Any:
+    column = table.column(str(index))
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

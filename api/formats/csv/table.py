@@ -1,0 +1,175 @@
+"""Reads the rows of CSV."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, Final
+
+import pyarrow as pa
+
+from api.formats.conversion.columns import canonical_type
+from api.formats.csv.blocks import MAX_ROW_BYTES, Block, misplaced, read_blocks
+from api.formats.csv.parsing import BlockParser, Layout
+from api.formats.intake import BadValue, Piece, bad_values
+from api.formats.matching import match, shown
+from api.formats.upload import Upload
+from api.http.strict_json import pointer_to
+from shared.errors import Fault, InvalidParameter, InvalidRows, MalformedUpload
+from shared.names import Output
+
+_NO_DELIMITERS: Final = frozenset('"\r\n\0')
+
+
+class CsvTable:
+    """The rows of CSV."""
+
+    def __init__(self, upload: Upload) -> None:
+        """Read the header.
+
+        Raises:
+            MalformedUpload: it cannot be read.
+            InvalidRows: a column is unknown, missing or there twice.
+            InvalidParameter: the delimiter is none; or there is no header, and columns are to be carried.
+        """
+        job = upload.job
+        if len(job.delimiter) != 1 or not job.delimiter.isascii() or job.delimiter in _NO_DELIMITERS:
+            raise InvalidParameter("`delimiter` must be one ASCII character, and neither a quote nor a line's end.")
+        if job.carried and not job.has_header:
+            raise InvalidParameter("Without a header the columns have no names to carry: leave out `carry`.")
+        self._delimiter = job.delimiter
+        self._columns = upload.columns
+        self._names: Sequence[str] = [column.name for column in upload.columns]
+        self._n_rows = -1 if job.has_header else 0
+        self._blocks = read_blocks(upload.body)
+        self._block = self._next_block()
+        if job.has_header:
+            self._take_header()
+        self._features, carried = match(self._names, upload.columns, job.carried, "Line 1, column")
+        self._present = [
+            (column, index) for column, index in zip(self._columns, self._features, strict=True) if index is not None
+        ]
+        layout = Layout(self._present, carried, len(self._names), job.delimiter, job.null_texts)
+        self._parse = BlockParser(layout, upload.settings.max_text_bytes)
+        self.carried = [pa.string()] * len(carried)
+
+    def outputs(self) -> tuple[Output, ...]:
+        """Return no outputs: only a query can ask for them."""
+        return ()
+
+    def pieces(self) -> Iterator[Piece]:
+        """Read the rows.
+
+        Raises:
+            MalformedUpload: they cannot be read.
+        """
+        while (block := self._block) is not None:
+            if block.content.strip(b"\r\n"):  # pyarrow refuses a block without rows
+                piece = self._piece(block)
+                yield piece
+                self._n_rows += len(piece.features[0])
+            self._block = self._next_block()
+
+    def _take_header(self) -> None:
+        """Read the names of the columns off the first block."""
+        block = self._block
+        if block is None:
+            raise InvalidRows([Fault("", "Line 1: there is no header: send the names of the columns, then the rows.")])
+        lines = _Lines(block.content)
+        csv.field_size_limit(MAX_ROW_BYTES)
+        try:
+            self._names = next((row for row in csv.reader(lines, delimiter=self._delimiter) if row), [])
+        except UnicodeDecodeError as error:
+            raise self._malformed(block, lines.n_bytes + error.start, "is not UTF-8") from None
+        self._block = Block(block.content[lines.n_bytes :], block.first_line + lines.n_lines)
+        self._n_rows = 0
+
+    def _next_block(self) -> Block | None:
+        block = next(self._blocks, None)
+        if block is None:
+            return None
+        if (found := misplaced(block, self._delimiter.encode())) is not None:
+            raise self._malformed(block, *found)
+        if len(block.content) > MAX_ROW_BYTES:
+            raise self._malformed(block, 0, f"begins a row of more than {MAX_ROW_BYTES} bytes")
+        return block
+
+    def _piece(self, block: Block) -> Piece:
+        try:
+            parsed = self._parse(block)
+        except pa.ArrowInvalid as error:
+            raise self._unparsable(block, error) from None
+        converted = [convert(array) for convert, array in zip(parsed.converters, parsed.features, strict=True)]
+        bad = bad_values([column for column, _ in self._present], [each.bad for each in converted])
+        features, carried = [each.array for each in converted], parsed.carried
+        if parsed.ragged:
+            rows = [row for row in range(parsed.n_rows) if row not in parsed.ragged]
+            features, carried = _spread(features, rows, parsed.n_rows), _spread(carried, rows, parsed.n_rows)
+            bad = {rows[row]: reasons for row, reasons in bad.items()}
+            bad |= {row: [BadValue(None, self._raggedness(n_cells))] for row, n_cells in parsed.ragged.items()}
+        by_index = dict(zip([index for _, index in self._present], features, strict=True))
+        return Piece(
+            [
+                pa.nulls(parsed.n_rows, canonical_type(column)) if index is None else by_index[index]
+                for column, index in zip(self._columns, self._features, strict=True)
+            ],
+            carried,
+            bad,
+            _Places(block),
+        )
+
+    def _raggedness(self, n_cells: int) -> str:
+        cells = "1 cell" if n_cells == 1 else f"{n_cells} cells"
+        return f"the row has {cells}, and must have {len(self._names)}, one for each column."
+
+    def _unparsable(self, block: Block, error: Exception) -> MalformedUpload:
+        try:
+            block.content.decode()
+        except UnicodeDecodeError as found:
+            return self._malformed(block, found.start, "is not UTF-8")
+        return MalformedUpload(f"Line {block.first_line}, or one that follows: {error}")
+
+    def _malformed(self, block: Block, offset: int, problem: str) -> MalformedUpload:
+        line, row, cell = block.place(offset, self._delimiter.encode())
+        name = self._names[cell] if cell < len(self._names) else str(cell + 1)
+        detail = f"Line {line}, column {shown(name)}: {problem}."
+        row += self._n_rows
+        return MalformedUpload(detail, [Fault(f"/data/{row}{pointer_to(name)}" if row >= 0 else "", detail)])
+
+
+class _Lines:
+    """The lines of a content, decoded one by one, and how much of it has been read."""
+
+    def __init__(self, content: bytes) -> None:
+        self._lines = iter(content.splitlines(keepends=True))
+        self.n_bytes = 0
+        self.n_lines = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            text = line.decode()
+            self.n_bytes += len(line)
+            self.n_lines += 1
+            yield text
+
+
+class _Places:
+    """Says at which line a row of a block stands."""
+
+    def __init__(self, block: Block) -> None:
+        self._block = block
+
+    @cached_property
+    def _lines(self) -> list[int]:
+        return self._block.row_lines()
+
+    def __call__(self, rows: Sequence[int]) -> list[str]:
+        return [f"Line {self._lines[row]}" for row in rows]
+
+
+def _spread(arrays: Sequence[Any], rows: Sequence[int], n_rows: int) -> list[Any]:
+    """Put the values of arrays at the given rows; the others are null."""
+    positions: list[int | None] = [None] * n_rows
+    for position, row in enumerate(rows):
+        positions[row] = position
+    indices = pa.array(positions, pa.int64())
+    return [array.take(indices) for array in arrays]

@@ -1,0 +1,118 @@
+"""Takes the rows of an upload as they are read: writes the good ones, and lists or reports the bad ones."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from api.formats.canonical import CanonicalWriter
+from api.http.strict_json import pointer_to
+from shared.bulk import MAX_LISTED_ERRORS
+from shared.columns import Column
+from shared.errors import Fault, InvalidRows
+from shared.names import OnError
+
+_MAX_ROW_FAULTS: Final = 8
+
+Places = Callable[[Sequence[int]], Iterable[str]]
+"""Takes the indices of some rows of a piece, in order, and says where each stands: "Line 12"."""
+
+
+class BadValue(NamedTuple):
+    """Why a row cannot be scored."""
+
+    column: str | None
+    """None if it is the row as a whole."""
+    reason: str
+    """The rest of a sentence that begins with the column, or with the row."""
+
+
+class Piece(NamedTuple):
+    """Some rows of an upload."""
+
+    features: Sequence[Any]
+    """Canonical arrays, one for each column of the model card."""
+    carried: Sequence[Any]
+    bad: dict[int, list[BadValue]]
+    """By the index of the row in the piece."""
+    places: Places
+
+
+class Intake:
+    """Takes the pieces of an upload, in order."""
+
+    def __init__(self, writer: CanonicalWriter, schema: Any, on_error: OnError) -> None:
+        self.n_rows = 0
+        self.n_bad = 0
+        self._writer = writer
+        self._schema = schema
+        self._on_error = on_error
+        self._faults: list[Fault] = []
+        self._n_listed = 0
+
+    def take(self, piece: Piece) -> None:
+        """Take the next rows.
+
+        Raises:
+            InvalidRows: they cannot be scored, and that is not to be reported with the result; there are as many of
+                them as an error lists.
+        """
+        n_rows = len(piece.features[0])
+        if piece.bad:
+            self.n_bad += len(piece.bad)
+            if self._on_error is OnError.FAIL:
+                self._list(piece)
+        if not self._faults and n_rows:
+            self._writer.write(self._batch(piece, n_rows))
+        self.n_rows += n_rows
+
+    def finish(self) -> None:
+        """Say that there are no more rows.
+
+        Raises:
+            InvalidRows: some cannot be scored, or there are none.
+        """
+        if self._faults:
+            raise InvalidRows(self._faults)
+        if not self.n_rows:
+            raise InvalidRows([Fault("", "The body has no rows: send at least one.")])
+
+    def _batch(self, piece: Piece, n_rows: int) -> Any:
+        arrays = [*piece.features, *piece.carried]
+        if self._on_error is OnError.REPORT:
+            arrays.append(_errors(piece, n_rows))
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+    def _list(self, piece: Piece) -> None:
+        rows = sorted(piece.bad)[: MAX_LISTED_ERRORS - self._n_listed]
+        for row, place in zip(rows, piece.places(rows), strict=True):
+            for bad in islice(piece.bad[row], _MAX_ROW_FAULTS):
+                member = "" if bad.column is None else pointer_to(bad.column)
+                self._faults.append(Fault(f"/data/{self.n_rows + row}{member}", _sentence(place, bad)))
+        self._n_listed += len(rows)
+        if self._n_listed >= MAX_LISTED_ERRORS:
+            raise InvalidRows(self._faults)
+
+
+def bad_values(columns: Sequence[Column], converted: Sequence[dict[int, str]]) -> dict[int, list[BadValue]]:
+    """Gather the bad values of the columns by row."""
+    bad: dict[int, list[BadValue]] = {}
+    for column, reasons in zip(columns, converted, strict=True):
+        for row, reason in reasons.items():
+            bad.setdefault(row, []).append(BadValue(column.name, reason))
+    return bad
+
+
+def _errors(piece: Piece, n_rows: int) -> Any:
+    if not piece.bad:
+        return pa.nulls(n_rows, pa.string())
+    texts: list[str | None] = [None] * n_rows
+    rows = sorted(piece.bad)
+    for row, place in zip(rows, piece.places(rows), strict=True):
+        texts[row] = " ".join(_sentence(place, bad) for bad in islice(piece.bad[row], _MAX_ROW_FAULTS))
+    return pa.array(texts, pa.string())
+
+
+def _sentence(place: str, bad: BadValue) -> str:
+    return f"{place}: {bad.reason}" if bad.column is None else f"{place}, column {bad.column}: {bad.reason}"

@@ -1,0 +1,228 @@
+"""Reads JSON bodies as `POST /predict` takes them: an object with the rows, in "data", and maybe "outputs"."""
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pyarrow as pa
+
+from api.formats.intake import Piece
+from api.formats.json.decoding import Form
+from api.formats.json.pieces import PieceReader
+from api.formats.upload import Upload
+from api.http.requested_outputs import OUTPUTS, read_outputs
+from api.http.strict_json import parse_at, pointer_to, show
+from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedJson, MalformedUpload
+from shared.names import Output
+
+_DATA: Final = "data"
+_CHUNK: Final = 2**20
+_PIECE_BYTES: Final = 2**20
+_WINDOW_BYTES: Final = 2**10
+_MAX_ROW_BYTES: Final = 2**24
+_TAIL_BYTES: Final = 4096
+_SPACE: Final = re.compile(rb"[ \t\r\n]*")
+_BETWEEN: Final = {
+    Form.ARRAY: re.compile(rb"\][ \t\r\n]*,[ \t\r\n]*(?=\[)"),
+    Form.OBJECT: re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*(?=\{)"),
+    Form.TEXT: re.compile(rb'"[ \t\r\n]*,[ \t\r\n]*(?=")'),
+}
+"""What may separate two rows, unless it is within a text."""
+_TAIL: Final = re.compile(rb'\]\s*(?:,\s*"outputs"\s*:\s*\[[^\[\]]*\]\s*)?\}\s*$')
+"""What may follow the last row."""
+
+
+class JsonTable:
+    """The rows of a JSON body."""
+
+    def __init__(self, upload: Upload) -> None:
+        """Read the body.
+
+        Raises:
+            BodyTooLarge: it is too large for one of JSON.
+        """
+        self.carried = [pa.string()] * len(upload.job.carried)
+        self._upload = upload
+        self._body = _read(upload)
+        self._at = 0
+        """Where the next byte is read."""
+        self._n_rows = 0
+        self._outputs: tuple[Output, ...] = ()
+
+    def outputs(self) -> tuple[Output, ...]:
+        """Return the outputs that the body asks for."""
+        return self._outputs
+
+    def pieces(self) -> Iterator[Piece]:
+        """Read the rows.
+
+        Raises:
+            MalformedUpload: the body is not JSON.
+            InvalidRows: it has not the members of such a body.
+        """
+        self._skip_space()
+        if not self._takes(b"{"):
+            self._value()  # or it is not JSON
+            raise InvalidRows([Fault("", 'The body must be an object with the member "data".')])
+        names: set[str] = set()
+        more = not self._takes(b"}")
+        while more:
+            name = self._name(names)
+            if name == _DATA:
+                yield from self._data()
+            else:
+                self._take_outputs(name)
+            more = self._goes_on(b"}")
+        if _DATA not in names:
+            raise InvalidRows([Fault("/data", 'The member "data", an array of rows, is missing.')])
+        if self._at < len(self._body):
+            raise self._malformed(self._at, "there must be nothing after the object")
+
+    def _name(self, names: set[str]) -> str:
+        if self._body[self._at : self._at + 1] != b'"':
+            raise self._malformed(self._at, "a member's name is missing")
+        name: str = self._value()
+        if name in names:
+            raise InvalidRows([Fault(pointer_to(name), f"{show(name)} stands there more than once: send it once.")])
+        names.add(name)
+        if not self._takes(b":"):
+            raise self._malformed(self._at, "a colon is missing")
+        return name
+
+    def _take_outputs(self, name: str) -> None:
+        if name != OUTPUTS:
+            detail = f'Unknown member {show(name)}: a body has "data", and may have "outputs".'
+            raise InvalidRows([Fault(pointer_to(name), detail)])
+        self._outputs = read_outputs(self._value(), self._upload.card)
+        if self._upload.job.outputs:
+            detail = '"outputs" stands in the query, too: send it once.'
+            raise InvalidRows([Fault(f"/{OUTPUTS}", detail)])
+
+    def _data(self) -> Iterator[Piece]:
+        if not self._takes(b"["):
+            value = self._value()
+            raise InvalidRows([Fault("/data", f'"data" must be an array of rows; {show(value)} is none.')])
+        if self._takes(b"]"):
+            return
+        form = Form.of(bytes(self._body[self._at : self._at + 1]))
+        reader = PieceReader(self._upload, form, are_lines=False)
+        found = _TAIL.search(self._body, max(self._at, len(self._body) - _TAIL_BYTES))
+        tail = found.start() if found is not None else -1
+        more = True
+        while more:
+            piece = self._piece(reader, form, tail)
+            yield piece
+            self._n_rows += len(piece.features[0])
+            more = self._goes_on(b"]")
+
+    def _piece(self, reader: PieceReader, form: Form, tail: int) -> Piece:
+        def places(rows: Any) -> list[str]:
+            return [f"Row {first + row}" for row in rows]
+
+        first = self._n_rows
+        end = self._guessed_end(form, tail)
+        # If these bytes are rows in an array, they end where a row ends, for they begin where one begins.
+        piece = reader.at_once(bytes(self._body[self._at : end]), places) if end > self._at else None
+        if piece is not None:
+            self._at = end
+            self._skip_space()
+            return piece
+        piece = reader.row_by_row(list(self._rows()), places)
+        self._n_rows = first
+        return piece
+
+    def _guessed_end(self, form: Form, tail: int) -> int:
+        """Return where the piece probably ends; -1 if no place is probable."""
+        if tail - self._at <= _PIECE_BYTES:
+            return tail
+        found = _BETWEEN[form].search(self._body, self._at + _PIECE_BYTES, self._at + 2 * _PIECE_BYTES)
+        return -1 if found is None else found.start() + 1
+
+    def _rows(self) -> Iterator[tuple[Any, bytes]]:
+        """Parse some rows; leave the comma or bracket after the last of them."""
+        stop = self._at + _PIECE_BYTES
+        while True:
+            value, end = self._parse()
+            yield value, bytes(self._body[self._at : end])
+            self._n_rows += 1
+            self._at = end
+            self._skip_space()
+            if self._at >= stop or not self._body.startswith(b",", self._at):
+                return
+            self._takes(b",")
+
+    def _value(self) -> Any:
+        """Take the value that comes next."""
+        value, self._at = self._parse()
+        self._skip_space()
+        if isinstance(value, InvalidRows):
+            raise value
+        return value
+
+    def _parse(self) -> tuple[Any, int]:
+        """Parse the value that comes next; return it, or the error if a member stands twice in it, and its end."""
+        n_bytes = _WINDOW_BYTES
+        while True:
+            end = min(self._at + n_bytes, len(self._body))
+            is_all = end == len(self._body)
+            try:
+                text = codecs.getincrementaldecoder("utf-8")().decode(self._body[self._at : end], is_all)
+                value, n_characters = _parse(text)
+                if is_all or n_characters < len(text):  # a number may go on in the next window
+                    return value, self._at + len(text[:n_characters].encode())
+            except UnicodeDecodeError as error:
+                raise self._malformed(self._at + error.start, "it is not UTF-8") from None
+            except MalformedJson as error:
+                raise self._malformed(self._at, str(error).rstrip(".")) from None
+            except json.JSONDecodeError as error:
+                if is_all:
+                    at = self._at + len(text[: error.pos].encode())
+                    raise self._malformed(at, f"it is not JSON: {error.msg}") from None
+            if n_bytes > _MAX_ROW_BYTES:
+                raise self._malformed(self._at, f"it has a value of more than {_MAX_ROW_BYTES} bytes, or is not JSON")
+            n_bytes *= 16
+
+    def _takes(self, token: bytes) -> bool:
+        if not self._body.startswith(token, self._at):
+            return False
+        self._at += len(token)
+        self._skip_space()
+        return True
+
+    def _goes_on(self, end: bytes) -> bool:
+        if self._takes(b","):
+            return True
+        if not self._takes(end):
+            raise self._malformed(self._at, f"a comma or {end.decode()} is missing")
+        return False
+
+    def _skip_space(self) -> None:
+        space = _SPACE.match(self._body, self._at)
+        assert space is not None, "it matches nothing, too"
+        self._at = space.end()
+
+    def _malformed(self, at: int, problem: str) -> MalformedUpload:
+        line = self._body.count(b"\n", 0, at) + 1
+        character = at - self._body.rfind(b"\n", 0, at)
+        detail = f"Row {self._n_rows}, at line {line}, character {character}: {problem}."
+        return MalformedUpload(detail, [Fault(f"/data/{self._n_rows}", detail)])
+
+
+def _parse(text: str) -> tuple[Any, int]:
+    try:
+        return parse_at(text, 0)
+    except InvalidRows as repeated:
+        return repeated, json.JSONDecoder().raw_decode(text)[1]
+
+
+def _read(upload: Upload) -> bytearray:
+    body, max_bytes = bytearray(), upload.settings.max_json_bytes
+    while chunk := upload.body.read(_CHUNK):
+        body += chunk
+        if len(body) > max_bytes:
+            raise BodyTooLarge(
+                f"A body of JSON may have {max_bytes} bytes (SEPAL_MAX_JSON_UPLOAD_BYTES): send NDJSON, CSV or Parquet."
+            )
+    return body

@@ -1,0 +1,217 @@
+"""Decodes pieces of JSON whose rows are valid as they stand, all at once, by types that are made from the model card.
+
+As `api.http.row_decoder`, it neither says what is wrong nor accepts all that is right.
+"""
+
+import re
+from array import array
+from collections.abc import Callable, Sequence
+from enum import Enum
+from itertools import chain
+from operator import attrgetter
+from types import GenericAlias
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import pyarrow as pa
+from msgspec import NODEFAULT, UNSET, Raw, UnsetType
+
+from api.formats.conversion.carried import carried_json
+from shared.columns import FLOATS, INTEGERS, Column, ValueType
+
+Decode = Callable[[bytes], list[Any]]
+"""Decodes the rows of a piece; raises `msgspec.DecodeError` or `UnicodeDecodeError`."""
+
+_MEMBER: Final = re.compile(rb'"[ \t\r\n]*:')
+
+
+class Form(Enum):
+    """What the rows of an upload are: what the first of them is."""
+
+    ARRAY = "arrays"
+    OBJECT = "objects"
+    TEXT = "texts"
+
+    @classmethod
+    def of(cls, row: bytes) -> "Form":
+        """Return the form of a row by its first byte; a row of no form passes for a text."""
+        return {b"[": cls.ARRAY, b"{": cls.OBJECT}.get(row[:1], cls.TEXT)
+
+
+class Decoded(NamedTuple):
+    """The columns of some rows."""
+
+    features: Sequence[Any]
+    """Arrays of the types that `decoded_type` returns."""
+    carried: Sequence[Any]
+
+
+class PieceDecoder:
+    """Decodes pieces of rows of one form."""
+
+    def __init__(self, columns: Sequence[Column], carried: Sequence[str], form: Form, *, are_lines: bool) -> None:
+        """Build the decoders.
+
+        Args:
+            columns: of the model card.
+            carried: the names of the carried columns.
+            form: of the rows.
+            are_lines: whether a piece has a row to a line; else it has rows as they stand in an array.
+        """
+        decoder = _line_decoder if are_lines else _item_decoder
+        self._types = [decoded_type(column) for column in columns]
+        types = [_python_type(column) for column in columns]
+        self._columns_of: Callable[[bytes], tuple[Sequence[Any], Sequence[Any]] | None]
+        if form is Form.OBJECT:
+            self._columns_of = _Objects(columns, types, carried, decoder)
+        elif form is Form.ARRAY:
+            is_plain = all(each is float for each in types)
+            self._columns_of = _Arrays(decoder(GenericAlias(tuple, tuple(types))), is_plain, len(columns))
+        else:
+            self._columns_of = _Texts(decoder(types[0]))
+
+    def __call__(self, content: bytes) -> Decoded | None:
+        """Decode a piece; return None if it must be read row by row."""
+        try:
+            decoded = self._columns_of(content)
+            if decoded is None:
+                return None
+            features = [
+                values if isinstance(values, pa.Array) else pa.array(values, type_)
+                for values, type_ in zip(decoded[0], self._types, strict=True)
+            ]
+            return Decoded(features, [_carried(values) for values in decoded[1]])
+        except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, pa.ArrowException):
+            return None
+
+
+class _Texts:
+    """Rows that are texts."""
+
+    def __init__(self, decode: Decode) -> None:
+        self._decode = decode
+
+    def __call__(self, content: bytes) -> tuple[Sequence[Any], Sequence[Any]]:
+        return [self._decode(content)], []
+
+
+class _Arrays:
+    """Rows that are arrays."""
+
+    def __init__(self, decode: Decode, is_plain: bool, n_columns: int) -> None:
+        self._decode = decode
+        self._is_plain = is_plain
+        self._n_columns = n_columns
+
+    def __call__(self, content: bytes) -> tuple[Sequence[Any], Sequence[Any]]:
+        rows = self._decode(content)
+        if not self._is_plain:
+            return list(zip(*rows, strict=True)), []
+        values = array("d", chain.from_iterable(rows))
+        columns = (pa.py_buffer(values[index :: self._n_columns]) for index in range(self._n_columns))
+        return [pa.Array.from_buffers(pa.float64(), len(rows), [None, column]) for column in columns], []
+
+
+class _Objects:
+    """Rows that are objects."""
+
+    def __init__(
+        self, columns: Sequence[Column], types: Sequence[Any], carried: Sequence[str], decoder: Callable[[Any], Decode]
+    ) -> None:
+        names = [column.name for column in columns]
+        apart = [name for name in carried if name not in names]
+        again = [name for name in carried if name in names]
+        fields = [
+            (type_ | UnsetType, UNSET) if column.nullable else (type_, NODEFAULT)
+            for column, type_ in zip(columns, types, strict=True)
+        ]
+        raw = (Raw | UnsetType, UNSET)
+        self._types = [decoded_type(column) for column in columns]
+        self._apart = apart
+        self._again = again
+        self._carried = carried
+        self._decode = self._decode_again = None
+        if all(map(_can_be_a_field, (*names, *carried))):
+            self._decode = decoder(_object([*names, *apart], [*fields, *[raw] * len(apart)], forbids_others=True))
+            if again:
+                self._decode_again = decoder(_object(again, [raw] * len(again), forbids_others=False))
+
+    def __call__(self, content: bytes) -> tuple[Sequence[Any], Sequence[Any]] | None:
+        if self._decode is None:
+            return None
+        rows = self._decode(content)
+        features: list[Any] = []
+        n_absent = 0
+        for index, type_ in enumerate(self._types):
+            values = _values(rows, index)
+            try:
+                features.append(pa.array(values, type_))
+            except pa.ArrowException:  # some are UNSET, which nothing finds faster
+                n_absent += values.count(UNSET)
+                features.append(pa.array([None if value is UNSET else value for value in values], type_))
+        carried = {name: _values(rows, index) for index, name in enumerate(self._apart, len(features))}
+        n_absent += sum(values.count(UNSET) for values in carried.values())
+        if not _has_members(content, len(rows) * (len(features) + len(carried)) - n_absent):  # one stands twice
+            return None
+        if self._decode_again is not None:
+            again = self._decode_again(content)
+            carried |= {name: _values(again, index) for index, name in enumerate(self._again)}
+        return features, [carried[name] for name in self._carried]
+
+
+def decoded_type(column: Column) -> Any:
+    """Return the type of the arrays of a column, which its converter takes."""
+    values = column.categories or column
+    if values.type in FLOATS:
+        return pa.float64()
+    if values.type in INTEGERS:
+        return pa.type_for_alias(values.type.value)
+    return pa.bool_() if values.type is ValueType.BOOL else pa.string()
+
+
+def _python_type(column: Column) -> Any:
+    values = column.categories or column
+    plain: Any = str
+    if values.type in FLOATS:
+        plain = float
+    elif values.type in INTEGERS:
+        plain = int
+    elif values.type is ValueType.BOOL:
+        plain = bool
+    return plain | None if column.nullable else plain
+
+
+def _item_decoder(row: Any) -> Decode:
+    decode = msgspec.json.Decoder(GenericAlias(list, (row,))).decode
+    return lambda content: decode(b"[%b]" % content)
+
+
+def _line_decoder(row: Any) -> Decode:
+    return msgspec.json.Decoder(row).decode_lines
+
+
+def _object(names: Sequence[str], fields: Sequence[tuple[Any, Any]], *, forbids_others: bool) -> Any:
+    defined = [(f"column_{index}", *field) for index, field in enumerate(fields)]
+    renamed = {field[0]: name for field, name in zip(defined, names, strict=True)}
+    return msgspec.defstruct(
+        "Row", defined, rename=renamed, forbid_unknown_fields=forbids_others, gc=False, kw_only=True
+    )
+
+
+def _values(rows: Sequence[Any], index: int) -> list[Any]:
+    return list(map(attrgetter(f"column_{index}"), rows))
+
+
+def _can_be_a_field(name: str) -> bool:
+    """Whether msgspec takes the name, which it compares with JSON as it is written."""
+    return name.isprintable() and not {'"', "\\"} & set(name)
+
+
+def _has_members(content: bytes, n_members: int) -> bool:
+    """Whether objects have no more than so many members, which all of them have at least."""
+    return content.count(b":") == n_members or len(_MEMBER.findall(content)) == n_members
+
+
+def _carried(values: Sequence[Any]) -> Any:
+    texts = [None if value is UNSET else carried_json(bytes(value)) for value in values]
+    return pa.array(texts, pa.string())

@@ -1,0 +1,199 @@
+"""The rows of a result: read from the results of slices, and joined with the columns that the upload carried."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+
+from api.formats.stored_files import open_file, open_results
+from shared.bulk import CARRIED, ERROR, OUTPUT, SliceResult, Source
+from shared.names import OnError, Output
+from shared.objects import ObjectStore
+
+MAX_BATCH_ROWS: Final = 65_536
+MAX_BATCH_BYTES: Final = 8 * 2**20  # as texts, and joined to lines, they take about six times as many
+
+
+class ResultRows:
+    """A range of the rows of a result, in order."""
+
+    def __init__(
+        self, store: ObjectStore, source: Source, results: Sequence[SliceResult], first_row: int, n_rows: int | None
+    ) -> None:
+        """Find out the columns.
+
+        Args:
+            store: has the objects.
+            source: what the upload was.
+            results: of slices, in the order of their rows, without a gap.
+            first_row: of the range, from the prediction's first row.
+            n_rows: of the range, which may reach beyond the last result; None for all rows from the first.
+        """
+        self._store = store
+        self._source = source
+        self._first, self._end = first_row, _end(results, first_row, n_rows)
+        self._results = [
+            result
+            for result in results
+            if first_row < result.first_row + result.n_rows and result.first_row < self._end
+        ]
+        self.result_fields = _fields(store, source, results)
+        """The fields of the columns that slices have, with their metadata."""
+        carried = self._carried_fields() if source.carried else []
+        self.schema: Any = pa.schema([*carried, *self.result_fields])
+        """Of all columns: carried ones first."""
+
+    @property
+    def carried_names(self) -> Sequence[str]:
+        """Names of the carried columns."""
+        return self._source.carried
+
+    @property
+    def result_names(self) -> list[str]:
+        """Names of the columns that slices have."""
+        return [field.name for field in self.result_fields]
+
+    def batches(
+        self,
+        names: Sequence[str] | None = None,
+        *,
+        max_rows: int = MAX_BATCH_ROWS,
+        max_bytes: int = MAX_BATCH_BYTES,
+    ) -> Iterator[Any]:
+        """Read record batches, each of `max_rows` but the last, and but those that would exceed `max_bytes`.
+
+        Args:
+            names: of the columns to read; None for all.
+            max_rows: of a batch.
+            max_bytes: of a batch, about.
+
+        Raises:
+            FileNotFoundError: an object is gone.
+            ObjectStoreUnavailable: it cannot be read now.
+        """
+        schema = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
+        return _rebatch(self._joined(schema), max_rows, max_bytes)
+
+    def _joined(self, schema: Any) -> Iterator[Any]:
+        carried_names = [name for name in self._source.carried if name in schema.names]
+        results = pa.schema([field for field in schema if field.name not in carried_names])
+        if not carried_names:
+            yield from self._result_batches(results)
+            return
+        carried = CarriedRows(self._store, self._source, carried_names)
+        row = self._first
+        for n_rows, columns in self._result_columns(results):
+            yield pa.RecordBatch.from_arrays([*carried.read(row, n_rows), *columns], schema=schema)
+            row += n_rows
+
+    def _result_columns(self, schema: Any) -> Iterator[tuple[int, list[Any]]]:
+        """Read the range's rows, as numbers of rows and their columns; a schema without columns needs no object."""
+        if schema.names:
+            for batch in self._result_batches(schema):
+                yield batch.num_rows, batch.columns
+        else:
+            for row in range(self._first, self._end, self._source.batch_rows):
+                yield min(self._source.batch_rows, self._end - row), []
+
+    def _result_batches(self, schema: Any) -> Iterator[Any]:
+        """Read the range's rows of the results of slices."""
+        for result, file in open_results(self._store, self._results):
+            row, last = result.first_row, result.first_row + result.n_rows
+            for batch in _lost(result) if file is None else map(file.get_batch, range(file.num_record_batches)):
+                start, end = max(self._first, row), min(self._end, row + batch.num_rows)
+                if start < end:
+                    yield _with_schema(batch.slice(start - row, end - start), schema)
+                row += batch.num_rows
+            if row != last:
+                raise ValueError(f"a result of {result.n_rows} rows ends {last - row} rows early: {result.key}")
+
+    def _carried_fields(self) -> list[Any]:
+        types = CarriedRows(self._store, self._source, self._source.carried).types
+        return [pa.field(name, kind) for name, kind in zip(self._source.carried, types, strict=True)]
+
+
+class CarriedRows:
+    """Carried columns of an upload's rows."""
+
+    def __init__(self, store: ObjectStore, source: Source, names: Sequence[str]) -> None:
+        self._batch_rows = source.batch_rows
+        columns = [f"{CARRIED}{source.carried.index(name)}" for name in names]
+        n_bytes = store.size(source.key)
+        schema = open_file(store, source.key, n_bytes).schema
+        included = [schema.get_field_index(column) for column in columns]
+        self._reader = open_file(store, source.key, n_bytes, included)
+        self._columns = columns
+        self.types = [schema.field(column).type for column in columns]
+        self._index = -1
+        self._batch: Any = None
+
+    def read(self, first_row: int, n_rows: int) -> list[Any]:
+        """Read the columns of a range of rows, as arrays."""
+        parts = []
+        row, end = first_row, first_row + n_rows
+        while row < end:
+            index, start = divmod(row, self._batch_rows)
+            part = self._get(index).slice(start, end - row)
+            parts.append(part)
+            row += part.num_rows
+        joined = parts[0] if len(parts) == 1 else pa.concat_batches(parts)
+        return [joined.column(column) for column in self._columns]
+
+    def _get(self, index: int) -> Any:
+        if index != self._index:
+            self._index, self._batch = index, self._reader.get_batch(index)
+        return self._batch
+
+
+def _end(results: Sequence[SliceResult], first_row: int, n_rows: int | None) -> int:
+    """Return the row behind the last one of the range that has a result."""
+    end = results[-1].first_row + results[-1].n_rows if results else 0
+    return end if n_rows is None else min(end, first_row + n_rows)
+
+
+def _fields(store: ObjectStore, source: Source, results: Iterable[SliceResult]) -> list[Any]:
+    """Return the fields of the results: those of the first slice in which a row has a result."""
+    for result in results:
+        if result.key and result.n_bad < result.n_rows:
+            return list(open_file(store, result.key, result.n_bytes).schema)
+    outputs = source.outputs or (Output.PREDICTION,)
+    fields = [pa.field(output.value, pa.null(), metadata={OUTPUT: output.value.encode()}) for output in outputs]
+    return [*fields, pa.field(ERROR, pa.string())] if source.on_error is OnError.REPORT else fields
+
+
+def _lost(result: SliceResult) -> Iterator[Any]:
+    """Yield a batch for a result without an object."""
+    yield pa.record_batch({ERROR: pa.array([result.error] * result.n_rows, pa.string())})
+
+
+def _with_schema(batch: Any, schema: Any) -> Any:
+    """Select the columns of a schema; those that are missing, because no row has a result, are null."""
+    columns = []
+    for field in schema:
+        index = batch.schema.get_field_index(field.name)
+        column = pa.nulls(batch.num_rows, field.type) if index < 0 else batch.column(index)
+        columns.append(column if column.type == field.type else column.cast(field.type))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _rebatch(batches: Iterator[Any], max_rows: int, max_bytes: int) -> Iterator[Any]:
+    held: list[Any] = []
+    n_rows = n_bytes = 0
+    for batch in batches:
+        row_bytes = max(batch.nbytes, 1) / max(batch.num_rows, 1)
+        start = 0
+        while start < batch.num_rows:
+            part = batch.slice(start, min(max_rows - n_rows, max(1, int((max_bytes - n_bytes) / row_bytes))))
+            held.append(part)
+            start += part.num_rows
+            n_rows += part.num_rows
+            n_bytes += part.nbytes
+            if n_rows == max_rows or n_bytes + row_bytes > max_bytes:
+                yield _concatenate(held)
+                held, n_rows, n_bytes = [], 0, 0
+    if held:
+        yield _concatenate(held)
+
+
+def _concatenate(batches: list[Any]) -> Any:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)

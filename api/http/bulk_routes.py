@@ -1,0 +1,45 @@
+"""The routes of bulk predictions, beside `/results`."""
+
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from api.http import openapi
+from api.http.events import EVENTS, EventStreams
+from api.http.headers import RequestHeaders
+from api.http.schemas import Cursor, PageSize, PredictionIdText, States
+from api.http.status import bulk_status_of
+from api.http.stored_results import StoredResults
+from api.http.uploads import UploadOperation
+from shared.ids import PredictionId
+from shared.store.bulk import BulkStore
+
+
+def bulk_routes(
+    operation: UploadOperation, store: BulkStore, results: StoredResults, streams: EventStreams
+) -> APIRouter:
+    """`/predictions`, and the events of every prediction."""
+    router = APIRouter(tags=["predictions"])
+
+    @router.post("/predictions", **openapi.UPLOAD)
+    async def upload(request: Request) -> Response:
+        return results.status(await operation(request), 202)
+
+    @router.get("/predictions", **openapi.PREDICTIONS)
+    async def list_predictions(
+        request: Request, state: States = None, limit: PageSize = 100, cursor: Cursor = None
+    ) -> Response:
+        host = (request.scope.get("client") or ("",))[0]
+        owner = RequestHeaders.read(request.scope["headers"]).owner(host)
+        page = await store.list_predictions(owner, state or (), limit, cursor)
+        body: dict[str, Any] = {"predictions": [bulk_status_of(each) for each in page.predictions]}
+        if page.cursor is not None:
+            body["cursor"] = page.cursor
+        return Response(msgspec.json.encode(body), media_type="application/json")
+
+    @router.get(EVENTS, **openapi.EVENTS)
+    async def events(request: Request, prediction_id: PredictionIdText) -> Response:
+        return await streams.respond(PredictionId.parse(prediction_id), request)
+
+    return router

@@ -1,0 +1,76 @@
+"""`GET /results/{id}/events`: the progress of a prediction as server-sent events (the WHATWG's HTML standard)."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from fastapi import Request, Response
+
+from api.bulk.events import Change, Events
+from api.http.methods import IS_HEAD
+from api.http.status import bulk_status_of, status_of
+from api.http.streaming import StreamedResponse
+from shared.ids import PredictionId
+from shared.store.bulk import BulkPrediction
+
+EVENTS: Final = "/results/{prediction_id}/events"
+EVENT_STREAM: Final = "text/event-stream"
+_HEADERS: Final = {"content-type": EVENT_STREAM, "x-accel-buffering": "no"}  # nginx would gather the events
+_COMMENT: Final = b": nothing has changed\n\n"
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+
+
+class EventStreams:
+    """The event streams of one gateway process."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._draining = asyncio.Event()
+
+    def drain(self) -> None:
+        """End every stream; their clients connect again, to another gateway."""
+        self._draining.set()
+
+    async def respond(self, prediction_id: PredictionId, request: Request) -> Response:
+        """Answer with the events that follow the one that `Last-Event-ID` names; 204 if that was the end.
+
+        Raises:
+            TooManyWaiters, PredictionNotFound, PredictionGone: as `Events.first`.
+            RecordIncompatible, BrokerUnavailable: likewise.
+        """
+        last = request.headers.get("last-event-id", "")
+        seen = int(last) if _NUMBER.fullmatch(last) else None
+        change = await self._events.first(prediction_id)
+        if change.is_end and change.number == seen:
+            return Response(status_code=204)  # which keeps an EventSource from connecting again
+        if IS_HEAD in request.scope:
+            return Response(headers=_HEADERS)
+        return StreamedResponse(partial(self._open, prediction_id, change, seen), 200, _HEADERS)
+
+    @asynccontextmanager
+    async def _open(
+        self, prediction_id: PredictionId, change: Change, seen: int | None
+    ) -> AsyncIterator[AsyncGenerator[bytes]]:
+        changes = self._events.follow(prediction_id, change, seen, self._draining)
+        async with aclosing(changes), aclosing(_written(prediction_id, changes)) as parts:
+            yield parts
+
+
+async def _written(prediction_id: PredictionId, changes: AsyncGenerator[Change | None]) -> AsyncGenerator[bytes]:
+    async for change in changes:
+        if change is None:
+            yield _COMMENT
+        else:
+            status = msgspec.json.encode(_status(prediction_id, change))
+            name = b"end" if change.is_end else b"progress"
+            yield b"id: %d\nevent: %b\ndata: %b\n\n" % (change.number, name, status)
+
+
+def _status(prediction_id: PredictionId, change: Change) -> dict[str, Any]:
+    if isinstance(change.prediction, BulkPrediction):
+        return bulk_status_of(change.prediction)
+    return status_of(prediction_id, change.prediction)

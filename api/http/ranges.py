@@ -1,0 +1,63 @@
+"""Conditional requests and requests for a range of bytes (RFC 9110, sections 13 and 14)."""
+
+import re
+from typing import Final, NamedTuple
+
+from starlette.datastructures import Headers
+
+from shared.errors import RangeNotSatisfiable
+
+_RANGE: Final = re.compile(r"bytes=[ \t]*([0-9]{1,18})?-([0-9]{1,18})?[ \t]*", re.IGNORECASE)
+
+
+class ByteRange(NamedTuple):
+    """A part of a file; `end` is behind it."""
+
+    start: int
+    end: int
+
+
+def wants_range(headers: Headers, etag: str) -> bool:
+    """Whether the request asks for one range, of this very file.
+
+    Anything else is answered with the whole file: a unit other than bytes, several ranges, or a client that has a part
+    of another file.
+    """
+    asked_for = headers.getlist("range")
+    if len(asked_for) != 1 or _parse(asked_for[0]) is None:
+        return False
+    return headers.get("if-range", etag).strip() == etag  # a weak tag or a date never is
+
+
+def range_of(headers: Headers, n_bytes: int) -> ByteRange:
+    """Return the range that the request asks for, of a file of so many bytes.
+
+    Raises:
+        RangeNotSatisfiable: the file has no byte of it.
+    """
+    parsed = _parse(headers["range"])
+    assert parsed is not None, "as `wants_range` says"
+    first, last = parsed
+    if first is None:
+        assert last is not None, "one of both is there"
+        found = ByteRange(max(n_bytes - last, 0), n_bytes)
+    else:
+        found = ByteRange(first, n_bytes if last is None else min(last + 1, n_bytes))
+    if found.start >= found.end:
+        raise RangeNotSatisfiable(n_bytes)
+    return found
+
+
+def has_current(headers: Headers, etag: str) -> bool:
+    """Whether the client has the file already: `If-None-Match` has its tag."""
+    known = ",".join(headers.getlist("if-none-match"))
+    tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}  # our tags have no comma
+    return etag in tags or known.strip() == "*"
+
+
+def _parse(value: str) -> tuple[int | None, int | None] | None:
+    match = _RANGE.fullmatch(value.strip())
+    if match is None or (match[1] is None and match[2] is None):
+        return None
+    first, last = (None if digits is None else int(digits) for digits in match.groups())
+    return None if first is not None and last is not None and last < first else (first, last)

@@ -1,0 +1,46 @@
+"""Responses that are sent as they are made: if that breaks in the middle, so does the connection."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import NoReturn
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.bulk.concurrently import first_of
+
+Parts = AbstractAsyncContextManager[AsyncIterator[bytes]]
+
+
+class _ClientGone(Exception):
+    pass
+
+
+class StreamedResponse(Response):
+    """Sends parts; their source is opened before the head is sent, so that it can still be refused, and is closed."""
+
+    def __init__(self, open_parts: Callable[[], Parts], status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(status_code=status)
+        self._open_parts = open_parts
+        self.raw_headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Send the response until its end, or until the client has gone."""
+        async with self._open_parts() as parts:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            try:
+                await first_of(_send(parts, send), _wait_until_gone(receive))
+            except _ClientGone:
+                pass
+
+
+async def _send(parts: AsyncIterator[bytes], send: Send) -> None:
+    async for part in parts:
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _wait_until_gone(receive: Receive) -> NoReturn:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    raise _ClientGone

@@ -1,0 +1,209 @@
+"""`POST /predictions`: reads what the head of an upload says, and hands its body on as it arrives."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from starlette.types import Receive
+
+from api.bulk.formats import FORMATS, MEDIA_TYPES, Format
+from api.bulk.uploads import BrokenOff, UploadRequest, Uploads
+from api.bulk.wire import ReadUpload
+from api.cluster.status import ClusterStatus
+from api.http.headers import RequestHeaders
+from api.telemetry.metrics import ACCEPTED, GatewayMetrics
+from shared.card import ModelCard
+from shared.errors import (
+    InvalidParameter,
+    MalformedUpload,
+    RequestRefused,
+    UnsupportedContentType,
+    UnsupportedUploadCoding,
+)
+from shared.names import OnError, Output
+from shared.store.bulk import BulkPrediction
+from shared.store.records import Origin
+
+_UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
+_CODINGS: Final = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
+_FLAGS: Final = {"true": True, "false": False}
+_REPEATED: Final = "null"
+_OF_CSV: Final = ("delimiter", "header", "null")
+_PARAMETERS: Final = ("on_error", "outputs", "carry", *_OF_CSV)
+_NO_DELIMITER: Final = '"\r\n\0'
+_OTHER: Final = "other"
+
+Query = dict[str, list[str]]
+
+
+class UploadOperation:
+    """Handles `POST /predictions`."""
+
+    def __init__(self, uploads: Uploads, cluster: ClusterStatus, metrics: GatewayMetrics) -> None:
+        self._uploads = uploads
+        self._cluster = cluster
+        self._metrics = metrics
+
+    async def __call__(self, request: Request) -> BulkPrediction:
+        """Accept an upload.
+
+        Raises:
+            RequestRefused: it left nothing.
+        """
+        began = time.monotonic()
+        outcome, form = ACCEPTED, _OTHER
+        try:
+            headers = RequestHeaders.read(request.scope["headers"])
+            media_type = _media_type(headers.media_type.decode("latin-1"))
+            form = FORMATS[media_type]
+            card = await self._cluster.current_card()
+            job = _job(media_type, _coding(headers.content_coding), request.scope["query_string"], card)
+            host = (request.scope.get("client") or ("",))[0]
+            upload = UploadRequest(
+                job,
+                headers.owner(host),
+                began,
+                headers.deadline_seconds(began),
+                headers.idempotency_digest(host),
+                Origin(headers.request_id) if headers.request_id else None,
+            )
+            return await self._uploads.accept(upload, _Body(request.receive))
+        except BrokenOff as error:
+            outcome = "broken-off"
+            raise MalformedUpload("The body ended early.") from error
+        except RequestRefused as error:
+            outcome = error.code
+            self._metrics.refused(error.code)
+            raise
+        except BaseException:
+            outcome = "error"
+            raise
+        finally:
+            self._metrics.uploaded(form, outcome, time.monotonic() - began)
+
+
+class _Body:
+    """The body of a request, from the server."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise BrokenOff
+            if body := message.get("body", b""):
+                yield body
+            more = message.get("more_body", False)
+
+    async def wait_until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def _media_type(content_type: str) -> str:
+    essence, *parameters = [part.strip().lower() for part in content_type.split(";")]
+    if essence.endswith("+json"):
+        essence = MEDIA_TYPES[Format.JSON]
+    if essence not in FORMATS:
+        raise UnsupportedContentType(f"Send the rows as one of {', '.join(FORMATS)}, named by `Content-Type`.")
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip().strip('"') not in _UTF8:
+            raise UnsupportedContentType("Send the rows in UTF-8, which is the only `charset` that is read.")
+    return essence
+
+
+def _coding(content_coding: bytes) -> str:
+    try:
+        return _CODINGS[content_coding.decode("latin-1").strip().lower()]
+    except KeyError:
+        raise UnsupportedUploadCoding from None
+
+
+def _job(media_type: str, coding: str, query_string: bytes, card: ModelCard) -> ReadUpload:
+    """Read the query string.
+
+    Raises:
+        InvalidParameter: it has a parameter that is unknown, repeated or invalid.
+    """
+    query = _query(query_string, is_csv=media_type == MEDIA_TYPES[Format.CSV])
+    return ReadUpload(
+        b"",
+        media_type,
+        coding,
+        "",
+        _on_error(query),
+        _outputs(query, card),
+        _names(query, "carry"),
+        _delimiter(query),
+        _has_header(query),
+        tuple(query.get(_REPEATED, ())),
+    )
+
+
+def _query(query_string: bytes, *, is_csv: bool) -> Query:
+    query: Query = {}
+    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+        query.setdefault(name, []).append(value)
+    for name, values in query.items():
+        if name not in _PARAMETERS:
+            raise InvalidParameter(f"`{name[:50]}` is unknown: the parameters are {', '.join(_PARAMETERS)}.")
+        if name in _OF_CSV and not is_csv:
+            raise InvalidParameter(f"`{name}` says how CSV is written, and this body is none.")
+        if len(values) > 1 and name != _REPEATED:
+            raise InvalidParameter(f"`{name}` must stand there once.")
+    return query
+
+
+def _value(query: Query, name: str) -> str | None:
+    return query[name][0] if name in query else None
+
+
+def _on_error(query: Query) -> OnError:
+    value = _value(query, "on_error") or OnError.FAIL
+    if value not in list(OnError):
+        raise InvalidParameter(f"`on_error` must be one of {', '.join(OnError)}.")
+    return OnError(value)
+
+
+def _outputs(query: Query, card: ModelCard) -> tuple[Output, ...]:
+    names = _names(query, "outputs")
+    for name in names:
+        if name not in card.outputs:
+            has = ", ".join(card.outputs)
+            raise InvalidParameter(f"`outputs`: {name[:50]!r} is no output of this model, which has {has}.")
+    outputs = tuple(map(Output, names))
+    return () if outputs == card.default_outputs else outputs
+
+
+def _names(query: Query, parameter: str) -> tuple[str, ...]:
+    value = _value(query, parameter)
+    if value is None:
+        return ()
+    names = tuple(value.split(","))
+    if "" in names or len(set(names)) < len(names):
+        raise InvalidParameter(f"`{parameter}` must be different names, separated by commas.")
+    return names
+
+
+def _delimiter(query: Query) -> str:
+    value = _value(query, "delimiter")
+    if value is None:
+        return ","
+    if len(value) != 1 or not value.isascii() or value in _NO_DELIMITER:
+        raise InvalidParameter("`delimiter` must be one ASCII character, and no quote or line break.")
+    return value
+
+
+def _has_header(query: Query) -> bool:
+    value = _value(query, "header")
+    if value is None:
+        return True
+    if value.lower() not in _FLAGS:
+        raise InvalidParameter("`header` must be true or false.")
+    return _FLAGS[value.lower()]

@@ -1,0 +1,24 @@
+-- Give back the space of predictions and uploads whose objects are deleted.
+--
+-- ARGV     their ids
+--
+-- Reply: nothing.
+-- Keeps: bytes are given back once, and never those of an open prediction. A prediction stays in its owner's list, and is
+--        examined once more, while it has a record.
+
+for _, id in ipairs(ARGV) do
+  local n_bytes, owner = string.match(redis.call('HGET', k_stored, id) or '', '^(%d+) (.*)')
+  local left = redis.call('TTL', k_batch .. id)
+  if n_bytes and left ~= -1 then
+    redis.call('DECRBY', k_stored_bytes, n_bytes)
+    if left >= 0 then
+      redis.call('HSET', k_stored, id, '0 ' .. owner)
+      redis.call('ZADD', k_sweep, time_us() + 1000000 * (left + 1), id)
+    else
+      redis.call('HDEL', k_stored, id)
+      redis.call('ZREM', k_sweep, id)
+      redis.call('ZREM', k_owner .. owner, id)
+    end
+  end
+end
+return false

@@ -1,0 +1,24 @@
+-- Reserve space in the object store for an upload, or renew its reservation.
+--
+-- ARGV[1]  the upload
+-- ARGV[2]  bytes in all
+-- ARGV[3]  bytes that all predictions and uploads may hold
+-- ARGV[4]  seconds until the reservation ends unless it is renewed
+-- ARGV[5]  1 if it is renewed, 0 the first time
+--
+-- Reply: 1 reserved, 0 the limit would be exceeded, -1 the reservation that it would renew has ended.
+-- Keeps: the sum of what is held stays within the limit; a refused reservation is as it was.
+
+local id, n_bytes = ARGV[1], tonumber(ARGV[2])
+if ARGV[5] == '1' and not redis.call('ZSCORE', k_uploads, id) then
+  return -1
+end
+local held = tonumber(string.match(redis.call('HGET', k_stored, id) or '0', '%d+'))
+local total = tonumber(redis.call('GET', k_stored_bytes)) or 0
+if n_bytes > held and total - held + n_bytes > tonumber(ARGV[3]) then
+  return 0
+end
+redis.call('HSET', k_stored, id, string.format('%.0f ', n_bytes))
+redis.call('SET', k_stored_bytes, string.format('%.0f', total - held + n_bytes))
+redis.call('ZADD', k_uploads, time_us() + 1000000 * ARGV[4], id)
+return 1

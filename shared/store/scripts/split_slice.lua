@@ -1,0 +1,28 @@
+-- Replace an exhausted slice by its halves, to isolate the row that no attempt survives.
+--
+-- ARGV[1]  the slice's id
+-- ARGV[2]  attempts that a batch has
+--
+-- Reply: 1, or 0 if another gateway has done it, or the prediction is final.
+-- Keeps: each row is in one slice. A half has one attempt, and a single row all of them: it is given up after these.
+
+local id, max_attempts = ARGV[1], tonumber(ARGV[2])
+local state, rows = read(id, f_state, f_rows)
+local parent = parent_and_index(id)
+local parent_state = read(parent, f_state)
+redis.call('SREM', k_exhausted, id)
+if state ~= s_exhausted then
+  return 0
+end
+redis.call('DEL', k_batch .. id)
+redis.call('SREM', k_slices, id)
+if not is_open(parent_state) then
+  hand_out()
+  return 0
+end
+local first_row, n_rows = unpack(cmsgpack.unpack(rows))
+local half = math.ceil(n_rows / 2)
+for _, part in ipairs({{first_row, half}, {first_row + half, n_rows - half}}) do
+  add_slice(parent, part[1], part[2], part[2] == 1 and 0 or max_attempts - 1)
+end
+return 1

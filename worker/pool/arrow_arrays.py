@@ -1,0 +1,93 @@
+"""Converts columns between Arrow and numpy without pandas.
+
+`pyarrow.Array.to_numpy` and `pyarrow.array` import pandas: 64 MiB in each process, which a pipeline of matrices does
+not need.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+_FLOATS: Final = {"float": "float32", "double": "float64"}  # as Arrow names them
+_OTHER_FLOATS: Final = {2: "float32", 12: "float64", 16: "float64"}  # by item size: not every reader of Arrow has them
+
+
+def numbers(array: pa.Array) -> NDArray[Any]:
+    """Convert numbers or booleans; NaN is where a float is missing.
+
+    Args:
+        array: of a fixed width; only floats may have missing values.
+
+    Returns:
+        The same memory, except of booleans and if values are missing.
+    """
+    if array.null_count and not pa.types.is_floating(array.type):
+        raise ValueError(f"a value is missing in a column of {array.type}")
+    validity, values = array.buffers()
+    if pa.types.is_boolean(array.type):
+        return _bits(values, array)
+    dtype = np.dtype(_FLOATS.get(str(array.type), str(array.type)))
+    found = np.frombuffer(values, dtype=dtype, count=len(array), offset=array.offset * dtype.itemsize)
+    return np.where(_bits(validity, array), found, dtype.type(np.nan)) if array.null_count else found
+
+
+def fill(table: pa.Table, found: NDArray[Any]) -> None:
+    """Copy columns of numbers or booleans into an array, shape (n_rows, n_columns)."""
+    start = 0
+    for batch in table.to_batches():  # by record batch: the rows of one fit into the processor's cache
+        for index, column in enumerate(batch.columns):
+            found[start : start + len(column), index] = numbers(column)
+        start += batch.num_rows
+
+
+def array_of(values: NDArray[Any], indices: NDArray[np.intp] | None, n_rows: int) -> pa.Array:
+    """Convert numbers or booleans to an array with the same precision; 64 bits at most.
+
+    Args:
+        values: shape (n_values,).
+        indices: of the values in the array, which is null elsewhere; None if they are all of it.
+        n_rows: length of the array, if there are indices.
+    """
+    name = {"float16": "float32", "longdouble": "float64", "float128": "float64"}.get(
+        values.dtype.name, values.dtype.name
+    )
+    validity = None
+    if indices is None:
+        data = np.ascontiguousarray(values, dtype=name)
+    else:
+        data, is_valid = np.zeros(n_rows, dtype=name), np.zeros(n_rows, dtype=np.bool_)
+        data[indices], is_valid[indices] = values, True
+        validity = pa.py_buffer(np.packbits(is_valid, bitorder="little"))
+    if name == "bool":
+        return pa.Array.from_buffers(
+            pa.bool_(), len(data), [validity, pa.py_buffer(np.packbits(data, bitorder="little"))]
+        )
+    return pa.Array.from_buffers(getattr(pa, name)(), len(data), [validity, pa.py_buffer(data)])
+
+
+def array_of_texts(texts: Sequence[str | None]) -> pa.Array:
+    """Convert texts."""
+    encoded = ["" if text is None else text for text in texts]
+    content = "".join(encoded)
+    data = content.encode()
+    is_ascii = len(data) == len(content)
+    lengths = np.fromiter(map(len, encoded if is_ascii else map(str.encode, encoded)), dtype=np.int32, count=len(texts))
+    offsets = np.zeros(len(texts) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    validity = None
+    if None in texts:
+        validity = _bitmap(np.fromiter((text is not None for text in texts), dtype=np.bool_, count=len(texts)))
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(data), validity)
+
+
+def _bits(buffer: pa.Buffer, array: pa.Array) -> NDArray[np.bool_]:
+    """Unpack the bits of a bitmap that belong to an array."""
+    bits = np.unpackbits(np.frombuffer(buffer, dtype=np.uint8), count=array.offset + len(array), bitorder="little")
+    return bits[array.offset :].view(np.bool_)
+
+
+def _bitmap(values: NDArray[np.bool_]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(values, bitorder="little"))

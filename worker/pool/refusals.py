@@ -1,0 +1,139 @@
+"""Finds the rows that a pipeline refuses: those for which it raises an exception."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.names import Output
+from worker.pool.outputs import Values
+
+Outputs = Mapping[Output, Values]
+Convert = Callable[[int, int], Any]
+"""Converts the rows from the first number up to the second, which is exclusive, for the pipeline."""
+Evaluate = Callable[[Any], Outputs]
+"""Evaluates converted rows; raises whatever the pipeline raises."""
+
+_MAX_REASON: Final = 500  # characters: a library's message may list every value
+_TRIED_ALONE: Final = 4  # rows: halving would take as many evaluations if one of them is bad, and more if several are
+
+
+class SearchTooLong(Exception):
+    """The search has used up its time; its rows can be scored in smaller parts."""
+
+
+@dataclass
+class Found:
+    """What a search found, for rows by their number."""
+
+    reasons: dict[int, str] = field(default_factory=dict)
+    """Why each refused row was refused."""
+    parts: list[tuple[int, int, Outputs]] = field(default_factory=list)
+    """The first row of each part that was not refused, the one after its last, and its outputs; in order."""
+
+    def outputs(self) -> Outputs:
+        """Return the outputs of all rows that were not refused, in order."""
+        each = [outputs for _, _, outputs in self.parts]
+        if len(each) == 1:
+            return each[0]
+        return {output: _concatenate([outputs[output] for outputs in each]) for output in each[0]}
+
+    def rows(self) -> NDArray[np.intp]:
+        """Return the numbers of the rows that were not refused, in order."""
+        return np.concatenate([np.arange(start, stop) for start, stop, _ in self.parts])
+
+
+class Search:
+    """Evaluates rows; if the pipeline raises, it evaluates each half, down to the rows that are refused alone.
+
+    Its cost: at most 2 log2(n) evaluations for each refused row, and at most 1.5 for each row, even if all are refused.
+    The parts of one size together have the rows of one evaluation, and there are log2(n) sizes.
+
+    It ends after `most` refused rows; and after `seconds`, with `SearchTooLong` unless it has found some of the `most`
+    that are wanted. A single row is always evaluated, so halves of the rows come to an end.
+    """
+
+    def __init__(
+        self,
+        convert: Convert,
+        evaluate: Evaluate,
+        interruptions: tuple[type[Exception], ...],
+        *,
+        most: int | None,
+        seconds: float,
+    ) -> None:
+        """Prepare a search.
+
+        Args:
+            convert: an error of it is no refusal.
+            evaluate: the pipeline.
+            interruptions: exceptions that are not due to the rows.
+            most: of the refused rows that are wanted; None for all of them, and for the outputs of the other rows.
+            seconds: after which the search ends, if a refused row was found before.
+        """
+        self._convert = convert
+        self._evaluate = evaluate
+        self._interruptions = interruptions
+        self._most = most
+        self._seconds = seconds
+        self._deadline = 0.0
+
+    def run(self, n_rows: int) -> Found:
+        """Evaluate rows from 0.
+
+        Raises:
+            SearchTooLong: see above.
+        """
+        found = Found()
+        self._deadline = time.monotonic() + self._seconds
+        self._try(0, n_rows, found)
+        return found
+
+    def _try(self, start: int, stop: int, found: Found, is_refused: bool = False) -> bool:
+        """Evaluate rows, unless it is known that they are refused together; returns whether they are refused."""
+        if not is_refused or stop - start == 1:
+            converted = self._convert(start, stop)
+            try:
+                found.parts.append((start, stop, self._evaluate(converted)))
+            except self._interruptions:
+                raise
+            except Exception as error:  # whatever the pipeline raises fails only the rows that cause it
+                if stop - start == 1:
+                    found.reasons[start] = str(error)[:_MAX_REASON] or type(error).__name__
+                    return True
+            else:
+                return False
+            del converted
+        any_refused = False
+        for first, last in _parts(start, stop):
+            if self._has_ended(found):
+                return True
+            is_last = last == stop
+            any_refused |= self._try(first, last, found, is_refused=is_last and not any_refused)
+        return True
+
+    def _has_ended(self, found: Found) -> bool:
+        if self._most is not None and len(found.reasons) >= self._most:
+            return True
+        if time.monotonic() < self._deadline:
+            return False
+        if self._most is None or not found.reasons:
+            raise SearchTooLong
+        return True
+
+
+def _parts(start: int, stop: int) -> Iterator[tuple[int, int]]:
+    if stop - start <= _TRIED_ALONE:
+        yield from ((row, row + 1) for row in range(start, stop))
+    else:
+        middle = (start + stop) // 2
+        yield from ((start, middle), (middle, stop))
+
+
+def _concatenate(parts: list[Values]) -> Values:
+    if isinstance(parts[0], list):
+        return [np.concatenate(each) for each in zip(*parts, strict=True)]
+    return np.concatenate(parts)

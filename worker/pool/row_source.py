@@ -1,0 +1,138 @@
+"""Reads the rows of slices from the object store."""
+
+import io
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from shared.bulk import CARRIED, Slice, Source
+from shared.errors import ObjectStoreUnavailable
+from shared.objects import ObjectStore
+
+_OPTIONS: Final = pa.ipc.IpcReadOptions(use_threads=False)
+_KEPT: Final = 2  # slices of several predictions take turns
+_FOOTER_BYTES: Final = 64 * 2**10  # a longer one takes another request
+
+
+class RowSource:
+    """Reads slices: from a folder by mapping a file into memory, from any other store by requests for its parts."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._kept: OrderedDict[str, _Opened] = OrderedDict()
+
+    def read(self, source: Source, part: Slice) -> pa.Table:
+        """Read the rows of a slice, without carried columns.
+
+        A table of a folder refers to the mapped file and releases it: a deleted file takes no space for longer.
+
+        Returns:
+            The columns `f0`, `f1`, …, and `error` if the rows have it.
+
+        Raises:
+            FileNotFoundError: the object is gone.
+            ObjectStoreUnavailable: it cannot be read now.
+        """
+        path = self._store.local_path(source.key)
+        if path is not None:
+            return _read(pa.ipc.open_file(_map(path), options=_OPTIONS), source, part)
+        file, reader = self._open(source.key)
+        # Record batches have about the same length: one request for all of them, instead of one for each.
+        n_read = part.n_rows + 2 * source.batch_rows
+        with file.reading_ahead(file.n_bytes * n_read // source.n_rows):
+            return _read(reader, source, part)
+
+    def _open(self, key: str) -> "_Opened":
+        """Open an object and read its footer, unless it is one of the latest."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        file = RangedFile(self._store, key)
+        with file.reading_ahead(_FOOTER_BYTES):
+            file.seek(max(0, file.n_bytes - _FOOTER_BYTES))
+            file.read(0)
+            opened = _Opened(file, pa.ipc.open_file(pa.PythonFile(file, "r"), options=_OPTIONS))
+        self._kept[key] = opened
+        if len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return opened
+
+
+class RangedFile:
+    """An object as a file: what is read at once is requested at once."""
+
+    def __init__(self, store: ObjectStore, key: str) -> None:
+        """Find out how long it is.
+
+        Raises:
+            FileNotFoundError: the object is gone.
+            ObjectStoreUnavailable: it cannot be read now.
+        """
+        self._store = store
+        self._key = key
+        self.n_bytes = store.size(key)
+        self._position = 0
+        self._n_ahead = 0
+        self._held, self._held_from = memoryview(b""), 0
+        self.closed = False  # pyarrow asks for it
+
+    @contextmanager
+    def reading_ahead(self, n_bytes: int) -> Iterator[None]:
+        """Request at least so many bytes with the first request, and hold them until the end of the block."""
+        self._n_ahead = n_bytes
+        try:
+            yield
+        finally:
+            self._n_ahead, self._held = 0, memoryview(b"")
+
+    def read(self, size: int) -> memoryview:
+        """Read from the current position.
+
+        Raises:
+            FileNotFoundError: the object is gone.
+            ObjectStoreUnavailable: it cannot be read now.
+        """
+        start, left = self._position, self.n_bytes - self._position
+        wanted = min(size, left)
+        skipped = start - self._held_from
+        if not 0 <= skipped <= len(self._held) - wanted or not self._held:
+            self._held = self._store.read(self._key, start, min(max(wanted, self._n_ahead), left))
+            self._held_from, skipped, self._n_ahead = start, 0, 0
+        self._position += wanted
+        return self._held[skipped : skipped + wanted]
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move the position; nothing is read."""
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.n_bytes}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+
+class _Opened(NamedTuple):
+    file: RangedFile
+    reader: Any
+
+
+def _read(reader: Any, source: Source, part: Slice) -> pa.Table:
+    first, n_before = divmod(part.first_row, source.batch_rows)
+    last = (part.first_row + part.n_rows - 1) // source.batch_rows
+    table = pa.Table.from_batches([reader.get_batch(index) for index in range(first, last + 1)])
+    carried = {f"{CARRIED}{index}" for index in range(len(source.carried))}
+    return table.drop_columns(list(carried)).slice(n_before, part.n_rows)
+
+
+def _map(path: Path) -> Any:
+    try:
+        return pa.memory_map(str(path))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ObjectStoreUnavailable from error

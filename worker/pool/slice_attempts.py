@@ -1,0 +1,103 @@
+"""The work of a pool process on a slice: score it, commit its result, or end the attempt without one."""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from shared.bulk import SliceResult, result_key
+from shared.errors import ObjectStoreUnavailable, StorageFull
+from shared.objects import ObjectStore
+from shared.store.attempts import Attempts, Claim
+from shared.store.records import Failure
+from worker.pool.libraries import keep_freed_memory
+from worker.pool.predictor import Predictor
+from worker.pool.refusals import SearchTooLong
+from worker.pool.slices import Scored, SliceScorer
+from worker.telemetry.metrics import COMMITTED, DROPPED, GIVEN_BACK, HALVED, SliceReport
+
+_HALVED: Final = "The pipeline refuses so many of the rows that they are scored in smaller slices."
+
+log = structlog.get_logger(__name__)
+
+
+class SliceAttempts:
+    """Attempts at slices, with one predictor."""
+
+    def __init__(
+        self,
+        scorer: SliceScorer,
+        attempts: Attempts,
+        store: ObjectStore,
+        report: Callable[[SliceReport], None],
+    ) -> None:
+        self._scorer = scorer
+        self._attempts = attempts
+        self._store = store
+        self._report = report
+
+    @classmethod
+    def open(
+        cls, predictor: Predictor, attempts: Attempts, url: str, seconds: float, report: Callable[[SliceReport], None]
+    ) -> "SliceAttempts":
+        """Open the object store, and prepare this process for arrays of megabytes.
+
+        Args:
+            predictor: loaded and warmed up.
+            attempts: at batches of any kind.
+            url: of the object store.
+            seconds: that an attempt may take.
+            report: tells the parent how an attempt ended.
+        """
+        keep_freed_memory()
+        store = ObjectStore.open(url)
+        return cls(SliceScorer(predictor, store, seconds), attempts, store, report)
+
+    def run(self, claim: Claim, refusal: Failure | None) -> int | None:
+        """Score a slice and commit its result.
+
+        Args:
+            claim: of the slice.
+            refusal: why its prediction fails without being scored, if it does.
+
+        Returns:
+            The microseconds inside the pipeline; None if no result was committed.
+
+        Raises:
+            BrokerUnavailable, StoreRefused: the result may have been recorded nevertheless.
+        """
+        assert claim.slice is not None
+        assert claim.source is not None
+        key = result_key(claim.batch_id, claim.token)
+        try:
+            scored = Scored(refusal) if refusal is not None else self._scorer.score(claim.source, claim.slice, key)
+        except (ObjectStoreUnavailable, StorageFull) as error:
+            log.warning("gave a slice back", batch=claim.batch_id, code=error.code, reason=str(error.__cause__))
+            self._attempts.give_back(claim.batch_id)
+            self._report(SliceReport(GIVEN_BACK))
+        except SearchTooLong:
+            log.warning("has a slice halved: its pipeline refuses many of its rows", batch=claim.batch_id)
+            self._attempts.requeue(claim.batch_id, _HALVED, is_last=True)
+            self._report(SliceReport(HALVED))
+        else:
+            return scored.predict_us if self._commit(claim, scored) else None
+        return None
+
+    def _commit(self, claim: Claim, scored: Scored) -> bool:
+        is_committed = self._attempts.commit_slice(claim, scored.result, predict_us=scored.predict_us)
+        n_bad = scored.result.n_bad if isinstance(scored.result, SliceResult) else 0
+        end = COMMITTED if is_committed else DROPPED
+        times = scored.read_us, scored.predict_us, scored.write_us
+        self._report(SliceReport(end, claim.rows.n_rows, n_bad, claim.queue_us, *times))
+        if not is_committed:
+            log.warning("dropped the result of a slice", batch=claim.batch_id, token=claim.token)
+            self._delete(scored.result)
+        return is_committed
+
+    def _delete(self, result: SliceResult | Failure) -> None:
+        """Delete the object of a result that was refused: nothing points at it."""
+        if isinstance(result, SliceResult):
+            try:
+                self._store.delete([result.key])
+            except ObjectStoreUnavailable as error:  # it goes with the objects of its prediction
+                log.warning("could not delete an object", key=result.key, reason=str(error.__cause__))
