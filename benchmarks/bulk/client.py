@@ -60,7 +60,7 @@ def score(port: int, source: Path, target: Path, out: str = "parquet") -> Times:
 
 
 def _status(connection: HTTPConnection, location: str) -> str:
-    connection.request("GET", location)
+    connection.request("GET", f"{location}?limit=0")
     response = connection.getresponse()
     status: str = json.loads(response.read()).get("status", "failed")
     if status not in ("queued", "running", "succeeded"):

@@ -7,7 +7,7 @@ scores each file with `predict` and `predict_log_proba`, and writes the seconds 
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import joblib
 import numpy as np
@@ -15,6 +15,9 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from shared.card import read_card
+
+
+_MISSING: Final = csv.ConvertOptions(strings_can_be_null=True)  # an empty cell is a missing value
 
 
 def main() -> None:
@@ -30,7 +33,9 @@ def main() -> None:
     for line in sys.stdin:
         source, target = line.split()
         began, began_cpu = time.perf_counter(), time.process_time()
-        table = csv.read_csv(source) if source.endswith(".csv") else parquet.read_table(source)
+        table = (
+            csv.read_csv(source, convert_options=_MISSING) if source.endswith(".csv") else parquet.read_table(source)
+        )
         parquet.write_table(_outputs(pipeline, _rows(table, names, is_matrix=is_matrix)), target)
         print(time.perf_counter() - began, time.process_time() - began_cpu, flush=True)
 
