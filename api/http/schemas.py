@@ -272,7 +272,7 @@ Partial = Annotated[
 ]
 States = Annotated[list[State] | SkipJsonSchema[None], Query(description="Only predictions in these states.")]
 PageSize = Annotated[int, Query(ge=1, le=1000)]
-Cursor = Annotated[str | SkipJsonSchema[None], Query(description="From the page before.")]
+Cursor = Annotated[str | SkipJsonSchema[None], Query(description="From the page before.", pattern="^[0-9]{1,16}$")]
 BatchIdText = Annotated[
     str,
     Path(description="A dead letter's id.", json_schema_extra={"pattern": BATCH_ID_PATTERN}),
@@ -340,14 +340,5 @@ UPLOAD_PARAMETERS: Final = [
         {"type": "array", "items": {"type": "string"}},
     ),
 ]
-UPLOAD_HEADERS: Final = [
-    *PREDICT_HEADERS[:2],
-    {
-        "name": "Content-Encoding",
-        "in": "header",
-        "required": False,
-        "schema": {"enum": ["identity", "gzip", "zstd"]},
-        "description": "Of the body.",
-    },
-]
+UPLOAD_HEADERS: Final = PREDICT_HEADERS[:2]
 LAST_EVENT_ID: Final = _header("Last-Event-ID", "The last event that the client has; those after it follow.")
