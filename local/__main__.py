@@ -13,7 +13,7 @@ from local.logs import log_excerpt, log_file, rotate
 from local.settings import LocalSettings
 from local.supervision import configuration, programs
 from shared.card import CARD_FILE, read_card
-from shared.distributions import find_differing, pins
+from shared.distributions import find_differing, pins, pip_install
 from shared.errors import ArtifactError
 
 _CONFIGURATION_FILE: Final = "supervisord.conf"
@@ -89,12 +89,13 @@ def _ensure_distributions(model_dir: Path, settings: LocalSettings) -> None:
         return  # the worker says more
     if not differing:
         return
-    command = [sys.executable, "-m", "pip", "install", *pins(differing).split()]
+    needed = pins(differing).split()
+    command = [sys.executable, "-m", "pip", "install", *needed]
     if not settings.install:
-        print(f"sepal: the model needs other distributions than are installed: {' '.join(command)}")
+        print(f"sepal: the model needs other distributions than are installed: {pip_install(*needed)}")
         print("sepal: `make run INSTALL=1` with the same MODEL runs this command first")
     elif subprocess.run(command, check=False).returncode:
-        raise CannotStart(f"could not install what the model needs: {' '.join(command)}")
+        raise CannotStart(f"could not install what the model needs: {pip_install(*needed)}")
 
 
 def _write_configuration(settings: LocalSettings) -> Path:

@@ -107,14 +107,16 @@ def read_card(model_dir: Path) -> ModelCard:
     try:
         return ModelCard.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise ArtifactMissing(f"{path} cannot be read ({error.strerror})") from error
+        raise ArtifactMissing(f"{path.name} cannot be read ({error.strerror})") from error
     except ValidationError as error:
-        if any(fault["loc"] == ("schema",) for fault in error.errors()):
+        faults = error.errors()
+        if any(fault["loc"] == ("schema",) for fault in faults):
             raise ArtifactIncompatible(
-                f"{path} does not have schema {CARD_SCHEMA}: another version of Sepal wrote it",
+                f"{path.name} does not have schema {CARD_SCHEMA}: another version of Sepal wrote it",
                 "Save the pipeline again with this version, or serve it with the version that saved it.",
             ) from error
-        raise ArtifactMissing(f"{path} is not a model card: {error}") from error
+        where = ".".join(map(str, faults[0]["loc"]))
+        raise ArtifactMissing(f"{path.name} is not a model card ({where or 'JSON'}: {faults[0]['msg']})") from error
 
 
 def digest(file: BufferedReader) -> str:

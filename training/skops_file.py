@@ -44,10 +44,11 @@ def check_types(path: Path, trusted_types: Collection[str]) -> None:
         CannotServe: it holds others; names them all.
     """
     if untrusted := [name for name in untrusted_types(path) if name not in trusted_types]:
+        wanted = [*trusted_types, *untrusted]
         raise CannotServe(
             f"{path.name} holds types that are not trusted: {', '.join(untrusted)}",
-            f"If you trust them, give them to `save` with trusted_types=[…], or --trust {' '.join(untrusted)} on the "
-            f"command line; workers need SEPAL_TRUSTED_TYPES={','.join(untrusted)}.",
+            f"If you trust them, give them to `save` with trusted_types=[…], or --trust {' '.join(wanted)} on the "
+            f"command line; workers need SEPAL_TRUSTED_TYPES={','.join(wanted)}.",
         )
 
 

@@ -8,6 +8,7 @@ from shared.errors import ArtifactError
 from worker.app import consume, create_app
 from worker.liveness import load_failure
 from worker.pool.artifact import verify
+from worker.pool.pipe import PoolPipe
 from worker.settings import WorkerSettings
 
 
@@ -18,10 +19,11 @@ def main() -> None:
         card = verify(settings.model_dir)
     except ArtifactError as error:
         load_failure.report(settings, error)
-        sys.exit(f"sepal worker: {error}")
+        sys.exit(f"sepal worker: cannot serve {settings.model_dir}: {error}")
     # Random: a worker restarted in a container has the pid and host of its predecessor and must not be taken for it.
     name = f"worker-{secrets.token_hex(4)}@{socket.gethostname()}"
-    sys.exit(consume(create_app(settings, card, name), name, settings.worker_processes))
+    pipe = PoolPipe()
+    sys.exit(consume(create_app(settings, card, name, pipe), name, settings.worker_processes, pipe))
 
 
 if __name__ == "__main__":

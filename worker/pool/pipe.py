@@ -16,6 +16,7 @@ from worker.telemetry.metrics import ENDS, AttemptReport
 _QUEUES: Final = tuple(Queue)
 _REPORT: Final = struct.Struct("<BBIQQHHH")  # shorter than PIPE_BUF: writes of several processes do not mix (POSIX)
 _LOADED: Final = len(ENDS)  # instead of an attempt's end: the process has loaded; its pid follows
+_REFUSED: Final = _LOADED + 1  # the process cannot load the model
 _READ_BYTES: Final = _REPORT.size * 2048
 
 
@@ -27,6 +28,7 @@ class PoolPipe:
         os.set_blocking(self._read_end, False)
         os.set_blocking(self._write_end, False)
         self._loaded: set[int] = set()
+        self._has_refused = False
 
     def close(self) -> None:
         """Close both ends."""
@@ -43,7 +45,14 @@ class PoolPipe:
 
     def report_loaded(self, pid: int) -> None:
         """Report that the calling pool process has loaded; waits while the pipe is full, so this is never dropped."""
-        message = _REPORT.pack(0, _LOADED, pid, 0, 0, 0, 0, 0)
+        self._report_surely(_LOADED, pid)
+
+    def report_refused(self, pid: int) -> None:
+        """Report that the calling pool process cannot load the model; never dropped, as above."""
+        self._report_surely(_REFUSED, pid)
+
+    def _report_surely(self, kind: int, pid: int) -> None:
+        message = _REPORT.pack(0, kind, pid, 0, 0, 0, 0, 0)
         while True:
             try:
                 os.write(self._write_end, message)
@@ -62,8 +71,16 @@ class PoolPipe:
             for queue, end, first, *rest in _REPORT.iter_unpack(messages):
                 if end == _LOADED:
                     self._loaded.add(first)
+                elif end == _REFUSED:
+                    self._has_refused = True
                 else:
                     yield AttemptReport(_QUEUES[queue], ENDS[end], first, *rest)
+
+    def has_refused(self) -> bool:
+        """Return whether a pool process could not load the model; drops what the pipe holds, so call it at the end."""
+        for _ in self.read():
+            pass
+        return self._has_refused
 
     def count_loaded(self, living: Collection[int]) -> int:
         """Return how many of the `living` pool processes have loaded; called in the parent after `read`."""
