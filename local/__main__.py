@@ -75,8 +75,10 @@ def _ensure_model(settings: LocalSettings) -> Path:
         )
     trained = settings.saved_model
     if training.returncode or trained is None:
+        held = ", ".join(settings.saved_models) or "no model"
         raise CannotStart(
-            f"there is no model models/{settings.model}, and training it failed. Last output:\n{log_excerpt(path)}"
+            f"there is no model models/{settings.model}, and training it failed. Last output:\n{log_excerpt(path)}\n"
+            f"sepal: models/ holds {held}"
         )
     return trained
 

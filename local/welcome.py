@@ -60,6 +60,7 @@ def _welcome(gateway: str, settings: LocalSettings) -> str:
     with urllib.request.urlopen(f"{gateway}/model", timeout=2) as response:
         card = ModelCard.model_validate_json(response.read())
     rows = json.dumps({"data": card.example})
+    note = "" if card.data.rows else "\n  (The model was saved without data: the values in this request are made up.)"
     return f"""
 Sepal serves {card.name} {card.version}.
 
@@ -70,7 +71,7 @@ Sepal serves {card.name} {card.version}.
   broker       {_without_password(settings.broker_url)}
   logs         {settings.supervisor_dir}
 
-  curl -X POST {gateway}/predict -H 'Content-Type: application/json' -d '{rows}'
+  curl -X POST {gateway}/predict -H 'Content-Type: application/json' -d '{rows}'{note}
 
 Ctrl-C stops everything.
 """

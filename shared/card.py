@@ -14,6 +14,7 @@ from shared.rows import Encoding
 
 CARD_SCHEMA: Final = 3
 MODEL_NAME: Final = r"^[a-z0-9][a-z0-9._-]*$"
+MODEL_VERSION: Final = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$"
 PIPELINE_FILE: Final = "pipeline.joblib"
 SKOPS_FILE: Final = "pipeline.skops"
 CARD_FILE: Final = "card.json"
@@ -50,7 +51,7 @@ class ModelCard(Frozen):
     card_schema: Literal[3] = Field(default=CARD_SCHEMA, alias="schema")
     """Version of the card's format; a card with another version is refused."""
     name: str = Field(pattern=MODEL_NAME)
-    version: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")
+    version: str = Field(pattern=MODEL_VERSION)
     artifact: Literal["pipeline.joblib", "pipeline.skops"] = PIPELINE_FILE
     """The file of the pipeline: a pickle, or a file of skops, which is never unpickled."""
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")

@@ -336,7 +336,7 @@ class DeadLetterNotFound(SepalError):
 class ArtifactError(SepalError):
     """The model directory cannot be served.
 
-    What a worker raises is shown to clients of `/readyz`: it contains no paths, except those inside the model directory.
+    `/readyz` shows what a worker raises: it contains no paths, except those inside the model directory.
     """
 
     remedy: str
