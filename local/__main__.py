@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from pydantic import ValidationError
+
 from local.errors import CannotStart
 from local.logs import log_excerpt, log_file, rotate
 from local.settings import LocalSettings
@@ -21,7 +23,7 @@ _CONFIGURATION_FILE: Final = "supervisord.conf"
 
 def main() -> None:
     """Prepare `make run`, then replace this process by the supervisor."""
-    settings = LocalSettings()
+    settings = _settings()
     try:
         _check_ports(settings)
         settings.supervisor_dir.mkdir(parents=True, exist_ok=True)
@@ -40,6 +42,14 @@ def main() -> None:
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(path)],
         os.environ | settings.environment | {"SEPAL_MODEL_DIR": str(model_dir)},
     )
+
+
+def _settings() -> LocalSettings:
+    try:
+        return LocalSettings()
+    except ValidationError as error:
+        faults = [f"SEPAL_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()]
+        sys.exit(f"sepal: a setting is invalid: {'; '.join(faults)}")
 
 
 def _check_ports(settings: LocalSettings) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import joblib
 import pytest
+import skops.io
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
 
 from api.http.problems import STATUS
 from tests.run import Run
@@ -64,7 +66,7 @@ def test_pipeline_of_the_readme_is_saved_and_served_as_shown(tmp_path: Path) -> 
 
 
 def test_pickle_of_the_readme_becomes_a_model(tmp_path: Path) -> None:
-    (commands,) = (block for block in blocks("sh") if " -m training card " in block)
+    (commands,) = (block for block in blocks("sh") if " -m training card model.joblib" in block)
     command, _, model = commands.strip().partition("\nmake run MODEL=")
     iris = load_iris(as_frame=True)
     joblib.dump(LogisticRegression(max_iter=1000).fit(iris.data, iris.target), tmp_path / "model.joblib")
@@ -78,6 +80,17 @@ def test_pickle_of_the_readme_becomes_a_model(tmp_path: Path) -> None:
         "pipeline.joblib",
         "requirements.txt",
     }
+
+
+def test_trees_of_the_readme_become_a_model(tmp_path: Path) -> None:
+    (commands,) = (block for block in blocks("sh") if " -m training card trees.skops" in block)
+    command, serve = commands.strip().splitlines()
+    iris = load_iris()
+    skops.io.dump(DecisionTreeClassifier().fit(iris.data, iris.target), tmp_path / "trees.skops")
+    environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
+    python = [sys.executable, *command.split()[1:]]
+    done = subprocess.run(python, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert f"serve it: {serve}/1" in done.stdout
 
 
 def test_mlflow_model_of_the_readme_becomes_a_model(tmp_path: Path, mlflow_models: Path) -> None:

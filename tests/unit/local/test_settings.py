@@ -1,10 +1,11 @@
-"""Which model `make run` serves."""
+"""Which model `make run` serves, and what it says of settings that are invalid."""
 
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from local.__main__ import main
 from local.settings import LocalSettings
 
 
@@ -33,3 +34,10 @@ def test_saved_models_are_listed_in_order_without_those_being_written() -> None:
 def test_other_texts_are_no_models(model: str) -> None:
     with pytest.raises(ValidationError, match="pattern"):
         LocalSettings(model=model)
+
+
+def test_invalid_settings_are_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEPAL_MODEL", "Wine")
+    monkeypatch.setenv("SEPAL_API_PORT", "x")
+    with pytest.raises(SystemExit, match=r"^sepal: a setting is invalid: SEPAL_API_PORT: .*; SEPAL_MODEL: [^\n]*$"):
+        main()
