@@ -56,4 +56,4 @@ def untrusted_types(path: Path) -> list[str]:
     """Return the full names of the types in a file that skops does not trust by itself."""
     from skops import io
 
-    return [str(name) for name in io.get_untrusted_types(file=path)]
+    return sorted(map(str, io.get_untrusted_types(file=path)))

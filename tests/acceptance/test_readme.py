@@ -11,8 +11,10 @@ import joblib
 import pytest
 import skops.io
 from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.pipeline import make_pipeline
 
 from api.http.problems import STATUS
 from tests.run import Run
@@ -86,7 +88,8 @@ def test_trees_of_the_readme_become_a_model(tmp_path: Path) -> None:
     (commands,) = (block for block in blocks("sh") if " -m training card trees.skops" in block)
     command, serve = commands.strip().splitlines()
     iris = load_iris()
-    skops.io.dump(DecisionTreeClassifier().fit(iris.data, iris.target), tmp_path / "trees.skops")
+    forest = make_pipeline(SimpleImputer(), RandomForestClassifier(3)).fit(iris.data, iris.target)
+    skops.io.dump(forest, tmp_path / "trees.skops")
     environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
     python = [sys.executable, *command.split()[1:]]
     done = subprocess.run(python, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)

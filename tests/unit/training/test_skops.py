@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 from skops import io
 
@@ -104,7 +106,7 @@ def test_command_line_takes_a_file_of_skops_with_own_code(tmp_path: Path) -> Non
 
 
 def test_types_that_are_already_trusted_stay_in_the_remedy(tmp_path: Path) -> None:
-    io.dump(DecisionTreeClassifier().fit(X, [0, 1]), tmp_path / "tree.skops")
+    io.dump(make_pipeline(SimpleImputer(), DecisionTreeClassifier()).fit(X, [0, 1]), tmp_path / "tree.skops")
     with pytest.raises(CannotServe) as refused:
         make_card(tmp_path / "tree.skops", tmp_path, name="tree", version="1", trusted_types=["numpy.dtype"])
     assert "--trust numpy.dtype sklearn.tree._tree.Tree on" in str(refused.value)
