@@ -86,7 +86,7 @@ def make_card(
         with _hinting(data) as hints:
             selected = _rows(pipeline, data, stand_in, dtypes or {}, columns, columns_from)
             if data is not None and not (columns or hasattr(pipeline, "n_features_in_")):
-                hints.append(_COLUMNS_HINT)
+                hints.insert(0, _COLUMNS_HINT)
             model_dir = save(
                 pipeline,
                 models_dir,
@@ -107,7 +107,7 @@ def make_card(
 
 @contextmanager
 def _hinting(data: Path | None) -> Iterator[list[str]]:
-    """Add hints to a refusal; the first is that a CSV file may lack the types of the training data."""
+    """Add hints to a refusal; one is that a CSV file may lack the types of the training data."""
     hints = [_CSV_HINT] if data is not None and data.suffix == ".csv" else []
     try:
         yield hints
