@@ -125,6 +125,12 @@ class BulkProgress(Progress):
     bad: int = Field(ge=0, description="Of those that are done, the rows without a result.")
 
 
+class BulkReason(Reason):
+    """Why a bulk prediction failed."""
+
+    errors: list[Place] | SkipJsonSchema[None] = Field(None, description="The first rows that cannot be scored.")
+
+
 class BulkPrediction(BaseModel):
     """A bulk prediction: what `POST /predictions` and lists return, and every look-up without rows."""
 
@@ -137,13 +143,7 @@ class BulkPrediction(BaseModel):
     )
     rows_per_second: float | SkipJsonSchema[None] = Field(None, ge=0, description="Once rows are done.")
     seconds_left: int | SkipJsonSchema[None] = Field(None, ge=0, description="At this rate.")
-    error: "BulkReason | SkipJsonSchema[None]" = Field(None, description="Why it failed.")
-
-
-class BulkReason(Reason):
-    """Why a bulk prediction failed."""
-
-    errors: list[Place] | SkipJsonSchema[None] = Field(None, description="The first rows that cannot be scored.")
+    error: BulkReason | SkipJsonSchema[None] = Field(None, description="Why it failed.")
 
 
 class BulkPage(BaseModel):
