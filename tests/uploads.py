@@ -3,11 +3,11 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 
+from shared.bulk import MARKER
 from shared.objects import ObjectStore
 from shared.store.schema import Key
 from tests.stack import Gateway, Stack, wait_for
@@ -15,8 +15,10 @@ from tests.stack import Gateway, Stack, wait_for
 CSV = "text/csv"
 GATED_HEADER = "column 0,column 1"
 """The columns of a pipeline of `tests.pipelines`."""
-_TRANSIENT = (Key.WORKERS, Key.LEASES, Key.UNACKED, Key.RECONCILER, Key.SEQUENCE, Key.MARKER, Key.RATES, "_kombu")
-MARKER = "sepal/marker"
+_TRANSIENT = (
+    *(Key.WORKERS, Key.LEASES, Key.UNACKED, Key.UNACKED_INDEX, Key.RECONCILER, Key.SEQUENCE, Key.MARKER, Key.RATES),
+    "_kombu",
+)
 
 
 def csv_of(header: str, rows: Sequence[Sequence[Any]]) -> str:
@@ -106,8 +108,3 @@ def uploading(gateway: Gateway, body: SlowBody, query: str = "", **headers: str)
     finally:
         body.end()
         thread.join()
-
-
-def temporary_folders() -> set[Path]:
-    """List the folders of table servers."""
-    return set(Path("/tmp").glob("sepal-*"))

@@ -220,7 +220,7 @@ class Uploads:
         return BulkPrediction(prediction_id, State.QUEUED, source, model, 0, 0, created_us=0, now_us=0, event=0)
 
     async def _mark(self) -> None:
-        """Mark the object store before it holds any rows: otherwise it could be marked by a Redis that lost its data."""
+        """Mark the object store before it holds any rows; later, a Redis that has lost its data could mark it."""
         if not self._is_marked:
             await self._marker.matches()
             self._is_marked = True

@@ -2,13 +2,16 @@
 
 import re
 import time
+from io import BytesIO
 
 import httpx
 import pytest
+from pyarrow import parquet
 
 from benchmarks.scaling.traffic import Traffic
 from shared.ids import PredictionId, child_id
 from tests.images.conftest import PASSWORD, WORKERS, System
+from tests.own_code import IRIS
 from tests.patience import longest_test
 from tests.stack import wait_for
 
@@ -29,7 +32,7 @@ def test_request_of_the_tutorial_is_answered(system: System) -> None:
 
 def test_every_container_is_healthy_and_confined(system: System) -> None:
     containers = system.composed.containers()
-    assert len(containers) == 5 + WORKERS
+    assert len(containers) == 6 + WORKERS
     for container in containers:
         name, host = container["Name"], container["HostConfig"]
         assert container["State"]["Health"]["Status"] == "healthy", name
@@ -72,7 +75,8 @@ def test_prometheus_scrapes_the_gateway_and_every_worker(system: System) -> None
             found.setdefault(target["labels"]["job"], []).append(target["health"])
         return found
 
-    wait_for(lambda: healths() == {"api": ["up"], "worker": ["up"] * WORKERS}, "a successful scrape of every target")
+    expected = {"api": ["up"], "worker": ["up"] * (WORKERS + 1)}
+    wait_for(lambda: healths() == expected, "a successful scrape of every target")
 
 
 def test_broker_requires_the_password(system: System) -> None:
@@ -90,7 +94,7 @@ def test_variables_without_a_default_reach_the_gateway(system: System) -> None:
 def test_gateway_image_has_no_scikit_learn(system: System) -> None:
     installed = system.composed.compose("exec", "-T", "api", "python", "-c", _INSTALLED).split()
     assert "fastapi" in installed
-    assert not {"scikit-learn", "numpy", "joblib"} & set(installed)
+    assert not {"scikit-learn", "pandas", "joblib"} & set(installed)
 
 
 def test_worker_image_has_no_web_server(system: System) -> None:
@@ -99,8 +103,18 @@ def test_worker_image_has_no_web_server(system: System) -> None:
     assert not {"fastapi", "starlette", "uvicorn", "flower"} & set(installed)
 
 
-def test_both_workers_run_batches_of_a_spanning_prediction(system: System) -> None:
-    wait_for(lambda: len(_worker_names(system.flower.get("/workers"))) == WORKERS, "both workers in Flower")
+def test_file_is_scored_and_returned_by_containers_that_share_its_objects(system: System) -> None:
+    content = f"{','.join(IRIS.feature_names)}\n" + "4.8,3,1.4,0.3\n2,1,3.2,1.1\n" * 10_000
+    response = system.client.client.post("/predictions", content=content, headers={"Content-Type": "text/csv"})
+    assert response.status_code == 202, response.text
+    location = response.headers["Location"]
+    system.client.poll(location)
+    result = system.client.client.get(location, headers={"Accept": "application/vnd.apache.parquet"})
+    assert parquet.read_table(BytesIO(result.content))["prediction"].to_pylist() == [0, 1] * 10_000
+
+
+def test_bulk_worker_runs_the_batches_of_a_spanning_prediction(system: System) -> None:
+    wait_for(lambda: len(_worker_names(system.flower.get("/workers"))) == WORKERS + 1, "all workers in Flower")
     submitted = system.client.predict(TUTORIAL * 5000, prefer="respond-async")
     assert submitted.status_code == 202
     final = system.client.poll(submitted.headers["Location"]).json()
@@ -113,7 +127,8 @@ def test_both_workers_run_batches_of_a_spanning_prediction(system: System) -> No
             return None
         return {name for page in pages for name in _worker_names(page)}
 
-    assert len(wait_for(workers, "all batches in Flower")) == WORKERS
+    [name] = wait_for(workers, "all batches in Flower")
+    assert name.startswith("bulk-")
 
 
 def test_no_prediction_is_lost_while_workers_join_and_leave_under_load(system: System) -> None:
@@ -175,4 +190,4 @@ def _attempts(system: System) -> list[float]:
 
 
 def _worker_names(page: httpx.Response) -> set[str]:
-    return set(re.findall(r"worker-[0-9a-f]{8}@[0-9a-f]{12}", page.text))
+    return set(re.findall(r"(?:bulk-)?worker-[0-9a-f]{8}@[0-9a-f]{12}", page.text))

@@ -5,7 +5,7 @@ not need.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -60,26 +60,36 @@ def array_of(values: NDArray[Any], indices: NDArray[np.intp] | None, n_rows: int
     else:
         data, is_valid = np.zeros(n_rows, dtype=name), np.zeros(n_rows, dtype=np.bool_)
         data[indices], is_valid[indices] = values, True
-        validity = pa.py_buffer(np.packbits(is_valid, bitorder="little"))
+        validity = _bitmap(is_valid)
     if name == "bool":
-        return pa.Array.from_buffers(
-            pa.bool_(), len(data), [validity, pa.py_buffer(np.packbits(data, bitorder="little"))]
-        )
+        return pa.Array.from_buffers(pa.bool_(), len(data), [validity, _bitmap(data)])
     return pa.Array.from_buffers(getattr(pa, name)(), len(data), [validity, pa.py_buffer(data)])
 
 
 def array_of_texts(texts: Sequence[str | None]) -> pa.Array:
     """Convert texts."""
-    encoded = ["" if text is None else text for text in texts]
-    content = "".join(encoded)
+    if are_texts(texts):
+        return _array_of_texts(texts, None)
+    is_valid = np.fromiter((text is not None for text in texts), dtype=np.bool_, count=len(texts))
+    return _array_of_texts(["" if text is None else text for text in texts], _bitmap(is_valid))
+
+
+def are_texts(values: Sequence[Any]) -> TypeGuard[Sequence[str]]:
+    """Whether all values are texts; faster than a look at each of them."""
+    try:
+        "".join(values)
+    except TypeError:
+        return False
+    return True
+
+
+def _array_of_texts(texts: Sequence[str], validity: pa.Buffer | None) -> pa.Array:
+    content = "".join(texts)
     data = content.encode()
     is_ascii = len(data) == len(content)
-    lengths = np.fromiter(map(len, encoded if is_ascii else map(str.encode, encoded)), dtype=np.int32, count=len(texts))
+    lengths = map(len, texts) if is_ascii else map(len, map(str.encode, texts))
     offsets = np.zeros(len(texts) + 1, dtype=np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    validity = None
-    if None in texts:
-        validity = _bitmap(np.fromiter((text is not None for text in texts), dtype=np.bool_, count=len(texts)))
+    np.cumsum(np.fromiter(lengths, dtype=np.int32, count=len(texts)), out=offsets[1:])
     return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(data), validity)
 
 

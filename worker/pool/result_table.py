@@ -18,7 +18,7 @@ from shared.bulk import ERROR, OUTPUT, TARGET
 from shared.card import ModelCard
 from shared.names import Output
 from shared.objects import ObjectStore
-from worker.pool.arrow_arrays import array_of, array_of_texts
+from worker.pool.arrow_arrays import are_texts, array_of, array_of_texts
 from worker.pool.encoding import json_items
 from worker.pool.outputs import Values
 
@@ -125,11 +125,12 @@ def _table(arrays: list[pa.Array], fields: list[pa.Field], errors: pa.Array | No
 
 
 def _encode(values: NDArray[Any], indices: NDArray[np.intp] | None, n_rows: int) -> pa.Array:
-    if values.dtype.kind == "O":
+    texts: Any = values.tolist() if values.dtype.kind in "OU" else [None]
+    if not are_texts(texts):
         values = _narrow(values)
-    if values.dtype.kind in "biuf":
-        return array_of(values, indices, n_rows)
-    texts = _texts(values)
+        if values.dtype.kind in "biuf":
+            return array_of(values, indices, n_rows)
+        texts = list(map(_text, json_items(values)))
     if indices is None:
         return array_of_texts(texts)
     placed: list[str | None] = [None] * n_rows
@@ -140,13 +141,12 @@ def _encode(values: NDArray[Any], indices: NDArray[np.intp] | None, n_rows: int)
 
 def _narrow(values: NDArray[Any]) -> NDArray[Any]:
     """Give objects that are all booleans, or all numbers, the dtype of these."""
+    if values.dtype.kind != "O":
+        return values
     types = set(map(type, values.tolist()))
     return next((values.astype(dtype) for dtype, kinds in _NARROW if types <= kinds), values)
 
 
-def _texts(values: NDArray[Any]) -> list[str | None]:
-    texts: list[Any] = values.tolist()
-    if all(isinstance(text, str) for text in texts):
-        return texts
-    decoded = [(item, msgspec.json.decode(item)) for item in json_items(values)]
-    return [text if text is None or isinstance(text, str) else item.decode() for item, text in decoded]
+def _text(item: bytes) -> str | None:
+    value = msgspec.json.decode(item)
+    return value if value is None or isinstance(value, str) else item.decode()

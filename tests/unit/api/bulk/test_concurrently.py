@@ -9,7 +9,7 @@ from api.bulk.concurrently import first_of
 
 
 class Ended(Exception):
-    pass
+    """Raised by one of several."""
 
 
 async def forever(ended: list[str]) -> NoReturn:
