@@ -108,6 +108,23 @@ def test_age_of_the_oldest_queued_batch_and_the_backlog_are_shown(site: Site) ->
     site.wait_for(0, "backlog_rows")
 
 
+def test_bulk_predictions_are_shown_while_they_are_open_and_their_space_until_it_is_swept(site: Site) -> None:
+    before = site.read().value("slice_rows_total")
+    with site.gates.closed(GATE):
+        assert site.gateway.client.post("/predictions", json={"data": [[1, GATE]] * 10}).status_code == 202
+        site.wait_for(1, "bulk_open_predictions")
+        site.wait_for(10, "bulk_backlog_rows")
+        wait_for(lambda: site.read().value("bulk_oldest_seconds") > 0, "the age of the prediction")
+    site.wait_for(0, "bulk_open_predictions")
+    site.wait_for(0, "bulk_backlog_rows")
+    site.wait_for(before + 10, "slice_rows_total")
+    seen = site.read()
+    assert seen.value("bulk_oldest_seconds") == 0
+    assert 0 < seen.value("bulk_stored_bytes") < seen.value("bulk_stored_limit_bytes")
+    assert seen.value("bulk_uploads_total", format="json", outcome="accepted") == 1
+    assert seen.value("bulk_sweeper_paused") == 0
+
+
 def test_waiters_are_counted_while_they_wait(site: Site) -> None:
     site.wait_for(0, "waiters")
     with ThreadPoolExecutor(1) as threads, site.gates.closed(GATE):
@@ -119,7 +136,7 @@ def test_waiters_are_counted_while_they_wait(site: Site) -> None:
 
 
 def test_cluster_status_is_shown(site: Site) -> None:
-    site.wait_for(PROCESSES, "pool_processes")
+    site.wait_for(PROCESSES, "pool_processes", queue="interactive")
     seen = site.read()
     assert seen.value("workers") == 1
     assert seen.value("loaded_processes") == PROCESSES
