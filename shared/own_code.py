@@ -28,7 +28,8 @@ SEPAL: Final = frozenset(
 )
 """Top-level modules of Sepal."""
 DISTRIBUTIONS: Final = frozenset(
-    {"celery", "hiredis", "joblib", "msgspec", "numpy", "opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"}
+    {"celery", "hiredis", "joblib", "msgspec", "numpy", "obstore"}
+    | {"opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"}
     | {"pandas", "polars", "prometheus-client", "pyarrow", "pydantic", "pydantic-settings", "redis", "scikit-learn"}
     | {"skops", "structlog", "threadpoolctl"}
 )

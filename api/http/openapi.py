@@ -115,7 +115,7 @@ UPLOAD: Final[dict[str, Any]] = {
     "summary": "Upload rows for a bulk prediction",
     "description": (
         "Stores the rows, whatever their number, and returns the prediction. `Content-Type` says what the body is: "
-        "CSV, NDJSON, an Arrow stream, Parquet, or a body of `POST /predict`."
+        "CSV, NDJSON, an Arrow stream, Parquet, or a body of `POST /predict`. `Content-Encoding` may be gzip or zstd."
     ),
     "status_code": 202,
     "responses": {
@@ -189,7 +189,7 @@ EVENTS: Final[dict[str, Any]] = {
     "description": "`progress` events, and an `end` event when it is final; each holds the status as JSON.",
     "response_class": Response,
     "responses": {
-        200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}},
+        200: {"content": {EVENT_STREAM: {}}},
         204: {"description": "The client has seen the end: `Last-Event-ID` names it."},
         **problems(*_LOOKUP_ERRORS, errors.TooManyWaiters),
     },

@@ -125,6 +125,12 @@ class BulkProgress(Progress):
     bad: int = Field(ge=0, description="Of those that are done, the rows without a result.")
 
 
+class BulkReason(Reason):
+    """Why a bulk prediction failed."""
+
+    errors: list[Place] | SkipJsonSchema[None] = Field(None, description="The first rows that cannot be scored.")
+
+
 class BulkPrediction(BaseModel):
     """A bulk prediction: what `POST /predictions` and lists return, and every look-up without rows."""
 
@@ -137,13 +143,7 @@ class BulkPrediction(BaseModel):
     )
     rows_per_second: float | SkipJsonSchema[None] = Field(None, ge=0, description="Once rows are done.")
     seconds_left: int | SkipJsonSchema[None] = Field(None, ge=0, description="At this rate.")
-    error: "BulkReason | SkipJsonSchema[None]" = Field(None, description="Why it failed.")
-
-
-class BulkReason(Reason):
-    """Why a bulk prediction failed."""
-
-    errors: list[Place] | SkipJsonSchema[None] = Field(None, description="The first rows that cannot be scored.")
+    error: BulkReason | SkipJsonSchema[None] = Field(None, description="Why it failed.")
 
 
 class BulkPage(BaseModel):
@@ -272,7 +272,7 @@ Partial = Annotated[
 ]
 States = Annotated[list[State] | SkipJsonSchema[None], Query(description="Only predictions in these states.")]
 PageSize = Annotated[int, Query(ge=1, le=1000)]
-Cursor = Annotated[str | SkipJsonSchema[None], Query(description="From the page before.")]
+Cursor = Annotated[str | SkipJsonSchema[None], Query(description="From the page before.", pattern="^[0-9]{1,16}$")]
 BatchIdText = Annotated[
     str,
     Path(description="A dead letter's id.", json_schema_extra={"pattern": BATCH_ID_PATTERN}),
@@ -340,14 +340,5 @@ UPLOAD_PARAMETERS: Final = [
         {"type": "array", "items": {"type": "string"}},
     ),
 ]
-UPLOAD_HEADERS: Final = [
-    *PREDICT_HEADERS[:2],
-    {
-        "name": "Content-Encoding",
-        "in": "header",
-        "required": False,
-        "schema": {"enum": ["identity", "gzip", "zstd"]},
-        "description": "Of the body.",
-    },
-]
+UPLOAD_HEADERS: Final = PREDICT_HEADERS[:2]
 LAST_EVENT_ID: Final = _header("Last-Event-ID", "The last event that the client has; those after it follow.")

@@ -16,7 +16,6 @@ from pyarrow import csv, parquet
 
 from shared.card import read_card
 
-
 _MISSING: Final = csv.ConvertOptions(strings_can_be_null=True)  # an empty cell is a missing value
 
 

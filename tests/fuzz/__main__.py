@@ -15,7 +15,7 @@ from tests.served_models import NAMES, save_model
 from tests.stack import running_stack
 
 CASES: Final = 5000
-CASES_PER_EXAMPLE: Final = 11  # at least: one for each operation, and those that follow links
+CASES_PER_EXAMPLE: Final = 14  # at least: one for each operation, and those that follow links
 
 
 def main() -> None:

@@ -158,7 +158,8 @@ def test_two_pool_processes_run_two_batches_at_once(tmp_path: Path) -> None:
     model_dir, gates = save_gated(tmp_path)
     with running_stack(tmp_path, model_dir, "tests.patient", worker_processes=2) as (stack, gateway):
         # The gateway refreshes its status once a second: at first it may count one process.
-        wait_for(lambda: Metrics(gateway.port).value("pool_processes", queue="interactive") == 2, "a gateway that counts two")
+        name, queue = "pool_processes", "interactive"
+        wait_for(lambda: Metrics(gateway.port).value(name, queue=queue) == 2, "a gateway that counts two")
 
         def running() -> int:
             keys = list(stack.redis.scan_iter("sepal:batch:*"))

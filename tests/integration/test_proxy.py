@@ -164,6 +164,21 @@ def test_client_that_still_sends_a_body_reads_the_refusal_of_the_gateway(proxy: 
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
 
 
+def test_file_larger_than_other_bodies_fits_through_the_proxy_and_so_do_its_events(proxy: TlsProxy) -> None:
+    n_rows, zeros = 1000, b"0" * (GatewaySettings().max_body_bytes // 1000)
+    with proxy.client() as client:
+        columns = ",".join(column["name"] for column in client.get("/model").json()["input"]["columns"])
+        body = f"{columns}\n".encode() + (b"1." + zeros + b",0\n") * n_rows
+        accepted = client.post("/predictions", content=_in_pieces(body), headers={"Content-Type": "text/csv"})
+        assert accepted.status_code == 202, accepted.text
+        location = accepted.headers["Location"]
+        with client.stream("GET", f"{location}/events") as events:
+            shown = "".join(events.iter_text())
+        assert '"succeeded"' in shown
+        result = client.get(location, headers={"Accept": "text/csv"}).text
+    assert len(result.splitlines()) == n_rows + 1
+
+
 def _in_pieces(body: bytes) -> Iterator[bytes]:
     for start in range(0, len(body), 65536):
         yield body[start : start + 65536]

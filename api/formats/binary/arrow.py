@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from api.formats.binary.fields import UNREADABLE, Fields, reason
+from api.formats.binary.fields import UNREADABLE, Fields, reason, refusal
 from api.formats.binary.spool import spooled
 from api.formats.intake import Piece
 from api.formats.upload import Upload
-from shared.errors import Fault, MalformedUpload
+from shared.errors import MalformedUpload
 from shared.names import Output
 
 _FILE_MAGIC: Final = b"ARROW1"
@@ -70,7 +70,7 @@ class ArrowTable:
                     column.validate(full=True)
                     self._forget()
             except UNREADABLE as error:
-                raise _malformed(n_batches, first_row, reason(error)) from None
+                raise refusal(f"Record batch {n_batches}", first_row, error) from None
             for piece in self._fields.pieces(batch, first_row):
                 yield piece
                 self._forget()
@@ -99,8 +99,3 @@ class ArrowTable:
     def _forget(self) -> None:
         """Give back the memory that the pages read so far take; they are read again when they are needed."""
         self._mapped.madvise(mmap.MADV_DONTNEED)
-
-
-def _malformed(index: int, row: int, problem: str) -> MalformedUpload:
-    detail = f"Record batch {index}, from row {row} on, cannot be read: {problem}."
-    return MalformedUpload(detail, [Fault(f"/data/{row}", detail)])

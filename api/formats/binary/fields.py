@@ -14,7 +14,7 @@ from api.formats.intake import Piece, bad_values
 from api.formats.matching import match, shown
 from api.formats.upload import Upload
 from shared.columns import Column
-from shared.errors import Fault, InvalidRows
+from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedUpload
 
 _PIECE_ROWS: Final = 2**16
 _PIECE_BYTES: Final = 2**24
@@ -92,7 +92,22 @@ class Fields:
         )
 
 
-def reason(error: Exception) -> str:
+def refusal(part: str, row: int, error: Exception | str) -> MalformedUpload | BodyTooLarge:
+    """Return the error for a part of an upload that cannot be read.
+
+    Args:
+        part: its name.
+        row: the first row of it that was not read.
+        error: what pyarrow raised, or what is wrong.
+    """
+    place = f"{part}, from row {row} on, cannot be read"
+    if isinstance(error, MemoryError):
+        return BodyTooLarge(f"{place}: it takes more memory than a process may have. Send smaller ones.")
+    detail = f"{place}: {reason(error)}."
+    return MalformedUpload(detail, [Fault(f"/data/{row}", detail)])
+
+
+def reason(error: Exception | str) -> str:
     """Write an error of pyarrow for a message: on one line, and without an end."""
     return " ".join(str(error).split()).rstrip(" .")
 

@@ -6,11 +6,11 @@ from typing import IO, Any, Final
 import pyarrow as pa
 from pyarrow import parquet
 
-from api.formats.binary.fields import UNREADABLE, Fields, is_text, reason
+from api.formats.binary.fields import UNREADABLE, Fields, is_text, reason, refusal
 from api.formats.binary.spool import spooled
 from api.formats.intake import Piece
 from api.formats.upload import Upload
-from shared.errors import Fault, MalformedUpload
+from shared.errors import MalformedUpload
 from shared.names import Output
 
 _MAGIC: Final = b"PAR1"
@@ -61,17 +61,30 @@ class ParquetTable:
         first_row = 0
         for group in range(self._file.num_row_groups):
             n_rows = 0
+            part = f"Row group {group}"
             try:
                 for batch in self._batches(group):
                     batch.validate(full=True)
                     yield from self._fields.pieces(batch, first_row + n_rows)
                     n_rows += batch.num_rows
             except UNREADABLE as error:
-                raise _malformed(group, first_row + n_rows, reason(error)) from None
-            promised = self._file.metadata.row_group(group).num_rows
-            if n_rows != promised:
-                raise _malformed(group, first_row, f"it has {n_rows} rows, and the footer says {promised}")
+                raise refusal(part, first_row + n_rows, error) from None
+            if (problem := self._contradiction(group, n_rows)) is not None:
+                raise refusal(part, first_row, problem)
             first_row += n_rows
+        if first_row != self._file.metadata.num_rows:
+            raise refusal("The rest", first_row, f"the footer says that there are {self._file.metadata.num_rows} rows")
+
+    def _contradiction(self, group: int, n_rows: int) -> str | None:
+        """Say what the footer says otherwise about a row group."""
+        metadata = self._file.metadata.row_group(group)
+        if metadata.num_rows != n_rows:
+            return f"it has {n_rows} rows, and the footer says {metadata.num_rows}"
+        for index in range(metadata.num_columns):
+            column = metadata.column(index)
+            if column.num_values != n_rows:
+                return f"it has {n_rows} rows, and the footer says {column.num_values} for {column.path_in_schema}"
+        return None
 
     def _batches(self, group: int) -> Iterator[Any]:
         """Read a row group in batches of a few megabytes, if it is what its metadata says."""
@@ -96,8 +109,3 @@ def _open(body: IO[bytes], metadata: Any = None, texts: Sequence[str] | None = N
         page_checksum_verification=True,
         arrow_extensions_enabled=False,
     )
-
-
-def _malformed(group: int, row: int, problem: str) -> MalformedUpload:
-    detail = f"Row group {group}, from row {row} on, cannot be read: {problem}."
-    return MalformedUpload(detail, [Fault(f"/data/{row}", detail)])

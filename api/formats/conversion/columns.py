@@ -105,7 +105,7 @@ class ColumnConverter:
         return pc.replace_with_mask(attempt.array, attempt.doubtful, pa.array(found, self.type)), bad
 
     def _read_one(self, value: Any) -> Any:
-        if self._has_cells:
+        if self._has_cells and type(value) is str:
             value = csv_cells.value_of(self._values, value)
         elif type(value) is bytes:
             try:

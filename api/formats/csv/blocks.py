@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 BLOCK_BYTES: Final = 2**20
-MAX_ROW_BYTES: Final = 2**24
+MAX_ROW_BYTES: Final = 2**23
 _BOM: Final = b"\xef\xbb\xbf"
 _PAIR: Final = re.compile(rb'"[^"]*"')
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")

@@ -87,10 +87,10 @@ class CsvTable:
         block = next(self._blocks, None)
         if block is None:
             return None
+        if len(block.content) > MAX_ROW_BYTES:
+            raise self._malformed(block, 0, f"begins a row of more than {MAX_ROW_BYTES} bytes: is a quote missing?")
         if (found := misplaced(block, self._delimiter.encode())) is not None:
             raise self._malformed(block, *found)
-        if len(block.content) > MAX_ROW_BYTES:
-            raise self._malformed(block, 0, f"begins a row of more than {MAX_ROW_BYTES} bytes")
         return block
 
     def _piece(self, block: Block) -> Piece:

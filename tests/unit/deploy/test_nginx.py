@@ -9,7 +9,7 @@ from tests.stack import ROOT
 
 TEXT: Final = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
 DEFAULTS: Final = GatewaySettings()
-_UNITS: Final = {"": 1, "s": 1, "k": 1024, "m": 1024 * 1024}
+_UNITS: Final = {"": 1, "s": 1, "h": 3600, "k": 1024, "m": 1024 * 1024, "g": 1024 * 1024 * 1024}
 
 
 def values(directive: str) -> list[str]:
@@ -17,7 +17,7 @@ def values(directive: str) -> list[str]:
 
 
 def number(text: str) -> int:
-    digits, unit = re.fullmatch(r"(\d+)([skm]?)", text).groups()  # type: ignore[union-attr]
+    digits, unit = re.fullmatch(r"(\d+)([shkmg]?)", text).groups()  # type: ignore[union-attr]
     return int(digits) * _UNITS[unit]
 
 
@@ -27,6 +27,7 @@ def test_limits_are_the_gateways_or_a_bit_more() -> None:
         size: max(DEFAULTS.max_request_line_bytes, DEFAULTS.max_header_bytes),
         buffers * size: DEFAULTS.max_headers_bytes,
         number(values("client_max_body_size")[0]): DEFAULTS.max_body_bytes,
+        number(values("client_max_body_size")[1]): DEFAULTS.max_upload_bytes,
     }
     for proxys, gateways in limits.items():
         assert gateways < proxys <= 2 * gateways
@@ -37,7 +38,7 @@ def test_limits_are_the_gateways_or_a_bit_more() -> None:
 def test_timeouts_follow_from_the_gateways() -> None:
     to_client, to_gateway = map(number, values("keepalive_timeout"))
     assert to_gateway < DEFAULTS.idle_seconds <= to_client
-    assert number(values("proxy_read_timeout")[0]) > DEFAULTS.max_wait_seconds
+    assert min(map(number, values("proxy_read_timeout"))) > DEFAULTS.max_wait_seconds
     assert number(values("keepalive_requests")[1]) < DEFAULTS.max_requests_per_connection
 
 

@@ -1,0 +1,1 @@
+"""Malformed uploads, whatever way they are sent: `table.CASES` lists them."""
