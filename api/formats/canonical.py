@@ -1,7 +1,7 @@
 """Writes the canonical rows of an upload (`shared.bulk`): one Arrow IPC file, whose record batches have one size."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 import pyarrow as pa
@@ -36,15 +36,16 @@ def canonical_schema(columns: Sequence[Column], carried: Sequence[Any], *, with_
 class CanonicalWriter:
     """Writes rows, in record batches of any size, as record batches of one size."""
 
-    def __init__(self, sink: ObjectWriter, schema: Any, report: Callable[[int], None]) -> None:
+    def __init__(self, open_sink: Callable[[], ObjectWriter], schema: Any, report: Callable[[int], None]) -> None:
         self.n_rows = 0
         self.batch_rows = 0
         """Rows of each record batch but the last; chosen once about a record batch has been seen."""
-        self._sink = sink
+        self._open_sink = open_sink
         self._schema = schema
         self._report = report
         self._reported = 0
-        self._file = pa.ipc.new_file(sink, schema)
+        self._sink: ObjectWriter | None = None
+        self._file: Any = None
         self._pending: list[Any] = []
         self._n_pending = 0
         self._pending_bytes = 0
@@ -56,6 +57,8 @@ class CanonicalWriter:
     ) -> Iterator["CanonicalWriter"]:
         """Write an object within a `with` block; if the block raises, nothing is left of it.
 
+        The object store is not asked for anything before there is a record batch to write.
+
         Args:
             store: where the object is written.
             key: of the object.
@@ -65,15 +68,15 @@ class CanonicalWriter:
         Raises:
             ObjectStoreUnavailable, StorageFull: it was not written.
         """
-        with store.writer(key) as sink:
-            writer = cls(sink, schema, report)
+        with ExitStack() as stack:
+            writer = cls(lambda: stack.enter_context(store.writer(key)), schema, report)
             yield writer
             writer._finish()
 
     @property
     def n_bytes(self) -> int:
         """The size of the object; all of it after the block of `open` has ended."""
-        return self._sink.n_bytes
+        return 0 if self._sink is None else self._sink.n_bytes
 
     def write(self, batch: Any) -> None:
         """Write the next rows.
@@ -115,10 +118,16 @@ class CanonicalWriter:
         self._pending, self._n_pending, self._pending_bytes = [rest], rest.num_rows, rest.nbytes
 
     def _write(self, batch: Any) -> None:
-        self._file.write_batch(batch)
-        if self._sink.n_bytes - self._reported >= _REPORT_BYTES:
-            self._reported = self._sink.n_bytes
+        self._opened().write_batch(batch)
+        if self.n_bytes - self._reported >= _REPORT_BYTES:
+            self._reported = self.n_bytes
             self._report(self._reported)
+
+    def _opened(self) -> Any:
+        if self._sink is None:
+            self._sink = self._open_sink()
+            self._file = pa.ipc.new_file(self._sink, self._schema)
+        return self._file
 
     def _finish(self) -> None:
         if not self.batch_rows:
@@ -126,4 +135,4 @@ class CanonicalWriter:
             self._write_full_batches()
         if self._n_pending:
             self._write(pa.concat_batches(self._pending))
-        self._file.close()
+        self._opened().close()

@@ -29,6 +29,9 @@ class SentBody:
         self.n_bytes += len(content)
         return content
 
+    def close(self) -> None:
+        """Do nothing: who made the body closes it."""
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what was read, in hexadecimal."""

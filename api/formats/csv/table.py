@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from api.formats.conversion.carried import carried_texts
 from api.formats.conversion.columns import canonical_type
 from api.formats.csv.blocks import MAX_ROW_BYTES, Block, misplaced, read_blocks
 from api.formats.csv.parsing import BlockParser, Layout
@@ -100,7 +101,7 @@ class CsvTable:
             raise self._unparsable(block, error) from None
         converted = [convert(array) for convert, array in zip(parsed.converters, parsed.features, strict=True)]
         bad = bad_values([column for column, _ in self._present], [each.bad for each in converted])
-        features, carried = [each.array for each in converted], parsed.carried
+        features, carried = [each.array for each in converted], [carried_texts(each) for each in parsed.carried]
         if parsed.ragged:
             rows = [row for row in range(parsed.n_rows) if row not in parsed.ragged]
             features, carried = _spread(features, rows, parsed.n_rows), _spread(carried, rows, parsed.n_rows)
