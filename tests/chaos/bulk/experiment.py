@@ -6,6 +6,8 @@ from typing import Final
 
 import psutil
 
+from shared.bulk import objects_prefix
+from shared.ids import PredictionId
 from shared.objects import ObjectStore
 from tests.chaos.bulk import leftovers
 from tests.chaos.bulk.client import BulkClient
@@ -13,6 +15,7 @@ from tests.chaos.bulk.rows import MARKS, Rows
 from tests.chaos.bulk.storage import Storage
 from tests.chaos.experiment import Experiment
 from tests.chaos.site import SupervisedProcess
+from tests.patience import patience
 from tests.stack import wait_for
 
 UPLOAD_SECONDS: Final = 1.5
@@ -28,6 +31,7 @@ class BulkRun:
         site = traffic.site
         self.rows = Rows(traffic.injection, n_rows)
         self._rng = traffic.rng
+        self._gateways = site.gateways
         self._pid_files = self.rows.pid_files(site.pid_dir)
         first = traffic.injection // 2 % len(site.ports)
         self.gateway = site.gateways[first]
@@ -63,6 +67,36 @@ class BulkRun:
         time.sleep(self._rng.uniform(0, _AFTER_MARK_SECONDS))
         return pid
 
+    def wait_for_result(self, store: ObjectStore) -> None:
+        """Wait until another object of a result is begun."""
+        self.wait_for_scoring()
+        prefix = self._prefix()
+        before = {stored.key for stored in store.list(prefix)}
+        _spin_until(lambda: self.client.has_ended or any(each.key not in before for each in store.list(prefix)))
+
+    def wait_for_download(self) -> list[psutil.Process]:
+        """Wait until the result is written to the client; returns the process that does it, unless it has ended."""
+
+        def writing() -> list[psutil.Process]:
+            if self.client.state is None:
+                return []
+            return [each for gateway in self._gateways for each in leftovers.job_processes(gateway.pid)]
+
+        _spin_until(lambda: self.client.has_ended or bool(writing()))
+        return writing()
+
+    def _prefix(self) -> str:
+        assert self.client.location is not None, "rows are being scored"
+        prediction_id = self.client.location.rpartition("/")[2]
+        return objects_prefix(PredictionId.parse(prediction_id).batch_id)
+
+
+def _spin_until(condition: Callable[[], bool]) -> None:
+    """Wait without a pause, for a moment that does not last."""
+    deadline = time.monotonic() + patience()
+    while not condition() and time.monotonic() < deadline:
+        pass
+
 
 class BulkExperiment:
     """All injections of one fault, beside the steady traffic of single predictions."""
@@ -74,7 +108,7 @@ class BulkExperiment:
         self.run: BulkRun
         """Of the latest injection."""
         self._found: list[str] = []
-        self._store: ObjectStore = storage.open()
+        self.store: ObjectStore = storage.open()
         self._n_rows = n_rows
         self._seconds = seconds
 
@@ -101,19 +135,19 @@ class BulkExperiment:
 
     def unneeded(self) -> int:
         """Count the objects that killed attempts have left beside those of live predictions."""
-        return leftovers.unneeded(self.site.redis, self._store)
+        return leftovers.unneeded(self.site.redis, self.store)
 
     def check_nothing_left(self) -> None:
         """Record what a refused upload has left, while the fault lasts."""
-        self._found += self._until_empty(lambda: leftovers.left(self.site.redis, self._store, are_batches_open=True))
+        self._found += self._until_empty(lambda: leftovers.left(self.site.redis, self.store, are_batches_open=True))
 
     def check(self) -> list[str]:
         """Compare the objects with the live predictions, end these, and list what is left then."""
         server = self.site.redis
         leftovers.end_abandoned_uploads(server)
-        misplaced = self._until_empty(lambda: leftovers.misplaced(server, self._store))
+        misplaced = self._until_empty(lambda: leftovers.misplaced(server, self.store))
         leftovers.end_retention(server)
-        left = self._until_empty(lambda: leftovers.left(server, self._store, are_batches_open=True))
+        left = self._until_empty(lambda: leftovers.left(server, self.store, are_batches_open=True))
         found, self._found = self._found, []
         return [*found, *misplaced, *left]
 
@@ -122,7 +156,7 @@ class BulkExperiment:
 
         def left() -> list[str]:
             gateways = [gateway.pid for gateway in self.site.gateways]
-            found = leftovers.left(self.site.redis, self._store, are_batches_open=False)
+            found = leftovers.left(self.site.redis, self.store, are_batches_open=False)
             return [*found, *leftovers.orphans(gateways)]
 
         return self._until_empty(left)

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 import psutil
 
 from tests.chaos.bulk.experiment import BulkExperiment
-from tests.chaos.bulk.leftovers import table_processes
+from tests.chaos.bulk.leftovers import job_processes, table_processes
 from tests.chaos.bulk.storage import Kind
 from tests.chaos.judge import Injection
 from tests.stack import wait_for
@@ -39,6 +39,15 @@ def kill_pool_process(bulk: BulkExperiment) -> Injection:
     pid = bulk.upload().wait_for_random_moment()
     injection = bulk.traffic.start()
     os.kill(pid, signal.SIGKILL)
+    return injection
+
+
+def kill_writing_processes(bulk: BulkExperiment) -> Injection:
+    """Kill all pool processes of the bulk queue when a result is being written, or was not committed yet."""
+    processes = [psutil.Process(pid) for worker in bulk.site.bulk_workers for pid in worker.children()]
+    bulk.upload().wait_for_result(bulk.store)
+    injection = bulk.traffic.start()
+    _kill(processes)
     return injection
 
 
@@ -72,11 +81,17 @@ def kill_table_process(bulk: BulkExperiment) -> Injection:
         run.wait_for_reading()
     else:
         run.wait_for_upload()
-    server = wait_for(lambda: _table_server(run.gateway.pid), "a table server")
+    processes = job_processes(run.gateway.pid)
     injection = bulk.traffic.start()
-    for process in server.children():
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+    _kill(processes)
+    return injection
+
+
+def kill_download(bulk: BulkExperiment) -> Injection:
+    """Kill the process that writes a result to its client."""
+    processes = bulk.upload().wait_for_download()
+    injection = bulk.traffic.start()
+    _kill(processes)
     return injection
 
 
@@ -85,9 +100,7 @@ def kill_table_server(bulk: BulkExperiment) -> Injection:
     run = bulk.upload()
     run.wait_for_upload()
     injection = bulk.traffic.start()
-    for process in table_processes(run.gateway.pid):
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+    _kill(table_processes(run.gateway.pid))
     return injection
 
 
@@ -154,22 +167,28 @@ def fill_disk_during_scoring(bulk: BulkExperiment) -> Injection:
     return bulk.traffic.end(injection)
 
 
-def _table_server(gateway_pid: int) -> psutil.Process | None:
-    return next(iter(table_processes(gateway_pid)), None)
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 BULK_FAULTS: Final[dict[str, BulkFault]] = {
     fault.name: fault
     for fault in [
-        BulkFault("bulk-pool", "pool process killed", kill_pool_process),
-        BulkFault("bulk-worker", "one bulk worker of two killed, parent and children", kill_worker),
-        BulkFault("bulk-stopped", "bulk worker stopped for longer than its lease", stop_worker),
-        BulkFault("bulk-table", "process that reads the upload killed", kill_table_process),
-        BulkFault("bulk-tables", "table server and its processes killed", kill_table_server),
-        BulkFault("bulk-gateway", "gateway killed, after its 202 and during the upload", kill_gateway),
-        BulkFault("bulk-broker", "broker killed, during the scoring and the upload", kill_broker),
-        BulkFault("bulk-s3", "S3 server frozen for 20 s", freeze_s3, Kind.S3),
-        BulkFault("bulk-full-upload", "disk full during the upload", fill_disk_during_upload, Kind.DISK),
-        BulkFault("bulk-full-scoring", "disk full for 20 s during the scoring", fill_disk_during_scoring, Kind.DISK),
+        BulkFault("bulk-pool", "bulk: pool process killed", kill_pool_process),
+        BulkFault("bulk-commit", "bulk: pool processes killed while a result is written", kill_writing_processes),
+        BulkFault("bulk-worker", "bulk: one worker of two killed, parent and children", kill_worker),
+        BulkFault("bulk-stopped", "bulk: worker stopped for longer than its lease", stop_worker),
+        BulkFault("bulk-table", "bulk: process that reads the upload killed", kill_table_process),
+        BulkFault("bulk-tables", "bulk: table server and its processes killed", kill_table_server),
+        BulkFault("bulk-download", "bulk: process that writes the download killed", kill_download),
+        BulkFault("bulk-gateway", "bulk: gateway killed, after its 202 and during the upload", kill_gateway),
+        BulkFault("bulk-broker", "bulk: broker killed, during the scoring and the upload", kill_broker),
+        BulkFault("bulk-s3", "bulk: S3 server frozen for 20 s", freeze_s3, Kind.S3),
+        BulkFault("bulk-full-upload", "bulk: disk full during the upload", fill_disk_during_upload, Kind.DISK),
+        BulkFault(
+            "bulk-full-scoring", "bulk: disk full for 20 s during the scoring", fill_disk_during_scoring, Kind.DISK
+        ),
     ]
 }

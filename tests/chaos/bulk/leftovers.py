@@ -105,6 +105,11 @@ def table_processes(gateway_pid: int) -> list[psutil.Process]:
     return [process for process in children if _is_table_process(process)]
 
 
+def job_processes(gateway_pid: int) -> list[psutil.Process]:
+    """Return the processes of a gateway's uploads and downloads."""
+    return table_processes(gateway_pid)[1:]  # parents come first
+
+
 def orphans(gateway_pids: list[int]) -> list[str]:
     """List the table processes without a gateway."""
     owned = {process.pid for pid in gateway_pids for process in table_processes(pid)}

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.chaos.bulk.client import SUCCEEDED
+from tests.chaos.bulk.client import SUCCEEDED, BulkClient
 from tests.chaos.bulk.experiment import BulkExperiment
 from tests.chaos.bulk.faults import BulkFault
 from tests.chaos.bulk.rows import BulkReference
@@ -81,6 +81,7 @@ def _inject(bulk: BulkExperiment, fault: BulkFault, reference: BulkReference, ve
     client.join()
     verdict.uploads += 1
     verdict.refusals = dict(Counter(verdict.refusals) + client.refusals)
+    verdict.retried_downloads += client.retried_downloads
     if not client.is_accepted:
         verdict.never_accepted += 1
     elif client.state is None or client.result is None:
@@ -90,11 +91,15 @@ def _inject(bulk: BulkExperiment, fault: BulkFault, reference: BulkReference, ve
         verdict.wrong += 1
     else:
         verdict.succeeded += 1
-    is_final = client.final_at is not None and client.state == SUCCEEDED
-    verdict.recoveries.append(max(0.0, client.final_at - injection.cleared_at) if is_final else None)
+    verdict.recoveries.append(_recovery(client, injection))
     verdict.unneeded += bulk.unneeded()
     verdict.add_left(bulk.check())
     bulk.traffic.wait(bulk.site.is_ready, usual_patience())
     bulk.traffic.pause(0.2, 0.6)
     return injection
 
+
+def _recovery(client: BulkClient, injection: Injection) -> float | None:
+    if client.final_at is None or client.state != SUCCEEDED:
+        return None
+    return max(0.0, client.final_at - injection.cleared_at)

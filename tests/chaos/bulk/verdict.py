@@ -5,6 +5,8 @@ from typing import Final
 
 import msgspec
 
+from tests.chaos.judge import median
+
 _MAX_EXAMPLES: Final = 20
 
 
@@ -24,6 +26,8 @@ class BulkVerdict(msgspec.Struct):
     """Objects, and keys, reserved bytes, open rows and table processes that nothing needs any more."""
     unneeded: int = 0
     """Objects that killed attempts left, and that went with the other objects of their predictions."""
+    retried_downloads: int = 0
+    """Downloads that broke off, and were repeated."""
     refusals: dict[str, int] = {}
     """Uploads without an id, by code, before the one that was accepted; `no-answer` if the connection was lost."""
     states: dict[str, int] = {}
@@ -36,6 +40,11 @@ class BulkVerdict(msgspec.Struct):
         """Count what is left over."""
         self.left += len(found)
         self.examples += found[: _MAX_EXAMPLES - len(self.examples)]
+
+    @property
+    def median(self) -> float | None:
+        """The median recovery; None if half of them never happened, or if there are none."""
+        return median(self.recoveries)
 
     @property
     def slowest(self) -> float | None:
