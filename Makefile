@@ -4,7 +4,8 @@ VENV := .venv/bin
 
 .PHONY: run test check format docs train load bench bench-growth chaos state-machine fuzz fuzz-parsers malformed images lock clean
 
-# MODEL=penguins: serves a recipe of `training` or the newest version in models/MODEL. INSTALL=1: installs what it needs.
+# MODEL=penguins: serves a recipe of `training` or the highest version in models/penguins; MODEL=penguins/1: that version.
+# INSTALL=1: installs what the model needs.
 run: .venv/run.stamp
 	@exec env $(if $(MODEL),SEPAL_MODEL=$(MODEL)) $(if $(INSTALL),SEPAL_INSTALL=1) $(VENV)/python -m local
 

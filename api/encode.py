@@ -19,9 +19,9 @@ def main() -> None:
     try:
         parts = BodyReader(_NO_LIMIT, _NO_LIMIT)(sys.stdin.buffer.read(), card).rows
     except InvalidRows as error:
-        sys.exit(f"a client could not send the rows of X: {error.faults[0].pointer}: {error.faults[0].detail}")
+        sys.exit(f"a client could not send the rows of the data: {error.faults[0].pointer}: {error.faults[0].detail}")
     except SepalError as error:
-        sys.exit(f"a client could not send the rows of X: {error}")
+        sys.exit(f"a client could not send the rows of the data: {error}")
     whole = EncodedRows(b"".join(part.content for part in parts), sum(part.n_rows for part in parts), card.encoding)
     sys.stdout.buffer.write(msgspec.msgpack.encode(whole))
 

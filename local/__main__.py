@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from pydantic import ValidationError
+
 from local.errors import CannotStart
 from local.logs import log_excerpt, log_file, rotate
 from local.settings import LocalSettings
 from local.supervision import configuration, programs
 from shared.card import CARD_FILE, read_card
-from shared.distributions import find_differing, pins
+from shared.distributions import find_differing, pins, pip_install
 from shared.errors import ArtifactError
 
 _CONFIGURATION_FILE: Final = "supervisord.conf"
@@ -21,7 +23,7 @@ _CONFIGURATION_FILE: Final = "supervisord.conf"
 
 def main() -> None:
     """Prepare `make run`, then replace this process by the supervisor."""
-    settings = LocalSettings()
+    settings = _settings()
     try:
         _check_ports(settings)
         settings.supervisor_dir.mkdir(parents=True, exist_ok=True)
@@ -40,6 +42,14 @@ def main() -> None:
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(path)],
         os.environ | settings.environment | {"SEPAL_MODEL_DIR": str(model_dir)},
     )
+
+
+def _settings() -> LocalSettings:
+    try:
+        return LocalSettings()
+    except ValidationError as error:
+        faults = [f"SEPAL_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()]
+        sys.exit(f"sepal: a setting is invalid: {'; '.join(faults)}")
 
 
 def _check_ports(settings: LocalSettings) -> None:
@@ -77,8 +87,10 @@ def _ensure_model(settings: LocalSettings) -> Path:
         )
     trained = settings.saved_model
     if training.returncode or trained is None:
+        held = ", ".join(settings.saved_models) or "no model"
         raise CannotStart(
-            f"there is no model models/{settings.model}, and training it failed. Last output:\n{log_excerpt(path)}"
+            f"there is no model models/{settings.model}, and training it failed. Last output:\n{log_excerpt(path)}\n"
+            f"sepal: models/ holds {held}"
         )
     return trained
 
@@ -91,12 +103,13 @@ def _ensure_distributions(model_dir: Path, settings: LocalSettings) -> None:
         return  # the worker says more
     if not differing:
         return
-    command = [sys.executable, "-m", "pip", "install", *pins(differing).split()]
+    needed = pins(differing).split()
+    command = [sys.executable, "-m", "pip", "install", *needed]
     if not settings.install:
-        print(f"sepal: the model needs other distributions than are installed: {' '.join(command)}")
+        print(f"sepal: the model needs other distributions than are installed: {pip_install(*needed)}")
         print("sepal: `make run INSTALL=1` with the same MODEL runs this command first")
     elif subprocess.run(command, check=False).returncode:
-        raise CannotStart(f"could not install what the model needs: {' '.join(command)}")
+        raise CannotStart(f"could not install what the model needs: {pip_install(*needed)}")
 
 
 def _write_configuration(settings: LocalSettings) -> Path:

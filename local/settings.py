@@ -1,12 +1,13 @@
 """The settings of `make run`."""
 
+import re
 import secrets
 from pathlib import Path
 from typing import Final
 
 from pydantic import Field, Secret, SecretStr
 
-from shared.card import CARD_FILE, MODEL_NAME
+from shared.card import CARD_FILE, MODEL_NAME, MODEL_VERSION
 from shared.settings import FlowerPassword, FlowerSettings
 
 SOCKET_FILE: Final = "broker.sock"
@@ -39,8 +40,9 @@ class LocalSettings(FlowerSettings):
     """The port of the worker's metrics and probes."""
     bulk_worker_http_port: int = Field(default=9541, ge=1, le=65535)
     """The port of the bulk worker's metrics and probes."""
-    model: str = Field(default="iris", pattern=MODEL_NAME)
-    """The model to serve, which `make run MODEL=…` sets: its newest version in `models/`, or else a recipe to train."""
+    model: str = Field(default="iris", pattern=rf"{MODEL_NAME[:-1]}(/{MODEL_VERSION[1:-1]})?$")
+    """The model to serve, which `make run MODEL=…` sets: `name/version` in `models/`; or `name`: its highest version
+    there, where numbers count as numbers, or else a recipe to train."""
     model_dir: Path | None = None
     """The folder of the model to serve, instead of one in `models/`."""
     install: bool = False
@@ -60,14 +62,19 @@ class LocalSettings(FlowerSettings):
 
     @property
     def saved_model(self) -> Path | None:
-        """The folder of the model to serve; None if there is no such model yet.
-
-        Of several versions, the one that was saved last.
-        """
+        """The folder of the model to serve; None if there is no such model yet."""
         if self.model_dir is not None:
             return self.model_dir if (self.model_dir / CARD_FILE).exists() else None
-        cards = (_MODELS_DIR / self.model).glob(f"[!.]*/{CARD_FILE}")
-        return max((card.parent for card in cards), key=lambda folder: folder.stat().st_mtime_ns, default=None)
+        name, _, version = self.model.partition("/")
+        cards = (_MODELS_DIR / name).glob(f"{version or '[!.]*'}/{CARD_FILE}")
+        return max((card.parent for card in cards), key=lambda folder: _natural_order(folder.name), default=None)
+
+    @property
+    def saved_models(self) -> list[str]:
+        """What `models/` holds, each as `name/version`."""
+        folders = [card.parent for card in _MODELS_DIR.glob(f"[!.]*/[!.]*/{CARD_FILE}")]
+        found = [folder.relative_to(_MODELS_DIR).as_posix() for folder in folders]
+        return sorted(found, key=_natural_order)
 
     @property
     def supervisor_dir(self) -> Path:
@@ -96,3 +103,9 @@ class LocalSettings(FlowerSettings):
         if self.redis_url or len(str(socket)) > _LONGEST_SOCKET_PATH:
             return self.broker_url
         return f"unix://{socket}?db=0"
+
+
+def _natural_order(version: str) -> list[str | int]:
+    """Return a key by which 10 comes after 9; texts and numbers alternate in it, the first is a text."""
+    parts = re.split(r"([0-9]+)", version)
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)]

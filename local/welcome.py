@@ -60,6 +60,11 @@ def _welcome(gateway: str, settings: LocalSettings) -> str:
     with urllib.request.urlopen(f"{gateway}/model", timeout=2) as response:
         card = ModelCard.model_validate_json(response.read())
     rows = json.dumps({"data": card.example})
+    note = (
+        ""
+        if card.data.rows
+        else "\n  (The model was saved without its data: the values in this request are placeholders.)"
+    )
     return f"""
 Sepal serves {card.name} {card.version}.
 
@@ -71,7 +76,7 @@ Sepal serves {card.name} {card.version}.
   objects      {settings.environment["SEPAL_OBJECT_STORE_URL"]}
   logs         {settings.supervisor_dir}
 
-  curl -X POST {gateway}/predict -H 'Content-Type: application/json' -d '{rows}'
+  curl -X POST {gateway}/predict -H 'Content-Type: application/json' -d '{rows}'{note}
 
 Ctrl-C stops everything.
 """

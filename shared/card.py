@@ -14,6 +14,7 @@ from shared.rows import Encoding
 
 CARD_SCHEMA: Final = 3
 MODEL_NAME: Final = r"^[a-z0-9][a-z0-9._-]*$"
+MODEL_VERSION: Final = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$"
 PIPELINE_FILE: Final = "pipeline.joblib"
 SKOPS_FILE: Final = "pipeline.skops"
 CARD_FILE: Final = "card.json"
@@ -50,7 +51,7 @@ class ModelCard(Frozen):
     card_schema: Literal[3] = Field(default=CARD_SCHEMA, alias="schema")
     """Version of the card's format; a card with another version is refused."""
     name: str = Field(pattern=MODEL_NAME)
-    version: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")
+    version: str = Field(pattern=MODEL_VERSION)
     artifact: Literal["pipeline.joblib", "pipeline.skops"] = PIPELINE_FILE
     """The file of the pipeline: a pickle, or a file of skops, which is never unpickled."""
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
@@ -107,14 +108,16 @@ def read_card(model_dir: Path) -> ModelCard:
     try:
         return ModelCard.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise ArtifactMissing(f"{path} cannot be read ({error.strerror})") from error
+        raise ArtifactMissing(f"{path.name} cannot be read ({error.strerror})") from error
     except ValidationError as error:
-        if any(fault["loc"] == ("schema",) for fault in error.errors()):
+        faults = error.errors()
+        if any(fault["loc"] == ("schema",) for fault in faults):
             raise ArtifactIncompatible(
-                f"{path} does not have schema {CARD_SCHEMA}: another version of Sepal wrote it",
+                f"{path.name} does not have schema {CARD_SCHEMA}: another version of Sepal wrote it",
                 "Save the pipeline again with this version, or serve it with the version that saved it.",
             ) from error
-        raise ArtifactMissing(f"{path} is not a model card: {error}") from error
+        where = ".".join(map(str, faults[0]["loc"]))
+        raise ArtifactMissing(f"{path.name} is not a model card ({where or 'JSON'}: {faults[0]['msg']})") from error
 
 
 def digest(file: BufferedReader) -> str:

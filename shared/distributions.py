@@ -1,9 +1,11 @@
 """Compares the distributions that an artifact needs with those that are installed."""
 
 import platform
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from shared.card import PYTHON, ModelCard
@@ -13,16 +15,44 @@ _COMPATIBLE_WITHIN_MAJOR: Final = frozenset({"joblib", "numpy", "pandas", "polar
 
 _DISTRIBUTION_OF: Final = {
     "bs4": "beautifulsoup4",
+    "catboost": "catboost",
+    "category_encoders": "category-encoders",
+    "cloudpickle": "cloudpickle",
     "cv2": "opencv-python-headless",
     "dateutil": "python-dateutil",
+    "dill": "dill",
+    "feature_engine": "feature-engine",
+    "gensim": "gensim",
+    "hdbscan": "hdbscan",
+    "holidays": "holidays",
     "imblearn": "imbalanced-learn",
+    "lightgbm": "lightgbm",
+    "mlxtend": "mlxtend",
+    "ngboost": "ngboost",
+    "nltk": "nltk",
+    "numba": "numba",
+    "numpy": "numpy",
+    "pandas": "pandas",
     "PIL": "pillow",
+    "polars": "polars",
+    "pyarrow": "pyarrow",
+    "scipy": "scipy",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "sklego": "scikit-lego",
     "skopt": "scikit-optimize",
+    "skorch": "skorch",
+    "skrub": "skrub",
     "sksurv": "scikit-survival",
+    "spacy": "spacy",
+    "statsmodels": "statsmodels",
+    "torch": "torch",
     "umap": "umap-learn",
+    "xgboost": "xgboost",
     "yaml": "pyyaml",
 }
-"""Distributions whose modules have another name."""
+"""Which distributions provide the modules that pipelines often need. For any other module, no name is suggested: who
+registers the name of a team's own module in a package index could otherwise run code where it is installed."""
 
 
 class Differing(NamedTuple):
@@ -64,11 +94,28 @@ def pins(differing: Sequence[Differing]) -> str:
     return " ".join(f"{each.name}=={each.made_with}" for each in differing)
 
 
-def missing_module(what: str, module: str | None) -> tuple[str, str]:
-    """Return the problem and the remedy where `what` needs a module that is not installed."""
+def missing_module(what: str, module: str | None, *, is_here: bool = False) -> tuple[str, str]:
+    """Return the problem and the remedy where `what` needs a module that is not installed.
+
+    Args:
+        what: needs the module.
+        module: its full name.
+        is_here: whether it must be installed into the environment of this process, whose path is then shown.
+    """
     top = (module or "?").partition(".")[0]
+    distribution = _DISTRIBUTION_OF.get(top)
+    install = f"install {distribution or 'the distribution that provides it'}"
+    if distribution is not None and is_here:
+        install = f"install it: {pip_install(distribution)}"
     return (
         f"{what} needs the module {module}, which is not installed",
-        f"If {top} is your own, give it to `save` with code=[…], or --code on the command line; "
-        f"otherwise install what provides it: pip install {_DISTRIBUTION_OF.get(top, top)}.",
+        f"If {top} is your own, give it to `save` with code=[…], or --code on the command line; otherwise {install}.",
     )
+
+
+def pip_install(*requirements: str) -> str:
+    """Return the command that installs distributions into this environment."""
+    python = Path(sys.executable)
+    with suppress(ValueError):
+        python = python.relative_to(Path.cwd())
+    return f"{python} -m pip install {' '.join(requirements)}"

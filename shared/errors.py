@@ -278,8 +278,8 @@ class Stalled(SepalError):
 class WorkerCannotLoad(SepalError):
     """A worker exited because it cannot serve its model; `code` is that of an `ArtifactError`."""
 
-    def __init__(self, code: str, remedy: str) -> None:
-        super().__init__(remedy)
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"A worker cannot serve its model: {reason}")
         self.code = code
 
 
@@ -361,15 +361,18 @@ class DeadLetterNotFound(SepalError):
 
 
 class ArtifactError(SepalError):
-    """The model directory cannot be served."""
+    """The model directory cannot be served.
+
+    `/readyz` shows what a worker raises: it contains no paths, except those inside the model directory.
+    """
 
     remedy: str
-    """What the operator can do; contains no paths, except those of files inside the model directory."""
+    """What the operator can do."""
 
     def __init__(self, problem: str, remedy: str | None = None) -> None:
-        self.problem = problem
+        self.problem = problem.rstrip(".")  # the messages of libraries end with one
         self.remedy = remedy or self.remedy
-        super().__init__(f"{problem}. {self.remedy}")
+        super().__init__(f"{self.problem}. {self.remedy}")
 
 
 class ArtifactMissing(ArtifactError):

@@ -35,16 +35,16 @@ def check(model_dir: Path, card: ModelCard) -> None:
             found = file_digest(model_dir / name)
         except OSError as error:
             raise ArtifactMissing(
-                f"{model_dir / name} cannot be read ({error.strerror})", f"The file {name} is missing: {_RESTORE}."
+                f"{name} cannot be read ({error.strerror})", f"The file {name} is missing: {_RESTORE}."
             ) from error
         if found != wanted:
             raise ArtifactAltered(
-                f"{model_dir / name} has the digest {found}, but the card says {wanted}",
+                f"{name} has the digest {found}, but the card says {wanted}",
                 f"The file {name} was replaced or damaged: {_RESTORE}.",
             )
     if additional := sorted(_names(model_dir) - card.files.keys() - {REQUIREMENTS_FILE}):
         raise ArtifactAltered(
-            f"{model_dir / additional[0]} is not in the card",
+            f"{additional[0]} is not in the card",
             f"The card does not name the file {additional[0]}: remove it, or save the pipeline again with it.",
         )
 

@@ -13,6 +13,7 @@ import mlflow  # noqa: E402
 import mlflow.sklearn  # noqa: E402
 import pandas as pd  # noqa: E402
 from mlflow.models import Model, infer_signature  # noqa: E402
+from sklearn.base import BaseEstimator, TransformerMixin  # noqa: E402
 from sklearn.datasets import load_iris  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
@@ -22,6 +23,17 @@ from tests.own_code import fitted, write_code  # noqa: E402
 
 LOGISTIC: Final = LogisticRegression(max_iter=1000)
 _REQUIREMENTS: Final = {"pip_requirements": ["scikit-learn"]}
+
+
+class AsArray(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Does not record the names of its columns."""
+
+    def fit(self, rows: Any, target: Any = None) -> "AsArray":
+        del rows, target
+        return self
+
+    def transform(self, rows: Any) -> Any:
+        return rows.to_numpy()
 
 
 def _save(folder: Path, name: str, pipeline: Any, kind: str, **options: Any) -> None:
@@ -47,6 +59,8 @@ def write_others(folder: Path) -> None:
     of_texts = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(texts, [0, 1, 1])
     _save(folder, "texts", of_texts, "pickle", signature=infer_signature(texts))
     _save(folder, "texts-example", of_texts, "pickle", input_example=texts.head(1), signature=infer_signature(texts))
+    unnamed = make_pipeline(AsArray(), LOGISTIC).fit(X, target)
+    _save(folder, "unnamed", unnamed, "cloudpickle", signature=infer_signature(X))
     code = write_code(folder / "src")
     with fitted(folder / "src") as pipeline:
         _save(folder, "code", pipeline, "pickle", code_paths=[str(path) for path in code], input_example=array[:3])

@@ -6,6 +6,7 @@ python -m training import-mlflow mlruns/…/model --name churn --version 3      
 """
 
 import argparse
+import csv
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -16,17 +17,24 @@ from shared.card import SKOPS_FILE, ModelCard, read_card
 from shared.errors import ArtifactError, CannotServe
 from training import skops_file
 from training.artifact import save
-from training.bare import make_card
+from training.bare import Made, make_card
 from training.mlflow_model import locate, read_model
 from training.recipes import RECIPES, Recipe
 from training.report import evaluate, render
 
 _DEFAULT: Final = "iris"
+_COMMANDS: Final = ("card", "import-mlflow")
 
 
 def main() -> None:
     """Do what the command line says."""
-    arguments = _parser().parse_args(sys.argv[1:] or [_DEFAULT])
+    words = sys.argv[1:] or [_DEFAULT]
+    if words[0] not in {*RECIPES, *_COMMANDS} and not words[0].startswith("-"):
+        sys.exit(
+            f"training: there is no recipe {words[0]}; the recipes are {', '.join(sorted(RECIPES))}. To serve a "
+            "pipeline of your own, make a model of it first: see python -m training card --help."
+        )
+    arguments = _parser().parse_args(words)
     try:
         if arguments.command == "card":
             _make_card(arguments)
@@ -59,7 +67,8 @@ def train(recipe: Recipe, models_dir: Path) -> Path:
 
 
 def _make_card(arguments: argparse.Namespace) -> None:
-    card = _card(arguments, arguments.artifact, arguments.code)
+    made, card = _card(arguments, arguments.artifact, arguments.code)
+    _print_columns(card, made.origin)
     _print_next(arguments, card)
 
 
@@ -68,39 +77,49 @@ def _import_mlflow(arguments: argparse.Namespace) -> None:
     model = read_model(folder)
     arguments.nullable = [*arguments.nullable, *model.nullable]
     arguments.source = arguments.source or (arguments.data.name if arguments.data else f"MLflow: {arguments.model}")
-    card = _card(arguments, model.artifact, [*model.code, *arguments.code], model.rows)
+    if not arguments.columns:
+        arguments.columns, arguments.columns_from = model.columns, "the model's signature or input example"
+    made, card = _card(arguments, model.artifact, [*model.code, *arguments.code], model.rows)
+    _print_columns(card, made.origin if arguments.data else f"guessed from {model.origin}")
     if arguments.data is None:
-        print(f"columns, guessed from {model.origin}:")
-        for column in card.input.columns:
-            print(f"  {column.name}: {column.type}{', may be missing' if column.nullable else ''}")
         print("MLflow knows no categories, units of datetimes or missing values: --dtypes, --nullable and --data do")
     _print_next(arguments, card)
 
 
-def _card(arguments: argparse.Namespace, artifact: Path, code: Sequence[Path], stand_in: Any = None) -> ModelCard:
-    model_dir = make_card(
+def _card(
+    arguments: argparse.Namespace, artifact: Path, code: Sequence[Path], stand_in: Any = None
+) -> tuple[Made, ModelCard]:
+    made = make_card(
         artifact,
         arguments.models_dir,
         name=arguments.name,
         version=arguments.version,
         data=arguments.data,
         stand_in=stand_in,
+        columns=arguments.columns,
+        columns_from=arguments.columns_from,
         dtypes=dict(map(_pair, arguments.dtypes)),
         nullable="*" in arguments.nullable or arguments.nullable,
         source=arguments.source,
         code=code,
         trusted_types=arguments.trust,
     )
-    card = read_card(model_dir)
-    print(f"wrote {model_dir}  {card.digest}")
-    return card
+    card = read_card(made.model_dir)
+    print(f"wrote {made.model_dir}  {card.digest}")
+    return made, card
+
+
+def _print_columns(card: ModelCard, origin: str) -> None:
+    print(f"columns, {origin}:")
+    for column in card.input.columns:
+        print(f"  {column.name}: {column.type}{', may be missing' if column.nullable else ''}")
 
 
 def _print_next(arguments: argparse.Namespace, card: ModelCard) -> None:
     path = arguments.models_dir / card.name / card.version / card.artifact
     trusted = skops_file.untrusted_types(path) if card.artifact == SKOPS_FILE else []
     setting = f"SEPAL_TRUSTED_TYPES={','.join(trusted)} " if trusted else ""
-    print(f"serve it: {setting}make run MODEL={card.name}")
+    print(f"serve it: {setting}make run MODEL={card.name}/{card.version}")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -108,6 +127,11 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise CannotServe(f"--dtypes {text} is not COLUMN=DTYPE", "Write, for example, --dtypes island=category.")
     return name, dtype
+
+
+def _names(text: str) -> list[str]:
+    """Split names at commas; a name with a comma is quoted as in CSV."""
+    return next(csv.reader([text]))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,7 +152,10 @@ def _parser() -> argparse.ArgumentParser:
         "import-mlflow", parents=[common, described], help="save a scikit-learn model of MLflow"
     )
     imported.add_argument("model", help="its folder, or runs:/<id>/model, models:/<name>/<version>, file:///path")
-    imported.add_argument("--tracking-uri", help="where MLflow keeps its runs; ./mlruns by default")
+    imported.add_argument(
+        "--tracking-uri",
+        help="where MLflow keeps its runs; by default ./mlruns if it has any, else the data base ./mlflow.db",
+    )
     return parser
 
 
@@ -139,7 +166,20 @@ def _described() -> argparse.ArgumentParser:
     parser.add_argument("--version", required=True)
     parser.add_argument("--data", type=Path, help="CSV or Parquet: rows of what the pipeline was fitted on")
     many = partial(parser.add_argument, nargs="+", default=())
-    many("--dtypes", metavar="COLUMN=DTYPE", help="pandas dtypes that a CSV lacks")
+    parser.set_defaults(columns_from="--columns")
+    parser.add_argument(
+        "--columns",
+        type=_names,
+        action="extend",
+        default=[],
+        metavar="NAME,NAME,…",
+        help="the columns that a pipeline takes which does not name them itself, in their order; all by default",
+    )
+    many(
+        "--dtypes",
+        metavar="COLUMN=DTYPE",
+        help="pandas dtypes that a CSV lacks, such as island=category signed_up=datetime64[ns]",
+    )
     many("--nullable", metavar="COLUMN", help="where values may be missing; * for all")
     many("--code", type=Path, metavar="PATH", help="own modules and packages that it needs")
     many("--trust", metavar="TYPE", help="types that a file of skops may hold, by their full names")

@@ -2,6 +2,7 @@
 
 import pickle
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Sequence
@@ -13,6 +14,8 @@ import joblib
 
 from shared.card import (
     CARD_FILE,
+    MODEL_NAME,
+    MODEL_VERSION,
     PIPELINE_FILE,
     PYTHON,
     REQUIREMENTS_FILE,
@@ -81,6 +84,7 @@ def save(
         ArtifactExists: this name and version exist, with another pipeline or card.
         CannotServe: Sepal does not serve such a pipeline, or not exactly; says why and what to do.
     """
+    check_name(name, version)
     outputs = outputs_of(pipeline)
     described = describe(pipeline, X, columns, nullable)
     if is_made_up:
@@ -88,8 +92,8 @@ def save(
     missing = find_missing(described, X)
     example = rows_of(described, take(X, example_indices(missing)))
     target = Path(models_dir) / name / version
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent.absolute()))
+    Path(models_dir).mkdir(parents=True, exist_ok=True)
+    staged = Path(tempfile.mkdtemp(prefix=f".{name}-{version}-", dir=Path(models_dir).absolute()))
     try:
         copy_code(code, staged)
         written = staged / (SKOPS_FILE if as_skops else PIPELINE_FILE)
@@ -117,6 +121,24 @@ def save(
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return target
+
+
+def check_name(name: str, version: str) -> None:
+    """Check a name and a version, which become names of folders, before anything is written.
+
+    Raises:
+        CannotServe: one is not allowed; says what is.
+    """
+    for what, given, pattern, letters in (
+        ("name", name, MODEL_NAME, "lower-case letters"),
+        ("version", version, MODEL_VERSION, "letters"),
+    ):
+        if not re.fullmatch(pattern, given):
+            raise CannotServe(
+                f"the {what} {given!r} is not allowed",
+                f"Give a {what} of {letters} (a to z), digits, dots, hyphens and underscores that begins with a letter "
+                "or a digit.",
+            )
 
 
 def _write_artifact(pipeline: Any, artifact: Path | None, path: Path, trusted_types: Collection[str]) -> None:
@@ -150,6 +172,7 @@ def _write(card: ModelCard, model_dir: Path) -> ModelCard:
 
 
 def _publish(staged: Path, target: Path, card: ModelCard) -> None:
+    target.parent.mkdir(exist_ok=True)
     try:
         staged.rename(target)
     except OSError:

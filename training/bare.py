@@ -1,23 +1,40 @@
 """`python -m training card FILE`: makes a model directory of a pipeline that was pickled elsewhere."""
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import joblib
 import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
 
-from shared.distributions import missing_module
+from shared.distributions import missing_module, pip_install
 from shared.errors import CannotServe
 from training import skops_file
-from training.artifact import save
+from training.artifact import check_name, save
 from training.code import importable_code
+from training.columns import Selection, select
 from training.outputs import outputs_of
 
 _N_MADE_UP: Final = 50
 """Rows of random numbers that stand for the data of a matrix of which no data is given."""
+_MADE_UP_DIGITS: Final = 2  # people read them: `make run` prints a request with such rows
+_ABBREVIATIONS: Final = {"datetime": "datetime64[ns]", "datetime64": "datetime64[ns]"}
+_COLUMNS_HINT: Final = "If the pipeline takes fewer columns, name those that it takes with --columns a,b."
+_CSV_HINT: Final = (
+    "A CSV file cannot tell categories and datetimes: name them, for example with "
+    "--dtypes island=category signed_up=datetime64[ns]."
+)
+
+
+class Made(NamedTuple):
+    """A model directory, and where the columns of its card come from."""
+
+    model_dir: Path
+    origin: str
+    """In words that follow "columns, "."""
 
 
 def make_card(
@@ -28,12 +45,14 @@ def make_card(
     version: str,
     data: Path | None = None,
     stand_in: Any = None,
+    columns: Sequence[str] = (),
+    columns_from: str = "--columns",
     dtypes: Mapping[str, str] | None = None,
     nullable: bool | Collection[str] = False,
     source: str | None = None,
     code: Sequence[Path] = (),
     trusted_types: Collection[str] = (),
-) -> Path:
+) -> Made:
     """Write `models_dir/name/version/` for the file of a pipeline, which is copied as it is, after the proof of `save`.
 
     Args:
@@ -42,9 +61,11 @@ def make_card(
         models_dir: the folder of all models.
         name: the model's name.
         version: the model's version.
-        data: rows of what the pipeline was fitted on, as CSV or Parquet; further columns are ignored.
+        data: rows of what the pipeline was fitted on, as CSV or Parquet.
         stand_in: a frame or an array of rows like these, where no data is given; the card says nothing of what they
             hold.
+        columns: the columns of the data that a pipeline takes which does not name them itself; all by default.
+        columns_from: what names `columns`, in words.
         dtypes: the pandas dtypes of columns that a CSV file or the stand-in cannot tell, by name.
         nullable: as for `save`.
         source: where the training data comes from; the name of the file by default.
@@ -52,37 +73,71 @@ def make_card(
         trusted_types: as for `save`.
 
     Returns:
-        The model directory.
+        The model directory, and where its columns come from.
 
     Raises:
         ArtifactExists: this name and version exist, with another pipeline or card.
         CannotServe: the file cannot be loaded, more must be known, or `save` refuses the pipeline.
     """
+    check_name(name, version)
     with importable_code(code):
         pipeline = load(artifact, trusted_types)
         outputs_of(pipeline)  # first: without any, the data does not matter
-        if data is not None:
-            stand_in = read_frame(data, dtypes or {})
-        elif stand_in is None:
-            stand_in = _made_up(pipeline)
-        elif hasattr(stand_in, "columns"):
-            stand_in = _with_dtypes(stand_in, dtypes or {}, "the input example")
-        X, columns = select(pipeline, stand_in) if hasattr(stand_in, "columns") else (stand_in, None)
-        return save(
-            pipeline,
-            models_dir,
-            name=name,
-            version=version,
-            X=X,
-            source=source or (data.name if data else "unknown"),
-            columns=columns,
-            nullable=nullable,
-            artifact=artifact,
-            code=code,
-            as_skops=artifact.suffix == skops_file.SUFFIX,
-            trusted_types=trusted_types,
-            is_made_up=data is None,
-        )
+        with _hinting(data) as hints:
+            selected = _rows(pipeline, data, stand_in, dtypes or {}, columns, columns_from)
+            if data is not None and not (columns or hasattr(pipeline, "n_features_in_")):
+                hints.insert(0, _COLUMNS_HINT)
+            model_dir = save(
+                pipeline,
+                models_dir,
+                name=name,
+                version=version,
+                X=selected.X,
+                source=source or (data.name if data else "unknown"),
+                columns=selected.names,
+                nullable=nullable,
+                artifact=artifact,
+                code=code,
+                as_skops=artifact.suffix == skops_file.SUFFIX,
+                trusted_types=trusted_types,
+                is_made_up=data is None,
+            )
+    return Made(model_dir, selected.origin)
+
+
+@contextmanager
+def _hinting(data: Path | None) -> Iterator[list[str]]:
+    """Add hints to a refusal; one is that a CSV file may lack the types of the training data."""
+    hints = [_CSV_HINT] if data is not None and data.suffix == ".csv" else []
+    try:
+        yield hints
+    except CannotServe as error:
+        if "--dtypes" in error.remedy:
+            raise
+        raise CannotServe(error.problem, " ".join([error.remedy, *hints])) from error
+
+
+def _rows(
+    pipeline: Any,
+    data: Path | None,
+    stand_in: Any,
+    dtypes: Mapping[str, str],
+    columns: Sequence[str],
+    columns_from: str,
+) -> Selection:
+    """Return the rows of which the card is made."""
+    dtypes = {name: _ABBREVIATIONS.get(dtype, dtype) for name, dtype in dtypes.items()}
+    what = "the input example"
+    if data is not None:
+        stand_in, what = read_frame(data, dtypes), data.name
+    elif stand_in is None:
+        origin = f"as {columns_from} names them" if columns else "which the pipeline does not name"
+        return Selection(_made_up(pipeline), list(columns) or None, f"{origin} (the rows are random numbers)")
+    elif hasattr(stand_in, "columns"):
+        stand_in = _with_dtypes(stand_in, dtypes, what)
+    if not hasattr(stand_in, "columns"):
+        return Selection(stand_in, list(columns) or None, f"of {what}")
+    return select(pipeline, stand_in, what, columns, columns_from)
 
 
 def load(artifact: Path, trusted_types: Collection[str] = ()) -> Any:
@@ -108,7 +163,7 @@ def _load(artifact: Path, trusted_types: Collection[str]) -> Any:
     except CannotServe:
         raise
     except ModuleNotFoundError as error:
-        raise CannotServe(*missing_module(artifact.name, error.name)) from error
+        raise CannotServe(*missing_module(artifact.name, error.name, is_here=True)) from error
     except AttributeError as error:
         raise CannotServe(
             f"{artifact.name} cannot be loaded ({error})",
@@ -130,7 +185,7 @@ def _check_version(artifact: Path, warning: InconsistentVersionWarning) -> None:
     if made_with.split(".")[:2] != installed.split(".")[:2]:
         raise CannotServe(
             f"{artifact.name} was made with scikit-learn {made_with}, but {installed} is installed",
-            f"Fit it again with {installed}, or install scikit-learn=={made_with}.",
+            f"Fit it again with {installed}, or install the other: {pip_install(f'scikit-learn=={made_with}')}.",
         )
 
 
@@ -163,33 +218,10 @@ def _with_dtypes(frame: Any, dtypes: Mapping[str, str], what: str) -> Any:
 
 
 def _unreadable(what: str, error: Exception) -> CannotServe:
-    return CannotServe(f"{what} cannot be read ({' '.join(str(error).split())})", "Correct the file or --dtypes.")
-
-
-def select(pipeline: Any, frame: Any) -> tuple[Any, list[str] | None]:
-    """Return of a frame what the pipeline was fitted on, and the names of the columns where that is a matrix.
-
-    Raises:
-        CannotServe: the frame lacks columns, or the pipeline does not say which ones it takes.
-    """
-    names = getattr(pipeline, "feature_names_in_", None)
-    if names is not None:
-        if absent := [str(name) for name in names if name not in frame.columns]:
-            raise CannotServe(
-                f"the data has no column {', '.join(absent)}", "Give rows with all columns of the pipeline."
-            )
-        return frame[list(names)], None
-    n_columns = getattr(pipeline, "n_features_in_", None)
-    if n_columns is None and len(frame.columns) == 1:
-        return frame.iloc[:, 0].tolist(), None
-    if n_columns is None:
-        return frame, None
-    if n_columns != len(frame.columns):
-        raise CannotServe(
-            f"the pipeline takes {n_columns} columns without names, the data has {len(frame.columns)}",
-            "Give a file with these columns only, in their order.",
-        )
-    return frame.to_numpy(), [str(name) for name in frame.columns]
+    return CannotServe(
+        f"{what} cannot be read ({' '.join(str(error).split())})",
+        "Correct the file or --dtypes, for example --dtypes island=category signed_up=datetime64[ns].",
+    )
 
 
 def _made_up(pipeline: Any) -> Any:
@@ -200,4 +232,4 @@ def _made_up(pipeline: Any) -> Any:
             f"the types of the pipeline's columns cannot be read from it (columns: {names})",
             "Give --data: a CSV or Parquet file with some rows of what it was fitted on.",
         )
-    return np.random.default_rng(0).standard_normal((_N_MADE_UP, n_columns))
+    return np.random.default_rng(0).standard_normal((_N_MADE_UP, n_columns)).round(_MADE_UP_DIGITS)

@@ -57,7 +57,7 @@ def _library(X: Any) -> Any:
 
 def _table(library: Any, X: Any) -> ModelInput:
     if not len(X):
-        raise CannotServe("X has no rows", "Give the rows that the pipeline was fitted on, or some of them.")
+        raise CannotServe("the data has no rows", "Give the rows that the pipeline was fitted on, or some of them.")
     names_dtype = None
     if library == "pandas":
         from training.pandas_columns import column_of, names_dtype_of  # here: a matrix needs no pandas
@@ -71,7 +71,7 @@ def _table(library: Any, X: Any) -> ModelInput:
 
 def _check_names(names: list[Any]) -> None:
     if not names:
-        raise CannotServe("X has no columns")
+        raise CannotServe("the data has no columns")
     for name in names:
         if not isinstance(name, str):
             raise CannotServe(
@@ -89,7 +89,7 @@ def _is_texts(X: Any) -> bool:
         return True
     if str in kinds:
         raise CannotServe(
-            f"X holds texts and values of other types ({_names_of(kinds - {str, np.str_})})",
+            f"the data holds texts and values of other types ({_names_of(kinds - {str, np.str_})})",
             'Replace what is missing by "", or give the pipeline a data frame.',
         )
     return False
@@ -97,23 +97,27 @@ def _is_texts(X: Any) -> bool:
 
 def _matrix(pipeline: Any, X: Any, columns: Sequence[str] | None) -> ModelInput:
     if hasattr(X, "toarray"):
-        raise CannotServe("X is a sparse matrix", "Fit the pipeline on X.toarray(), or on what X was made from.")
+        raise CannotServe(
+            "the data is a sparse matrix", "Fit the pipeline on X.toarray(), or on what it was made from."
+        )
     try:
         matrix = np.asarray(X)
     except ValueError as error:
-        raise CannotServe(f"X is no matrix: {error}", "Give every row the same number of values.") from None
+        raise CannotServe(f"the data is no matrix: {error}", "Give every row the same number of values.") from None
     if matrix.ndim != 2 or not matrix.size:
         raise CannotServe(
-            f"X is a {type(X).__name__} of the shape {matrix.shape}",
-            "X must be a matrix or a data frame of at least one row, or a list of texts.",
+            f"the data is a {type(X).__name__} of the shape {matrix.shape}",
+            "It must be a matrix or a data frame of at least one row, or a list of texts.",
         )
     if matrix.dtype.name not in {each.value for each in ValueType} or matrix.dtype.kind not in "biuf":
         raise CannotServe(
-            f"X is a matrix of {matrix.dtype}",
+            f"the data is a matrix of {matrix.dtype}",
             "Fit the pipeline on a data frame, whose columns have types, or on numbers.",
         )
     if not matrix.dtype.isnative:
-        raise CannotServe(f"X is a matrix of {matrix.dtype.str}", "Convert it: X.astype(X.dtype.newbyteorder('=')).")
+        raise CannotServe(
+            f"the data is a matrix of {matrix.dtype.str}", "Convert it: X.astype(X.dtype.newbyteorder('='))."
+        )
     names = _matrix_names(pipeline, matrix.shape[1], columns)
     return ModelInput(
         kind="matrix",
@@ -126,7 +130,9 @@ def _matrix_names(pipeline: Any, n_columns: int, columns: Sequence[str] | None) 
     names = columns if columns is not None else getattr(pipeline, "feature_names_in_", None)
     found = [f"x{index}" for index in range(n_columns)] if names is None else [str(name) for name in names]
     if len(found) != n_columns:
-        raise CannotServe(f"X has {n_columns} columns, and there are {len(found)} names", "Give each column a name.")
+        raise CannotServe(
+            f"the data has {n_columns} columns, and there are {len(found)} names", "Give each column a name."
+        )
     _check_names(found)
     return found
 
@@ -149,7 +155,7 @@ def _matrix_column(name: str, values: Any) -> Column:
 def _widen(described: ModelInput, nullable: bool | Collection[str]) -> ModelInput:
     names = {column.name for column in described.columns}
     if not isinstance(nullable, bool) and (unknown := sorted(set(nullable) - names)):
-        raise CannotServe(f'nullable names "{unknown[0]}", which is no column of X', "Name columns of X.")
+        raise CannotServe(f'nullable names "{unknown[0]}", which is no column of the data', "Name columns of the data.")
     return described.model_copy(
         update={"columns": tuple(_widened(column, nullable, described.library) for column in described.columns)}
     )

@@ -7,12 +7,14 @@ shows only those that it holds: what is guessed from them is printed.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
+from shared.distributions import pip_install
 from shared.errors import CannotServe
 from training.skops_file import SUFFIX
 
@@ -27,6 +29,8 @@ _DTYPES: Final = {
     "datetime": "datetime64[ns]",
 }
 """The pandas dtypes of MLflow's types of columns."""
+_DATABASES: Final = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
+_DATABASE_LIBRARIES: Final = ("sqlalchemy", "alembic")
 _NUMBERS: Final = frozenset({"double", "float", "long", "integer"})
 _NULLABLE: Final = frozenset({"double", "float", "string", "datetime"})
 
@@ -41,6 +45,8 @@ class MlflowModel:
     """Rows like those that the pipeline was fitted on: a frame, an array, or None if nothing is known of them."""
     origin: str
     """Where the rows come from, in words."""
+    columns: list[str] = field(default_factory=list)
+    """The names of the columns, by the signature or else the input example; empty if neither has names."""
     nullable: list[str] = field(default_factory=list)
     """Columns that need not be there, by the signature."""
 
@@ -58,17 +64,31 @@ def locate(model: str, tracking_uri: str | None) -> Path:
     if ":/" not in model:
         raise CannotServe(f"there is no folder {model}", "Give the folder of an MLflow model, or its URI.")
     _import_mlflow()
-    from mlflow import MlflowException, artifacts, set_tracking_uri
+    from mlflow import MlflowException, artifacts, get_tracking_uri, set_tracking_uri
 
     try:
         if tracking_uri is not None:
             set_tracking_uri(tracking_uri)  # of the registry, too
         return Path(artifacts.download_artifacts(artifact_uri=model))
     except (MlflowException, OSError) as error:
+        _check_store(get_tracking_uri())
         raise CannotServe(
             f"MLflow finds no model {model} ({' '.join(str(error).split())})",
             "Correct the URI, or give --tracking-uri with the address of the server or the folder of the runs.",
         ) from error
+
+
+def _check_store(tracking_uri: str) -> None:
+    """Refuse a data base, the default of MLflow 3.7 and later, without the libraries with which MLflow reads it."""
+    if tracking_uri.partition(":")[0].partition("+")[0] not in _DATABASES:
+        return
+    if absent := [name for name in _DATABASE_LIBRARIES if find_spec(name) is None]:
+        raise CannotServe(
+            f"mlflow-skinny alone cannot read the data base of MLflow, {tracking_uri.rpartition('@')[2]}",
+            "Give the folder of the model instead, such as mlruns/0/models/m-…/artifacts; "
+            f"or install what reads it: {pip_install(*absent)}; "
+            "or give --tracking-uri with the address of a server or the folder of the runs.",
+        )
 
 
 def read_model(folder: Path) -> MlflowModel:
@@ -91,7 +111,9 @@ def read_model(folder: Path) -> MlflowModel:
             "Load it with MLflow, and give the fitted estimator to `save`; or log it with mlflow.sklearn.log_model.",
         )
     rows, origin = _rows(model, folder)
-    return MlflowModel(_artifact(folder, flavor), _code(folder, flavor), rows, origin, _nullable(model))
+    return MlflowModel(
+        _artifact(folder, flavor), _code(folder, flavor), rows, origin, _columns(model, rows), _nullable(model)
+    )
 
 
 def _import_mlflow() -> None:
@@ -102,7 +124,7 @@ def _import_mlflow() -> None:
         import mlflow  # noqa: F401
     except ModuleNotFoundError as error:
         raise CannotServe(
-            f"reading an MLflow model needs MLflow ({error})", "Install it: pip install mlflow-skinny."
+            f"reading an MLflow model needs MLflow ({error})", f"Install it: {pip_install('mlflow-skinny')}."
         ) from error
 
 
@@ -156,6 +178,13 @@ def _made_up(schema: Any) -> Any:
         for each, dtype in zip(schema.inputs, dtypes, strict=True)
     }
     return pd.DataFrame(columns)
+
+
+def _columns(model: Any, rows: Any) -> list[str]:
+    schema = model.get_input_schema()
+    if schema is not None and schema.has_input_names():
+        return list(schema.input_names())
+    return list(getattr(rows, "columns", ()))
 
 
 def _nullable(model: Any) -> list[str]:

@@ -99,11 +99,11 @@ def _outputs(card: ModelCard, pipeline: Any, X: Any) -> tuple[dict[Output, Any],
             try:
                 outputs[output] = call(pipeline, output, X)
             except Exception as error:
-                left_out[output] = f"the pipeline raises on rows of X: {' '.join(str(error).split())}"
+                left_out[output] = f"the pipeline raises on rows of the data: {' '.join(str(error).split())}"
     if too_wide := [output for output, values in outputs.items() if _n_items(values) > MAX_ITEMS]:
         left_out |= dict.fromkeys(too_wide, f"it has more than {MAX_ITEMS} numbers for each row")
     if refused := [left_out[output] for output in card.default_outputs if output in left_out]:
-        raise CannotServe(refused[0], "Give the X that it was fitted on, and a pipeline that takes it.")
+        raise CannotServe(refused[0], "Give the data that it was fitted on, and a pipeline that takes it.")
     return {output: values for output, values in outputs.items() if output not in left_out}, left_out
 
 

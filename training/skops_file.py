@@ -44,10 +44,11 @@ def check_types(path: Path, trusted_types: Collection[str]) -> None:
         CannotServe: it holds others; names them all.
     """
     if untrusted := [name for name in untrusted_types(path) if name not in trusted_types]:
+        wanted = [*trusted_types, *untrusted]
         raise CannotServe(
             f"{path.name} holds types that are not trusted: {', '.join(untrusted)}",
-            f"If you trust them, give them to `save` with trusted_types=[…], or --trust {' '.join(untrusted)} on the "
-            f"command line; workers need SEPAL_TRUSTED_TYPES={','.join(untrusted)}.",
+            f"If you trust them, give them to `save` with trusted_types=[…], or --trust {' '.join(wanted)} on the "
+            f"command line; workers need SEPAL_TRUSTED_TYPES={','.join(wanted)}.",
         )
 
 
@@ -55,4 +56,4 @@ def untrusted_types(path: Path) -> list[str]:
     """Return the full names of the types in a file that skops does not trust by itself."""
     from skops import io
 
-    return [str(name) for name in io.get_untrusted_types(file=path)]
+    return sorted(map(str, io.get_untrusted_types(file=path)))

@@ -10,6 +10,7 @@ from shared.names import Queue
 from worker.app import consume, create_app
 from worker.liveness import load_failure
 from worker.pool.artifact import verify
+from worker.pool.pipe import PoolPipe
 from worker.settings import WorkerSettings
 
 
@@ -20,12 +21,13 @@ def main() -> None:
         card = verify(settings.model_dir)
     except ArtifactError as error:
         load_failure.report(settings, error)
-        sys.exit(f"sepal worker: {error}")
+        sys.exit(f"sepal worker: cannot serve {settings.model_dir}: {error}")
     os.nice(settings.worker_nice)  # before the fork of the pool processes
     # Random: a worker restarted in a container has the pid and host of its predecessor and must not be taken for it.
     program = "bulk-worker" if settings.worker_queues == (Queue.BULK,) else "worker"
     name = f"{program}-{secrets.token_hex(4)}@{socket.gethostname()}"
-    sys.exit(consume(create_app(settings, card, name), name, settings.worker_processes))
+    pipe = PoolPipe()
+    sys.exit(consume(create_app(settings, card, name, pipe), name, settings.worker_processes, pipe))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Final
 import structlog
 from billiard import pool
 from celery import Celery
-from celery.platforms import EX_OK
+from celery.platforms import EX_FAILURE, EX_OK
 from celery.signals import setup_logging
 from celery.worker import state
 from prometheus_client import CollectorRegistry
@@ -36,13 +36,14 @@ _LAST_RESULT_RETRIES: Final = 5  # at intervals of 0.1 s
 log = structlog.get_logger(__name__)
 
 
-def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
+def create_app(settings: WorkerSettings, card: ModelCard, name: str, pipe: PoolPipe) -> Celery:
     """Build the worker's Celery app.
 
     Args:
         settings: the worker's settings.
         card: the verified card of the model directory.
         name: the worker's Celery node name, which it also announces.
+        pipe: from its pool processes.
     """
     app = Celery("sepal", broker=broker_url(settings.redis_url.get_secret_value()), set_as_current=False)
     app.amqp.Connection = BrokerConnection
@@ -52,7 +53,6 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     registry = WorkerRegistry(transport, name, card, settings.max_attempts, settings.worker_queues)
     alien_messages = AlienMessages(metrics.count_alien_message, registry.keep_alien_message)
     app.conf.update(celery_configuration(settings, name, alien_messages))
-    pipe = PoolPipe()
     requeue = _requeue(registry, metrics)
     register(app, PoolState(settings, name, pipe), requeue)
     heartbeat = Heartbeat(registry, Watchdog(requeue, stop_worker))
@@ -69,8 +69,8 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str) -> Celery:
     return app
 
 
-def consume(app: Celery, name: str, processes: int) -> int:
-    """Run a worker until it stops, and return its exit status."""
+def consume(app: Celery, name: str, processes: int, pipe: PoolPipe) -> int:
+    """Run a worker until it stops, and return its exit status: that of a failure if it stops over its model."""
     # A stopping pool process waits until its parent has read its last result: for 30 s if the parent no longer reads
     # (billiard 4.3). Sepal does not use that result: outcomes are in the store.
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_RESULT_RETRIES
@@ -86,7 +86,7 @@ def consume(app: Celery, name: str, processes: int) -> int:
             "--without-gossip",
         ]
     )
-    return int(state.should_terminate or EX_OK)
+    return int(state.should_terminate or (EX_FAILURE if pipe.has_refused() else EX_OK))
 
 
 def _requeue(registry: WorkerRegistry, metrics: WorkerMetrics) -> Requeue:

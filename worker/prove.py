@@ -32,7 +32,7 @@ from worker.pool.predictor import Predictor
 _IMPORTABLE: Final = "Move it to a module, fit the pipeline again, and give the module to `save` with code=[…]."
 _CONVERT: Final = "Convert the column before the pipeline is fitted: Sepal cannot send it exactly."
 _STATE: Final = "The pipeline must answer the same for the same rows, in every process."
-_LABELS: Final = "Let predict return an array of numbers, texts, booleans or datetimes, one row for each row of X."
+_LABELS: Final = "Let predict return an array of numbers, texts, booleans or datetimes, one for each row."
 
 
 class Refused(Exception):
@@ -51,7 +51,7 @@ def main() -> None:
         reason, remedy = refused.args
         sys.exit(f"{_one_line(reason)}\t{remedy}")
     except Exception as error:
-        sys.exit(f"serving fails on rows of X ({type(error).__name__}: {_one_line(error)})\t{_CONVERT}")
+        sys.exit(f"serving fails on rows of the data ({type(error).__name__}: {_one_line(error)})\t{_CONVERT}")
 
 
 def _load(model_dir: Path, trusted_types: list[str]) -> tuple[ModelCard, Any]:

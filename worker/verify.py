@@ -26,7 +26,7 @@ def main() -> None:
         else:
             verify(arguments.model_dir)
     except ArtifactError as error:
-        sys.exit(f"sepal: {error}")
+        sys.exit(f"sepal: {arguments.model_dir}: {error}")
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ class ClusterStatus:
         if self.overview.queue_processes[Queue.INTERACTIVE] == 0:
             reasons.append(NoWorker())
             if self.overview.load_failure is not None:
-                reasons.append(WorkerCannotLoad(self.overview.load_failure.code, self.overview.load_failure.remedy))
+                reasons.append(WorkerCannotLoad(self.overview.load_failure.code, self.overview.load_failure.reason))
         elif self.backlog.stalled_seconds > self._stalled_after_seconds:
             reasons.append(Stalled())
         return reasons

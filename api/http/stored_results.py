@@ -59,8 +59,9 @@ class StoredResults:
         prediction = await self._store.read(prediction_id)
         if not _has_rows(prediction, window):
             return self.status(prediction)
-        if form is Format.JSON:
-            self._check_json(prediction, window)
+        if form is Format.JSON and window.n_rows(prediction.source.n_rows) > self._max_json_rows:
+            self._check_names_no_json(request.headers, window.n_rows(prediction.source.n_rows))
+            return self.status(prediction)
         if form in BINARY and prediction.state is State.SUCCEEDED:
             return await self._file(prediction, request, window, form)
         coding = _GZIP if form not in BINARY and _accepts_gzip(request.headers) else ""
@@ -87,12 +88,12 @@ class StoredResults:
             response.headers["retry-after"] = str(seconds)
         return response
 
-    def _check_json(self, prediction: BulkPrediction, window: Window) -> None:
-        n_rows = window.n_rows(prediction.source.n_rows)
-        if n_rows > self._max_json_rows:
+    def _check_names_no_json(self, headers: Headers, n_rows: int) -> None:
+        """Refuse a client that asks for JSON by name; one that takes anything gets the status instead."""
+        if MEDIA_TYPES[Format.JSON] in ",".join(headers.getlist("accept")).lower():
+            others = ", ".join(media_type for media_type in FORMATS if media_type != MEDIA_TYPES[Format.JSON])
             raise NotAcceptable(
-                f"JSON holds {self._max_json_rows} rows at most, and this is {n_rows}. Ask for one of "
-                f"{', '.join(media_type for media_type in FORMATS if media_type != MEDIA_TYPES[Format.JSON])} with "
+                f"JSON holds {self._max_json_rows} rows at most, and this is {n_rows}. Ask for one of {others} with "
                 "`Accept`, or for some of the rows with `?offset=` and `?limit=`; `?limit=0` gives the status alone."
             )
 

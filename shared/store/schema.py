@@ -74,7 +74,7 @@ class Key(StrEnum):
     DEAD_LETTER = "sepal:dead-letter:"  # for each dead letter: hash of some fields in `Field`
     IDEMPOTENCY = "sepal:idempotency:"  # for each idempotency key: schema, fingerprint, and prediction id once accepted
     MODEL = "sepal:model"  # the model card that was announced last, as JSON
-    LOAD_FAILURE = "sepal:load-failure"  # why a worker could not load its model: code and remedy, for a minute
+    LOAD_FAILURE = "sepal:load-failure"  # why a worker could not load its model: code, problem and remedy, for a minute
     ALIEN_MESSAGES = "sepal:alien-messages"  # list of the latest alien messages, for operators
     # Bulk predictions.
     SLICES = f"sepal:slices:{SCHEMA}"  # set of the slices that are handed out and not final

@@ -46,6 +46,12 @@ class LoadFailure(msgspec.Struct, frozen=True):
 
     code: str
     remedy: str
+    problem: str = ""  # workers of earlier versions report none
+
+    @property
+    def reason(self) -> str:
+        """The problem and the remedy, in sentences."""
+        return f"{self.problem}. {self.remedy}" if self.problem else self.remedy
 
 
 class WorkerRegistry:
@@ -122,5 +128,5 @@ def report_load_failure(transport: Transport[Any], error: ArtifactError) -> None
     Raises:
         BrokerUnavailable: the store cannot be reached.
     """
-    failure = LoadFailure(error.code, error.remedy)
+    failure = LoadFailure(error.code, error.remedy, error.problem)
     transport.run(_REPORT_LOAD_FAILURE, [msgspec.json.encode(failure), _LOAD_FAILURE_SECONDS])

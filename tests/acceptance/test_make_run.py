@@ -9,12 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import joblib
 import psutil
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 
 from shared.ids import PredictionId
 from tests.run import Run
 from tests.stack import ROOT, Part, clean_environment, free_port, maps, wait_for
+from training.bare import make_card
 
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 
@@ -241,6 +245,26 @@ def test_failed_training_is_reported_with_its_output(tmp_path: Path) -> None:
         assert run.part.wait() == 1
     assert "sepal: there is no model models/iris, and training it failed. Last output:" in run.log
     assert "models" in run.log.partition("Last output:")[2]
+
+
+def test_unknown_model_is_reported_with_those_that_can_be_served(tmp_path: Path, iris_dir: Path) -> None:
+    shutil.copytree(iris_dir, tmp_path / "models" / "flowers" / "2")
+    with Run(tmp_path, None, model="nosuch") as run:
+        assert run.part.wait() == 1
+    assert "there is no model models/nosuch" in run.log
+    assert "models/ holds flowers/2" in run.log
+    assert "there is no recipe nosuch; the recipes are breast-cancer, digits-forest, iris, penguins." in run.log
+    assert "python -m training card --help" in run.log
+    assert "usage:" not in run.log
+
+
+def test_request_of_a_model_without_data_is_marked_as_made_up(tmp_path: Path) -> None:
+    iris = load_iris()
+    joblib.dump(LogisticRegression(max_iter=1000).fit(iris.data, iris.target), tmp_path / "model.joblib")
+    make_card(tmp_path / "model.joblib", tmp_path / "models", name="bare", version="1")
+    with Run(tmp_path, None, model="bare/1") as run:
+        run.wait_until_ready()
+        assert "the values in this request are placeholders" in run.log
 
 
 def test_given_model_folder_without_a_card_is_named(tmp_path: Path) -> None:

@@ -11,9 +11,13 @@ from pathlib import Path
 
 import joblib
 import pytest
+import skops.io
 from pyarrow import csv, parquet
 from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 from api.http.problems import STATUS
 from tests.run import Run
@@ -107,7 +111,7 @@ def test_pipeline_of_the_readme_is_saved_and_served_as_shown(tmp_path: Path) -> 
 
 
 def test_pickle_of_the_readme_becomes_a_model(tmp_path: Path) -> None:
-    (commands,) = (block for block in blocks("sh") if " -m training card " in block)
+    (commands,) = (block for block in blocks("sh") if " -m training card model.joblib" in block)
     command, _, model = commands.strip().partition("\nmake run MODEL=")
     iris = load_iris(as_frame=True)
     joblib.dump(LogisticRegression(max_iter=1000).fit(iris.data, iris.target), tmp_path / "model.joblib")
@@ -121,6 +125,18 @@ def test_pickle_of_the_readme_becomes_a_model(tmp_path: Path) -> None:
         "pipeline.joblib",
         "requirements.txt",
     }
+
+
+def test_trees_of_the_readme_become_a_model(tmp_path: Path) -> None:
+    (commands,) = (block for block in blocks("sh") if " -m training card trees.skops" in block)
+    command, serve = commands.strip().splitlines()
+    iris = load_iris()
+    forest = make_pipeline(SimpleImputer(), RandomForestClassifier(3)).fit(iris.data, iris.target)
+    skops.io.dump(forest, tmp_path / "trees.skops")
+    environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
+    python = [sys.executable, *command.split()[1:]]
+    done = subprocess.run(python, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert f"serve it: {serve}/1" in done.stdout
 
 
 def test_mlflow_model_of_the_readme_becomes_a_model(tmp_path: Path, mlflow_models: Path) -> None:

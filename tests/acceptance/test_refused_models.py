@@ -166,7 +166,8 @@ SEEN_BY_MAKE_RUN: list[Damage] = [
         need(no_such_distribution="4.6.0"),
         "artifact-incompatible",
         ["-m pip install no-such-distribution==4.6.0", "no-such-distribution 4.6.0, but none is installed"],
-        "install no-such-distribution==4.6.0",
+        "no-such-distribution 4.6.0, but none is installed. Save it again with what is installed, or install "
+        "no-such-distribution==4.6.0",
     ),
     (
         need(numpy="1.26.4"),
@@ -191,6 +192,7 @@ SEEN_BY_MAKE_RUN: list[Damage] = [
         leave_untrusted,
         "artifact-untrusted",
         ["types that are not trusted: own_marks.Marks"],
+        "types that are not trusted: own_marks.Marks. If you trust them, add them to the worker's setting: "
         "SEPAL_TRUSTED_TYPES=own_marks.Marks",
     ),
 ]
@@ -284,6 +286,7 @@ def test_make_run_shows_why_a_model_is_refused_before_anything_of_it_is_run(
         wait_for(lambda: "sepal: the worker exited" in run.log, "the report on the terminal")
         wait_for(lambda: f"Full log: {run.log_of('worker')}" in run.log, "the path of the log")
         assert [each for each in shown if each not in run.log] == []
+        assert "sepal: the worker exited (exit status 1" in run.log
         detail = wait_for(lambda: readyz_details(run.gateway).get(code), "the reason in /readyz")
         assert remedy in detail
         assert remedy in run.log

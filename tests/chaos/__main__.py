@@ -7,12 +7,17 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from benchmarks.serving import machine
 from tests.chaos import clock
+from tests.chaos.bulk.faults import BULK_FAULTS, BulkFault
+from tests.chaos.bulk.rows import BulkReference
+from tests.chaos.bulk.run import run_bulk_fault
+from tests.chaos.bulk.storage import running_storage
 from tests.chaos.fault import Fault
 from tests.chaos.faults import FAULTS
 from tests.chaos.judge import load_reference
@@ -24,13 +29,14 @@ from tests.patience import patience
 
 JSON_FILE: Final = "chaos.json"
 PAGE_FILE: Final = "chaos.md"
+_ALL: Final[dict[str, Fault | BulkFault]] = {**FAULTS, **BULK_FAULTS}
 
 
 def main() -> None:
     """Run the faults that the command line names; exit with 1 if a bar is missed."""
     arguments = _parse()
-    faults = [FAULTS[name] for name in arguments.only]
-    if any(fault.has_clocks for fault in faults) and clock.library() is None:
+    faults = [_ALL[name] for name in arguments.only]
+    if any(isinstance(fault, Fault) and fault.has_clocks for fault in faults) and clock.library() is None:
         sys.exit("tests.chaos: faults of clocks need libfaketime: install Debian's package `faketime` or omit them")
     arguments.output.mkdir(parents=True, exist_ok=True)
     results = _new_results(arguments)
@@ -45,13 +51,18 @@ def main() -> None:
         sys.exit("tests.chaos: bars missed:\n" + "\n".join(missed))
 
 
-def _run_alone(fault: Fault, arguments: argparse.Namespace) -> FaultResult:
+def _run_alone(fault: Fault | BulkFault, arguments: argparse.Namespace) -> FaultResult:
     """Inject one fault into a new site."""
     options = {name: getattr(arguments, name) for name in ("injections", "rate", "patience")}
-    with (
-        tempfile.TemporaryDirectory(prefix="sepal-chaos-") as folder,
-        running_site(Path(folder), has_clocks=fault.has_clocks, has_short_limits=fault.has_short_limits) as site,
-    ):
+    with tempfile.TemporaryDirectory(prefix="sepal-chaos-") as folder, ExitStack() as stack:
+        if isinstance(fault, BulkFault):
+            storage = stack.enter_context(running_storage(fault.storage, Path(folder)))
+            site = stack.enter_context(running_site(Path(folder), storage=storage))
+            reference = BulkReference(site.model_dir)
+            return run_bulk_fault(site, storage, fault, reference, n_rows=arguments.bulk_rows, **options)
+        site = stack.enter_context(
+            running_site(Path(folder), has_clocks=fault.has_clocks, has_short_limits=fault.has_short_limits)
+        )
         return run_fault(site, fault, load_reference(site.model_dir), **options)
 
 
@@ -62,7 +73,12 @@ def _print(result: FaultResult) -> None:
         f"{result.committed_twice} committed twice, {verdict.changed} changed, {verdict.wrong} wrong; "
         f"recovery {result.median} (max {result.slowest}); {result.seconds:.0f} s"
     )
-    for example in verdict.examples:
+    if (bulk := result.bulk) is not None:
+        print(
+            f"  bulk: {bulk.uploads} uploads, {bulk.succeeded} succeeded, {bulk.lost} lost, {bulk.wrong} wrong, "
+            f"{bulk.left} left over; refused first: {bulk.refusals}; recovery {bulk.median} (max {bulk.slowest})"
+        )
+    for example in [*verdict.examples, *([] if bulk is None else bulk.examples)]:
         print(f"    {example}")
     sys.stdout.flush()
 
@@ -71,27 +87,29 @@ def _new_results(arguments: argparse.Namespace) -> Results:
     settings = {
         "submissions a second": arguments.rate,
         "seconds of patience at the end": arguments.patience,
+        "rows of a bulk prediction": arguments.bulk_rows,
         **SETTINGS,
     }
     today = datetime.now(UTC).date().isoformat()
-    is_complete = set(arguments.only) == set(FAULTS)
+    is_complete = set(arguments.only) == set(_ALL)
     return Results(machine.commit(), today, machine.describe(), settings, is_complete)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--only", type=_names, default=list(FAULTS), help=f"any of {','.join(FAULTS)}")
+    parser.add_argument("--only", type=_names, default=list(_ALL), help=f"any of {','.join(_ALL)}")
     parser.add_argument("--injections", type=int, default=20, help="injections of each fault")
     parser.add_argument("--rate", type=float, default=60.0, help="submissions per second")
     parser.add_argument("--patience", type=float, default=patience(), help="seconds to wait for the last results")
+    parser.add_argument("--bulk-rows", type=int, default=1_000_000, help="rows of each bulk prediction")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
     return parser.parse_args()
 
 
 def _names(text: str) -> Sequence[str]:
     names = text.split(",")
-    if unknown := [name for name in names if name not in FAULTS]:
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; the faults are {', '.join(FAULTS)}")
+    if unknown := [name for name in names if name not in _ALL]:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; the faults are {', '.join(_ALL)}")
     return names
 
 

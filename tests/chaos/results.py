@@ -5,6 +5,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from tests.chaos.bulk.verdict import BulkVerdict
 from tests.chaos.judge import Verdict, median
 
 ACCEPTED_BAR: Final = 20_000
@@ -27,6 +28,9 @@ class FaultResult(msgspec.Struct):
     """Rows that the store counts as accepted and not final at the end."""
     seconds: float
     """Duration of all injections of the fault."""
+    bulk: BulkVerdict | None = None
+    """Of the bulk predictions, if the fault is one of these."""
+    bulk_bar_seconds: float = 0.0
 
     @property
     def median(self) -> float | None:
@@ -53,6 +57,8 @@ class FaultResult(msgspec.Struct):
                 missed.append("recovery: a prediction never became final")
             elif self.slowest >= self.bar_seconds:
                 missed.append(f"recovery: {self.slowest:.1f} s; the bar is {self.bar_seconds:.0f} s")
+        if self.bulk is not None:
+            missed += self.bulk.missed(self.bulk_bar_seconds)
         return missed
 
 

@@ -49,7 +49,7 @@ def run_fault(
         recoveries=recoveries(entries, injected),
         bar_seconds=fault.recovery_seconds,
         may_lose=fault.may_lose,
-        backlog=_backlog(site.redis),
+        backlog=backlog(site.redis),
         seconds=round(time.monotonic() - began, 1),
     )
 
@@ -63,7 +63,8 @@ def _inject(experiment: Experiment, fault: Fault, number: int) -> Injection:
     return injection
 
 
-def _backlog(client: Any) -> int:
+def backlog(client: Any) -> int:
+    """Return the number of rows that the store counts as accepted and not final."""
     counters: dict[bytes, bytes] = client.hgetall("sepal:backlog")
     signs = {True: 1, False: -1}
     return sum(signs[name.startswith(b"accepted")] * int(count) for name, count in counters.items())

@@ -14,6 +14,7 @@ import redis
 
 from local import broker
 from tests.chaos import clock
+from tests.chaos.bulk.storage import Storage
 from tests.chaos.proxy import Proxy
 from tests.models import save_troublesome
 from tests.stack import Client, Part, clean_environment, free_port, maps, wait_for
@@ -28,6 +29,9 @@ SETTINGS: Final[dict[str, Any]] = {
 }
 # Ten times the slowest batch that does not hang. Batches take longer while the broker is away.
 LIMITS: Final[dict[str, Any]] = {"batch_seconds": 2, "batch_soft_seconds": 1}
+_BULK: Final[dict[str, Any]] = {"worker_queues": "bulk", "worker_nice": 10}
+_FOR_BOTH_QUEUES: Final[list[dict[str, Any]]] = [{}, {}]
+_FOR_EITHER_QUEUE: Final[list[dict[str, Any]]] = [{"worker_queues": "interactive"}, _BULK, _BULK]
 
 
 class SupervisedProcess:
@@ -85,7 +89,22 @@ class SupervisedProcess:
 class Site:
     """A complete Sepal with clients, a proxy in front of the broker, and movable clocks on request."""
 
-    def __init__(self, folder: Path, *, has_clocks: bool = False, has_short_limits: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        has_clocks: bool = False,
+        has_short_limits: bool = False,
+        storage: Storage | None = None,
+    ) -> None:
+        """Start all processes.
+
+        Args:
+            folder: for their files.
+            has_clocks: whether some of them get movable clocks.
+            has_short_limits: whether the time limits of a batch are seconds instead of a minute.
+            storage: of bulk predictions, which two further workers then score.
+        """
         self.pid_dir = folder / "pids"
         self.pid_dir.mkdir()
         self.model_dir = save_troublesome(folder / "models", self.pid_dir)
@@ -104,13 +123,16 @@ class Site:
             "redis_url": f"redis://127.0.0.1:{self.proxy.port}/0",
             "model_dir": self.model_dir,
             "chaos_trigger": self.trigger,
+            "object_store_url": folder / "objects" if storage is None else storage.url,
         }
+        self._environment = {} if storage is None else storage.environment
         self._is_stopping = threading.Event()
         self.broker = self._start("broker", broker.command(self.redis_port, folder, fsync="always"))
         wait_for(self.broker_answers, "the broker")
         worker = [sys.executable, "-m", "tests.chaos.patched_worker"]
         gateway = [sys.executable, "-m", "api"]
-        self.workers = [self._start(f"worker-{number}", worker) for number in range(2)]
+        kinds = _FOR_BOTH_QUEUES if storage is None else _FOR_EITHER_QUEUE
+        self.workers = [self._start(f"worker-{number}", worker, **kind) for number, kind in enumerate(kinds)]
         self.gateways = [self._start(f"gateway-{n}", gateway, api_port=port) for n, port in enumerate(self.ports)]
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor")
         self._supervisor.start()
@@ -119,6 +141,11 @@ class Site:
     def processes(self) -> list[SupervisedProcess]:
         """All processes, in order of their first start."""
         return [self.broker, *self.workers, *self.gateways]
+
+    @property
+    def bulk_workers(self) -> list[SupervisedProcess]:
+        """The workers of the bulk queue alone."""
+        return self.workers[1:]
 
     def clear_pids(self) -> None:
         """Delete the pids that rows have reported."""
@@ -155,7 +182,7 @@ class Site:
         self.redis.close()
 
     def _start(self, name: str, command: list[str], **settings: object) -> SupervisedProcess:
-        environment = clean_environment(**{**self._settings, **settings})
+        environment = clean_environment(**{**self._settings, **settings}) | self._environment
         if self._has_clocks and name in self.clocks:
             environment |= self.clocks[name].environment()
         return SupervisedProcess(name, command, environment, self._folder)
@@ -168,9 +195,11 @@ class Site:
 
 
 @contextmanager
-def running_site(folder: Path, *, has_clocks: bool = False, has_short_limits: bool = False) -> Iterator[Site]:
+def running_site(
+    folder: Path, *, has_clocks: bool = False, has_short_limits: bool = False, storage: Storage | None = None
+) -> Iterator[Site]:
     """Start a site and wait until it is ready; stop it at the end."""
-    site = Site(folder, has_clocks=has_clocks, has_short_limits=has_short_limits)
+    site = Site(folder, has_clocks=has_clocks, has_short_limits=has_short_limits, storage=storage)
     try:
         site.wait_until_ready()
         yield site

@@ -1,6 +1,7 @@
 """Writes the results as Markdown."""
 
 from benchmarks.serving.markdown import format_machine, table
+from tests.chaos.bulk.verdict import BulkVerdict
 from tests.chaos.results import FaultResult, Results
 
 _INTRODUCTION = """\
@@ -12,6 +13,19 @@ the method and the columns.
 {machine}. Sepal at commit `{commit}`, {date}. {settings}.
 """
 
+_BULK_HEADER = [
+    "fault",
+    "bulk predictions",
+    "uploads refused first",
+    "succeeded",
+    "never accepted",
+    "lost",
+    "wrong",
+    "left over",
+    "recovery: median",
+    "max",
+    "bar",
+]
 _HEADER = [
     "fault",
     "injections",
@@ -37,12 +51,31 @@ def write_page(results: Results) -> str:
     introduction = _INTRODUCTION.format(
         machine=format_machine(results.machine), commit=results.commit, date=results.date, settings=settings
     )
-    return "\n".join([introduction, write_table(results), "", *_codes(results), *_misses(results)])
+    tables = [write_table(results), "", *_bulk_section(results), *_codes(results), *_misses(results)]
+    return "\n".join([introduction, *tables])
 
 
 def write_table(results: Results) -> str:
     """Write one line for each fault, and their sum."""
     return table(_HEADER, [*map(_line, results.faults), _sums(results)])
+
+
+def write_bulk_table(results: Results) -> str:
+    """Write one line for each fault in the middle of bulk predictions."""
+    return table(_BULK_HEADER, [_bulk_line(result, result.bulk) for result in results.faults if result.bulk])
+
+
+def _bulk_section(results: Results) -> list[str]:
+    if not any(result.bulk for result in results.faults):
+        return []
+    return ["Bulk predictions, beside which the single predictions above went on:", "", write_bulk_table(results), ""]
+
+
+def _bulk_line(result: FaultResult, bulk: BulkVerdict) -> list[str]:
+    n_refused = sum(bulk.refusals.values())
+    counts = [bulk.uploads, n_refused, bulk.succeeded, bulk.never_accepted, bulk.lost, bulk.wrong, bulk.left]
+    times = ["never" if time is None else f"{time:.1f} s" for time in (bulk.median, bulk.slowest)]
+    return [result.title, *(f"{count:,}" for count in counts), *times, f"< {result.bulk_bar_seconds:.0f} s"]
 
 
 def _line(result: FaultResult) -> list[str]:
@@ -70,9 +103,15 @@ def _codes(results: Results) -> list[str]:
     lines = []
     for result in results.faults:
         if result.verdict.codes:
-            codes = ", ".join(f"`{code}` {count:,}" for code, count in result.verdict.codes.items())
-            lines.append(f"- {result.title}: {codes}")
+            lines.append(f"- {result.title}: {_counted(result.verdict.codes)}")
+        if result.bulk is not None and (result.bulk.refusals or result.bulk.states):
+            codes = result.bulk.refusals | result.bulk.states
+            lines.append(f"- {result.title}, bulk predictions: {_counted(codes)}")
     return ["Refusals and failures by code:", "", *lines, ""] if lines else []
+
+
+def _counted(codes: dict[str, int]) -> str:
+    return ", ".join(f"`{code}` {count:,}" for code, count in codes.items())
 
 
 def _misses(results: Results) -> list[str]:

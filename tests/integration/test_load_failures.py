@@ -31,11 +31,12 @@ def test_unpicklable_model_is_reported_until_another_worker_serves(
     model_dir = save_misbehaving(models_dir, pipelines.FailsToLoad())
     worker = stack.start_worker(model_dir=model_dir)
     found = wait_for(lambda: reasons(gateway).get("artifact-unloadable"), "the reason")
+    assert "raised RuntimeError. See the traceback" in found
     assert "install the pipeline's dependencies" in found
     assert "no-worker" in reasons(gateway)
     assert str(model_dir) not in gateway.client.get("/readyz").text
     assert 'code="artifact-unloadable"} 1.0' in gateway.client.get("/metrics").text
-    worker.wait()
+    assert worker.wait() == 1
     log = worker.log.read_text()
     assert "a library that this pipeline needs is not here" in log
     assert "StopIteration" not in log
@@ -51,6 +52,7 @@ def test_altered_artifact_is_reported_with_a_remedy(stack: Stack, tmp_path: Path
     (model_dir / "pipeline.joblib").write_bytes(b"something else")
     worker = stack.start_worker(model_dir=model_dir)
     found = wait_for(lambda: reasons(gateway).get("artifact-altered"), "the reason")
+    assert "pipeline.joblib has the digest" in found
     assert "restore both" in found
     assert str(tmp_path) not in found
     assert worker.wait() == 1

@@ -41,16 +41,20 @@ class PoolState:
         try:
             self.process = PoolProcess.start(self._settings, self._worker, self._pipe, (SoftTimeLimitExceeded,))
         except ArtifactError as error:
-            log.critical("cannot serve this model", code=error.code, reason=str(error))
+            log.critical(
+                "cannot serve this model", model_dir=str(self._settings.model_dir), code=error.code, reason=str(error)
+            )
             self._stop_worker(error)
         except Exception as error:
-            unloadable = ArtifactUnloadable(f"{type(error).__name__}: {error}")
+            # The text of an unexpected exception is in the log alone: anyone can read /readyz.
+            unloadable = ArtifactUnloadable(f"loading the pipeline or warming it up raised {type(error).__name__}")
             log.critical("cannot load this model", remedy=unloadable.remedy, exc_info=True)
             self._stop_worker(unloadable)
         self._pipe.report_loaded(os.getpid())
 
     def _stop_worker(self, error: ArtifactError) -> None:
         load_failure.report(self._settings, error)
+        self._pipe.report_refused(os.getpid())  # SIGTERM alone would end the worker with the status of a success
         if os.getppid() == self._worker_pid:  # otherwise the worker has ended already
             os.kill(self._worker_pid, signal.SIGTERM)
         sys.exit(1)

@@ -61,10 +61,10 @@ def _load_skops(file: BufferedReader, trusted_types: Collection[str]) -> Any:
     content = file.read()
     untrusted = [name for name in io.get_untrusted_types(data=content) if name not in trusted_types]
     if untrusted:
-        names = ",".join(untrusted)
         raise ArtifactUntrusted(
-            f"the pipeline holds types that are not trusted: {names}",
-            f"If you trust them, add them to the worker's setting: SEPAL_TRUSTED_TYPES={names}.",
+            f"the pipeline holds types that are not trusted: {', '.join(untrusted)}",
+            "If you trust them, add them to the worker's setting: "
+            f"SEPAL_TRUSTED_TYPES={','.join([*trusted_types, *untrusted])}.",
         )
     return io.loads(content, trusted=list(trusted_types))
 
@@ -74,7 +74,7 @@ def _open(model_dir: Path, card: ModelCard) -> BufferedReader:
     try:
         return path.open("rb")
     except OSError as error:
-        raise ArtifactMissing(f"{path} cannot be read ({error.strerror})") from error
+        raise ArtifactMissing(f"{path.name} cannot be read ({error.strerror})") from error
 
 
 def _check(model_dir: Path, card: ModelCard, file: BufferedReader) -> None:
@@ -82,15 +82,15 @@ def _check(model_dir: Path, card: ModelCard, file: BufferedReader) -> None:
     if differing:
         found = "; ".join(f"{each.name} {each.made_with}, but {each.installed} is installed" for each in differing)
         raise ArtifactIncompatible(
-            f"{model_dir} was made with {found}",
+            f"the model was made with {found}",
             f"Save it again with what is installed, or install {pins(differing)}.",
         )
     found = digest(file)
     if found != card.digest:
-        raise ArtifactAltered(f"{model_dir / card.artifact} has the digest {found}, but its card says {card.digest}")
+        raise ArtifactAltered(f"{card.artifact} has the digest {found}, but its card says {card.digest}")
     check(model_dir, card)
     if conflict := find_conflict(top_level(card.files)):
         raise ArtifactIncompatible(
-            f"the code of {model_dir} cannot be imported: {conflict}",
+            f"the code of the model cannot be imported: {conflict}",
             "Rename that module, and save the pipeline again.",
         )

@@ -19,6 +19,7 @@ _LOADED: Final = len(ENDS)  # instead of an attempt's end: the process has loade
 _SLICE: Final = _LOADED + 1  # instead of an attempt's end: the report is of a slice, in a layout of the same length
 _SLICE_REPORT: Final = struct.Struct("<BBIIIIIIxx")
 _MAX_NUMBER: Final = 2**32 - 1  # microseconds: more than an hour
+_REFUSED: Final = _SLICE + 1  # the process cannot load the model
 _READ_BYTES: Final = _REPORT.size * 2048
 
 
@@ -30,6 +31,7 @@ class PoolPipe:
         os.set_blocking(self._read_end, False)
         os.set_blocking(self._write_end, False)
         self._loaded: set[int] = set()
+        self._has_refused = False
 
     def close(self) -> None:
         """Close both ends."""
@@ -53,7 +55,14 @@ class PoolPipe:
 
     def report_loaded(self, pid: int) -> None:
         """Report that the calling pool process has loaded; waits while the pipe is full, so this is never dropped."""
-        message = _REPORT.pack(0, _LOADED, pid, 0, 0, 0, 0, 0)
+        self._report_surely(_LOADED, pid)
+
+    def report_refused(self, pid: int) -> None:
+        """Report that the calling pool process cannot load the model; never dropped, as above."""
+        self._report_surely(_REFUSED, pid)
+
+    def _report_surely(self, kind: int, pid: int) -> None:
+        message = _REPORT.pack(0, kind, pid, 0, 0, 0, 0, 0)
         while True:
             try:
                 os.write(self._write_end, message)
@@ -77,8 +86,16 @@ class PoolPipe:
                 queue, end, first, *rest = _REPORT.unpack_from(messages, start)
                 if end == _LOADED:
                     self._loaded.add(first)
+                elif end == _REFUSED:
+                    self._has_refused = True
                 else:
                     yield AttemptReport(_QUEUES[queue], ENDS[end], first, *rest)
+
+    def has_refused(self) -> bool:
+        """Return whether a pool process could not load the model; drops what the pipe holds, so call it at the end."""
+        for _ in self.read():
+            pass
+        return self._has_refused
 
     def count_loaded(self, living: Collection[int]) -> int:
         """Return how many of the `living` pool processes have loaded; called in the parent after `read`."""

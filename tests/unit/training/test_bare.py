@@ -1,7 +1,8 @@
 """`python -m training card`: pipelines that were pickled elsewhere are served as they are, or refused with a remedy."""
 
 import pickle
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 import sklearn
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_iris
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -21,6 +23,7 @@ from shared.card import ModelCard, read_card
 from shared.errors import CannotServe
 from tests.preloaded import start as preloaded
 from tests.stack import run_module
+from training.artifact import save
 from training.bare import make_card
 from training.recipes import RECIPES
 
@@ -50,7 +53,7 @@ def carded(tmp_path: Path) -> Callable[..., ModelCard]:
     """Make the card of a file, and check that the file was copied."""
 
     def make(artifact: Path, **options: Any) -> ModelCard:
-        model_dir = make_card(artifact, tmp_path / "models", name="bare", version="1", **options)
+        model_dir, _ = make_card(artifact, tmp_path / "models", name="bare", version="1", **options)
         assert (model_dir / "pipeline.joblib").read_bytes() == artifact.read_bytes()
         assert {path.name for path in model_dir.iterdir()} == {"card.json", "pipeline.joblib", "requirements.txt"}
         return read_card(model_dir)
@@ -96,8 +99,17 @@ def test_csv_file_with_dtypes_describes_categories_and_datetimes(
     features = FunctionTransformer(_numbers)
     artifact = tmp_path / "dates.joblib"
     joblib.dump(make_pipeline(features, LogisticRegression()).fit(typed, [0, 1] * 5), artifact)
-    card = carded(artifact, data=rows, dtypes={"when": "datetime64[ns]", "kind": "category"})
-    assert [column.type for column in card.input.columns] == ["datetime", "category", "int64"]
+    with pytest.raises(
+        CannotServe, match=r"raises on rows of the data: .*[^.]\. .*--dtypes island=category .*=datetime64"
+    ):
+        carded(artifact, data=rows)
+    assert not list(tmp_path.glob("models/*"))
+    card = carded(artifact, data=rows, dtypes={"when": "datetime", "kind": "category"})
+    assert [(column.type, column.dtype) for column in card.input.columns] == [
+        ("datetime", "datetime64[ns]"),
+        ("category", "category"),
+        ("int64", "int64"),
+    ]
 
 
 def _numbers(frame: Any) -> Any:
@@ -112,12 +124,73 @@ def test_one_column_of_texts_describes_texts(carded: Callable[..., ModelCard], t
     assert carded(artifact, data=rows).input.kind == "text"
 
 
+class Incomes(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Takes a data frame, but does not record the names of its columns, as many transformers of teams do not."""
+
+    def __init__(self, *, counts: bool = False) -> None:
+        self.counts = counts
+
+    def fit(self, rows: Any, target: Any = None) -> "Incomes":
+        del target
+        if self.counts:
+            self.n_features_in_ = len(rows.columns)
+        return self
+
+    def transform(self, rows: Any) -> Any:
+        return rows[["income"]].to_numpy()
+
+
+@pytest.fixture
+def incomes(tmp_path: Path) -> tuple[Path, Path]:
+    """A pipeline that does not name its columns, and the data that it was fitted on with the target."""
+    artifact, rows = tmp_path / "incomes.joblib", tmp_path / "rows.parquet"
+    frame = pd.DataFrame({"income": [1.0, 2.0, 3.0, 4.0], "city": ["a", "b"] * 2})
+    joblib.dump(make_pipeline(Incomes(), LogisticRegression()).fit(frame, [0, 0, 1, 1]), artifact)
+    frame.assign(churned=[0, 0, 1, 1]).to_parquet(rows)
+    return artifact, rows
+
+
+def test_pipeline_that_names_no_columns_takes_those_that_are_given(
+    carded: Callable[..., ModelCard], incomes: tuple[Path, Path]
+) -> None:
+    artifact, rows = incomes
+    with pytest.raises(CannotServe, match="no column town"):
+        carded(artifact, data=rows, columns=["income", "town"])
+    card = carded(artifact, data=rows, columns=["income", "city"])
+    assert [(column.name, column.type) for column in card.input.columns] == [("income", "float64"), ("city", "string")]
+
+
+@pytest.mark.parametrize(
+    ("options", "printed"), [((), "income city churned"), (["--columns", "income,city"], "income city")]
+)
+def test_columns_are_printed_and_taking_all_of_them_is_said(
+    incomes: tuple[Path, Path], tmp_path: Path, options: Sequence[str], printed: str
+) -> None:
+    artifact, rows = incomes
+    arguments = ["card", artifact, "--data", rows, "--name=bare", "--version=1", f"--models-dir={tmp_path / 'models'}"]
+    done = run_module("training", *arguments, *options, python=preloaded.client())
+    assert re.findall(r"(?m)^  (\w+): ", done.stdout) == printed.split(), done.stderr
+    is_said = "all of rows.parquet, because the pipeline names none" in done.stdout and "--columns" in done.stdout
+    assert is_said == (not options)
+
+
+def test_pipeline_that_only_counts_its_columns_may_take_a_frame(
+    carded: Callable[..., ModelCard], tmp_path: Path
+) -> None:
+    artifact, rows = tmp_path / "counts.joblib", tmp_path / "rows.parquet"
+    frame = pd.DataFrame({"income": [1.0, 2.0, 3.0, 4.0], "age": [30, 40, 50, 60]})
+    joblib.dump(make_pipeline(Incomes(counts=True), LogisticRegression()).fit(frame, [0, 0, 1, 1]), artifact)
+    frame.to_parquet(rows)
+    assert carded(artifact, data=rows).input.kind == "table"
+
+
 def test_a_matrix_needs_no_data(carded: Callable[..., ModelCard], matrix_file: Path) -> None:
     card = carded(matrix_file)
     assert [column.name for column in card.input.columns] == ["x0", "x1", "x2", "x3"]
     assert all(column.seen is None for column in card.input.columns)
     assert card.data.rows == 0
     assert card.classes == (0, 1, 2)
+    assert all(value == round(value, 2) for row in card.example for value in row if isinstance(value, float))
 
 
 def test_the_card_names_the_distributions_that_the_pickle_uses(
@@ -185,7 +258,7 @@ def test_columns_that_are_missing_or_unknown_are_asked_for(
         carded(penguins_file, data=rows)
     with pytest.raises(CannotServe, match=r"columns: island.*Give --data"):
         carded(penguins_file)
-    with pytest.raises(CannotServe, match="takes 4 columns without names, the data has"):
+    with pytest.raises(CannotServe, match=r"takes 4 columns without names, the data has .* --columns a,b"):
         carded(matrix_file, data=rows)
 
 
@@ -196,7 +269,7 @@ def test_columns_that_are_missing_or_unknown_are_asked_for(
         ("absent.csv", {}, "absent.csv cannot be read"),
         ("rows.csv", {"a": "int64"}, "rows.csv cannot be read"),
         ("rows.csv", {"b": "int64"}, "rows.csv cannot be read"),
-        ("rows.csv", {"a": "no-such-dtype"}, "rows.csv cannot be read"),
+        ("rows.csv", {"a": "no-such-dtype"}, r"rows.csv cannot be read.*signed_up=datetime64\[ns\]"),
     ],
 )
 def test_data_that_cannot_be_read_is_refused(
@@ -208,10 +281,25 @@ def test_data_that_cannot_be_read_is_refused(
         carded(matrix_file, data=tmp_path / name, dtypes=dtypes)
 
 
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [("Churn", "1"), ("my churn", "1"), ("../x", "1"), ("churn", "v 2"), ("churn", ".."), ("churn", "1\n")],
+)
+def test_a_name_that_is_not_allowed_is_refused_before_anything_is_made(
+    tmp_path: Path, matrix_file: Path, name: str, version: str
+) -> None:
+    models = tmp_path / "models" / "deep"
+    with pytest.raises(CannotServe, match=r"is not allowed. Give a (name|version) of .*letters"):
+        make_card(matrix_file, models, name=name, version=version)
+    with pytest.raises(CannotServe, match="is not allowed"):
+        save(joblib.load(matrix_file), models, name=name, version=version, X=IRIS.data, source="the tests")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_command_line_writes_the_directory_that_is_served(matrix_file: Path, tmp_path: Path) -> None:
     arguments = ["card", matrix_file, "--name=bare", "--version=3"]
     done = run_module("training", *arguments, f"--models-dir={tmp_path}", python=preloaded.client())
-    assert "make run MODEL=bare" in done.stdout
+    assert "make run MODEL=bare/3\n" in done.stdout
     assert read_card(tmp_path / "bare" / "3").version == "3"
     refused = run_module("training", *arguments, "--dtypes", "a", python=preloaded.client())
     assert refused.returncode == 1

@@ -191,7 +191,7 @@ def test_module_that_the_code_needs_and_lacks_is_named_by_save(tmp_path: Path) -
     code = write_code(tmp_path / "src")
     with (
         fitted(tmp_path / "src") as pipeline,
-        pytest.raises(CannotServe, match=r"needs the module own_package.*give it to `save`.*pip install own_package"),
+        pytest.raises(CannotServe, match=r"needs the module own_package.*give it to `save`.*the distribution that"),
     ):
         save(pipeline, tmp_path, name="own", version="1", X=IRIS.data, source="the tests", code=code[:1])
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from sklearn.datasets import load_iris
 
 from shared.card import ModelCard, read_card
 from tests.preloaded import start as preloaded
@@ -62,7 +63,7 @@ def test_input_example_describes_the_columns(
     assert "guessed from the input example (3 rows)" in printed
     assert "petal width (cm): float64\n" in printed
     assert "knows no categories" in printed
-    assert "make run MODEL=any" in printed
+    assert "make run MODEL=any/1" in printed
 
 
 def test_signature_of_numbers_describes_the_columns_of_a_file_of_skops(
@@ -137,6 +138,24 @@ def test_unknown_run_is_refused_with_the_option_that_helps(run: Import, mlflow_m
     assert re.search(r"MLflow finds no model models:/churn/9 .*give --tracking-uri", refused.stderr), refused.stderr
 
 
+def test_signature_selects_from_data_with_further_columns(
+    imported: Callable[..., tuple[ModelCard, str]], mlflow_models: Path, tmp_path: Path
+) -> None:
+    data = load_iris(as_frame=True).frame
+    data.to_parquet(tmp_path / "rows.parquet")
+    card, printed = imported(mlflow_models / "unnamed", f"--data={tmp_path / 'rows.parquet'}")
+    assert [column.name for column in card.input.columns] == IRIS
+    assert "columns, as the model's signature or input example names them:" in printed
+
+
+def test_data_base_of_mlflow_is_refused_with_what_works(run: Import) -> None:
+    refused = run("models:/churn/1")  # in a folder without runs, where MLflow makes a data base
+    assert refused.returncode == 1
+    assert "cannot read the data base of MLflow, sqlite:" in refused.stderr
+    assert "mlruns/0/models/m-…/artifacts" in refused.stderr
+    assert "-m pip install sqlalchemy alembic;" in refused.stderr
+
+
 def test_missing_mlflow_is_named_with_the_command_that_installs_it(
     run: Import, mlflow_models: Path, tmp_path: Path
 ) -> None:
@@ -144,4 +163,4 @@ def test_missing_mlflow_is_named_with_the_command_that_installs_it(
     # A process that has not imported MLflow finds this module in the current folder first.
     refused = run(mlflow_models / "bare", python=[sys.executable, "-m"])
     assert refused.returncode == 1
-    assert "pip install mlflow-skinny" in refused.stderr
+    assert f"{sys.executable} -m pip install mlflow-skinny." in refused.stderr

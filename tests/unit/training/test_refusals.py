@@ -112,7 +112,7 @@ def test_input_is_refused(kind: str) -> None:
 
 
 def test_names_of_a_matrix_must_fit_it() -> None:
-    with pytest.raises(CannotServe, match="X has 2 columns, and there are 1 names"):
+    with pytest.raises(CannotServe, match="the data has 2 columns, and there are 1 names"):
         describe(None, np.ones((2, 2)), ["a"])
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeClassifier
 from skops import io
 
 from shared.card import read_card
@@ -52,6 +55,8 @@ def test_type_that_is_not_trusted_is_refused_by_save_and_by_the_worker(tmp_path:
     model_dir = save_signs(tmp_path, SIGNS)
     with pytest.raises(ArtifactUntrusted, match=rf"not trusted: {SIGNS}.*SEPAL_TRUSTED_TYPES={SIGNS}"):
         artifact.load(model_dir)
+    with pytest.raises(ArtifactUntrusted, match=rf"SEPAL_TRUSTED_TYPES=any.Other,{SIGNS}\."):
+        artifact.load(model_dir, ["any.Other"])
     _, loaded = artifact.load(model_dir, [SIGNS])
     assert loaded.predict(IRIS.data).tolist() == [1] * len(IRIS.data)
 
@@ -96,8 +101,16 @@ def test_command_line_takes_a_file_of_skops_with_own_code(tmp_path: Path) -> Non
 
     assert f"own.skops holds types that are not trusted: {SCALER}" in run().stderr
     done = run("--trust", SCALER)
-    assert f"serve it: SEPAL_TRUSTED_TYPES={SCALER} make run MODEL=own" in done.stdout, done.stderr
+    assert f"serve it: SEPAL_TRUSTED_TYPES={SCALER} make run MODEL=own/1" in done.stdout, done.stderr
     assert (tmp_path / "own" / "1" / "pipeline.skops").read_bytes() == (tmp_path / "own.skops").read_bytes()
+
+
+def test_types_that_are_already_trusted_stay_in_the_remedy(tmp_path: Path) -> None:
+    io.dump(make_pipeline(SimpleImputer(), DecisionTreeClassifier()).fit(X, [0, 1]), tmp_path / "tree.skops")
+    with pytest.raises(CannotServe) as refused:
+        make_card(tmp_path / "tree.skops", tmp_path, name="tree", version="1", trusted_types=["numpy.dtype"])
+    assert "--trust numpy.dtype sklearn.tree._tree.Tree on" in str(refused.value)
+    assert "SEPAL_TRUSTED_TYPES=numpy.dtype,sklearn.tree._tree.Tree." in str(refused.value)
 
 
 def test_file_that_is_not_of_skops_is_refused(tmp_path: Path) -> None:

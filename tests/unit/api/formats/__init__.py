@@ -1,1 +1,1 @@
-"""Tests of the processes that read and write tables."""
+"""The table server and its formats."""

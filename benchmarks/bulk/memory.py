@@ -1,0 +1,35 @@
+"""The peak memory of groups of processes, sampled while something runs."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import psutil
+
+from benchmarks.serving import resources
+
+_PAUSE_SECONDS: Final = 0.1
+
+Groups = Callable[[], Mapping[str, Sequence[psutil.Process]]]
+"""Returns the live processes by the name of their group."""
+
+
+@contextmanager
+def peaks(groups: Groups) -> Iterator[dict[str, float]]:
+    """Sample the proportional set size of each group, in MiB; the highest of each is there once the block has ended."""
+    highest: dict[str, float] = {}
+    stopping = threading.Event()
+
+    def sample() -> None:
+        while not stopping.wait(_PAUSE_SECONDS):
+            for name, processes in groups().items():
+                highest[name] = max(highest.get(name, 0), resources.memory_mib(processes))
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield highest
+    finally:
+        stopping.set()
+        thread.join()

@@ -1,0 +1,173 @@
+"""The context of a fault in the middle of a bulk prediction: its client, its rows, and the site."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import psutil
+
+from shared.bulk import objects_prefix
+from shared.ids import PredictionId
+from shared.objects import ObjectStore
+from tests.chaos.bulk import leftovers
+from tests.chaos.bulk.client import BulkClient
+from tests.chaos.bulk.rows import MARKS, Rows
+from tests.chaos.bulk.storage import Storage
+from tests.chaos.experiment import Experiment
+from tests.chaos.site import SupervisedProcess
+from tests.patience import patience
+from tests.stack import wait_for
+
+UPLOAD_SECONDS: Final = 1.5
+_AFTER_MARK_SECONDS: Final = 0.3  # twice as long as a mark: the slice may be committed, and the next one read
+_READING_SECONDS: Final = 0.2
+_EMPTY_SECONDS: Final = 20.0  # the sweeper goes once a second
+
+
+class BulkRun:
+    """One bulk prediction, from its upload to its result."""
+
+    def __init__(self, traffic: Experiment, n_rows: int, seconds: float, *, may_retry: bool) -> None:
+        site = traffic.site
+        self.rows = Rows(traffic.injection, n_rows)
+        self._rng = traffic.rng
+        self._gateways = site.gateways
+        self._pid_files = self.rows.pid_files(site.pid_dir)
+        first = traffic.injection // 2 % len(site.ports)
+        self.gateway = site.gateways[first]
+        """The one that gets the upload."""
+        ports = [*site.ports[first:], *site.ports[:first]]
+        self.client = BulkClient(ports, self.rows.parquet(), seconds, UPLOAD_SECONDS)
+        if may_retry:
+            self.client.retry()
+
+    def wait_for_upload(self) -> None:
+        """Wait until a random share of the body is sent."""
+        share = self._rng.uniform(0.05, 0.9)
+        wait_for(lambda: self.client.sent >= share, "a part of an upload")
+
+    def wait_for_reading(self) -> None:
+        """Wait until the body is sent, and a random moment more: its rows are read and stored."""
+        wait_for(lambda: self.client.sent == 1, "the upload")
+        time.sleep(self._rng.uniform(0, _READING_SECONDS))
+
+    def wait_for_answer(self) -> None:
+        """Wait until the first upload is accepted or refused."""
+        wait_for(self.client.was_answered.is_set, "the answer to an upload")
+
+    def wait_for_scoring(self) -> int:
+        """Wait until a random row is scored; returns the pid of its process."""
+        path = self._pid_files[self._rng.randrange(MARKS)]
+        wait_for(lambda: path.exists() or self.client.has_ended, f"the pid in {path.name}")
+        return int(path.read_text())
+
+    def wait_for_random_moment(self) -> int:
+        """Wait for a random moment of the scoring; returns the pid of a process that was scoring just before."""
+        pid = self.wait_for_scoring()
+        time.sleep(self._rng.uniform(0, _AFTER_MARK_SECONDS))
+        return pid
+
+    def wait_for_result(self, store: ObjectStore) -> None:
+        """Wait until another object of a result is begun."""
+        self.wait_for_scoring()
+        prefix = self._prefix()
+        before = {stored.key for stored in store.list(prefix)}
+        _spin_until(lambda: self.client.has_ended or any(each.key not in before for each in store.list(prefix)))
+
+    def wait_for_download(self) -> list[psutil.Process]:
+        """Wait until the result is written to the client; returns the process that does it, unless it has ended."""
+
+        def writing() -> list[psutil.Process]:
+            if self.client.state is None:
+                return []
+            return [each for gateway in self._gateways for each in leftovers.job_processes(gateway.pid)]
+
+        _spin_until(lambda: self.client.has_ended or bool(writing()))
+        return writing()
+
+    def _prefix(self) -> str:
+        assert self.client.location is not None, "rows are being scored"
+        prediction_id = self.client.location.rpartition("/")[2]
+        return objects_prefix(PredictionId.parse(prediction_id).batch_id)
+
+
+def _spin_until(condition: Callable[[], bool]) -> None:
+    """Wait without a pause, for a moment that does not last."""
+    deadline = time.monotonic() + patience()
+    while not condition() and time.monotonic() < deadline:
+        pass
+
+
+class BulkExperiment:
+    """All injections of one fault, beside the steady traffic of single predictions."""
+
+    def __init__(self, traffic: Experiment, storage: Storage, n_rows: int, seconds: float) -> None:
+        self.traffic = traffic
+        self.site = traffic.site
+        self.storage = storage
+        self.run: BulkRun
+        """Of the latest injection."""
+        self._found: list[str] = []
+        self.store: ObjectStore = storage.open()
+        self._n_rows = n_rows
+        self._seconds = seconds
+
+    @property
+    def is_odd(self) -> bool:
+        """Whether it is the turn of the second of two variants."""
+        return self.traffic.injection % 2 == 1
+
+    def upload(self, *, may_retry: bool = True) -> BulkRun:
+        """Begin a bulk prediction."""
+        self.run = BulkRun(self.traffic, self._n_rows, self._seconds, may_retry=may_retry)
+        return self.run
+
+    def worker_of(self, pid: int) -> SupervisedProcess:
+        """Return the bulk worker of a pool process, or any if it has ended."""
+        workers = self.site.bulk_workers
+        return next((worker for worker in workers if pid in worker.children()), workers[0])
+
+    def storing_processes(self) -> list[psutil.Process]:
+        """Return the processes that write to the object store, and the table servers, which start some."""
+        pids = [pid for worker in self.site.bulk_workers for pid in worker.children()]
+        tables = [process for gateway in self.site.gateways for process in leftovers.table_processes(gateway.pid)]
+        return [*map(psutil.Process, pids), *tables]
+
+    def unneeded(self) -> int:
+        """Count the objects that killed attempts have left beside those of live predictions."""
+        return leftovers.unneeded(self.site.redis, self.store)
+
+    def check_nothing_left(self) -> None:
+        """Record what a refused upload has left, while the fault lasts."""
+        self._found += self._until_empty(lambda: leftovers.left(self.site.redis, self.store, are_batches_open=True))
+
+    def check(self) -> list[str]:
+        """Compare the objects with the live predictions, end these, and list what is left then."""
+        server = self.site.redis
+        leftovers.end_abandoned_uploads(server)
+        misplaced = self._until_empty(lambda: leftovers.misplaced(server, self.store))
+        leftovers.end_retention(server)
+        left = self._until_empty(lambda: leftovers.left(server, self.store, are_batches_open=True))
+        found, self._found = self._found, []
+        return [*found, *misplaced, *left]
+
+    def check_at_end(self) -> list[str]:
+        """List what is left once no prediction of any kind is open."""
+
+        def left() -> list[str]:
+            gateways = [gateway.pid for gateway in self.site.gateways]
+            found = leftovers.left(self.site.redis, self.store, are_batches_open=False)
+            return [*found, *leftovers.orphans(gateways)]
+
+        return self._until_empty(left)
+
+    def _until_empty(self, find: Callable[[], list[str]]) -> list[str]:
+        """Wait until nothing is found; returns what is found when patience ends."""
+        found: list[str] = []
+
+        def is_empty() -> bool:
+            found[:] = find()
+            return not found
+
+        self.traffic.wait(is_empty, _EMPTY_SECONDS)
+        return found

@@ -1,0 +1,133 @@
+"""What bulk predictions have left in Redis and in the object store."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import psutil
+
+from shared.bulk import MARKER, SliceResult, Source
+from shared.objects import PREFIX, ObjectStore
+from shared.store.schema import STORED_ROWS, Counter, Field, Key
+from tests.stack import SESSION, SESSION_VARIABLE
+
+_OF_BULK: Final = (
+    *(Key.SLICES, Key.OWNERS, Key.UNCUT, Key.BULK_OPEN, Key.RESULTS, Key.STORED, Key.UPLOADS, Key.SWEEP, Key.OWNER),
+    Key.EXHAUSTED,
+)
+_OF_BATCHES: Final = (Key.LEASES, Key.UNACKED, Key.UNACKED_INDEX, Key.QUEUED)
+"""Of single predictions, too: they are there while any is open."""
+_TABLES: Final = "api.formats"
+
+
+def live(server: Any) -> dict[str, tuple[str, set[str]]]:
+    """Return the predictions with a record: the key of their rows, and the keys of their results."""
+    found = {}
+    for raw_id in server.hkeys(Key.STORED):
+        batch_id = raw_id.decode()
+        source = server.hget(Key.BATCH + batch_id, Field.SOURCE)
+        if source is not None:
+            packed = server.zrange(Key.RESULTS + batch_id, 0, -1)
+            found[batch_id] = Source.decode(source).key, {SliceResult.decode(result).key for result in packed}
+    return found
+
+
+def objects(store: ObjectStore) -> set[str]:
+    """Return the keys of all objects but the marker, of unfinished ones in a folder, too."""
+    return {stored.key for stored in store.list() if stored.key != MARKER}
+
+
+def misplaced(server: Any, store: ObjectStore) -> list[str]:
+    """List the objects of live predictions that are missing, and those that belong to none.
+
+    What an attempt has left that was killed stays until its prediction's objects are deleted.
+    """
+    predictions, found = live(server), objects(store)
+    needed = {key for rows, results in predictions.values() for key in (rows, *results)}
+    stray = {key for key in found if key.removeprefix(PREFIX).partition("/")[0] not in predictions}
+    return [f"missing: {key}" for key in needed - found] + [f"stray: {key}" for key in stray]
+
+
+def unneeded(server: Any, store: ObjectStore) -> int:
+    """Count the objects of live predictions that killed attempts have left."""
+    needed = {key for rows, results in live(server).values() for key in (rows, *results)}
+    return len(objects(store) - needed)
+
+
+def end_abandoned_uploads(server: Any) -> None:
+    """Let the leases of uploads end now, instead of half a minute later: none is under way."""
+    for batch_id in server.zrange(Key.UPLOADS, 0, -1):
+        server.zadd(Key.UPLOADS, {batch_id: 0}, xx=True)
+
+
+def end_retention(server: Any) -> None:
+    """Let the records of all bulk predictions end now, with all that expires with them."""
+    for batch_id in server.hkeys(Key.STORED):
+        key = Key.BATCH + batch_id.decode()
+        names = (server.hget(key, Field.IDEMPOTENCY) or b"").split()
+        server.delete(key, Key.RESULTS + batch_id.decode(), *names)
+        server.zadd(Key.SWEEP, {batch_id: 0}, xx=True)
+
+
+def left(server: Any, store: ObjectStore, *, are_batches_open: bool) -> list[str]:
+    """List what is left of bulk predictions when none has a record.
+
+    Args:
+        server: the broker.
+        store: the object store.
+        are_batches_open: whether single predictions may be open.
+    """
+    prefixes = _OF_BULK if are_batches_open else (*_OF_BULK, *_OF_BATCHES)
+    keys = [key.decode() for key in server.scan_iter("*", count=1000)]
+    found = [f"key: {key}" for key in keys if _is_one_of(key, prefixes)]
+    if n_bytes := int(server.get(Key.STORED_BYTES) or 0):
+        found.append(f"{n_bytes} reserved bytes")
+    if n_rows := open_rows(server):
+        found.append(f"{n_rows} open rows")
+    return [*found, *(f"object: {key}" for key in sorted(objects(store)))]
+
+
+def _is_one_of(key: str, names: Sequence[Key]) -> bool:
+    return any(key.startswith(name) if name.endswith(":") else key == name for name in names)
+
+
+def open_rows(server: Any) -> int:
+    """Return the number of rows of bulk predictions that were accepted and are not final."""
+    accepted, final = server.hmget(Key.BACKLOG, [counter + STORED_ROWS for counter in Counter])
+    return int(accepted or 0) - int(final or 0)
+
+
+def table_processes(gateway_pid: int) -> list[psutil.Process]:
+    """Return the table server of a gateway, and the processes of its jobs."""
+    try:
+        children = psutil.Process(gateway_pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    return [process for process in children if _is_table_process(process)]
+
+
+def job_processes(gateway_pid: int) -> list[psutil.Process]:
+    """Return the processes of a gateway's uploads and downloads."""
+    return table_processes(gateway_pid)[1:]  # parents come first
+
+
+def orphans(gateway_pids: list[int]) -> list[str]:
+    """List the table processes without a gateway."""
+    owned = {process.pid for pid in gateway_pids for process in table_processes(pid)}
+    return [f"process: {process.pid}" for process in _all_table_processes() if process.pid not in owned]
+
+
+def _all_table_processes() -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        try:
+            is_ours = process.environ().get(SESSION_VARIABLE) == SESSION
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        if is_ours and _is_table_process(process):
+            yield process
+
+
+def _is_table_process(process: psutil.Process) -> bool:
+    try:
+        return _TABLES in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False

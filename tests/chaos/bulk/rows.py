@@ -1,0 +1,76 @@
+"""The rows of an upload, and the judgement of their results.
+
+Each row of a run has another number, which is its result, so rows that are lost, swapped or of another prediction show.
+Some rows are marks: their process writes its pid to a file, and waits there for a moment, but only the first time.
+"""
+
+import io
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.chaos.traffic import FEATURES, Trouble
+from worker.pool import artifact
+
+MARKS: Final = 20
+_MARK_MS: Final = 150
+_FIRST: Final = 10**12  # beyond the numbers of single predictions
+_MAX_ROWS: Final = 10**7
+
+
+class Rows:
+    """The rows of one upload."""
+
+    def __init__(self, number: int, n_rows: int) -> None:
+        self.n_rows = n_rows
+        self._first = _FIRST + number * _MAX_ROWS
+
+    def parquet(self) -> bytes:
+        """Write them as a Parquet file: 24 bytes a row."""
+        matrix = self._matrix()
+        marks = self._marks()
+        matrix[marks, 0], matrix[marks, 1] = Trouble.REPORT_PID, _MARK_MS
+        columns = {f"column {index}": column for index, column in enumerate(matrix.T.copy())}
+        file = io.BytesIO()
+        pq.write_table(pa.table(columns), file, compression="none", use_dictionary=False, row_group_size=2**16)
+        return file.getvalue()
+
+    def pid_files(self, folder: Path) -> list[Path]:
+        """Return the files of the marks, in the order of their rows."""
+        return [folder / str(self._first + mark) for mark in self._marks()]
+
+    def matrix_without_marks(self) -> Any:
+        """Return the rows as a matrix; the pipeline answers them alike."""
+        return self._matrix()
+
+    def _matrix(self) -> Any:
+        matrix = np.zeros((self.n_rows, len(FEATURES)))
+        matrix[:, 2] = np.arange(self._first, self._first + self.n_rows)
+        return matrix
+
+    def _marks(self) -> list[int]:
+        return [(2 * mark + 1) * self.n_rows // (2 * MARKS) for mark in range(MARKS)]
+
+
+class BulkReference:
+    """The pipeline's own results, in this process."""
+
+    def __init__(self, model_dir: Path) -> None:
+        card, self._pipeline = artifact.load(model_dir)
+        self._labels = card.classes or ()
+
+    def is_right(self, rows: Rows, result: bytes) -> bool:
+        """Whether a result, as Parquet, equals the pipeline's own to the bit, row for row."""
+        matrix = rows.matrix_without_marks()
+        log_proba = self._pipeline.predict_log_proba(matrix)
+        expected = {"prediction": self._pipeline.predict(matrix)}
+        expected |= {f"log_proba_{label}": log_proba[:, index] for index, label in enumerate(self._labels)}
+        table = pq.read_table(io.BytesIO(result))
+        if table.column_names != list(expected) or any(column.null_count for column in table.columns):
+            return False
+        received = [column.to_numpy() for column in table.columns]
+        pairs = zip(received, expected.values(), strict=True)
+        return all(one.dtype == other.dtype and one.tobytes() == other.tobytes() for one, other in pairs)

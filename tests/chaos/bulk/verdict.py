@@ -1,0 +1,61 @@
+"""How bulk predictions ended, and the bars."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from tests.chaos.judge import median
+
+_MAX_EXAMPLES: Final = 20
+
+
+class BulkVerdict(msgspec.Struct):
+    """The counts of one fault; each upload is one injection."""
+
+    uploads: int = 0
+    succeeded: int = 0
+    """Final, and every row as the pipeline answers it."""
+    never_accepted: int = 0
+    """Refused each time until patience ended."""
+    lost: int = 0
+    """Accepted, and not `succeeded` when patience ended, or its result could not be downloaded."""
+    wrong: int = 0
+    """Different from the pipeline's own results, in any bit."""
+    left: int = 0
+    """Objects, and keys, reserved bytes, open rows and table processes that nothing needs any more."""
+    unneeded: int = 0
+    """Objects that killed attempts left, and that went with the other objects of their predictions."""
+    retried_downloads: int = 0
+    """Downloads that broke off, and were repeated."""
+    refusals: dict[str, int] = {}
+    """Uploads without an id, by code, before the one that was accepted; `no-answer` if the connection was lost."""
+    states: dict[str, int] = {}
+    """Of those that are lost."""
+    recoveries: list[float | None] = []
+    """Seconds from the end of each injection until the prediction had succeeded; None if it never did."""
+    examples: list[str] = []
+
+    def add_left(self, found: Sequence[str]) -> None:
+        """Count what is left over."""
+        self.left += len(found)
+        self.examples += found[: _MAX_EXAMPLES - len(self.examples)]
+
+    @property
+    def median(self) -> float | None:
+        """The median recovery; None if half of them never happened, or if there are none."""
+        return median(self.recoveries)
+
+    @property
+    def slowest(self) -> float | None:
+        """The slowest recovery; None if one never happened."""
+        times = [one for one in self.recoveries if one is not None]
+        return max(times, default=0.0) if len(times) == len(self.recoveries) else None
+
+    def missed(self, bar_seconds: float) -> list[str]:
+        """Describe the bars that it misses."""
+        counts = {"never accepted": self.never_accepted, "lost": self.lost, "wrong": self.wrong, "left over": self.left}
+        missed = [f"bulk predictions: {name}: {count}" for name, count in counts.items() if count]
+        if self.slowest is not None and self.slowest >= bar_seconds:
+            missed.append(f"bulk recovery: {self.slowest:.1f} s; the bar is {bar_seconds:.0f} s")
+        return missed
