@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: run test check format docs train load bench bench-growth chaos state-machine fuzz fuzz-parsers images lock clean
+.PHONY: run test check format docs train load bench bench-growth chaos state-machine fuzz fuzz-parsers malformed images lock clean
 
 # MODEL=penguins: serves a recipe of `training` or the highest version in models/penguins; MODEL=penguins/1: that version.
 # INSTALL=1: installs what the model needs.
@@ -65,6 +65,10 @@ fuzz: .venv/dev.stamp
 fuzz-parsers: SECONDS = 600
 fuzz-parsers: .venv/dev.stamp
 	$(VENV)/python -m tests.fuzz.parsers --seconds $(SECONDS) $(FUZZ)
+
+# Sends 400 malformed uploads of every format to a gateway: minutes. `make test` sends every eighth.
+malformed: .venv/dev.stamp
+	$(VENV)/pytest tests/integration/test_bulk_malformed.py --all-malformed --numprocesses=0
 
 # Random steps through the life of a batch, different in each run: half an hour. `make test` takes 2,000 fixed steps.
 STEPS ?= 200000

@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--patience", type=float, help=patience)
     parser.addoption("--new-processes", action="store_true", help="start every process anew, without preloading")
     parser.addoption("--machine-steps", type=int, help="steps of the state machine, random at each run")
+    parser.addoption("--all-malformed", action="store_true", help="send every malformed upload to a gateway")
     parser.addoption("--exact-rows", type=int, help="rows of each family of models that are predicted one by one")
 
 

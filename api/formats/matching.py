@@ -1,5 +1,6 @@
 """Matches the columns of an upload to those of the model card and to the carried ones, by name."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -10,10 +11,13 @@ from api.http.row_readers import show_names
 from api.http.values import expected, nearest
 from shared.bulk import MAX_LISTED_ERRORS
 from shared.columns import Column
-from shared.errors import Fault, InvalidRows
+from shared.errors import Fault, InvalidParameter, InvalidRows
 
 _MAX_SUGGESTIONS: Final = 5  # each takes up to 2 ms
 _SHOWN_CHARACTERS: Final = 60
+_OF_RESULTS: Final = re.compile(
+    r"prediction(_\d+)?|(log_)?proba_.*|decision(_.*)?|scores|(transform|leaves)_\d+|error", re.DOTALL
+)
 
 
 class Matched(NamedTuple):
@@ -22,6 +26,19 @@ class Matched(NamedTuple):
     features: tuple[int | None, ...]
     """By the card's order; None for a nullable column that the upload does not have."""
     carried: tuple[int, ...]
+
+
+def check_carried(names: Sequence[str]) -> None:
+    """Check the names of the columns to carry.
+
+    Raises:
+        InvalidParameter: the result has a column of such a name, or one is named twice.
+    """
+    for index, name in enumerate(names):
+        if _OF_RESULTS.fullmatch(name):
+            raise InvalidParameter(f"`carry`: results have a column {shown(name)} of their own: rename yours.")
+        if name in names[:index]:
+            raise InvalidParameter(f"`carry` names {shown(name)} twice.")
 
 
 def match(names: Sequence[str], columns: Sequence[Column], carried: Sequence[str], place: str) -> Matched:

@@ -12,6 +12,7 @@ from api.formats.csv.table import CsvTable
 from api.formats.intake import Intake
 from api.formats.json.body import JsonTable
 from api.formats.json.lines import NdjsonTable
+from api.formats.matching import check_carried
 from api.formats.upload import Table, Upload
 from shared.bulk import Source
 from shared.card import ModelCard
@@ -51,6 +52,7 @@ def read_upload(
     content = decoded(sent, job.content_coding, settings.max_inflated_bytes, settings.max_inflate_ratio)
     if job.media_type not in _TABLES:
         raise UnsupportedContentType(f"Send the rows as one of {', '.join(_TABLES)}.")
+    check_carried(job.carried)
     upload = Upload(content, job, ModelCard.model_validate_json(job.card), settings)
     try:
         return Read(_write(upload, store, report), sent.fingerprint)

@@ -12,14 +12,22 @@ from api.http.security import NO_STORE, NOSNIFF
 _METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
 _HEADERS: Final = (
     "Authorization",
+    "Content-Encoding",
     "Content-Type",
     "Idempotency-Key",
+    "If-None-Match",
+    "If-Range",
+    "Last-Event-ID",
     "Prefer",
+    "Range",
     "Sepal-Deadline",
     "traceparent",
     "X-Request-ID",
 )
-_EXPOSED: Final = ("Location", "Preference-Applied", "Retry-After", "Server-Timing", "X-Request-ID")
+_EXPOSED: Final = (
+    *("Location", "Preference-Applied", "Retry-After", "Server-Timing", "X-Request-ID"),
+    *("Accept-Ranges", "Content-Range", "ETag"),
+)
 
 
 def with_cors(app: ASGIApp, origins: str) -> ASGIApp:

@@ -67,6 +67,8 @@ _HEADERS: Final = [
     _iris("another delimiter than promised", IRIS + _GOOD, "Line 1", "is missing", query="delimiter=%09"),
     _iris("a carried column that is missing", IRIS + _GOOD, "Line 1", "column id", "`carry`", query="carry=id"),
     _iris("carrying without a header", _GOOD, "header", code=PARAMETER, query="header=false&carry=id"),
+    _iris("carrying a prediction", IRIS, "prediction", "rename", code=PARAMETER, query="carry=prediction"),
+    _iris("carrying a probability", IRIS, "proba_setosa", code=PARAMETER, query="carry=id,proba_setosa"),
     _iris("a delimiter that is a quote", IRIS, "`delimiter`", code=PARAMETER, query="delimiter=%22"),
     _iris("a delimiter that ends lines", IRIS, "`delimiter`", code=PARAMETER, query="delimiter=%0A"),
     _iris("two delimiters", IRIS, "`delimiter`", code=PARAMETER, query="delimiter=%3B%3B"),

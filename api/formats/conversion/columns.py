@@ -94,15 +94,17 @@ class ColumnConverter:
 
     def _read_doubtful(self, array: Any, attempt: Attempt) -> tuple[Any, dict[int, str]]:
         indices = pc.indices_nonzero(attempt.doubtful).to_pylist()
-        found: list[Any] = []
-        bad: dict[int, str] = {}
-        for index, value in zip(indices, array.filter(attempt.doubtful).to_pylist(), strict=True):
+        values = array.filter(attempt.doubtful).to_pylist()
+        known: dict[Any, Any] = {}
+        reasons: dict[Any, str] = {}
+        for value in dict.fromkeys(values):
             try:
-                found.append(self._read_one(value))
+                known[value] = self._read_one(value)
             except ValueError as error:
-                found.append(None)
-                bad[index] = self._reason(value, error)
-        return pc.replace_with_mask(attempt.array, attempt.doubtful, pa.array(found, self.type)), bad
+                reasons[value] = self._reason(value, error)
+        found = pa.array([known.get(value) for value in values], self.type)
+        bad = {index: reasons[value] for index, value in zip(indices, values, strict=True) if value in reasons}
+        return pc.replace_with_mask(attempt.array, attempt.doubtful, found), bad
 
     def _read_one(self, value: Any) -> Any:
         if self._has_cells and type(value) is str:

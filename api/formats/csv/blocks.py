@@ -70,7 +70,8 @@ def read_blocks(body: Any) -> Iterator[Block]:
         if len(pending) > MAX_ROW_BYTES:
             break
     if pending:
-        yield Block(pending, line)
+        # pyarrow takes an empty cell at the very end for quoted if the one before it is.
+        yield Block(pending if pending.endswith((b"\n", b"\r")) else pending + b"\n", line)
 
 
 def misplaced(block: Block, delimiter: bytes) -> tuple[int, str] | None:

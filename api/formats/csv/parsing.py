@@ -1,11 +1,11 @@
 """Parses blocks of CSV into columns.
 
-A block is parsed into columns of the types of the model card. If that fails, or gives what no cell of CSV stands for,
-it is parsed into texts, which `api.formats.conversion.cells` then reads.
+A block is parsed into columns of the types of the model card. Columns where that fails, or gives what no cell of CSV
+stands for, are parsed into texts, which `api.formats.conversion.cells` then reads.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -18,6 +18,8 @@ from api.formats.csv.blocks import Block
 from shared.columns import FLOATS, INTEGERS, Column, ValueType
 
 _HEXADECIMAL: Final = re.compile(rb"0[xX]")  # pyarrow takes it for an integer
+_FAILED_COLUMN: Final = re.compile(r"In CSV column #(\d+): ")
+_MAX_ATTEMPTS: Final = 4  # before all columns are parsed into texts
 
 
 class Layout(NamedTuple):
@@ -57,14 +59,15 @@ class BlockParser:
         """
         self._layout = layout
         self._types = {index: _type(column) for column, index in layout.columns}
-        self._of_types = [
-            ColumnConverter(column, self._types[index], max_text_bytes, has_cells=True)
+        self._of_types = {
+            index: ColumnConverter(column, self._types[index], max_text_bytes, has_cells=True)
             for column, index in layout.columns
-        ]
-        self._of_texts = [
-            ColumnConverter(column, pa.string(), max_text_bytes, has_cells=True) for column, _ in layout.columns
-        ]
-        self._has_integers = any(pa.types.is_integer(each) for each in self._types.values())
+        }
+        self._of_texts = {
+            index: ColumnConverter(column, pa.string(), max_text_bytes, has_cells=True)
+            for column, index in layout.columns
+        }
+        self._integers = {index for index, type_ in self._types.items() if pa.types.is_integer(type_)}
         self._carries_features = bool(set(layout.carried) & set(self._types)) or bool(layout.null_texts)
 
     def __call__(self, block: Block) -> Parsed:
@@ -73,31 +76,45 @@ class BlockParser:
         Raises:
             pyarrow.ArrowInvalid: it is not UTF-8.
         """
-        return self._parse_types(block) or self._parse(block, dict.fromkeys(self._types, pa.string()), self._of_texts)
+        texts = self._integers if _HEXADECIMAL.search(block.content) else set()
+        for _ in range(_MAX_ATTEMPTS):
+            try:
+                parsed = self._parse(block, texts)
+            except pa.ArrowInvalid as error:
+                doubtful = self._failed(str(error))
+            else:
+                doubtful = set(self._infinite(parsed))
+                if not doubtful:
+                    return parsed
+            texts = texts | doubtful
+        return self._parse(block, set(self._types))
 
-    def _parse_types(self, block: Block) -> Parsed | None:
-        if self._has_integers and _HEXADECIMAL.search(block.content):
-            return None
-        try:
-            parsed = self._parse(block, self._types, self._of_types)
-        except pa.ArrowInvalid:
-            return None
-        floats = [each for each in parsed.features if pa.types.is_floating(each.type)]
-        return parsed if all(pc.all(pc.is_finite(each), min_count=0).as_py() for each in floats) else None
+    def _failed(self, error: str) -> set[int]:
+        """Return the column that pyarrow says it cannot convert, or all of them."""
+        found = _FAILED_COLUMN.search(error)
+        return {int(found[1])} & self._types.keys() if found is not None else set(self._types)
 
-    def _parse(self, block: Block, types: dict[int, Any], converters: Sequence[ColumnConverter]) -> Parsed:
+    def _infinite(self, parsed: Parsed) -> Iterator[int]:
+        """Yield the columns with texts such as `nan`, which pyarrow takes for numbers."""
+        for (_, index), array in zip(self._layout.columns, parsed.features, strict=True):
+            if pa.types.is_floating(array.type) and not pc.all(pc.is_finite(array), min_count=0).as_py():
+                yield index
+
+    def _parse(self, block: Block, texts: set[int]) -> Parsed:
+        """Parse a block; read some columns as texts."""
         layout = self._layout
+        types = {index: pa.string() if index in texts else type_ for index, type_ in self._types.items()}
         carried = dict.fromkeys(layout.carried, pa.string())
         ragged: dict[int, int] = {}
         if self._carries_features:
             table = self._read(block, types, layout.null_texts, ragged)
-            texts = self._read(block, carried, (), {}) if carried else table
+            carried_table = self._read(block, carried, (), {}) if carried else table
         else:
-            table = texts = self._read(block, types | carried, (), ragged)
+            table = carried_table = self._read(block, types | carried, (), ragged)
         return Parsed(
-            [_array(table, index) for _, index in layout.columns],
-            converters,
-            [_array(texts, index) for index in layout.carried],
+            [_array(table, index) for index in self._types],
+            [(self._of_texts if index in texts else self._of_types)[index] for index in self._types],
+            [_array(carried_table, index) for index in layout.carried],
             table.num_rows + len(ragged),
             ragged,
         )

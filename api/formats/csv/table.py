@@ -115,7 +115,7 @@ class CsvTable:
             ],
             carried,
             bad,
-            _Places(block),
+            _Places(block, parsed.n_rows),
         )
 
     def _raggedness(self, n_cells: int) -> str:
@@ -156,11 +156,14 @@ class _Lines:
 class _Places:
     """Says at which line a row of a block stands."""
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, n_rows: int) -> None:
         self._block = block
+        self._n_rows = n_rows
 
     @cached_property
-    def _lines(self) -> list[int]:
+    def _lines(self) -> Sequence[int]:
+        if b'"' not in self._block.content and self._block.n_lines == self._n_rows:  # a row to a line
+            return range(self._block.first_line, self._block.first_line + self._n_rows)
         return self._block.row_lines()
 
     def __call__(self, rows: Sequence[int]) -> list[str]:

@@ -80,7 +80,9 @@ def test_false(tmp_path: Path, cell: str) -> None:
 
 
 def test_unquoted_empty_cell_is_missing_and_a_quoted_one_is_an_empty_text(tmp_path: Path) -> None:
-    assert _rows(tmp_path, f'{_NAMES},,,,,\n,,,"","",\n') == [[None] * 6, [None, None, None, "", "", None]]
+    for end in ("\n", ""):
+        body = f'{_NAMES},,,,,\n,,,"","",{end}'
+        assert _rows(tmp_path, body) == [[None] * 6, [None, None, None, "", "", None]]
 
 
 def test_na_is_a_text_unless_it_is_said_to_be_missing(tmp_path: Path) -> None:
