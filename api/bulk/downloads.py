@@ -26,6 +26,7 @@ from shared.objects import ObjectStore
 from shared.store.bulk import BulkPrediction, BulkStore
 
 _EXTEND_SECONDS: Final = 20.0  # of the minute that `BulkStore.extend` grants
+_TURN_SECONDS: Final = 30.0
 _SILENT_SECONDS: Final = 120.0  # a process that says nothing for so long is given up
 _PART_BYTES: Final = 2**20
 
@@ -43,6 +44,11 @@ class Window(msgspec.Struct, frozen=True):
     limit: int | None = None
     is_partial: bool = False
     """Whether the rows that are done suffice, if the prediction is not final."""
+
+    @property
+    def has_all_rows(self) -> bool:
+        """Whether no row is left out."""
+        return self.offset == 0 and self.limit is None
 
     def n_rows(self, n_available: int) -> int:
         """How many of the available rows, from the first on, are in the window."""
@@ -106,7 +112,7 @@ class Downloads:
             SepalError: before anything is there: it cannot be written.
             DownloadBroken: from the parts: the rest cannot be written.
         """
-        async with self._turns, self._extending(prediction_id):
+        async with self._turn(), self._extending(prediction_id):
             try:
                 async with self._tables.job(job) as process:
                     first = await _receive(process, None if job.key else _SILENT_SECONDS)
@@ -114,6 +120,18 @@ class Downloads:
                         yield parts
             except JobLost as error:
                 raise ResultNotWritten from error
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(_TURN_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise ResultNotWritten("The gateway writes as many results as it may: retry.") from error
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     async def _parts(self, part: bytes, process: TableJob, form: str) -> AsyncGenerator[bytes]:
         outcome = "left"
@@ -129,14 +147,13 @@ class Downloads:
         finally:
             self._metrics.downloaded(form, outcome)
 
-    async def written(self, prediction: BulkPrediction, window: Window, form: Format, etag: str) -> WrittenResult:
-        """Return a result as an object, which is written the first time.
+    async def written(self, prediction: BulkPrediction, form: Format, etag: str) -> WrittenResult:
+        """Return a whole result as an object, which is written the first time.
 
         Args:
             prediction: whose result it is; it is final.
-            window: its rows.
             form: its format.
-            etag: names the bytes of exactly these rows in this format.
+            etag: names its bytes in this format.
 
         Raises:
             SepalError: it cannot be written.
@@ -146,7 +163,7 @@ class Downloads:
             async with lock:  # requests for other ranges wait for the first
                 prefix = f"{objects_prefix(prediction.id.batch_id)}rendered/"
                 found = await asyncio.to_thread(self._find, prefix, etag)
-                return found or await self._write(prediction, window, form, f"{prefix}{etag}-{secrets.token_hex(4)}")
+                return found or await self._write(prediction, form, f"{prefix}{etag}-{secrets.token_hex(4)}")
         finally:
             if not lock.locked():
                 self._writing.pop(etag, None)
@@ -174,8 +191,8 @@ class Downloads:
         named = f"{prediction.id} {window.offset} {window.limit} {form.value} {WRITER}"
         return hashlib.sha256(named.encode()).hexdigest()[:32]
 
-    async def _write(self, prediction: BulkPrediction, window: Window, form: Format, key: str) -> WrittenResult:
-        job = msgspec.structs.replace(await self.job(prediction, window, form), key=key)
+    async def _write(self, prediction: BulkPrediction, form: Format, key: str) -> WrittenResult:
+        job = msgspec.structs.replace(await self.job(prediction, Window(), form), key=key)
         async with self.stream(prediction.id, job) as parts:
             async for _ in parts:
                 pass

@@ -47,6 +47,7 @@ from shared.store.records import Origin
 _RENEW_SECONDS: Final = 3.0
 _ACCEPT_SECONDS: Final = 1.8  # as a submission: after that the client is told that the broker is unavailable
 _SILENT_SECONDS: Final = 120.0  # a process that neither takes nor says anything for so long is given up
+_TURN_SECONDS: Final = 30.0
 _WAITING: Final = 64  # uploads that wait for their turn
 _STOPPING: Final = "The gateway is stopping, and nothing was accepted: retry."
 
@@ -147,7 +148,10 @@ class Uploads:
             raise TooManyBodies
         self._n_waiting += 1
         try:
-            await self._turns.acquire()
+            async with asyncio.timeout(_TURN_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise TooManyBodies from error
         finally:
             self._n_waiting -= 1
         try:

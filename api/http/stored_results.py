@@ -98,15 +98,18 @@ class StoredResults:
             )
 
     async def _file(self, prediction: BulkPrediction, request: Request, window: Window, form: Format) -> Response:
-        """Answer with a file that has a strong tag, whole or a range of it."""
+        """Answer with a file that has a strong tag: whole or, if it has all rows, a range of it."""
         tag = self._downloads.etag(prediction, window, form)
-        headers = {"etag": f'"{tag}"', "accept-ranges": "bytes", "cache-control": "private, no-cache"}
+        headers = {"etag": f'"{tag}"', "cache-control": "private, no-cache"}
         if has_current(request.headers, headers["etag"]):
             return _respond(304, headers, form)
+        if not window.has_all_rows:  # there are too many windows to keep a file for each
+            return await self._stream(prediction, request, window, form, headers)
+        headers["accept-ranges"] = "bytes"
         is_range = wants_range(request.headers, headers["etag"])
         if not is_range and IS_HEAD not in request.scope:
             return await self._stream(prediction, request, window, form, headers)
-        written = await self._downloads.written(prediction, window, form, tag)
+        written = await self._downloads.written(prediction, form, tag)
         part = range_of(request.headers, written.n_bytes) if is_range else ByteRange(0, written.n_bytes)
         headers["content-length"] = str(part.end - part.start)
         if is_range:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request
 from starlette.types import Receive
+from structlog.contextvars import bind_contextvars
 
 from api.bulk.formats import FORMATS, MEDIA_TYPES, Format
 from api.bulk.uploads import BrokenOff, UploadRequest, Uploads
@@ -69,7 +70,7 @@ class UploadOperation:
                 headers.idempotency_digest(host),
                 Origin(headers.request_id) if headers.request_id else None,
             )
-            return await self._uploads.accept(upload, _Body(request.receive))
+            prediction = await self._uploads.accept(upload, _Body(request.receive))
         except BrokenOff as error:
             outcome = "broken-off"
             raise MalformedUpload("The body ended early.") from error
@@ -80,6 +81,10 @@ class UploadOperation:
         except BaseException:
             outcome = "error"
             raise
+        else:
+            if headers.request_id:
+                bind_contextvars(batch=prediction.id.batch_id)  # the whole id would give access to the result
+            return prediction
         finally:
             self._metrics.uploaded(form, outcome, time.monotonic() - began)
 

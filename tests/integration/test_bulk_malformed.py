@@ -1,4 +1,4 @@
-"""Malformed uploads over HTTP: each gets a 4xx that names the place, and leaves Redis and the object store as they were.
+"""Malformed uploads over HTTP: each gets a 4xx that names the place, and leaves Redis and the object store unchanged.
 
 `make malformed` sends all of them, `make test` every eighth.
 """
