@@ -53,7 +53,7 @@ bench: .venv/dev.stamp
 bench-growth: .venv/dev.stamp
 	$(VENV)/python -m benchmarks.growth $(BENCH)
 
-# Injects every fault 20 times: nearly an hour. CHAOS="--only pool,worker --injections 3".
+# Injects every fault 20 times: two hours. CHAOS="--only pool,worker --injections 3".
 chaos: .venv/dev.stamp
 	$(VENV)/python -m tests.chaos $(CHAOS)
 

@@ -15,7 +15,7 @@ from typing import Final
 from benchmarks.serving import machine
 from tests.chaos import clock
 from tests.chaos.bulk.faults import BULK_FAULTS, BulkFault
-from tests.chaos.bulk.rows import BulkReference
+from tests.chaos.bulk.rows import BulkReference, Size
 from tests.chaos.bulk.run import run_bulk_fault
 from tests.chaos.bulk.storage import running_storage
 from tests.chaos.fault import Fault
@@ -59,7 +59,7 @@ def _run_alone(fault: Fault | BulkFault, arguments: argparse.Namespace) -> Fault
             storage = stack.enter_context(running_storage(fault.storage, Path(folder)))
             site = stack.enter_context(running_site(Path(folder), storage=storage))
             reference = BulkReference(site.model_dir)
-            return run_bulk_fault(site, storage, fault, reference, n_rows=arguments.bulk_rows, **options)
+            return run_bulk_fault(site, storage, fault, reference, size=Size(arguments.bulk_rows), **options)
         site = stack.enter_context(
             running_site(Path(folder), has_clocks=fault.has_clocks, has_short_limits=fault.has_short_limits)
         )

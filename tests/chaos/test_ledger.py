@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.bulk.verdict import BulkVerdict
 from tests.chaos.judge import Answer, Injection, Verdict, judge, recoveries
 from tests.chaos.ledger import FINAL_POLLS, FinalResponse, Ledger, Polled, Responded, Sent, Writer
 from tests.chaos.results import FaultResult, Results
@@ -16,6 +17,7 @@ from tests.chaos.traffic import Submission, Trouble
 NUMBER = 3
 LABELS, LOG_PROBA = [30_000], [[-0.1, -math.inf]]
 RIGHT = FinalResponse("succeeded", None, LABELS, [[-0.1, "-Infinity"]])
+MACHINE = {"cores": "2", "processor": "P", "memory": "1 GiB", "kernel": "Linux 6", "python": "3.11"}
 CLEAN = Verdict(accepted=1, rows=1, answered=1)
 
 
@@ -137,6 +139,10 @@ def result_of(verdict: Verdict, **fields: Any) -> FaultResult:
     return FaultResult("pool", "pool process killed", 1, verdict, seconds=1, **known | fields)
 
 
+def bulk_result(bulk: BulkVerdict) -> FaultResult:
+    return result_of(CLEAN, bulk=bulk, bulk_bar_seconds=60)
+
+
 @pytest.mark.parametrize(
     ("result", "missed"),
     [
@@ -148,6 +154,12 @@ def result_of(verdict: Verdict, **fields: Any) -> FaultResult:
         (result_of(Verdict(unchecked=1)), ["unchecked: 1"]),
         (result_of(CLEAN, committed_twice=1), ["committed twice: 1"]),
         (result_of(CLEAN, recoveries=[0.5, 1.5]), ["recovery: 1.5 s; the bar is 1 s"]),
+        (bulk_result(BulkVerdict(uploads=1, succeeded=1, recoveries=[59.0])), []),
+        (bulk_result(BulkVerdict(never_accepted=1)), ["bulk predictions: never accepted: 1"]),
+        (bulk_result(BulkVerdict(lost=1, recoveries=[None])), ["bulk predictions: lost: 1"]),
+        (bulk_result(BulkVerdict(wrong=2)), ["bulk predictions: wrong: 2"]),
+        (bulk_result(BulkVerdict(left=3)), ["bulk predictions: left over: 3"]),
+        (bulk_result(BulkVerdict(recoveries=[1.0, 60.0])), ["bulk recovery: 60.0 s; the bar is 60 s"]),
         (result_of(CLEAN, recoveries=[0.5, None]), ["recovery: a prediction never became final"]),
     ],
 )
@@ -156,10 +168,16 @@ def test_result_names_the_bars_that_it_misses(result: FaultResult, missed: list[
 
 
 def test_page_shows_every_fault_and_the_missed_bars() -> None:
-    machine = {"cores": "2", "processor": "P", "memory": "1 GiB", "kernel": "Linux 6", "python": "3.11"}
-    results = Results("abc", "2000-01-01", machine, {}, True, [result_of(CLEAN), result_of(Verdict(lost=1))])
+    results = Results("abc", "2000-01-01", MACHINE, {}, True, [result_of(CLEAN), result_of(Verdict(lost=1))])
     page = write_page(results)
     assert "| pool process killed | 1 | 1 | 0 | 0 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 0.50 s | 0.50 s | < 1 s |" in page
     assert "| **all** | 2 | 1 | 0 | 0 | 1 | 0 | 1 | 0 | 0 | 0 | 0 |" in page
     assert "- pool: lost: 1" in page
     assert "- accepted: 1; the bar is 20,000" in page
+
+
+def test_page_shows_bulk_predictions_in_a_table_of_their_own() -> None:
+    bulk = BulkVerdict(uploads=2, succeeded=2, refusals={"body-not-read": 1}, recoveries=[1.0, 2.0])
+    page = write_page(Results("abc", "2000-01-01", MACHINE, {}, False, [bulk_result(bulk)]))
+    assert "| pool process killed | 2 | 1 | 2 | 0 | 0 | 0 | 0 | 2.0 s | 2.0 s | < 60 s |" in page
+    assert "- pool process killed, bulk predictions: `body-not-read` 1" in page

@@ -2,11 +2,13 @@
 
 import errno
 import tempfile
+from contextlib import suppress
 from typing import IO, Any, Final
 
 from shared.errors import StorageFull
 
 _CHUNK: Final = 2**20
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def spooled(body: Any) -> IO[bytes]:
@@ -19,9 +21,9 @@ def spooled(body: Any) -> IO[bytes]:
     try:
         while chunk := body.read(_CHUNK):
             _write(file, chunk)
-        file.flush()
     except BaseException:
-        file.close()
+        with suppress(OSError):  # it tries to write the rest
+            file.close()
         raise
     file.seek(0)
     return file
@@ -30,7 +32,8 @@ def spooled(body: Any) -> IO[bytes]:
 def _write(file: IO[bytes], chunk: bytes) -> None:
     try:
         file.write(chunk)
+        file.flush()
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _NO_SPACE:
             raise StorageFull("The gateway has no room to keep the body while it is read. Try again later.") from None
         raise

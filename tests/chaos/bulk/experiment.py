@@ -11,14 +11,13 @@ from shared.ids import PredictionId
 from shared.objects import ObjectStore
 from tests.chaos.bulk import leftovers
 from tests.chaos.bulk.client import BulkClient
-from tests.chaos.bulk.rows import MARKS, Rows
+from tests.chaos.bulk.rows import Rows, Size
 from tests.chaos.bulk.storage import Storage
 from tests.chaos.experiment import Experiment
 from tests.chaos.site import SupervisedProcess
 from tests.patience import patience
 from tests.stack import wait_for
 
-UPLOAD_SECONDS: Final = 1.5
 _AFTER_MARK_SECONDS: Final = 0.3  # twice as long as a mark: the slice may be committed, and the next one read
 _READING_SECONDS: Final = 0.2
 _EMPTY_SECONDS: Final = 20.0  # the sweeper goes once a second
@@ -27,9 +26,9 @@ _EMPTY_SECONDS: Final = 20.0  # the sweeper goes once a second
 class BulkRun:
     """One bulk prediction, from its upload to its result."""
 
-    def __init__(self, traffic: Experiment, n_rows: int, seconds: float, *, may_retry: bool) -> None:
+    def __init__(self, traffic: Experiment, size: Size, seconds: float, *, may_retry: bool) -> None:
         site = traffic.site
-        self.rows = Rows(traffic.injection, n_rows)
+        self.rows = Rows(traffic.injection, size)
         self._rng = traffic.rng
         self._gateways = site.gateways
         self._pid_files = self.rows.pid_files(site.pid_dir)
@@ -37,7 +36,7 @@ class BulkRun:
         self.gateway = site.gateways[first]
         """The one that gets the upload."""
         ports = [*site.ports[first:], *site.ports[:first]]
-        self.client = BulkClient(ports, self.rows.parquet(), seconds, UPLOAD_SECONDS)
+        self.client = BulkClient(ports, self.rows.parquet(), seconds, size.upload_seconds)
         if may_retry:
             self.client.retry()
 
@@ -51,13 +50,22 @@ class BulkRun:
         wait_for(lambda: self.client.sent == 1, "the upload")
         time.sleep(self._rng.uniform(0, _READING_SECONDS))
 
+    def wait_for_job(self) -> list[psutil.Process]:
+        """Wait for the process that reads the upload; returns none if the upload was answered before."""
+
+        def reading() -> list[psutil.Process]:
+            return leftovers.job_processes(self.gateway.pid)
+
+        wait_for(lambda: self.client.was_answered.is_set() or reading(), "the process of an upload")
+        return reading()
+
     def wait_for_answer(self) -> None:
         """Wait until the first upload is accepted or refused."""
         wait_for(self.client.was_answered.is_set, "the answer to an upload")
 
     def wait_for_scoring(self) -> int:
         """Wait until a random row is scored; returns the pid of its process."""
-        path = self._pid_files[self._rng.randrange(MARKS)]
+        path = self._rng.choice(self._pid_files)
         wait_for(lambda: path.exists() or self.client.has_ended, f"the pid in {path.name}")
         return int(path.read_text())
 
@@ -101,7 +109,7 @@ def _spin_until(condition: Callable[[], bool]) -> None:
 class BulkExperiment:
     """All injections of one fault, beside the steady traffic of single predictions."""
 
-    def __init__(self, traffic: Experiment, storage: Storage, n_rows: int, seconds: float) -> None:
+    def __init__(self, traffic: Experiment, storage: Storage, size: Size, seconds: float) -> None:
         self.traffic = traffic
         self.site = traffic.site
         self.storage = storage
@@ -109,7 +117,7 @@ class BulkExperiment:
         """Of the latest injection."""
         self._found: list[str] = []
         self.store: ObjectStore = storage.open()
-        self._n_rows = n_rows
+        self._size = size
         self._seconds = seconds
 
     @property
@@ -119,7 +127,7 @@ class BulkExperiment:
 
     def upload(self, *, may_retry: bool = True) -> BulkRun:
         """Begin a bulk prediction."""
-        self.run = BulkRun(self.traffic, self._n_rows, self._seconds, may_retry=may_retry)
+        self.run = BulkRun(self.traffic, self._size, self._seconds, may_retry=may_retry)
         return self.run
 
     def worker_of(self, pid: int) -> SupervisedProcess:

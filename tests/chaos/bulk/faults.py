@@ -11,7 +11,7 @@ from typing import Final
 import psutil
 
 from tests.chaos.bulk.experiment import BulkExperiment
-from tests.chaos.bulk.leftovers import job_processes, table_processes
+from tests.chaos.bulk.leftovers import table_processes
 from tests.chaos.bulk.storage import Kind
 from tests.chaos.judge import Injection
 from tests.stack import wait_for
@@ -74,6 +74,19 @@ def stop_worker(bulk: BulkExperiment) -> Injection:
     return injection
 
 
+def stop_and_kill_workers(bulk: BulkExperiment) -> Injection:
+    """Stop a bulk worker that scores a slice until its lease has ended, and kill the other one meanwhile."""
+    worker = bulk.worker_of(bulk.upload().wait_for_scoring())
+    injection = bulk.traffic.start()
+    worker.signal(signal.SIGSTOP)
+    for other in bulk.site.bulk_workers:
+        if other is not worker:
+            other.signal(signal.SIGKILL)
+    time.sleep(_STOPPED_SECONDS)
+    worker.signal(signal.SIGCONT)
+    return injection
+
+
 def kill_table_process(bulk: BulkExperiment) -> Injection:
     """Kill the process that reads an upload: alternately while the body is sent, and while its rows are stored."""
     run = bulk.upload()
@@ -81,7 +94,7 @@ def kill_table_process(bulk: BulkExperiment) -> Injection:
         run.wait_for_reading()
     else:
         run.wait_for_upload()
-    processes = job_processes(run.gateway.pid)
+    processes = run.wait_for_job()
     injection = bulk.traffic.start()
     _kill(processes)
     return injection
@@ -180,6 +193,7 @@ BULK_FAULTS: Final[dict[str, BulkFault]] = {
         BulkFault("bulk-commit", "bulk: pool processes killed while a result is written", kill_writing_processes),
         BulkFault("bulk-worker", "bulk: one worker of two killed, parent and children", kill_worker),
         BulkFault("bulk-stopped", "bulk: worker stopped for longer than its lease", stop_worker),
+        BulkFault("bulk-workers", "bulk: one worker of two stopped, the other killed", stop_and_kill_workers),
         BulkFault("bulk-table", "bulk: process that reads the upload killed", kill_table_process),
         BulkFault("bulk-tables", "bulk: table server and its processes killed", kill_table_server),
         BulkFault("bulk-download", "bulk: process that writes the download killed", kill_download),

@@ -7,7 +7,7 @@ import psutil
 
 from shared.bulk import MARKER, SliceResult, Source
 from shared.objects import PREFIX, ObjectStore
-from shared.store.schema import STORED_ROWS, Counter, Field, Key
+from shared.store.schema import STORED_ROWS, BatchState, Counter, Field, Key
 from tests.stack import SESSION, SESSION_VARIABLE
 
 _OF_BULK: Final = (
@@ -19,15 +19,17 @@ _OF_BATCHES: Final = (Key.LEASES, Key.UNACKED, Key.UNACKED_INDEX, Key.QUEUED)
 _TABLES: Final = "api.formats"
 
 
-def live(server: Any) -> dict[str, tuple[str, set[str]]]:
-    """Return the predictions with a record: the key of their rows, and the keys of their results."""
-    found = {}
+def live(server: Any) -> dict[str, set[str]]:
+    """Return the predictions with a record, and the keys of their rows and results; of one that has failed, none."""
+    found: dict[str, set[str]] = {}
     for raw_id in server.hkeys(Key.STORED):
         batch_id = raw_id.decode()
-        source = server.hget(Key.BATCH + batch_id, Field.SOURCE)
-        if source is not None:
+        source, state = server.hmget(Key.BATCH + batch_id, Field.SOURCE, Field.STATE)
+        if state == BatchState.FAILED.encode():
+            found[batch_id] = set()
+        elif source is not None:
             packed = server.zrange(Key.RESULTS + batch_id, 0, -1)
-            found[batch_id] = Source.decode(source).key, {SliceResult.decode(result).key for result in packed}
+            found[batch_id] = {Source.decode(source).key, *(SliceResult.decode(result).key for result in packed)}
     return found
 
 
@@ -42,14 +44,14 @@ def misplaced(server: Any, store: ObjectStore) -> list[str]:
     What an attempt has left that was killed stays until its prediction's objects are deleted.
     """
     predictions, found = live(server), objects(store)
-    needed = {key for rows, results in predictions.values() for key in (rows, *results)}
+    needed = set().union(*predictions.values())
     stray = {key for key in found if key.removeprefix(PREFIX).partition("/")[0] not in predictions}
-    return [f"missing: {key}" for key in needed - found] + [f"stray: {key}" for key in stray]
+    return [f"missing: {key}" for key in sorted(needed - found)] + [f"stray: {key}" for key in sorted(stray)]
 
 
 def unneeded(server: Any, store: ObjectStore) -> int:
     """Count the objects of live predictions that killed attempts have left."""
-    needed = {key for rows, results in live(server).values() for key in (rows, *results)}
+    needed = set().union(*live(server).values())
     return len(objects(store) - needed)
 
 

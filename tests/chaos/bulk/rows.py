@@ -6,7 +6,7 @@ Some rows are marks: their process writes its pid to a file, and waits there for
 
 import io
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,17 +15,26 @@ import pyarrow.parquet as pq
 from tests.chaos.traffic import FEATURES, Trouble
 from worker.pool import artifact
 
-MARKS: Final = 20
 _MARK_MS: Final = 150
 _FIRST: Final = 10**12  # beyond the numbers of single predictions
 _MAX_ROWS: Final = 10**7
 
 
+class Size(NamedTuple):
+    """How much a bulk prediction has to do."""
+
+    n_rows: int = 1_000_000
+    n_marks: int = 20
+    upload_seconds: float = 1.5
+    """How long the upload takes at least."""
+
+
 class Rows:
     """The rows of one upload."""
 
-    def __init__(self, number: int, n_rows: int) -> None:
-        self.n_rows = n_rows
+    def __init__(self, number: int, size: Size) -> None:
+        self.n_rows = size.n_rows
+        self._n_marks = size.n_marks
         self._first = _FIRST + number * _MAX_ROWS
 
     def parquet(self) -> bytes:
@@ -52,7 +61,7 @@ class Rows:
         return matrix
 
     def _marks(self) -> list[int]:
-        return [(2 * mark + 1) * self.n_rows // (2 * MARKS) for mark in range(MARKS)]
+        return [(2 * mark + 1) * self.n_rows // (2 * self._n_marks) for mark in range(self._n_marks)]
 
 
 class BulkReference:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.chaos.bulk.client import SUCCEEDED, BulkClient
 from tests.chaos.bulk.experiment import BulkExperiment
 from tests.chaos.bulk.faults import BulkFault
-from tests.chaos.bulk.rows import BulkReference
+from tests.chaos.bulk.rows import BulkReference, Size
 from tests.chaos.bulk.storage import Storage
 from tests.chaos.bulk.verdict import BulkVerdict
 from tests.chaos.experiment import running_experiment
@@ -30,7 +30,7 @@ def run_bulk_fault(
     injections: int,
     rate: float,
     patience: float,
-    n_rows: int,
+    size: Size,
 ) -> FaultResult:
     """Inject a fault into several bulk predictions, one after the other.
 
@@ -42,18 +42,18 @@ def run_bulk_fault(
         injections: the number of injections.
         rate: single submissions per second.
         patience: seconds to wait for the last results.
-        n_rows: of each bulk prediction.
+        size: of each bulk prediction.
     """
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="sepal-chaos-"))
     observer, verdict = Observer(site.redis_port), BulkVerdict()
     try:
         with running_experiment(site, folder, rate, patience) as traffic:
-            bulk = BulkExperiment(traffic, storage, n_rows, usual_patience())
+            bulk = BulkExperiment(traffic, storage, size, usual_patience())
             injected = []
             for number in range(injections):
                 traffic.injection = number
-                injected.append(_inject(bulk, fault, reference, verdict))
+                injected.append(inject_into_bulk(bulk, fault, reference, verdict))
         entries = list(traffic.ledger.entries.values())
         verdict.add_left(bulk.check_at_end())
     finally:
@@ -75,7 +75,10 @@ def run_bulk_fault(
     )
 
 
-def _inject(bulk: BulkExperiment, fault: BulkFault, reference: BulkReference, verdict: BulkVerdict) -> Injection:
+def inject_into_bulk(
+    bulk: BulkExperiment, fault: BulkFault, reference: BulkReference, verdict: BulkVerdict
+) -> Injection:
+    """Inject a fault into a bulk prediction, and judge this once it has ended."""
     injection = fault.inject(bulk)
     client = bulk.run.client
     client.join()

@@ -5,7 +5,7 @@ import resource
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
@@ -16,6 +16,7 @@ from shared.objects import ObjectStore
 from tests.s3 import S3Server, s3_server
 
 _DISK_BYTES: Final = 512 * 2**20
+_PID_BYTES: Final = 16  # the pipeline writes pids, on what would be another disk
 _BLOCK: Final = b"\0" * 2**20
 
 
@@ -123,7 +124,7 @@ class LimitedFiles:
 
     def fill(self, n_free: int, processes: Sequence[psutil.Process]) -> None:
         """Set the limit."""
-        self._limit(processes, n_free)
+        self._limit(processes, max(n_free, _PID_BYTES))
 
     def free(self, processes: Sequence[psutil.Process]) -> None:
         """Lift the limit."""
@@ -131,4 +132,5 @@ class LimitedFiles:
 
     def _limit(self, processes: Sequence[psutil.Process], n_bytes: int) -> None:
         for process in processes:
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))
+            with suppress(ProcessLookupError):  # it has ended
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))
