@@ -6,6 +6,8 @@ import selectors
 import signal
 import socket
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from api.bulk.wire import LISTENING, TableSettings
@@ -33,6 +35,9 @@ def serve(path: str, settings: TableSettings) -> None:
         gc.collect()
         gc.freeze()  # children share these objects' pages as long as nothing writes to them
         _accept(listener, settings)
+    with suppress(OSError):  # the gateway does it, too, unless it was killed
+        Path(path).unlink()
+        Path(path).parent.rmdir()
 
 
 def _check_that_forks_are_safe() -> None:

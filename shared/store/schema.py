@@ -86,8 +86,8 @@ class Key(StrEnum):
     OWNER = "sepal:owner:"  # for each owner: sorted set of its bulk predictions with a record, by when it was accepted
     STORED = "sepal:stored"  # hash from prediction or upload to `bytes owner`: its space in the object store
     STORED_BYTES = "sepal:stored-bytes"  # the sum of these bytes
-    UPLOADS = "sepal:uploads"  # sorted set of the uploads that hold space, by when their leases end
-    SWEEP = "sepal:sweep"  # sorted set of the predictions in `STORED`, by when the sweeper examines them next
+    UPLOADS = "sepal:uploads"  # sorted set of the uploads that hold space, by when their reservations end, in seconds
+    SWEEP = "sepal:sweep"  # sorted set of the predictions in `STORED`, by when the sweeper examines them next, too
     MARKER = "sepal:marker"  # a random text: the object store has a copy while it belongs to this store
     REPLY = "sepal:reply:"  # not a key: the reply channel of each gateway process
 
@@ -208,4 +208,4 @@ def lua_names() -> dict[str, str | int]:
     names |= {"MEMBER_BYTES": MEMBER_BYTES, "N_ROWS_OFFSET": _N_ROWS_OFFSET, "DEADLINE_OFFSET": _DEADLINE_OFFSET}
     names |= {"STORED_ROWS": f"'{STORED_ROWS}'", "SLICE_ENCODING": f"'{SLICE}'", "SLICES_A_PROCESS": SLICES_A_PROCESS}
     names |= {"SLICE_MS": round(1000 * SLICE_SECONDS), "FIRST_SLICE_ROWS": FIRST_SLICE_ROWS}
-    return names | {"SLICE_GROWTH": SLICE_GROWTH, "RATE_SECONDS": RATE_SECONDS, "SWEEP_US": 1_000_000 * SWEEP_SECONDS}
+    return names | {"SLICE_GROWTH": SLICE_GROWTH, "RATE_SECONDS": RATE_SECONDS, "SWEEP_SECONDS": SWEEP_SECONDS}

@@ -258,6 +258,26 @@ def test_stopping_gateway_refuses_the_uploads_that_are_under_way(tmp_path: Path,
         assert left_by(stack) == before
 
 
+def test_stopping_gateway_ends_its_event_streams(tmp_path: Path, iris_dir: Path) -> None:
+    with running_stack(tmp_path, iris_dir, drain_seconds=0.1) as (stack, gateway):
+        stack.part("worker").kill()
+        location = accepted(gateway, rows(5))
+        with gateway.client.stream("GET", f"{location}/events") as response:
+            lines = response.iter_lines()
+            assert next(lines).startswith("id: ")
+            os.kill(gateway.part.popen.pid, signal.SIGTERM)
+            assert "event: end" not in list(lines)
+        gateway.part.wait()
+
+
+def test_event_streams_are_not_in_the_histogram_of_requests(gateway: Gateway) -> None:
+    location = accepted(gateway, rows(5))
+    assert "event: end" in gateway.client.get(f"{location}/events").text
+    assert gateway.client.get(location).status_code in {200, 202}
+    wait_for(lambda: 'route="/results/{prediction_id}"' in gateway.client.get("/metrics").text, "durations")
+    assert "/events" not in gateway.client.get("/metrics").text
+
+
 def test_upload_is_refused_without_the_broker(tmp_path: Path, iris_dir: Path) -> None:
     with running_stack(tmp_path, iris_dir) as (stack, gateway):
         accepted(gateway, rows(1))

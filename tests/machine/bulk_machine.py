@@ -18,11 +18,13 @@ from tests.machine.stored_records import StoredRecords, check_handed_out
 from tests.stored import new_prediction, result_of
 
 ROW_COUNTS = st.sampled_from([1, 2, 999, 1001, 2500, 7000])
-_BATCH_ROWS = 1024
+_BATCH_ROWS = 256
 
 
 class BulkMachine(StoreMachine):
-    """A state machine whose workers also run slices."""
+    """A state machine whose workers also run slices, with fewer of the rules that no slice needs."""
+
+    submit_spanning = reserve = submit_reserved = shorten_retention = None  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,11 +34,20 @@ class BulkMachine(StoreMachine):
 
     @rule(pick=PICK, n_rows=ROW_COUNTS, owner=st.integers(1, 2), on_error=st.sampled_from(OnError), deadline=DEADLINES)
     def upload(self, pick: int, n_rows: int, owner: int, on_error: OnError, deadline: float) -> None:
+        """Begin an upload; another rule ends it."""
         gateway = choose(self.gateways, pick)
         made = new_prediction(n_rows, owner=owner, on_error=on_error, reply_channel=gateway.channel)
         source = msgspec.structs.replace(made.source, batch_rows=_BATCH_ROWS)
         deadline_us = self.harness.deadline(gateway, deadline)
         self.stored.begin(gateway, msgspec.structs.replace(made, source=source, deadline_us=deadline_us))
+
+    @rule(pick=PICK, n_rows=ROW_COUNTS, owner=st.integers(1, 2))
+    def upload_and_accept(self, pick: int, n_rows: int, owner: int) -> None:
+        """Begin an upload and end it, as usual, without another step between them."""
+        n_uploads = len(self.stored.uploads)
+        self.upload(pick, n_rows, owner, OnError.REPORT, 0)
+        if len(self.stored.uploads) > n_uploads:
+            self.accept_upload(n_uploads, 0)
 
     @precondition(lambda self: self.stored.uploads)
     @rule(pick=PICK, stall=STALLS)
@@ -88,13 +99,35 @@ class BulkMachine(StoreMachine):
 
     # Workers.
 
-    @precondition(lambda self: any(claim.slice for worker in self._awake() for _, claim in worker.running))
-    @rule(pick=PICK)
-    def give_back(self, pick: int) -> None:
-        """A pool process cannot reach the object store."""
-        running = [(worker, each) for worker in self._awake() for each in worker.running if each[1].slice]
-        worker, (tag, claim) = choose(running, pick)
-        worker.running.remove((tag, claim))
+    @precondition(lambda self: self._awake())
+    @rule(pick=PICK, end=st.sampled_from(["commit", "lost reply", "failure", "lost", "given back", "overtaken"]))
+    def attempt(self, pick: int, end: str) -> None:
+        """Pop, record and claim a batch, and end the attempt, or an earlier one, in one way or another."""
+        worker = choose(self._awake(), pick)
+        self._call(worker, self.pop_and_claim)
+        if not worker.running:
+            return
+        if end == "overtaken":
+            self._overtake(worker)
+        elif end == "lost":
+            self._call(worker, self.lose_attempt, by_parent=True)
+        elif end == "given back" and worker.running[0][1].slice:
+            self._give_back(worker)
+        else:
+            self.harness.transport.loses_reply = end == "lost reply"
+            self._call(worker, self.commit, failing={0} if end == "failure" else set())
+
+    def _overtake(self, frozen: Worker) -> None:
+        """Freeze a worker beyond its leases, have the others claim what it had claimed, and thaw it."""
+        self._freeze(frozen)
+        for worker in self._awake():
+            if worker is not frozen:
+                self._call(worker, self.pop_and_claim)
+        self._call(frozen, self.commit, failing=set())
+
+    def _give_back(self, worker: Worker) -> None:
+        """Give a slice back: its pool process cannot reach the object store."""
+        tag, claim = worker.running.pop(0)
         worker.attempts.give_back(claim.batch_id)
         worker.acknowledge(tag)
 
@@ -131,6 +164,7 @@ class BulkMachine(StoreMachine):
                 assert not transport.lost_reply, "a commit was accepted and then refused"
                 self.stored.objects.discard(result.key)
         check_handed_out(before, self._stored_records())
+        self.server.client.delete(Key.RATES)  # measured in microseconds, which differ from run to run
 
     def _stored_records(self) -> StoredRecords:
         return StoredRecords(Records(*self.server.dump()))

@@ -230,10 +230,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def freeze_beyond_leases(self, pick: int) -> None:
         """Freeze a worker that has claimed batches until its leases have ended, and thaw it."""
-        worker = choose([worker for worker in self._awake() if worker.running], pick)
-        worker.is_frozen = True
-        self.pass_time(7)
-        worker.is_frozen = False
+        self._freeze(choose([worker for worker in self._awake() if worker.running], pick))
 
     @rule(seconds=st.integers(2, 15))
     def skip_time(self, seconds: int) -> None:
@@ -293,6 +290,11 @@ class StoreMachine(RuleBasedStateMachine):
                 self._call(worker, self.claim)
             while worker.running:
                 self._call(worker, self.commit, failing=set())
+
+    def _freeze(self, worker: Worker) -> None:
+        worker.is_frozen = True
+        self.pass_time(7)
+        worker.is_frozen = False
 
     def _call(self, worker: Worker, rule: Callable[..., None], **arguments: Any) -> None:
         """Apply a rule to this worker."""

@@ -231,6 +231,7 @@ _PARQUET: Final = [
     _parquet("empty", b"", "begin with PAR1"),
     _parquet("text", b"island,bill_length_mm\nDream,39.1\n", "begin with PAR1"),
     _parquet("an Arrow stream", _STREAM, "begin with PAR1"),
+    _parquet("no columns", parquet_of(pa.table({})), "Column island", "is missing", code=INVALID),
     _parquet("nothing but its magic", b"PAR1PAR1", "The footer"),
     _parquet("without its end", _PLAIN[:-1], "The footer"),
     *(_parquet(f"cut off after {n} of 10", _PLAIN[: n * len(_PLAIN) // 10], "The footer") for n in range(1, 10)),

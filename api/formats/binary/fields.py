@@ -17,7 +17,7 @@ from shared.columns import Column
 from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedUpload
 
 _PIECE_ROWS: Final = 2**16
-_PIECE_BYTES: Final = 2**24
+_PIECE_BYTES: Final = 2**23
 _INDEX: Final = re.compile(r"__index_level_\d+__")  # pandas writes its index so
 _TEXTS: Final = (
     pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,

@@ -1,6 +1,7 @@
 """Reads Parquet."""
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import IO, Any, Final
 
 import pyarrow as pa
@@ -17,7 +18,9 @@ _MAGIC: Final = b"PAR1"
 _BATCH_BYTES: Final = 2**23
 _MIN_ROWS: Final = 64
 _MAX_ROWS: Final = 2**16
-_BUFFER_BYTES: Final = 2**20
+_DICTIONARY_BYTES: Final = 2**25
+_BUFFER_BYTES: Final = 2**24  # of all columns together
+_MIN_BUFFER_BYTES: Final = 2**13
 _MAX_THRIFT_BYTES: Final = 2**24
 _MAX_THRIFT_ITEMS: Final = 2**20
 _MAX_DEPTH: Final = 32
@@ -40,8 +43,7 @@ class ParquetTable:
             try:
                 file = _open(body)
                 schema = file.schema_arrow
-                texts = [name for name, type_ in zip(schema.names, schema.types, strict=True) if is_text(type_)]
-                self._file = _open(body, file.metadata, texts)
+                self._file = _open(body, file.metadata, _dictionaries(schema, file.metadata))
                 self._fields = Fields(self._file.schema_arrow, upload)
             except UNREADABLE as error:
                 raise MalformedUpload(f"The footer, which comes last, cannot be read: {reason(error)}.") from None
@@ -95,13 +97,28 @@ class ParquetTable:
         return batches
 
 
-def _open(body: IO[bytes], metadata: Any = None, texts: Sequence[str] | None = None) -> Any:
-    """Open a temporary file once more; columns of texts are read as dictionaries."""
+def _dictionaries(schema: Any, metadata: Any) -> list[str]:
+    """Return the columns of texts to read as dictionaries, which pyarrow gathers for a whole row group."""
+    sizes: dict[str, int] = {}
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for index in range(row_group.num_columns):
+            chunk = row_group.column(index)
+            sizes[chunk.path_in_schema] = max(sizes.get(chunk.path_in_schema, 0), chunk.total_uncompressed_size)
+    texts = [name for name, type_ in zip(schema.names, schema.types, strict=True) if is_text(type_)]
+    texts.sort(key=lambda name: sizes.get(name, 0))
+    totals = accumulate(sizes.get(name, 0) for name in texts)
+    return [name for name, total in zip(texts, totals, strict=True) if total <= _DICTIONARY_BYTES]
+
+
+def _open(body: IO[bytes], metadata: Any = None, dictionaries: Sequence[str] | None = None) -> Any:
+    """Open a temporary file once more."""
+    n_columns = 1 if metadata is None else max(metadata.num_columns, 1)
     return parquet.ParquetFile(
         pa.OSFile(f"/dev/fd/{body.fileno()}"),
         metadata=metadata,
-        read_dictionary=texts,
-        buffer_size=_BUFFER_BYTES,
+        read_dictionary=dictionaries,
+        buffer_size=max(_BUFFER_BYTES // n_columns, _MIN_BUFFER_BYTES),
         pre_buffer=False,
         thrift_string_size_limit=_MAX_THRIFT_BYTES,
         thrift_container_size_limit=_MAX_THRIFT_ITEMS,

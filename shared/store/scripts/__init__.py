@@ -14,7 +14,9 @@ from shared.store.schema import lua_names
 
 _REFUSED_WHEN_FULL: Final = frozenset({"submit", "reserve", "accept_bulk", "reserve_space"})
 """The other scripts finish accepted work, and so free memory: they also run when `maxmemory` is reached."""
-_READ_ONLY: Final = frozenset({"examine", "get_dead_letter", "list_dead_letters", "look_up", "read_bulk", "status"})
+_READ_ONLY: Final = frozenset(
+    {"examine", "get_dead_letter", "have_records", "list_bulk", "list_dead_letters", "look_up", "read_bulk", "status"}
+)
 """These also run when the server rejects writes: on a full disk, without enough replicas, on a replica."""
 
 _NAMES: Final = lua_names()

@@ -49,7 +49,7 @@ redis.call('HSET', k_batch .. id, f_schema, SCHEMA_NUMBER, f_state, s_queued, f_
 redis.call('HINCRBY', k_backlog, c_accepted .. STORED_ROWS, n_rows)
 redis.call('ZADD', k_bulk_open, next_score(k_bulk_open), id)
 redis.call('ZADD', k_owner .. owner, next_score(k_owner .. owner), id)
-redis.call('ZADD', k_sweep, created + SWEEP_US, id)
+redis.call('ZADD', k_sweep, time_s() + SWEEP_SECONDS, id)
 if n_rows == '0' then
   end_bulk(id, s_succeeded, '')
   return 1

@@ -11,6 +11,10 @@ local function time_us()
   return now[1] .. string.format('%06d', now[2])
 end
 
+local function time_s()
+  return tonumber(redis.call('TIME')[1])
+end
+
 -- Read fields of a batch or a parent: false for each absent field, or if there is no record. A record of another schema
 -- ends the script with an error.
 local function read(id, ...)

@@ -13,7 +13,7 @@ for _, id in ipairs(ARGV) do
     redis.call('DECRBY', k_stored_bytes, n_bytes)
     if left >= 0 then
       redis.call('HSET', k_stored, id, '0 ' .. owner)
-      redis.call('ZADD', k_sweep, time_us() + 1000000 * (left + 1), id)
+      redis.call('ZADD', k_sweep, time_s() + left + 1, id)
     else
       redis.call('HDEL', k_stored, id)
       redis.call('ZREM', k_sweep, id)

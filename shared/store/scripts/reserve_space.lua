@@ -20,5 +20,5 @@ if n_bytes > held and total - held + n_bytes > tonumber(ARGV[3]) then
 end
 redis.call('HSET', k_stored, id, string.format('%.0f ', n_bytes))
 redis.call('SET', k_stored_bytes, string.format('%.0f', total - held + n_bytes))
-redis.call('ZADD', k_uploads, time_us() + 1000000 * ARGV[4], id)
+redis.call('ZADD', k_uploads, time_s() + ARGV[4], id)
 return 1

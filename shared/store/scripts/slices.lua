@@ -34,10 +34,11 @@ local function add_slice(parent, first_row, n_rows, token)
   local id = string.format('%s.%.0f', parent, redis.call('HINCRBY', k_batch .. parent, f_slices, 1) - 1)
   local sequence = redis.call('HINCRBY', k_sequence, q_bulk, 1)
   local message = slice_message(template, id, n_rows)
+  local no_secret, counts = string.rep('\0', N_ROWS_OFFSET - 1), struct.pack('<I4I4', n_rows, 0)
   redis.call('HSET', k_batch .. id, f_schema, SCHEMA_NUMBER, f_state, s_queued, f_created, time_us(),
     f_encoding, SLICE_ENCODING, f_rows, cmsgpack.pack({first_row, n_rows}), f_n_rows, n_rows,
-    f_members, string.rep('\0', N_ROWS_OFFSET - 1) .. struct.pack('<I4I4', n_rows, 0) .. string.sub(member, DEADLINE_OFFSET),
-    f_model, model, f_reply, reply, f_queue, q_bulk, f_sequence, sequence, f_message, message, f_token, token)
+    f_members, no_secret .. counts .. string.sub(member, DEADLINE_OFFSET), f_model, model,
+    f_reply, reply, f_queue, q_bulk, f_sequence, sequence, f_message, message, f_token, token)
   redis.call('SADD', k_slices, id)
   redis.call('ZADD', k_queued .. q_bulk, sequence, id)
   redis.call('LPUSH', q_bulk, with_sequence(message, sequence))
@@ -136,7 +137,7 @@ local function end_bulk(parent, state, failure)
   redis.call('ZREM', k_bulk_open, parent)
   start_retention(parent, ttl, idempotency)
   redis.call('EXPIRE', k_results .. parent, ttl)
-  redis.call('ZADD', k_sweep, state == s_succeeded and finished + 1000000 * ttl or finished, parent)
+  redis.call('ZADD', k_sweep, time_s() + (state == s_succeeded and ttl or 0), parent)
   redis.call('PUBLISH', reply, parent .. ' ' .. finished .. ' ')
 end
 

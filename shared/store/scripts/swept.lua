@@ -6,8 +6,8 @@
 -- Keeps: an upload that is found can neither be renewed nor accepted. Whatever is found is examined again after a minute,
 --        until its space is released.
 
-local now, found = tonumber(time_us()), {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', k_uploads, '-inf', now, 'LIMIT', 0, ARGV[1])) do
+local now, found = time_s(), {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', k_uploads, '-inf', now - 1, 'LIMIT', 0, ARGV[1])) do
   redis.call('ZREM', k_uploads, id)
   redis.call('ZADD', k_sweep, now, id)
 end
@@ -17,19 +17,19 @@ for _, id in ipairs(redis.call('SMEMBERS', k_slices)) do
   running[parent_and_index(id)] = true
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', k_sweep, '-inf', now, 'LIMIT', 0, ARGV[1])) do
-  local ttl, next_us = redis.call('TTL', k_batch .. id), now + SWEEP_US
+  local ttl, next_s = redis.call('TTL', k_batch .. id), now + SWEEP_SECONDS
   local state = ttl > -2 and redis.pcall('HGET', k_batch .. id, f_state)
   local has_objects = not string.find(redis.call('HGET', k_stored, id) or '', '^0 ')
   if ttl == -2 or (ttl >= 0 and state ~= s_succeeded and has_objects) then
-    next_us = now + 60 * 1000000
+    next_s = now + 60
     if running[id] then
-      next_us = now + 1000000
+      next_s = now + 1
     else
       found[#found + 1] = id
     end
   elseif ttl >= 0 then
-    next_us = now + 1000000 * (ttl + 1)
+    next_s = now + ttl + 1
   end
-  redis.call('ZADD', k_sweep, next_us, id)
+  redis.call('ZADD', k_sweep, next_s, id)
 end
 return found

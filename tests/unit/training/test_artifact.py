@@ -17,16 +17,15 @@ from shared.card import read_card
 from shared.errors import ArtifactExists
 from tests import pipelines
 from tests.models import fit_regressor, save_misbehaving, save_pipeline
-from tests.stack import ROOT
+from tests.stack import ROOT, clean_environment
 from training import artifact
 from training.recipes import RECIPES
 
 
 def run_training(recipe: str, models_dir: Path, hash_seed: str) -> str:
     command = [sys.executable, "-m", "training", recipe, "--models-dir", str(models_dir)]
-    done = subprocess.run(
-        command, cwd=ROOT, env={"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True
-    )
+    environment = clean_environment() | {"PYTHONHASHSEED": hash_seed}  # with what chooses the kernels of BLAS
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     return done.stdout
 
 

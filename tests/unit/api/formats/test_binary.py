@@ -194,6 +194,15 @@ def test_repeated_texts_take_little_memory(tmp_path: Path, media_type: str) -> N
     assert pa.total_allocated_bytes() - before < 2**29
 
 
+def test_long_texts_of_one_row_group_take_little_memory(tmp_path: Path) -> None:
+    texts = pa.table({"text": [f"{index} " + "x" * 10_000 for index in range(8_000)]})
+    content = _content(texts, PARQUET)
+    before = pa.total_allocated_bytes()
+    read = upload(tmp_path, card("text", column("text", _T.STRING)), content, PARQUET)
+    assert read.rows.column("f0").equals(texts.column("text"))
+    assert pa.total_allocated_bytes() - before < 2**28
+
+
 @_BOTH
 def test_many_batches_are_read_in_order(tmp_path: Path, media_type: str) -> None:
     table = pa.table({"x": pa.array(range(300_000), pa.float64())})

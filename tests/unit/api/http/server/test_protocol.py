@@ -34,10 +34,14 @@ class Application:
         self.parts = 0
         self.is_released = asyncio.Event()
         self.is_released.set()
+        self.takes = asyncio.Event()
+        """Whether it takes the bodies."""
+        self.takes.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, more = b"", scope["path"] != "/unread"
         while more:
+            await self.takes.wait()
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
@@ -282,6 +286,53 @@ async def test_all_bodies_together_are_bounded() -> None:
         await third.send(begun.replace(b"200000", b"100000"))
         assert await third.statuses(1) == [200]
         third.writer.close()
+
+
+@pytest.mark.parametrize("is_chunked", [True, False])
+async def test_upload_may_be_larger_than_other_bodies_and_than_all_of_them_together(is_chunked: bool) -> None:
+    part, n_parts = bytes(100_000), 30
+    framing = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {n_parts * len(part)}"
+    sent = b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part
+    async with serving(max_body_bytes=1000, max_bodies_bytes=1_000_000) as server:
+        peer = await server.connect()
+        await peer.send(f"POST /predictions HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n".encode())
+        for _ in range(n_parts):
+            await peer.send(sent)
+        await peer.send(b"0\r\n\r\n" if is_chunked else b"")
+        assert await peer.statuses(1) == [200]
+        assert server.application.bodies == [part * n_parts]
+        peer.writer.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "framing"),
+    [
+        ("POST", "/predictions", "Content-Length: 100001"),
+        ("POST", "/predictions", "Transfer-Encoding: chunked\r\n\r\n186a1\r\n"),
+        ("POST", "/predict", "Content-Length: 1001"),
+        ("PUT", "/predictions", "Content-Length: 1001"),
+        ("POST", "/predictions/x", "Content-Length: 1001"),
+    ],
+)
+async def test_upload_has_a_limit_and_nothing_else_has_its_limit(method: str, path: str, framing: str) -> None:
+    async with serving(max_body_bytes=1000, max_upload_bytes=100_000) as server:
+        peer = await server.connect()
+        await peer.send(f"{method} {path} HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n".encode())
+        assert await peer.statuses() == [413]
+        peer.writer.close()
+
+
+async def test_upload_that_nobody_takes_is_not_read() -> None:
+    async with serving() as server:
+        server.application.takes.clear()
+        peer = await server.connect()
+        await peer.send(b"POST /predictions HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+        peer.writer.write(bytes(50_000_000))
+        connection: Any = next(iter(server.state.connections))
+        await eventually(lambda: connection._flow.read_paused)
+        assert connection._exchange.body.n_waiting < 1_000_000
+        peer.writer.transport.abort()
+        server.application.takes.set()
 
 
 async def test_small_rest_of_an_unread_body_is_discarded() -> None:
