@@ -227,6 +227,10 @@ def _group_rows() -> Iterator[Case]:
             yield _parquet(f"{n_rows} rows at place {index}", _footer(_N_ROWS, n_rows, index), "ow")
 
 
+# An empty histogram of levels, followed by one of two, with their lengths exchanged.
+_HISTOGRAM: Final = _replaced(
+    parquet_of(penguins(), compression="none", use_dictionary=False), b"\x29\x06\x19\x26", b"\x29\x26\x19\x06"
+)
 _PARQUET: Final = [
     _parquet("empty", b"", "begin with PAR1"),
     _parquet("text", b"island,bill_length_mm\nDream,39.1\n", "begin with PAR1"),
@@ -258,6 +262,7 @@ _PARQUET: Final = [
         "Row group 0",
     ),
     *_group_rows(),
+    _parquet("a histogram of too many levels", _HISTOGRAM, "Row group 0", "histogram"),
 ]
 
 CASES: Final = [*_SCHEMAS, *_VALUES, *_ARROW, *_PARQUET]

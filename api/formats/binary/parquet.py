@@ -1,7 +1,6 @@
 """Reads Parquet."""
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from typing import IO, Any, Final
 
 import pyarrow as pa
@@ -18,7 +17,7 @@ _MAGIC: Final = b"PAR1"
 _BATCH_BYTES: Final = 2**23
 _MIN_ROWS: Final = 64
 _MAX_ROWS: Final = 2**16
-_DICTIONARY_BYTES: Final = 2**25
+_DICTIONARY_BYTES: Final = 3 * 2**24  # of a row group
 _BUFFER_BYTES: Final = 2**24  # of all columns together
 _MIN_BUFFER_BYTES: Final = 2**13
 _MAX_THRIFT_BYTES: Final = 2**24
@@ -48,6 +47,8 @@ class ParquetTable:
             except UNREADABLE as error:
                 raise MalformedUpload(f"The footer, which comes last, cannot be read: {reason(error)}.") from None
         self._names = [schema.names[index] for index in self._fields.indices]
+        paths = [self._file.schema.column(index).path for index in range(len(self._file.schema))]
+        self._leaves = [(index, path) for index, path in enumerate(paths) if path in self._names]
         self.carried = self._fields.carried
 
     def outputs(self) -> tuple[Output, ...]:
@@ -78,14 +79,13 @@ class ParquetTable:
             raise refusal("The rest", first_row, f"the footer says that there are {self._file.metadata.num_rows} rows")
 
     def _contradiction(self, group: int, n_rows: int) -> str | None:
-        """Say what the footer says otherwise about a row group."""
+        """Say what the footer says otherwise about a row group that has been read."""
         metadata = self._file.metadata.row_group(group)
         if metadata.num_rows != n_rows:
             return f"it has {n_rows} rows, and the footer says {metadata.num_rows}"
-        for index in range(metadata.num_columns):
-            column = metadata.column(index)
-            if column.num_values != n_rows:
-                return f"it has {n_rows} rows, and the footer says {column.num_values} for {column.path_in_schema}"
+        for index, name in self._leaves:  # the others' metadata may be such that pyarrow ends the process
+            if (n_values := metadata.column(index).num_values) != n_rows:
+                return f"it has {n_rows} rows, and the footer says {n_values} for {name}"
         return None
 
     def _batches(self, group: int) -> Iterator[Any]:
@@ -99,16 +99,10 @@ class ParquetTable:
 
 def _dictionaries(schema: Any, metadata: Any) -> list[str]:
     """Return the columns of texts to read as dictionaries, which pyarrow gathers for a whole row group."""
-    sizes: dict[str, int] = {}
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        for index in range(row_group.num_columns):
-            chunk = row_group.column(index)
-            sizes[chunk.path_in_schema] = max(sizes.get(chunk.path_in_schema, 0), chunk.total_uncompressed_size)
-    texts = [name for name, type_ in zip(schema.names, schema.types, strict=True) if is_text(type_)]
-    texts.sort(key=lambda name: sizes.get(name, 0))
-    totals = accumulate(sizes.get(name, 0) for name in texts)
-    return [name for name, total in zip(texts, totals, strict=True) if total <= _DICTIONARY_BYTES]
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    if any(group.total_byte_size > _DICTIONARY_BYTES for group in groups):
+        return []
+    return [name for name, type_ in zip(schema.names, schema.types, strict=True) if is_text(type_)]
 
 
 def _open(body: IO[bytes], metadata: Any = None, dictionaries: Sequence[str] | None = None) -> Any:

@@ -59,7 +59,7 @@ def read_blocks(body: Any) -> Iterator[Block]:
     pending, line, is_first = b"", 1, True
     while chunk := body.read(BLOCK_BYTES):
         pending += chunk
-        if is_first:
+        if is_first and len(pending) >= len(_BOM):
             pending, is_first = pending.removeprefix(_BOM), False
         end = _end_of_rows(pending)
         if end:

@@ -72,6 +72,8 @@ class CsvTable:
 
     def _take_header(self) -> None:
         """Read the names of the columns off the first block."""
+        while self._block is not None and not self._block.content.strip(b"\r\n"):
+            self._block = self._next_block()
         block = self._block
         if block is None:
             raise InvalidRows([Fault("", "Line 1: there is no header: send the names of the columns, then the rows.")])

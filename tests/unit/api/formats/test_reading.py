@@ -50,6 +50,11 @@ def test_content_coding_is_undone(tmp_path: Path, coding: str, content: bytes) -
     assert read.fingerprint == hashlib.sha256(content).hexdigest()
 
 
+def test_mark_of_utf8_may_come_in_parts(tmp_path: Path) -> None:
+    content = b"".join(gzip.compress(bytes([byte])) for byte in b"\xef\xbb\xbf" + IRIS + _ROWS[0])
+    assert upload(tmp_path, "iris", content, CSV, content_coding="gzip").source.n_rows == 1
+
+
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
 def test_body_may_become_as_large_as_its_limit(tmp_path: Path, coding: str) -> None:
     content = gzip.compress(_PLAIN) if coding == "gzip" else zstd(_PLAIN)
