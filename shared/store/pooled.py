@@ -1,8 +1,8 @@
 """redis-py's asyncio pool, for every call that must not delay submissions and their replies."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -41,13 +41,14 @@ class PooledTransport:
 
     async def run(self, script: Script, args: Sequence[Argument]) -> Any:
         """Run a script; see `Transport.run`."""
-        try:
-            async with asyncio.timeout(self._call_timeout_seconds):
-                return await run_awaited(self._client.execute_command, script, args)
-        except EXPECTED_ERRORS as error:
-            if not isinstance(error, ResponseError):
-                await self._drop_idle()
-            raise translated(error) from error
+        with _cancellation_kept():
+            try:
+                async with asyncio.timeout(self._call_timeout_seconds):
+                    return await run_awaited(self._client.execute_command, script, args)
+            except EXPECTED_ERRORS as error:
+                if not isinstance(error, ResponseError):
+                    await self._drop_idle()
+                raise translated(error) from error
 
     async def _drop_idle(self) -> None:
         """Close the idle connections: each may be half-open, and would cost the next call a timeout."""
@@ -58,3 +59,20 @@ class PooledTransport:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.aclose()
+
+
+@contextmanager
+def _cancellation_kept() -> Iterator[None]:
+    """Raise a cancellation that the block has swallowed.
+
+    redis-py sends with `asyncio.wait_for`, which before Python 3.12 returns normally if it is canceled just when the
+    command has been sent. A task that calls the store in a loop would go on, and whoever waits for its end would hang.
+    """
+    task = asyncio.current_task()
+    assert task is not None, "in a task"
+    before = task.cancelling()
+    try:
+        yield
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
