@@ -20,6 +20,7 @@ from tests.tls_proxy import ADDRESS, TlsProxy, running_proxy
 from tests.tools import tool
 
 GATE = 100
+LONG = 14_000  # too long for a header, and short enough for one record of TLS: a proxy may close before it has read more
 HEAD = b"Host: localhost\r\nConnection: close\r\n"
 
 
@@ -116,8 +117,8 @@ def test_forwarded_address_is_ignored_unless_the_proxy_sends_it(gateway: Gateway
         (b"POST / HTTP/1.1", b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", 400, "malformed-request"),
         (b"TRACE / HTTP/1.1", b"", 405, "method-not-allowed"),
         (b"POST /predict HTTP/1.1", b"Content-Length: 100000000\r\n", 413, "body-too-large"),
-        (b"GET /" + b"x" * 50_000 + b" HTTP/1.1", b"", 414, "request-line-too-long"),
-        (b"GET / HTTP/1.1", b"X: " + b"x" * 50_000 + b"\r\n", 431, "headers-too-large"),
+        (b"GET /" + b"x" * LONG + b" HTTP/1.1", b"", 414, "request-line-too-long"),
+        (b"GET / HTTP/1.1", b"X: " + b"x" * LONG + b"\r\n", 431, "headers-too-large"),
         (b"POST / HTTP/1.1", b"Transfer-Encoding: gzip, chunked\r\n", 501, "not-implemented"),
         (b"GET / HTTP/3.0", b"", 505, "http-version-not-supported"),
     ],
