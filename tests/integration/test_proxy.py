@@ -20,7 +20,7 @@ from tests.tls_proxy import ADDRESS, TlsProxy, running_proxy
 from tests.tools import tool
 
 GATE = 100
-LONG = 14_000  # too long for a header, and short enough for one record of TLS: a proxy may close before it has read more
+LONG = 14_000  # too long for a header; one record of TLS, because a proxy may close before it has read another
 HEAD = b"Host: localhost\r\nConnection: close\r\n"
 
 
