@@ -220,3 +220,13 @@ def _then_float32(convert: Callable[[Any], Attempt]) -> Callable[[Any], Attempt]
         return both(first, numbers.to_float32(first.array))
 
     return converted
+
+
+def decoded_type(column: Column) -> Any:
+    """Return the type of the arrays of a column, as its converter takes them."""
+    values = column.categories or column
+    if values.type in FLOATS:
+        return pa.float64()
+    if values.type in INTEGERS:
+        return pa.type_for_alias(values.type.value)
+    return pa.bool_() if values.type is ValueType.BOOL else pa.string()

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from api.formats.conversion.cells import FALSE, TRUE
-from api.formats.conversion.columns import ColumnConverter
+from api.formats.conversion.columns import ColumnConverter, decoded_type
 from api.formats.csv.blocks import Block
-from shared.columns import FLOATS, INTEGERS, Column, ValueType
+from shared.columns import Column
 
 _HEXADECIMAL: Final = re.compile(rb"0[xX]")  # pyarrow takes it for an integer
 _FAILED_COLUMN: Final = re.compile(r"In CSV column #(\d+): ")
@@ -58,7 +58,7 @@ class BlockParser:
             max_text_bytes: the largest size of a text.
         """
         self._layout = layout
-        self._types = {index: _type(column) for column, index in layout.columns}
+        self._types = {index: decoded_type(column) for column, index in layout.columns}
         self._of_types = {
             index: ColumnConverter(column, self._types[index], max_text_bytes, has_cells=True)
             for column, index in layout.columns
@@ -146,15 +146,6 @@ class BlockParser:
                 quoted_strings_can_be_null=False,
             ),
         )
-
-
-def _type(column: Column) -> Any:
-    values = column.categories or column
-    if values.type in FLOATS:
-        return pa.float64()
-    if values.type in INTEGERS:
-        return pa.type_for_alias(values.type.value)
-    return pa.bool_() if values.type is ValueType.BOOL else pa.string()
 
 
 def _array(table: Any, index: int) -> Any:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from msgspec import NODEFAULT, UNSET, Raw, UnsetType
 
 from api.formats.conversion.carried import carried_json
+from api.formats.conversion.columns import decoded_type
 from shared.columns import FLOATS, INTEGERS, Column, ValueType
 
 Decode = Callable[[bytes], list[Any]]
@@ -157,16 +158,6 @@ class _Objects:
             again = self._decode_again(content)
             carried |= {name: _values(again, index) for index, name in enumerate(self._again)}
         return features, [carried[name] for name in self._carried]
-
-
-def decoded_type(column: Column) -> Any:
-    """Return the type of the arrays of a column, which its converter takes."""
-    values = column.categories or column
-    if values.type in FLOATS:
-        return pa.float64()
-    if values.type in INTEGERS:
-        return pa.type_for_alias(values.type.value)
-    return pa.bool_() if values.type is ValueType.BOOL else pa.string()
 
 
 def _python_type(column: Column) -> Any:

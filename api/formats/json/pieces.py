@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from api.formats.conversion.columns import ColumnConverter
+from api.formats.conversion.columns import ColumnConverter, decoded_type
 from api.formats.intake import Piece, Places, bad_values
-from api.formats.json.decoding import Form, PieceDecoder, decoded_type
+from api.formats.json.decoding import Form, PieceDecoder
 from api.formats.json.rows import RowReader
 from api.formats.upload import Upload
 from shared.errors import Fault, InvalidRows
