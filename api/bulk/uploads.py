@@ -32,7 +32,6 @@ from shared.errors import (
     BodyTooLarge,
     BrokerUnavailable,
     IdempotencyKeyReused,
-    ObjectStoreUnavailable,
     RequestRefused,
     TooManyBodies,
 )
@@ -183,7 +182,7 @@ class Uploads:
     async def _accept_new(self, upload: BatchId, request: UploadRequest, body: Body) -> BulkPrediction:
         card = await self._cluster.current_card()
         model = self._cluster.model.ref_json
-        self._deadline_us(request)
+        self._deadline_us(request)  # refuses what the backlog makes unreachable already
         space = UploadSpace(self._store, upload)
         await self._mark()
         try:
@@ -306,7 +305,7 @@ class Uploads:
         try:
             await asyncio.to_thread(self._objects.delete_all, objects_prefix(upload))
             await self._store.abandon(upload)
-        except (BrokerUnavailable, ObjectStoreUnavailable, RequestRefused) as error:
+        except RequestRefused as error:
             log.warning("could not undo an upload: it will be swept", batch=upload, reason=error.code)
 
 

@@ -129,13 +129,18 @@ def kill_gateway(bulk: BulkExperiment) -> Injection:
     return injection
 
 
-def kill_broker(bulk: BulkExperiment) -> Injection:
-    """Kill the broker: alternately at a random moment of the scoring, and during an upload."""
+def _reach_upload_or_scoring(bulk: BulkExperiment) -> None:
+    """Begin an upload, and wait alternately for a moment of it, and for a random moment of the scoring."""
     run = bulk.upload()
     if bulk.is_odd:
         run.wait_for_upload()
     else:
         run.wait_for_random_moment()
+
+
+def kill_broker(bulk: BulkExperiment) -> Injection:
+    """Kill the broker: alternately at a random moment of the scoring, and during an upload."""
+    _reach_upload_or_scoring(bulk)
     injection = bulk.traffic.start()
     bulk.site.broker.signal(signal.SIGKILL)
     return injection
@@ -143,11 +148,7 @@ def kill_broker(bulk: BulkExperiment) -> Injection:
 
 def freeze_s3(bulk: BulkExperiment) -> Injection:
     """Stop the S3 server and resume it: alternately at a random moment of the scoring, and during an upload."""
-    run = bulk.upload()
-    if bulk.is_odd:
-        run.wait_for_upload()
-    else:
-        run.wait_for_random_moment()
+    _reach_upload_or_scoring(bulk)
     injection = bulk.traffic.start()
     bulk.storage.signal(signal.SIGSTOP)
     time.sleep(_OUTAGE_SECONDS)
