@@ -1,0 +1,72 @@
+"""`POST /predict`: sends rows and waits for their result."""
+
+from typing import Any, Final
+
+from sepal_client._async.prediction import AsyncPrediction
+from sepal_client._async.transport import AsyncTransport
+from sepal_client.attempts import ConnectionLost
+from sepal_client.call import Call, SubmissionHeaders
+from sepal_client.errors import Unavailable
+from sepal_client.result import Result, read_result
+from sepal_client.timer import Timer
+
+_LONGEST_WAIT_SECONDS: Final = 20.0  # of one response; further waiting is done by following the prediction
+_ACCEPTED: Final = 202
+_TOO_MANY_WAITERS: Final = "too-many-waiters"
+
+
+class AsyncSubmission:
+    """Rows that are sent until they are accepted."""
+
+    def __init__(self, transport: AsyncTransport, body: bytes, key: str, deadline: float | None, timer: Timer) -> None:
+        """Send nothing yet.
+
+        Args:
+            transport: to the gateway.
+            body: the rows as JSON.
+            key: the idempotency key.
+            deadline: seconds after which there is no use for a result.
+            timer: how long to wait for the result.
+        """
+        self._transport = transport
+        self._body = body
+        self._headers = SubmissionHeaders(key, deadline)
+        self._timer = timer
+        self._attempts = transport.attempts(idempotency_key=key)
+        self._may_wait = True
+
+    async def result(self) -> Result:
+        """Send the rows, and wait for the result.
+
+        Raises:
+            WaitTimeout: the time to wait is over.
+            PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
+        """
+        answer = await self._transport.repeat(self._attempts, self._send)
+        if isinstance(answer, Result):
+            return answer
+        prediction = AsyncPrediction(self._transport, answer, is_bulk=False)
+        return await prediction.result(self._timer.seconds_left)
+
+    async def _send(self) -> "Result | str":
+        """Send the rows once; returns the result, or the id of the prediction where it takes longer."""
+        seconds = int(min(self._timer.seconds_left, _LONGEST_WAIT_SECONDS)) if self._may_wait else 0
+        prefer = f"wait={seconds}" if seconds else "respond-async"
+        headers = {"Content-Type": "application/json", "Prefer": prefer, **self._headers.now()}
+        call = Call("POST", "/predict", headers=headers, timeout=self._transport.usual_timeout(seconds))
+        try:
+            async with self._transport.respond(call, self._attempts, self._body) as response:
+                if response.status_code == _ACCEPTED:
+                    return self._transport.read(response, _id_of)
+                timing = response.headers.get("server-timing", "")
+                return self._transport.read(response, lambda body: read_result(body, timing))
+        except ConnectionLost as lost:
+            self._attempts.may_be_accepted |= lost.was_connected
+            raise
+        except Unavailable as error:
+            self._may_wait &= error.code != _TOO_MANY_WAITERS
+            raise
+
+
+def _id_of(body: Any) -> str:
+    return str(body["id"])

@@ -1,0 +1,116 @@
+# Written by `python -m tools.sync_client`: change sepal_client/_async instead.
+"""Follows a prediction: by server-sent events, or by asking again where none arrive."""
+
+import contextlib
+import json
+from collections.abc import Generator
+from typing import Final
+
+from httpx_sse import EventSource, ServerSentEvent
+
+from sepal_client import problems
+from sepal_client._sync.look_ups import LookUps
+from sepal_client._sync.transport import Transport
+from sepal_client.attempts import ConnectionLost
+from sepal_client.call import Call
+from sepal_client.concurrency import sleep
+from sepal_client.errors import GatewayFault, Unavailable
+from sepal_client.progress import Progress, read_progress
+from sepal_client.timer import Timer
+
+_EVENT_STREAM: Final = "text/event-stream"
+_FIRST_SECONDS: Final = 10.0
+"""A gateway sends the first event at once; a proxy that gathers what passes through sends none."""
+_QUIET_SECONDS: Final = 25.0
+"""Where nothing changes, a gateway sends a comment every 15 s."""
+_SLACK: Final = 0.8
+"""Of the silence that is borne, how much must be left of the time to wait: it may be exceeded by the rest."""
+_MAX_FRUITLESS: Final = 3
+_PAUSE_SECONDS: Final = 0.5
+
+
+class Follower:
+    """Follows one prediction until its end, or until a timer is over."""
+
+    def __init__(self, transport: Transport, look_ups: LookUps, timer: Timer) -> None:
+        """Send nothing yet.
+
+        Args:
+            transport: to the gateway.
+            look_ups: of the prediction.
+            timer: ends it.
+        """
+        self._transport = transport
+        self._look_ups = look_ups
+        self._timer = timer
+        self._seen: Progress | None = None
+        self._last_event_id = ""
+        self._has_events = False
+        self._n_fruitless = 0
+        """Connections in a row that brought nothing new."""
+
+    def changes(self) -> Generator[Progress, None]:
+        """Yield each change that is noticed; the last is final, unless the timer is over.
+
+        Raises:
+            SepalError: the prediction is unknown, or there is no gateway.
+        """
+        while True:
+            if self._n_fruitless < _MAX_FRUITLESS and not self._timer.is_over:
+                with contextlib.closing(self._events()) as events:
+                    for progress in events:
+                        yield progress
+                if self._is_final:
+                    return
+            # The stream has ended before the prediction: this waits for a gateway, and finds an end that was missed.
+            progress, pause = self._look_ups.progress(self._timer)
+            if progress != self._seen:
+                self._seen = progress
+                yield progress
+            if self._is_final or self._timer.is_over:
+                return
+            if self._n_fruitless:
+                seconds = pause if self._n_fruitless >= _MAX_FRUITLESS else _PAUSE_SECONDS
+                sleep(min(seconds, self._timer.seconds_left))
+
+    @property
+    def _is_final(self) -> bool:
+        return self._seen is not None and self._seen.is_final
+
+    def _events(self) -> Generator[Progress, None]:
+        """Yield the changes that one connection brings."""
+        self._n_fruitless += 1
+        silence = min(_QUIET_SECONDS if self._has_events else _FIRST_SECONDS, max(self._timer.seconds_left, 0.1))
+        call, attempts = self._call(silence), self._transport.attempts()
+        try:
+            with self._transport.respond(call, attempts, is_streamed=True) as response:
+                if response.headers.get("content-type", "").partition(";")[0] != _EVENT_STREAM:
+                    self._n_fruitless = _MAX_FRUITLESS
+                    return
+                for event in EventSource(response).iter_sse():
+                    if event.data:
+                        yield self._take(event)
+                    if self._is_final or self._timer.seconds_left < _SLACK * silence:
+                        return  # to connect again, for less time
+        except ConnectionLost as lost:
+            if lost.is_silence and not self._has_events:
+                self._n_fruitless = _MAX_FRUITLESS
+        except (Unavailable, GatewayFault):  # there are too many streams, or a proxy lets none through
+            self._n_fruitless = _MAX_FRUITLESS
+
+    def _take(self, event: ServerSentEvent) -> Progress:
+        try:
+            progress = read_progress(json.loads(event.data))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise problems.unexpected(self._transport.url, 200, "an event that is none of Sepal's") from error
+        self._n_fruitless, self._has_events = 0, True
+        self._last_event_id, self._seen = event.id, progress
+        return progress
+
+    def _call(self, silence: float) -> Call:
+        headers = {"Accept": _EVENT_STREAM, "Cache-Control": "no-store"}
+        if self._last_event_id:
+            headers["Last-Event-ID"] = self._last_event_id
+        path = f"/results/{self._look_ups.prediction_id}/events"
+        timeout = self._transport.usual_timeout(timer=self._timer)
+        return Call("GET", path, headers=headers, timeout=timeout, silence=silence)

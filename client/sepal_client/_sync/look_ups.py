@@ -1,0 +1,119 @@
+# Written by `python -m tools.sync_client`: change sepal_client/_async instead.
+"""`GET /results/{id}`: the progress of a prediction, and its result as JSON."""
+
+from typing import Any, Final, NamedTuple
+
+from sepal_client import problems
+from sepal_client._sync.transport import Transport
+from sepal_client.call import Call
+from sepal_client.errors import GatewayUnreachable, RequestRefused, Unavailable, WaitTimeout
+from sepal_client.formats import JSON
+from sepal_client.progress import Progress, read_progress
+from sepal_client.result import Result, joined, read_result
+from sepal_client.timer import Timer
+
+_PAGE_ROWS: Final = 10_000
+_DEFAULT_PAUSE_SECONDS: Final = 1.0
+_NO_WINDOW: Final = "invalid-parameter"
+_TOO_LARGE: Final = "not-acceptable"
+
+
+class LookUp(NamedTuple):
+    """What the gateway says about a prediction."""
+
+    progress: Progress
+    pause: float
+    """Seconds after which it wants to be asked again."""
+
+
+class LookUps:
+    """Looks one prediction up."""
+
+    def __init__(self, transport: Transport, prediction_id: str, *, is_bulk: bool | None) -> None:
+        """Send nothing yet.
+
+        Args:
+            transport: to the gateway.
+            prediction_id: of the prediction.
+            is_bulk: whether it was submitted to `POST /predictions`; None if that is unknown.
+        """
+        self.prediction_id = prediction_id
+        self._transport = transport
+        self._is_bulk = is_bulk
+        self._path = f"/results/{prediction_id}"
+
+    def progress(self, timer: Timer | None = None) -> LookUp:
+        """Return how far the prediction is; `timer` ends the attempts to ask.
+
+        Raises:
+            WaitTimeout: the timer is over.
+            SepalError: the gateway cannot be asked, or does not know it.
+        """
+        while True:
+            params = {} if self._is_bulk is False else {"limit": "0"}  # without its rows
+            try:
+                return self._ask(params, timer)
+            except RequestRefused as error:
+                if self._is_bulk is not None or error.code != _NO_WINDOW:
+                    raise
+                self._is_bulk = False  # only bulk predictions have windows of rows
+
+    def result(self, n_rows: int) -> Result:
+        """Return the result of a prediction that has succeeded, of so many rows.
+
+        Raises:
+            SepalError: it cannot be read.
+        """
+        try:
+            return self._result({})
+        except RequestRefused as error:
+            if error.code != _TOO_LARGE:
+                raise
+        return self._pages(n_rows)
+
+    def _ask(self, params: dict[str, str], timer: Timer | None) -> LookUp:
+        attempts = self._transport.attempts(prediction_id=self.prediction_id, timer=timer)
+
+        def attempt() -> LookUp:
+            call = self._call(params, timer)
+            with self._transport.respond(call, attempts) as response:
+                pause = problems.retry_after(response.headers)
+                progress = self._transport.read(response, read_progress)
+                return LookUp(progress, _DEFAULT_PAUSE_SECONDS if pause is None else pause)
+
+        try:
+            return self._transport.repeat(attempts, attempt)
+        except (GatewayUnreachable, Unavailable) as error:
+            if attempts.is_timed_out:
+                raise WaitTimeout(self.prediction_id) from error
+            raise
+
+    def _pages(self, n_rows: int) -> Result:
+        """Return a result that is too large for one response."""
+        pages: list[Result] = []
+        for offset in range(0, n_rows, _PAGE_ROWS):
+            pages += self._page(offset, min(_PAGE_ROWS, n_rows - offset))
+        return joined(pages)
+
+    def _page(self, offset: int, limit: int) -> list[Result]:
+        """Return some of the rows, as several results if they are too many for one response."""
+        try:
+            return [self._result({"offset": str(offset), "limit": str(limit)})]
+        except RequestRefused as error:
+            if error.code != _TOO_LARGE or limit == 1:
+                raise
+        half = limit // 2
+        return [*self._page(offset, half), *self._page(offset + half, limit - half)]
+
+    def _result(self, params: dict[str, str]) -> Result:
+        attempts = self._transport.attempts(prediction_id=self.prediction_id)
+
+        def attempt() -> Result:
+            with self._transport.respond(self._call(params), attempts) as response:
+                timing = response.headers.get("server-timing", "")
+                return self._transport.read(response, lambda body: read_result(body, timing))
+
+        return self._transport.repeat(attempts, attempt)
+
+    def _call(self, params: dict[str, Any], timer: Timer | None = None) -> Call:
+        return Call("GET", self._path, params, {"Accept": JSON}, self._transport.usual_timeout(timer=timer))

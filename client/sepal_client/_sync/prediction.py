@@ -1,0 +1,158 @@
+# Written by `python -m tools.sync_client`: change sepal_client/_async instead.
+"""A prediction that was accepted: its progress, its result, its end."""
+
+import contextlib
+import os
+from collections.abc import Callable, Generator, Iterator
+from typing import BinaryIO
+
+from sepal_client import formats
+from sepal_client._sync.downloads import Download
+from sepal_client._sync.events import Follower
+from sepal_client._sync.look_ups import LookUps
+from sepal_client._sync.transport import Transport
+from sepal_client.attempts import ConnectionLost
+from sepal_client.call import Call
+from sepal_client.concurrency import call
+from sepal_client.errors import PredictionAlreadyFinal, WaitTimeout
+from sepal_client.progress import Progress, State, read_progress
+from sepal_client.result import Result
+from sepal_client.targets import open_target
+from sepal_client.timer import Timer
+from sepal_client.window import Window
+
+
+class Prediction:
+    """A prediction that was accepted."""
+
+    id: str
+    """Whoever knows it can read the result."""
+
+    def __init__(self, transport: Transport, prediction_id: str, *, is_bulk: bool | None = None) -> None:
+        """Send nothing yet; the client makes predictions.
+
+        Args:
+            transport: to the gateway.
+            prediction_id: of the prediction.
+            is_bulk: whether it was submitted to `POST /predictions`; None if that is unknown.
+        """
+        self.id = prediction_id
+        self._transport = transport
+        self._look_ups = LookUps(transport, prediction_id, is_bulk=is_bulk)
+        self._end: Progress | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}>"
+
+    def status(self) -> Progress:
+        """Return how far it is."""
+        return (self._look_ups.progress()).progress
+
+    def progress(self) -> Iterator[Progress]:
+        """Follow it: yields each change, the final one last.
+
+        It ends without an error for a prediction that failed, was canceled or expired.
+        """
+        changes = self._changes(Timer())
+        with contextlib.closing(changes):
+            yield from changes
+
+    def wait(self, timeout: float | None = None) -> Progress:
+        """Wait until it has succeeded.
+
+        Args:
+            timeout: seconds to wait; None: as long as it takes.
+
+        Raises:
+            WaitTimeout: the time is over; the prediction goes on.
+            PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
+        """
+        for _ in self._changes(Timer(timeout)):
+            pass  # until the last
+        if self._end is None:
+            raise WaitTimeout(self.id)
+        self._end.raise_if_ended()
+        return self._end
+
+    def result(self, timeout: float | None = None) -> Result:
+        """Wait until it has succeeded, and return its result, which must fit in memory.
+
+        Args:
+            timeout: as for `wait`.
+
+        Raises:
+            WaitTimeout, PredictionFailed, PredictionCanceled, PredictionExpired: as for `wait`.
+        """
+        progress = self.wait(timeout)
+        return self._look_ups.result(progress.rows_total)
+
+    def download(
+        self,
+        target: "str | os.PathLike[str] | BinaryIO",
+        *,
+        format: str | None = None,
+        offset: int | None = None,
+        limit: int | None = None,
+        partial: bool = False,
+        on_received: Callable[[int, int | None], None] | None = None,
+    ) -> None:
+        """Wait until it has succeeded, and write the result to a file, which is complete or not there.
+
+        Args:
+            target: the path of the file, whose suffix says the format; or a binary file object to write to.
+            format: `csv`, `ndjson`, `json`, `arrow` or `parquet`, where no suffix says so.
+            offset: how many rows to leave out at the beginning.
+            limit: how many rows to write.
+            partial: write the rows that are done, if the prediction is not final.
+            on_received: called with the bytes that were received, and with those to receive, if known.
+
+        Raises:
+            InvalidInput: no result is written in this format, or the target cannot be written.
+            PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
+            DownloadIncomplete: the result could not be read to its end.
+        """
+        path = target if isinstance(target, (str, os.PathLike)) else None
+        form, window = formats.for_target(path, format), Window(offset, limit, partial)
+        if partial:
+            (self.status()).raise_if_ended()
+        else:
+            self.wait()
+        opened = call(open_target, target)
+        Download(self._transport, self.id, opened, form, window, on_received).run()
+
+    def cancel(self) -> Progress:
+        """Cancel it.
+
+        Raises:
+            PredictionAlreadyFinal: it is too late.
+        """
+        attempts = self._transport.attempts(prediction_id=self.id)
+        is_repeated = False
+
+        def attempt() -> Progress:
+            nonlocal is_repeated
+            try:
+                with self._transport.respond(Call("DELETE", f"/results/{self.id}"), attempts) as response:
+                    return self._transport.read(response, read_progress)
+            except ConnectionLost:
+                is_repeated = True
+                raise
+
+        try:
+            return self._transport.repeat(attempts, attempt)
+        except PredictionAlreadyFinal:
+            progress = self.status() if is_repeated else None
+            if progress is not None and progress.state is State.CANCELED:  # by an attempt whose response was lost
+                return progress
+            raise
+
+    def _changes(self, timer: Timer) -> Generator[Progress, None]:
+        """Yield each change, until the end or until the timer is over; an end that is known is not asked for again."""
+        if self._end is not None:
+            yield self._end
+            return
+        changes = Follower(self._transport, self._look_ups, timer).changes()
+        with contextlib.closing(changes):
+            for change in changes:
+                self._end = change if change.is_final else None
+                yield change

@@ -1,0 +1,193 @@
+"""When a request is repeated, and when it is given up."""
+
+import os
+import random
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any, Final
+
+import httpx
+from tenacity import RetryCallState, retry_if_exception
+
+from sepal_client.errors import GatewayError, GatewayUnreachable, SepalError
+from sepal_client.timer import Timer
+
+_FIRST_PAUSE_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 10.0
+_LONGEST_JITTER_SECONDS: Final = 1.0
+_LONGEST_PAUSE_FOR_KEY_SECONDS: Final = 2.0
+"""A key that a killed gateway has left in use is free after ten seconds."""
+_REPEATED_STATUSES: Final = frozenset({408, 429, 503})
+_REPEATED_WITHOUT_CODE: Final = frozenset({502, 504})
+"""What a proxy answers while it has no gateway; a gateway's own 504 is the end of a prediction."""
+_REPEATED_CODES: Final = frozenset({"idempotency-key-in-use"})
+_NOT_REPEATED_CODES: Final = frozenset({"deadline-unreachable", "record-incompatible"})
+_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_WRONG_PROTOCOL: Final = "WRONG_VERSION_NUMBER"  # TLS is spoken to a server that speaks none
+
+_random = random.SystemRandom()
+
+
+class ConnectionLost(Exception):
+    """One attempt ended without a whole response."""
+
+    def __init__(self, error: httpx.RequestError) -> None:
+        super().__init__(_reason(error))
+        self.was_connected = not isinstance(error, _NOT_SENT)
+        self.is_silence = isinstance(error, httpx.ReadTimeout)
+        """Whether the gateway sent nothing for too long."""
+        self.is_permanent = _is_permanent(error)
+        """Whether another attempt would end likewise."""
+
+
+class Attempts:
+    """The attempts at one request: they go on until there has been no progress for so many seconds."""
+
+    def __init__(
+        self,
+        url: str,
+        retry_for: float,
+        *,
+        idempotency_key: str | None = None,
+        prediction_id: str | None = None,
+        timer: Timer | None = None,
+        is_idempotent: bool = True,
+    ) -> None:
+        """Begin.
+
+        Args:
+            url: of the gateway, for messages.
+            retry_for: seconds for which the request is repeated without progress.
+            idempotency_key: of the submission that this is.
+            prediction_id: of the prediction that this is about.
+            timer: ends the attempts, too.
+            is_idempotent: whether the request may be repeated if the gateway may have done what it asks for.
+        """
+        self.idempotency_key = idempotency_key
+        self.may_be_accepted = False
+        """Whether the gateway may have accepted the submission, although its response was lost."""
+        self.is_timed_out = False
+        """Whether the timer ended them."""
+        self._url = url
+        self._retry_for = retry_for
+        self._prediction_id = prediction_id
+        self._timer = timer or Timer()
+        self._is_idempotent = is_idempotent
+        self._furthest = 0
+        self._n_failures = 0
+        self._failing_since: float | None = None
+
+    def reached(self, n_bytes: int) -> None:
+        """Record how far this attempt got; it is progress if no attempt before got as far."""
+        if n_bytes > self._furthest:
+            self._furthest = n_bytes
+            self._n_failures, self._failing_since = 0, None
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """The arguments of tenacity."""
+        retry = retry_if_exception(self._is_repeatable)
+        return {"retry": retry, "wait": self._pause, "stop": self._is_over, "reraise": True}
+
+    def unreachable(self, lost: ConnectionLost) -> GatewayUnreachable:
+        """Return the error for a request that is given up."""
+        if lost.was_connected or self._furthest:
+            what = f"The connection to {self._url} broke off ({lost}){self._for_how_long()}."
+        else:
+            what = f"There is no connection to {self._url} ({lost}){self._for_how_long()}: does a gateway run there?"
+        return GatewayUnreachable(
+            what + self.note(), may_be_accepted=self.may_be_accepted, idempotency_key=self.idempotency_key
+        )
+
+    def note(self) -> str:
+        """Say what may have happened in spite of an error."""
+        if self._prediction_id is not None:
+            return f" The prediction {self._prediction_id} is not affected: look it up by its id later."
+        if self.may_be_accepted:
+            key = self.idempotency_key
+            return (
+                f" A prediction may have been accepted: submit the same again with idempotency_key={key!r} to get it."
+            )
+        return ""
+
+    def _is_repeatable(self, error: BaseException) -> bool:
+        if not self._is_idempotent and isinstance(error, ConnectionLost) and error.was_connected:
+            return False
+        return is_repeatable(error)
+
+    def _for_how_long(self) -> str:
+        return f", for {self._retry_for:g} s" if self._retry_for and self._n_failures > 1 else ""
+
+    def _pause(self, state: RetryCallState) -> float:
+        """Return the seconds until the next attempt."""
+        assert state.outcome is not None, "an attempt has failed"
+        assert state.outcome_timestamp is not None, "likewise"
+        if self._failing_since is None:
+            self._failing_since = state.outcome_timestamp
+        self._n_failures += 1
+        error = state.outcome.exception()
+        told = getattr(error, "retry_after", None)
+        is_key_in_use = getattr(error, "code", None) in _REPEATED_CODES
+        limit = _LONGEST_PAUSE_FOR_KEY_SECONDS if is_key_in_use else _LONGEST_PAUSE_SECONDS
+        longest = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self._n_failures - 1, 16), limit)
+        if told is None:
+            return longest * _random.uniform(0.5, 1.0)
+        return float(told) + _random.uniform(0.0, min(longest, _LONGEST_JITTER_SECONDS))
+
+    def _is_over(self, state: RetryCallState) -> bool:
+        assert self._failing_since is not None, "the pause has been chosen"
+        assert state.outcome_timestamp is not None, "an attempt has failed"
+        self.is_timed_out = state.upcoming_sleep >= self._timer.seconds_left
+        if self.is_timed_out:
+            return True
+        return state.outcome_timestamp - self._failing_since + state.upcoming_sleep > self._retry_for
+
+
+def is_repeatable(error: BaseException) -> bool:
+    """Whether another attempt may succeed."""
+    if isinstance(error, ConnectionLost):
+        return not error.is_permanent
+    if not isinstance(error, GatewayError):
+        return False
+    if error.code in _REPEATED_CODES or error.status in _REPEATED_STATUSES:
+        return error.code not in _NOT_REPEATED_CODES
+    return not error.code and error.status in _REPEATED_WITHOUT_CODE
+
+
+def add_note(error: SepalError, note: str) -> None:
+    """Add a sentence to the message of an error."""
+    if note:
+        error.args = (f"{error}{note}", *error.args[1:])
+
+
+def _is_permanent(error: httpx.RequestError) -> bool:
+    """Whether it is not the network that fails, but what it is asked for."""
+    if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.DecodingError)):
+        return True
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        if isinstance(cause, ssl.SSLError) and cause.reason == _WRONG_PROTOCOL:
+            return True
+        if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+            return True
+    return False
+
+
+def _reason(error: httpx.RequestError) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "it took too long" if isinstance(error, _NOT_SENT) else "nothing moved for too long"
+    for cause in _causes(error):
+        if isinstance(cause, (socket.gaierror, ssl.SSLError)):
+            return cause.strerror or str(cause)
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno)
+    return str(error) or type(error).__name__
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

@@ -1,0 +1,74 @@
+"""What a request to a gateway consists of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import uuid4
+
+import httpx
+
+from sepal_client.errors import InvalidInput
+from sepal_client.timer import Timer
+
+Params = Mapping[str, str | Sequence[str]]
+_LONGEST_KEY: Final = 255
+_LONGEST_DEADLINE: Final = 1e9
+_SMALLEST_DEADLINE: Final = 1e-6
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request, apart from its body."""
+
+    method: str
+    path: str
+    params: Params = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeout: httpx.Timeout | None = None
+    """If it is not the usual one."""
+    silence: float | None = None
+    """Seconds without a byte of the response's body, if they are not the usual ones."""
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    """Of httpx."""
+    takes: tuple[int, ...] = ()
+    """The statuses, beside those of success, that are no error."""
+
+
+def new_key(key: str | None) -> str:
+    """Return the idempotency key that a caller chose, or a new one.
+
+    Raises:
+        InvalidInput: the gateway takes no such key.
+    """
+    if key is None:
+        return uuid4().hex
+    if not (1 <= len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise InvalidInput(f"`idempotency_key` must be 1 to {_LONGEST_KEY} printable ASCII characters.")
+    return key
+
+
+class SubmissionHeaders:
+    """The headers of one submission: the same idempotency key for each attempt, and what is left of its deadline."""
+
+    def __init__(self, key: str, deadline: float | None) -> None:
+        """Begin to count.
+
+        Args:
+            key: the idempotency key.
+            deadline: seconds from now.
+
+        Raises:
+            InvalidInput: the deadline is no positive number of seconds.
+        """
+        if deadline is not None and not 0 < deadline < _LONGEST_DEADLINE:
+            raise InvalidInput("`deadline` must be a positive number of seconds from now.")
+        escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+        self._key = f'"{escaped}"'
+        self._timer = None if deadline is None else Timer(deadline)
+
+    def now(self) -> dict[str, str]:
+        """Return the headers for an attempt that begins now."""
+        headers = {"Idempotency-Key": self._key}
+        if self._timer is not None:
+            headers["Sepal-Deadline"] = f"{max(self._timer.seconds_left, _SMALLEST_DEADLINE):.6f}"
+        return headers

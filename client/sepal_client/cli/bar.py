@@ -1,0 +1,143 @@
+"""The progress bar: one line on standard error, if that is a terminal, and nothing elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+from sepal_client.cli.words import bytes_of, counted, duration, n_rows
+from sepal_client.progress import Progress, State
+
+if TYPE_CHECKING:
+    from rich import progress as rich_progress
+
+_TEXT_WIDTH: Final = 68  # of the longest usual line beside the bar
+_LONGEST_BAR: Final = 30
+_SHORTEST_BAR: Final = 8
+_SECONDS_PER_UPDATE: Final = 0.05  # bytes are counted for each piece, thousands of times a second
+
+
+class Bar:
+    """Shows the phases of a bulk prediction: upload, queue, rows, download."""
+
+    def __init__(self, address: str, *, quiet: bool = False) -> None:
+        """Show nothing yet.
+
+        Args:
+            address: of the gateway, shown until there is something to tell.
+            quiet: show nothing, even on a terminal.
+        """
+        self._address = address
+        self._shown = _new_bar() if sys.stderr.isatty() and not quiet else None
+        self._phase = ""
+        self._task: rich_progress.TaskID | None = None
+        self._began = self._updated = 0.0
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a person sees it."""
+        return self._shown is not None
+
+    def __enter__(self) -> "Bar":
+        try:
+            if self._shown is not None:
+                self._shown.start()
+                if not self._phase:
+                    self._show("Connecting", None, None, self._address)
+        except BaseException:  # Ctrl-C while it starts: nothing else would stop it
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Erase the line; what comes is not shown."""
+        if self._shown is not None:
+            self._shown.stop()
+
+    def sent(self, done: int, total: int | None) -> None:
+        """Show the bytes of the upload that were sent."""
+        self._bytes("Uploading", done, total)
+        if done == total:
+            self._show("Checking", None, None, "the rows")
+
+    def received(self, done: int, total: int | None) -> None:
+        """Show the bytes of the result that were received."""
+        self._bytes("Downloading", done, total)
+
+    def progress(self, now: Progress) -> None:
+        """Show the place in the queue, or the rows that are done."""
+        if now.state is State.QUEUED and not now.rows_done:
+            self._show("Queued", None, None, _queue(now.position))
+        else:
+            self._show("Scoring", now.rows_done, now.rows_total, _rows(now))
+
+    def _bytes(self, phase: str, done: int, total: int | None) -> None:
+        if self._shown is None:
+            return
+        now = time.monotonic()
+        if phase != self._phase:
+            self._began = now
+        elif now - self._updated < _SECONDS_PER_UPDATE and done != total:
+            return
+        self._updated = now
+        self._show(phase, done, total, _transfer(done, total, now - self._began))
+
+    def _show(self, phase: str, done: int | None, total: int | None, text: str) -> None:
+        if self._shown is None:
+            return
+        if phase != self._phase or self._task is None:
+            if self._task is not None:
+                self._shown.remove_task(self._task)
+            self._phase, self._task = phase, self._shown.add_task(phase, total=total, text=text)
+        self._shown.update(self._task, completed=done, total=total, text=text)
+
+
+def _new_bar() -> "rich_progress.Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, ProgressColumn, TextColumn
+    from rich.progress import Progress as Shown
+    from rich.table import Column
+
+    console = Console(stderr=True)
+    text = Column(no_wrap=True, overflow="ellipsis")
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.description:<11}", style="bold", table_column=text),
+        TextColumn("{task.fields[text]}", markup=False, table_column=text),
+    ]
+    bar_width = min(_LONGEST_BAR, console.width - _TEXT_WIDTH)
+    if bar_width >= _SHORTEST_BAR:
+        columns.insert(
+            1, BarColumn(bar_width=bar_width, complete_style="green", finished_style="green", pulse_style="green")
+        )
+    # What else is written to the streams is no concern of the bar: it is not shown then.
+    return Shown(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+
+
+def _queue(position: int | None) -> str:
+    if not position:
+        return "next"
+    return f"behind {counted(position, 'prediction')}"
+
+
+def _rows(now: Progress) -> str:
+    parts = [f"{now.rows_done:,}/{n_rows(now.rows_total)}"]
+    if now.rows_per_second:
+        parts.append(f"{now.rows_per_second:,.0f}/s")
+    if now.seconds_left is not None and not now.is_final:
+        parts.append(f"{duration(now.seconds_left)} left")
+    if now.rows_bad:
+        parts.append(f"{now.rows_bad:,} bad")
+    return "  ".join(parts)
+
+
+def _transfer(done: int, total: int | None, seconds: float) -> str:
+    parts = [bytes_of(done) if total is None else f"{bytes_of(done)}/{bytes_of(total)}"]
+    if seconds > 0 and done:
+        rate = done / seconds
+        parts.append(f"{bytes_of(rate)}/s")
+        if total is not None and seconds > 1:
+            parts.append(f"{duration((total - done) / rate)} left")
+    return "  ".join(parts)

@@ -1,0 +1,158 @@
+"""`sepal model` and `sepal status`: what is served, and how the service is."""
+
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+
+import typer
+
+from sepal_client.cli import report
+from sepal_client.cli.exits import ExitCode
+from sepal_client.cli.session import PATIENT_SECONDS, QUICK_SECONDS, Session
+from sepal_client.cli.terminal import BOLD, GREEN, RED, aligned, printable, show, styled
+from sepal_client.cli.words import bytes_of, counted, duration
+
+if TYPE_CHECKING:
+    from sepal_client import Sepal
+    from sepal_client.model import Column, Model
+    from sepal_client.status import BulkStatus, QueueStatus, ServiceStatus
+
+STATUS_EXAMPLES: Final = """\
+Examples:
+  sepal status --watch
+  sepal status --json | jq .queues.bulk.backlog_rows
+  until sepal status > /dev/null; do sleep 1; done"""
+
+_SHOWN: Final = 6  # values of a column
+_DIGEST: Final = 19  # sha256: and 12 digits
+_REFRESH_SECONDS: Final = 1.0  # a gateway learns no more often how the others are
+
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second, until Ctrl-C.")]
+
+
+def model(session: Session) -> None:
+    """Show the served model: its columns, outputs and classes.
+
+    With --json, the whole model card.
+    """
+    with session.connect() as sepal:
+        card = sepal.model()
+    report.print_json(card.raw, indent=2) if session.as_json else show(describe_model(card))
+
+
+def status(session: Session, watch: Watch = False) -> None:
+    """Show the workers, the backlog and the rates of the service.
+
+    Without --watch, the exit code is 4 if the service is not ready.
+    """
+    with session.connect(retry_for=PATIENT_SECONDS if watch else QUICK_SECONDS) as sepal:
+        if watch:
+            _watch(session, sepal)
+        now = sepal.status()
+    report.print_json(now.raw) if session.as_json else show(describe_status(now))
+    if not now.ready:
+        raise typer.Exit(ExitCode.UNAVAILABLE)
+
+
+def _watch(session: Session, sepal: "Sepal") -> NoReturn:
+    if session.as_json or not sys.stdout.isatty():
+        while True:
+            now = sepal.status()
+            report.print_json(now.raw) if session.as_json else show([*describe_status(now), ""])
+            time.sleep(_REFRESH_SECONDS)
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(auto_refresh=False) as live:
+        while True:
+            live.update(Text.from_ansi("\n".join(describe_status(sepal.status()))), refresh=True)
+            time.sleep(_REFRESH_SECONDS)
+
+
+def describe_status(now: "ServiceStatus") -> list[str]:
+    """Return the lines that show the status of the service."""
+    ready = styled("ready", f"{BOLD};{GREEN}") if now.ready else styled("not ready", f"{BOLD};{RED}")
+    served = "no model" if now.model is None else f"{now.model.name} {now.model.version}  {now.model.digest[:_DIGEST]}"
+    known = {"gateway": now.gateways, "worker": now.workers, "dead letter": now.dead_letters or None}
+    numbers = [counted(number, name) for name, number in known.items() if number is not None]
+    head = "  ".join([f"{ready}  {printable(served)}", *numbers])
+    reasons = [f"  {printable(reason.code)}: {printable(reason.detail)}" for reason in now.reasons]
+    titles = ("QUEUE", "PROCESSES", "BACKLOG", "OLDEST", "ROWS/S", "LEFT")
+    table = [*zip(*[(name, *_cells(queue)) for name, queue in now.queues.items()], strict=True)]
+    filled = [i for i, cells in enumerate(table) if any(cells)]
+    rows = [*zip(*[table[i] for i in filled], strict=True)]
+    lines = aligned([titles[i] for i in filled], rows, right=frozenset(range(1, len(filled))))
+    return [head, *reasons, "", *lines, *_files(now.bulk_predictions)]
+
+
+def _files(bulk: "BulkStatus") -> list[str]:
+    """Return a line on the predictions of files, if there are any."""
+    if not bulk.open and not bulk.stored_bytes:
+        return []
+    age = f", the oldest for {duration(bulk.oldest_seconds)}" if bulk.oldest_seconds else ""
+    return ["", f"files  {bulk.open or 0:,} not final{age}; {bytes_of(bulk.stored_bytes or 0)} stored"]
+
+
+def _cells(queue: "QueueStatus") -> tuple[str, ...]:
+    return (
+        str(queue.pool_processes),
+        f"{queue.backlog_rows:,}",
+        "" if not queue.oldest_seconds else duration(queue.oldest_seconds),
+        "" if queue.rows_per_second is None else f"{queue.rows_per_second:,.0f}",
+        "" if queue.seconds_left is None else duration(queue.seconds_left),
+    )
+
+
+def describe_model(card: "Model") -> list[str]:
+    """Return the lines that show a model."""
+    lines = [f"{styled(printable(f'{card.name} {card.version}'), BOLD)}  {card.digest[:_DIGEST]}", *_origin(card.raw)]
+    if card.kind == "text":
+        lines += ["", "A row is a text."]
+    else:
+        seen = [column.get("seen", {}) for column in card.raw["input"]["columns"]]
+        rows = [_column(column, values) for column, values in zip(card.columns, seen, strict=True)]
+        lines += ["", *aligned(("COLUMN", "TYPE", "MAY BE MISSING", "IN TRAINING"), rows)]
+    lines += ["", f"outputs  {', '.join(card.outputs)}"]
+    lines += [f"classes  {printable(each)}" for each in _classes(card.classes or ())]
+    return [*lines, f"example  {printable(_example(card))}"]
+
+
+def _origin(raw: Mapping[str, Any]) -> list[str]:
+    """Return what the model was trained with, and how good it is."""
+    metrics = [f"{name} {each['mean']:.3g} ± {each['std']:.2g}" for name, each in raw.get("metrics", {}).items()]
+    data = raw.get("data")
+    origin = [] if data is None else [f"{counted(data['rows'], 'row')} of {data['source']}"]
+    return [printable(line) for line in (*origin, "  ".join(metrics)) if line]
+
+
+def _column(column: "Column", seen: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    return (column.name, column.type, "yes" if column.nullable else "", _seen(column, seen))
+
+
+def _seen(column: "Column", seen: Mapping[str, Any]) -> str:
+    if column.categories is not None:
+        return _list(column.categories)
+    if "minimum" in seen:
+        return f"{seen['minimum']} to {seen['maximum']}"
+    return _list([value for value, _ in seen.get("counts", ())])
+
+
+def _list(values: Sequence[Any]) -> str:
+    shown = ", ".join(map(str, values[:_SHOWN]))
+    return f"{shown}, …" if len(values) > _SHOWN else shown
+
+
+def _classes(classes: Sequence[Any]) -> list[str]:
+    """Return the classes of each target."""
+    if classes and isinstance(classes[0], (list, tuple)):
+        return [_list(each) for each in classes]
+    return [_list(classes)] if classes else []
+
+
+def _example(card: "Model") -> str:
+    row = card.example[0]
+    if card.kind == "text":
+        return shlex.join(["sepal", "predict", "--text", str(row)])
+    return shlex.join(["sepal", "predict", *("" if value is None else str(value) for value in row)])

@@ -1,0 +1,72 @@
+"""The commands of `sepal`, put together."""
+
+from typing import Annotated
+
+import typer
+
+from sepal_client.cli import cluster, dead_letters, predict, results, score
+from sepal_client.cli.manual import OVERVIEW, WIDTH, Manual
+from sepal_client.cli.session import register
+
+_ANY_VALUE = {"ignore_unknown_options": True}  # -1.5 is a value
+_GROUP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"sepal {version('sepal-client')}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")]
+
+
+def create_app() -> typer.Typer:
+    """Return the command line."""
+    app = _group(OVERVIEW)
+    app.callback()(_options)
+    register(app, predict.predict, "predict", group="Predict", examples=predict.EXAMPLES, settings=_ANY_VALUE)
+    register(app, score.score, "score", group="Predict", examples=score.EXAMPLES)
+    register(app, results.watch, "watch", group="Predictions")
+    register(app, results.results, "results", group="Predictions", examples=results.RESULTS_EXAMPLES)
+    register(app, results.cancel, "cancel", group="Predictions")
+    register(app, results.list_predictions, "list", group="Predictions", examples=results.LIST_EXAMPLES)
+    register(app, cluster.model, "model", group="Service")
+    register(app, cluster.status, "status", group="Service", examples=cluster.STATUS_EXAMPLES)
+    app.add_typer(_dead_letters(), name="dead-letters", rich_help_panel="Service")
+    return app
+
+
+def _options(
+    version: Version = False,
+) -> None:
+    """Predict with the model that a Sepal service serves: a row, or a file of millions of rows."""
+
+
+def _dead_letters() -> typer.Typer:
+    app = _group(dead_letters.EXAMPLES)
+    app.callback(help="List, show, replay and discard dead letters: rows whose attempts are used up. For operators.")(
+        _nothing
+    )
+    register(app, dead_letters.list_all, "list")
+    register(app, dead_letters.show_one, "show")
+    register(app, dead_letters.replay, "replay")
+    register(app, dead_letters.discard, "discard")
+    return app
+
+
+def _group(epilog: str) -> typer.Typer:
+    return typer.Typer(
+        cls=Manual,
+        epilog=epilog,
+        no_args_is_help=True,
+        context_settings=_GROUP_SETTINGS,
+        rich_markup_mode=None,  # rich's help takes 0.4 s
+        pretty_exceptions_enable=False,  # a traceback is for a report, as it is
+    )
+
+
+def _nothing() -> None:
+    """A group has options, but does nothing itself."""

@@ -1,0 +1,89 @@
+"""How the help of `sepal` looks: commands in groups, examples, the environment, exit codes.
+
+Typer's own help with rich takes 0.4 s of imports; this one takes none.
+"""
+
+import re
+from typing import Any, Final
+
+from typer.core import TyperCommand, TyperGroup
+
+from sepal_client.cli.exits import MEANINGS
+from sepal_client.cli.terminal import BOLD, styled
+
+WIDTH: Final = 100
+"""Columns of the help, if the terminal has them."""
+_BRACES: Final = re.compile(r"^\{(.*)\}$")
+_HEADING: Final = re.compile(r"^(\w[^\n]*:)$|^(Usage:)", re.MULTILINE)
+
+OVERVIEW: Final = f"""\
+Examples:
+  sepal predict 4.8 3 1.4 0.3
+  sepal predict --row island=Dream --row bill_length_mm=46.5
+  sepal score flowers.csv -o scored.parquet
+  cat flowers.csv | sepal score - > scored.csv
+  sepal results AaIG… -o scored.parquet
+
+Environment:
+  SEPAL_URL             the gateway, instead of http://127.0.0.1:8000
+  SEPAL_API_KEY         your API key
+  SEPAL_OPERATOR_TOKEN  the operators' token, for sepal dead-letters
+  NO_COLOR              print no colors
+
+Exit codes:
+{chr(10).join(f"  {code.value:<3}  {meaning}" for code, meaning in MEANINGS.items())}
+
+sepal COMMAND --help describes a command."""
+
+
+class Page(TyperCommand):
+    """A command whose help ends with examples."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help, with headings that stand out on a terminal."""
+        return _with_headings(super().get_help(ctx))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the pieces of the usage, without typer's braces around what is required."""
+        return [_BRACES.sub(r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write the examples as they are."""
+        _write_as_it_is(self.epilog, formatter)
+
+
+class Manual(TyperGroup):
+    """A group of commands, listed below the headings of their groups."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help, with headings that stand out on a terminal."""
+        return _with_headings(super().get_help(ctx))
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands below the headings of their groups, and then the options."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command: Any = self.get_command(ctx, name)
+            group = getattr(command, "rich_help_panel", None) or "Commands"
+            groups.setdefault(group, []).append((name, command.get_short_help_str(WIDTH)))
+        width = max(len(name) for name in self.list_commands(ctx))
+        for group, lines in groups.items():
+            with formatter.section(group):
+                formatter.write_dl([(name.ljust(width), text) for name, text in lines])
+        super().format_options(ctx, formatter)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write nothing after the options."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write what follows the commands as it is."""
+        _write_as_it_is(self.epilog, formatter)
+
+
+def _write_as_it_is(text: str | None, formatter: Any) -> None:
+    if text:
+        formatter.write(f"\n{text}\n")
+
+
+def _with_headings(text: str) -> str:
+    return _HEADING.sub(lambda found: styled(found[0], BOLD), text)

@@ -1,0 +1,81 @@
+"""`sepal predict`: the result of one row."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from sepal_client.cli.answer import show_answer
+from sepal_client.cli.row import row_by_name, row_in_order, row_of_text
+from sepal_client.cli.session import Session
+
+if TYPE_CHECKING:
+    from sepal_client.model import Model
+
+EXAMPLES: Final = """\
+Examples:
+  sepal predict 4.8 3 1.4 0.3
+  sepal predict --row island=Dream --row bill_length_mm=46.5
+  sepal predict --text "What a film!"
+  sepal predict --json --outputs proba 4.8 3 1.4 0.3"""
+
+Values = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[VALUE]...", help="The values of the columns, in their order.", show_default=False),
+]
+Rows = Annotated[
+    list[str] | None,
+    typer.Option("--row", metavar="NAME=VALUE", help="A value by the name of its column; all of them are one row."),
+]
+Text = Annotated[str | None, typer.Option("--text", metavar="TEXT", help="The row of a model that takes texts.")]
+Outputs = Annotated[
+    str | None,
+    typer.Option("--outputs", metavar="NAME,NAME", help="The outputs to return. [default: prediction and log_proba]"),
+]
+
+
+def predict(
+    session: Session, values: Values = None, row: Rows = None, text: Text = None, outputs: Outputs = None
+) -> None:
+    """Predict one row.
+
+    The types of the values are those of the model's columns, which "sepal model" shows; an empty value is missing. In a
+    pipe, the prediction alone is printed.
+    """
+    given = _given(values or [], row or [], text)
+    names = None if outputs is None else outputs.split(",")
+    with session.connect() as sepal:
+        model = sepal.model()
+        result = sepal.predict([_row(model, given)], outputs=names)
+    show_answer(result, model, as_json=session.as_json, chosen=names is not None)
+
+
+def _given(
+    values: Sequence[str], by_name: Sequence[str], text: str | None
+) -> tuple[Sequence[str], Sequence[str], str | None]:
+    ways = (bool(values), bool(by_name), text is not None)
+    if sum(ways) != 1:
+        raise typer.BadParameter(
+            "give a row in one way: as values, with --row NAME=VALUE or with --text; sepal model shows the columns"
+        )
+    for value in values:
+        if value.startswith("-") and not _is_number(value):
+            raise typer.BadParameter(
+                f"there is no option {value}; give a value that begins with - as --row NAME={value}"
+            )
+    return values, by_name, text
+
+
+def _row(model: "Model", given: tuple[Sequence[str], Sequence[str], str | None]) -> Any:
+    values, by_name, text = given
+    if text is not None:
+        return row_of_text(model, text)
+    return row_by_name(model, by_name) if by_name else row_in_order(model, values)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,148 @@
+"""`sepal results`, `watch`, `cancel` and `list`: predictions by their ids."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import typer
+
+from sepal_client.cli import interrupt, report
+from sepal_client.cli.bar import Bar
+from sepal_client.cli.delivery import deliver, summarize
+from sepal_client.cli.session import PATIENT_SECONDS, Session
+from sepal_client.cli.target import Output, To, target_of
+from sepal_client.cli.terminal import aligned, show
+from sepal_client.cli.words import duration, n_rows
+from sepal_client.errors import RequestRefused
+from sepal_client.progress import Progress, State
+
+RESULTS_EXAMPLES: Final = """\
+Examples:
+  sepal results AaIG… -o scored.parquet
+  sepal results AaIG… --to ndjson | head
+  sepal results AaIG… --partial --limit 100"""
+LIST_EXAMPLES: Final = """\
+Examples:
+  sepal list --state running --state queued
+  sepal list --json | jq -r 'select(.status == "failed") | .id'"""
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The id of the prediction.")]
+Offset = Annotated[int | None, typer.Option("--offset", metavar="ROWS", min=0, help="Leave out the first rows.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="ROWS", min=0, help="Write at most so many rows.")]
+Partial = Annotated[
+    bool, typer.Option("--partial", help="Do not wait: write the rows that are done, up to the first that is not.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, even on a terminal.")]
+States = Annotated[
+    list[State] | None, typer.Option("--state", help="Only predictions in this state; several states may be given.")
+]
+
+
+def results(
+    session: Session,
+    prediction_id: Id,
+    output: Output = None,
+    to: To = None,
+    offset: Offset = None,
+    limit: Limit = None,
+    partial: Partial = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch the result of a prediction, and wait for it if need be.
+
+    It goes to standard output as CSV, or with -o to a file that is written whole or not at all. The result of "sepal
+    predict" and other predictions of a few rows is JSON.
+    """
+    is_json = session.as_json and output is None
+    target = target_of(output, to or ("json" if is_json else None))
+    with session.connect(retry_for=PATIENT_SECONDS) as sepal:
+        prediction = sepal.prediction(prediction_id)
+        if partial:
+            prediction.download(target.destination, format=target.format, offset=offset, limit=limit, partial=True)
+            return
+        bar = Bar(session.address, quiet=quiet)
+        try:
+            final = deliver(session, prediction, target, bar, is_own=False, offset=offset, limit=limit)
+        except RequestRefused as error:  # a prediction of a few rows
+            if error.code != "not-acceptable" or target.path is not None or to is not None:
+                raise
+            final = deliver(session, prediction, target_of(None, "json"), bar, is_own=False)
+    if offset is None and limit is None:
+        summarize(session, final, target, bar)
+
+
+def watch(session: Session, prediction_id: Id) -> None:
+    """Show how a prediction runs, until it is final.
+
+    With --json, each change is a line on standard output.
+    """
+    bar = Bar(session.address, quiet=session.as_json)
+    now = None
+    with session.connect(retry_for=PATIENT_SECONDS) as sepal:
+        prediction = sepal.prediction(prediction_id)
+        try:
+            with bar:
+                for now in prediction.progress():
+                    _tell(session, now, bar)
+        except KeyboardInterrupt:
+            interrupt.end_running(session, prediction_id, ["watch", prediction_id])
+    assert now is not None, "a prediction has an end"
+    if not session.as_json:
+        show([describe(now)])
+    now.raise_if_ended()
+
+
+def cancel(session: Session, prediction_id: Id) -> None:
+    """Cancel a prediction that is not final."""
+    with session.connect() as sepal:
+        now = sepal.prediction(prediction_id).cancel()
+    report.print_json(progress_body(now)) if session.as_json else show([describe(now)])
+
+
+def list_predictions(session: Session, state: States = None) -> None:
+    """List your predictions of files, the latest first.
+
+    Yours are those with your API key or, without one, from your address.
+    """
+    with session.connect() as sepal:
+        found = sepal.predictions(states=state or ())
+        if session.as_json:
+            for now in found:
+                report.print_json(progress_body(now))
+            return
+        rows = [_cells(now) for now in found]
+    show(aligned(("ID", "STATE", "ROWS", "DONE", "BAD", "LEFT"), rows, right=frozenset({2, 3, 4, 5})))
+
+
+def describe(now: Progress) -> str:
+    """Return the state of a prediction, and its rows, in one line."""
+    if not now.rows_total:
+        return now.state.value
+    done = n_rows(now.rows_total) if now.state is State.SUCCEEDED else f"{now.rows_done:,} of {n_rows(now.rows_total)}"
+    return f"{now.state.value}: {done}" + (f", {now.rows_bad:,} bad" if now.rows_bad else "")
+
+
+def progress_body(now: Progress) -> Mapping[str, Any]:
+    """Return the progress of a prediction as the gateway writes it."""
+    error = {"error": report.problem_body(now.error)} if now.error is not None else {}
+    return {
+        "id": now.id,
+        "status": now.state.value,
+        "rows": {"done": now.rows_done, "total": now.rows_total, "bad": now.rows_bad},
+        "position": now.position,
+        "rows_per_second": now.rows_per_second,
+        "seconds_left": now.seconds_left,
+        **error,
+    }
+
+
+def _tell(session: Session, now: Progress, bar: Bar) -> None:
+    if session.as_json:
+        report.print_json(progress_body(now))
+    else:
+        bar.progress(now)
+
+
+def _cells(now: Progress) -> tuple[str, ...]:
+    share = f"{now.rows_done / now.rows_total:.0%}" if now.rows_total else ""
+    left = "" if now.seconds_left is None or now.is_final else duration(now.seconds_left)
+    return (now.id, now.state.value, f"{now.rows_total:,}", share, f"{now.rows_bad:,}", left)

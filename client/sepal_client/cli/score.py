@@ -1,0 +1,150 @@
+"""`sepal score`: a file with the results of a file."""
+
+import sys
+import time
+from collections.abc import Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from sepal_client.cli import interrupt, report
+from sepal_client.cli.bar import Bar
+from sepal_client.cli.delivery import deliver, summarize
+from sepal_client.cli.session import PATIENT_SECONDS, Session
+from sepal_client.cli.target import STANDARD, Output, Target, To, target_of
+from sepal_client.cli.terminal import show
+
+if TYPE_CHECKING:
+    from sepal_client import Prediction, Sepal
+
+EXAMPLES: Final = """\
+Examples:
+  sepal score flowers.csv -o scored.parquet
+  sepal score customers.parquet -o scored.parquet --carry id --on-error report
+  sepal score export.csv --delimiter ';' --null NA -o scored.csv.gz
+  cat flowers.csv | sepal score - > scored.csv
+  sepal score flowers.csv --detach
+
+On Ctrl-C it asks whether to leave the work running; "sepal results ID" picks it up."""
+
+
+class OnError(str, Enum):
+    """What rows do that cannot be scored."""
+
+    FAIL = "fail"
+    REPORT = "report"
+
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE", help="CSV, NDJSON, JSON, Arrow or Parquet by its suffix, also .gz or .zst; -: standard input."
+    ),
+]
+SourceFormat = Annotated[
+    str | None,
+    typer.Option("--format", metavar="FORMAT", help="Of FILE. [default: by its suffix; csv for standard input]"),
+]
+Carry = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--carry", metavar="NAME,NAME", help="Columns that the model does not know, to carry through to the result."
+    ),
+]
+Outputs = Annotated[
+    str | None,
+    typer.Option("--outputs", metavar="NAME,NAME", help="The outputs to return. [default: prediction and log_proba]"),
+]
+Errors = Annotated[
+    OnError,
+    typer.Option(
+        "--on-error",
+        help='What rows do that cannot be scored: fail the whole file, or have their reason in a column "error".',
+    ),
+]
+Delimiter = Annotated[
+    str | None, typer.Option("--delimiter", metavar="CHARACTER", help="Of CSV; \\t is a tab. [default: a comma]")
+]
+NoHeader = Annotated[
+    bool, typer.Option("--no-header", help="Of CSV: the first line is a row, and the columns are in the model's order.")
+]
+Null = Annotated[
+    list[str] | None,
+    typer.Option("--null", metavar="TEXT", help="Of CSV: a text that is a missing value, beside the empty cell."),
+]
+Deadline = Annotated[
+    float | None,
+    typer.Option(
+        "--deadline", metavar="SECONDS", min=0.001, help="If there is no result by then, the prediction expires."
+    ),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Do not wait: print the id once the rows are accepted.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, even on a terminal.")]
+
+
+def score(
+    session: Session,
+    source: Source,
+    output: Output = None,
+    to: To = None,
+    source_format: SourceFormat = None,
+    carry: Carry = None,
+    outputs: Outputs = None,
+    on_error: Errors = OnError.FAIL,
+    delimiter: Delimiter = None,
+    no_header: NoHeader = False,
+    null: Null = None,
+    deadline: Deadline = None,
+    detach: Detach = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score a file of any number of rows.
+
+    The result goes to standard output as CSV, or with -o to a file that is written whole or not at all. The columns are
+    found by their names.
+    """
+    target = target_of(output, to)
+    if session.as_json and target.path is None and not detach:
+        raise typer.BadParameter("--json needs -o FILE or --detach: standard output has the result")
+    options = {
+        "format": source_format or ("csv" if source == STANDARD else None),
+        "carry": [name for names in carry or () for name in names.split(",")],
+        "outputs": None if outputs is None else outputs.split(","),
+        "on_error": on_error.value,
+        "delimiter": None if delimiter is None else delimiter.replace("\\t", "\t"),
+        "header": False if no_header else None,
+        "null": null or (),
+        "deadline": deadline,
+    }
+    began = time.monotonic()
+    bar = Bar(session.address, quiet=quiet)
+    with session.connect(retry_for=PATIENT_SECONDS) as sepal:
+        prediction = _submit(session, sepal, source, options, target, bar)
+        if detach:
+            report.print_json({"id": prediction.id}) if session.as_json else show([prediction.id])
+            return
+        final = deliver(session, prediction, target, bar, is_own=True)
+    summarize(session, final, target, bar, time.monotonic() - began)
+
+
+def _submit(
+    session: Session, sepal: "Sepal", source: str, options: Mapping[str, Any], target: Target, bar: Bar
+) -> "Prediction":
+    prediction: Prediction | None = None
+    all_sent = False
+
+    def on_sent(done: int, total: int | None) -> None:
+        nonlocal all_sent
+        all_sent = total is None or done == total  # of a pipe, nobody knows
+        bar.sent(done, total)
+
+    try:
+        with bar:
+            rows = sys.stdin.buffer if source == STANDARD else source
+            prediction = sepal.submit(rows, on_sent=on_sent, **options)
+    except KeyboardInterrupt:
+        if prediction is None:
+            interrupt.end_upload(session, all_sent=all_sent)
+        interrupt.ask(session, prediction, target.resumption(prediction.id))
+    return prediction

@@ -1,0 +1,85 @@
+"""Where a result goes: a file, whose suffix names the format, or standard output."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final
+
+import typer
+
+from sepal_client.errors import InvalidInput
+
+STANDARD: Final = "-"
+"""The name of standard input and output."""
+_DEFAULT: Final = "csv"
+
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write to this file. [default: standard output]"),
+]
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="FORMAT",
+        help="Of the result: csv, ndjson, json, arrow or parquet. [default: by the suffix of -o; else csv]",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file or standard output, and the format to write."""
+
+    path: Path | None
+    """None: standard output."""
+    format: str
+    to: str | None
+    """The format as it was asked for; None: it follows from the path."""
+
+    @property
+    def destination(self) -> "Path | BinaryIO":
+        """What the client writes to."""
+        return sys.stdout.buffer if self.path is None else self.path
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person sees the result itself."""
+        return self.path is None and sys.stdout.isatty()
+
+    def resumption(self, prediction_id: str) -> list[str]:
+        """Return the words of the command that fetches the result later."""
+        path = [] if self.path is None else ["-o", str(self.path)]
+        return ["results", prediction_id, *path, *([] if self.to is None else ["--to", self.to])]
+
+    def __str__(self) -> str:
+        return "standard output" if self.path is None else str(self.path)
+
+
+def target_of(output: str | None, to: str | None) -> Target:
+    """Return the target that the options name.
+
+    Raises:
+        InvalidInput: nothing can be written there, or not in this format.
+    """
+    from sepal_client import formats
+
+    if output is None or output == STANDARD:
+        name = to or _DEFAULT
+        if formats.for_target(None, name).is_binary and sys.stdout.isatty():
+            raise InvalidInput(
+                f"A terminal cannot show {name}: name a file with -o, or send the output to another command."
+            )
+        return Target(None, name, to)
+    path = Path(output)
+    found = formats.for_target(path, to)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InvalidInput(f"{path} cannot be written: {_why(path)}.")
+    return Target(path, found.name, to)
+
+
+def _why(path: Path) -> str:
+    if path.is_dir():
+        return "it is a folder"
+    return "you may not write to its folder" if path.parent.is_dir() else "its folder does not exist"

@@ -1,0 +1,40 @@
+"""Numbers for people: rows, bytes, durations."""
+
+from typing import Final
+
+_BYTES: Final = ("kB", "MB", "GB", "TB")
+_MINUTE: Final = 60
+_HOUR: Final = 60 * _MINUTE
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 row`, `1,000 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def n_rows(number: int) -> str:
+    """Return `1 row`, `1,000 rows`."""
+    return counted(number, "row")
+
+
+def bytes_of(number: float) -> str:
+    """Return `312 bytes`, `42.1 MB`; a megabyte is a million bytes."""
+    if number < 1000:
+        return f"{number:.0f} bytes"
+    for unit in _BYTES:
+        number /= 1000
+        if number < 999.95 or unit == _BYTES[-1]:
+            return f"{number:.1f} {unit}"
+    raise AssertionError("the last unit takes every number")
+
+
+def duration(seconds: float) -> str:
+    """Return `0.8 s`, `42 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"

@@ -1,0 +1,33 @@
+"""What differs between the asynchronous and the synchronous client, apart from `await`."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+T = TypeVar("T")
+
+AsyncAttempt = Callable[[], Awaitable[T]]
+Attempt = Callable[[], T]
+
+
+async def async_call(function: Callable[..., T], *args: object) -> T:
+    """Call a function that may block, such as one that reads a file, in a thread."""
+    return await anyio.to_thread.run_sync(function, *args)
+
+
+def call(function: Callable[..., T], *args: object) -> T:
+    """Call a function."""
+    return function(*args)
+
+
+async def async_sleep(seconds: float) -> None:
+    """Let time pass."""
+    await anyio.sleep(seconds)
+
+
+def sleep(seconds: float) -> None:
+    """Let time pass."""
+    time.sleep(seconds)

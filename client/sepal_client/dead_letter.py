@@ -1,0 +1,24 @@
+"""An entry of the list of dead letters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+
+@dataclass(frozen=True)
+class DeadLetterEntry:
+    """A dead letter: a batch whose attempts are used up."""
+
+    id: str
+    dead_since: datetime
+    """In UTC."""
+
+
+def read_entry(body: Mapping[str, Any]) -> DeadLetterEntry:
+    """Read an entry.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none.
+    """
+    return DeadLetterEntry(str(body["id"]), datetime.fromtimestamp(body["buried"], timezone.utc))

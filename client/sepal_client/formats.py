@@ -1,0 +1,112 @@
+"""The formats of files, by suffix or name: media type and content coding."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Final
+
+from sepal_client.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the bytes of a file are read."""
+
+    name: str
+    """Such as `csv` or `csv.gz`."""
+    media_type: str
+    coding: str = ""
+    """`gzip`, `zstd`, or empty."""
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether the gateway gives ranges of such a result, which never changes."""
+        return self.media_type in (ARROW, PARQUET)
+
+
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+CSV: Final = "text/csv"
+ARROW: Final = "application/vnd.apache.arrow.stream"
+PARQUET: Final = "application/vnd.apache.parquet"
+
+_TYPES: Final[Mapping[str, str]] = {
+    "csv": CSV,
+    "ndjson": NDJSON,
+    "jsonl": NDJSON,
+    "json": JSON,
+    "arrow": ARROW,
+    "arrows": ARROW,
+    "ipc": ARROW,
+    "feather": ARROW,
+    "parquet": PARQUET,
+    "pq": PARQUET,
+}
+_CODINGS: Final[Mapping[str, str]] = {"gz": "gzip", "gzip": "gzip", "zst": "zstd", "zstd": "zstd"}
+_KNOWN: Final = "csv, ndjson, json, arrow and parquet (text ones also with .gz or .zst)"
+_FILES_OF_ARROW: Final = ("feather", "ipc")
+_RESULT_CODINGS: Final = ("", "gzip")
+
+
+def named(name: str) -> Format:
+    """Return the format with a name: `csv`, `csv.gz`, `parquet`.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    found = _find(name.lower().lstrip(".").split("."))
+    if found is None:
+        raise InvalidInput(f"{name!r} is no format; the formats are {_KNOWN}.")
+    return found
+
+
+def of_path(path: "str | os.PathLike[str]") -> Format:
+    """Return the format of a file by its suffix.
+
+    Raises:
+        InvalidInput: the suffix is unknown.
+    """
+    suffixes = [suffix[1:].lower() for suffix in PurePath(path).suffixes]
+    found = _find(suffixes[-2:]) or _find(suffixes[-1:])
+    if found is None:
+        raise InvalidInput(f"The suffix of {os.fspath(path)} names no format: name one of {_KNOWN}.")
+    return found
+
+
+def for_source(path: "str | os.PathLike[str] | None", name: str | None) -> Format:
+    """Return the format of what is sent: by its name, or else by the path's suffix.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    if name is not None:
+        return named(name)
+    if path is None:
+        raise InvalidInput(f"Name the format of this file, because it has no suffix: one of {_KNOWN}.")
+    return of_path(path)
+
+
+def for_target(path: "str | os.PathLike[str] | None", name: str | None) -> Format:
+    """Return the format of a result.
+
+    Raises:
+        InvalidInput: there is none, or no result is written in it.
+    """
+    found = for_source(path, name)
+    if found.coding not in _RESULT_CODINGS or (found.coding and found.is_binary):
+        raise InvalidInput(
+            f"No result is written as {found.name}: choose one without that compression, or .gz of text."
+        )
+    if found.name in _FILES_OF_ARROW:
+        raise InvalidInput(f"No result is written as {found.name}: an Arrow stream has the suffix .arrow or .arrows.")
+    return found
+
+
+def _find(parts: list[str]) -> Format | None:
+    if not 1 <= len(parts) <= 2 or parts[0] not in _TYPES:
+        return None
+    if len(parts) == 1:
+        return Format(parts[0], _TYPES[parts[0]])
+    coding = _CODINGS.get(parts[1])
+    return None if coding is None else Format(".".join(parts), _TYPES[parts[0]], coding)

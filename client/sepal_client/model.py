@@ -1,0 +1,65 @@
+"""The served model, as its card describes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Column:
+    """A value of every row."""
+
+    name: str
+    type: str
+    """Such as `float64`, `string` or `category`."""
+    nullable: bool = False
+    """Whether the value may be missing."""
+    categories: tuple[Any, ...] | None = None
+    """The values that a column of the type `category` takes."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The served model: what a row is, and what comes out."""
+
+    name: str
+    version: str
+    digest: str
+    """SHA-256 of the artifact."""
+    kind: str
+    """`matrix` or `table`: a row has a value for each column. `text`: a row is a text."""
+    columns: tuple[Column, ...]
+    classes: tuple[Any, ...] | None
+    """The order of `log_proba` and `proba`; None if the model is not a classifier."""
+    outputs: tuple[str, ...]
+    """Those that can be asked for."""
+    example: tuple[Any, ...]
+    """Rows that the model accepts."""
+    raw: Mapping[str, Any] = field(repr=False)
+    """The whole card."""
+
+
+def read_model(body: Mapping[str, Any]) -> Model:
+    """Read a model card.
+
+    Raises:
+        KeyError, TypeError: it is none.
+    """
+    classes = body.get("classes")
+    return Model(
+        name=str(body["name"]),
+        version=str(body["version"]),
+        digest=str(body["digest"]),
+        kind=str(body["input"]["kind"]),
+        columns=tuple(map(_column, body["input"]["columns"])),
+        classes=None if classes is None else tuple(classes),
+        outputs=tuple(body["outputs"]),
+        example=tuple(body["example"]),
+        raw=body,
+    )
+
+
+def _column(body: Mapping[str, Any]) -> Column:
+    categories = body.get("categories")
+    values = None if categories is None else tuple(categories["values"])
+    return Column(str(body["name"]), str(body["type"]), bool(body.get("nullable", False)), values)

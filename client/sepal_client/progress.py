@@ -1,0 +1,115 @@
+"""How far a prediction is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from sepal_client.errors import (
+    Fault,
+    PredictionCanceled,
+    PredictionEnded,
+    PredictionExpired,
+    PredictionFailed,
+    Problem,
+)
+
+
+class State(str, Enum):
+    """The state of a prediction; the last four are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the state never changes again."""
+        return self not in (State.QUEUED, State.RUNNING)
+
+
+_ENDED: Final[Mapping[State, type[PredictionEnded]]] = {
+    State.FAILED: PredictionFailed,
+    State.CANCELED: PredictionCanceled,
+    State.EXPIRED: PredictionExpired,
+}
+_REASONS: Final = {
+    State.FAILED: Problem("failed", "The prediction failed."),
+    State.CANCELED: Problem("prediction-canceled", "The prediction was canceled: submit the rows again."),
+    State.EXPIRED: Problem("prediction-expired", "The deadline passed before there was a result: allow more time."),
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A prediction at one moment."""
+
+    id: str
+    state: State
+    rows_done: int
+    rows_total: int
+    rows_bad: int = 0
+    """Of those that are done, the rows without a result."""
+    position: int | None = None
+    """The number of bulk predictions that were accepted earlier and are not final, while this one is not."""
+    rows_per_second: float | None = None
+    seconds_left: int | None = None
+    """At this rate."""
+    error: Problem | None = None
+    """Why it failed."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing changes any more."""
+        return self.state.is_final
+
+    def raise_if_ended(self) -> None:
+        """Raise the error of a prediction that is final without a result.
+
+        Raises:
+            PredictionFailed, PredictionCanceled, PredictionExpired: it has none.
+        """
+        if self.state in _ENDED:
+            raise _ENDED[self.state](self.id, self.error or _REASONS[self.state])
+
+
+def read_progress(body: Mapping[str, Any]) -> Progress:
+    """Read what the gateway says about a prediction, with or without its result.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no such thing.
+    """
+    state = State(body["status"])
+    n_rows = _n_rows(body) if state is State.SUCCEEDED else 0
+    rows = body.get("rows", {"done": n_rows, "total": n_rows})
+    return Progress(
+        id=str(body["id"]),
+        state=state,
+        rows_done=int(rows["done"]),
+        rows_total=int(rows["total"]),
+        rows_bad=int(rows.get("bad", 0)),
+        position=body.get("position"),
+        rows_per_second=body.get("rows_per_second"),
+        seconds_left=body.get("seconds_left"),
+        error=read_problem(body["error"]) if "error" in body else None,
+    )
+
+
+def read_problem(body: Mapping[str, Any]) -> Problem:
+    """Read a code, its explanation and the faults.
+
+    Raises:
+        KeyError, TypeError: it is no such thing.
+    """
+    faults = tuple(Fault(str(fault["pointer"]), str(fault["detail"])) for fault in body.get("errors") or ())
+    return Problem(str(body["code"]), str(body["detail"]), faults)
+
+
+def _n_rows(body: Mapping[str, Any]) -> int:
+    return next((len(value) for value in body.values() if isinstance(value, list)), 0)

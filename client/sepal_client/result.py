@@ -1,0 +1,179 @@
+"""The result of a prediction: one item for each row in each output."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import numpy
+
+OUTPUTS: Final = ("prediction", "log_proba", "proba", "decision", "scores", "transform", "leaves")
+_NOT_FINITE: Final = {"-Infinity": float("-inf"), "Infinity": float("inf"), "NaN": float("nan")}
+_MILLISECONDS: Final = "dur="
+_ROW: Final = 2  # the part of a pointer /data/5
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """The model that a prediction was made with."""
+
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a succeeded prediction returns. An item is None where a row has no result."""
+
+    id: str
+    model: ModelRef
+    outputs: Mapping[str, list[Any]]
+    """A list with an item for each row, by the name of the output."""
+    carried: Mapping[str, list[Any]] = field(default_factory=dict)
+    """The carried columns."""
+    errors: Mapping[int, str] = field(default_factory=dict)
+    """Why rows have no result, by their indices; with `on_error="report"`."""
+    queue_ms: float | None = None
+    """Milliseconds in the queue."""
+    predict_ms: float | None = None
+    """Milliseconds in the pipeline."""
+
+    def __len__(self) -> int:
+        return len(next(iter(self.outputs.values()), ()))
+
+    @property
+    def prediction(self) -> list[Any]:
+        """A label or number for each row; a list of several targets."""
+        return self._output("prediction")
+
+    @property
+    def log_proba(self) -> list[Any]:
+        """Natural logarithms of the probabilities, in the order of the model's classes."""
+        return self._output("log_proba")
+
+    @property
+    def proba(self) -> list[Any]:
+        """Probabilities, in the order of the model's classes."""
+        return self._output("proba")
+
+    @property
+    def decision(self) -> list[Any]:
+        """What `decision_function` returns."""
+        return self._output("decision")
+
+    @property
+    def scores(self) -> list[Any]:
+        """What `score_samples` returns."""
+        return self._output("scores")
+
+    @property
+    def transform(self) -> list[Any]:
+        """The transformed rows."""
+        return self._output("transform")
+
+    @property
+    def leaves(self) -> list[Any]:
+        """The index of the leaf in each tree."""
+        return self._output("leaves")
+
+    def array(self, name: str) -> "numpy.ndarray[Any, Any]":
+        """Return an output as an array of numpy: shape (rows,) or (rows, values); NaN where a row has no result.
+
+        Raises:
+            AttributeError: the output was not asked for.
+        """
+        import numpy
+
+        values = self._output(name)
+        known = next((value for value in values if value is not None), None)
+        if known is None or None not in values or not _is_numeric(known):
+            return numpy.asarray(values)
+        missing = [float("nan")] * len(known) if isinstance(known, list) else float("nan")
+        return numpy.asarray([missing if value is None else value for value in values])
+
+    def _output(self, name: str) -> list[Any]:
+        if name not in self.outputs:
+            has = ", ".join(self.outputs) or "none"
+            raise AttributeError(f"This result has no {name!r}: ask for it with outputs=[{name!r}]; it has {has}.")
+        return self.outputs[name]
+
+
+def read_result(body: Mapping[str, Any], server_timing: str = "") -> Result:
+    """Read a result from the gateway's JSON.
+
+    Args:
+        body: of the response.
+        server_timing: the header `Server-Timing`.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no such thing.
+    """
+    timings = _timings(server_timing)
+    return Result(
+        id=str(body["id"]),
+        model=read_model_ref(body["model"]),
+        outputs={name: _with_floats(body[name]) for name in OUTPUTS if name in body},
+        carried=dict(body.get("carried", {})),
+        errors={int(each["pointer"].split("/")[_ROW]): str(each["detail"]) for each in body.get("errors", ())},
+        queue_ms=timings.get("queue"),
+        predict_ms=timings.get("predict"),
+    )
+
+
+def joined(pages: Sequence[Result]) -> Result:
+    """Return the result whose rows several pages have, in order; at least one."""
+    first = pages[0]
+    return Result(
+        id=first.id,
+        model=first.model,
+        outputs={name: _chained([page.outputs[name] for page in pages]) for name in first.outputs},
+        carried={name: _chained([page.carried[name] for page in pages]) for name in first.carried},
+        errors={row: reason for page in pages for row, reason in page.errors.items()},
+    )
+
+
+def read_model_ref(body: Mapping[str, Any]) -> ModelRef:
+    """Read name, version and digest.
+
+    Raises:
+        KeyError: one is missing.
+    """
+    return ModelRef(str(body["name"]), str(body["version"]), str(body["digest"]))
+
+
+def _chained(lists: Sequence[list[Any]]) -> list[Any]:
+    return [item for items in lists for item in items]
+
+
+def _with_floats(items: list[Any]) -> list[Any]:
+    """Replace the texts that stand for numbers that are not finite; labels stay texts."""
+    return _replace(items) if _texts(items) <= _NOT_FINITE.keys() else items
+
+
+def _texts(items: list[Any]) -> set[str]:
+    found = {item for item in items if isinstance(item, str)}
+    return found.union(*(_texts(item) for item in items if isinstance(item, list)))
+
+
+def _replace(items: list[Any]) -> list[Any]:
+    return [
+        _replace(item) if isinstance(item, list) else _NOT_FINITE[item] if isinstance(item, str) else item
+        for item in items
+    ]
+
+
+def _is_numeric(value: Any) -> bool:
+    first = value[0] if isinstance(value, list) and value else value
+    return isinstance(first, (int, float)) and not isinstance(first, bool)
+
+
+def _timings(header: str) -> dict[str, float]:
+    """Read milliseconds by name: `queue;dur=1.5, predict;dur=0.8`."""
+    found = {}
+    for entry in header.split(","):
+        name, *parameters = [part.strip() for part in entry.split(";")]
+        for parameter in parameters:
+            if parameter.startswith(_MILLISECONDS):
+                found[name] = float(parameter.removeprefix(_MILLISECONDS))
+    return found

@@ -1,0 +1,147 @@
+"""Rows as people give them, written as JSON: lists, dicts by column name, texts, arrays of numpy and data frames."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import IO, Any, Final, Protocol, TypeVar
+
+from sepal_client.errors import InvalidInput
+
+
+class ArrowStream(Protocol):
+    """A data frame of any library that speaks Arrow's stream interface."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """Return the capsule of a stream."""
+
+
+Frame = TypeVar("Frame", bound=ArrowStream)
+"""A data frame of pandas, polars or pyarrow."""
+Rows = Iterable[Sequence[Any]] | Iterable[Mapping[str, Any]] | Iterable[str] | ArrowStream
+"""Rows: lists, dicts by column name, or texts; an array of numpy; a data frame."""
+
+_LIBRARIES: Final = ("pandas", "polars", "pyarrow")
+_MISSING: Final = ("NAType", "NaTType")  # of pandas, which need not be there
+_WRITTEN_AT_ONCE: Final = 1000
+_FORMS: Final = "give a list of rows, each a list of values, a dict by column name, or a text"
+
+
+def json_body(rows: Any, outputs: Sequence[str] | None) -> bytes:
+    """Write the body of `POST /predict`.
+
+    Raises:
+        InvalidInput: these are no rows, or a value cannot be written as JSON.
+    """
+    body: dict[str, Any] = {"data": list(_json_rows(rows))}
+    if outputs is not None:
+        body["outputs"] = _names(outputs)
+    return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+
+
+def write_ndjson(rows: Any, file: IO[bytes]) -> None:
+    """Write each row on a line.
+
+    Raises:
+        InvalidInput: as `json_body`.
+    """
+    lines: list[str] = []
+    for row in _json_rows(rows):
+        lines.append(json.dumps(row, allow_nan=False, separators=(",", ":")))
+        if len(lines) == _WRITTEN_AT_ONCE:
+            file.write(("\n".join(lines) + "\n").encode())
+            lines.clear()
+    if lines:
+        file.write(("\n".join(lines) + "\n").encode())
+
+
+def is_frame(rows: Any) -> bool:
+    """Whether rows are a data frame, and not a column of one."""
+    library = library_of(rows)
+    if library == "pyarrow":
+        return hasattr(rows, "schema")
+    if library is not None:
+        return hasattr(rows, "columns")
+    return hasattr(rows, "__arrow_c_stream__")
+
+
+def library_of(rows: Any) -> str | None:
+    """Return the library that a data frame is of, or of which it is a subclass."""
+    roots = (kind.__module__.partition(".")[0] for kind in type(rows).__mro__)
+    return next((root for root in roots if root in _LIBRARIES), None)
+
+
+def _names(outputs: Sequence[str]) -> list[str]:
+    if isinstance(outputs, str):
+        raise InvalidInput(f"`outputs` is a list of names: [{outputs!r}].")
+    return list(outputs)
+
+
+def _json_rows(rows: Any) -> Iterator[Any]:
+    if isinstance(rows, (str, bytes, bytearray, Mapping)) or (not isinstance(rows, Iterable) and not is_frame(rows)):
+        raise InvalidInput(f"{type(rows).__name__} is no list of rows: {_FORMS}.")
+    for index, row in enumerate(_plain_rows(rows)):
+        yield _json_row(index, row)
+
+
+def _plain_rows(rows: Any) -> Iterable[Any]:
+    if not is_frame(rows):
+        return rows.tolist() if hasattr(rows, "tolist") else rows  # type: ignore[no-any-return]
+    library = library_of(rows)
+    if library == "pandas":
+        names = [str(name) for name in rows.columns]
+        if len(set(names)) < len(names):
+            raise InvalidInput("Two columns of the data frame have the same name: rename one.")
+        return (dict(zip(names, values, strict=True)) for values in rows.itertuples(index=False, name=None))
+    if library == "polars":
+        return rows.iter_rows(named=True)  # type: ignore[no-any-return]
+    if library == "pyarrow":
+        return rows.to_pylist()  # type: ignore[no-any-return]
+    raise InvalidInput(f"Convert {type(rows).__name__} to a data frame of pandas, polars or pyarrow first.")
+
+
+def _json_row(index: int, row: Any) -> Any:
+    try:
+        return _plain_row(row)
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(f"Row {index} cannot be sent: {error}.") from error
+
+
+def _plain_row(row: Any) -> Any:
+    if isinstance(row, str):
+        return row
+    if isinstance(row, Mapping):
+        return {str(name): _json_value(value) for name, value in row.items()}
+    if hasattr(row, "tolist"):
+        row = row.tolist()
+    if isinstance(row, (list, tuple)):
+        return [_json_value(value) for value in row]
+    raise TypeError(f"it is of the type {type(row).__name__}; {_FORMS}")
+
+
+def _json_value(value: Any) -> Any:
+    """Convert a value to what JSON can hold; a missing one is None."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if hasattr(value, "tolist"):  # a scalar of numpy
+        value = value.tolist()
+    if type(value).__name__ in _MISSING:
+        return None
+    if isinstance(value, Decimal):
+        value = float(value)
+    if isinstance(value, float):
+        return _json_number(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (int, str)) or value is None:
+        return value
+    raise TypeError(f"a value is of the type {type(value).__name__}")
+
+
+def _json_number(value: float) -> float | None:
+    if math.isnan(value):
+        return None
+    if math.isinf(value):
+        raise ValueError("a value is infinite")
+    return float(value)

@@ -1,0 +1,182 @@
+"""What an upload sends: files, pipes and rows, each of which can be sent again from the beginning."""
+
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Protocol
+
+from sepal_client import formats, frames, rows
+from sepal_client.errors import InvalidInput
+from sepal_client.formats import Format
+
+
+class Source(Protocol):
+    """The bytes of an upload."""
+
+    format: Format
+
+    @property
+    def n_bytes(self) -> int | None:
+        """How many there are; None as long as that is unknown."""
+
+    def rewind(self) -> None:
+        """Begin again."""
+
+    def read(self, n_bytes: int) -> bytes:
+        """Return the next bytes; none at the end.
+
+        Raises:
+            InvalidInput: they cannot be read, or have changed since the beginning.
+        """
+
+    def close(self) -> None:
+        """Close what was opened for it."""
+
+
+class StoredSource:
+    """A file that can be read again."""
+
+    def __init__(self, file: BinaryIO, form: Format, *, is_owned: bool) -> None:
+        """Begin at the file's position.
+
+        Args:
+            file: seekable.
+            form: its format.
+            is_owned: whether the source closes it.
+        """
+        self.format = form
+        self._file = file
+        self._is_owned = is_owned
+        self._start = file.tell()
+        self._n_bytes = file.seek(0, os.SEEK_END) - self._start
+        self.rewind()
+
+    @property
+    def n_bytes(self) -> int | None:
+        """How many bytes there are."""
+        return self._n_bytes
+
+    def rewind(self) -> None:
+        """Begin again."""
+        self._file.seek(self._start)
+        self._left = self._n_bytes
+
+    def read(self, n_bytes: int) -> bytes:
+        """Return the next bytes."""
+        try:
+            part = self._file.read(n_bytes)
+        except OSError as error:
+            raise InvalidInput(f"The file cannot be read: {error.strerror or error}.") from error
+        self._left -= len(part)
+        if self._left < 0 or (self._left and not part):
+            raise InvalidInput("The file changed while it was being sent: nothing was accepted; send it again.")
+        return part
+
+    def close(self) -> None:
+        """Close the file, if it was opened for this."""
+        if self._is_owned:
+            self._file.close()
+
+
+class PipedSource:
+    """A pipe, kept in a temporary file as it is read."""
+
+    n_bytes: int | None
+
+    def __init__(self, pipe: BinaryIO, form: Format, *, is_owned: bool) -> None:
+        """Read nothing yet.
+
+        Args:
+            pipe: not seekable.
+            form: the format of its bytes.
+            is_owned: whether the source closes it.
+        """
+        self.format = form
+        self.n_bytes = None
+        self._pipe = pipe
+        self._is_owned = is_owned
+        self._kept = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
+        self._n_kept = 0
+        self._n_read = 0
+
+    def rewind(self) -> None:
+        """Begin again."""
+        self._kept.seek(0)
+        self._n_read = 0
+
+    def read(self, n_bytes: int) -> bytes:
+        """Return the next bytes: those that are kept, and then new ones as they come."""
+        part = self._kept.read(n_bytes) if self._n_read < self._n_kept else self._read_on(n_bytes)
+        self._n_read += len(part)
+        return part
+
+    def close(self) -> None:
+        """Delete what is kept, and close the pipe, if it was opened for this."""
+        self._kept.close()
+        if self._is_owned:
+            self._pipe.close()
+
+    def _read_on(self, n_bytes: int) -> bytes:
+        if self.n_bytes is not None:
+            return b""
+        try:
+            read = getattr(self._pipe, "read1", self._pipe.read)  # what has come is sent without waiting for more
+            part: bytes = read(n_bytes)
+            self._kept.write(part)
+        except OSError as error:
+            raise InvalidInput(f"The pipe cannot be read, or not be kept: {error.strerror or error}.") from error
+        self._n_kept += len(part)
+        if not part:
+            self.n_bytes = self._n_kept
+        return part
+
+
+def open_source(source: Any, format_name: str | None) -> Source:
+    """Open what a person wants to send.
+
+    Args:
+        source: a path, a binary file object, or rows.
+        format_name: of a path or file object.
+
+    Raises:
+        InvalidInput: there is no such file, it has no known format, or these are no rows.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return _open_path(Path(source), format_name)
+    if hasattr(source, "read"):
+        return _open_file(source, formats.for_source(None, format_name), is_owned=False)
+    if format_name is not None:
+        raise InvalidInput("`format` is for files: rows are sent in a format of the client's choice.")
+    return _write_rows(source)
+
+
+def _open_path(path: Path, format_name: str | None) -> Source:
+    form = formats.for_source(path, format_name)
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from error
+    return _open_file(file, form, is_owned=True)
+
+
+def _open_file(file: BinaryIO, form: Format, *, is_owned: bool) -> Source:
+    if isinstance(file, io.TextIOBase):
+        raise InvalidInput("The file is open for texts: open it with mode 'rb', or give its path.")
+    is_seekable = getattr(file, "seekable", lambda: False)
+    kind = StoredSource if is_seekable() else PipedSource
+    return kind(file, form, is_owned=is_owned)
+
+
+def _write_rows(source: Any) -> Source:
+    """Write rows to a temporary file: as Arrow if they are a data frame and it is there, or else as NDJSON."""
+    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the source)
+    try:
+        is_arrow = rows.is_frame(source) and frames.write_arrow(source, file)
+        if not is_arrow:
+            rows.write_ndjson(source, file)
+        file.seek(0)
+        return StoredSource(file, formats.named("arrow" if is_arrow else "ndjson"), is_owned=True)  # type: ignore[arg-type]
+    except BaseException:
+        file.close()
+        raise

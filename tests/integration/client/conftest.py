@@ -1,0 +1,11 @@
+"""Fixtures for tests of the client with a real stack."""
+
+import pytest
+
+from tests.clients import KINDS, Connect, connector
+
+
+@pytest.fixture(params=KINDS)
+def connect(request: pytest.FixtureRequest) -> Connect:
+    """Opens a client, of each kind in turn."""
+    return connector(request.param)

@@ -1,0 +1,1 @@
+"""Tests of the client, and of its project file, that need no gateway."""

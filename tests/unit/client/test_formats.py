@@ -1,0 +1,51 @@
+"""The formats of files, by suffix or name."""
+
+import pytest
+
+from sepal_client.errors import InvalidInput
+from sepal_client.formats import ARROW, CSV, JSON, NDJSON, PARQUET, for_source, for_target
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type", "coding"),
+    [
+        ("rows.csv", CSV, ""),
+        ("ROWS.CSV", CSV, ""),
+        ("rows.csv.gz", CSV, "gzip"),
+        ("rows.2026.csv.zst", CSV, "zstd"),
+        ("rows.ndjson", NDJSON, ""),
+        ("rows.jsonl", NDJSON, ""),
+        ("rows.json.gz", JSON, "gzip"),
+        ("rows.arrow", ARROW, ""),
+        ("rows.feather", ARROW, ""),
+        ("a.csv/rows.parquet", PARQUET, ""),
+    ],
+)
+def test_suffix_says_the_format(path: str, media_type: str, coding: str) -> None:
+    found = for_source(path, None)
+    assert (found.media_type, found.coding) == (media_type, coding)
+
+
+def test_name_comes_before_the_suffix() -> None:
+    assert for_source("rows.txt", "csv").media_type == CSV
+    assert for_source(None, "csv.gz").coding == "gzip"
+    assert for_source("rows.csv", "ndjson").media_type == NDJSON
+
+
+@pytest.mark.parametrize("path", ["rows", "rows.txt", "rows.gz", "rows.xlsx", ".csv"])
+def test_unknown_suffix_is_refused(path: str) -> None:
+    with pytest.raises(InvalidInput, match="names no format: name one of csv"):
+        for_source(path, None)
+
+
+@pytest.mark.parametrize("name", ["excel", "", "csv.bz2", "csv.gz.gz"])
+def test_unknown_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="is no format; the formats are csv"):
+        for_source(None, name)
+
+
+@pytest.mark.parametrize("path", ["rows.csv.zst", "rows.parquet.gz", "rows.feather", "rows.ipc"])
+def test_results_are_not_written_in_every_format(path: str) -> None:
+    assert for_source(path, None)
+    with pytest.raises(InvalidInput, match="No result is written as"):
+        for_target(path, None)
