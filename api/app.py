@@ -33,7 +33,7 @@ from api.http.large_bodies import LargeBodies
 from api.http.methods import Methods, allowed_methods
 from api.http.model_page import ModelPage
 from api.http.operators import operator_routes
-from api.http.routes import prediction_routes, status_routes
+from api.http.routes import prediction_routes, probe_routes, service_routes
 from api.http.server.connections import Connections
 from api.http.stored_results import StoredResults
 from api.http.uploads import UploadOperation
@@ -155,16 +155,15 @@ def compose(settings: GatewaySettings) -> HotPath:
         description=DESCRIPTION,
         version=VERSION,
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,  # the operation ids: methods of generated clients
         openapi_url=None,  # `documentation` renders it once
         redirect_slashes=False,  # it would redirect to whatever the request names as its host
     )
     app.include_router(prediction_routes(service, lookups, predict, cluster, results))
     app.include_router(bulk_routes(UploadOperation(uploads, cluster, metrics), stored, results, streams))
-    app.include_router(
-        status_routes(
-            cluster, ModelPage(), Exposition(registry, ClusterCollector(cluster, limits, settings.max_bulk_bytes))
-        )
-    )
+    app.include_router(service_routes(cluster, ModelPage()))
+    exposition = Exposition(registry, ClusterCollector(cluster, limits, settings.max_bulk_bytes))
+    app.include_router(probe_routes(cluster, exposition))
     app.include_router(operator_routes(DeadLetters(pooled), service, cluster, settings))
     problems.install(app, cluster.backlog.retry_after, partial(allowed_methods, app))
     documentation.install(app, cluster, lambda card: openapi.describe(app, card, settings.max_rows))

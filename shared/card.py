@@ -7,7 +7,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from shared.columns import FLOATS, Frozen, ModelInput, Value
+from shared.columns import FLOATS, Complete, Frozen, ModelInput, Value
 from shared.errors import ArtifactIncompatible, ArtifactMissing
 from shared.names import Output
 from shared.rows import Encoding
@@ -45,7 +45,7 @@ class ModelRef(Frozen):
     digest: str
 
 
-class ModelCard(Frozen):
+class ModelCard(Complete):
     """Everything that the gateway and the worker know about a pipeline without unpickling it."""
 
     card_schema: Literal[3] = Field(default=CARD_SCHEMA, alias="schema")

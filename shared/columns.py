@@ -5,10 +5,20 @@ text, a datetime likewise, in UTC and with a final `Z` where the column has a ti
 are written in the same form, which clients may send as well.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
+from pydantic_core import CoreSchema
 
 Value = bool | int | float | str
 
@@ -19,13 +29,31 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
+class Complete(Frozen):
+    """A value that is written with all its fields, also those with defaults."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
 class Sparse(Frozen):
-    """A value whose fields that are None are left out when it is written."""
+    """A value whose fields that are None, `| SkipJsonSchema[None]`, are left out when it is written."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe the fields, which the serializer hides."""
+        return handler(cast(CoreSchema, _without_serializer(schema)))
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = sorted(handler(self).items(), key=lambda field: field[0] != "name")  # a column begins with its name
         return {name: value for name, value in fields if value is not None}
+
+
+def _without_serializer(schema: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in schema.items() if key != "serialization"}
+    if "schema" in kept:  # a validator is around the model
+        kept["schema"] = _without_serializer(kept["schema"])
+    return kept
 
 
 class ValueType(StrEnum):
@@ -78,9 +106,9 @@ class Values(Sparse):
     dtype: str
     """The dtype that restores them: by the name that numpy, pandas or polars gives it; strings also by their storage,
     as in `str[pyarrow]`."""
-    unit: Unit | None = None
+    unit: Unit | SkipJsonSchema[None] = None
     """Of datetimes."""
-    time_zone: str | None = None
+    time_zone: str | SkipJsonSchema[None] = None
     """Of datetimes that have one."""
 
 
@@ -97,13 +125,13 @@ class Seen(Sparse):
 
     missing: float
     """Share of the rows, from 0 to 1."""
-    minimum: Value | None = None
-    maximum: Value | None = None
-    quantiles: tuple[float, ...] | None = None
+    minimum: Value | SkipJsonSchema[None] = None
+    maximum: Value | SkipJsonSchema[None] = None
+    quantiles: tuple[float, ...] | SkipJsonSchema[None] = None
     """The quantiles 0.05, 0.25, 0.5, 0.75 and 0.95 of numbers."""
-    counts: tuple[tuple[Value, int], ...] | None = None
+    counts: tuple[tuple[Value, int], ...] | SkipJsonSchema[None] = None
     """The most frequent values and their numbers of rows, of columns that are not numbers or datetimes."""
-    longest: int | None = None
+    longest: int | SkipJsonSchema[None] = None
     """The length of the longest text, in characters."""
 
 
@@ -113,10 +141,10 @@ class Column(Values):
     name: str
     nullable: bool = False
     """Whether a value may be missing."""
-    missing: Literal["nan", "none", "na", "nat", "null"] | None = None
+    missing: Literal["nan", "none", "na", "nat", "null"] | SkipJsonSchema[None] = None
     """How a missing value is stored; None if none may be missing."""
-    categories: Categories | None = None
-    seen: Seen | None = None
+    categories: Categories | SkipJsonSchema[None] = None
+    seen: Seen | SkipJsonSchema[None] = None
 
     @model_validator(mode="after")
     def _has_categories_if_it_is_categorical(self) -> Self:
@@ -126,7 +154,7 @@ class Column(Values):
         return self
 
 
-class ModelInput(Frozen):
+class ModelInput(Complete):
     """What a pipeline takes."""
 
     kind: Literal["matrix", "table", "text"]

@@ -23,7 +23,7 @@ from shared.errors import ArtifactAltered
 from shared.model_files import CODE_DIR
 
 SEPAL: Final = frozenset(
-    {"api", "benchmarks", "client", "deploy", "docs", "local", "locustfile", "shared", "tests", "tools"}
+    {"api", "benchmarks", "deploy", "docs", "local", "locustfile", "sepal_client", "shared", "tests", "tools"}
     | {"training", "worker"}
 )
 """Top-level modules of Sepal."""

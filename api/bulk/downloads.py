@@ -15,8 +15,9 @@ import msgspec
 import structlog
 
 from api.bulk.formats import WRITER, Format
+from api.bulk.frames import JobLost
 from api.bulk.refusals import error_of
-from api.bulk.tables import JobLost, TableJob, TableServer
+from api.bulk.tables import TableJob, TableServer
 from api.bulk.wire import Failed, Refused, WriteResult, Written
 from api.telemetry.metrics import GatewayMetrics
 from shared.bulk import SliceResult, objects_prefix
@@ -29,6 +30,8 @@ _EXTEND_SECONDS: Final = 20.0  # of the minute that `BulkStore.extend` grants
 _TURN_SECONDS: Final = 30.0
 _SILENT_SECONDS: Final = 120.0  # a process that says nothing for so long is given up
 _PART_BYTES: Final = 2**20
+
+Part = bytes | bytearray
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +108,7 @@ class Downloads:
         return WriteResult(form.value, prediction.source, written, first, n_rows, head, is_gzipped=is_gzipped)
 
     @asynccontextmanager
-    async def stream(self, prediction_id: PredictionId, job: WriteResult) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream(self, prediction_id: PredictionId, job: WriteResult) -> AsyncIterator[AsyncIterator[Part]]:
         """Have a result written; yields its parts, of which the first is there already.
 
         Raises:
@@ -133,7 +136,7 @@ class Downloads:
         finally:
             self._turns.release()
 
-    async def _parts(self, part: bytes, process: TableJob, form: str) -> AsyncGenerator[bytes]:
+    async def _parts(self, part: Part, process: TableJob, form: str) -> AsyncGenerator[Part]:
         outcome = "left"
         try:
             while part:
@@ -246,7 +249,7 @@ def without_gap(results: list[SliceResult]) -> list[SliceResult]:
     return results
 
 
-async def _receive(process: TableJob, seconds: float | None) -> bytes:
+async def _receive(process: TableJob, seconds: float | None) -> Part:
     """Return the next part of a result; empty at its end.
 
     Raises:
@@ -259,7 +262,7 @@ async def _receive(process: TableJob, seconds: float | None) -> bytes:
     except TimeoutError as error:
         raise JobLost from error
     match received:
-        case bytes() as part:
+        case bytearray() as part:
             return part
         case Written():
             return b""

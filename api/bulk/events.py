@@ -17,7 +17,10 @@ from shared.names import FINAL_STATES, State
 from shared.store.bulk import BulkPrediction, BulkStore
 from shared.store.lookups import Lookups, Prediction
 
-_POLL_SECONDS: Final = 0.5
+_SHORTEST_PAUSE_SECONDS: Final = 0.01
+_LOOKS_PER_SECOND: Final = 2000  # as long as the longest pause allows it
+_LONGEST_PAUSE_SECONDS: Final = 0.5
+_PAUSE_SHARE: Final = 0.1  # of the time that a client has followed: a tenth is what it may wait in vain
 _QUIET_SECONDS: Final = 15.0  # proxies close a connection on which nothing moves for a minute
 
 
@@ -66,7 +69,7 @@ class Events:
         """
         self._n_clients += 1
         try:
-            yielded_at = time.monotonic()
+            began = yielded_at = time.monotonic()
             while True:
                 is_new = change.number != seen
                 if is_new or time.monotonic() - yielded_at > _QUIET_SECONDS:
@@ -75,7 +78,7 @@ class Events:
                 if change.is_end or stop.is_set():
                     return
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), _POLL_SECONDS)
+                    await asyncio.wait_for(stop.wait(), pause(time.monotonic() - began, self._n_clients))
                 with suppress(BrokerUnavailable):  # the client keeps its connection
                     change = await self._read(prediction_id)
         finally:
@@ -87,6 +90,17 @@ class Events:
             return Change(stored.event, stored)
         prediction = await self._lookups.read(prediction_id)
         return Change(_number_of(prediction), prediction)
+
+
+def pause(seconds: float, n_clients: int) -> float:
+    """Return how long to wait for the next change.
+
+    Args:
+        seconds: for which the client has followed.
+        n_clients: that follow predictions here.
+    """
+    shortest = max(_SHORTEST_PAUSE_SECONDS, n_clients / _LOOKS_PER_SECOND)
+    return min(max(shortest, _PAUSE_SHARE * seconds), _LONGEST_PAUSE_SECONDS)
 
 
 def _number_of(prediction: Prediction) -> int:

@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from api.bulk.wire import DATA, FRAME, JOB, LISTENING, MAX_FRAME_BYTES, Job, Reply, Started, TableSettings
+from api.bulk.frames import FrameConnection, JobLost
+from api.bulk.wire import DATA, JOB, LISTENING, MAX_FRAME_BYTES, Job, Reply, Started, TableSettings
 from shared.objects import absolute_url
 
 _ROOT: Final = Path(__file__).parents[2]
@@ -27,25 +28,22 @@ _ANSWER_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 1.0
 _END_SECONDS: Final = 6.0  # for a process to remove what it has half written; it gives itself 5
 _ATTEMPTS: Final = 2
-_READ_BYTES: Final = 2**19  # of a reply's frames that are read ahead
 _FORMATS_MODULE: Final = "api.formats"
 
 log = structlog.get_logger(__name__)
 
 
-class JobLost(Exception):
-    """The process of a job has ended without its last reply, or could not be started."""
-
-
 class TableJob:
     """The gateway's end of one job."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, connection: FrameConnection) -> None:
+        self._connection = connection
         self._pid: int | None = None
-        self.n_received = 0
-        """Frames that it has sent."""
+
+    @property
+    def n_received(self) -> int:
+        """Frames that the process has sent."""
+        return self._connection.n_received
 
     async def send(self, part: bytes) -> None:
         """Send a part of the body; returns when the process has taken most of it.
@@ -53,12 +51,9 @@ class TableJob:
         Raises:
             JobLost: the process does not read it; what it has replied can still be received.
         """
-        try:
-            for frame in _frames(part):
-                self._writer.writelines([FRAME.pack(DATA, len(frame)), frame])
-                await self._writer.drain()
-        except OSError as error:
-            raise JobLost from error
+        view = memoryview(part)
+        for start in range(0, len(view), MAX_FRAME_BYTES):
+            await self._connection.send(DATA, view[start : start + MAX_FRAME_BYTES])
 
     async def end(self) -> None:
         """Say that the body has ended.
@@ -66,24 +61,15 @@ class TableJob:
         Raises:
             JobLost: as `send`.
         """
-        try:
-            self._writer.write(FRAME.pack(DATA, 0))
-            await self._writer.drain()
-        except OSError as error:
-            raise JobLost from error
+        await self._connection.send(DATA, b"")
 
-    async def receive(self) -> Reply | bytes:
+    async def receive(self) -> Reply | bytearray:
         """Receive a reply, or a part of a result; an empty part is its end.
 
         Raises:
             JobLost: the process has ended.
         """
-        try:
-            kind, n_bytes = FRAME.unpack(await self._reader.readexactly(FRAME.size))
-            content = await self._reader.readexactly(n_bytes)
-        except (OSError, EOFError) as error:
-            raise JobLost from error
-        self.n_received += 1
+        kind, content = await self._connection.receive()
         return content if kind == DATA else msgspec.msgpack.decode(content, type=Reply)
 
     async def start(self, job: Job) -> None:
@@ -92,13 +78,11 @@ class TableJob:
         Raises:
             JobLost: the process has ended.
         """
-        encoded = msgspec.msgpack.encode(job)
         try:
-            self._writer.writelines([FRAME.pack(JOB, len(encoded)), encoded])
             async with asyncio.timeout(_ANSWER_SECONDS):
-                await self._writer.drain()
+                await self._connection.send(JOB, msgspec.msgpack.encode(job))
                 started = await self.receive()
-        except OSError as error:  # a timeout is one
+        except TimeoutError as error:
             raise JobLost from error
         assert isinstance(started, Started), "the first reply"
         self._pid = started.pid
@@ -106,25 +90,20 @@ class TableJob:
     async def close(self) -> None:
         """End the process, which removes what it has half written; returns when it has ended."""
         try:
-            with suppress(OSError, RuntimeError):  # the second, if the connection is lost
-                self._writer.write_eof()
             async with asyncio.timeout(_END_SECONDS):
-                while await self._reader.read(_READ_BYTES):
-                    pass
+                await self._connection.finish()
         except TimeoutError:
             await self._kill()
-        except OSError:
-            pass  # it has ended
         finally:
-            self._writer.close()
+            self._connection.close()
 
     async def _kill(self) -> None:
         if self._pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
-            with suppress(OSError):
+            with suppress(TimeoutError):
                 async with asyncio.timeout(_END_SECONDS):
-                    await self._reader.read()
+                    await self._connection.finish()
 
 
 class TableServer:
@@ -155,7 +134,7 @@ class TableServer:
         Raises:
             JobLost: its process could not be started.
         """
-        started = TableJob(*await self._connect())
+        started = TableJob(await self._connect())
         try:
             await started.start(job)
             yield started
@@ -172,11 +151,11 @@ class TableServer:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self) -> FrameConnection:
         for _ in range(_ATTEMPTS):
             path = await self._running()
             try:
-                return await asyncio.open_unix_connection(path, limit=_READ_BYTES)
+                return await FrameConnection.open(path)
             except OSError as error:
                 log.warning("lost the table server", reason=repr(error))
                 async with self._starting:
@@ -226,9 +205,3 @@ class TableServer:
     def _path(self) -> str:
         assert self._folder is not None, "made before the first start"
         return str(self._folder / f"{self._n_started}.sock")
-
-
-def _frames(part: bytes) -> Iterator[memoryview]:
-    view = memoryview(part)
-    for start in range(0, len(view), MAX_FRAME_BYTES):
-        yield view[start : start + MAX_FRAME_BYTES]

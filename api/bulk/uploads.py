@@ -17,10 +17,11 @@ import msgspec
 import structlog
 
 from api.bulk.concurrently import first_of
+from api.bulk.frames import JobLost
 from api.bulk.marker import Marker
 from api.bulk.refusals import error_of
 from api.bulk.space import UploadSpace, result_bytes
-from api.bulk.tables import JobLost, TableJob, TableServer
+from api.bulk.tables import TableJob, TableServer
 from api.bulk.wire import Failed, Read, ReadUpload, Refused, Stored
 from api.cluster.status import ClusterStatus
 from api.predictions.admission import Admission
@@ -237,7 +238,12 @@ class Uploads:
     async def _read(
         self, upload: BatchId, card: ModelCard, request: UploadRequest, body: Body, space: UploadSpace
     ) -> Read:
-        job = msgspec.structs.replace(request.job, card=card.model_dump_json().encode(), key=rows_key(upload))
+        job = msgspec.structs.replace(
+            request.job,
+            card=card.model_dump_json().encode(),
+            key=rows_key(upload),
+            is_fingerprinted=request.key_digest is not None,
+        )
         try:
             async with self._tables.job(job) as process:
                 return await first_of(

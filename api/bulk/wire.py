@@ -67,6 +67,8 @@ class ReadUpload(msgspec.Struct, frozen=True, tag=True):
     has_header: bool = True
     null_texts: tuple[str, ...] = ()
     """Texts of CSV cells that are missing values, beside the empty cell."""
+    is_fingerprinted: bool = False
+    """Whether the body has an idempotency key, which its fingerprint is kept with."""
 
 
 class WriteResult(msgspec.Struct, frozen=True, tag=True):
@@ -108,7 +110,7 @@ class Read(msgspec.Struct, frozen=True, tag=True):
 
     source: Source
     fingerprint: str
-    """SHA-256 of the body as it was sent, in hexadecimal."""
+    """SHA-256 of the body as it was sent, in hexadecimal; empty if it was not asked for."""
 
 
 class Written(msgspec.Struct, frozen=True, tag=True):

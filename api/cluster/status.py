@@ -8,6 +8,7 @@ import structlog
 
 from api.cluster.backlog import BacklogForecast
 from api.cluster.model import CurrentModel
+from api.cluster.throughput import Throughput
 from shared.card import ModelCard
 from shared.errors import BrokerUnavailable, NoWorker, SepalError, Stalled, WorkerCannotLoad
 from shared.names import Queue
@@ -33,6 +34,7 @@ class ClusterStatus:
         self._stalled_after_seconds = stalled_after_seconds
         self.model = CurrentModel()
         self.backlog = BacklogForecast()
+        self.throughput = Throughput()
         self.overview: Overview | None = None
         """From the last refresh; None if that failed."""
 
@@ -45,9 +47,11 @@ class ClusterStatus:
                 log.warning("the broker cannot be reached", reason=str(error.__cause__))
             self.overview = None
             self.backlog.forget()
+            self.throughput.forget()
             return
         self.overview = overview
         self.backlog.measure(overview)
+        self.throughput.measure(overview)
         if overview.card is not None:
             self.model.take(overview.card)
 

@@ -6,6 +6,7 @@ have no threads: they would not exist in its children, and their locks would sta
 
 import os
 import sys
+from importlib.abc import MetaPathFinder
 from typing import Final
 
 import msgspec
@@ -22,9 +23,19 @@ _FOR_LIBRARIES: Final = {
 }
 
 
+class _WithoutPandas(MetaPathFinder):
+    """Hides pandas, which pyarrow imports where it can, in every process: it takes longer than 500,000 rows."""
+
+    def find_spec(self, fullname: str, _path: object, _target: object = None) -> None:
+        """Refuse pandas; leave every other module to the other finders."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError("Tables are read and written without pandas.", name=fullname)
+
+
 def main() -> None:
     """Serve until the gateway closes this process's standard input or ends."""
     os.environ.update(_FOR_LIBRARIES)  # the libraries read it when they are imported
+    sys.meta_path.insert(0, _WithoutPandas())
     from api.formats.server import serve
 
     serve(sys.argv[1], msgspec.json.decode(sys.argv[2], type=TableSettings))

@@ -14,18 +14,19 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class SentBody:
-    """A body as it was sent; it counts its bytes, and fingerprints them."""
+    """A body as it was sent; it counts its bytes, and may fingerprint them."""
 
-    def __init__(self, body: Any) -> None:
+    def __init__(self, body: Any, *, is_fingerprinted: bool = False) -> None:
         self._body = body
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256() if is_fingerprinted else None
         self.n_bytes = 0
         self.closed = False  # pyarrow asks for it
 
     def read(self, n_bytes: int = -1) -> bytes:
         """Read at most so many bytes; none at the end."""
         content: bytes = self._body.read(n_bytes)
-        self._hash.update(content)
+        if self._hash is not None:
+            self._hash.update(content)
         self.n_bytes += len(content)
         return content
 
@@ -34,8 +35,8 @@ class SentBody:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what was read, in hexadecimal."""
-        return self._hash.hexdigest()
+        """SHA-256 of what was read, in hexadecimal; empty without one."""
+        return "" if self._hash is None else self._hash.hexdigest()
 
 
 class GzipBody:

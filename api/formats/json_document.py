@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from api.formats.result_rows import ResultRows
-from api.formats.texts import JSON, bytes_of, write_texts
+from api.formats.texts import JSON, bytes_of, write_rows, write_texts
 from shared.bulk import ERROR, OUTPUT, TARGET
 
 Shape = str | list["Shape"]
@@ -52,7 +52,8 @@ class Document:
     def _write_output(self, shape: Shape) -> None:
         names = list(_names(shape))
         error = [ERROR] if self._has_errors and names[0] in self._rows.result_names else []
-        self._write_list(_items(batch, shape) for batch in self._rows.batches([*names, *error]))
+        batches = self._rows.batches([*names, *error])
+        self._write_list(write_rows(batch, partial(_items, shape)) for batch in batches)
 
     def _errors(self) -> Iterator[Any]:
         row = self._first_row
@@ -109,7 +110,7 @@ def _names(shape: Shape) -> Iterator[str]:
             yield from _names(part)
 
 
-def _items(batch: Any, shape: Shape) -> Any:
+def _items(shape: Shape, batch: Any) -> Any:
     """Write an item of each row, with a comma in front: null for a row without a result."""
     items = pc.binary_join_element_wise(",", *_pieces(batch, shape), "")
     if ERROR not in batch.schema.names or batch.column(ERROR).null_count == batch.num_rows:

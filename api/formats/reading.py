@@ -48,7 +48,7 @@ def read_upload(
         InvalidParameter, UnsupportedContentType, UnsupportedContentCoding: the request does not fit it.
         ObjectStoreUnavailable, StorageFull: its rows were not written.
     """
-    sent = SentBody(body)
+    sent = SentBody(body, is_fingerprinted=job.is_fingerprinted)
     content = decoded(sent, job.content_coding, settings.max_inflated_bytes, settings.max_inflate_ratio)
     if job.media_type not in _TABLES:
         raise UnsupportedContentType(f"Send the rows as one of {', '.join(_TABLES)}.")

@@ -12,6 +12,7 @@ from typing import Final
 
 from api.bulk.wire import LISTENING, TableSettings
 from api.formats.process import run
+from shared.memory import keep_freed_memory
 
 _NICENESS: Final = 5  # the gateway's event loop goes first
 _BACKLOG: Final = 64
@@ -26,6 +27,7 @@ def serve(path: str, settings: TableSettings) -> None:
     """
     os.nice(_NICENESS)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel removes ended children; the gateway sees the connection
+    keep_freed_memory()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(_BACKLOG)

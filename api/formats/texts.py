@@ -1,4 +1,4 @@
-"""Writes the values of a column as texts of JSON or CSV: a whole column at once, and few distinct values once."""
+"""Writes values as texts of JSON or CSV: a whole column at once; a value, or row, of which there are many, once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 _PROBE_ROWS: Final = 1024
 _FEW: Final = 128  # distinct values in the first rows: writing them once is then quicker
+_MAX_NUMBER: Final = 2**31  # times the rows of a batch, it is below 2^63
 _LINE_END: Final = 10
 _FIRST_PRINTABLE: Final = 32
 
@@ -48,10 +49,26 @@ def write_texts(column: Any, style: Style) -> Any:
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return column.cast(pa.string()).fill_null(style.missing)
     if pa.types.is_floating(kind):
-        return _few_once(column, _BITS[kind.bit_width], lambda values: _floats(values, style), style)
+        return _write_once(column, lambda values: _floats(values, style).fill_null(style.missing))
     if pa.types.is_temporal(kind):
         column = pc.replace_substring(column.cast(pa.string()), " ", "T", max_replacements=1)
-    return _few_once(column.cast(pa.string()), pa.string(), style.strings, style)
+    return _write_once(column.cast(pa.string()), lambda values: style.strings(values).fill_null(style.missing))
+
+
+def write_rows(batch: Any, write: Callable[[Any], Any]) -> Any:
+    """Write each row of a record batch; only one of those that are equal, if the first rows have few different ones.
+
+    Args:
+        batch: a record batch.
+        write: returns an array of strings, one for each row of a record batch.
+
+    Returns:
+        An array of strings.
+    """
+    if batch.num_rows < _PROBE_ROWS or _number_rows(batch.slice(0, _PROBE_ROWS)).max() >= _FEW:
+        return write(batch)
+    numbers = _number_rows(batch)
+    return write(batch.take(pa.array(_last_rows(numbers)))).take(pa.array(numbers))
 
 
 def bytes_of(strings: Any) -> memoryview:
@@ -79,16 +96,53 @@ def csv_strings(values: Any) -> Any:
     return pc.if_else(needs_quotes, quoted, values)
 
 
-def _few_once(column: Any, bits: Any, write: Callable[[Any], Any], style: Style) -> Any:
-    """Write a column; its distinct values only, if the first rows have few of them."""
-    if len(column) < _PROBE_ROWS or _n_distinct(column.slice(0, _PROBE_ROWS).view(bits)) > _FEW:
-        return write(column).fill_null(style.missing)
-    encoded = column.view(bits).dictionary_encode()
-    return write(encoded.dictionary.view(column.type)).take(encoded.indices).fill_null(style.missing)
+def _write_once(column: Any, write: Callable[[Any], Any]) -> Any:
+    return write_rows(pa.record_batch([column], ["column"]), lambda batch: write(batch.column(0)))
 
 
-def _n_distinct(values: Any) -> int:
-    return len(values.dictionary_encode().dictionary)
+def _number_rows(batch: Any) -> Any:
+    """Number the different rows of a record batch from 0, and return the number of each row, as an array of int64."""
+    if all(column.type in _WIDE and not column.null_count for column in batch.columns):
+        words = [_bits(column).to_numpy().view(np.uint64) for column in batch.columns]
+        numbers = _number(_hash(words).view(np.int64))
+        rows = _last_rows(numbers)
+        if all((column[rows][numbers] == column).all() for column in words):  # no two different rows have one hash
+            return numbers
+    numbers, n_numbers = np.zeros(batch.num_rows, np.int64), 1
+    for column in batch.columns:
+        encoded = _bits(column).dictionary_encode("encode")
+        numbers = numbers * len(encoded.dictionary) + encoded.indices.to_numpy()
+        n_numbers *= len(encoded.dictionary)
+        if n_numbers > _MAX_NUMBER:
+            numbers, n_numbers = _number(numbers), batch.num_rows
+    return _number(numbers)
+
+
+def _hash(columns: list[Any]) -> Any:
+    hashes = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        hashes ^= column
+        hashes *= _ODD
+        hashes ^= hashes >> _HALF
+    return hashes
+
+
+def _last_rows(numbers: Any) -> Any:
+    """Return the last row that has each number."""
+    rows = np.empty(numbers.max() + 1, np.int64)
+    rows[numbers] = np.arange(len(numbers))
+    return rows
+
+
+def _number(values: Any) -> Any:
+    return pa.array(values).dictionary_encode().indices.to_numpy().astype(np.int64)
+
+
+def _bits(column: Any) -> Any:
+    """Return values that are equal only if every bit of the column's is."""
+    if pa.types.is_dictionary(column.type):
+        return column.dictionary_decode()
+    return column.view(_BITS[column.type.bit_width]) if pa.types.is_floating(column.type) else column
 
 
 def _floats(values: Any, style: Style) -> Any:
@@ -111,6 +165,9 @@ def _split_lines(lines: bytes, n_lines: int) -> Any:
     return pa.StringArray.from_buffers(n_lines, pa.py_buffer(ends), pa.py_buffer(content[~is_end]))
 
 
+_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
+_HALF: Final = np.uint64(32)
+_WIDE: Final = (pa.int64(), pa.float64())
 _BITS: Final = {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
 _CSV_SPECIAL: Final = np.frombuffer(b'",\r\n', np.uint8)
 JSON: Final = Style("null", '"-Infinity"', '"Infinity"', '"NaN"', json_strings)

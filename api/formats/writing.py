@@ -1,7 +1,9 @@
 """Writes the rows of a result in a format."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -11,8 +13,10 @@ import pyarrow.parquet as pq
 from api.bulk.wire import WriteResult
 from api.formats.json_document import Document
 from api.formats.result_rows import MAX_BATCH_ROWS, ResultRows
-from api.formats.texts import CSV, JSON, bytes_of, csv_strings, write_texts
+from api.formats.texts import CSV, JSON, bytes_of, csv_strings, write_rows, write_texts
 from shared.objects import ObjectStore
+
+T = TypeVar("T")
 
 ROW_GROUP_ROWS: Final = 2 * MAX_BATCH_ROWS
 _ROW_GROUP_BYTES: Final = 32 * 2**20
@@ -38,25 +42,55 @@ def write_result(job: WriteResult, sink: Any, store: ObjectStore) -> None:
 
 
 def _write_ndjson(rows: ResultRows, sink: Any) -> None:
-    names = [msgspec.json.encode(name).decode() for name in rows.schema.names]
-    for batch in rows.batches():
-        pieces: list[Any] = []
-        for name, column in zip(names, batch.columns, strict=True):
-            pieces += [f",{name}:" if pieces else f"{{{name}:", write_texts(column, JSON)]
-        sink.write(bytes_of(pc.binary_join_element_wise(*pieces, "}\n", "")))
+    _write_lines(rows, sink, _members, "{", "}\n")
+
+
+def _members(batch: Any) -> Iterator[Any]:
+    for index, (name, column) in enumerate(zip(batch.schema.names, batch.columns, strict=True)):
+        yield f"{',' if index else ''}{msgspec.json.encode(name).decode()}:"
+        yield write_texts(column, JSON)
 
 
 def _write_csv(rows: ResultRows, sink: Any) -> None:
     sink.write(",".join(csv_strings(pa.array(rows.schema.names)).to_pylist()).encode() + b"\n")
-    is_single = len(rows.schema) == 1
-    for batch in rows.batches():
-        pieces: list[Any] = []
-        for column in batch.columns:
-            pieces += [",", write_texts(column, CSV)]
-        lines = pc.binary_join_element_wise(*pieces[1:], "\n", "")
-        if is_single:  # an empty line would be skipped
-            lines = pc.if_else(batch.column(0).is_null(), '""\n', lines)
-        sink.write(bytes_of(lines))
+    _write_lines(rows, sink, partial(_cells, is_single=len(rows.schema) == 1), "", "\n")
+
+
+def _cells(batch: Any, *, is_single: bool) -> Iterator[Any]:
+    for index, column in enumerate(batch.columns):
+        yield "," if index else ""
+        texts = write_texts(column, CSV)
+        yield pc.if_else(column.is_null(), '""', texts) if is_single else texts  # an empty line would be skipped
+
+
+def _write_lines(rows: ResultRows, sink: Any, pieces: Callable[[Any], Iterator[Any]], start: str, end: str) -> None:
+    """Write a line for each row: its carried columns, and its result, which many rows may have in common."""
+    carried = rows.carried_names
+
+    def write_results(batch: Any) -> Any:
+        return pc.binary_join_element_wise("," if carried else start, *pieces(batch), end, "")
+
+    def lines() -> Iterator[Any]:
+        for batch in rows.batches():
+            results = write_rows(batch.select(rows.result_names), write_results)
+            if carried:
+                results = pc.binary_join_element_wise(start, *pieces(batch.select(carried)), results, "")
+            yield results
+
+    for some in _made_ahead(lines()):
+        sink.write(bytes_of(some))
+
+
+def _made_ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield items, each while another thread makes the next one: to send some takes as long as to write others.
+
+    Who stops early waits until that is made.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        making = pool.submit(next, items, None)
+        while (item := making.result()) is not None:
+            making = pool.submit(next, items, None)
+            yield item
 
 
 def _write_arrow(rows: ResultRows, sink: Any) -> None:

@@ -1,8 +1,9 @@
-"""The JSON schema of the body of `POST /predict`, with the columns of the current model, and examples that work."""
+"""The JSON schemas of bodies with rows, with the columns of the current model, and examples that work."""
 
 import sys
 from typing import Any, Final
 
+from api.http.schemas import reference
 from api.http.values import MAX_FLOAT32
 from shared.card import ModelCard
 from shared.columns import FLOATS, INTEGERS, UNIT_DIGITS, Column, ModelInput, Seen, Unit, Value, Values, ValueType
@@ -12,32 +13,48 @@ Schema = dict[str, Any]
 
 _DATE_PATTERN: Final = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
 _SHOWN_COUNTS: Final = 5
+PREDICT_BODY: Final = "PredictBody"  # of POST /predict
+UPLOAD_BODY: Final = "UploadBody"  # of POST /predictions
 
 
-def body_schema(card: ModelCard | None, max_rows: int | None) -> Schema:
-    """Describe the body; without a card, any row is allowed; without a number of rows, as many as there are."""
-    rows: Schema = {"type": "array", "minItems": 1} | ({} if max_rows is None else {"maxItems": max_rows})
+def body_schemas(card: ModelCard | None, max_rows: int) -> dict[str, Schema]:
+    """Describe the bodies of both operations, of which the second takes any number of rows; without a card, any row."""
+    rows = _row_schemas(card)
+    return {
+        PREDICT_BODY: _body(card, list(rows), {"maxItems": max_rows}),
+        UPLOAD_BODY: _body(card, list(rows), {}),
+        **rows,
+    }
+
+
+def _row_schemas(card: ModelCard | None) -> dict[str, Schema]:
     if card is None:
-        described = [rows | {"items": {"type": ["array", "object", "string"]}}]
-    elif card.input.kind == "text":
-        described = [rows | {"items": _column_schema(card.input.columns[0])}]
-    else:
-        # All rows of a body have the same form.
-        described = [rows | {"items": _array(card.input)}, rows | {"items": _object(card.input)}]
-    data: Schema = {"oneOf": described} if len(described) > 1 else described[0]
-    data["description"] = (
-        "Rows, as arrays of values in the order of GET /model, as objects by column name, or as texts."
-    )
+        return {"Row": {"type": ["array", "object", "string"], "items": {}}}
+    if card.input.kind == "text":
+        return {"Row": _column_schema(card.input.columns[0])}
+    return {"RowAsArray": _array(card.input), "RowAsObject": _object(card.input)}
+
+
+def _body(card: ModelCard | None, rows: list[str], bounds: Schema) -> Schema:
+    data: Schema = {
+        "type": "array",
+        "minItems": 1,
+        **bounds,
+        "items": reference(rows[0]) if len(rows) == 1 else {"anyOf": [reference(name) for name in rows]},
+        "description": "Rows, as arrays of values in the order of GET /model, as objects by column name, or as texts.",
+    }
+    if len(rows) > 1:  # all rows of a body have the same form
+        data |= {"if": {"contains": {"type": "array"}}, "then": {"items": {"type": "array"}}}
     properties = {"data": data, "outputs": _outputs(card)}
     return {"type": "object", "required": ["data"], "properties": properties, "additionalProperties": False}
 
 
 def _outputs(card: ModelCard | None) -> Schema:
-    names = list(Output if card is None else card.outputs)
-    schema = {"type": "array", "items": {"enum": names}, "minItems": 1, "uniqueItems": True}
+    schema = {"type": "array", "items": reference(Output.__name__), "minItems": 1, "uniqueItems": True}
     if card is None:
         return schema
     default = ", ".join(card.default_outputs)
+    schema["items"] = reference(Output.__name__) | {"enum": list(card.outputs)}
     return schema | {"description": f"The outputs to return, instead of {default}."}
 
 
@@ -57,7 +74,7 @@ def _array(model_input: ModelInput) -> Schema:
     columns = model_input.columns
     schemas = [_column_schema(column) for column in columns]
     length = {"minItems": len(columns), "maxItems": len(columns)}
-    return {"type": "array", "prefixItems": schemas, "items": False, **length}
+    return {"type": "array", "prefixItems": schemas, **length}
 
 
 def _object(model_input: ModelInput) -> Schema:

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from api.http import openapi
+from api.http import operations
 from api.http.events import EVENTS, EventStreams
 from api.http.headers import RequestHeaders
-from api.http.schemas import Cursor, PageSize, PredictionIdText, States
+from api.http.parameters import Cursor, PageSize, PredictionIdText, States
 from api.http.status import bulk_status_of
 from api.http.stored_results import StoredResults
 from api.http.uploads import UploadOperation
@@ -22,11 +22,11 @@ def bulk_routes(
     """`/predictions`, and the events of every prediction."""
     router = APIRouter(tags=["predictions"])
 
-    @router.post("/predictions", **openapi.UPLOAD)
-    async def upload(request: Request) -> Response:
+    @router.post("/predictions", **operations.UPLOAD)
+    async def upload_rows(request: Request) -> Response:
         return results.status(await operation(request), 202)
 
-    @router.get("/predictions", **openapi.PREDICTIONS)
+    @router.get("/predictions", **operations.PREDICTIONS)
     async def list_predictions(
         request: Request, state: States = None, limit: PageSize = 100, cursor: Cursor = None
     ) -> Response:
@@ -38,8 +38,8 @@ def bulk_routes(
             body["cursor"] = page.cursor
         return Response(msgspec.json.encode(body), media_type="application/json")
 
-    @router.get(EVENTS, **openapi.EVENTS)
-    async def events(request: Request, prediction_id: PredictionIdText) -> Response:
+    @router.get(EVENTS, **operations.EVENTS)
+    async def follow_prediction(request: Request, prediction_id: PredictionIdText) -> Response:
         return await streams.respond(PredictionId.parse(prediction_id), request)
 
     return router

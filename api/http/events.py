@@ -11,6 +11,7 @@ import msgspec
 from fastapi import Request, Response
 
 from api.bulk.events import Change, Events
+from api.http import schemas
 from api.http.methods import IS_HEAD
 from api.http.status import bulk_status_of, status_of
 from api.http.streaming import StreamedResponse
@@ -19,6 +20,24 @@ from shared.store.bulk import BulkPrediction
 
 EVENTS: Final = "/results/{prediction_id}/events"
 EVENT_STREAM: Final = "text/event-stream"
+EVENT: Final = {
+    "type": "object",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"enum": ["progress", "end"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [
+                    schemas.reference(model.__name__) for model in (schemas.BulkPrediction, schemas.PredictionStatus)
+                ]
+            },
+        },
+    },
+}
+"""For OpenAPI: `itemSchema`, which is of OpenAPI 3.2."""
 _HEADERS: Final = {"content-type": EVENT_STREAM, "x-accel-buffering": "no"}  # nginx would gather the events
 _COMMENT: Final = b": nothing has changed\n\n"
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")

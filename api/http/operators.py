@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field, TypeAdapter
 
 from api.cluster.status import ClusterStatus
-from api.http import openapi
+from api.http import operations
+from api.http.parameters import BatchIdText
 from api.http.rendering import render, to_starlette
 from api.http.requested_outputs import read_outputs
-from api.http.schemas import BatchIdText
 from api.predictions.service import PredictionRequest, PredictionService
 from api.settings import GatewaySettings
 from shared.card import ModelCard, ModelRef
@@ -36,6 +36,12 @@ class ListedDeadLetter(BaseModel):
 
     id: str = Field(description="The batch's id; it holds one prediction or a part of one that spans batches.")
     buried: int = Field(description="When the batch became a dead letter, in seconds since 1970.")
+
+
+class DeadLetterPage(BaseModel):
+    """Some dead letters, the latest first."""
+
+    dead_letters: list[ListedDeadLetter]
 
 
 class ShownDeadLetter(ListedDeadLetter):
@@ -81,19 +87,19 @@ def operator_routes(
 
     router = APIRouter(prefix="/dead-letters", tags=["operators"], dependencies=[Depends(check_token)])
 
-    @router.get("", **openapi.DEAD_LETTERS)
+    @router.get("", **operations.DEAD_LETTERS)
     async def list_dead_letters(
         offset: Annotated[int, Query(ge=0, le=_MAX_OFFSET)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-    ) -> dict[str, list[ListedDeadLetter]]:
+    ) -> DeadLetterPage:
         entries = await dead_letters.entries(offset, limit)
-        return {"dead_letters": [ListedDeadLetter(id=entry.id, buried=entry.buried) for entry in entries]}
+        return DeadLetterPage(dead_letters=[ListedDeadLetter(id=entry.id, buried=entry.buried) for entry in entries])
 
-    @router.get("/{batch_id}", **openapi.DEAD_LETTER)
+    @router.get("/{batch_id}", **operations.DEAD_LETTER)
     async def get_dead_letter(batch_id: BatchIdText) -> ShownDeadLetter:
         return ShownDeadLetter.of(batch_id, await dead_letters.get(batch_id))
 
-    @router.post("/{batch_id}/replay", **openapi.REPLAY)
-    async def replay(batch_id: BatchIdText) -> Response:
+    @router.post("/{batch_id}/replay", **operations.REPLAY)
+    async def replay_dead_letter(batch_id: BatchIdText) -> Response:
         letter = await dead_letters.get(batch_id)
         card = await cluster.current_card()
         _check_form(letter.rows, card)
@@ -103,8 +109,8 @@ def operator_routes(
             await dead_letters.discard(batch_id)
         return to_starlette(render(response.id, response.prediction, cluster.backlog.retry_after))
 
-    @router.delete("/{batch_id}", **openapi.DISCARD)
-    async def discard(batch_id: BatchIdText) -> Response:
+    @router.delete("/{batch_id}", **operations.DISCARD)
+    async def discard_dead_letter(batch_id: BatchIdText) -> Response:
         await dead_letters.discard(batch_id)
         return Response(status_code=204)
 

@@ -7,14 +7,16 @@ from fastapi.responses import RedirectResponse
 
 from api.bulk.downloads import Window
 from api.cluster.status import ClusterStatus
-from api.http import openapi
+from api.http import operations
 from api.http.headers import RequestHeaders
 from api.http.hot_path import PredictOperation
 from api.http.model_page import ModelPage
 from api.http.negotiation import preferred_type
+from api.http.parameters import Limit, Meta, Offset, Partial, PredictionIdText
 from api.http.problems import not_ready
 from api.http.rendering import render, to_starlette
-from api.http.schemas import Limit, Meta, Offset, Partial, PredictionIdText
+from api.http.schemas import Live
+from api.http.service_status import ServiceStatus, service_status
 from api.http.stored_results import StoredResults, check_asks_for_json
 from api.predictions.service import PredictionService
 from shared.ids import PredictionId
@@ -33,12 +35,12 @@ def prediction_routes(
     router = APIRouter(tags=["predictions"])
     retry_after = cluster.backlog.retry_after
 
-    @router.post("/predict", **openapi.PREDICT)
+    @router.post("/predict", **operations.PREDICT)
     async def predict(request: Request) -> Response:
         headers = RequestHeaders.read(request.scope["headers"])
         return to_starlette(await operation(headers, request.scope, request.receive))
 
-    @router.get("/results/{prediction_id}", **openapi.GET_RESULT)
+    @router.get("/results/{prediction_id}", **operations.GET_RESULT)
     async def get_result(
         request: Request,
         prediction_id: PredictionIdText,
@@ -54,8 +56,8 @@ def prediction_routes(
         check_asks_for_json(request.headers, window)
         return to_starlette(render(parsed, await lookups.read(parsed), retry_after, with_meta=meta))
 
-    @router.delete("/results/{prediction_id}", **openapi.CANCEL)
-    async def cancel(prediction_id: PredictionIdText) -> Response:
+    @router.delete("/results/{prediction_id}", **operations.CANCEL)
+    async def cancel_prediction(prediction_id: PredictionIdText) -> Response:
         parsed = PredictionId.parse(prediction_id)
         if parsed.is_stored:
             return await stored_results.cancel(parsed)
@@ -65,35 +67,46 @@ def prediction_routes(
     return router
 
 
-def status_routes(cluster: ClusterStatus, page: ModelPage, exposition: Exposition) -> APIRouter:
-    """`/model`, `/livez`, `/readyz` and `/metrics`; `/` redirects to the documentation."""
+def service_routes(cluster: ClusterStatus, page: ModelPage) -> APIRouter:
+    """`/model` and `/status`; `/` redirects to the documentation."""
     router = APIRouter(tags=["status"])
 
     @router.get("/", include_in_schema=False)
     async def root(request: Request) -> Response:
         return RedirectResponse(request.scope.get("root_path", "") + "/docs")
 
-    @router.get("/model", **openapi.MODEL)
-    async def model(request: Request, response: Response) -> Any:
+    @router.get("/model", **operations.MODEL)
+    async def get_model(request: Request, response: Response) -> Any:
         card = await cluster.current_card()
         if preferred_type(request.headers.getlist("accept"), ("application/json", "text/html")) == "text/html":
             return await page.respond(request, card)
         response.headers["Vary"] = "Accept"
         return card
 
-    @router.get("/livez", **openapi.LIVEZ)
-    async def livez() -> dict[str, str]:
-        return {"status": "live"}
+    @router.get("/status", **operations.STATUS)
+    async def get_status() -> ServiceStatus:
+        return service_status(cluster)
 
-    @router.get("/readyz", **openapi.READYZ)
+    return router
+
+
+def probe_routes(cluster: ClusterStatus, exposition: Exposition) -> APIRouter:
+    """`/livez`, `/readyz` and `/metrics`."""
+    router = APIRouter(tags=["status"])
+
+    @router.get("/livez", **operations.LIVEZ)
+    async def livez() -> Live:
+        return Live(status="live")
+
+    @router.get("/readyz", **operations.READYZ)
     async def readyz() -> Response:
         reasons = cluster.unready_reasons()
         if reasons:
             return not_ready(reasons, cluster.backlog.retry_after())
         return Response(b'{"status":"ready"}', media_type="application/json")
 
-    @router.get("/metrics", **openapi.METRICS)
-    async def metrics(request: Request) -> Response:
+    @router.get("/metrics", **operations.METRICS)
+    async def get_metrics(request: Request) -> Response:
         body, media_type = exposition.render(request.headers.get("accept", ""))
         return Response(body, headers={"content-type": media_type})
 

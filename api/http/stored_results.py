@@ -57,7 +57,8 @@ class StoredResults:
         """
         form = _preferred_format(request.headers)
         prediction = await self._store.read(prediction_id)
-        if not _has_rows(prediction, window):
+        is_only_status = form is Format.JSON and window.limit == 0 and not window.is_partial
+        if is_only_status or not _has_rows(prediction, window):
             return self.status(prediction)
         if form is Format.JSON and window.n_rows(prediction.source.n_rows) > self._max_json_rows:
             self._check_names_no_json(request.headers, window.n_rows(prediction.source.n_rows))

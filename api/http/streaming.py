@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.bulk.concurrently import first_of
 
-Parts = AbstractAsyncContextManager[AsyncIterator[bytes]]
+Parts = AsyncIterator[bytes | bytearray]
 
 
 class _ClientGone(Exception):
@@ -19,7 +19,9 @@ class _ClientGone(Exception):
 class StreamedResponse(Response):
     """Sends parts; their source is opened before the head is sent, so that it can still be refused, and is closed."""
 
-    def __init__(self, open_parts: Callable[[], Parts], status: int, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, open_parts: Callable[[], AbstractAsyncContextManager[Parts]], status: int, headers: Mapping[str, str]
+    ) -> None:
         super().__init__(status_code=status)
         self._open_parts = open_parts
         self.raw_headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
@@ -34,7 +36,7 @@ class StreamedResponse(Response):
                 pass
 
 
-async def _send(parts: AsyncIterator[bytes], send: Send) -> None:
+async def _send(parts: Parts, send: Send) -> None:
     async for part in parts:
         await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -38,14 +38,12 @@ class JsonTable:
     """The rows of a JSON body."""
 
     def __init__(self, upload: Upload) -> None:
-        """Read the body.
-
-        Raises:
-            BodyTooLarge: it is too large for one of JSON.
-        """
+        """Read nothing yet."""
         self.carried = [pa.string()] * len(upload.job.carried)
         self._upload = upload
-        self._body = _read(upload)
+        self._body = bytearray()
+        """What has been received: rows are read while more is."""
+        self._has_all = False
         self._at = 0
         """Where the next byte is read."""
         self._n_rows = 0
@@ -61,6 +59,7 @@ class JsonTable:
         Raises:
             MalformedUpload: the body is not JSON.
             InvalidRows: it has not the members of such a body.
+            BodyTooLarge: it is too large for one of JSON.
         """
         self._skip_space()
         if not self._takes(b"{"):
@@ -108,23 +107,21 @@ class JsonTable:
             return
         form = Form.of(bytes(self._body[self._at : self._at + 1]))
         reader = PieceReader(self._upload, form, are_lines=False)
-        found = _TAIL.search(self._body, max(self._at, len(self._body) - _TAIL_BYTES))
-        tail = found.start() if found is not None else -1
         more = True
         while more:
-            piece = self._piece(reader, form, tail)
+            piece = self._piece(reader, form)
             yield piece
             self._n_rows += len(piece.features[0])
             more = self._goes_on(b"]")
 
-    def _piece(self, reader: PieceReader, form: Form, tail: int) -> Piece:
+    def _piece(self, reader: PieceReader, form: Form) -> Piece:
         def places(rows: Any) -> list[str]:
             return [f"Row {first + row}" for row in rows]
 
         first = self._n_rows
-        end = self._guessed_end(form, tail)
+        end = self._guessed_end(form)
         # If these bytes are rows in an array, they end where a row ends, for they begin where one begins.
-        piece = reader.at_once(bytes(self._body[self._at : end]), places) if end > self._at else None
+        piece = reader.at_once(bytes(memoryview(self._body)[self._at : end]), places) if end > self._at else None
         if piece is not None:
             self._at = end
             self._skip_space()
@@ -133,11 +130,14 @@ class JsonTable:
         self._n_rows = first
         return piece
 
-    def _guessed_end(self, form: Form, tail: int) -> int:
+    def _guessed_end(self, form: Form) -> int:
         """Return where the piece probably ends; -1 if no place is probable."""
-        if tail - self._at <= _PIECE_BYTES:
-            return tail
-        found = _BETWEEN[form].search(self._body, self._at + _PIECE_BYTES, self._at + 2 * _PIECE_BYTES)
+        limit = self._at + 2 * _PIECE_BYTES
+        self._receive(limit + _TAIL_BYTES)
+        if len(self._body) <= limit + _TAIL_BYTES and self._has_all:
+            tail = _TAIL.search(self._body, max(self._at, len(self._body) - _TAIL_BYTES))
+            return -1 if tail is None else tail.start()
+        found = _BETWEEN[form].search(self._body, self._at + _PIECE_BYTES, limit)
         return -1 if found is None else found.start() + 1
 
     def _rows(self) -> Iterator[tuple[Any, bytes]]:
@@ -165,8 +165,9 @@ class JsonTable:
         """Parse the value that comes next; return it, or the error if a member stands twice in it, and its end."""
         n_bytes = _WINDOW_BYTES
         while True:
+            self._receive(self._at + n_bytes)
             end = min(self._at + n_bytes, len(self._body))
-            is_all = end == len(self._body)
+            is_all = self._has_all and end == len(self._body)
             try:
                 text = codecs.getincrementaldecoder("utf-8")().decode(self._body[self._at : end], is_all)
                 value, n_characters = _parse(text)
@@ -199,9 +200,27 @@ class JsonTable:
         return False
 
     def _skip_space(self) -> None:
-        space = _SPACE.match(self._body, self._at)
-        assert space is not None, "it matches nothing, too"
-        self._at = space.end()
+        """Skip space; then at least one byte more has been received, if there is one."""
+        is_end = False
+        while not is_end:
+            self._receive(self._at + 1)
+            space = _SPACE.match(self._body, self._at)
+            assert space is not None, "it matches nothing, too"
+            self._at = space.end()
+            is_end = self._has_all or self._at < len(self._body)
+
+    def _receive(self, n_bytes: int) -> None:
+        """Receive the body up to so many bytes, or to its end."""
+        max_bytes = self._upload.settings.max_json_bytes
+        while len(self._body) < n_bytes and not self._has_all:
+            chunk = self._upload.body.read(_CHUNK)
+            self._has_all = not chunk
+            self._body += chunk
+            if len(self._body) > max_bytes:
+                raise BodyTooLarge(
+                    f"A body of JSON may have {max_bytes} bytes (SEPAL_MAX_JSON_UPLOAD_BYTES): "
+                    "send NDJSON, CSV or Parquet."
+                )
 
     def _malformed(self, at: int, problem: str) -> MalformedUpload:
         line = self._body.count(b"\n", 0, at) + 1
@@ -215,14 +234,3 @@ def _parse(text: str) -> tuple[Any, int]:
         return parse_at(text, 0)
     except InvalidRows as repeated:
         return repeated, json.JSONDecoder().raw_decode(text)[1]
-
-
-def _read(upload: Upload) -> bytearray:
-    body, max_bytes = bytearray(), upload.settings.max_json_bytes
-    while chunk := upload.body.read(_CHUNK):
-        body += chunk
-        if len(body) > max_bytes:
-            raise BodyTooLarge(
-                f"A body of JSON may have {max_bytes} bytes (SEPAL_MAX_JSON_UPLOAD_BYTES): send NDJSON, CSV or Parquet."
-            )
-    return body

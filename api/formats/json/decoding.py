@@ -4,10 +4,8 @@ As `api.http.row_decoder`, it neither says what is wrong nor accepts all that is
 """
 
 import re
-from array import array
 from collections.abc import Callable, Sequence
 from enum import Enum
-from itertools import chain
 from operator import attrgetter
 from types import GenericAlias
 from typing import Any, Final, NamedTuple
@@ -18,6 +16,7 @@ from msgspec import NODEFAULT, UNSET, Raw, UnsetType
 
 from api.formats.conversion.carried import carried_json
 from api.formats.conversion.columns import decoded_type
+from api.formats.json.number_arrays import NumberArrays
 from shared.columns import FLOATS, INTEGERS, Column, ValueType
 
 Decode = Callable[[bytes], list[Any]]
@@ -66,8 +65,8 @@ class PieceDecoder:
         if form is Form.OBJECT:
             self._columns_of = _Objects(columns, types, carried, decoder)
         elif form is Form.ARRAY:
-            is_plain = all(each is float for each in types)
-            self._columns_of = _Arrays(decoder(GenericAlias(tuple, tuple(types))), is_plain, len(columns))
+            numbers = NumberArrays(len(columns), are_lines=are_lines) if all(each is float for each in types) else None
+            self._columns_of = _Arrays(decoder(GenericAlias(tuple, tuple(types))), numbers)
         else:
             self._columns_of = _Texts(decoder(types[0]))
 
@@ -99,18 +98,13 @@ class _Texts:
 class _Arrays:
     """Rows that are arrays."""
 
-    def __init__(self, decode: Decode, is_plain: bool, n_columns: int) -> None:
+    def __init__(self, decode: Decode, numbers: NumberArrays | None) -> None:
         self._decode = decode
-        self._is_plain = is_plain
-        self._n_columns = n_columns
+        self._numbers = numbers
 
     def __call__(self, content: bytes) -> tuple[Sequence[Any], Sequence[Any]]:
-        rows = self._decode(content)
-        if not self._is_plain:
-            return list(zip(*rows, strict=True)), []
-        values = array("d", chain.from_iterable(rows))
-        columns = (pa.py_buffer(values[index :: self._n_columns]) for index in range(self._n_columns))
-        return [pa.Array.from_buffers(pa.float64(), len(rows), [None, column]) for column in columns], []
+        columns = self._numbers(content) if self._numbers is not None else None
+        return columns or list(zip(*self._decode(content), strict=True)), []
 
 
 class _Objects:

@@ -23,7 +23,7 @@ class Wire(Protocol):
     def default_headers(self) -> list[Header]:
         """Headers of every response."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, *parts: bytes) -> None:
         """Send data."""
 
     async def drain(self) -> None:
@@ -101,12 +101,10 @@ class Exchange:
         if self._start is not None:
             self.writer.keep_alive = self.writer.keep_alive and self._leaves_little_body()
             headers = [*self._wire.default_headers, *self._start["headers"]]
-            data = self.writer.begin(self._start["status"], headers, body, more=more)
+            self._wire.write(self.writer.begin(self._start["status"], headers, body, more=more))
             self._start, self.has_begun = None, True
-        else:
-            data = self.writer.go_on(body, more=more)
-        if data:
-            self._wire.write(data)
+        elif parts := self.writer.go_on(body, more=more):
+            self._wire.write(*parts)
         if more:
             await self._wire.drain()
         else:

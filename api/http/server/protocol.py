@@ -166,10 +166,13 @@ class HttpProtocol(asyncio.Protocol):
         """Headers of every response."""
         return self._server.default_headers
 
-    def write(self, data: bytes) -> None:
+    def write(self, *parts: bytes) -> None:
         """Send data."""
-        self._n_written += len(data)
-        self.transport.write(data)
+        self._n_written += sum(map(len, parts))
+        if len(parts) == 1:
+            self.transport.write(parts[0])
+        else:
+            self.transport.writelines(parts)
 
     async def drain(self) -> None:
         """Wait until the client has read enough of what was sent."""

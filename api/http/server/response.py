@@ -6,6 +6,7 @@ from typing import Final
 
 STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+_LAST_CHUNK: Final = b"0\r\n\r\n"
 
 Header = tuple[bytes, bytes]
 
@@ -60,24 +61,24 @@ class ResponseWriter:
         head = b"".join(lines)
         if head.count(b"\n") != n_lines or head.count(b"\r") != n_lines or b"\0" in head:
             raise ValueError("a header of the response holds a line break")
-        return head + self.go_on(body, more=more)
+        return b"".join((head, *self.go_on(body, more=more)))
 
-    def go_on(self, body: bytes, *, more: bool) -> bytes:
-        """Return the next part of the body.
+    def go_on(self, body: bytes, *, more: bool) -> list[bytes]:
+        """Return what is sent of the next part of the body, which is not copied.
 
         Raises:
             ValueError: the body is longer or shorter than its `Content-Length`.
         """
         if not self._has_body:
-            return b""
+            return []
         if self._is_chunked:
-            part = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            return part if more else part + b"0\r\n\r\n"
+            part = [b"%x\r\n" % len(body), body, b"\r\n"] if body else []
+            return part if more else [*part, _LAST_CHUNK]
         if self._missing is not None:
             self._missing -= len(body)
             if self._missing < 0 or (self._missing and not more):
                 raise ValueError("the body of the response has another size than its Content-Length")
-        return body
+        return [body] if body else []
 
     def _framing(self, body: bytes, *, more: bool) -> bytes:
         """Return the header that says where the body ends, if the application has not given it."""

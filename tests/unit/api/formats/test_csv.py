@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from api.formats.conversion.cells import value_of
@@ -189,7 +189,6 @@ _CELLS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(_CELLS, min_size=6, max_size=6), min_size=1, max_size=8), st.sampled_from(["\n", "\r\n"]))
 def test_every_row_is_read_as_the_slow_reader_reads_it(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], end: str

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from api.bulk.wire import ReadUpload, TableSettings
@@ -87,13 +87,11 @@ def _both_ways(rows: list[str], form: Form, carried: tuple[str, ...]) -> None:
             assert _shown(piece) == expected
 
 
-@settings(deadline=None)
 @given(st.lists(_ARRAYS, min_size=1, max_size=4))
 def test_both_ways_read_the_same_arrays(rows: list[str]) -> None:
     _both_ways(rows, Form.ARRAY, ())
 
 
-@settings(deadline=None)
 @given(st.lists(_objects(), min_size=1, max_size=4), st.sampled_from([(), ("id",), ("x", "id"), ("t",)]))
 def test_both_ways_read_the_same_objects(rows: list[str], carried: tuple[str, ...]) -> None:
     _both_ways(rows, Form.OBJECT, carried)

@@ -40,7 +40,8 @@ def upload(folder: Path, card: str | ModelCard, body: Any, media_type: str, **op
     store = ObjectStore.open(str(folder))
     settings = options.pop("settings", TableSettings(str(folder)))
     card = CARDS[card] if isinstance(card, str) else card
-    job = ReadUpload(card.model_dump_json().encode(), media_type, options.pop("content_coding", ""), KEY, **options)
+    described: dict[str, Any] = {"content_coding": "", "is_fingerprinted": True} | options
+    job = ReadUpload(card.model_dump_json().encode(), media_type, key=KEY, **described)
     reported: list[int] = []
     body = io.BytesIO(body) if isinstance(body, bytes) else body
     read = read_upload(job, body, store, settings, reported.append)

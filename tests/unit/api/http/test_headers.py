@@ -84,7 +84,7 @@ NAME: Final = st.sampled_from(["wait", "WAIT", " wait ", "respond-async", "a"])
 ELEMENT: Final = st.one_of(TEXT, NAME, st.tuples(NAME, TEXT).map("=".join), st.tuples(NAME, TEXT).map(";".join))
 
 
-@settings(max_examples=400, deadline=None, database=None, derandomize=True)
+@settings(max_examples=400, derandomize=True)
 @given(st.lists(ELEMENT, max_size=5).map(",".join))
 def test_preferences_are_those_that_a_simple_parser_finds(text: str) -> None:
     words = first_words(text)

@@ -28,6 +28,7 @@ PATHS = {
     "/results/any": "GET, HEAD, DELETE, OPTIONS",
     "/results/any/events": "GET, HEAD, OPTIONS",
     "/model": "GET, HEAD, OPTIONS",
+    "/status": "GET, HEAD, OPTIONS",
     "/livez": "GET, HEAD, OPTIONS",
     "/readyz": "GET, HEAD, OPTIONS",
     "/metrics": "GET, HEAD, OPTIONS",
@@ -134,7 +135,7 @@ async def test_redirect_of_the_root_does_not_name_a_host(client: httpx.AsyncClie
     assert response.headers["Location"] == "/docs"
 
 
-@pytest.mark.parametrize("path", ["/livez", "/metrics", "/openapi.json", "/docs", "/redoc", *UNKNOWN])
+@pytest.mark.parametrize("path", ["/livez", "/status", "/metrics", "/openapi.json", "/docs", "/redoc", *UNKNOWN])
 async def test_head_has_the_headers_of_get_and_no_body(gateway: HotPath, path: str) -> None:
     get_start, *_ = await sent_by(gateway, "GET", path)
     start, *parts = await sent_by(gateway, "HEAD", path)

@@ -5,7 +5,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.http.row_decoder import RowDecoder
@@ -76,7 +76,7 @@ def outcome(model: ModelCard, content: bytes) -> list[EncodedRows] | type[Except
 
 
 @pytest.mark.parametrize("model", MODELS)
-@settings(max_examples=30, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, derandomize=True)
 @given(content=bodies())
 def test_both_ways_accept_the_same_bodies_and_give_the_same_bytes(model: str, content: bytes) -> None:
     found = outcome(MODELS[model], content)

@@ -19,25 +19,25 @@ MODULES = [
 ]
 PREFIX = re.compile(r"\bsepal:[a-z]")
 # These modules contain the states of a prediction that clients see.
-SHOWN_TO_CLIENTS = {ROOT / "shared/names.py", ROOT / "api/http/schemas.py"}
+SHOWN_TO_CLIENTS = {ROOT / "shared/names.py", ROOT / "api/http/schemas.py", ROOT / "client/sepal_client/progress.py"}
 
 
 def literals(path: Path) -> Iterator[str]:
     """Yield the string literals of a module, except docstrings and names of scripts."""
-    tree = ast.parse(path.read_text())
-    others = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    others |= {
-        id(argument)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Script.load"
-        for argument in node.args
-    }
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    others = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    others |= {id(argument) for node in nodes if isinstance(node, ast.Call) and is_load(node) for argument in node.args}
+    for node in nodes:
         if isinstance(node, ast.Constant) and id(node) not in others:
             if isinstance(node.value, bytes):
                 yield node.value.decode("latin-1")
             elif isinstance(node.value, str):
                 yield node.value
+
+
+def is_load(call: ast.Call) -> bool:
+    """Whether a call is `Script.load(…)`."""
+    return isinstance(call.func, ast.Attribute) and call.func.attr == "load" and ast.unparse(call.func) == "Script.load"
 
 
 def code(path: Path) -> str:

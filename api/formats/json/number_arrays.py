@@ -1,0 +1,101 @@
+"""Reads rows that are arrays of plain numbers, the bulk of what clients send, with pyarrow's parser of CSV.
+
+It needs a third of the time that decoding JSON into Python's objects needs, but takes for numbers more than JSON does
+(RFC 8259, section 6). So each byte is checked against the one before it, and leading zeros are looked for; what two
+neighbours cannot tell, such as `1.2.3` or a bracket too many, the parser refuses.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+_OTHER, _ZERO, _DIGIT, _POINT, _MINUS, _PLUS, _EXPONENT, _COMMA, _OPEN, _CLOSE, _SPACE = range(11)
+_BYTES: Final = {
+    _ZERO: b"0",
+    _DIGIT: b"123456789",
+    _POINT: b".",
+    _MINUS: b"-",
+    _PLUS: b"+",
+    _EXPONENT: b"eE",
+    _COMMA: b",",
+    _OPEN: b"[",
+    _CLOSE: b"]",
+    _SPACE: b" \t\r\n",
+}
+_DIGITS: Final = (_ZERO, _DIGIT)
+_FOLLOWERS: Final = {
+    _ZERO: (*_DIGITS, _POINT, _EXPONENT, _COMMA, _CLOSE),
+    _DIGIT: (*_DIGITS, _POINT, _EXPONENT, _COMMA, _CLOSE),
+    _POINT: _DIGITS,
+    _MINUS: _DIGITS,
+    _PLUS: _DIGITS,
+    _EXPONENT: (*_DIGITS, _MINUS, _PLUS),
+    _COMMA: (*_DIGITS, _MINUS, _SPACE, _OPEN),
+    _OPEN: (*_DIGITS, _MINUS, _SPACE),
+    _CLOSE: (_COMMA, _SPACE),
+    _SPACE: (*_DIGITS, _MINUS, _SPACE, _OPEN),
+}
+"""What may follow each kind of byte. Space may not follow a number: taking it out must not join two of them."""
+_KINDS: Final = bytes(next((kind for kind, all_ in _BYTES.items() if byte in all_), _OTHER) for byte in range(256))
+_ALLOWED_PAIRS: Final = bytes(16 * kind + follower for kind, followers in _FOLLOWERS.items() for follower in followers)
+_NEGATIVE_ZERO_PAIR: Final = 16 * _MINUS + _ZERO
+_LEADING_ZERO_PAIRS: Final = (16 * _ZERO + _ZERO, 16 * _ZERO + _DIGIT)
+
+
+class NumberArrays:
+    """Reads pieces of rows that are arrays of plain numbers."""
+
+    def __init__(self, n_columns: int, *, are_lines: bool) -> None:
+        """Plan the reading.
+
+        Args:
+            n_columns: how many numbers each row has.
+            are_lines: whether a piece has a row to a line; else it has rows as they stand in an array.
+        """
+        self._names = [str(index) for index in range(n_columns)]
+        self._convert = csv.ConvertOptions(
+            column_types=dict.fromkeys(self._names, pa.float64()), check_utf8=False, null_values=[]
+        )
+        self._parse = csv.ParseOptions(quote_char=False, ignore_empty_lines=False)
+        self._space, self._between = (b" \t\r", b"]\n[") if are_lines else (b" \t\r\n", b"],[")
+        self._line_end = b"  \n"  # as long as that, which is quicker; the parser takes space around numbers
+
+    def __call__(self, content: bytes) -> list[Any] | None:
+        """Read a piece; return an array of float64 for each column, or None if it must be read in another way."""
+        if not (content.startswith(b"[") and content.endswith(b"]") and _has_plain_numbers(content)):
+            return None
+        if any(space in content for space in self._space):
+            content = content.translate(None, self._space)
+        cells = pa.py_buffer(content.replace(self._between, self._line_end)).slice(1, len(content) - 2)
+        options = csv.ReadOptions(use_threads=False, block_size=cells.size + 1, column_names=self._names)
+        try:
+            table = csv.read_csv(pa.BufferReader(cells), options, self._parse, self._convert)
+        except pa.ArrowInvalid:
+            return None
+        columns = [table.column(name).combine_chunks() for name in self._names]
+        return columns if all(pc.all(pc.is_finite(column)).as_py() for column in columns) else None
+
+
+def _has_plain_numbers(content: bytes) -> bool:
+    """Whether each byte may follow the one before it, and no number has a leading zero, or is -0, an integer."""
+    kinds = np.frombuffer(content.translate(_KINDS), np.uint8)
+    pairs = kinds[:-1] << 4
+    pairs |= kinds[1:]
+    found = pairs.tobytes()
+    if found.translate(None, _ALLOWED_PAIRS):
+        return False
+    if _NEGATIVE_ZERO_PAIR in found and (b"-0," in content or b"-0]" in content):
+        return False
+    return not any(pair in found and _begins_number(kinds, pairs == pair) for pair in _LEADING_ZERO_PAIRS)
+
+
+def _begins_number(kinds: Any, is_zero: Any) -> bool:
+    """Whether one of these zeros is the first digit of a number that is no exponent."""
+    zeros = np.flatnonzero(is_zero)
+    before = kinds[zeros - 1]  # the first byte is a bracket
+    is_signed = before == _MINUS
+    before[is_signed] = kinds[zeros[is_signed] - 2]
+    return bool(np.isin(before, (_OPEN, _COMMA, _SPACE)).any())

@@ -1,0 +1,286 @@
+"""What OpenAPI says of each operation; `openapi` adds what depends on the current model."""
+
+from typing import Any, Final
+
+from fastapi import Response
+
+from api.bulk.formats import BINARY, MEDIA_TYPES, Format
+from api.http import parameters, response_headers
+from api.http.events import EVENT, EVENT_STREAM
+from api.http.problem_schemas import problems
+from api.http.problems import (
+    INTERNAL_ERROR,
+    MALFORMED_REQUEST,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    NOT_READY,
+    TOO_MANY_CONNECTIONS,
+)
+from api.http.schemas import (
+    BulkPage,
+    BulkPrediction,
+    BulkResult,
+    EndedPrediction,
+    PredictionResult,
+    Ready,
+    UnfinishedPrediction,
+)
+from api.http.service_status import EXAMPLES
+from shared import errors
+from shared.card import ModelCard
+from shared.names import FailureCode
+
+SECURITY_SCHEMES: Final = {"operator": {"type": "http", "scheme": "bearer", "description": "`SEPAL_OPERATOR_TOKEN`."}}
+
+_COMMON_ERRORS: Final = (
+    INTERNAL_ERROR,
+    METHOD_NOT_ALLOWED,
+    MALFORMED_REQUEST,
+    TOO_MANY_CONNECTIONS,
+    errors.BodyTooLarge,
+    errors.TooManyBodies,
+)
+_LOOKUP_ERRORS: Final = (
+    *_COMMON_ERRORS,
+    NOT_FOUND,  # an id with a slash in it is a different path
+    errors.PredictionNotFound,
+    errors.PredictionGone,
+    errors.RecordIncompatible,
+    errors.BrokerUnavailable,
+)
+_ACCEPTANCE_ERRORS: Final = (
+    *_COMMON_ERRORS,
+    errors.MalformedJson,
+    errors.UnsupportedContentType,
+    errors.UnsupportedContentCoding,
+    errors.BodyNotRead,
+    errors.InvalidRows,
+    errors.InvalidParameter,
+    errors.InvalidDeadline,
+    errors.InvalidIdempotencyKey,
+    errors.IdempotencyKeyReused,
+    errors.IdempotencyKeyInUse,
+    errors.BrokerUnavailable,
+    errors.DeadlineUnreachable,
+    errors.ModelUnknown,
+    errors.RecordIncompatible,
+    errors.PredictionGone,
+)
+_UNFINISHED: Final[dict[str, Any]] = {
+    "model": UnfinishedPrediction,
+    "description": "Not final yet: poll `Location` after `Retry-After` seconds.",
+    "headers": {"Location": response_headers.LOCATION, "Retry-After": response_headers.RETRY_AFTER},
+}
+_LINKS: Final = {
+    "links": {
+        name: {
+            "operationId": operation,
+            "parameters": {"prediction_id": "$response.body#/id"},
+            "description": description,
+        }
+        for name, operation, description in (
+            ("GetResult", "get_result", "Look up the prediction."),
+            ("Cancel", "cancel_prediction", "Cancel the prediction."),
+        )
+    }
+}
+
+PREDICT: Final[dict[str, Any]] = {
+    "summary": "Predict rows",
+    "description": (
+        "Each output in the answer has one item for each row. Waits for the result for a limited time. With "
+        "`Prefer: respond-async`, or if the wait ends first, the status is 202, and `Location` is the path to poll. "
+        "`Prefer: wait=N` sets the wait to N seconds (RFC 7240)."
+    ),
+    "responses": {
+        200: {
+            "model": PredictionResult,
+            "description": "The result.",
+            "headers": response_headers.OF_A_PREDICTION | response_headers.OF_A_RESULT,
+            **_LINKS,
+        },
+        202: {**_UNFINISHED, "headers": _UNFINISHED["headers"] | response_headers.OF_A_PREDICTION, **_LINKS},
+        **problems(
+            *_ACCEPTANCE_ERRORS,
+            errors.TooManyWaiters,
+            errors.BacklogFull,
+            errors.PredictionCanceled,
+            errors.PredictionExpired,
+            FailureCode.ROWS_REJECTED,
+            FailureCode.POISON,
+            FailureCode.MODEL_CHANGED,
+        ),
+    },
+    "openapi_extra": {
+        "parameters": [parameters.META, *parameters.PREDICT_HEADERS],
+        "requestBody": {"required": True, "content": {MEDIA_TYPES[Format.JSON]: {}}},  # filled by `openapi`
+    },
+}
+
+_BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
+# CSV is the last: of several binary bodies, a client that openapi-python-client generates sends the last.
+_TABLES: Final = {MEDIA_TYPES[form]: _BINARY for form in (Format.NDJSON, Format.ARROW, Format.PARQUET, Format.CSV)}
+_FILES: Final = {MEDIA_TYPES[form]: _BINARY for form in BINARY}
+
+UPLOAD: Final[dict[str, Any]] = {
+    "summary": "Upload rows for a bulk prediction",
+    "description": (
+        "Stores the rows, whatever their number, and returns the prediction. `Content-Type` says what the body is: "
+        "CSV, NDJSON, an Arrow stream, Parquet, or a body of `POST /predict`. `Content-Encoding` may be gzip or zstd."
+    ),
+    "status_code": 202,
+    "responses": {
+        202: {**_UNFINISHED, "model": BulkPrediction, **_LINKS},
+        **problems(*_ACCEPTANCE_ERRORS, errors.MalformedUpload, errors.ObjectStoreUnavailable, errors.StorageFull),
+    },
+    "openapi_extra": {
+        "parameters": [*parameters.UPLOAD, *parameters.UPLOAD_HEADERS],
+        "requestBody": {"required": True, "content": {MEDIA_TYPES[Format.JSON]: {}, **_TABLES}},  # filled by `openapi`
+    },
+}
+
+PREDICTIONS: Final[dict[str, Any]] = {
+    "summary": "List your bulk predictions, the latest first",
+    "description": "Those with the credentials of this request or, without credentials, from its address.",
+    "responses": {
+        200: {"model": BulkPage},
+        **problems(*_COMMON_ERRORS, errors.InvalidParameter, errors.BrokerUnavailable, errors.RecordIncompatible),
+    },
+}
+
+GET_RESULT: Final[dict[str, Any]] = {
+    "summary": "Look up a prediction",
+    "description": (
+        "Rows of a bulk prediction are returned in the format that `Accept` prefers; final Arrow streams and Parquet "
+        "files have an `ETag`, and `Range` works on them."
+    ),
+    "responses": {
+        200: {
+            # The first of them that a response fits says the most about it.
+            "model": BulkResult | BulkPrediction | PredictionResult | EndedPrediction,
+            "description": "Final: the result, or the reason why there is none.",
+            "content": _TABLES,
+            "headers": response_headers.OF_A_RESULT | response_headers.OF_A_FILE,
+        },
+        202: {**_UNFINISHED, "model": BulkPrediction | UnfinishedPrediction},
+        206: {
+            "description": "The part of the file that `Range` asks for.",
+            "content": _FILES,
+            "headers": response_headers.OF_A_FILE | {"Content-Range": response_headers.CONTENT_RANGE},
+        },
+        304: {
+            "description": "The client has the file: `If-None-Match` names it.",
+            "headers": response_headers.OF_A_FILE,
+        },
+        **problems(
+            *_LOOKUP_ERRORS,
+            errors.InvalidParameter,
+            errors.NotAcceptable,
+            errors.RangeNotSatisfiable,
+            errors.ObjectStoreUnavailable,
+            errors.StorageFull,
+            errors.ResultNotWritten,
+        ),
+    },
+}
+
+EVENTS: Final[dict[str, Any]] = {
+    "summary": "Follow a prediction: server-sent events",
+    "description": "`progress` events, and an `end` event when it is final; each holds the status as JSON.",
+    "response_class": Response,
+    "responses": {
+        200: {"content": {EVENT_STREAM: {"itemSchema": EVENT}}},
+        204: {"description": "The client has seen the end: `Last-Event-ID` names it."},
+        **problems(*_LOOKUP_ERRORS, errors.TooManyWaiters),
+    },
+    "openapi_extra": {"parameters": [parameters.LAST_EVENT_ID]},
+}
+
+CANCEL: Final[dict[str, Any]] = {
+    "summary": "Cancel a prediction",
+    "responses": {
+        200: {
+            "model": BulkPrediction | EndedPrediction,
+            "description": "Canceled. A look-up returns the prediction as `canceled`.",
+        },
+        **problems(*_LOOKUP_ERRORS, errors.PredictionAlreadyFinal),
+    },
+}
+
+_OPERATOR_ERRORS: Final = (*_COMMON_ERRORS, errors.OperatorsOnly, errors.BrokerUnavailable)
+_DEAD_LETTER_ERRORS: Final = (*_OPERATOR_ERRORS, NOT_FOUND, errors.DeadLetterNotFound, errors.RecordIncompatible)
+_AUTHORIZATION: Final[dict[str, Any]] = {
+    "description": "Requires the operator token: `Authorization: Bearer …`.",
+    "openapi_extra": {"security": [{"operator": []}]},
+}
+
+DEAD_LETTERS: Final[dict[str, Any]] = {
+    "summary": "List dead letters, the latest first",
+    **_AUTHORIZATION,
+    "responses": problems(*_OPERATOR_ERRORS, errors.InvalidParameter),
+}
+DEAD_LETTER: Final[dict[str, Any]] = {
+    "summary": "Get a dead letter: its rows, and how each attempt ended",
+    **_AUTHORIZATION,
+    "responses": problems(*_DEAD_LETTER_ERRORS),
+}
+REPLAY: Final[dict[str, Any]] = {
+    "summary": "Replay a dead letter: submit its rows as a new prediction",
+    **_AUTHORIZATION,
+    "status_code": 202,
+    "responses": {
+        202: {**_UNFINISHED, **_LINKS},
+        **problems(*_DEAD_LETTER_ERRORS, errors.InvalidRows, errors.BacklogFull, errors.ModelUnknown),
+    },
+}
+DISCARD: Final[dict[str, Any]] = {
+    "summary": "Discard a dead letter",
+    **_AUTHORIZATION,
+    "status_code": 204,
+    "responses": problems(*_DEAD_LETTER_ERRORS),
+}
+
+MODEL: Final[dict[str, Any]] = {
+    "summary": "Get the model card",
+    "description": "As JSON, or, if `Accept` prefers `text/html`, as a page for people with a form that sends one row.",
+    "response_model": ModelCard,
+    "responses": {
+        200: {
+            "content": {"text/html": {"schema": {"type": "string"}}},
+            "headers": {"Vary": response_headers.VARY},
+        },
+        **problems(*_COMMON_ERRORS, errors.ModelUnknown, errors.RecordIncompatible),
+    },
+}
+STATUS: Final[dict[str, Any]] = {
+    "summary": "Get the status of the service: workers, backlog and rates",
+    "description": (
+        "As of the last time, at most a second ago, that this gateway read it. The status code is 200 even if the "
+        "broker cannot be reached: `ready` says whether a prediction sent now would be answered."
+    ),
+    "responses": {
+        200: {"content": {MEDIA_TYPES[Format.JSON]: {"examples": EXAMPLES}}},
+        **problems(*_COMMON_ERRORS),
+    },
+}
+LIVEZ: Final[dict[str, Any]] = {
+    "summary": "Liveness: this process answers requests",
+    "responses": problems(*_COMMON_ERRORS),
+}
+READYZ: Final[dict[str, Any]] = {
+    "summary": "Readiness: a prediction sent now would be answered",
+    "responses": {200: {"model": Ready}, **problems(*_COMMON_ERRORS, NOT_READY)},
+}
+METRICS: Final[dict[str, Any]] = {
+    "summary": "Metrics for Prometheus",
+    "response_class": Response,
+    "responses": {
+        200: {
+            "content": {
+                "text/plain": {"schema": {"type": "string"}},
+                "application/openmetrics-text": {"schema": {"type": "string"}},
+            }
+        },
+        **problems(*_COMMON_ERRORS),
+    },
+}

@@ -1,0 +1,84 @@
+"""The problems of the operations in OpenAPI: for each status, the codes that it can have."""
+
+from collections import defaultdict
+from http import HTTPStatus
+from typing import Any, Final
+
+from api.http.problems import (
+    EXPECTATION_FAILED,
+    HEADERS_TOO_LARGE,
+    HTTP_VERSION_NOT_SUPPORTED,
+    INTERNAL_ERROR,
+    MALFORMED_REQUEST,
+    MEDIA_TYPE,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    NOT_IMPLEMENTED,
+    NOT_READY,
+    REQUEST_LINE_TOO_LONG,
+    REQUEST_TIMEOUT,
+    STATUS,
+    TOO_MANY_CONNECTIONS,
+)
+from api.http.response_headers import ACCEPT_ENCODING, ALLOW, CONTENT_RANGE, RETRY_AFTER
+from api.http.schemas import Problem, reference
+from shared.errors import SepalError
+from shared.names import FailureCode
+
+_MEANING: Final[dict[str, tuple[HTTPStatus, str]]] = {
+    NOT_FOUND: (HTTPStatus.NOT_FOUND, "No such path."),
+    METHOD_NOT_ALLOWED: (HTTPStatus.METHOD_NOT_ALLOWED, "`Allow` lists the methods of this path."),
+    NOT_READY: (STATUS[NOT_READY], "`reasons` lists the causes."),
+    INTERNAL_ERROR: (STATUS[INTERNAL_ERROR], "A bug: the log of the gateway has its traceback."),
+    MALFORMED_REQUEST: (STATUS[MALFORMED_REQUEST], "The request is not HTTP/1.1 as RFC 9110 and RFC 9112 define it."),
+    REQUEST_TIMEOUT: (STATUS[REQUEST_TIMEOUT], "The headers took too long, or the body was too slow."),
+    REQUEST_LINE_TOO_LONG: (STATUS[REQUEST_LINE_TOO_LONG], "The request line is too long."),
+    EXPECTATION_FAILED: (STATUS[EXPECTATION_FAILED], "`Expect` is not `100-continue`."),
+    HEADERS_TOO_LARGE: (STATUS[HEADERS_TOO_LARGE], "The headers or trailers are too large or too many."),
+    NOT_IMPLEMENTED: (STATUS[NOT_IMPLEMENTED], "The method or the transfer coding is unknown."),
+    TOO_MANY_CONNECTIONS: (STATUS[TOO_MANY_CONNECTIONS], "No further connection is allowed."),
+    HTTP_VERSION_NOT_SUPPORTED: (STATUS[HTTP_VERSION_NOT_SUPPORTED], "The version of HTTP is not 1.x."),
+    FailureCode.ROWS_REJECTED: (STATUS[FailureCode.ROWS_REJECTED], "The pipeline raised on these rows."),
+    FailureCode.POISON: (STATUS[FailureCode.POISON], "Every attempt at these rows alone crashed or timed out."),
+    FailureCode.MODEL_CHANGED: (STATUS[FailureCode.MODEL_CHANGED], "The workers now serve another artifact."),
+}
+
+_HEADERS: Final[dict[HTTPStatus, dict[str, Any]]] = {
+    HTTPStatus.METHOD_NOT_ALLOWED: {"Allow": ALLOW},
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: {"Accept-Encoding": ACCEPT_ENCODING},
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: {"Content-Range": CONTENT_RANGE},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": RETRY_AFTER},
+}
+
+
+def problems(*causes: type[SepalError] | str) -> dict[int | str, dict[str, Any]]:
+    """Describe the errors of an operation, grouped by HTTP status."""
+    by_status: dict[HTTPStatus, dict[str, str]] = defaultdict(dict)
+    for cause in causes:
+        if isinstance(cause, str):
+            status, meaning = _MEANING[cause]
+            by_status[status][str(cause)] = meaning
+        else:
+            by_status[STATUS[cause.code]][cause.code] = (cause.__doc__ or "").partition("\n")[0]
+    return {status.value: _response(status, codes) for status, codes in sorted(by_status.items())}
+
+
+def _response(status: HTTPStatus, codes: dict[str, str]) -> dict[str, Any]:
+    narrowed = {"status": {"const": status.value}, "code": {"enum": sorted(codes)}}
+    schema = reference(Problem.__name__) | {"properties": narrowed}
+    response: dict[str, Any] = {
+        "description": "\n\n".join(f"`{code}`: {meaning}" for code, meaning in sorted(codes.items())),
+        "content": {MEDIA_TYPE: {"schema": schema}},
+    }
+    return response | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
+
+
+PROTOCOL_ERRORS: Final = problems(
+    REQUEST_TIMEOUT,
+    REQUEST_LINE_TOO_LONG,
+    EXPECTATION_FAILED,
+    HEADERS_TOO_LARGE,
+    NOT_IMPLEMENTED,
+    HTTP_VERSION_NOT_SUPPORTED,
+)
+"""The refusals of the HTTP protocol whose statuses no operation has."""

@@ -1,0 +1,37 @@
+"""The headers of responses in OpenAPI."""
+
+from typing import Any, Final
+
+from api.http.problems import LONGEST_RETRY_SECONDS
+from api.http.schemas import ID_PATTERN
+
+
+def _header(description: str, pattern: str = "", *, required: bool = False) -> dict[str, Any]:
+    schema = {"type": "string"} | ({"pattern": pattern} if pattern else {})
+    return {"description": description, "required": required, "schema": schema}
+
+
+RETRY_AFTER: Final = {
+    "description": "Seconds until the next request should be sent.",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 1, "maximum": LONGEST_RETRY_SECONDS},
+}
+REQUEST_ID: Final = _header(
+    "The value from the request; absent if that is missing or invalid.",
+    "^[!-~]{1,128}$",  # api/http/headers.py
+)
+LOCATION: Final = _header("The path to poll.", ID_PATTERN.replace("^", "^/results/"), required=True)
+ALLOW: Final = _header("The methods of this path.", required=True)
+ACCEPT_ENCODING: Final = _header("The content codings that a body may have.")
+CONTENT_RANGE: Final = _header("The bytes that are sent, and the size of the file.", "^bytes ", required=True)
+VARY: Final = _header("`Accept`", required=True)
+OF_A_PREDICTION: Final = {"Preference-Applied": _header("What was granted of `Prefer`.")}
+OF_A_RESULT: Final = {
+    "Server-Timing": _header(
+        "Milliseconds in the queue and in the pipeline.", "^queue;dur=[0-9.]+, predict;dur=[0-9.]+$"
+    )
+}
+OF_A_FILE: Final = {
+    "ETag": _header("Of an Arrow stream or Parquet file: for `If-Range` and `If-None-Match`.", '^"[^"]*"$'),
+    "Accept-Ranges": _header("Of such a file with all rows: `Range` works on it.", "^bytes$"),
+}
