@@ -2,8 +2,8 @@
 
 The terminal shows the welcome message and the reports of programs that exited. Each program's output goes to its log.
 
-Programs start in the order of their priorities and stop in reverse order, one after the other, so that the gateway and
-the workers can still reach the broker while they finish.
+Groups of programs stop in reverse order of their priorities, one after the other: the gateway and Flower together, then
+the workers together, then the broker, which all of them can reach while they finish.
 """
 
 import os
@@ -11,8 +11,10 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from local import broker, exits
 from local.logs import SUPERVISOR, log_file
@@ -60,6 +62,12 @@ stdout_logfile_maxbytes = {log_bytes}
 stdout_logfile_backups = 1
 """
 
+_GROUP = """
+[group:{name}]
+programs = {programs}
+priority = {priority}
+"""
+
 # supervisord starts event listeners first and stops them last.
 _LISTENER = """
 [eventlistener:exits]
@@ -77,6 +85,8 @@ class Program:
     """One supervised process."""
 
     name: str
+    group: Literal["brokers", "workers", "frontends"]
+    """Of the programs that stop together; supervisord takes a second for each group."""
     command: Sequence[str]
     environment: dict[str, str] = field(default_factory=dict)
     """What differs from the environment of the supervisor."""
@@ -92,15 +102,17 @@ def programs(settings: LocalSettings) -> list[Program]:
     local_broker = []
     if not settings.redis_url:
         settings.broker_dir.mkdir(parents=True, exist_ok=True)
-        local_broker = [Program("broker", broker.command(settings.redis_port, settings.broker_dir))]
+        local_broker = [Program("broker", "brokers", broker.command(settings.redis_port, settings.broker_dir))]
     flower = ["flower", f"--conf={_FLOWER_CONFIGURATION}", "--address=127.0.0.1", f"--port={settings.flower_port}"]
     options = [] if "flower_password" in settings.model_fields_set else [SHOW_PASSWORD]
     return [
         *local_broker,
         *_workers(settings),
-        Program("gateway", [python, "-m", "api"], stop_seconds=15),
-        Program("flower", [python, "-m", "celery", *flower]),
-        Program("welcome", [python, "-m", "local.welcome", *options], restart=False, writes_to_terminal=True),
+        Program("gateway", "frontends", [python, "-m", "api"], stop_seconds=15),
+        Program("flower", "frontends", [python, "-m", "celery", *flower]),
+        Program(
+            "welcome", "frontends", [python, "-m", "local.welcome", *options], restart=False, writes_to_terminal=True
+        ),
     ]
 
 
@@ -109,7 +121,7 @@ def _workers(settings: LocalSettings) -> list[Program]:
 
     def worker(name: str, queues: str, port: int, **environment: str) -> Program:
         environment |= {"SEPAL_WORKER_QUEUES": queues, "SEPAL_WORKER_HTTP_PORT": str(port)}
-        return Program(name, [sys.executable, "-m", "worker"], environment, stop_seconds=30)
+        return Program(name, "workers", [sys.executable, "-m", "worker"], environment, stop_seconds=30)
 
     if settings.single_worker:
         return [worker("worker", f"{Queue.INTERACTIVE},{Queue.BULK}", settings.worker_http_port)]
@@ -128,6 +140,10 @@ def configuration(programs: Sequence[Program], state_dir: Path) -> str:
         [
             _SUPERVISOR.format(state=folder, user=os.getuid(), log=log_file(folder, SUPERVISOR), log_bytes=_LOG_BYTES),
             *(_section(program, priority, folder) for priority, program in enumerate(programs)),
+            *(
+                _GROUP.format(name=group, programs=",".join(program.name for program in members), priority=priority)
+                for priority, (group, members) in enumerate(groupby(programs, attrgetter("group")))
+            ),
             _LISTENER.format(command=_quoted(listener), events=",".join(exits.EVENTS), terminal=_TERMINAL),
         ]
     )

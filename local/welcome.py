@@ -1,10 +1,12 @@
 """Waits until the gateway is ready, then prints the addresses of everything."""
 
 import json
+import shlex
 import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Final
 
 from local.logs import log_excerpt, log_file
@@ -77,9 +79,25 @@ Sepal serves {card.name} {card.version}.
   logs         {settings.supervisor_dir}
 
   curl -X POST {gateway}/predict -H 'Content-Type: application/json' -d '{rows}'{note}
+  {_command()} predict --url {gateway} {_row(card)}
+  {_command()} score --url {gateway} FILE.csv -o scored.parquet
 
 Ctrl-C stops everything.
 """
+
+
+def _command() -> str:
+    """Return the path of the client's command, as short as it can be given to a shell."""
+    path = Path(sys.executable).with_name("sepal")
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+
+
+def _row(card: ModelCard) -> str:
+    """Return the card's first example row as arguments of `sepal predict`: an empty one is a missing value."""
+    row = card.example[0]
+    if isinstance(row, str):
+        return f"--text={shlex.quote(row)}"
+    return shlex.join("" if value is None else str(value) for value in row)
 
 
 def _workers_metrics(settings: LocalSettings) -> str:

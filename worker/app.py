@@ -74,18 +74,16 @@ def consume(app: Celery, name: str, processes: int, pipe: PoolPipe) -> int:
     # A stopping pool process waits until its parent has read its last result: for 30 s if the parent no longer reads
     # (billiard 4.3). Sepal does not use that result: outcomes are in the store.
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_RESULT_RETRIES
-    app.worker_main(
-        [
-            "--quiet",
-            "worker",
-            f"--hostname={name}",
-            f"--concurrency={processes}",
-            "--loglevel=INFO",
-            # Workers exchange no state, and `mingle` delays every start by a second.
-            "--without-mingle",
-            "--without-gossip",
-        ]
-    )
+    # Not through Celery's command line, which imports a shell, and Flower where that is installed: 300 modules.
+    app.Worker(
+        hostname=name,
+        concurrency=processes,
+        loglevel="INFO",
+        quiet=True,
+        # Workers exchange no state, and `mingle` delays every start by a second.
+        without_mingle=True,
+        without_gossip=True,
+    ).start()
     return int(state.should_terminate or (EX_FAILURE if pipe.has_refused() else EX_OK))
 
 

@@ -4,6 +4,7 @@ A step starts with the consumer, stops when the broker is lost, and starts again
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from celery import bootsteps
@@ -114,7 +115,8 @@ def heartbeat_step(
         def _check(self, consumer: Any) -> None:
             # Celery looks for dead processes when a pipe closes. A killed process may not have ended by then, and
             # Celery looks again only 5 s later.
-            consumer.pool._pool.maintain_pool()
+            with suppress(StopIteration):  # no slot is free until the event loop has seen the end of its process
+                consumer.pool._pool.maintain_pool()
             metrics.count_attempts(pipe.read())
             pids = list(consumer.pool.info["processes"])
             n_loaded = pipe.count_loaded(pids)

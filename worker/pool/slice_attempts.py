@@ -7,10 +7,10 @@ import structlog
 
 from shared.bulk import SliceResult, result_key
 from shared.errors import ObjectStoreUnavailable, StorageFull
+from shared.memory import keep_freed_memory
 from shared.objects import ObjectStore
 from shared.store.attempts import Attempts, Claim
 from shared.store.records import Failure
-from worker.pool.libraries import keep_freed_memory
 from worker.pool.predictor import Predictor
 from worker.pool.refusals import SearchTooLong
 from worker.pool.slices import Scored, SliceScorer
