@@ -123,7 +123,8 @@ def _running(name: str, programs: Programs, workload: Workload) -> Running:
 def _programs_of(tree: Path, model_dir: Path | None = None) -> Programs:
     """List the programs of a tree, which serve its own model if one is given."""
     others = {"flower"}
-    if _BULK_WORKER not in (tree / "local" / "supervision.py").read_text():
+    supervision = tree / "local" / "supervision.py"
+    if not supervision.exists() or _BULK_WORKER not in supervision.read_text():
         others.add(_BULK_WORKER)  # its only worker serves both queues
 
     def programs(site: Site) -> Iterator[Program]:

@@ -29,7 +29,7 @@ from pyarrow import parquet
 
 from benchmarks.bulk import data
 from benchmarks.bulk.beside import SingleRows
-from benchmarks.bulk.client import score
+from benchmarks.bulk.client import save, score
 from benchmarks.bulk.memory import peaks
 from benchmarks.serving import machine, resources
 from benchmarks.serving.environments import FOLDER, interpreter
@@ -41,7 +41,8 @@ from benchmarks.serving.sepal import SEPAL
 from benchmarks.serving.summary import Spread
 from benchmarks.serving.workload import Workload
 
-_FILES: Final = FOLDER / "bulk"
+FILES: Final = FOLDER / "bulk"
+_WARM_UP_ROWS: Final = 100_000
 _BESIDE_SECONDS: Final = 20
 _PER_SECOND: Final = 50
 
@@ -129,11 +130,11 @@ def _line(case: Case, some: Sequence[Measured]) -> list[str]:
 
 
 def _measure(case: Case, *, sepal_first: bool) -> Measured:
-    source = data.write(case.model, case.source, case.n_rows, _FILES)
-    target = _FILES / f"result.{case.out}"
-    expected = _FILES / "expected.parquet"
+    source = data.write(case.model, case.source, case.n_rows, FILES)
+    target = FILES / f"result.{case.out}"
+    expected = FILES / "expected.parquet"
     other = _in_process if case.source == "json" else _local
-    with _started(case.model) as running:
+    with started(case.model) as running:
         if not sepal_first:
             other_seconds, other_cpu = other(case, source, expected)
         cpu, own = _busy_seconds(), time.process_time()
@@ -142,7 +143,7 @@ def _measure(case: Case, *, sepal_first: bool) -> Measured:
         if sepal_first:
             other_seconds, other_cpu = other(case, source, expected)
     if case.source != "json":
-        _compare(target, expected)
+        compare(target, expected)
     millions = case.n_rows / 1e6
     return Measured(
         case.n_rows / times.received, case.n_rows / other_seconds, cpu / millions, other_cpu / millions, times.accepted
@@ -156,13 +157,13 @@ def _busy_seconds() -> float:
 
 
 @contextmanager
-def _started(model: str) -> Iterator[Running]:
-    """Start Sepal, and score a few rows, so that every process has its libraries."""
+def started(model: str) -> Iterator[Running]:
+    """Start Sepal, and score some rows: then every process has its libraries, and the store has learned a rate."""
     workload = Workload.load(SCENARIOS[model].model_dir)
     with Running(SEPAL, Path(sys.executable), FOLDER / "run" / "bulk", workload) as running:
         for format_name in ("csv", "parquet"):
-            small = data.write(model, format_name, 1000, _FILES)
-            score(running.site.port, small, _FILES / "warm-up.parquet")
+            small = data.write(model, format_name, _WARM_UP_ROWS, FILES)
+            score(running.site.port, small, FILES / "warm-up.parquet")
         running.wait_until_idle()
         yield running
 
@@ -180,22 +181,30 @@ def _local(case: Case, source: Path, target: Path) -> tuple[float, float]:
     return seconds, cpu
 
 
-def _in_process(case: Case, source: Path, _target: Path) -> tuple[float, float]:
+def _in_process(case: Case, source: Path, target: Path) -> tuple[float, float]:
     """Send a file as one request to the service without a queue; return the seconds and the CPU seconds."""
     workload = Workload.load(SCENARIOS[case.model].model_dir)
     folder = FOLDER / "run" / "bulk-in-process"
     system = next(peer for peer in PEERS if peer.name == "in_process")
     with Running(system, interpreter(system), folder, workload) as running:
+        _post(running.site.port, data.write(case.model, case.source, _WARM_UP_ROWS, FILES), target)
         running.wait_until_idle()
         cpu, began = resources.cpu_seconds(running.processes()), time.perf_counter()
-        with closing(HTTPConnection("127.0.0.1", running.site.port, timeout=600, blocksize=2**20)) as connection:
-            connection.request("POST", "/predict", source.read_bytes(), {"Content-Type": "application/json"})
-            if connection.getresponse().read()[:1] != b"{":
-                sys.exit("the service without a queue refused the request")
+        _post(running.site.port, source, target)
         return time.perf_counter() - began, resources.cpu_seconds(running.processes()) - cpu
 
 
-def _compare(target: Path, expected: Path) -> None:
+def _post(port: int, source: Path, target: Path) -> None:
+    """Send a file as one request to the service without a queue, and write the response to another file."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=600, blocksize=2**20)) as connection:
+        connection.request("POST", "/predict", source.read_bytes(), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        if response.status != 200:
+            sys.exit("the service without a queue refused the request")
+        save(response, target)
+
+
+def compare(target: Path, expected: Path) -> None:
     """Compare a result with the local one: labels exactly, numbers as close as batches of another size allow."""
     for batch, own in zip(
         *(parquet.ParquetFile(path).iter_batches(65_536) for path in (target, expected)), strict=True
@@ -209,11 +218,11 @@ def _compare(target: Path, expected: Path) -> None:
 def _memory(cases: Sequence[Case]) -> None:
     lines = []
     for case in cases:
-        source = data.write(case.model, case.source, case.n_rows, _FILES)
-        with _started(case.model) as running, redis.Redis(port=running.site.redis_port) as store:
+        source = data.write(case.model, case.source, case.n_rows, FILES)
+        with started(case.model) as running, redis.Redis(port=running.site.redis_port) as store:
             before = int(store.info("memory")["used_memory"])
             with peaks(partial(_groups, running)) as highest:
-                score(running.site.port, source, _FILES / f"result.{case.out}", case.out)
+                score(running.site.port, source, FILES / f"result.{case.out}", case.out)
             grown = (int(store.info("memory")["used_memory"]) - before) / 2**20
         names = sorted(highest)
         lines.append([case.name, f"{case.n_rows:,}", *(f"{highest[name]:.0f}" for name in names), f"{grown:.1f}"])
@@ -241,14 +250,14 @@ def _groups(running: Running) -> Mapping[str, Sequence[psutil.Process]]:
 
 
 def _beside(case: Case, rounds: int) -> None:
-    source = data.write(case.model, case.source, case.n_rows, _FILES)
+    source = data.write(case.model, case.source, case.n_rows, FILES)
     row = Workload.load(SCENARIOS[case.model].model_dir).rows(1)[0]
     alone: list[float] = []
     beside: list[float] = []
     bulk_alone, bulk_beside = [], []
     for _ in range(rounds):
-        with _started(case.model) as running:
-            port, target = running.site.port, _FILES / f"result.{case.out}"
+        with started(case.model) as running:
+            port, target = running.site.port, FILES / f"result.{case.out}"
             without = SingleRows(port, row, _PER_SECOND)
             with without.running():
                 time.sleep(_BESIDE_SECONDS)

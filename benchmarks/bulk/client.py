@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 _BLOCK_BYTES: Final = 2**20
-_POLL_SECONDS: Final = 0.02
 _TIMEOUT_SECONDS: Final = 600
+_DATA: Final = b"data:"
 
 MEDIA_TYPES: Final = {
     "csv": "text/csv",
@@ -45,27 +45,32 @@ def score(port: int, source: Path, target: Path, out: str = "parquet") -> Times:
             connection.request("POST", "/predictions", body, headers)
         location = _expect(connection.getresponse(), 202)["location"]
         accepted = time.perf_counter()
-        while _status(connection, location) != "succeeded":
-            time.sleep(_POLL_SECONDS)
+        _wait(connection, location)
         succeeded = time.perf_counter()
         connection.request("GET", location, headers={"Accept": MEDIA_TYPES[out]})
         response = connection.getresponse()
         if response.status != 200:
             raise BulkFailed(f"{response.status}: {response.read(1000)!r}")
-        with target.open("wb") as file:
-            while block := response.read(_BLOCK_BYTES):
-                file.write(block)
+        save(response, target)
     received = time.perf_counter()
     return Times(accepted - began, succeeded - began, received - began)
 
 
-def _status(connection: HTTPConnection, location: str) -> str:
-    connection.request("GET", f"{location}?limit=0")
-    response = connection.getresponse()
-    status: str = json.loads(response.read()).get("status", "failed")
-    if status not in ("queued", "running", "succeeded"):
+def save(response: HTTPResponse, target: Path) -> None:
+    """Write the body of a response to a file."""
+    block = memoryview(bytearray(_BLOCK_BYTES))
+    with target.open("wb") as file:
+        while n_bytes := response.readinto(block):
+            file.write(block[:n_bytes])
+
+
+def _wait(connection: HTTPConnection, location: str) -> None:
+    """Read the events of a prediction to their end."""
+    connection.request("GET", f"{location}/events")
+    *_, last = (line for line in connection.getresponse() if line.startswith(_DATA))
+    status = json.loads(last.removeprefix(_DATA))["status"]
+    if status != "succeeded":
         raise BulkFailed(f"the prediction is {status}")
-    return status
 
 
 def _expect(response: HTTPResponse, status: int) -> dict[str, Any]:
