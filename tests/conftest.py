@@ -9,6 +9,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from local import broker
 from tests.models import locked, train_once
@@ -43,6 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
     seconds = config.getoption("--patience")
     if seconds is not None:
         set_patience(seconds)
+    # A busy machine is slow at anything; and a test that failed elsewhere is no example here.
+    settings.register_profile("busy", deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    settings.load_profile("busy")
     if config.getoption("timeout") is None:
         config.option.timeout = longest_test()
 
@@ -75,6 +79,14 @@ def resources_are_closed() -> Iterator[None]:
     """Collect garbage after a test's other fixtures: an unclosed resource fails this test and no later one."""
     yield
     gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def modules_keep_nothing_open() -> Iterator[None]:
+    """Collect garbage after a module's other fixtures; what is left then, no test of a later module looks through."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,7 +4,10 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import httpx
 import psutil
@@ -12,11 +15,16 @@ import psutil
 from tests.patience import patience
 from tests.stack import ROOT, Gateway, Part, clean_environment, free_port, wait_for
 
+_LOCAL: Final = (sys.executable, "-m", "local")
+"""The command of the Makefile, without make, so that a signal reaches one process only."""
+
 
 class Run:
     """A `make run` on free ports and in a separate folder."""
 
-    def __init__(self, folder: Path, model_dir: Path | None, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, model_dir: Path | None, command: Sequence[str] = _LOCAL, **settings: object
+    ) -> None:
         """Start it; without `model_dir` it runs in an empty folder and trains a model."""
         self.folder = folder
         self.folder.mkdir(exist_ok=True)
@@ -32,9 +40,7 @@ class Run:
             **settings,
         }
         environment = clean_environment(**self.settings) | {"PYTHONPATH": str(ROOT)}
-        # The command of the Makefile, without make, so that a signal reaches one process only.
-        command = [sys.executable, "-m", "local"]
-        self.part = Part("run", command, environment, folder, cwd=ROOT if model_dir else folder)
+        self.part = Part("run", [*command], environment, folder, cwd=ROOT if model_dir else folder)
         self.gateway = Gateway(self.part, int(str(self.settings["api_port"])))
 
     @property
@@ -66,6 +72,14 @@ class Run:
         """Return the process of a supervised program."""
         started = re.findall(rf"spawned: '{program}' with pid (\d+)", self.log_of("supervisor").read_text())
         return psutil.Process(int(started[-1]))
+
+    def command_lines(self) -> list[str]:
+        """Return the command line of every process below the supervisor."""
+        lines = []
+        for process in self.part.process.children(recursive=True):
+            with suppress(psutil.Error):  # it has just ended
+                lines.append(" ".join(process.cmdline()))
+        return lines
 
     def __enter__(self) -> "Run":
         return self

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -171,6 +171,18 @@ class PreloadedPart(Part):
         return preloaded.ForkedProcess(command, cwd, environment, log)
 
 
+def start_module(name: str, module: str, environment: dict[str, str], folder: Path) -> Part:
+    """Run a module in a preloaded process if this test run has a server of them; its log is in `folder`."""
+    if preloaded.is_running():
+        return PreloadedPart(name, [module], environment, folder)
+    return start_new_module(name, module, environment, folder)
+
+
+def start_new_module(name: str, module: str, environment: dict[str, str], folder: Path) -> Part:
+    """Run a module in a new process that imports its libraries; its log is in `folder`."""
+    return Part(name, [sys.executable, "-m", module], environment, folder)
+
+
 class Stack:
     """A broker, workers and gateways, each started by the test."""
 
@@ -189,15 +201,16 @@ class Stack:
         self.redis = redis.Redis(port=self.redis_port)
 
     def start_broker(self) -> Part:
-        part = self._start("broker", broker.command(self.redis_port, self.folder, fsync="always"))
+        command = broker.command(self.redis_port, self.folder, fsync="always")
+        self.parts.append(part := Part("broker", command, self._environment(), self.folder))
         wait_for(self._broker_answers, "the broker")
         return part
 
     def start_worker(self, **settings: object) -> Part:
         return self._start_module("worker", "worker", **settings)
 
-    def start_gateway(self, module: str = "api", **settings: object) -> "Gateway":
-        port = free_port()
+    def start_gateway(self, module: str = "api", port: int | None = None, **settings: object) -> "Gateway":
+        port = port or free_port()
         part = self._start_module("gateway", module, api_port=port, **settings)
         gateway = Gateway(part, port)
         self.gateways.append(gateway)
@@ -220,16 +233,11 @@ class Stack:
         self.redis.close()
 
     def _start_module(self, name: str, module: str, **settings: object) -> Part:
-        if preloaded.is_running():
-            return self._start(name, [module], kind=PreloadedPart, settings=settings)
-        return self._start(name, [sys.executable, "-m", module], settings=settings)
-
-    def _start(
-        self, name: str, command: list[str], kind: type[Part] = Part, settings: Mapping[str, object] | None = None
-    ) -> Part:
-        part = kind(name, command, clean_environment(**{**self.settings, **(settings or {})}), self.folder)
-        self.parts.append(part)
+        self.parts.append(part := start_module(name, module, self._environment(**settings), self.folder))
         return part
+
+    def _environment(self, **settings: object) -> dict[str, str]:
+        return clean_environment(**{**self.settings, **settings})
 
     def _broker_answers(self) -> bool:
         try:

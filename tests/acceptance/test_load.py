@@ -9,8 +9,7 @@ import pytest
 
 from benchmarks.load.settings import LoadSettings
 from benchmarks.load.thresholds import Measured, all_met, judge
-from tests.run import Run
-from tests.stack import ROOT, clean_environment, free_port
+from tests.stack import ROOT, Gateway, clean_environment, free_port
 
 Done = subprocess.CompletedProcess[str]
 
@@ -35,10 +34,10 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def load(run: Run, kept: Path) -> Done:
+def load(iris: Gateway, kept: Path) -> Done:
     """A run that is long enough for all kinds of users, of which two poll after a second at the earliest."""
     files = [f"--csv={kept}/people", "--csv-full-history", f"--html={kept}/people.html"]
-    return run_locust(run.gateway.port, *files, seconds=10)
+    return run_locust(iris.port, *files, seconds=10)
 
 
 def read_rows(kept: Path) -> list[dict[str, str]]:
@@ -78,15 +77,15 @@ def test_history_and_report_are_written_and_the_chart_is_drawn(load: Done, kept:
     assert chart.read_text().rstrip().endswith("</svg>")
 
 
-def test_missed_threshold_is_printed_once_and_sets_the_exit_code_with_several_processes(run: Run) -> None:
-    done = run_locust(run.gateway.port, "SyncCaller", "--processes=2", load_max_median_ms=0.001)
+def test_missed_threshold_is_printed_once_and_sets_the_exit_code_with_several_processes(iris: Gateway) -> None:
+    done = run_locust(iris.port, "SyncCaller", "--processes=2", load_max_median_ms=0.001)
     assert done.returncode == 1
     assert done.stderr.count("MISSED  median from submission to result: ") == 1
     assert "met     share of failed requests: 0" in done.stderr
 
 
-def test_refused_upload_is_reported_with_its_code(run: Run) -> None:
-    done = run_locust(run.gateway.port, "BulkCaller", load_bulk_rows=10_001)
+def test_refused_upload_is_reported_with_its_code(iris: Gateway) -> None:
+    done = run_locust(iris.port, "BulkCaller", load_bulk_rows=10_001)
     assert done.returncode == 1
     assert "POST /predict (bulk): 422 invalid-rows" in done.stderr
     assert "MISSED  share of failed requests: 1 (at most 0)" in done.stderr

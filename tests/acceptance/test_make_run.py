@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import joblib
 import psutil
@@ -17,12 +19,14 @@ from sklearn.linear_model import LogisticRegression
 
 from shared.ids import PredictionId
 from tests.run import Run
-from tests.stack import ROOT, Part, clean_environment, free_port, maps, wait_for
+from tests.stack import ROOT, clean_environment, free_port, maps, run_module, running_stack, wait_for
 from training.bare import make_card
 
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 
 
+BESIDE_PYTHON = Path(sys.executable).with_name("sepal")
+SEPAL = BESIDE_PYTHON.relative_to(ROOT) if BESIDE_PYTHON.is_relative_to(ROOT) else BESIDE_PYTHON
 WELCOME = [
     "Sepal serves",
     "predictions",
@@ -33,9 +37,22 @@ WELCOME = [
     "objects",
     "logs",
     "curl",
+    f"{SEPAL} predict --url http://",
+    f"{SEPAL} score --url http://",
     "Ctrl-C",
 ]
 PORTS = ("api_port", "redis_port", "flower_port", "worker_http_port", "bulk_worker_http_port")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, iris_dir: Path) -> Iterator[Run]:
+    with Run(folder, iris_dir) as running:
+        yield running.wait_until_ready()
 
 
 def shown(run: Run) -> list[str]:
@@ -81,6 +98,24 @@ def test_curl_command_of_the_welcome_works_as_printed(run: Run) -> None:
     assert json.loads(done.stdout)["status"] == "succeeded"
 
 
+def test_commands_of_the_welcome_work_as_printed(run: Run, tmp_path: Path) -> None:
+    predict, score = (line.strip() for line in run.log.splitlines() if f"{SEPAL} " in line)
+    done = subprocess.run(["bash", "-c", predict], cwd=ROOT, capture_output=True, text=True, check=True)
+    rows, target = tmp_path / "rows.csv", tmp_path / "scored.csv"
+    rows.write_text("\n".join(",".join(map(str, row)) for row in TUTORIAL))
+    command = f"{score.replace('FILE.csv', str(rows)).replace('scored.parquet', str(target))} --no-header"
+    subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    labels = [line.partition(",")[0] for line in target.read_text().splitlines()]
+    assert labels == ["prediction", "0", "1"]
+    assert "0" in done.stdout
+
+
+def test_generated_password_is_printed_once_and_in_no_command_line(run: Run) -> None:
+    _, password = run.flower_credentials
+    assert run.log.count(password) == 1
+    assert not [line for line in run.command_lines() if password in line]
+
+
 def test_only_pool_processes_load_scikit_learn(run: Run) -> None:
     run.gateway.predict(TUTORIAL)
     workers = [run.child("worker"), run.child("bulk-worker")]
@@ -95,18 +130,10 @@ def test_bulk_worker_takes_its_own_queue_at_a_lower_priority(run: Run) -> None:
     assert [process.nice() for process in (run.child("bulk-worker"), *pool)] == [10, 10]
 
 
-def test_single_worker_serves_both_queues(folder: Path, iris_dir: Path) -> None:
-    with Run(folder / "single", iris_dir, single_worker=True) as single:
-        single.wait_until_ready()
-        wait_for(lambda: queues(single) == {"worker": ["bulk", "interactive"]}, "the worker in Flower")
-        assert not single.log_of("bulk-worker").exists()
-        assert "sepal: " not in single.log
-        assert single.gateway.predict(TUTORIAL).status_code == 200
-
-
-def test_no_process_of_a_matrix_model_loads_pandas_or_arrow(run: Run) -> None:
+def test_no_process_that_predicts_single_rows_of_a_matrix_loads_pandas_or_arrow(run: Run) -> None:
     run.gateway.predict(TUTORIAL)
-    processes = run.part.process.children(recursive=True)
+    worker = run.child("worker")
+    processes = [run.child("gateway"), worker, *worker.children(recursive=True)]
     assert [process for process in processes if maps(process, "pandas") or maps(process, "pyarrow")] == []
 
 
@@ -168,7 +195,7 @@ def test_result_survives_a_restart_and_no_process_survives_a_stop(folder: Path, 
     assert [line for line, begins in zip(lines, WELCOME, strict=True) if not line.startswith(begins)] == []
     assert len(below) >= 9
     wait_for_end(below)
-    kept = {name: value for name, value in first.settings.items() if name != "model_dir"}
+    kept: dict[str, Any] = {name: value for name, value in first.settings.items() if name != "model_dir"}
     with Run(folder / "second", iris_dir, **kept) as second:
         second.wait_until_ready()
         assert second.gateway.client.get(submitted.headers["Location"]).json() == answer
@@ -188,23 +215,19 @@ def test_missing_model_is_trained_and_ctrl_c_ends_the_process_group(folder: Path
     wait_for_end(below)
 
 
-def test_make_run_uses_a_given_broker_and_one_sigterm_ends_everything(
+def test_make_run_with_a_given_broker_and_a_single_worker_ends_at_one_sigterm(
     folder: Path, iris_dir: Path, broker_port: int
 ) -> None:
-    ports = {name: free_port() for name in PORTS}
     broker_url = f"redis://127.0.0.1:{broker_port}/3"
-    environment = clean_environment(**ports, redis_url=broker_url, state_dir=folder / "make", model_dir=iris_dir)
-    make = Part("make", ["make", "run"], environment, folder)
-    try:
-        wait_for(lambda: "Ctrl-C stops everything" in make.log.read_text(), f"the welcome in {make.log}")
-        assert f"broker       {broker_url}" in make.log.read_text()
-        assert not list((folder / "make").rglob("broker.log"))
-        below = make.process.children(recursive=True)
-        make.popen.terminate()
-        make.wait()
-        wait_for_end(below)
-    finally:
-        make.stop()
+    with Run(folder / "make", iris_dir, ["make", "run"], redis_url=broker_url, single_worker=True) as run:
+        run.wait_until_ready()
+        assert f"broker       {broker_url}" in run.log
+        assert not any("sepal: " in line for line in shown(run))
+        wait_for(lambda: queues(run) == {"worker": ["bulk", "interactive"]}, "the worker in Flower")
+        assert run.gateway.predict(TUTORIAL).status_code == 200
+        assert not any(run.log_of(program).exists() for program in ("broker", "bulk-worker"))
+        below = run.stop(signal.SIGTERM)
+    wait_for_end(below)
 
 
 @pytest.fixture
@@ -261,10 +284,11 @@ def test_unknown_model_is_reported_with_those_that_can_be_served(tmp_path: Path,
 def test_request_of_a_model_without_data_is_marked_as_made_up(tmp_path: Path) -> None:
     iris = load_iris()
     joblib.dump(LogisticRegression(max_iter=1000).fit(iris.data, iris.target), tmp_path / "model.joblib")
-    make_card(tmp_path / "model.joblib", tmp_path / "models", name="bare", version="1")
-    with Run(tmp_path, None, model="bare/1") as run:
-        run.wait_until_ready()
-        assert "the values in this request are placeholders" in run.log
+    made = make_card(tmp_path / "model.joblib", tmp_path / "models", name="bare", version="1")
+    with running_stack(tmp_path, made.model_dir) as (_, gateway):
+        welcome = run_module("local.welcome", environment=clean_environment(api_port=gateway.port))
+    assert "Sepal serves bare 1." in welcome.stdout
+    assert "the values in this request are placeholders" in welcome.stdout
 
 
 def test_given_model_folder_without_a_card_is_named(tmp_path: Path) -> None:

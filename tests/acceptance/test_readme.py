@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 
 from api.http.problems import STATUS
 from tests.run import Run
-from tests.stack import ROOT, clean_environment
+from tests.stack import ROOT, Gateway, clean_environment
 
 README = (ROOT / "README.md").read_text()
 
@@ -30,15 +30,23 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def run_curl(command: str, run: Run, folder: Path | None = None) -> str:
-    command = command.strip().replace("localhost:8000", f"127.0.0.1:{run.gateway.port}")
+def run_curl(command: str, gateway: Gateway, folder: Path | None = None) -> str:
+    command = command.strip().replace("localhost:8000", f"127.0.0.1:{gateway.port}")
     done = subprocess.run(["bash", "-c", f"{command} --silent"], cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout
 
 
-def test_request_of_the_readme_returns_the_response_shown(run: Run) -> None:
+def _with_sepal(commands: str) -> str:
+    return commands.replace(".venv/bin/sepal", str(Path(sys.executable).with_name("sepal")))
+
+
+def _environment_of(gateway: Gateway) -> dict[str, str]:
+    return clean_environment() | {"SEPAL_URL": f"http://127.0.0.1:{gateway.port}"}
+
+
+def test_request_of_the_readme_returns_the_response_shown(iris: Gateway) -> None:
     curl, *_ = (block for block in blocks("sh") if block.startswith("curl -X"))
-    answer = json.loads(run_curl(curl, run))
+    answer = json.loads(run_curl(curl, iris))
     shown, _ = (json.loads(block) for block in blocks("json"))
     assert list(answer) == list(shown)
     for field in ("prediction", "log_proba", "status"):
@@ -47,37 +55,46 @@ def test_request_of_the_readme_returns_the_response_shown(run: Run) -> None:
         assert answer["model"][field].startswith(shown["model"][field].rstrip("…"))
 
 
-def test_respond_async_request_of_the_readme_returns_a_location_to_poll(run: Run) -> None:
+def test_respond_async_request_of_the_readme_returns_a_location_to_poll(iris: Gateway) -> None:
     (curl,) = (block for block in blocks("sh") if block.startswith("curl -i"))
-    response = run_curl(curl, run)
+    response = run_curl(curl, iris)
     assert " 202 Accepted" in response
     (location,) = re.findall(r"(?im)^location: (/results/\S+)", response)
-    assert run.gateway.poll(location).json()["prediction"] == [0, 1]
+    assert iris.poll(location).json()["prediction"] == [0, 1]
 
 
-def test_file_of_the_readme_is_scored_as_shown(run: Run, tmp_path: Path) -> None:
-    (upload,) = (block for block in blocks("sh") if block.startswith("printf "))
-    accepted = json.loads(run_curl(upload, run, tmp_path))
+def test_file_of_the_readme_is_scored_as_shown(iris: Gateway, tmp_path: Path) -> None:
+    (score,) = (block for block in blocks("sh") if block.startswith("printf "))
+    subprocess.run(["bash", "-c", _with_sepal(score)], cwd=tmp_path, env=_environment_of(iris), check=True)
+    scored = parquet.read_table(tmp_path / "scored.parquet")
+    (upload,) = (block for block in blocks("sh") if block.startswith("curl -X POST localhost:8000/predictions "))
+    accepted = json.loads(run_curl(upload, iris, tmp_path))
     _, shown = (json.loads(block) for block in blocks("json"))
     assert list(accepted) == list(shown)
     for field in ("rows", "status"):
         assert accepted[field] == shown[field]
-    run.gateway.poll(f"/results/{accepted['id']}")
+    iris.poll(f"/results/{accepted['id']}")
     (download,) = (block for block in blocks("sh") if block.startswith("curl localhost:8000/results/"))
     as_csv, as_parquet = download.strip().replace(shown["id"], accepted["id"]).splitlines()
     (result,) = blocks("csv")
-    assert run_curl(as_csv, run, tmp_path) == result
-    run_curl(as_parquet, run, tmp_path)
-    assert (
-        parquet.read_table(tmp_path / "scored.parquet").to_pydict()
-        == csv.read_csv(BytesIO(result.encode())).to_pydict()
-    )
+    assert run_curl(as_csv, iris, tmp_path) == result
+    run_curl(as_parquet, iris, tmp_path)
+    fetched = parquet.read_table(tmp_path / "scored.parquet")
+    assert scored.equals(fetched)
+    assert fetched.to_pydict() == csv.read_csv(BytesIO(result.encode())).to_pydict()
 
 
-def test_bad_row_of_a_file_is_named_or_reported_and_carried_columns_are_taken_along(run: Run) -> None:
+def test_data_frame_is_scored_as_the_readme_shows(iris: Gateway) -> None:
+    (program,) = (block for block in blocks("python") if "sepal_client" in block)
+    names = {"frame": load_iris(as_frame=True).data[:2]}
+    exec(program.replace("localhost:8000", f"127.0.0.1:{iris.port}"), names)
+    assert list(names["scored"]["prediction"]) == [0, 0]
+
+
+def test_bad_row_of_a_file_is_named_or_reported_and_carried_columns_are_taken_along(iris: Gateway) -> None:
     columns = "customer,sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)"
     content = f"{columns}\nAnna,4.8,3,1.4,0.3\nBen,2,1,much,1.1\n"
-    client, headers = run.gateway.client, {"Content-Type": "text/csv"}
+    client, headers = iris.client, {"Content-Type": "text/csv"}
     refused = client.post("/predictions?carry=customer", content=content, headers=headers)
     assert refused.status_code == 422
     (error,) = refused.json()["errors"]
@@ -86,7 +103,7 @@ def test_bad_row_of_a_file_is_named_or_reported_and_carried_columns_are_taken_al
     query = "?carry=customer&on_error=report"
     accepted = client.post(f"/predictions{query}", content=content, headers=headers)
     location = accepted.headers["Location"]
-    run.gateway.poll(location)
+    iris.poll(location)
     rows = list(DictReader(StringIO(client.get(location, headers={"Accept": "text/csv"}).text)))
     assert [(row["customer"], row["prediction"], bool(row["error"])) for row in rows] == [
         ("Anna", "0", False),
@@ -95,7 +112,7 @@ def test_bad_row_of_a_file_is_named_or_reported_and_carried_columns_are_taken_al
 
 
 def test_pipeline_of_the_readme_is_saved_and_served_as_shown(tmp_path: Path) -> None:
-    (program,) = blocks("python")
+    (program,) = (block for block in blocks("python") if "training.artifact" in block)
     environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True)
     (commands,) = (block for block in blocks("sh") if block.startswith("make run MODEL="))
@@ -103,9 +120,9 @@ def test_pipeline_of_the_readme_is_saved_and_served_as_shown(tmp_path: Path) -> 
     assert len(program.split("\n\n")[-1].splitlines()) + len(commands.splitlines()) <= 15
     with Run(tmp_path, None, model=make.partition("MODEL=")[2]) as run:
         run.wait_until_ready()
-        answer = json.loads(run_curl(curl, run))
+        answer = json.loads(run_curl(curl, run.gateway))
         assert f'"prediction":{json.dumps(answer["prediction"])}' in README
-        misspelt = json.loads(run_curl(curl.replace("island", "isle"), run))
+        misspelt = json.loads(run_curl(curl.replace("island", "isle"), run.gateway))
     (shown,) = (json.loads(block) for block in blocks("text"))
     assert shown in misspelt["errors"]
 

@@ -1,7 +1,7 @@
 """Workers, `/readyz` and `make run` say what is missing or wrong in a model, and nothing of the model is run.
 
-`make run` is started for the models that it judges itself, and for one of each kind that a worker and a pool process
-refuse: it shows the worker's last lines, whatever they are.
+`make run` is started for a model that it judges itself, and for one that a worker and one that a pool process refuses:
+it shows the worker's last lines, whatever they are.
 """
 
 import importlib
@@ -24,7 +24,7 @@ from shared.model_files import file_digest
 from shared.store.schema import Key
 from tests.models import without_proof
 from tests.run import Run
-from tests.stack import Gateway, Stack, wait_for
+from tests.stack import Gateway, Stack, running_stack, wait_for
 from training.artifact import save
 
 _CODE = """\
@@ -163,25 +163,11 @@ Damage = tuple[Callable[[Path], None], str, list[str], str]
 
 SEEN_BY_MAKE_RUN: list[Damage] = [
     (
-        need(no_such_distribution="4.6.0"),
+        need(no_such_distribution="4.6.0", numpy="1.26.4"),
         "artifact-incompatible",
-        ["-m pip install no-such-distribution==4.6.0", "no-such-distribution 4.6.0, but none is installed"],
-        "no-such-distribution 4.6.0, but none is installed. Save it again with what is installed, or install "
-        "no-such-distribution==4.6.0",
+        ["-m pip install no-such-distribution==4.6.0 numpy==1.26.4", "was made with"],
+        "install no-such-distribution==4.6.0 numpy==1.26.4",
     ),
-    (
-        need(numpy="1.26.4"),
-        "artifact-incompatible",
-        ["-m pip install numpy==1.26.4", "was made with numpy 1.26.4, but 2"],
-        "install numpy==1.26.4",
-    ),
-    (
-        need(scikit_learn="1.2.2"),
-        "artifact-incompatible",
-        ["-m pip install scikit-learn==1.2.2", "was made with scikit-learn 1.2.2"],
-        "install scikit-learn==1.2.2",
-    ),
-    (alter_pipeline, "artifact-altered", ["pipeline.joblib has the digest"], "restore both"),
     (
         be_no_pickle,
         "artifact-unloadable",
@@ -197,6 +183,21 @@ SEEN_BY_MAKE_RUN: list[Damage] = [
     ),
 ]
 SEEN_BY_THE_WORKER: list[Damage] = [
+    (
+        need(no_such_distribution="4.6.0"),
+        "artifact-incompatible",
+        [],
+        "no-such-distribution 4.6.0, but none is installed. Save it again with what is installed, or install "
+        "no-such-distribution==4.6.0",
+    ),
+    (need(numpy="1.26.4"), "artifact-incompatible", ["was made with numpy 1.26.4, but 2"], "install numpy==1.26.4"),
+    (
+        need(scikit_learn="1.2.2"),
+        "artifact-incompatible",
+        ["was made with scikit-learn 1.2.2"],
+        "install scikit-learn==1.2.2",
+    ),
+    (alter_pipeline, "artifact-altered", ["pipeline.joblib has the digest"], "restore both"),
     (truncate, "artifact-altered", ["pipeline.joblib has the digest"], "restore both"),
     (alter_code, "artifact-altered", ["own_marks.py has the digest"], "code/own_marks.py was replaced or damaged"),
     (alter_requirements, "artifact-altered", ["requirements.txt has the digest"], "requirements.txt was replaced"),
@@ -300,8 +301,7 @@ def test_make_run_shows_why_a_model_is_refused_before_anything_of_it_is_run(
 def test_undamaged_model_is_loaded(tmp_path: Path, marked: Marked, kind: str) -> None:
     marked.forget()
     model_dir: Path = getattr(marked, kind)
-    with Run(tmp_path / "run", model_dir, trusted_types="own_marks.Marks") as run:
-        run.wait_until_ready()
-        assert run.gateway.predict([[3, 0]]).json()["prediction"] == [1]
+    with running_stack(tmp_path, model_dir, trusted_types="own_marks.Marks") as (_, gateway):
+        assert gateway.predict([[3, 0]]).json()["prediction"] == [1]
     assert marked.written() == ["imported", "unpickled"]
     assert not list(model_dir.rglob("__pycache__"))

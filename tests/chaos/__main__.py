@@ -18,6 +18,9 @@ from tests.chaos.bulk.faults import BULK_FAULTS, BulkFault
 from tests.chaos.bulk.rows import BulkReference, Size
 from tests.chaos.bulk.run import run_bulk_fault
 from tests.chaos.bulk.storage import running_storage
+from tests.chaos.clients.faults import CLIENT_FAULTS, ClientFault
+from tests.chaos.clients.results import ClientResults
+from tests.chaos.clients.run import INJECTIONS, quick_client_site, run_client_fault
 from tests.chaos.fault import Fault
 from tests.chaos.faults import FAULTS
 from tests.chaos.judge import load_reference
@@ -29,16 +32,27 @@ from tests.patience import patience
 
 JSON_FILE: Final = "chaos.json"
 PAGE_FILE: Final = "chaos.md"
-_ALL: Final[dict[str, Fault | BulkFault]] = {**FAULTS, **BULK_FAULTS}
+_SITE_INJECTIONS: Final = 20
+_OF_SITE: Final[dict[str, Fault | BulkFault]] = {**FAULTS, **BULK_FAULTS}
+_ALL: Final = [*_OF_SITE, *CLIENT_FAULTS]
 
 
 def main() -> None:
     """Run the faults that the command line names; exit with 1 if a bar is missed."""
     arguments = _parse()
-    faults = [_ALL[name] for name in arguments.only]
+    faults = [_OF_SITE[name] for name in arguments.only if name in _OF_SITE]
     if any(isinstance(fault, Fault) and fault.has_clocks for fault in faults) and clock.library() is None:
         sys.exit("tests.chaos: faults of clocks need libfaketime: install Debian's package `faketime` or omit them")
     arguments.output.mkdir(parents=True, exist_ok=True)
+    missed = _run_site_faults(faults, arguments) if faults else []
+    if of_clients := [CLIENT_FAULTS[name] for name in arguments.only if name in CLIENT_FAULTS]:
+        missed += _run_client_faults(of_clients, arguments)
+    if missed:
+        sys.exit("tests.chaos: bars missed:\n" + "\n".join(missed))
+
+
+def _run_site_faults(faults: Sequence[Fault | BulkFault], arguments: argparse.Namespace) -> list[str]:
+    """Inject faults into sites, each into a new one; returns the bars that were missed."""
     results = _new_results(arguments)
     for fault in faults:
         print(f"{fault.title} …", flush=True)
@@ -47,13 +61,28 @@ def main() -> None:
         results.write(arguments.output / JSON_FILE)
     (arguments.output / PAGE_FILE).write_text(write_page(results))
     print(write_table(results))
-    if missed := results.missed():
-        sys.exit("tests.chaos: bars missed:\n" + "\n".join(missed))
+    return results.missed()
+
+
+def _run_client_faults(faults: Sequence[ClientFault], arguments: argparse.Namespace) -> list[str]:
+    """Strike clients, all on one site; returns the bars that were missed."""
+    today = datetime.now(UTC).date().isoformat()
+    results = ClientResults(machine.commit(), today, machine.describe(), arguments.seed)
+    options = {"seed": arguments.seed, "first": arguments.first, "injections": arguments.injections or INJECTIONS}
+    with quick_client_site() as site:
+        for fault in faults:
+            print(f"{fault.title} (seed {arguments.seed}) …", flush=True)
+            results.faults.append(run_client_fault(site, fault, **options))
+            print(results.faults[-1].describe(), flush=True)
+            results.write(arguments.output)
+    print(results.table())
+    return results.missed()
 
 
 def _run_alone(fault: Fault | BulkFault, arguments: argparse.Namespace) -> FaultResult:
     """Inject one fault into a new site."""
-    options = {name: getattr(arguments, name) for name in ("injections", "rate", "patience")}
+    options = {name: getattr(arguments, name) for name in ("rate", "patience")}
+    options["injections"] = arguments.injections or _SITE_INJECTIONS
     with tempfile.TemporaryDirectory(prefix="sepal-chaos-") as folder, ExitStack() as stack:
         if isinstance(fault, BulkFault):
             storage = stack.enter_context(running_storage(fault.storage, Path(folder)))
@@ -91,14 +120,17 @@ def _new_results(arguments: argparse.Namespace) -> Results:
         **SETTINGS,
     }
     today = datetime.now(UTC).date().isoformat()
-    is_complete = set(arguments.only) == set(_ALL)
+    is_complete = set(_OF_SITE) <= set(arguments.only)
     return Results(machine.commit(), today, machine.describe(), settings, is_complete)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--only", type=_names, default=list(_ALL), help=f"any of {','.join(_ALL)}")
-    parser.add_argument("--injections", type=int, default=20, help="injections of each fault")
+    parser.add_argument("--only", type=_names, default=_ALL, help=f"any of {','.join(_ALL)}")
+    number = f"injections of each fault: {_SITE_INJECTIONS}, or {INJECTIONS} between clients and gateways"
+    parser.add_argument("--injections", type=int, help=number)
+    parser.add_argument("--seed", type=int, default=1, help="of faults between clients and gateways")
+    parser.add_argument("--first", type=int, default=0, help="number of the first injection of these, to repeat one")
     parser.add_argument("--rate", type=float, default=60.0, help="submissions per second")
     parser.add_argument("--patience", type=float, default=patience(), help="seconds to wait for the last results")
     parser.add_argument("--bulk-rows", type=int, default=1_000_000, help="rows of each bulk prediction")

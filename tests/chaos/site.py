@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from tests.chaos import clock
 from tests.chaos.bulk.storage import Storage
 from tests.chaos.proxy import Proxy
 from tests.models import save_troublesome
-from tests.stack import Client, Part, clean_environment, free_port, maps, wait_for
+from tests.stack import Client, Part, clean_environment, free_port, start_module, start_new_module, wait_for
 
 _SUPERVISION_SECONDS: Final = 0.05
 
@@ -37,9 +36,9 @@ _FOR_EITHER_QUEUE: Final[list[dict[str, Any]]] = [{"worker_queues": "interactive
 class SupervisedProcess:
     """A process that is killed together with its process group, and restarted with the same command."""
 
-    def __init__(self, name: str, command: list[str], environment: dict[str, str], folder: Path) -> None:
-        self._make: Callable[[], Part] = lambda: Part(name, command, environment, folder)
-        self.part = self._make()
+    def __init__(self, start: Callable[[], Part]) -> None:
+        self._start = start
+        self.part = start()
         self.started = 1
 
     @property
@@ -65,23 +64,13 @@ class SupervisedProcess:
             self.signal(signal.SIGKILL)
         except ProcessLookupError:
             pass  # no child was left
-        self.part = self._make()
+        self.part = self._start()
         self.started += 1
 
     def children(self) -> list[int]:
         """Return the pids of its pool processes."""
-        return [child.pid for child in self._children()]
-
-    def has_loaded(self) -> bool:
-        """Whether at least one of its children has loaded a pipeline."""
         try:
-            return any(maps(child, "sklearn") for child in self._children())
-        except FileNotFoundError:  # the child has ended
-            return False
-
-    def _children(self) -> list[psutil.Process]:
-        try:
-            return psutil.Process(self.pid).children()
+            return [child.pid for child in psutil.Process(self.pid).children()]
         except psutil.NoSuchProcess:
             return []
 
@@ -113,7 +102,6 @@ class Site:
         self.redis: Any = redis.Redis(port=self.redis_port)  # its type hints do not fit the methods used here
         self.proxy = Proxy(self.redis_port)
         self.ports = [free_port(), free_port()]
-        self._clients = [Client(port) for port in self.ports]
         self.clocks = {name: clock.Clock(folder / f"clock-{name}") for name in ("broker", "worker-0", "gateway-0")}
         self._folder = folder
         self._has_clocks = has_clocks
@@ -127,13 +115,17 @@ class Site:
         }
         self._environment = {} if storage is None else storage.environment
         self._is_stopping = threading.Event()
-        self.broker = self._start("broker", broker.command(self.redis_port, folder, fsync="always"))
+        command, environment = broker.command(self.redis_port, folder, fsync="always"), self._environment_of("broker")
+        self.broker = SupervisedProcess(lambda: Part("broker", command, environment, folder))
         wait_for(self.broker_answers, "the broker")
-        worker = [sys.executable, "-m", "tests.chaos.patched_worker"]
-        gateway = [sys.executable, "-m", "api"]
         kinds = _FOR_BOTH_QUEUES if storage is None else _FOR_EITHER_QUEUE
-        self.workers = [self._start(f"worker-{number}", worker, **kind) for number, kind in enumerate(kinds)]
-        self.gateways = [self._start(f"gateway-{n}", gateway, api_port=port) for n, port in enumerate(self.ports)]
+        probe_ports = [free_port() for _ in kinds]
+        self.workers = [
+            self._start(f"worker-{n}", "tests.chaos.patched_worker", worker_http_port=port, **kind)
+            for n, (port, kind) in enumerate(zip(probe_ports, kinds, strict=True))
+        ]
+        self.gateways = [self._start(f"gateway-{n}", "api", api_port=port) for n, port in enumerate(self.ports)]
+        self._clients = [Client(port) for port in (*probe_ports, *self.ports)]
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor")
         self._supervisor.start()
 
@@ -158,9 +150,7 @@ class Site:
 
     def is_ready(self) -> bool:
         """Whether the broker answers, every worker has loaded its model, and every gateway is ready."""
-        if not self.broker_answers() or not all(worker.has_loaded() for worker in self.workers):
-            return False
-        return all(client.is_ready() for client in self._clients)
+        return self.broker_answers() and all(client.is_ready() for client in self._clients)
 
     def broker_answers(self) -> bool:
         """Whether the broker has loaded its file and runs commands."""
@@ -181,11 +171,18 @@ class Site:
         self.proxy.stop()
         self.redis.close()
 
-    def _start(self, name: str, command: list[str], **settings: object) -> SupervisedProcess:
-        environment = clean_environment(**{**self._settings, **settings}) | self._environment
-        if self._has_clocks and name in self.clocks:
-            environment |= self.clocks[name].environment()
-        return SupervisedProcess(name, command, environment, self._folder)
+    def _start(self, name: str, module: str, **settings: object) -> SupervisedProcess:
+        # libfaketime is loaded when a program starts, so a forked process cannot have a clock.
+        start = start_new_module if self._has_clock(name) else start_module
+        environment = self._environment_of(name, **settings)
+        return SupervisedProcess(lambda: start(name, module, environment, self._folder))
+
+    def _environment_of(self, name: str, **settings: object) -> dict[str, str]:
+        clocks = self.clocks[name].environment() if self._has_clock(name) else {}
+        return clean_environment(**{**self._settings, **settings}) | self._environment | clocks
+
+    def _has_clock(self, name: str) -> bool:
+        return self._has_clocks and name in self.clocks
 
     def _supervise(self) -> None:
         while not self._is_stopping.wait(_SUPERVISION_SECONDS):

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.fuzz.hooks import TOKEN_VARIABLE
 from tests.stack import ROOT, clean_environment
 
 TOKEN: Final = "open-sesame"
@@ -55,13 +54,13 @@ def fuzz(port: int, folder: Path, *options: str, examples: int) -> Findings:
             *options,
         ],
         cwd=folder,
-        env=clean_environment() | {TOKEN_VARIABLE: TOKEN, "PYTHONPATH": str(ROOT)},
+        env=clean_environment(operator_token=TOKEN) | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
     text = done.stdout + done.stderr
-    if not report.exists():
+    if not report.exists() or not report.read_bytes():
         raise AssertionError(text)
     found = json.loads(report.read_text())
     cases, operations = found["test_cases"], found["operations"]

@@ -1,8 +1,6 @@
 """Attempts that end without an outcome, on a real worker: limits, crashes, dead letters and lost leases."""
 
 import asyncio
-import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +8,13 @@ from typing import Any
 import psutil
 import pytest
 
+from sepal_client import DeadLetterNotFound, PredictionFailed, Sepal
 from tests import pipelines
 from tests.burst import predict_many
 from tests.gates import Gates
 from tests.metrics import wait_for_gathered
-from tests.preloaded import start as preloaded
 from tests.remote import celery_app
-from tests.stack import Gateway, Stack, clean_environment, pool_process, run_module, running_stack, wait_for
+from tests.stack import Gateway, Stack, pool_process, running_stack, wait_for
 
 PIPELINE = pipelines.Lethal
 KILL, ALLOCATE, STOP = PIPELINE.KILL, PIPELINE.ALLOCATE, PIPELINE.STOP
@@ -91,24 +89,21 @@ def test_dead_letter_has_its_rows_and_attempts_and_can_be_replayed_or_discarded(
     assert gateway.client.delete(f"/dead-letters/{latest}", headers=OPERATOR).status_code == 404
 
 
-def run_client(gateway: Gateway, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m client dead-letters` as an operator."""
-    environment = clean_environment(url=f"http://127.0.0.1:{gateway.port}", operator_token=TOKEN)
-    return run_module("client", "dead-letters", *arguments, environment=environment, python=preloaded.client())
-
-
-def test_dead_letters_are_managed_from_the_command_line(lethal: tuple[Stack, Gateway]) -> None:
+def test_dead_letters_are_managed_with_the_client(lethal: tuple[Stack, Gateway]) -> None:
     _, gateway = lethal
     gateway.poll(submit(gateway, [[3, KILL]]))
-    letter_id = run_client(gateway, "list").stdout.split()[1]
-    assert json.loads(run_client(gateway, "show", letter_id).stdout)["rows"] == [[3, KILL]]
-    location = run_client(gateway, "replay", letter_id).stdout.strip()
-    assert gateway.poll(location).json()["error"]["code"] == "poison"
-    again_id = run_client(gateway, "list").stdout.split()[1]
-    assert again_id != letter_id
-    assert run_client(gateway, "discard", again_id).returncode == 0
-    gone = run_client(gateway, "show", again_id)
-    assert (gone.returncode, gone.stderr) == (1, "dead-letter-not-found: There is no dead letter with this id.\n")
+    with Sepal(f"http://127.0.0.1:{gateway.port}", operator_token=TOKEN) as sepal:
+        letter = next(iter(sepal.dead_letters.entries()))
+        assert sepal.dead_letters.show(letter.id)["rows"] == [[3, KILL]]
+        replayed = sepal.dead_letters.replay(letter.id)
+        with pytest.raises(PredictionFailed, match="poison"):
+            replayed.wait()
+        again = next(iter(sepal.dead_letters.entries()))
+        assert again.id != letter.id
+        assert again.dead_since >= letter.dead_since
+        sepal.dead_letters.discard(again.id)
+        with pytest.raises(DeadLetterNotFound, match="There is no dead letter with this id"):
+            sepal.dead_letters.show(again.id)
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer no"}])

@@ -32,7 +32,7 @@ from tests.uploads import (
 
 HEADER = "sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)"
 ROW = [4.8, 3, 1.4, 0.3]
-MANY = 150_000
+MANY = 400_000
 """Rows whose results fill every buffer between their process and a client that does not read."""
 
 
@@ -81,6 +81,18 @@ def table_server(gateway: Gateway) -> psutil.Process:
 def job_process(gateway: Gateway) -> psutil.Process:
     """Return the process of the only job, once there is one."""
     return wait_for(lambda: next(iter(table_server(gateway).children()), None), "a process of a job")
+
+
+@contextmanager
+def unread_download(gateway: Gateway, location: str) -> Iterator[httpx.Response]:
+    """Begin a download on a connection that takes little before it is read; the kernel would take 30 MB."""
+    transport = httpx.HTTPTransport(socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)])
+    headers = {"Accept": CSV, "Accept-Encoding": "identity"}
+    with (
+        httpx.Client(base_url=gateway.client.base_url, transport=transport) as client,
+        client.stream("GET", location, headers=headers) as response,
+    ):
+        yield response
 
 
 def slow_body(n_parts: int = 5) -> SlowBody:
@@ -184,7 +196,7 @@ def test_download_whose_process_is_killed_breaks_the_connection(gateway: Gateway
     location = accepted(gateway, rows(MANY))
     whole = download(gateway, location, Accept_Encoding="identity")
     assert whole.text.count("\n") == MANY + 1
-    with gateway.client.stream("GET", location, headers={"Accept": CSV, "Accept-Encoding": "identity"}) as response:
+    with unread_download(gateway, location) as response:
         assert response.status_code == 200
         parts = response.iter_raw()
         next(parts)
@@ -196,11 +208,9 @@ def test_download_whose_process_is_killed_breaks_the_connection(gateway: Gateway
 def test_client_that_leaves_ends_the_process_of_its_download(gateway: Gateway) -> None:
     location = accepted(gateway, rows(MANY))
     assert download(gateway, location, query="?limit=1").status_code == 200
-    with (
-        httpx.Client(base_url=gateway.client.base_url, verify=False) as client,
-        client.stream("GET", location, headers={"Accept": CSV, "Accept-Encoding": "identity"}) as response,
-    ):
-        next(response.iter_raw())
+    with unread_download(gateway, location) as response:
+        parts = response.iter_raw()  # the end of this iterator closes the connection
+        next(parts)
         process = job_process(gateway)
     wait_for(lambda: not process.is_running(), "the end of the process")
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import psutil
 import pyarrow as pa
@@ -120,7 +121,7 @@ def test_processes_have_limits(server: TableServer, job: WriteResult) -> None:
 
 def test_upload_is_read_to_an_object(server: TableServer, store: ObjectStore, upload: ReadUpload) -> None:
     lines = HEADER + LINES
-    done = server.do(upload, [lines[:1000], lines[1000:]])
+    done = server.do(msgspec.structs.replace(upload, is_fingerprinted=True), [lines[:1000], lines[1000:]])
     read = done.replies[-1]
     assert isinstance(read, Read)
     assert (read.source.key, read.source.n_rows, read.source.n_bytes) == (upload.key, 10_000, store.size(upload.key))

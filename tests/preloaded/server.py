@@ -21,7 +21,9 @@ from unittest.mock import patch
 
 from tests.preloaded.start import client_of
 
-_PR_SET_PDEATHSIG: Final = 1  # of prctl(2): the signal that this process gets when its parent ends
+# Of prctl(2): the signal that this process gets when its parent ends; its name in `ps`.
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NAME: Final = 15
 
 
 def main() -> None:
@@ -88,7 +90,9 @@ def _run_apart(connection: socket.socket) -> None:
 def _run(arguments: list[str], folder: str, environment: dict[str, str], descriptors: list[int]) -> None:
     """Run a module as `python -m` does."""
     os.setsid()  # as `Part` does
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc.prctl(_PR_SET_NAME, arguments[0].encode())
     for target, descriptor in enumerate(descriptors):
         os.dup2(descriptor, target)
         os.close(descriptor)

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,24 @@ MODULES: Final = (
     "api.__main__",
     "api.app",
     "api.encode",
-    "client.__main__",
+    "celery.apps.worker",
+    "celery.concurrency.asynpool",
+    "celery.worker.consumer",
+    "cffi.cparser",
+    "narwhals._pandas_like.dataframe",
     "pandas",
+    "pyarrow.pandas_compat",
+    "pydantic.v1",
+    "sepal_client._sync.client",
+    "sepal_client.cli.commands",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
     "sklearn.pipeline",
     "training.__main__",
+    "uvicorn.protocols.websockets.auto",
+    "uvloop",
     "worker.app",
+    "worker.pool.pandas_frame",
     "worker.prove",
 )
 _CLIENT: Final = Path(__file__).with_name("client.py")
@@ -71,6 +85,7 @@ class ForkedProcess:
 
     def __init__(self, arguments: Sequence[str], folder: Path, environment: dict[str, str], log: IO[bytes]) -> None:
         self.returncode: int | None = None
+        self._lock = threading.Lock()  # a supervisor may poll while another thread waits
         request = json.dumps([[*arguments], str(folder), environment]).encode()
         self._server = socket.socket(socket.AF_UNIX)
         self._server.connect(client()[-1])
@@ -82,10 +97,15 @@ class ForkedProcess:
 
     def poll(self) -> int | None:
         """Return the exit code, or None while the process runs."""
-        return self.wait() if self.returncode is None and self._has_ended(0) else self.returncode
+        with self._lock:
+            return self._wait(0) if self.returncode is None and self._has_ended(0) else self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end of the process, and return its exit code."""
+        with self._lock:
+            return self._wait(timeout)
+
+    def _wait(self, timeout: float | None) -> int:
         if self.returncode is None:
             if not self._has_ended(timeout):
                 raise subprocess.TimeoutExpired("a preloaded process", timeout or 0)

@@ -20,6 +20,7 @@ _READ: Final[dict[bytes, tuple[int, ...]]] = {
     b"/readyz": (200,),
     b"/metrics": (200,),
     b"/model": (200,),
+    b"/status": (200,),
     b"/openapi.json": (200,),
     b"/docs": (200,),
     b"/results/x": (404,),

@@ -6,7 +6,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api.http.body_schema import body_examples, body_schema
+from api.http.body_schema import body_examples, body_schemas
 from api.http.rows import BodyReader
 from shared.card import ModelCard
 from shared.columns import Unit, ValueType
@@ -79,7 +79,7 @@ def _can_be_served(content: bytes) -> None:
     card = _read(content)
     if card is None:
         return
-    json.dumps(body_schema(card, max_rows=3))
+    json.dumps(body_schemas(card, max_rows=3))
     json.dumps(body_examples(card))
     for row in ('["a"]', json.dumps([[1] * len(card.input.columns)]), "[{}]"):
         try:

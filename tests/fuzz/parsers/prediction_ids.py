@@ -6,7 +6,8 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from api.http.schemas import BATCH_ID_PATTERN, ID_PATTERN
+from api.http.parameters import BATCH_ID_PATTERN
+from api.http.schemas import ID_PATTERN
 from shared.errors import PredictionNotFound
 from shared.ids import SPANNING, PredictionId, child_id, new_batch_id, split_child_id
 from shared.names import Queue
