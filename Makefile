@@ -16,11 +16,14 @@ check: .venv/dev.stamp
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
 	$(VENV)/mypy
+	$(VENV)/mypy --python-version 3.10 client
 	$(VENV)/lint-imports
 	$(VENV)/vulture
+	$(VENV)/python -m tools.sync_client --check
 	$(VENV)/python -m tools.documentation --check
 
 format: .venv/dev.stamp
+	$(VENV)/python -m tools.sync_client
 	$(VENV)/ruff format .
 	$(VENV)/ruff check --fix .
 
@@ -53,7 +56,7 @@ bench: .venv/dev.stamp
 bench-growth: .venv/dev.stamp
 	$(VENV)/python -m benchmarks.growth $(BENCH)
 
-# Injects every fault 20 times: two hours. CHAOS="--only pool,worker --injections 3".
+# Injects every fault 20 times, those of clients 200 times: three hours. CHAOS="--only pool,worker --injections 3".
 chaos: .venv/dev.stamp
 	$(VENV)/python -m tests.chaos $(CHAOS)
 
@@ -84,22 +87,27 @@ images: .venv/dev.stamp
 	$(VENV)/pytest tests/images --run-images --numprocesses=0
 
 # The lock files name no package index, so that they work with any index that pip is configured for.
-COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes \
-  --no-annotate --no-header --no-emit-index-url --no-emit-find-links
-LOCK := $(COMPILE) pyproject.toml
+COMPILE := uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+COMPILE_311 := $(COMPILE) --python-version 3.11
+LOCK := $(COMPILE_311) pyproject.toml
+# The client's file has the tested versions, and for Python 3.10 older ones where those need a later Python.
 lock: .venv/dev.stamp
 	$(VENV)/$(LOCK) --extra dev -o requirements/dev.txt
 	for part in api worker flower run; do \
 	  $(VENV)/$(LOCK) --extra $$part -c requirements/dev.txt -o requirements/$$part.txt || exit 1; done
-	$(VENV)/$(COMPILE) deploy/s3/requirements.in -c requirements/dev.txt -o deploy/s3/requirements.txt
+	sed -n "s/^\([^ ]*==[^ ]*\) .*/\1 ; python_full_version >= '3.11'/p" requirements/dev.txt | \
+	  $(VENV)/$(COMPILE) --python-version 3.10 client/pyproject.toml -c - -o client/requirements.txt
+	$(VENV)/$(COMPILE_311) deploy/s3/requirements.in -c requirements/dev.txt -o deploy/s3/requirements.txt
 	for peer in benchmarks/peers/*/; do \
-	  $(VENV)/$(COMPILE) $${peer}requirements.in -o $${peer}requirements.txt || exit 1; done
+	  $(VENV)/$(COMPILE_311) $${peer}requirements.in -o $${peer}requirements.txt || exit 1; done
 
 clean:
 	rm -rf .venv .sepal models .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .load .bench .hypothesis .schemathesis
 
-# One virtual environment; a target installs the lock file that it needs (run or dev).
-.venv/%.stamp: requirements/%.txt
+# One virtual environment; a target installs the lock file that it needs (run or dev), and then the client, which has the
+# command `sepal`, from its folder.
+.venv/%.stamp: requirements/%.txt client/pyproject.toml
 	test -x $(VENV)/python || $(PYTHON) -m venv .venv
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e client
 	touch $@
