@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: run test check format docs train load bench bench-growth chaos state-machine fuzz fuzz-parsers malformed images lock clean
+.PHONY: run test check format docs train load bench bench-growth chaos state-machine fuzz fuzz-parsers attack malformed images lock clean
 
 # MODEL=penguins: serves a recipe of `training` or the highest version in models/penguins; MODEL=penguins/1: that version.
 # INSTALL=1: installs what the model needs.
