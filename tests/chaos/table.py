@@ -68,7 +68,7 @@ def write_bulk_table(results: Results) -> str:
 def _bulk_section(results: Results) -> list[str]:
     if not any(result.bulk for result in results.faults):
         return []
-    return ["Bulk predictions, beside which the single predictions above went on:", "", write_bulk_table(results), ""]
+    return ["Bulk predictions, which ran during the traffic of the table above:", "", write_bulk_table(results), ""]
 
 
 def _bulk_line(result: FaultResult, bulk: BulkVerdict) -> list[str]:
