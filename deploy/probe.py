@@ -11,7 +11,7 @@ _SHOWN_BYTES = 2000
 
 
 def main(url: str) -> None:
-        """Send one GET request; exit with the response or the error as the message if the status is not 200."""
+    """Send one GET request; exit with the response or the error as the message if the status is not 200."""
     address, _, path = url.removeprefix("http://").partition("/")
     host, _, port = address.partition(":")
     request = f"GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
