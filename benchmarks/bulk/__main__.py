@@ -110,7 +110,16 @@ def _speed(cases: Sequence[Case], rounds: int) -> None:
         for case in cases:
             measured[case].append(_measure(case, sepal_first=bool(number % 2)))
             print(f"round {number + 1}, {case.name}: {measured[case][-1]}", file=sys.stderr, flush=True)
-    header = ["case", "rows", "Sepal, rows/s", "other, rows/s", "ratio", "at least", "CPU s per million rows", "other's"]
+    header = [
+        "case",
+        "rows",
+        "Sepal, rows/s",
+        "other, rows/s",
+        "ratio",
+        "at least",
+        "CPU s per million rows",
+        "other's",
+    ]
     print(table(header, [_line(case, some) for case, some in measured.items()]))
     where = f"{format_machine(machine.describe())}; commit `{machine.commit()}`; medians of {rounds} rounds, lowest "
     print(f"\n{where}and highest in brackets. The other is a local script; for JSON, the service without a queue.")

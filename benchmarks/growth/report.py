@@ -14,7 +14,8 @@ Figure = TypeVar("Figure", Batch, Waiting, Artifact)
 _INTRODUCTION = """\
 # How cost grows: the results
 
-Written by `make bench-growth`. `growth.json` contains the figures of every round; [How cost grows](growth.md) describes the method.
+Written by `make bench-growth`. `growth.json` contains the figures of every round; the
+[method](growth.md) is described on its own page.
 
 {machine}. Sepal at commit `{commit}`, with {versions}.
 
@@ -170,8 +171,8 @@ def _artifacts_compared(groups: dict[int, list[Artifact]]) -> list[str]:
     parent = _median(groups[most], lambda f: f.parent_mib) - _median(groups[least], lambda f: f.parent_mib)
     return [
         f"With {_bytes(most)} instead of {_bytes(least)}, a start takes {format_number(seconds)} s more, the pool "
-        f"process needs {format_number(mib * 2**20 / (most - least))} bytes of memory per byte of the artifact, and the "
-        f"Celery parent {format_number(parent)} MiB more."
+        f"process needs {format_number(mib * 2**20 / (most - least))} bytes of memory per byte of the artifact, and "
+        f"the Celery parent {format_number(parent)} MiB more."
     ]
 
 

@@ -10,7 +10,8 @@ from benchmarks.serving.summary import BASELINE, CPU, FIGURES, P50, THROUGHPUT, 
 _INTRODUCTION = """\
 {about}
 
-Written by `make bench`. `{file}` contains the figures of every round; [Serving, side by side](serving.md) describes the method.
+Written by `make bench`. `{file}` contains the figures of every round; the [method](serving.md)
+is described on its own page.
 
 {machine}. {plan}. Sepal at commit `{commit}`.
 
@@ -39,7 +40,11 @@ def write_report(results: Results, scenario: Scenario) -> str:
         parts.append(f"## {rows} {'row' if rows == 1 else 'rows'} per request")
         for figure in FIGURES:
             parts += [f"### {figure.title}", _figure_table(summary, figure, rows)]
-        parts += ["### Errors", "Failed requests and all requests, summed over all rounds.", _error_table(summary, rows)]
+        parts += [
+            "### Errors",
+            "Failed and all requests, over all rounds.",
+            _error_table(summary, rows),
+        ]
     parts += [*_ledgers(results), *_failures(results)]
     return "\n\n".join(parts) + "\n"
 
@@ -131,7 +136,9 @@ def _ledgers(results: Results) -> list[str]:
         [str(ledger.round + 1), f"{ledger.accepted:,}", f"{ledger.final:,}", f"{ledger.answered:,}", f"{ledger.lost:,}"]
         for ledger in results.ledgers
     ]
-    text = "Sepal's counters after each round, when Sepal was idle, and the number of rows that the load generator received."
+    text = (
+        "Sepal's counters when it was idle after each round, and the number of rows that the load generator received."
+    )
     return ["## Lost rows", text, table(["round", "rows accepted", "final", "received", "lost"], lines)]
 
 

@@ -7,8 +7,8 @@ from tests.chaos.results import FaultResult, Results
 _INTRODUCTION = """\
 # The chaos run: the results
 
-`make chaos` writes this page and `chaos.json`, which contains the time of every recovery. [Chaos](../chaos.md) describes the
-faults, the method and the columns.
+`make chaos` writes this page and `chaos.json`, which contains every recovery time.
+[Chaos](../chaos.md) describes the faults, the method and the columns.
 
 {machine}. Sepal at commit `{commit}`, {date}. {settings}.
 """
