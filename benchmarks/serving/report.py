@@ -137,7 +137,7 @@ def _ledgers(results: Results) -> list[str]:
         for ledger in results.ledgers
     ]
     text = (
-        "Sepal's counters when it was idle after each round, and the number of rows that the load generator received."
+        "Sepal's counters when it was idle after each round, and the rows that the load generator received."
     )
     return ["## Lost rows", text, table(["round", "rows accepted", "final", "received", "lost"], lines)]
 
