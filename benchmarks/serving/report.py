@@ -136,9 +136,7 @@ def _ledgers(results: Results) -> list[str]:
         [str(ledger.round + 1), f"{ledger.accepted:,}", f"{ledger.final:,}", f"{ledger.answered:,}", f"{ledger.lost:,}"]
         for ledger in results.ledgers
     ]
-    text = (
-        "Sepal's counters when it was idle after each round, and the rows that the load generator received."
-    )
+    text = "Sepal's counters when it was idle after each round, and the rows that the load generator received."
     return ["## Lost rows", text, table(["round", "rows accepted", "final", "received", "lost"], lines)]
 
 
