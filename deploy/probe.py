@@ -1,4 +1,4 @@
-"""`python -I -S deploy/probe.py URL`: the health check of the containers; exits 0 if the HTTP status is 200.
+"""The containers' health check, `python -I -S deploy/probe.py URL`: exits with 0 if the HTTP status is 200.
 
 It imports only `socket` and `sys`, because it runs every few seconds in every container: docs/images.md.
 """
@@ -11,7 +11,7 @@ _SHOWN_BYTES = 2000
 
 
 def main(url: str) -> None:
-    """Send one request; exit 1 with the response, or the error, if the status is not 200."""
+    """Send one GET request; exit with the response or the error as the message if the status is not 200."""
     address, _, path = url.removeprefix("http://").partition("/")
     host, _, port = address.partition(":")
     request = f"GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"

@@ -44,7 +44,11 @@ class ClusterCollector(Collector):
         for queue, limit in self._backlog_limits.items():
             limits.add_metric([queue], limit)
         yield limits
-        yield _gauge("bulk_stored_limit_bytes", "Most bytes that may be reserved there.", self._max_stored_bytes)
+        yield _gauge(
+            "bulk_stored_limit_bytes",
+            "Maximum number of bytes that may be reserved in the object store.",
+            self._max_stored_bytes,
+        )
         if self._cluster.overview is not None:
             yield from _store_metrics(self._cluster.overview)
         model = self._cluster.model.ref
@@ -62,9 +66,9 @@ class ClusterCollector(Collector):
 
 
 def _store_metrics(overview: Overview) -> Iterator[Metric]:
-    backlog = _labelled("backlog_rows", "Rows accepted and not yet final, without those of bulk predictions.", "queue")
-    oldest = _labelled("oldest_queued_seconds", "Age of the oldest batch that no worker has claimed.", "queue")
-    processes = _labelled("pool_processes", "Loaded pool processes that take batches of the queue.", "queue")
+    backlog = _labelled("backlog_rows", "Rows accepted and not yet final, except rows of bulk predictions.", "queue")
+    oldest = _labelled("oldest_queued_seconds", "Age of the oldest queued batch; 0 for none.", "queue")
+    processes = _labelled("pool_processes", "Loaded pool processes of the workers that serve the queue.", "queue")
     for queue in Queue:
         backlog.add_metric([queue], overview.backlog(queue))
         oldest.add_metric([queue], overview.oldest_seconds[queue])
@@ -73,17 +77,25 @@ def _store_metrics(overview: Overview) -> Iterator[Metric]:
     yield oldest
     yield processes
     yield from _bulk_metrics(overview.stored)
-    yield _gauge("workers", "Workers that announce at least one loaded pool process.", overview.workers)
+    yield _gauge("workers", "Live workers with at least one loaded pool process.", overview.workers)
     yield _gauge("dead_letters", "Dead letters in the store.", overview.dead_letters)
-    yield _gauge("broker_memory_bytes", "Memory that the broker uses.", overview.memory_bytes)
-    yield _gauge("broker_memory_limit_bytes", "The broker's maxmemory; 0 for no limit.", overview.memory_limit_bytes)
+    yield _gauge("broker_memory_bytes", "Memory that the broker uses (used_memory).", overview.memory_bytes)
+    yield _gauge(
+        "broker_memory_limit_bytes",
+        "Memory limit of the broker (maxmemory); 0 for no limit.",
+        overview.memory_limit_bytes,
+    )
 
 
 def _bulk_metrics(stored: StoredOverview) -> Iterator[Metric]:
     yield _gauge("bulk_open_predictions", "Bulk predictions that are not final.", stored.n_open)
     yield _gauge("bulk_oldest_seconds", "Age of the oldest open bulk prediction; 0 for none.", stored.oldest_seconds)
     yield _gauge("bulk_backlog_rows", "Rows of bulk predictions accepted and not yet final.", stored.backlog)
-    yield _gauge("bulk_stored_bytes", "Bytes reserved in the object store for rows and results.", stored.n_bytes)
+    yield _gauge(
+        "bulk_stored_bytes",
+        "Bytes reserved in the object store for the rows and results of bulk predictions.",
+        stored.n_bytes,
+    )
 
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:

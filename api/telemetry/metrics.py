@@ -65,10 +65,14 @@ class GatewayMetrics:
         }
         lost = counter("leases_lost_total", "Attempts that ended without an outcome.", "reason")
         self._lost = lost.labels(LostReason.WORKER)
-        self._reconciled = counter("batches_reconciled_total", "Batches published again because they were lost.")
-        self._split = counter("batches_split_total", "Batches split to isolate the poison.")
+        self._reconciled = counter(
+            "batches_reconciled_total", "Batches published again because their messages were lost."
+        )
+        self._split = counter("batches_split_total", "Exhausted batches that were split to isolate the poison.")
         self._dead_lettered = counter("batches_buried_total", "Batches that became dead letters.")
-        self._alien_messages = counter("alien_messages_total", "Messages that Sepal did not write, set aside.")
+        self._alien_messages = counter(
+            "alien_messages_total", "Alien messages (not written by Sepal) that were set aside."
+        )
         http_refusals = counter(
             "http_refusals_total",
             "Requests and connections that were refused or ended before the application saw them.",
@@ -76,22 +80,23 @@ class GatewayMetrics:
         )
         self._http_refusals = {reason: http_refusals.labels(reason) for reason in HTTP_REFUSALS}
         self._uploads = counter("bulk_uploads_total", "Uploads that have ended.", "format", "outcome")
-        self._upload_bytes = counter("bulk_upload_bytes_total", "Bytes of bodies of uploads, as they were sent.")
+        self._upload_bytes = counter("bulk_upload_bytes_total", "Bytes of upload bodies, as they were received.")
         self._upload_seconds = Histogram(
             "sepal_bulk_upload_seconds",
-            "Time from the arrival of an accepted upload to its answer.",
+            "Time from the start of an accepted upload to its response.",
             buckets=_UPLOAD_BUCKETS,
             registry=registry,
         )
         self._downloads = counter("bulk_downloads_total", "Downloads of results that have ended.", "format", "outcome")
-        self._download_bytes = counter("bulk_download_bytes_total", "Bytes of results that were sent, as sent.")
+        self._download_bytes = counter("bulk_download_bytes_total", "Bytes of results sent to clients.")
         self._sweeper_paused = gauge(
-            "bulk_sweeper_paused", "1 if nothing is swept, because the object store has the marker of another store."
+            "bulk_sweeper_paused",
+            "1 if the sweeper deletes nothing because the object store has another marker than Redis, else 0.",
         )
         self._swept = counter("bulk_swept_total", "Predictions and uploads whose objects the sweeper deleted.")
         self._connections = gauge("http_connections", "Open connections of clients.")
-        self._waiters = gauge("waiters", "Requests that wait for a result.")
-        self._gathering = gauge("gathering_rows", "Rows in open batches, which the gateway has not sent yet.")
+        self._waiters = gauge("waiters", "Requests waiting for a result.")
+        self._gathering = gauge("gathering_rows", "Rows in open batches, which the gateway has not submitted yet.")
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request and collect its duration."""

@@ -110,7 +110,16 @@ def _speed(cases: Sequence[Case], rounds: int) -> None:
         for case in cases:
             measured[case].append(_measure(case, sepal_first=bool(number % 2)))
             print(f"round {number + 1}, {case.name}: {measured[case][-1]}", file=sys.stderr, flush=True)
-    header = ["case", "rows", "Sepal, rows/s", "other, rows/s", "ratio", "at least", "CPU s a million rows", "other's"]
+    header = [
+        "case",
+        "rows",
+        "Sepal, rows/s",
+        "other, rows/s",
+        "ratio",
+        "at least",
+        "CPU s per million rows",
+        "other's",
+    ]
     print(table(header, [_line(case, some) for case, some in measured.items()]))
     where = f"{format_machine(machine.describe())}; commit `{machine.commit()}`; medians of {rounds} rounds, lowest "
     print(f"\n{where}and highest in brackets. The other is a local script; for JSON, the service without a queue.")
@@ -230,7 +239,7 @@ def _memory(cases: Sequence[Case]) -> None:
 
 
 def _groups(running: Running) -> Mapping[str, Sequence[psutil.Process]]:
-    groups: dict[str, list[psutil.Process]] = {"gateway and its processes": []}
+    groups: dict[str, list[psutil.Process]] = {"gateway and its child processes": []}
     for process in running.processes():
         try:
             words = " ".join(process.cmdline())
@@ -239,7 +248,7 @@ def _groups(running: Running) -> Mapping[str, Sequence[psutil.Process]]:
         except psutil.NoSuchProcess:
             continue
         if "-m api" in words:
-            groups["gateway and its processes"].append(process)
+            groups["gateway and its child processes"].append(process)
         elif is_child:
             groups[f"pool process {process.pid}"] = [process]
     pools = [name for name in groups if name.startswith("pool")]

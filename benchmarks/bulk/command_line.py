@@ -42,7 +42,7 @@ def main() -> None:
     lines = [
         ["`sepal score`, s", _spread(sepal), ""],
         ["local script, s", _spread(local), ""],
-        ["rows a second, ratio to the script", _spread(ratios), "≥ 0.9"],
+        ["rows per second, ratio to the script", _spread(ratios), "≥ 0.9"],
         [
             f"memory of `sepal score`, {arguments.memory_rows:,} rows, MiB",
             f"{_memory(arguments.memory_rows):.0f}",

@@ -14,7 +14,8 @@ Figure = TypeVar("Figure", Batch, Waiting, Artifact)
 _INTRODUCTION = """\
 # How cost grows: the results
 
-Written by `make bench-growth`. `growth.json` has the figures of every round; [the method](growth.md) explains them.
+Written by `make bench-growth`. `growth.json` contains the figures of every round; the
+[method](growth.md) is described on its own page.
 
 {machine}. Sepal at commit `{commit}`, with {versions}.
 
@@ -62,9 +63,9 @@ def _batch(results: Growth) -> list[str]:
     predict = _median(many, lambda f: f.predict_ms) / _median(few, lambda f: f.predict_ms)
     pipeline = _median(many, lambda f: f.pipeline_ms) / _median(few, lambda f: f.pipeline_ms)
     sentence = (
-        f"A batch of {largest:,} takes {format_number(predict)} times as long as a batch of {smallest:,}, and its run "
-        f"of the pipeline {format_number(pipeline)} times as long. A row costs least in batches of {cheapest:,}: "
-        f"{format_number(_median(groups[cheapest], _microseconds_per_row))} µs, against "
+        f"A batch of {largest:,} takes {format_number(predict)} times as long as a batch of {smallest:,}; the pipeline "
+        f"alone takes {format_number(pipeline)} times as long. A row takes least time in batches of {cheapest:,}: "
+        f"{format_number(_median(groups[cheapest], _microseconds_per_row))} µs, compared with "
         f"{format_number(_median(few, _microseconds_per_row))} µs in batches of {smallest:,}."
     )
     return [table(["rows in the batch", "pipeline, ms", "predictor, ms", "µs per row"], lines), sentence]
@@ -170,8 +171,8 @@ def _artifacts_compared(groups: dict[int, list[Artifact]]) -> list[str]:
     parent = _median(groups[most], lambda f: f.parent_mib) - _median(groups[least], lambda f: f.parent_mib)
     return [
         f"With {_bytes(most)} instead of {_bytes(least)}, a start takes {format_number(seconds)} s more, the pool "
-        f"process {format_number(mib * 2**20 / (most - least))} bytes of memory per byte of the artifact, and the "
-        f"Celery parent {format_number(parent)} MiB more."
+        f"process needs {format_number(mib * 2**20 / (most - least))} bytes of memory per byte of the artifact, and "
+        f"the Celery parent {format_number(parent)} MiB more."
     ]
 
 

@@ -10,12 +10,13 @@ from benchmarks.serving.summary import BASELINE, CPU, FIGURES, P50, THROUGHPUT, 
 _INTRODUCTION = """\
 {about}
 
-Written by `make bench`. `{file}` has the figures of every round; [the method](serving.md) explains them.
+Written by `make bench`. `{file}` contains the figures of every round; the [method](serving.md)
+is described on its own page.
 
 {machine}. {plan}. Sepal at commit `{commit}`.
 
-Each figure is the median of the rounds, with the lowest and the highest in brackets, and its ratio to the in-process
-service: the median of the ratios within each round.
+Each figure is the median of the rounds, with the lowest and the highest in brackets. The number after × is the ratio to
+the in-process service: the median of the ratios within each round.
 """
 
 _SHORT = {P50: "p50, ms,", THROUGHPUT: "requests/s", CPU: "CPU s per 1,000"}
@@ -39,7 +40,11 @@ def write_report(results: Results, scenario: Scenario) -> str:
         parts.append(f"## {rows} {'row' if rows == 1 else 'rows'} per request")
         for figure in FIGURES:
             parts += [f"### {figure.title}", _figure_table(summary, figure, rows)]
-        parts += ["### Errors", "Failed requests of all requests, over all rounds.", _error_table(summary, rows)]
+        parts += [
+            "### Errors",
+            "Failed and all requests, over all rounds.",
+            _error_table(summary, rows),
+        ]
     parts += [*_ledgers(results), *_failures(results)]
     return "\n\n".join(parts) + "\n"
 
@@ -77,7 +82,7 @@ def _overview(summary: Summary) -> list[str]:
         [system.title, *(_cell(summary, figure, system.name, connections, 1) for figure, connections in columns)]
         for system in summary.results.systems
     ]
-    return ["## Overview", "Single rows, by connections.", table(header, lines)]
+    return ["## Overview", "Single rows, by number of connections.", table(header, lines)]
 
 
 def _systems(systems: Sequence[Described]) -> str:
@@ -131,7 +136,7 @@ def _ledgers(results: Results) -> list[str]:
         [str(ledger.round + 1), f"{ledger.accepted:,}", f"{ledger.final:,}", f"{ledger.answered:,}", f"{ledger.lost:,}"]
         for ledger in results.ledgers
     ]
-    text = "Sepal's counters after each round, when it was idle, and the rows that the load generator received."
+    text = "Sepal's counters when it was idle after each round, and the rows that the load generator received."
     return ["## Lost rows", text, table(["round", "rows accepted", "final", "received", "lost"], lines)]
 
 

@@ -1,6 +1,6 @@
 """Flower's configuration: `python -m celery flower --conf=deploy/flower/flowerconfig.py`.
 
-Flower executes this file and takes each variable that is named like one of its options. The command line gives the
+Flower executes this file and uses each variable that has the name of one of its options. The command line sets the
 address and the port, CELERY_BROKER_URL the broker.
 """
 
@@ -32,7 +32,7 @@ def format_task(task: Any) -> Any:
     return task
 
 
-# The number of latest batches that Flower keeps. Its default of 100,000 takes 600 MB: docs/benchmarks/flower.md.
+# The number of most recent batches that Flower keeps. The default, 100,000, takes 600 MB: docs/benchmarks/flower.md.
 max_tasks = 5_000
 max_workers = 1_000
 # Seconds. A worker that ended is shown as offline after two heartbeats (4 s). Its successor has another name.
@@ -40,6 +40,6 @@ purge_offline_workers = 15
 
 logging = "error"
 
-# The queues of Flower's broker page. Flower asks the workers for them only at its start, when there may be no worker.
+# The queues of Flower's broker page. Flower asks workers for them only when it starts, when there may be no worker.
 current_app.conf.task_default_queue = Queue.INTERACTIVE.value
 current_app.conf.task_queues = [KombuQueue(queue.value) for queue in Queue]

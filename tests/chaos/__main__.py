@@ -114,8 +114,8 @@ def _print(result: FaultResult) -> None:
 
 def _new_results(arguments: argparse.Namespace) -> Results:
     settings = {
-        "submissions a second": arguments.rate,
-        "seconds of patience at the end": arguments.patience,
+        "submissions per second": arguments.rate,
+        "seconds of polling at the end": arguments.patience,
         "rows of a bulk prediction": arguments.bulk_rows,
         **SETTINGS,
     }

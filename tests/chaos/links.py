@@ -82,7 +82,7 @@ LINK_FAULTS: Final = [
     Fault("broker", "broker killed, `appendfsync always`", kill_broker, _BAR_SECONDS),
     Fault("broker-lazy", "broker killed, `appendfsync everysec`", kill_broker_everysec, _BAR_SECONDS, may_lose=True),
     Fault("frozen", "broker frozen (`CLIENT PAUSE`)", freeze_broker, _BAR_SECONDS),
-    Fault("slow", "broker slow to reach", slow_broker, _BAR_SECONDS),
+    Fault("slow", "connections to the broker slow", slow_broker, _BAR_SECONDS),
     Fault("cut", "connections to the broker cut", cut_connections, _BAR_SECONDS),
     Fault("half-open", "connections to the broker half open", half_open_connections, _BAR_SECONDS),
     Fault("full", "broker full (`maxmemory`)", fill_broker, _BAR_SECONDS),

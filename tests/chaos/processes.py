@@ -90,11 +90,11 @@ def _worker_of(experiment: Experiment, pid: int) -> SupervisedProcess:
 
 
 PROCESS_FAULTS: Final = [
-    Fault("pool", "pool process killed, at random", kill_pool_process, _POOL_BAR_SECONDS),
+    Fault("pool", "pool process killed at a random time", kill_pool_process, _POOL_BAR_SECONDS),
     Fault("claim", "pool process killed between claim and commit", kill_claiming_process, _POOL_BAR_SECONDS),
     Fault("worker", "one worker of two killed, parent and children", kill_worker, _WORKER_BAR_SECONDS),
     Fault("workers", "all workers killed", kill_all_workers, _WORKER_BAR_SECONDS),
-    Fault("pop", "worker killed between kombu's pop and its bookkeeping", kill_worker_after_pop, _WORKER_BAR_SECONDS),
+    Fault("pop", "worker killed after kombu has popped a message", kill_worker_after_pop, _WORKER_BAR_SECONDS),
     Fault("stopped", "worker stopped for longer than its lease", stop_worker, _WORKER_BAR_SECONDS),
-    Fault("gateway", "gateway killed, with waiters and on the wire", kill_gateway),
+    Fault("gateway", "gateway killed, with waiting and arriving requests", kill_gateway),
 ]

@@ -48,7 +48,7 @@ ROW_FAULTS: Final = [
     Fault("hang", "row that hangs", send_troublesome(Trouble.HANG), _BAR_SECONDS, has_short_limits=True),
     Fault(
         "memory",
-        "row that eats memory",
+        "row that allocates too much memory",
         send_troublesome(Trouble.ALLOCATE, _ALLOCATED_BYTES),
         _BAR_SECONDS,
         has_short_limits=True,

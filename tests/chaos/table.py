@@ -7,8 +7,8 @@ from tests.chaos.results import FaultResult, Results
 _INTRODUCTION = """\
 # The chaos run: the results
 
-`make chaos` writes this page and `chaos.json`, which lists every recovery. [Chaos](../chaos.md) describes the faults,
-the method and the columns.
+`make chaos` writes this page and `chaos.json`, which contains every recovery time.
+[Chaos](../chaos.md) describes the faults, the method and the columns.
 
 {machine}. Sepal at commit `{commit}`, {date}. {settings}.
 """
@@ -31,8 +31,8 @@ _HEADER = [
     "injections",
     "accepted",
     "refused",
-    "no answer",
-    "answered",
+    "no response",
+    "succeeded",
     "failed",
     "lost",
     "committed twice",
@@ -68,7 +68,7 @@ def write_bulk_table(results: Results) -> str:
 def _bulk_section(results: Results) -> list[str]:
     if not any(result.bulk for result in results.faults):
         return []
-    return ["Bulk predictions, beside which the single predictions above went on:", "", write_bulk_table(results), ""]
+    return ["Bulk predictions, which ran during the traffic of the table above:", "", write_bulk_table(results), ""]
 
 
 def _bulk_line(result: FaultResult, bulk: BulkVerdict) -> list[str]:

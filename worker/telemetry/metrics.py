@@ -68,26 +68,39 @@ class WorkerMetrics:
             made = Histogram(f"sepal_{name}", help_text, ("queue",), buckets=tuple(buckets), registry=registry)
             return {queue: made.labels(queue) for queue in Queue}
 
-        attempts = counter("attempts_total", "Attempts that have ended while their worker lived.", "queue")
+        attempts = counter("attempts_total", "Attempts that ended while their worker was running.", "queue")
         self._attempts = {queue: attempts.labels(queue) for queue in Queue}
-        self._queue_seconds = histogram("queue_seconds", "From a batch's submission to its claim.", SECONDS_BUCKETS)
+        self._queue_seconds = histogram(
+            "queue_seconds", "Time from the submission of a batch to its claim.", SECONDS_BUCKETS
+        )
         self._predict_seconds = histogram("predict_seconds", "Time of a batch inside the pipeline.", SECONDS_BUCKETS)
-        self._batch_rows = histogram("batch_rows", "Rows of a batch.", _ROWS_BUCKETS)
+        self._batch_rows = histogram("batch_rows", "Number of rows in a batch.", _ROWS_BUCKETS)
         final = counter("predictions_final_total", "Predictions that this process made final.", "state", "queue")
         states = (State.SUCCEEDED, State.FAILED, State.EXPIRED)
         self._final = {queue: [final.labels(state, queue) for state in states] for queue in Queue}
-        slices = counter("slices_total", "Attempts at slices that have ended while their worker lived.", "end")
+        slices = counter(
+            "slices_total", "Attempts at slices that ended while their worker was running, except lost ones.", "end"
+        )
         self._slices = {end: slices.labels(end) for end in SLICE_ENDS}
-        self._slice_rows = counter("slice_rows_total", "Rows of slices whose results were committed.")
+        self._slice_rows = counter("slice_rows_total", "Rows in slices whose results were committed.")
         self._slice_bad_rows = counter(
-            "slice_bad_rows_total", "Rows without a result, of slices whose results were committed."
+            "slice_bad_rows_total", "Rows without a result in slices whose results were committed."
         )
         slice_seconds = Histogram(
-            "sepal_slice_seconds", "Time of a slice in a step.", ("step",), buckets=SECONDS_BUCKETS, registry=registry
+            "sepal_slice_seconds",
+            "Time that a slice spent in a step.",
+            ("step",),
+            buckets=SECONDS_BUCKETS,
+            registry=registry,
         )
         self._slice_seconds = [slice_seconds.labels(step) for step in ("queue", "read", "predict", "write")]
-        self._dropped = counter("outcomes_dropped_total", "Outcomes refused because another attempt has the batch.")
-        self._alien_messages = counter("alien_messages_total", "Messages that Sepal did not write, set aside.")
+        self._dropped = counter(
+            "outcomes_dropped_total",
+            "Outcomes whose commit was refused: another attempt has the batch, or it is final.",
+        )
+        self._alien_messages = counter(
+            "alien_messages_total", "Alien messages (not written by Sepal) that were set aside."
+        )
         lost = counter("leases_lost_total", "Attempts that ended without an outcome.", "reason")
         self._lost = {
             reason.value: lost.labels(reason)

@@ -75,4 +75,4 @@ class ClientResults(msgspec.Struct):
             if codes := result.verdict.codes:
                 counted = ", ".join(f"`{code}` {count}" for code, count in codes.items())
                 lines.append(f"- {result.title}: {counted}")
-        return ["Errors where every request was struck:", "", *lines, ""] if lines else []
+        return ["Errors of injections that hit every request:", "", *lines, ""] if lines else []

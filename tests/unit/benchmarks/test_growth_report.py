@@ -23,8 +23,8 @@ def test_batch_table_has_medians_and_the_cheapest_size_is_named() -> None:
     many = [Batch(number, 1024, 1.0, ms) for number, ms in enumerate((4.096, 8.0, 2.048))]
     page = write_report(growth(batch=[*one, *many]))
     assert "| 1,024 | 1.00 (1.00–1.00) | 4.10 (2.05–8.00) | 4.00 (2.00–7.81) |" in page
-    assert "A batch of 1,024 takes 2.05 times as long as a batch of 1, and its run of the pipeline 2.00 times" in page
-    assert "A row costs least in batches of 1,024: 4.00 µs, against 2,000 µs in batches of 1." in page
+    assert "A batch of 1,024 takes 2.05 times as long as a batch of 1; the pipeline alone takes 2.00 times" in page
+    assert "A row takes least time in batches of 1,024: 4.00 µs, compared with 2,000 µs in batches of 1." in page
 
 
 def test_submitting_and_polling_are_compared_between_few_and_many_queued_predictions() -> None:
@@ -56,7 +56,7 @@ def test_memory_is_reported_per_byte_of_the_artifact() -> None:
     ]
     page = write_report(growth(artifact=figures))
     assert "| forest, 537 MB | 5.00 (5.00–5.00) | 51.0 (51.0–51.0) | 1,124 (1,124–1,124) |" in page
-    assert "a start takes 3.00 s more, the pool process 2.00 bytes of memory per byte of the artifact" in page
+    assert "a start takes 3.00 s more, the pool process needs 2.00 bytes of memory per byte of the artifact" in page
 
 
 def test_failures_are_reported_without_paths_and_unmeasured_parts_are_named() -> None:
