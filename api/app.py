@@ -30,7 +30,7 @@ from api.http.events import EventStreams
 from api.http.forwarded import TrustedProxies
 from api.http.hot_path import HotPath, PredictOperation
 from api.http.large_bodies import LargeBodies
-from api.http.methods import Methods, allowed_methods
+from api.http.methods import HeadAndOptions, allowed_methods
 from api.http.model_page import ModelPage
 from api.http.operators import operator_routes
 from api.http.routes import prediction_routes, probe_routes, service_routes
@@ -63,8 +63,8 @@ from shared.telemetry.exposition import Exposition
 
 VERSION: Final = "0.1.0"
 DESCRIPTION: Final = "Serves a scikit-learn pipeline through a message queue."
-_CANCEL_AGAIN_SECONDS: Final = 0.1
-_JSON_PREDICTIONS: Final = 10
+_CANCEL_RETRY_SECONDS: Final = 0.1
+_MAX_JSON_ROWS_FACTOR: Final = 10
 """The result of a bulk prediction is given as JSON up to so many times the rows of the largest other prediction."""
 
 
@@ -129,7 +129,7 @@ def compose(settings: GatewaySettings) -> HotPath:
         max_bytes=settings.max_upload_bytes,
     )
     downloads = Downloads(tables, objects, stored, metrics, settings.max_downloads)
-    max_json_rows = settings.max_rows * _JSON_PREDICTIONS
+    max_json_rows = settings.max_rows * _MAX_JSON_ROWS_FACTOR
     results = StoredResults(stored, downloads, metrics, cluster.backlog.retry_after, max_json_rows)
     streams = EventStreams(Events(stored, lookups, settings.max_waiters))
     sweeper = Sweeper(stored, objects, marker, metrics)
@@ -143,7 +143,7 @@ def compose(settings: GatewaySettings) -> HotPath:
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         drain_on_signal(drain, settings.drain_seconds)
         ticks = tick_forever(cluster, [reconciler.tick, service.tick, sweeper.tick])
-        async with _running(pipelined.keep(coordinator), ticks, connections.sweep_forever()):
+        async with _running_in_background(pipelined.keep(coordinator), ticks, connections.sweep_forever()):
             yield {"connections": connections}  # uvicorn hands it to the protocol of each connection
         await sweeper.close()
         await large_bodies.close()
@@ -168,7 +168,7 @@ def compose(settings: GatewaySettings) -> HotPath:
     problems.install(app, cluster.backlog.retry_after, partial(allowed_methods, app))
     documentation.install(app, cluster, lambda card: openapi.describe(app, card, settings.max_rows))
     proxies = TrustedProxies(settings.proxy_networks) if settings.trusted_proxies else None
-    return HotPath(Methods(app), predict, cluster.backlog.retry_after, metrics, tracer, proxies)
+    return HotPath(HeadAndOptions(app), predict, cluster.backlog.retry_after, metrics, tracer, proxies)
 
 
 def _table_settings(settings: GatewaySettings) -> TableSettings:
@@ -183,7 +183,7 @@ def _table_settings(settings: GatewaySettings) -> TableSettings:
 
 
 @asynccontextmanager
-async def _running(*endless: Coroutine[None, None, None]) -> AsyncIterator[None]:
+async def _running_in_background(*endless: Coroutine[None, None, None]) -> AsyncIterator[None]:
     """Run endless coroutines in the background."""
     tasks = {asyncio.create_task(each) for each in endless}
     gc.freeze()  # imported objects are never freed, and a full collection over all of them takes 80 ms
@@ -192,4 +192,4 @@ async def _running(*endless: Coroutine[None, None, None]) -> AsyncIterator[None]
     while tasks:
         for task in tasks:
             task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_SECONDS)
+        _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_RETRY_SECONDS)

@@ -47,7 +47,7 @@ class CeleryMessages:
         They are `{batch_id}`, `{n_rows}` (for Flower), `{delivery_tag}` (36 hexadecimal digits) and, within the body,
         `{quoted_id_base64}`: the base64 of the id, a quotation mark, and spaces up to a multiple of three characters.
         """
-        return self._templates[queue].for_scripts(_kwargsrepr(queue, _N_ROWS, 1))
+        return self._templates[queue].fill_for_scripts(_kwargsrepr(queue, _N_ROWS, 1))
 
 
 def _kwargsrepr(queue: Queue, n_rows: int | str, n_predictions: int) -> str:
@@ -87,7 +87,7 @@ class _Template:
         values = {_BATCH_ID: batch_id, _KWARGSREPR: kwargsrepr, _BODY: body, _DELIVERY_TAG: str(uuid.uuid4())}
         return self._message % values
 
-    def for_scripts(self, kwargsrepr: str) -> str:
+    def fill_for_scripts(self, kwargsrepr: str) -> str:
         before, after = (self._body % {_BATCH_ID: _BATCH_ID}).split(f'{_BATCH_ID}"')
         padded = " " * (-len(before) % 3) + before  # three bytes are four characters: the parts can be joined
         body = b64encode(padded.encode()).decode() + _QUOTED_ID_BASE64 + b64encode(after.encode()).decode()

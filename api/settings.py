@@ -15,12 +15,12 @@ _GIB: Final = 1024 * _MIB
 IpNetwork = IPv4Network | IPv6Network
 
 
-def _networks(text: str) -> tuple[IpNetwork, ...]:
+def _parse_networks(text: str) -> tuple[IpNetwork, ...]:
     """Parse addresses and networks that are separated by commas."""
-    return tuple(map(_network, text.split(","))) if text.strip() else ()
+    return tuple(map(_parse_network, text.split(","))) if text.strip() else ()
 
 
-def _network(text: str) -> IpNetwork:
+def _parse_network(text: str) -> IpNetwork:
     try:
         return ip_network(text.strip())
     except ValueError as error:
@@ -30,7 +30,7 @@ def _network(text: str) -> IpNetwork:
 
 
 def _check_networks(text: str) -> str:
-    _networks(text)
+    _parse_networks(text)
     return text
 
 
@@ -87,7 +87,7 @@ class ConnectionSettings(BaseSettings):
     @property
     def proxy_networks(self) -> tuple[IpNetwork, ...]:
         """`trusted_proxies` as networks; an address is a network of one."""
-        return _networks(self.trusted_proxies)
+        return _parse_networks(self.trusted_proxies)
 
 
 class GatewaySettings(ConnectionSettings, BrokerSettings):

@@ -22,9 +22,9 @@ def drain_on_signal(drain: Callable[[], None], after_seconds: float) -> None:
 def _add_handler(number: signal.Signals, handle: Callable[[], Any]) -> None:
     previous = signal.getsignal(number)
 
-    def both(number: int, frame: FrameType | None) -> None:
+    def handle_and_call_previous(number: int, frame: FrameType | None) -> None:
         handle()
         if callable(previous):
             previous(number, frame)
 
-    signal.signal(number, both)
+    signal.signal(number, handle_and_call_previous)

@@ -27,7 +27,7 @@ class Reconciler:
         """Reconcile, unless another gateway has just done so; called once a second."""
         try:
             found = await self._recovery.reconcile()
-            self._metrics.reconciled(found.n_published, found.n_requeued)
+            self._metrics.count_reconciled(found.n_published, found.n_requeued)
             for batch_id in found.exhausted:
                 await self._isolate_poison(batch_id)
         except BrokerUnavailable:
@@ -42,10 +42,10 @@ class Reconciler:
             log.error("could not isolate the poison in a batch", batch=batch_id, reason=str(error))
             return
         if verdict is Verdict.SPLIT:
-            self._metrics.split()
+            self._metrics.count_split()
             log.warning("split an exhausted batch", batch=batch_id)
         elif verdict is Verdict.DEAD_LETTERED:
-            self._metrics.dead_lettered(queue)
+            self._metrics.count_dead_letter(queue)
             log.error("made a dead letter of a batch", batch=batch_id)
         elif verdict is Verdict.GIVEN_UP:
             log.error("gave up a row of a bulk prediction", slice=batch_id)

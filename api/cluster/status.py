@@ -53,7 +53,7 @@ class ClusterStatus:
         self.backlog.measure(overview)
         self.throughput.measure(overview)
         if overview.card is not None:
-            self.model.take(overview.card)
+            self.model.replace(overview.card)
 
     async def current_card(self) -> ModelCard:
         """Return the card that rows are validated against; without a card, refresh first.
@@ -62,7 +62,7 @@ class ClusterStatus:
             ModelUnknown: no worker has announced one.
             RecordIncompatible: another version of Sepal wrote it.
         """
-        if self.model.missing is not None:
+        if self.model.missing_error is not None:
             await self.refresh()
         return self.model.card
 
@@ -77,7 +77,7 @@ class ClusterStatus:
         """List the reasons why a prediction sent now would not be answered; empty if it would be."""
         if self.overview is None or not self._is_connected():
             return [BrokerUnavailable()]
-        reasons = [reason for reason in [self.model.missing] if reason is not None]
+        reasons = [reason for reason in [self.model.missing_error] if reason is not None]
         if self.overview.queue_processes[Queue.INTERACTIVE] == 0:
             reasons.append(NoWorker())
             if self.overview.load_failure is not None:

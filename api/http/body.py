@@ -26,12 +26,12 @@ async def read_json_body(headers: RequestHeaders, receive: Receive, max_bytes: i
         raise UnsupportedContentType
     if headers.content_coding and headers.content_coding.lower() != b"identity":
         raise UnsupportedContentCoding
-    body, more = await _part(receive)
+    body, more = await _receive_part(receive)
     if more:
         gathered = BytesIO()  # grows in place: a server may deliver single bytes
         while more and len(body) <= max_bytes - gathered.tell():
             gathered.write(body)
-            body, more = await _part(receive)
+            body, more = await _receive_part(receive)
         gathered.write(body)
         body = gathered.getvalue()
     if len(body) > max_bytes:
@@ -39,7 +39,7 @@ async def read_json_body(headers: RequestHeaders, receive: Receive, max_bytes: i
     return body
 
 
-async def _part(receive: Receive) -> tuple[bytes, bool]:
+async def _receive_part(receive: Receive) -> tuple[bytes, bool]:
     message = await receive()
     if message["type"] == "http.disconnect":
         raise MalformedJson("The body ended early.")

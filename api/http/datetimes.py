@@ -14,7 +14,7 @@ _DATETIME: Final = re.compile(
     re.ASCII,
 )
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_NANOSECONDS: Final = datetime(1677, 9, 21, 0, 12, 44), datetime(2262, 4, 11, 23, 47, 16)
+_NANOSECOND_RANGE: Final = datetime(1677, 9, 21, 0, 12, 44), datetime(2262, 4, 11, 23, 47, 16)
 """Whole seconds that are within the 64 bits of a datetime in nanoseconds, whatever their digits."""
 
 
@@ -33,14 +33,14 @@ def read_datetime(unit: Unit, is_zoned: bool, wanted: str, value: Any) -> str:
     try:
         moment = datetime.fromisoformat(f"{day}T{minutes or '00:00'}{seconds or ''}")
         if offset is not None:
-            moment = moment.replace(tzinfo=_zone(offset)).astimezone(UTC).replace(tzinfo=None)
+            moment = moment.replace(tzinfo=_parse_offset(offset)).astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"must be {wanted}; {show(value)} is no date and time: {error}.") from None
     n_digits = UNIT_DIGITS[unit]
     digits = (digits or "").ljust(9, "0")
     if digits[n_digits:].strip("0"):
         raise ValueError(f"keeps {n_digits} digits of a second; {show(value)} has more: round it.")
-    if unit is Unit.NANOSECOND and not _NANOSECONDS[0] <= moment <= _NANOSECONDS[1]:
+    if unit is Unit.NANOSECOND and not _NANOSECOND_RANGE[0] <= moment <= _NANOSECOND_RANGE[1]:
         raise ValueError(f"must be between the years 1677 and 2262; {show(value)} is not.")
     fraction = f".{digits[:n_digits]}" if n_digits else ""
     return f"{moment.isoformat()}{fraction}{'Z' if is_zoned else ''}"
@@ -60,7 +60,7 @@ def read_date(wanted: str, value: Any) -> str:
         raise ValueError(f"must be {wanted}; {show(value)} is no date: {error}.") from None
 
 
-def _zone(offset: str) -> timezone:
+def _parse_offset(offset: str) -> timezone:
     if offset in "Zz":
         return UTC
     hours, minutes = int(offset[1:3]), int(offset[4:6])

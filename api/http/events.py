@@ -18,9 +18,9 @@ from api.http.streaming import StreamedResponse
 from shared.ids import PredictionId
 from shared.store.bulk import BulkPrediction
 
-EVENTS: Final = "/results/{prediction_id}/events"
+EVENTS_PATH: Final = "/results/{prediction_id}/events"
 EVENT_STREAM: Final = "text/event-stream"
-EVENT: Final = {
+EVENT_SCHEMA: Final = {
     "type": "object",
     "required": ["id", "event", "data"],
     "properties": {
@@ -39,8 +39,8 @@ EVENT: Final = {
 }
 """For OpenAPI: `itemSchema`, which is of OpenAPI 3.2."""
 _HEADERS: Final = {"content-type": EVENT_STREAM, "x-accel-buffering": "no"}  # nginx would gather the events
-_COMMENT: Final = b": nothing has changed\n\n"
-_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+_KEEP_ALIVE: Final = b": nothing has changed\n\n"
+_EVENT_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 class EventStreams:
@@ -62,7 +62,7 @@ class EventStreams:
             RecordIncompatible, BrokerUnavailable: likewise.
         """
         last = request.headers.get("last-event-id", "")
-        seen = int(last) if _NUMBER.fullmatch(last) else None
+        seen = int(last) if _EVENT_NUMBER.fullmatch(last) else None
         change = await self._events.first(prediction_id)
         if change.is_end and change.number == seen:
             return Response(status_code=204)  # which keeps an EventSource from connecting again
@@ -75,21 +75,21 @@ class EventStreams:
         self, prediction_id: PredictionId, change: Change, seen: int | None
     ) -> AsyncIterator[AsyncGenerator[bytes]]:
         changes = self._events.follow(prediction_id, change, seen, self._draining)
-        async with aclosing(changes), aclosing(_written(prediction_id, changes)) as parts:
+        async with aclosing(changes), aclosing(_format_events(prediction_id, changes)) as parts:
             yield parts
 
 
-async def _written(prediction_id: PredictionId, changes: AsyncGenerator[Change | None]) -> AsyncGenerator[bytes]:
+async def _format_events(prediction_id: PredictionId, changes: AsyncGenerator[Change | None]) -> AsyncGenerator[bytes]:
     async for change in changes:
         if change is None:
-            yield _COMMENT
+            yield _KEEP_ALIVE
         else:
-            status = msgspec.json.encode(_status(prediction_id, change))
+            status = msgspec.json.encode(_status_of(prediction_id, change))
             name = b"end" if change.is_end else b"progress"
             yield b"id: %d\nevent: %b\ndata: %b\n\n" % (change.number, name, status)
 
 
-def _status(prediction_id: PredictionId, change: Change) -> dict[str, Any]:
+def _status_of(prediction_id: PredictionId, change: Change) -> dict[str, Any]:
     if isinstance(change.prediction, BulkPrediction):
         return bulk_status_of(change.prediction)
     return status_of(prediction_id, change.prediction)

@@ -34,7 +34,7 @@ class TrustedProxies:
         """Whether the address, as sockets and `client_of` write it, is that of a trusted proxy."""
         return self._trusts(host)
 
-    def believe(self, scope: Scope) -> None:
+    def apply_forwarded_headers(self, scope: Scope) -> None:
         """Replace the client and the scheme of an ASGI scope by those that a trusted proxy states."""
         peer = (scope.get("client") or ("",))[0]
         if peer not in self:
@@ -64,7 +64,7 @@ class TrustedProxies:
             stripped = hop.strip(" \t")
             if not stripped:  # RFC 9110, section 5.6.1: empty elements of a list do not count
                 continue
-            address = _address(stripped)
+            address = _parse_address(stripped)
             if address is None:
                 break
             client = str(address)
@@ -74,23 +74,23 @@ class TrustedProxies:
 
     def _is_in_a_network(self, host: str) -> bool:
         try:
-            address = _in_one_spelling(ip_address(host))
+            address = _normalize(ip_address(host))
         except ValueError:  # a Unix socket's client has no address
             return False
         return any(address in network for network in self._networks)
 
 
-def _address(hop: str) -> IPv4Address | IPv6Address | None:
+def _parse_address(hop: str) -> IPv4Address | IPv6Address | None:
     match = _HOP.fullmatch(hop)
     if match is None:
         return None
     try:
-        return _in_one_spelling(ip_address(match["v4"] or match["bracketed"] or match["v6"]))
+        return _normalize(ip_address(match["v4"] or match["bracketed"] or match["v6"]))
     except ValueError:
         return None
 
 
-def _in_one_spelling(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+def _normalize(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     """Return the IPv4 address of an IPv4-mapped IPv6 address, as which a dual-stack socket shows IPv4 clients."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address

@@ -30,7 +30,7 @@ IDEMPOTENCY_KEY_PATTERN: Final = f"^({_QUOTED_KEY.pattern.decode()}|{_BARE_KEY.p
 # The parts of a list of token ["=" word] *( ";" parameter ), where a word is a token or a quoted string: each part
 # begins where the one before it ends, so that 32 KB are read in some milliseconds. (No possessive quantifiers: they do
 # not match what they should in Python 3.11.2, which Debian 12 has.)
-_PARTS: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[,;]|[^",;]+', re.DOTALL)
+_PREFER_PARTS: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[,;]|[^",;]+', re.DOTALL)
 _PREFERENCES: Final = ("wait", "respond-async")
 
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -60,8 +60,8 @@ class RequestHeaders(msgspec.Struct, frozen=True):
         request_id, traceparent = found.get(b"x-request-id", b""), found.get(b"traceparent", b"")
         return cls(
             found.get(b"content-type", b""),
-            b",".join(_values(headers, b"content-encoding")) if b"content-encoding" in found else b"",
-            _values(headers, b"prefer") if b"prefer" in found else [],
+            b",".join(_header_values(headers, b"content-encoding")) if b"content-encoding" in found else b"",
+            _header_values(headers, b"prefer") if b"prefer" in found else [],
             found.get(b"sepal-deadline"),
             found.get(b"idempotency-key"),
             found.get(b"authorization", b""),
@@ -87,7 +87,7 @@ class RequestHeaders(msgspec.Struct, frozen=True):
             raise InvalidDeadline
         return max(float(self.deadline) - (time.monotonic() - began), 0.0)
 
-    def idempotency(self, client_host: str, body: bytes) -> IdempotencyKey | None:
+    def parse_idempotency_key(self, client_host: str, body: bytes) -> IdempotencyKey | None:
         """Read `Idempotency-Key`.
 
         Raises:
@@ -109,14 +109,14 @@ class RequestHeaders(msgspec.Struct, frozen=True):
         if not quoted and not _BARE_KEY.fullmatch(value):
             raise InvalidIdempotencyKey
         key = quoted[1] if quoted else value
-        client = self._client(client_host)
+        client = self._client_identity(client_host)
         return sha256(b"%d:%b%b" % (len(client), client, key)).hexdigest()
 
     def owner(self, client_host: str) -> bytes:
         """Return what stands for the client in the store: `OWNER_BYTES` bytes."""
-        return sha256(self._client(client_host)).digest()[:OWNER_BYTES]
+        return sha256(self._client_identity(client_host)).digest()[:OWNER_BYTES]
 
-    def _client(self, client_host: str) -> bytes:
+    def _client_identity(self, client_host: str) -> bytes:
         """Identify a client by its credentials or, without credentials, by its address."""
         return b"credentials " + self.authorization if self.authorization else f"address {client_host}".encode()
 
@@ -135,7 +135,7 @@ class Preferences:
         if not headers:
             return _NO_PREFERENCES
         text = b",".join(headers).decode("latin-1").lower()
-        words = _first_words(text) if any(name in text for name in _PREFERENCES) else {}
+        words = _parse_preferences(text) if any(name in text for name in _PREFERENCES) else {}
         wait = words.get("wait", "")
         return cls(
             # RFC 7240, section 2: an empty value is the same as no value.
@@ -149,7 +149,7 @@ class Preferences:
             return min(self.wait, longest)
         return 0 if self.respond_async else default
 
-    def applied(self, answered: bool, longest: float) -> str | None:
+    def preference_applied(self, answered: bool, longest: float) -> str | None:
         """Return the value of `Preference-Applied`: the preferences that were applied; None if there are none."""
         applied = []
         if self.respond_async and not answered:
@@ -162,15 +162,15 @@ class Preferences:
 _NO_PREFERENCES: Final = Preferences()
 
 
-def _values(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[bytes]:
+def _header_values(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[bytes]:
     return [value for name, value in headers if name == wanted]
 
 
-def _first_words(text: str) -> dict[str, str]:
+def _parse_preferences(text: str) -> dict[str, str]:
     """Return the word of each preference, or of the first of those with the same name; parameters are not supported."""
     words: dict[str, str] = {}
     preference, is_parameter = "", False
-    for part in [*_PARTS.findall(text), ","]:
+    for part in [*_PREFER_PARTS.findall(text), ","]:
         if part == ",":
             name, _, word = preference.partition("=")
             words.setdefault(name.strip(), word.strip())

@@ -31,12 +31,12 @@ def wants_meta(query: bytes) -> bool:
 def meta_of(prediction: Prediction) -> bytes:
     """Write the provenance of a result as JSON."""
     digest = ModelRef.model_validate_json(prediction.model).digest
-    batches = [_show(provenance) for provenance in prediction.provenance]
+    batches = [_provenance_members(provenance) for provenance in prediction.provenance]
     shown: dict[str, Any] = batches[0] if len(batches) == 1 else {"batches": batches}
     return msgspec.json.encode({"digest": digest, **shown})
 
 
-def _show(provenance: Provenance) -> dict[str, Any]:
+def _provenance_members(provenance: Provenance) -> dict[str, Any]:
     return {
         "attempt": provenance.attempt,
         "rows": provenance.n_rows,

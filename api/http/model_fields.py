@@ -26,7 +26,7 @@ class Option(NamedTuple):
     is_selected: bool
 
 
-class Box(NamedTuple):
+class BoxPlot(NamedTuple):
     """A box plot: where the quantiles lie between the smallest and the largest value, from 0 to 100."""
 
     lower: float
@@ -36,12 +36,12 @@ class Box(NamedTuple):
     upper: float
 
 
-class Training(NamedTuple):
+class TrainingSummary(NamedTuple):
     """What a column of the training data held, as texts."""
 
     extent: str
     """From the smallest to the largest value, or the length of texts; empty if neither is known."""
-    box: Box | None
+    box: BoxPlot | None
     frequent: list[tuple[str, int]]
     """The most frequent values and their numbers of rows."""
     more: int
@@ -58,7 +58,7 @@ class Field(NamedTuple):
     hint: str
     is_nullable: bool
     categories: list[str]
-    training: Training | None
+    training: TrainingSummary | None
     control: Literal["select", "line", "lines"]
     sends: Literal["json", "number", "text"]
     """What the value of the control is: JSON; a number as typed; or a text."""
@@ -83,7 +83,7 @@ def text_of(value: Value | None) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def counted(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """Write a number of things: "1 row", "2,000 rows"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
@@ -95,11 +95,11 @@ def _field(column: Column, value: Value | None, is_text: bool) -> Field:
     is_long = is_text or (column.seen is not None and (column.seen.longest or 0) > _LONG_TEXT) or "\n" in filled
     return Field(
         name=column.name,
-        type=_type(column),
-        hint=_hint(column),
+        type=_type_text(column),
+        hint=_hint_text(column),
         is_nullable=column.nullable,
         categories=[text_of(each) for each in column.categories.values] if column.categories else [],
-        training=_training(column.seen) if column.seen else None,
+        training=_training_summary(column.seen) if column.seen else None,
         control="select" if options else "lines" if is_long else "line",
         sends="json" if options else "number" if is_number else "text",
         keyboard=_keyboard(column),
@@ -117,10 +117,10 @@ def _options(column: Column, selected: Value | None) -> list[Option]:
     return [Option("missing", "null", selected is None), *options] if options and column.nullable else options
 
 
-def _type(values: Values) -> str:
+def _type_text(values: Values) -> str:
     if isinstance(values, Column) and values.categories is not None:
         order = ", ordered" if values.categories.ordered else ""
-        return f"category of {_type(values.categories)}{order}"
+        return f"category of {_type_text(values.categories)}{order}"
     parts = [values.type.value]
     if values.unit is not None:
         parts.append(f"to the {_UNITS[values.unit]}")
@@ -129,12 +129,12 @@ def _type(values: Values) -> str:
     return ", ".join(parts)
 
 
-def _hint(column: Column) -> str:
+def _hint_text(column: Column) -> str:
     parts = []
     if column.type in {ValueType.DATE, ValueType.DATETIME}:
         parts.append(expected(column))
     elif column.type in FLOATS or column.type in INTEGERS:
-        parts.append(f"{extent} in training" if (extent := _extent(column.seen)) else expected(column))
+        parts.append(f"{extent} in training" if (extent := _extent_text(column.seen)) else expected(column))
     if column.nullable and column.categories is None and column.type is not ValueType.BOOL:
         parts.append("leave empty if missing")
     return "; ".join(parts)
@@ -148,41 +148,41 @@ def _keyboard(column: Column) -> Literal["numeric", "decimal", "text"]:
     return "decimal" if column.type in FLOATS and not is_negative else "text"
 
 
-def _training(seen: Seen) -> Training:
+def _training_summary(seen: Seen) -> TrainingSummary:
     counts = seen.counts or ()
-    return Training(
-        extent=_extent(seen) + (f", median {_number(seen.quantiles[2])}" if seen.quantiles else ""),
-        box=_box(seen),
+    return TrainingSummary(
+        extent=_extent_text(seen) + (f", median {_format_number(seen.quantiles[2])}" if seen.quantiles else ""),
+        box=_box_plot(seen),
         frequent=[(text_of(value), count) for value, count in counts[:_SHOWN_VALUES]],
         more=max(0, len(counts) - _SHOWN_VALUES),
-        missing=_share(seen.missing),
+        missing=_format_share(seen.missing),
     )
 
 
-def _extent(seen: Seen | None) -> str:
+def _extent_text(seen: Seen | None) -> str:
     if seen is None:
         return ""
     if seen.minimum is not None and seen.maximum is not None:
-        return f"{_number(seen.minimum)} to {_number(seen.maximum)}"
+        return f"{_format_number(seen.minimum)} to {_format_number(seen.maximum)}"
     is_free_text = seen.longest is not None and seen.counts is None
-    return f"up to {counted(seen.longest or 0, 'character')}" if is_free_text else ""
+    return f"up to {format_count(seen.longest or 0, 'character')}" if is_free_text else ""
 
 
-def _box(seen: Seen) -> Box | None:
+def _box_plot(seen: Seen) -> BoxPlot | None:
     smallest, largest = seen.minimum, seen.maximum
     if not (isinstance(smallest, int | float) and isinstance(largest, int | float) and seen.quantiles):
         return None
     span = float(largest) / 2 - float(smallest) / 2  # halves, because the span of two floats can be infinite
     if span <= 0:
         return None
-    return Box(*(round(100 * ((each / 2 - float(smallest) / 2) / span), 1) for each in seen.quantiles))
+    return BoxPlot(*(round(100 * ((each / 2 - float(smallest) / 2) / span), 1) for each in seen.quantiles))
 
 
-def _number(value: Value) -> str:
+def _format_number(value: Value) -> str:
     return f"{value:.6g}" if isinstance(value, float) else text_of(value)
 
 
-def _share(share: float) -> str:
+def _format_share(share: float) -> str:
     if 0 < share < 0.001:
         return "less than 0.1 %"
     return f"{100 * share:.1f}".removesuffix(".0") + " %"

@@ -102,9 +102,11 @@ def operator_routes(
     async def replay_dead_letter(batch_id: BatchIdText) -> Response:
         letter = await dead_letters.get(batch_id)
         card = await cluster.current_card()
-        _check_form(letter.rows, card)
+        _check_row_form(letter.rows, card)
         # Submit before discarding: if the gateway dies in between, the dead letter can still be replayed.
-        response = await service.submit(PredictionRequest([letter.rows], wait_seconds=0, origin=_origin(letter, card)))
+        response = await service.submit(
+            PredictionRequest([letter.rows], wait_seconds=0, origin=_origin_of(letter, card))
+        )
         with suppress(DeadLetterNotFound, BrokerUnavailable):  # the client gets its id even if the dead letter stays
             await dead_letters.discard(batch_id)
         return to_starlette(render(response.id, response.prediction, cluster.backlog.retry_after))
@@ -117,7 +119,7 @@ def operator_routes(
     return router
 
 
-def _origin(letter: DeadLetter, card: ModelCard) -> Origin | None:
+def _origin_of(letter: DeadLetter, card: ModelCard) -> Origin | None:
     """Ask for the outputs that the client asked for.
 
     Raises:
@@ -127,7 +129,7 @@ def _origin(letter: DeadLetter, card: ModelCard) -> Origin | None:
     return Origin(outputs=outputs) if outputs else None
 
 
-def _check_form(rows: EncodedRows, card: ModelCard) -> None:
+def _check_row_form(rows: EncodedRows, card: ModelCard) -> None:
     """Check that the current model takes rows of this form; their values are the pipeline's to judge.
 
     Raises:

@@ -9,17 +9,19 @@ from api.http.headers import DEADLINE_PATTERN, IDEMPOTENCY_KEY_PATTERN
 from api.http.schemas import ID_PATTERN
 from shared.names import OnError, State
 
-_LARGEST: Final = 2**53
+_MAX_ROW_NUMBER: Final = 2**53
 BATCH_ID_PATTERN: Final = r"^[A-Za-z0-9_-]{20}(\.[0-9]+)?$"  # shared/ids.py
 
 # Only the schema has the pattern, and FastAPI does not check it: a malformed id is answered with 404.
 PredictionIdText = Annotated[str, Path(description="A prediction's id.", json_schema_extra={"pattern": ID_PATTERN})]
 Meta = Annotated[bool, Query(description="Adds `meta` to a result: what ran it.")]
 Offset = Annotated[
-    int, Query(ge=0, le=_LARGEST, description="Of a bulk prediction: how many rows to leave out at the beginning.")
+    int,
+    Query(ge=0, le=_MAX_ROW_NUMBER, description="Of a bulk prediction: how many rows to leave out at the beginning."),
 ]
 Limit = Annotated[
-    int | SkipJsonSchema[None], Query(ge=0, le=_LARGEST, description="Of a bulk prediction: how many rows to return.")
+    int | SkipJsonSchema[None],
+    Query(ge=0, le=_MAX_ROW_NUMBER, description="Of a bulk prediction: how many rows to return."),
 ]
 Partial = Annotated[
     bool, Query(description="Of a bulk prediction that is not final: returns the rows that are done, without a gap.")

@@ -51,7 +51,7 @@ _HEADERS: Final[dict[HTTPStatus, dict[str, Any]]] = {
 }
 
 
-def problems(*causes: type[SepalError] | str) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*causes: type[SepalError] | str) -> dict[int | str, dict[str, Any]]:
     """Describe the errors of an operation, grouped by HTTP status."""
     by_status: dict[HTTPStatus, dict[str, str]] = defaultdict(dict)
     for cause in causes:
@@ -73,7 +73,7 @@ def _response(status: HTTPStatus, codes: dict[str, str]) -> dict[str, Any]:
     return response | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
 
 
-PROTOCOL_ERRORS: Final = problems(
+PROTOCOL_ERRORS: Final = problem_responses(
     REQUEST_TIMEOUT,
     REQUEST_LINE_TOO_LONG,
     EXPECTATION_FAILED,

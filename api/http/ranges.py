@@ -24,7 +24,7 @@ def wants_range(headers: Headers, etag: str) -> bool:
     of another file.
     """
     asked_for = headers.getlist("range")
-    if len(asked_for) != 1 or _parse(asked_for[0]) is None:
+    if len(asked_for) != 1 or _parse_range(asked_for[0]) is None:
         return False
     return headers.get("if-range", etag).strip() == etag  # a weak tag or a date never is
 
@@ -35,7 +35,7 @@ def range_of(headers: Headers, n_bytes: int) -> ByteRange:
     Raises:
         RangeNotSatisfiable: the file has no byte of it.
     """
-    parsed = _parse(headers["range"])
+    parsed = _parse_range(headers["range"])
     assert parsed is not None, "as `wants_range` says"
     first, last = parsed
     if first is None:
@@ -48,14 +48,14 @@ def range_of(headers: Headers, n_bytes: int) -> ByteRange:
     return found
 
 
-def has_current(headers: Headers, etag: str) -> bool:
+def has_current_copy(headers: Headers, etag: str) -> bool:
     """Whether the client has the file already: `If-None-Match` has its tag."""
     known = ",".join(headers.getlist("if-none-match"))
     tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}  # our tags have no comma
     return etag in tags or known.strip() == "*"
 
 
-def _parse(value: str) -> tuple[int | None, int | None] | None:
+def _parse_range(value: str) -> tuple[int | None, int | None] | None:
     match = _RANGE.fullmatch(value.strip())
     if match is None or (match[1] is None and match[2] is None):
         return None

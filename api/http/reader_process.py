@@ -1,6 +1,6 @@
 """`python -m api.http.reader_process`: reads bodies for a gateway process, one after the other, until stdin ends.
 
-A request is `REQUEST`, the card as JSON if it has changed, and the body. A reply is `REPLY`, a `Reply` as MessagePack,
+A request is `REQUEST_HEAD`, the card as JSON if it has changed, and the body. A reply is `REPLY_HEAD`, a `Reply` as MessagePack,
 and the content of its parts. `api/http/large_bodies.py` is the other end.
 """
 
@@ -18,9 +18,9 @@ from shared.errors import Fault, InvalidRows, MalformedJson
 from shared.names import Output
 from shared.rows import EncodedRows, Encoding
 
-REQUEST: Final = struct.Struct("<QQ")
+REQUEST_HEAD: Final = struct.Struct("<QQ")
 """The sizes of the card, which is 0 if it has not changed, and of the body."""
-REPLY: Final = struct.Struct("<Q")
+REPLY_HEAD: Final = struct.Struct("<Q")
 """The size of the `Reply`."""
 _NICENESS: Final = 10  # the gateway's event loop goes first
 
@@ -51,17 +51,17 @@ def main() -> None:
     os.nice(_NICENESS)
     reader = BodyReader(int(sys.argv[1]), int(sys.argv[2]))
     card: ModelCard | None = None
-    while head := sys.stdin.buffer.read(REQUEST.size):
-        n_card, n_body = REQUEST.unpack(head)
+    while head := sys.stdin.buffer.read(REQUEST_HEAD.size):
+        n_card, n_body = REQUEST_HEAD.unpack(head)
         if n_card:
             card = ModelCard.model_validate_json(sys.stdin.buffer.read(n_card))
         body = sys.stdin.buffer.read(n_body)
         if card is None or len(body) < n_body:  # the gateway died while it was writing
             return
-        _write(sys.stdout.buffer, *_read(reader, body, card))
+        _write_reply(sys.stdout.buffer, *_read_body(reader, body, card))
 
 
-def _read(reader: BodyReader, body: bytes, card: ModelCard) -> tuple[Reply, list[EncodedRows]]:
+def _read_body(reader: BodyReader, body: bytes, card: ModelCard) -> tuple[Reply, list[EncodedRows]]:
     try:
         read: ReadBody = reader(body, card)
     except InvalidRows as refused:
@@ -74,9 +74,9 @@ def _read(reader: BodyReader, body: bytes, card: ModelCard) -> tuple[Reply, list
     return Reply(parts, read.outputs), read.rows
 
 
-def _write(stream: BinaryIO, reply: Reply, rows: list[EncodedRows]) -> None:
+def _write_reply(stream: BinaryIO, reply: Reply, rows: list[EncodedRows]) -> None:
     encoded = msgspec.msgpack.encode(reply)
-    stream.write(REPLY.pack(len(encoded)) + encoded)
+    stream.write(REPLY_HEAD.pack(len(encoded)) + encoded)
     for part in rows:
         stream.write(part.content)
     stream.flush()

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from shared.card import ModelCard
 
 
-class Rendered:
+class RenderedDocument:
     """The bytes of a document, and its headers."""
 
     def __init__(self, body: bytes, media_type: str, headers: Mapping[str, str]) -> None:
@@ -24,19 +24,19 @@ class Rendered:
     def respond(self, request: Request) -> Response:
         """Answer 200 with the document, or 304 if the client has it (RFC 9110, section 13.1.2)."""
         known = ",".join(request.headers.getlist("if-none-match"))
-        if known and self._is_among(known):
+        if known and self._matches(known):
             return Response(status_code=304, headers=self._headers)
         return Response(self._body, headers=self._headers, media_type=self._media_type)
 
-    def _is_among(self, known: str) -> bool:
+    def _matches(self, known: str) -> bool:
         tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}  # our tags have no comma
         return self._etag in tags or known.strip() == "*"
 
 
-class OncePerCard:
+class DocumentCache:
     """Renders a document when it is first asked for, and again when the card has changed."""
 
-    def __init__(self, render: Callable[..., Rendered]) -> None:
+    def __init__(self, render: Callable[..., RenderedDocument]) -> None:
         """Render nothing yet.
 
         Args:
@@ -44,21 +44,21 @@ class OncePerCard:
         """
         self._render = render
         self._lock = asyncio.Lock()
-        self._rendered: tuple[ModelCard | None, tuple[Any, ...], Rendered] | None = None
+        self._rendered: tuple[ModelCard | None, tuple[Any, ...], RenderedDocument] | None = None
 
-    async def get(self, card: ModelCard | None, *more: Any) -> Rendered:
+    async def get(self, card: ModelCard | None, *more: Any) -> RenderedDocument:
         """Return the document for a card."""
-        found = self._found(card, more)
+        found = self._cached(card, more)
         if found is None:
             async with self._lock:  # the others wait for the first
-                found = self._found(card, more)
+                found = self._cached(card, more)
                 if found is None:
                     # In a thread, because a card of thousands of columns takes a second.
                     found = await run_in_threadpool(self._render, card, *more)
                     self._rendered = card, more, found
         return found
 
-    def _found(self, card: ModelCard | None, more: tuple[Any, ...]) -> Rendered | None:
+    def _cached(self, card: ModelCard | None, more: tuple[Any, ...]) -> RenderedDocument | None:
         if self._rendered is None or self._rendered[0] is not card or self._rendered[1] != more:
             return None
         return self._rendered[2]

@@ -28,15 +28,15 @@ class RowDecoder:
             max_rows: the largest number of rows of a body.
             max_text_bytes: the largest size of a text.
         """
-        types = [_type(column, max_text_bytes) for column in columns]
+        types = [_unconverted_type(column, max_text_bytes) for column in columns]
         self._n_columns = len(columns)
         self._arrays: msgspec.json.Decoder[Any] | None = None
         self._objects: msgspec.json.Decoder[Any] | None = None
         if all(each is not None for each in types):
-            self._arrays = _body(GenericAlias(tuple, tuple(types)), max_rows)
+            self._arrays = _body_decoder(GenericAlias(tuple, tuple(types)), max_rows)
             names = [column.name for column in columns]
-            if len(names) <= _MAX_COLUMNS and all(map(_can_be_a_field, names)):
-                self._objects = _body(_object(names, types), max_rows)
+            if len(names) <= _MAX_COLUMNS and all(map(_can_be_field_name, names)):
+                self._objects = _body_decoder(_object_type(names, types), max_rows)
 
     def __call__(self, body: bytes) -> tuple[Sequence[Row], list[str] | UnsetType] | None:
         """Decode a body.
@@ -66,37 +66,37 @@ class RowDecoder:
         return list(map(msgspec.structs.astuple, rows)), decoded.outputs
 
 
-def _body(row: Any, max_rows: int) -> msgspec.json.Decoder[Any]:
+def _body_decoder(row: Any, max_rows: int) -> msgspec.json.Decoder[Any]:
     rows = Annotated[list[row], Meta(min_length=1, max_length=max_rows)]
     fields: list[Any] = [("data", rows), ("outputs", list[str] | UnsetType, UNSET)]
     return msgspec.json.Decoder(msgspec.defstruct("Body", fields, forbid_unknown_fields=True))
 
 
-def _object(names: list[str], types: list[Any]) -> Any:
+def _object_type(names: list[str], types: list[Any]) -> Any:
     fields = [(f"column_{index}", each) for index, each in enumerate(types)]
     renamed = {field: name for (field, _), name in zip(fields, names, strict=True)}
     return msgspec.defstruct("Row", fields, rename=renamed, forbid_unknown_fields=True, gc=False)
 
 
-def _can_be_a_field(name: str) -> bool:
+def _can_be_field_name(name: str) -> bool:
     """Whether msgspec takes the name, which it compares with JSON as it is written."""
     return name.isprintable() and not {'"', "\\"} & set(name)
 
 
-def _type(column: Column, max_text_bytes: int) -> Any:
+def _unconverted_type(column: Column, max_text_bytes: int) -> Any:
     """Return the type whose values are encoded as they are; None if values of the column must be converted."""
-    plain = _categories(column) if column.categories is not None else _plain(column, max_text_bytes)
+    plain = _category_type(column) if column.categories is not None else _value_type(column, max_text_bytes)
     return plain | None if plain is not None and column.nullable else plain
 
 
-def _categories(column: Column) -> Any:
+def _category_type(column: Column) -> Any:
     assert column.categories is not None, "called for categorical columns"
     known = column.categories.values
     is_plain = column.categories.type is ValueType.STRING and 1 <= len(known) <= _MAX_CATEGORIES
     return Literal[known] if is_plain else None
 
 
-def _plain(values: Values, max_text_bytes: int) -> Any:
+def _value_type(values: Values, max_text_bytes: int) -> Any:
     if values.type is ValueType.FLOAT32:
         return Annotated[float, Meta(gt=-MAX_FLOAT32, lt=MAX_FLOAT32)]
     if values.type in FLOATS:

@@ -57,16 +57,16 @@ class ColumnsReader:
         Raises:
             RowRefused: lists what is wrong with the row.
         """
-        values = row if type(row) is list else self._by_name(row)
+        values = row if type(row) is list else self._values_by_name(row)
         if len(values) != len(self._readers):
-            raise RowRefused([Fault("", self._wrong_length(len(values)))])
+            raise RowRefused([Fault("", self._wrong_length_detail(len(values)))])
         try:
             return [read(value) for read, value in zip(self._readers, values, strict=True)]
         except ValueError:
             faults = self._value_faults(values, by_name=type(row) is not list)
             raise RowRefused(islice(faults, _MAX_FAULTS)) from None
 
-    def _by_name(self, row: Any) -> list[Any]:
+    def _values_by_name(self, row: Any) -> list[Any]:
         if not isinstance(row, dict):
             raise RowRefused([Fault("", "A row must be an array of values, or an object by column name.")])
         try:
@@ -100,7 +100,7 @@ class ColumnsReader:
                 yield Fault(pointer, refusal(column, value, error, suggests=n_faults < _MAX_SUGGESTIONS))
                 n_faults += 1
 
-    def _wrong_length(self, n_values: int) -> str:
+    def _wrong_length_detail(self, n_values: int) -> str:
         n_columns = len(self._names)
         values = "1 value" if n_values == 1 else f"{n_values} values"
         return f"A row must have {n_columns} columns, in this order: {show_names(self._names)}. This one has {values}."

@@ -14,9 +14,9 @@ import msgspec
 from api.http.requested_outputs import OUTPUTS
 from shared.errors import Fault, InvalidRows
 
-_LARGE: Final = 2**20  # bytes; a smaller body is read within 0.1 s, and the refusal says more
-_ROW: Final = re.compile(r"`\$\.data\[(\d+)\]")
-_NUMBERS: Final = "Number out of range", "Integer value out of range", "Integer out of range"
+_MIN_CHECKED_BYTES: Final = 2**20  # bytes; a smaller body is read within 0.1 s, and the refusal says more
+_ROW_PATH: Final = re.compile(r"`\$\.data\[(\d+)\]")
+_NUMBER_ERRORS: Final = "Number out of range", "Integer value out of range", "Integer out of range"
 _Value: Final = str | int | float | bool | None
 
 
@@ -40,10 +40,12 @@ class RowShape:
         fields: list[Any] = [("data", rows), (OUTPUTS, outputs, msgspec.UNSET)]
         body = msgspec.defstruct("Body", fields, forbid_unknown_fields=True)
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
-        self._rows = f"A row must be an array of {len(names)} values, or an object with these columns: {shown_names}."
+        self._row_detail = (
+            f"A row must be an array of {len(names)} values, or an object with these columns: {shown_names}."
+        )
         if rows_are_texts:
-            self._rows = "A row must be a text."
-        self._body = f'The body must have "data", an array of 1 to {max_rows} rows, and may have "outputs".'
+            self._row_detail = "A row must be a text."
+        self._body_detail = f'The body must have "data", an array of 1 to {max_rows} rows, and may have "outputs".'
 
     def __call__(self, body: bytes) -> None:
         """Check a body if it is large.
@@ -52,19 +54,19 @@ class RowShape:
             InvalidRows: a row has another number of values, an unknown column, or a value that is an array or object;
                 or the body has another member.
         """
-        if len(body) < _LARGE:
+        if len(body) < _MIN_CHECKED_BYTES:
             return
         try:
             self._decoder.decode(body)
         except msgspec.ValidationError as error:
-            if not str(error).startswith(_NUMBERS):  # its column refuses the number
-                raise InvalidRows([self._fault(str(error))]) from None
+            if not str(error).startswith(_NUMBER_ERRORS):  # its column refuses the number
+                raise InvalidRows([self._fault_of(str(error))]) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass  # the parser says where it is not JSON
 
-    def _fault(self, message: str) -> Fault:
-        if (row := _ROW.search(message)) is not None:
-            return Fault(f"/data/{row[1]}", self._rows)
+    def _fault_of(self, message: str) -> Fault:
+        if (row := _ROW_PATH.search(message)) is not None:
+            return Fault(f"/data/{row[1]}", self._row_detail)
         if f"`$.{OUTPUTS}" in message:
             return Fault(f"/{OUTPUTS}", f'"{OUTPUTS}" must be an array of names.')
-        return Fault("/data" if "`$.data`" in message else "", self._body)
+        return Fault("/data" if "`$.data`" in message else "", self._body_detail)

@@ -45,6 +45,6 @@ def content_security_policy(**directives: str) -> str:
     return "; ".join(f"{name} {value}" for name, value in (closed | named).items())
 
 
-def source_of(text: str) -> str:
+def hash_source_of(text: str) -> str:
     """Name an inline script or style in a policy by its hash."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -31,7 +31,7 @@ class StreamedResponse(Response):
         async with self._open_parts() as parts:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             try:
-                await first_of(_send(parts, send), _wait_until_gone(receive))
+                await first_of(_send(parts, send), _raise_on_disconnect(receive))
             except _ClientGone:
                 pass
 
@@ -42,7 +42,7 @@ async def _send(parts: Parts, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _wait_until_gone(receive: Receive) -> NoReturn:
+async def _raise_on_disconnect(receive: Receive) -> NoReturn:
     while (await receive())["type"] != "http.disconnect":
         pass
     raise _ClientGone

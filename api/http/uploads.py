@@ -30,11 +30,11 @@ from shared.store.records import Origin
 _UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 _CODINGS: Final = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
 _FLAGS: Final = {"true": True, "false": False}
-_REPEATED: Final = "null"
-_OF_CSV: Final = ("delimiter", "header", "null")
-_PARAMETERS: Final = ("on_error", "outputs", "carry", *_OF_CSV)
-_NO_DELIMITER: Final = '"\r\n\0'
-_OTHER: Final = "other"
+_REPEATABLE: Final = "null"
+_CSV_PARAMETERS: Final = ("delimiter", "header", "null")
+_PARAMETERS: Final = ("on_error", "outputs", "carry", *_CSV_PARAMETERS)
+_NOT_DELIMITERS: Final = '"\r\n\0'
+_OTHER_FORMAT: Final = "other"
 
 Query = dict[str, list[str]]
 
@@ -54,13 +54,15 @@ class UploadOperation:
             RequestRefused: it left nothing.
         """
         began = time.monotonic()
-        outcome, form = ACCEPTED, _OTHER
+        outcome, form = ACCEPTED, _OTHER_FORMAT
         try:
             headers = RequestHeaders.read(request.scope["headers"])
-            media_type = _media_type(headers.media_type.decode("latin-1"))
+            media_type = _check_media_type(headers.media_type.decode("latin-1"))
             form = FORMATS[media_type]
             card = await self._cluster.current_card()
-            job = _job(media_type, _coding(headers.content_coding), request.scope["query_string"], card)
+            job = _upload_job(
+                media_type, _parse_content_coding(headers.content_coding), request.scope["query_string"], card
+            )
             host = (request.scope.get("client") or ("",))[0]
             upload = UploadRequest(
                 job,
@@ -76,7 +78,7 @@ class UploadOperation:
             raise MalformedUpload("The body ended early.") from error
         except RequestRefused as error:
             outcome = error.code
-            self._metrics.refused(error.code)
+            self._metrics.count_refused(error.code)
             raise
         except BaseException:
             outcome = "error"
@@ -86,7 +88,7 @@ class UploadOperation:
                 bind_contextvars(batch=prediction.id.batch_id)  # the whole id would give access to the result
             return prediction
         finally:
-            self._metrics.uploaded(form, outcome, time.monotonic() - began)
+            self._metrics.count_upload(form, outcome, time.monotonic() - began)
 
 
 class _Body:
@@ -110,7 +112,7 @@ class _Body:
             pass
 
 
-def _media_type(content_type: str) -> str:
+def _check_media_type(content_type: str) -> str:
     essence, *parameters = [part.strip().lower() for part in content_type.split(";")]
     if essence.endswith("+json"):
         essence = MEDIA_TYPES[Format.JSON]
@@ -123,61 +125,61 @@ def _media_type(content_type: str) -> str:
     return essence
 
 
-def _coding(content_coding: bytes) -> str:
+def _parse_content_coding(content_coding: bytes) -> str:
     try:
         return _CODINGS[content_coding.decode("latin-1").strip().lower()]
     except KeyError:
         raise UnsupportedUploadCoding from None
 
 
-def _job(media_type: str, coding: str, query_string: bytes, card: ModelCard) -> ReadUpload:
+def _upload_job(media_type: str, coding: str, query_string: bytes, card: ModelCard) -> ReadUpload:
     """Read the query string.
 
     Raises:
         InvalidParameter: it has a parameter that is unknown, repeated or invalid.
     """
-    query = _query(query_string, is_csv=media_type == MEDIA_TYPES[Format.CSV])
+    query = _parse_query(query_string, is_csv=media_type == MEDIA_TYPES[Format.CSV])
     return ReadUpload(
         b"",
         media_type,
         coding,
         "",
-        _on_error(query),
-        _outputs(query, card),
-        _names(query, "carry"),
-        _delimiter(query),
-        _has_header(query),
-        tuple(query.get(_REPEATED, ())),
+        _parse_on_error(query),
+        _parse_outputs(query, card),
+        _parse_names(query, "carry"),
+        _parse_delimiter(query),
+        _parse_header_flag(query),
+        tuple(query.get(_REPEATABLE, ())),
     )
 
 
-def _query(query_string: bytes, *, is_csv: bool) -> Query:
+def _parse_query(query_string: bytes, *, is_csv: bool) -> Query:
     query: Query = {}
     for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
         query.setdefault(name, []).append(value)
     for name, values in query.items():
         if name not in _PARAMETERS:
             raise InvalidParameter(f"`{name[:50]}` is unknown: the parameters are {', '.join(_PARAMETERS)}.")
-        if name in _OF_CSV and not is_csv:
+        if name in _CSV_PARAMETERS and not is_csv:
             raise InvalidParameter(f"`{name}` says how CSV is written, and this body is none.")
-        if len(values) > 1 and name != _REPEATED:
+        if len(values) > 1 and name != _REPEATABLE:
             raise InvalidParameter(f"`{name}` must stand there once.")
     return query
 
 
-def _value(query: Query, name: str) -> str | None:
+def _single_value(query: Query, name: str) -> str | None:
     return query[name][0] if name in query else None
 
 
-def _on_error(query: Query) -> OnError:
-    value = _value(query, "on_error") or OnError.FAIL
+def _parse_on_error(query: Query) -> OnError:
+    value = _single_value(query, "on_error") or OnError.FAIL
     if value not in list(OnError):
         raise InvalidParameter(f"`on_error` must be one of {', '.join(OnError)}.")
     return OnError(value)
 
 
-def _outputs(query: Query, card: ModelCard) -> tuple[Output, ...]:
-    names = _names(query, "outputs")
+def _parse_outputs(query: Query, card: ModelCard) -> tuple[Output, ...]:
+    names = _parse_names(query, "outputs")
     for name in names:
         if name not in card.outputs:
             has = ", ".join(card.outputs)
@@ -186,8 +188,8 @@ def _outputs(query: Query, card: ModelCard) -> tuple[Output, ...]:
     return () if outputs == card.default_outputs else outputs
 
 
-def _names(query: Query, parameter: str) -> tuple[str, ...]:
-    value = _value(query, parameter)
+def _parse_names(query: Query, parameter: str) -> tuple[str, ...]:
+    value = _single_value(query, parameter)
     if value is None:
         return ()
     names = tuple(value.split(","))
@@ -196,17 +198,17 @@ def _names(query: Query, parameter: str) -> tuple[str, ...]:
     return names
 
 
-def _delimiter(query: Query) -> str:
-    value = _value(query, "delimiter")
+def _parse_delimiter(query: Query) -> str:
+    value = _single_value(query, "delimiter")
     if value is None:
         return ","
-    if len(value) != 1 or not value.isascii() or value in _NO_DELIMITER:
+    if len(value) != 1 or not value.isascii() or value in _NOT_DELIMITERS:
         raise InvalidParameter("`delimiter` must be one ASCII character, and no quote or line break.")
     return value
 
 
-def _has_header(query: Query) -> bool:
-    value = _value(query, "header")
+def _parse_header_flag(query: Query) -> bool:
+    value = _single_value(query, "header")
     if value is None:
         return True
     if value.lower() not in _FLAGS:

@@ -27,10 +27,10 @@ _MISSING: Final = frozenset({"", "nan", "na", "n/a", "none", "null", "nat"})
 def column_reader(column: Column, max_text_bytes: int) -> Reader:
     """Make the function that reads one value of a column, null included."""
     if column.categories is None:
-        read = _reader(column, max_text_bytes)
+        read = _value_reader(column, max_text_bytes)
     else:
         known = {value: value for value in column.categories.values}
-        read = partial(_read_category, _reader(column.categories, max_text_bytes), known, expected(column))
+        read = partial(_read_category, _value_reader(column.categories, max_text_bytes), known, expected(column))
     return partial(_read_nullable, read) if column.nullable else read
 
 
@@ -52,7 +52,7 @@ def expected(column: Column) -> str:
         shown = column.categories.values[:_SHOWN_VALUES]
         more = len(column.categories.values) - len(shown)
         return "one of " + ", ".join(map(show, shown)) + (f" and {more} more" if more else "")
-    return _expected(column)
+    return _expected_value(column)
 
 
 def nearest(name: str, names: Collection[Any]) -> str:
@@ -63,7 +63,7 @@ def nearest(name: str, names: Collection[Any]) -> str:
     return f" Did you mean {show(found[0])}?" if found else ""
 
 
-def _expected(values: Values) -> str:
+def _expected_value(values: Values) -> str:
     if values.type in FLOATS:
         return "a number"
     if values.type in INTEGERS:
@@ -78,8 +78,8 @@ def _expected(values: Values) -> str:
     ]
 
 
-def _reader(values: Values, max_text_bytes: int) -> Reader:
-    wanted = _expected(values) if values.type is not ValueType.CATEGORY else ""
+def _value_reader(values: Values, max_text_bytes: int) -> Reader:
+    wanted = _expected_value(values) if values.type is not ValueType.CATEGORY else ""
     if values.type in FLOATS:
         largest = MAX_FLOAT32 if values.type is ValueType.FLOAT32 else math.inf
         return partial(_read_float, largest, values.type.value)

@@ -57,7 +57,7 @@ class OpenBatch:
     error: Exception | None = None
     _random: bytes = b""
 
-    def takes(self, rows: EncodedRows, model: bytes) -> bool:
+    def can_add(self, rows: EncodedRows, model: bytes) -> bool:
         """Whether these rows can join the batch."""
         fits = self.n_rows + rows.n_rows <= MAX_BATCH_ROWS and self.n_bytes + len(rows.content) <= MAX_BATCH_BYTES
         return fits and self.pending.model == model and self.encoding is rows.encoding
@@ -116,23 +116,23 @@ class OpenBatches:
     def __iter__(self) -> Iterator[OpenBatch]:
         return chain(self._small, self._large)
 
-    def batch_for(self, rows: EncodedRows, model: bytes) -> OpenBatch:
+    def find_or_open(self, rows: EncodedRows, model: bytes) -> OpenBatch:
         """Find or open the batch that a prediction joins; rows for different models never share a batch."""
         batches = self._large if rows.n_rows > _LARGE_ROWS else self._small
-        if batches and batches[-1].takes(rows, model):
+        if batches and batches[-1].can_add(rows, model):
             return batches[-1]
         batch_id = new_batch_id()
         batches.append(OpenBatch(batch_id, PendingBatch(batch_id, model), rows.encoding))
         return batches[-1]
 
-    def next_batch(self) -> OpenBatch:
+    def pop_next(self) -> OpenBatch:
         """Remove and return the oldest batch of the kind whose turn it is; at least one batch must be open."""
         if self._turns[0]:
             self._turns.rotate()
             return self._turns[-1].popleft()
         return self._turns[-1].popleft()
 
-    def urgent_batch(self) -> OpenBatch | None:
+    def pop_urgent(self) -> OpenBatch | None:
         """Remove and return an urgent batch; None if there is none."""
         for batches in self._turns:
             for batch in batches:

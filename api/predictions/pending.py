@@ -44,7 +44,7 @@ class PendingBatch:
     """In the order of their indices."""
     n_answered: int = 0
     """Number of waiters whose client has received the result."""
-    is_doubtful: bool = False
+    needs_look_up: bool = False
     """Whether a prediction may have been canceled; the final states must then be read from the store."""
     checked_at: float = field(default_factory=time.monotonic)
     """Time of the last look-up, on the monotonic clock."""
@@ -64,7 +64,7 @@ class PendingBatch:
     def is_answered_by(self, outcome: Outcome) -> bool:
         """Whether a published outcome answers every waiter, without a look-up in the store."""
         is_spanning = self.waiters[0].prediction_id.spans_batches
-        return not self.is_doubtful and not is_spanning and len(outcome.members) == len(self.waiters)
+        return not self.needs_look_up and not is_spanning and len(outcome.members) == len(self.waiters)
 
     def resolve(self, outcome: Outcome, finished_us: int) -> None:
         """Give every waiter its part of the outcome."""

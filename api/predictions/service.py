@@ -85,19 +85,19 @@ class PredictionService:
         if self._is_draining:
             request = msgspec.structs.replace(request, wait_seconds=0)
         if request.wait_seconds <= 0:
-            return await self._submit_keyed(request)
+            return await self._submit_request(request)
         if self._n_waiters >= self._max_waiters:
             raise TooManyWaiters
         self._n_waiters += 1
         try:
-            return await self._submit_keyed(request)
+            return await self._submit_request(request)
         finally:
             self._n_waiters -= 1
 
-    async def _submit_keyed(self, request: PredictionRequest) -> PredictionResponse:
+    async def _submit_request(self, request: PredictionRequest) -> PredictionResponse:
         if request.idempotency is not None:
-            return await self._submit_once(request, request.idempotency)
-        return await self._submit(request, NEVER_US)
+            return await self._submit_with_key(request, request.idempotency)
+        return await self._submit_rows(request, NEVER_US)
 
     async def cancel(self, prediction_id: PredictionId) -> None:
         """Cancel a prediction.
@@ -106,7 +106,7 @@ class PredictionService:
             PredictionAlreadyFinal, PredictionNotFound, PredictionGone, BrokerUnavailable: as `Lookups.cancel`.
         """
         await self._lookups.cancel(prediction_id)
-        self._metrics.canceled(prediction_id.queue)
+        self._metrics.count_canceled(prediction_id.queue)
 
     async def tick(self) -> None:
         """Recheck old pending batches and shorten the retention of answered ones; called once a second."""
@@ -127,17 +127,17 @@ class PredictionService:
         self._is_draining = True
         self._coordinator.stop_waiting()
 
-    async def _submit_once(self, request: PredictionRequest, key: IdempotencyKey) -> PredictionResponse:
+    async def _submit_with_key(self, request: PredictionRequest, key: IdempotencyKey) -> PredictionResponse:
         earlier, latest_us = await self._admission.reserve(key)
         if earlier is not None:
             return PredictionResponse(earlier, await self._poll(earlier, request.wait_seconds))
         try:
-            return await self._submit(request, latest_us)
+            return await self._submit_rows(request, latest_us)
         except (BacklogFull, DeadlineUnreachable):
             await self._admission.release(key)
             raise
 
-    async def _submit(self, request: PredictionRequest, latest_us: int) -> PredictionResponse:
+    async def _submit_rows(self, request: PredictionRequest, latest_us: int) -> PredictionResponse:
         model = self._cluster.model.ref_json
         deadline_us = self._admission.deadline_us(request.deadline_seconds, request.queue)
         if request.queue is Queue.BULK:
@@ -147,7 +147,7 @@ class PredictionService:
             batch.idempotency[request.idempotency.name] = request.idempotency.value(waiter.prediction_id)
             batch.latest_us = min(batch.latest_us, latest_us)
             await self._coordinator.flush_now(batch)
-        prediction = await _wait(waiter, request)
+        prediction = await _wait_for(waiter, request)
         if prediction is None:
             await self._coordinator.flush_now(batch)
         return await self._respond(batch.pending, waiter, prediction, request)
@@ -159,7 +159,7 @@ class PredictionService:
         n_rows = sum(part.n_rows for part in request.rows)
         waiter = pending.add(PredictionId.new(pending.id, SPANNING), n_rows, deadline_us)
         await self._coordinator.submit(pending, self._spanning_submission(waiter, request, model, latest_us))
-        return await self._respond(pending, waiter, await _wait(waiter, request), request)
+        return await self._respond(pending, waiter, await _wait_for(waiter, request), request)
 
     def _spanning_submission(
         self, waiter: Waiter, request: PredictionRequest, model: bytes, latest_us: int
@@ -193,7 +193,7 @@ class PredictionService:
         else:
             prediction = Prediction(State.QUEUED, 0, waiter.n_rows, pending.model)
             if request.wait_seconds > 0:
-                prediction = await self._progress(waiter.prediction_id, prediction)
+                prediction = await self._look_up_progress(waiter.prediction_id, prediction)
         return PredictionResponse(waiter.prediction_id, prediction)
 
     async def _poll(self, prediction_id: PredictionId, wait_seconds: float) -> Prediction:
@@ -207,7 +207,7 @@ class PredictionService:
             prediction = await self._lookups.read(prediction_id)
         return prediction
 
-    async def _progress(self, prediction_id: PredictionId, queued: Prediction) -> Prediction:
+    async def _look_up_progress(self, prediction_id: PredictionId, queued: Prediction) -> Prediction:
         """Look up the progress of a prediction; `queued` if the broker is unavailable."""
         try:
             return await self._lookups.read(prediction_id)
@@ -215,7 +215,7 @@ class PredictionService:
             return queued
 
 
-async def _wait(waiter: Waiter, request: PredictionRequest) -> Prediction | None:
+async def _wait_for(waiter: Waiter, request: PredictionRequest) -> Prediction | None:
     """Wait for a prediction to become final; None if the wait ends first."""
     seconds = request.wait_seconds
     if seconds <= 0:  # even if the answer has arrived, a client that does not wait gets a 202

@@ -35,10 +35,10 @@ class _Pause:
 class BatchesUnderWay:
     """The batches that count as under way, of which the allowance permits so many at once."""
 
-    def __init__(self, allowance: Callable[[], int], on_place: Callable[[], None]) -> None:
-        """Start without any batch; `on_place` is called whenever a batch no longer counts."""
+    def __init__(self, allowance: Callable[[], int], on_place_free: Callable[[], None]) -> None:
+        """Start without any batch; `on_place_free` is called whenever a batch no longer counts."""
         self._allowance = allowance
-        self._on_place = on_place
+        self._on_place_free = on_place_free
         self._timers: dict[BatchId, asyncio.TimerHandle] = {}
         self._pauses: dict[BatchId, _Pause] = {}
 
@@ -56,9 +56,9 @@ class BatchesUnderWay:
         if timer is not None:
             timer.cancel()
             self._pauses.pop(batch_id, None)
-            self._on_place()
+            self._on_place_free()
 
-    def answered(self, batch_id: BatchId, predict_us: int, n_clients: int, n_gathered: int) -> None:
+    def remove_answered(self, batch_id: BatchId, predict_us: int, n_clients: int, n_gathered: int) -> None:
         """Stop counting a batch that was answered: at once, or after a pause if a slow one had several clients.
 
         Args:
@@ -74,7 +74,7 @@ class BatchesUnderWay:
         elif batch_id in self._timers:
             now = asyncio.get_running_loop().time()
             self._pauses[batch_id] = _Pause(now + seconds * _PAUSE_SHARE, n_clients)
-            self._look_again(batch_id, _QUIET_SECONDS + n_clients * _REQUEST_SECONDS)
+            self._schedule_quiet_check(batch_id, _QUIET_SECONDS + n_clients * _REQUEST_SECONDS)
 
     def count_request(self) -> None:
         """End the pauses that waited for this request alone."""
@@ -83,7 +83,7 @@ class BatchesUnderWay:
             if pause.n_came == pause.n_expected:
                 self.remove(batch_id)
 
-    def _look_again(self, batch_id: BatchId, seconds: float) -> None:
+    def _schedule_quiet_check(self, batch_id: BatchId, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         pause = self._pauses[batch_id]
         self._timers[batch_id].cancel()
@@ -93,4 +93,4 @@ class BatchesUnderWay:
         if pause.n_came == n_came or asyncio.get_running_loop().time() > pause.ends_at:
             self.remove(batch_id)
         else:
-            self._look_again(batch_id, _QUIET_SECONDS)
+            self._schedule_quiet_check(batch_id, _QUIET_SECONDS)

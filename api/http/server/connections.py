@@ -16,8 +16,8 @@ from api.telemetry.metrics import GatewayMetrics
 from shared.errors import TooManyBodies
 
 SWEEP_SECONDS: Final = 0.5
-_TURNS_AT_ONCE: Final = 4  # 1 to 2 ms, where each begins a request with a large response or decodes chunks
-_ANSWERED_BEYOND: Final = 32  # connections beyond the maximum that are told so; others are reset
+_TURNS_PER_ITERATION: Final = 4  # 1 to 2 ms, where each begins a request with a large response or decodes chunks
+_ANSWERED_REFUSALS: Final = 32  # connections beyond the maximum that are told so; others are reset
 _MAPPED: Final = "::ffff:"  # in front of the address of an IPv4 client, on a socket for both versions
 _OTHER_FILES: Final = 64  # open files of a gateway that are no connections of clients
 
@@ -37,7 +37,7 @@ class Connections:
         self._metrics = metrics
         self._open: dict[Connection, str] = {}
         self._of_address: Counter[str] = Counter()
-        self._max_connections = min(limits.max_connections, _most_files() - _OTHER_FILES)
+        self._max_connections = min(limits.max_connections, _max_open_files() - _OTHER_FILES)
         self._proxies = TrustedProxies(limits.proxy_networks)
         self._turns: deque[Callable[[], None]] = deque()
         self._is_scheduled = False  # whether the next turns are
@@ -48,9 +48,9 @@ class Connections:
         return len(self._open)
 
     @property
-    def may_answer(self) -> bool:
+    def may_answer_refused(self) -> bool:
         """Whether there are few enough connections beyond the maximum to answer another one that is refused."""
-        return len(self._open) <= self._max_connections + _ANSWERED_BEYOND
+        return len(self._open) <= self._max_connections + _ANSWERED_REFUSALS
 
     def add(self, connection: Connection, host: str) -> None:
         """Take a new connection of a client.
@@ -58,13 +58,13 @@ class Connections:
         Raises:
             Refused: there are too many, in all or from this address. The connection is taken, to be answered.
         """
-        address = _counted_as(host.removeprefix(_MAPPED))
+        address = _limited_address(host.removeprefix(_MAPPED))
         is_full = len(self._open) >= self._max_connections
-        is_greedy = self._of_address[address] >= self.limits.max_connections_per_address
+        is_address_full = self._of_address[address] >= self.limits.max_connections_per_address
         self._open[connection] = address
         self._of_address[address] += 1
         self._metrics.set_connections(len(self._open))
-        if is_full or (is_greedy and host not in self._proxies):
+        if is_full or (is_address_full and host not in self._proxies):
             who = "clients" if is_full else "your address"
             raise Refused(TOO_MANY_CONNECTIONS, f"There are too many connections from {who}: close some, or retry.")
 
@@ -78,7 +78,7 @@ class Connections:
             del self._of_address[address]
         self._metrics.set_connections(len(self._open))
 
-    def in_turn(self, go_on: Callable[[], None]) -> None:
+    def schedule_turn(self, go_on: Callable[[], None]) -> None:
         """Let a connection go on with what it holds already: a few of them in each iteration of the event loop.
 
         Requests that have just arrived do not wait for their turn: they come first.
@@ -89,21 +89,21 @@ class Connections:
     def _schedule_turns(self) -> None:
         if self._turns and not self._is_scheduled:
             self._is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._take_turns)
+            asyncio.get_running_loop().call_soon(self._run_turns)
 
-    def _take_turns(self) -> None:
+    def _run_turns(self) -> None:
         self._is_scheduled = False
         try:
-            for _ in range(min(_TURNS_AT_ONCE, len(self._turns))):
+            for _ in range(min(_TURNS_PER_ITERATION, len(self._turns))):
                 self._turns.popleft()()
         finally:
             self._schedule_turns()
 
     def count_refusal(self, reason: str) -> None:
         """Count a refusal, or a connection that was ended without a response."""
-        self._metrics.http_refused(reason)
+        self._metrics.count_http_refusal(reason)
 
-    def hold(self, n_bytes: int) -> None:
+    def hold_body_bytes(self, n_bytes: int) -> None:
         """Count bytes of a large body that is being received.
 
         Raises:
@@ -113,7 +113,7 @@ class Connections:
             raise Refused(TooManyBodies.code, TooManyBodies.detail)
         self._body_bytes += n_bytes
 
-    def release(self, n_bytes: int) -> None:
+    def release_body_bytes(self, n_bytes: int) -> None:
         """Forget bytes that were held."""
         self._body_bytes -= n_bytes
 
@@ -134,12 +134,12 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _most_files() -> int:
+def _max_open_files() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft if soft != resource.RLIM_INFINITY else 2**31
 
 
-def _counted_as(host: str) -> str:
+def _limited_address(host: str) -> str:
     """Return whom a connection counts for: an IPv6 client has a whole /64 network."""
     if ":" not in host:
         return host

@@ -29,7 +29,7 @@ class Wire(Protocol):
     async def drain(self) -> None:
         """Wait until the client has read enough of what was sent."""
 
-    def read_on(self) -> None:
+    def continue_reading(self) -> None:
         """Go on reading the body: the application waits for it."""
 
     def on_response_complete(self) -> None:
@@ -52,7 +52,7 @@ class Exchange:
         self._expects_continue = head.expects_continue
         self._start: Message | None = None  # the start of the response, which is sent with its body
         self._waiter: asyncio.Future[None] | None = None
-        self._was_taken = False  # whether the application has the whole body
+        self._body_was_taken = False  # whether the application has the whole body
         self.has_begun = False
         """Whether a part of the response has been sent."""
         self.is_over = False
@@ -70,7 +70,7 @@ class Exchange:
         except Exception as error:
             log.error("failed to handle a request", exc_info=error)
         if not self.is_over:
-            await self._fail()
+            await self._send_internal_error()
 
     async def receive(self) -> Message:
         """Return the body in parts, and then that the client has disconnected."""
@@ -78,17 +78,17 @@ class Exchange:
             self._expects_continue = False
             if not self.body.has_begun and not self.body.is_complete:
                 self._wire.write(_CONTINUE)
-        while not self.is_over and (self._was_taken or not self.body.is_ready):
+        while not self.is_over and (self._body_was_taken or not self.body.is_ready):
             self._waiter = asyncio.get_running_loop().create_future()
-            self._wire.read_on()
+            self._wire.continue_reading()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
         if self.is_over:
             return {"type": "http.disconnect"}
-        self._was_taken = self.body.is_complete
-        return {"type": "http.request", "body": self.body.take(), "more_body": not self._was_taken}
+        self._body_was_taken = self.body.is_complete
+        return {"type": "http.request", "body": self.body.take(), "more_body": not self._body_was_taken}
 
     async def send(self, message: Message) -> None:
         """Send a part of the response. The head waits for the first part of the body: one system call for both."""
@@ -99,11 +99,11 @@ class Exchange:
             return
         body, more = message.get("body", b""), message.get("more_body", False)
         if self._start is not None:
-            self.writer.keep_alive = self.writer.keep_alive and self._leaves_little_body()
+            self.writer.keep_alive = self.writer.keep_alive and self._has_little_body_left()
             headers = [*self._wire.default_headers, *self._start["headers"]]
             self._wire.write(self.writer.begin(self._start["status"], headers, body, more=more))
             self._start, self.has_begun = None, True
-        elif parts := self.writer.go_on(body, more=more):
+        elif parts := self.writer.next_part(body, more=more):
             self._wire.write(*parts)
         if more:
             await self._wire.drain()
@@ -122,12 +122,12 @@ class Exchange:
         self.body.discard()
         self.wake()
 
-    def _leaves_little_body(self) -> bool:
+    def _has_little_body_left(self) -> bool:
         """Whether what has not arrived of the body is known to come, and small enough to be read and discarded."""
-        missing = self.body.missing
+        missing = self.body.n_missing
         return self.body.is_complete or (not self._expects_continue and missing is not None and missing <= PART_BYTES)
 
-    async def _fail(self) -> None:
+    async def _send_internal_error(self) -> None:
         if self.has_begun:
             self._wire.abort()
             return

@@ -27,7 +27,7 @@ class IncomingBody:
         self._n_counted = 0
         self._n_held = 0
         self._is_discarded = False
-        self.missing = n_bytes
+        self.n_missing = n_bytes
         """Bytes that have not arrived; None if that is unknown."""
         self.has_begun = False
         """Whether a part of it has arrived."""
@@ -35,7 +35,7 @@ class IncomingBody:
     @property
     def is_complete(self) -> bool:
         """Whether all of it has arrived."""
-        return not self.missing if self._chunks is None else self._chunks.is_complete
+        return not self.n_missing if self._chunks is None else self._chunks.is_complete
 
     @property
     def is_ready(self) -> bool:
@@ -64,16 +64,16 @@ class IncomingBody:
         if self._chunks is not None:
             end = self._chunks.feed(data, start, self._buffer)
         else:
-            assert self.missing is not None, "known unless the body is chunked"
-            self._buffer += data[start : start + self.missing]
+            assert self.n_missing is not None, "known unless the body is chunked"
+            self._buffer += data[start : start + self.n_missing]
             end = start + len(self._buffer) - before
-            self.missing -= end - start
+            self.n_missing -= end - start
         self.has_begun = self.has_begun or end > start
         self._n_counted += len(self._buffer) - before
         if self._is_discarded:
             self._buffer.clear()
         elif self._n_counted > PART_BYTES:
-            self._connections.hold(self._n_counted - self._n_held)
+            self._connections.hold_body_bytes(self._n_counted - self._n_held)
             self._n_held = self._n_counted
         return end
 
@@ -93,5 +93,5 @@ class IncomingBody:
         self._release()
 
     def _release(self) -> None:
-        self._connections.release(self._n_held)
+        self._connections.release_body_bytes(self._n_held)
         self._n_held = 0

@@ -11,7 +11,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 SECONDS: Final = 2.0
 """How long a client may take to read the response and to close."""
-_AT_ONCE_BYTES: Final = 1024 * 1024
+_UNTHROTTLED_BYTES: Final = 1024 * 1024
 _PAUSE_SECONDS: Final = 0.05
 
 
@@ -38,10 +38,10 @@ class Linger:
         self._n_bytes += n_bytes
         if self._n_bytes > self._max_bytes:
             self._transport.abort()
-        elif self._n_bytes > _AT_ONCE_BYTES:
+        elif self._n_bytes > _UNTHROTTLED_BYTES:
             self._flow.pause_reading()
-            asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._read_on)
+            asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._resume_reading)
 
-    def _read_on(self) -> None:
+    def _resume_reading(self) -> None:
         if not self._transport.is_closing():
             self._flow.resume_reading()

@@ -19,15 +19,15 @@ class Pace:
         """Whether the client should have sent more by now."""
         return now >= self._deadline
 
-    def allow(self, now: float, seconds: float) -> None:
+    def set_deadline(self, now: float, seconds: float) -> None:
         """Give the client so long from now."""
         self._deadline = now + seconds
 
-    def wait(self) -> None:
+    def clear_deadline(self) -> None:
         """Expect nothing: the client has sent what it had to, or the gateway does not read."""
         self._deadline = math.inf
 
-    def earn(self, now: float, n_bytes: int) -> None:
+    def credit_bytes(self, now: float, n_bytes: int) -> None:
         """Count bytes of a body: each is worth its time at the slowest rate, up to the longest stall."""
         self._deadline = min(now + self._stall_seconds, self._deadline + n_bytes * self._seconds_per_byte)
 
@@ -51,6 +51,6 @@ class Pace:
         self._n_read = n_read
         return now > self._read_deadline
 
-    def extend(self, now: float, seconds: float) -> None:
+    def extend_deadline(self, now: float, seconds: float) -> None:
         """Give the client so long from now at least."""
         self._deadline = max(self._deadline, now + seconds)

@@ -27,7 +27,7 @@ from api.http.server.head import Head
 from api.http.server.inbox import Inbox
 from api.http.server.incoming import PART_BYTES, IncomingBody
 from api.http.server.pace import Pace
-from api.http.server.refusals import Refused, malformed
+from api.http.server.refusals import Refused, malformed_request
 from api.http.server.response import Header, ResponseWriter
 
 SILENT: Final = "silent"
@@ -35,7 +35,7 @@ IDLE: Final = "idle"
 UNREAD: Final = "unread"
 _LAST_REQUEST_SECONDS: Final = 1.0
 _SEND_BUFFER_BYTES: Final = 256 * 1024  # in the kernel, which doubles it; by itself it would take 4 MB for each client
-_RESETS: Final = struct.pack("ii", 1, 0)  # SO_LINGER: at the end of the connection, drop what was not sent
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER: at the end of the connection, drop what was not sent
 _READ_AHEAD_BYTES: Final = 4 * PART_BYTES  # of a body that the application does not take
 
 
@@ -75,12 +75,12 @@ class HttpProtocol(asyncio.Protocol):
         self._flow = FlowControl(self.transport)
         client = get_remote_addr(self.transport)
         self._address = {"server": get_local_addr(self.transport), "client": client, "scheme": "http"}
-        self._pace.allow(self._loop.time(), self._limits.head_seconds)
+        self._pace.set_deadline(self._loop.time(), self._limits.head_seconds)
         self._server.connections.add(self)  # type: ignore[arg-type]
         try:
             self._connections.add(self, client[0] if client else "")
         except Refused as refused:
-            if self._connections.may_answer:
+            if self._connections.may_answer_refused:
                 self._refuse(refused)
             else:
                 self.abort()
@@ -111,7 +111,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._linger is not None or (self._exchange is None and not self._inbox):
             return False
         if self._exchange is None or not self._exchange.body.is_complete:
-            self._refuse(malformed("The request ended before it was complete."))
+            self._refuse(malformed_request("The request ended before it was complete."))
         return True
 
     def pause_writing(self) -> None:
@@ -144,11 +144,11 @@ class HttpProtocol(asyncio.Protocol):
             self._connections.count_refusal(UNREAD)
             self.abort()
         elif n_unsent:  # it need not send anything before it has read
-            self._pace.extend(now, linger.SECONDS if self._linger else self._limits.stall_seconds)
+            self._pace.extend_deadline(now, linger.SECONDS if self._linger else self._limits.stall_seconds)
         elif self._pace.is_overdue(now):
-            self._end()
+            self._end_overdue()
 
-    def _end(self) -> None:
+    def _end_overdue(self) -> None:
         """End the connection because its deadline has passed."""
         if self._linger is not None or self.transport.is_closing():
             self.transport.abort()
@@ -179,16 +179,16 @@ class HttpProtocol(asyncio.Protocol):
         if self._flow.write_paused:
             await self._flow.drain()
 
-    def read_on(self) -> None:
+    def continue_reading(self) -> None:
         """Go on reading the body: the application waits for it."""
         if self._flow.read_paused and not self._inbox:
-            self._pace.allow(self._loop.time(), self._limits.stall_seconds)
+            self._pace.set_deadline(self._loop.time(), self._limits.stall_seconds)
             self._flow.resume_reading()
 
     def abort(self) -> None:
         """Reset the connection: the response cannot be completed, and what was not sent of it is dropped."""
         if not self.transport.is_closing():
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETS)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.transport.abort()
 
     def on_response_complete(self) -> None:
@@ -200,9 +200,9 @@ class HttpProtocol(asyncio.Protocol):
         if not exchange.writer.keep_alive or (self._has_ended and not self._inbox):
             self._close()
         elif exchange.body.is_complete:
-            self._finish()
+            self._finish_exchange()
             if self._inbox:
-                self._connections.in_turn(self._advance)  # later: this runs inside the application's task
+                self._connections.schedule_turn(self._advance)  # later: this runs inside the application's task
         else:
             self._flow.resume_reading()
 
@@ -211,7 +211,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._linger is not None or self.transport.is_closing():
             return
         try:
-            if self._exchange is None and not self._begin():
+            if self._exchange is None and not self._begin_request():
                 return
             while self._exchange is not None and not self._exchange.body.is_complete:
                 if not self._read_body(self._exchange):
@@ -225,34 +225,34 @@ class HttpProtocol(asyncio.Protocol):
             self._inbox.clear()
             self._flow.resume_reading()
 
-    def _begin(self) -> bool:
+    def _begin_request(self) -> bool:
         """Begin the next request, if its head is complete and the client reads its responses."""
         if self._flow.write_paused:
             self._flow.pause_reading()
             return False
-        is_new = not self._inbox.has_begun_head
+        is_new = not self._inbox.has_partial_head
         head = self._inbox.take_head()
         if head is not None:
-            self._start(head)
+            self._start_exchange(head)
             return True
         self._flow.resume_reading()
-        if self._inbox.has_begun_head:
+        if self._inbox.has_partial_head:
             if self._has_ended:
-                raise malformed("The request ended before it was complete.")
+                raise malformed_request("The request ended before it was complete.")
             if is_new:
-                self._pace.allow(self._loop.time(), self._limits.head_seconds)
+                self._pace.set_deadline(self._loop.time(), self._limits.head_seconds)
         return False
 
-    def _start(self, head: Head) -> None:
+    def _start_exchange(self, head: Head) -> None:
         self._n_requests += 1
         body = IncomingBody(head.body_bytes, self._connections, is_upload=head.is_upload)
         self._exchange = exchange = Exchange(self, scope_of(head, self._address), head, body)
         if self._is_shutting_down or self._n_requests >= self._limits.max_requests_per_connection:
             exchange.writer.keep_alive = False
         if body.is_complete:
-            self._pace.wait()
+            self._pace.clear_deadline()
         else:
-            self._pace.allow(self._loop.time(), self._limits.stall_seconds)
+            self._pace.set_deadline(self._loop.time(), self._limits.stall_seconds)
         # A context of its own: otherwise a request is logged under the id of the one before it.
         task = self._loop.create_task(exchange.run(self._app), context=contextvars.Context())
         task.add_done_callback(self._server.tasks.discard)
@@ -263,21 +263,21 @@ class HttpProtocol(asyncio.Protocol):
         body = exchange.body
         n_bytes = self._inbox.take_body(body)
         if body.is_complete:
-            self._pace.wait()
+            self._pace.clear_deadline()
             if exchange.is_over:  # it was answered before its body had arrived
-                self._finish()
-                self._connections.in_turn(self._advance)
+                self._finish_exchange()
+                self._connections.schedule_turn(self._advance)
             else:
                 exchange.wake()
             return True
-        self._pace.earn(self._loop.time(), n_bytes)
+        self._pace.credit_bytes(self._loop.time(), n_bytes)
         if body.is_ready:
             exchange.wake()
         if self._inbox:  # many small chunks: other connections have their turn
             self._flow.pause_reading()
-            self._connections.in_turn(self._read_more)
+            self._connections.schedule_turn(self._read_more)
         elif body.n_waiting > _READ_AHEAD_BYTES and not exchange.is_receiving:
-            self._pace.wait()
+            self._pace.clear_deadline()
             self._flow.pause_reading()
         return False
 
@@ -285,9 +285,9 @@ class HttpProtocol(asyncio.Protocol):
         self._flow.resume_reading()
         self._advance()
 
-    def _finish(self) -> None:
+    def _finish_exchange(self) -> None:
         self._exchange = None
-        self._pace.allow(self._loop.time(), self._limits.idle_seconds)
+        self._pace.set_deadline(self._loop.time(), self._limits.idle_seconds)
 
     def _refuse(self, refused: Refused) -> None:
         """Answer instead of the application, and close the connection."""
@@ -314,7 +314,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._has_ended or (self._is_shutting_down and not still_sends):
             self.transport.close()
             return
-        self._pace.allow(self._loop.time(), linger.SECONDS)
+        self._pace.set_deadline(self._loop.time(), linger.SECONDS)
         self._linger = linger.Linger(self.transport, self._flow, self._limits.max_body_bytes)
 
     def _close_if_idle(self) -> None:

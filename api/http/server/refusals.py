@@ -26,7 +26,7 @@ class Refused(Exception):
         return ProblemResponse(status, self.code, self.detail, headers)
 
 
-def malformed(detail: str) -> Refused:
+def malformed_request(detail: str) -> Refused:
     """Refuse what RFC 9110 and RFC 9112 do not allow."""
     return Refused(MALFORMED_REQUEST, detail)
 

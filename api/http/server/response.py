@@ -52,7 +52,7 @@ class ResponseWriter:
             n_lines += 1
         self._has_body = not self.to_head and status not in _WITHOUT_BODY
         if self._has_body and self._missing is None:
-            lines.append(self._framing(body, more=more))
+            lines.append(self._framing_header(body, more=more))
             n_lines += 1 if lines[-1] else 0
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
@@ -61,9 +61,9 @@ class ResponseWriter:
         head = b"".join(lines)
         if head.count(b"\n") != n_lines or head.count(b"\r") != n_lines or b"\0" in head:
             raise ValueError("a header of the response holds a line break")
-        return b"".join((head, *self.go_on(body, more=more)))
+        return b"".join((head, *self.next_part(body, more=more)))
 
-    def go_on(self, body: bytes, *, more: bool) -> list[bytes]:
+    def next_part(self, body: bytes, *, more: bool) -> list[bytes]:
         """Return what is sent of the next part of the body, which is not copied.
 
         Raises:
@@ -80,7 +80,7 @@ class ResponseWriter:
                 raise ValueError("the body of the response has another size than its Content-Length")
         return [body] if body else []
 
-    def _framing(self, body: bytes, *, more: bool) -> bytes:
+    def _framing_header(self, body: bytes, *, more: bool) -> bytes:
         """Return the header that says where the body ends, if the application has not given it."""
         if not more:
             self._missing = len(body)
