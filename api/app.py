@@ -1,4 +1,4 @@
-"""Composes a gateway process."""
+"""Creates and connects the objects of a gateway process."""
 
 import asyncio
 import gc
@@ -65,7 +65,7 @@ VERSION: Final = "0.1.0"
 DESCRIPTION: Final = "Serves a scikit-learn pipeline through a message queue."
 _CANCEL_RETRY_SECONDS: Final = 0.1
 _MAX_JSON_ROWS_FACTOR: Final = 10
-"""The result of a bulk prediction is given as JSON up to so many times the rows of the largest other prediction."""
+"""The result of a bulk prediction is returned as JSON if it has at most this many times `SEPAL_MAX_ROWS` rows."""
 
 
 def create_app(settings: GatewaySettings | None = None) -> ASGIApp:
@@ -144,7 +144,7 @@ def compose(settings: GatewaySettings) -> HotPath:
         drain_on_signal(drain, settings.drain_seconds)
         ticks = tick_forever(cluster, [reconciler.tick, service.tick, sweeper.tick])
         async with _running_in_background(pipelined.keep(coordinator), ticks, connections.sweep_forever()):
-            yield {"connections": connections}  # uvicorn hands it to the protocol of each connection
+            yield {"connections": connections}  # uvicorn passes it to the protocol of each connection
         await sweeper.close()
         await large_bodies.close()
         await tables.close()
@@ -157,7 +157,7 @@ def compose(settings: GatewaySettings) -> HotPath:
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,  # the operation ids: methods of generated clients
         openapi_url=None,  # `documentation` renders it once
-        redirect_slashes=False,  # it would redirect to whatever the request names as its host
+        redirect_slashes=False,  # a redirect would use the `Host` of the request
     )
     app.include_router(prediction_routes(service, lookups, predict, cluster, results))
     app.include_router(bulk_routes(UploadOperation(uploads, cluster, metrics), stored, results, streams))
@@ -188,7 +188,7 @@ async def _running_in_background(*endless: Coroutine[None, None, None]) -> Async
     tasks = {asyncio.create_task(each) for each in endless}
     gc.freeze()  # imported objects are never freed, and a full collection over all of them takes 80 ms
     yield
-    # Cancel until all have ended: a cancellation can be lost while a task connects to Redis.
+    # Repeat until all have ended: a cancellation can be lost while a task connects to Redis.
     while tasks:
         for task in tasks:
             task.cancel()

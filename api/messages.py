@@ -1,7 +1,7 @@
 """Writes the Celery messages that workers consume; the gateway uses Celery for nothing else.
 
 When the gateway starts, Celery and kombu make one message for each queue, on kombu's in-memory transport. The message
-of a batch is a copy with the batch's id and size filled in. So the format is that of the installed Celery, and a copy
+of a batch is a copy with the batch's id and size filled in. So the installed Celery determines the format, and a copy
 costs a twentieth of a new message (docs/decisions/0006-messages-by-template.md).
 """
 
@@ -35,7 +35,7 @@ class CeleryMessages:
 
         Args:
             batch_id: the only argument of the task.
-            queue: the list that the message goes to.
+            queue: the queue that the message is for.
             n_rows: for Flower only.
             n_predictions: number of predictions with rows in this batch, for Flower only.
         """
@@ -89,7 +89,9 @@ class _Template:
 
     def fill_for_scripts(self, kwargsrepr: str) -> str:
         before, after = (self._body % {_BATCH_ID: _BATCH_ID}).split(f'{_BATCH_ID}"')
-        padded = " " * (-len(before) % 3) + before  # three bytes are four characters: the parts can be joined
+        padded = (
+            " " * (-len(before) % 3) + before
+        )  # base64 has four characters for three bytes: encoded parts can be joined
         body = b64encode(padded.encode()).decode() + _QUOTED_ID_BASE64 + b64encode(after.encode()).decode()
         values = {_BATCH_ID: _BATCH_ID, _KWARGSREPR: kwargsrepr, _BODY: body, _DELIVERY_TAG: _DELIVERY_TAG}
         return self._message % values

@@ -1,4 +1,4 @@
-"""Shutdown of a gateway: requests still get their results for a while, and after that a 202."""
+"""Shutdown of a gateway: waiting requests get their results for a limited time, and then the response 202."""
 
 import asyncio
 import signal
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def drain_on_signal(drain: Callable[[], None], after_seconds: float) -> None:
-    """Call `drain` after SIGTERM or SIGINT; the server's own handler still runs, and waits for the open requests.
+    """Call `drain` some time after SIGTERM or SIGINT. The server's own handler still runs, and waits for open requests.
 
     Args:
-        drain: ends the waits.
+        drain: releases all waiters.
         after_seconds: time between the signal and the call.
     """
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Reads request bodies."""
+"""Reads JSON request bodies."""
 
 from io import BytesIO
 from typing import Final
@@ -14,7 +14,7 @@ _JSON: Final = b"application/json"
 async def read_json_body(headers: RequestHeaders, receive: Receive, max_bytes: int) -> bytes:
     """Read the body of a request, whose `Content-Type` must be JSON.
 
-    The protocol of `python -m api` refuses a body by its `Content-Length` too (`api/http/server`).
+    The server of `python -m api` also refuses a body whose `Content-Length` is too large (`api/http/server`).
 
     Raises:
         UnsupportedContentType: the content type is missing or not JSON.
@@ -28,7 +28,7 @@ async def read_json_body(headers: RequestHeaders, receive: Receive, max_bytes: i
         raise UnsupportedContentCoding
     body, more = await _receive_part(receive)
     if more:
-        gathered = BytesIO()  # grows in place: a server may deliver single bytes
+        gathered = BytesIO()  # grows in place: a server may deliver one byte at a time
         while more and len(body) <= max_bytes - gathered.tell():
             gathered.write(body)
             body, more = await _receive_part(receive)

@@ -1,4 +1,4 @@
-"""The JSON schemas of bodies with rows, with the columns of the current model, and examples that work."""
+"""The JSON schemas of request bodies, with the columns of the current model, and examples of valid bodies."""
 
 import sys
 from typing import Any, Final
@@ -18,7 +18,7 @@ UPLOAD_BODY: Final = "UploadBody"  # of POST /predictions
 
 
 def body_schemas(card: ModelCard | None, max_rows: int) -> dict[str, Schema]:
-    """Describe the bodies of both operations, of which the second takes any number of rows; without a card, any row."""
+    """Return the schemas of both bodies and of rows; `max_rows` is the limit of `POST /predict`."""
     rows = _row_schemas(card)
     return {
         PREDICT_BODY: _body_schema(card, list(rows), {"maxItems": max_rows}),
@@ -59,7 +59,7 @@ def _outputs_schema(card: ModelCard | None) -> Schema:
 
 
 def body_examples(card: ModelCard) -> Schema:
-    """Give the card's example rows, in each form that the model takes."""
+    """Return example bodies with the card's example rows, one for each form of row that the model accepts."""
     if card.input.kind == "text":
         return {"texts": {"summary": "Each row is a text", "value": {"data": list(card.example)}}}
     names = [column.name for column in card.input.columns]
@@ -120,7 +120,7 @@ def _value_schema(values: Values) -> Schema:
 
 
 def _datetime_pattern(values: Values) -> str:
-    """Write a pattern of datetimes that are accepted; the day is at most 28, and the year near, so that all match."""
+    """Return a pattern whose matches are all accepted: days up to 28, and years that fit any unit."""
     digits = UNIT_DIGITS[values.unit or Unit.NANOSECOND]
     fraction = rf"(\.[0-9]{{1,{digits}}})?" if digits else ""
     time = rf"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]{fraction}"

@@ -1,4 +1,4 @@
-"""The routes of bulk predictions, beside `/results`."""
+"""The FastAPI routes of `/predictions` and of `/results/{id}/events`."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from shared.store.bulk import BulkStore
 def bulk_routes(
     operation: UploadOperation, store: BulkStore, results: StoredResults, streams: EventStreams
 ) -> APIRouter:
-    """`/predictions`, and the events of every prediction."""
+    """Make the routes of `/predictions`, and of the events of any prediction."""
     router = APIRouter(tags=["predictions"])
 
     @router.post("/predictions", **operations.UPLOAD)

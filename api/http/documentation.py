@@ -1,4 +1,4 @@
-"""Serves the documentation: `/openapi.json`, `/docs` (Swagger UI) and `/redoc`, which load nothing from elsewhere."""
+"""Serves the documentation: `/openapi.json`, `/docs` (Swagger UI) and `/redoc`, without any other host."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from shared.errors import ModelUnknown, RecordIncompatible
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _STATIC: Final = Path(fastapi_offline.__file__).parent / "static"
 _REDOC: Final = "redoc.standalone.js"
-_LOGO: Final = b"https://cdn.redoc.ly/redoc/logo-mini.svg"  # the only address that ReDoc loads from elsewhere
+_LOGO: Final = b"https://cdn.redoc.ly/redoc/logo-mini.svg"  # the only thing that ReDoc loads from another host
 _BLANK_IMAGE: Final = b"data:image/gif;base64,R0lGODlhAQABAAAAACw="
 _SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -30,8 +30,8 @@ def install(app: FastAPI, cluster: ClusterStatus, describe: Callable[[ModelCard 
 
     Args:
         app: the gateway's FastAPI application.
-        cluster: knows the current card.
-        describe: makes the OpenAPI schema for a card.
+        cluster: provides the current card.
+        describe: returns the OpenAPI schema for a card.
     """
 
     def render(card: ModelCard | None, root_path: str) -> RenderedDocument:
@@ -77,9 +77,9 @@ def _load_page(name: str) -> RenderedDocument:
     html = (_TEMPLATES / name).read_text()
     policy = content_security_policy(
         script_src=" ".join(["'self'", *map(hash_source_of, _SCRIPT.findall(html))]),
-        style_src="'self' 'unsafe-inline'",  # both pages make style elements
+        style_src="'self' 'unsafe-inline'",  # both pages create style elements
         img_src="'self' data:",
         connect_src="'self'",
-        worker_src="blob:",  # the search of ReDoc
+        worker_src="blob:",  # ReDoc's search
     )
     return RenderedDocument(html.encode(), "text/html", {**PAGE_HEADERS, "Content-Security-Policy": policy})

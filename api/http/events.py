@@ -37,8 +37,8 @@ EVENT_SCHEMA: Final = {
         },
     },
 }
-"""For OpenAPI: `itemSchema`, which is of OpenAPI 3.2."""
-_HEADERS: Final = {"content-type": EVENT_STREAM, "x-accel-buffering": "no"}  # nginx would gather the events
+"""The schema of one event, as `itemSchema` of OpenAPI 3.2."""
+_HEADERS: Final = {"content-type": EVENT_STREAM, "x-accel-buffering": "no"}  # otherwise nginx buffers the events
 _KEEP_ALIVE: Final = b": nothing has changed\n\n"
 _EVENT_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
@@ -51,11 +51,11 @@ class EventStreams:
         self._draining = asyncio.Event()
 
     def drain(self) -> None:
-        """End every stream; their clients connect again, to another gateway."""
+        """End every stream; the clients reconnect, to another gateway."""
         self._draining.set()
 
     async def respond(self, prediction_id: PredictionId, request: Request) -> Response:
-        """Answer with the events that follow the one that `Last-Event-ID` names; 204 if that was the end.
+        """Stream the events after the one in `Last-Event-ID`; respond with 204 if that was the last.
 
         Raises:
             TooManyWaiters, PredictionNotFound, PredictionGone: as `Events.first`.
@@ -65,7 +65,7 @@ class EventStreams:
         seen = int(last) if _EVENT_NUMBER.fullmatch(last) else None
         change = await self._events.first(prediction_id)
         if change.is_end and change.number == seen:
-            return Response(status_code=204)  # which keeps an EventSource from connecting again
+            return Response(status_code=204)  # an EventSource does not reconnect after it
         if IS_HEAD in request.scope:
             return Response(headers=_HEADERS)
         return StreamedResponse(partial(self._open, prediction_id, change, seen), 200, _HEADERS)

@@ -28,7 +28,7 @@ IDEMPOTENCY_KEY_PATTERN: Final = f"^({_QUOTED_KEY.pattern.decode()}|{_BARE_KEY.p
 """Both forms, for the OpenAPI schema."""
 
 # The parts of a list of token ["=" word] *( ";" parameter ), where a word is a token or a quoted string: each part
-# begins where the one before it ends, so that 32 KB are read in some milliseconds. (No possessive quantifiers: they do
+# starts where the previous one ends, so that 32 KB take a few milliseconds. (No possessive quantifiers: they do
 # not match what they should in Python 3.11.2, which Debian 12 has.)
 _PREFER_PARTS: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[,;]|[^",;]+', re.DOTALL)
 _PREFERENCES: Final = ("wait", "respond-async")
@@ -70,13 +70,13 @@ class RequestHeaders(msgspec.Struct, frozen=True):
         )
 
     def deadline_seconds(self, began: float) -> float | None:
-        """Read `Sepal-Deadline`.
+        """Parse `Sepal-Deadline`.
 
         Args:
-            began: when the body had been received, on the monotonic clock.
+            began: the time from which the deadline counts, on the monotonic clock.
 
         Returns:
-            Seconds from now after which the client no longer needs the answer; None without the header.
+            Seconds from now after which the client no longer needs the result; None without the header.
 
         Raises:
             InvalidDeadline: the value is not a positive number of seconds.
@@ -88,7 +88,7 @@ class RequestHeaders(msgspec.Struct, frozen=True):
         return max(float(self.deadline) - (time.monotonic() - began), 0.0)
 
     def parse_idempotency_key(self, client_host: str, body: bytes) -> IdempotencyKey | None:
-        """Read `Idempotency-Key`.
+        """Parse `Idempotency-Key`, and add the fingerprint of the body.
 
         Raises:
             InvalidIdempotencyKey: the value is not a string of the allowed form.
@@ -97,7 +97,7 @@ class RequestHeaders(msgspec.Struct, frozen=True):
         return None if digest is None else IdempotencyKey(digest, sha256(body).hexdigest())
 
     def idempotency_digest(self, client_host: str) -> str | None:
-        """Read `Idempotency-Key`, as `IdempotencyKey.digest`: the keys of different clients are independent.
+        """Return `IdempotencyKey.digest`, a hash of key and client: the keys of different clients are independent.
 
         Raises:
             InvalidIdempotencyKey: the value is not a string of the allowed form.
@@ -113,17 +113,17 @@ class RequestHeaders(msgspec.Struct, frozen=True):
         return sha256(b"%d:%b%b" % (len(client), client, key)).hexdigest()
 
     def owner(self, client_host: str) -> bytes:
-        """Return what stands for the client in the store: `OWNER_BYTES` bytes."""
+        """Return the hash that identifies the client in the store, `OWNER_BYTES` long."""
         return sha256(self._client_identity(client_host)).digest()[:OWNER_BYTES]
 
     def _client_identity(self, client_host: str) -> bytes:
-        """Identify a client by its credentials or, without credentials, by its address."""
+        """Return the client's credentials or, without credentials, its address."""
         return b"credentials " + self.authorization if self.authorization else f"address {client_host}".encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """The two preferences of RFC 7240 that `POST /predict` honours."""
+    """The two preferences of RFC 7240 that `POST /predict` supports."""
 
     respond_async: bool = False
     wait: int | None = None
@@ -131,7 +131,7 @@ class Preferences:
 
     @classmethod
     def parse(cls, headers: Sequence[bytes]) -> "Preferences":
-        """Read all `Prefer` headers; the first of repeated preferences counts, unknown ones are ignored."""
+        """Parse all `Prefer` headers; of a repeated preference the first counts, and unknown ones are ignored."""
         if not headers:
             return _NO_PREFERENCES
         text = b",".join(headers).decode("latin-1").lower()
@@ -144,13 +144,13 @@ class Preferences:
         )
 
     def wait_seconds(self, default: float, longest: float) -> float:
-        """Return how long to wait for the result before answering 202."""
+        """Return how long to wait for the result before responding with 202."""
         if self.wait is not None:
             return min(self.wait, longest)
         return 0 if self.respond_async else default
 
     def preference_applied(self, answered: bool, longest: float) -> str | None:
-        """Return the value of `Preference-Applied`: the preferences that were applied; None if there are none."""
+        """Return the value of `Preference-Applied`; None if no preference was applied."""
         applied = []
         if self.respond_async and not answered:
             applied.append("respond-async")
@@ -167,7 +167,7 @@ def _header_values(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> lis
 
 
 def _parse_preferences(text: str) -> dict[str, str]:
-    """Return the word of each preference, or of the first of those with the same name; parameters are not supported."""
+    """Return the value of each supported preference, the first if it is repeated; parameters are ignored."""
     words: dict[str, str] = {}
     preference, is_parameter = "", False
     for part in [*_PREFER_PARTS.findall(text), ","]:

@@ -1,9 +1,9 @@
-"""The gateway's outermost ASGI application: answers `POST /predict` and forwards every other request to FastAPI.
+"""The gateway's outermost ASGI application: handles `POST /predict` and forwards every other request to FastAPI.
 
 For a single row, the middleware of FastAPI and Starlette costs more than the rest of the gateway's work
 (docs/decisions/0011-a-hot-path-in-front-of-fastapi.md). FastAPI's own `/predict` route calls the same
-`PredictOperation`: it documents the operation, and serves applications that mount this one below another path. The hot
-path counts every request, forwarded ones too, and adds the correlation id to their log lines.
+`PredictOperation`: it documents the operation, and is used if the gateway is mounted below another path. The hot path
+also counts every request, and adds the correlation id to its log lines.
 """
 
 import time
@@ -100,7 +100,7 @@ class PredictOperation:
             current = await self._cluster.current_card()
             if current is card:
                 return read
-            card = current  # it was replaced meanwhile
+            card = current  # the model card was replaced in the meantime
 
     async def _submit_traced(self, request: PredictionRequest) -> PredictionResponse:
         assert self._tracer is not None, "called only with a tracer"
@@ -125,7 +125,7 @@ class PredictOperation:
 
 
 class HotPath:
-    """The application that uvicorn calls."""
+    """The ASGI application that uvicorn calls."""
 
     def __init__(
         self,
@@ -186,10 +186,10 @@ class HotPath:
 
         try:
             await self.framework(scope, receive, send_and_record_status)
-        finally:  # the framework answers an unexpected error with 500 and raises it again
+        finally:  # the framework responds to an unexpected error with 500 and raises it again
             route: Any = scope.get("route")  # its path has parameter names instead of values
             path = getattr(route, "path", "")
-            if path != EVENTS_PATH:  # how long a client follows a prediction says nothing about the gateway
+            if path != EVENTS_PATH:  # an event stream lasts as long as its prediction
                 self._record_request(headers, scope["method"], path, status, began)
 
     def _record_request(self, headers: RequestHeaders, method: str, route: str, status: int, began: float) -> None:
@@ -204,13 +204,12 @@ async def _parse_idempotency_key(headers: RequestHeaders, scope: Scope, body: by
     client = (scope.get("client") or ("",))[0]
     if len(body) <= _MAX_HASHED_IN_LOOP_BYTES:
         return headers.parse_idempotency_key(client, body)
-    return await run_in_threadpool(
-        headers.parse_idempotency_key, client, body
-    )  # a hash does not hold the interpreter's lock
+    # In a thread: hashing does not hold the interpreter's lock.
+    return await run_in_threadpool(headers.parse_idempotency_key, client, body)
 
 
 def _origin_of(headers: RequestHeaders, read: ReadBody) -> Origin | None:
-    """Return what a request says beyond its rows; None for most requests."""
+    """Return the correlation id and the requested outputs; None if the request has neither."""
     if not headers.request_id and not read.outputs:
         return None
     return Origin(headers.request_id, outputs=read.outputs)

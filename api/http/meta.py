@@ -1,4 +1,4 @@
-"""The query parameter `meta`, and the member that it adds to a result: what ran its batches."""
+"""The query parameter `meta`, and the member `meta` that it adds to a result: the provenance of its batches."""
 
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -16,7 +16,7 @@ _FLAG: Final = TypeAdapter(bool)
 
 
 def wants_meta(query: bytes) -> bool:
-    """Read the parameter from a query string, as FastAPI reads it.
+    """Return whether a query string sets the parameter, by the rules of FastAPI.
 
     Raises:
         InvalidParameter: its value is neither true nor false.
@@ -29,7 +29,7 @@ def wants_meta(query: bytes) -> bool:
 
 
 def meta_of(prediction: Prediction) -> bytes:
-    """Write the provenance of a result as JSON."""
+    """Return the provenance of a result as JSON."""
     digest = ModelRef.model_validate_json(prediction.model).digest
     batches = [_provenance_members(provenance) for provenance in prediction.provenance]
     shown: dict[str, Any] = batches[0] if len(batches) == 1 else {"batches": batches}

@@ -1,4 +1,4 @@
-"""Answers HEAD and OPTIONS for every path, in front of FastAPI, and adds the headers that every response has."""
+"""Handles HEAD and OPTIONS for every path in front of FastAPI, and adds security headers to every response."""
 
 from contextlib import suppress
 from http import HTTPStatus
@@ -14,13 +14,13 @@ from api.http.problems import not_found_response
 from api.http.security import with_security_headers
 
 IS_HEAD: Final = "sepal.is_head"
-"""In the scope of a GET whose content is not sent: a response that is expensive need not be made."""
+"""In the scope of a HEAD request that is handled as a GET: handlers can omit content that is expensive."""
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _SERVER_METHODS: Final = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"]
 
 
 class HeadAndOptions:
-    """The framework, with HEAD wherever it answers GET, and OPTIONS everywhere (RFC 9110, sections 9.3.2 and 9.3.7)."""
+    """FastAPI, with HEAD for every path that has GET, and OPTIONS for all paths (RFC 9110, sections 9.3.2 and 9.3.7)."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
@@ -79,7 +79,7 @@ def _is_file(mount: Mount, scope: Scope) -> bool:
 
 
 def _without_body(send: Send) -> Send:
-    """Leave the body out, and keep its `Content-Length`."""
+    """Return a `send` that omits the body of the response but keeps its `Content-Length`."""
 
     async def send_without_body(message: Message) -> None:
         if message["type"] == "http.response.body":

@@ -1,4 +1,4 @@
-"""What the page of a model shows of each column: its description, and the control of the form for its value."""
+"""The columns as the model page shows them: a description of each, and the form control for its value."""
 
 import json
 from typing import Final, Literal, NamedTuple
@@ -19,7 +19,7 @@ _UNITS: Final = {
 
 
 class Option(NamedTuple):
-    """A value that can be selected."""
+    """An option of a select control."""
 
     text: str
     json: str
@@ -27,7 +27,7 @@ class Option(NamedTuple):
 
 
 class BoxPlot(NamedTuple):
-    """A box plot: where the quantiles lie between the smallest and the largest value, from 0 to 100."""
+    """The quantiles of a box plot, as positions between the smallest value (0) and the largest (100)."""
 
     lower: float
     first_quartile: float
@@ -37,21 +37,21 @@ class BoxPlot(NamedTuple):
 
 
 class TrainingSummary(NamedTuple):
-    """What a column of the training data held, as texts."""
+    """A summary of a column in the training data, as formatted strings."""
 
     extent: str
-    """From the smallest to the largest value, or the length of texts; empty if neither is known."""
+    """The smallest and the largest value, or the maximum length of strings; empty if neither is known."""
     box: BoxPlot | None
     frequent: list[tuple[str, int]]
-    """The most frequent values and their numbers of rows."""
+    """The most frequent values and their row counts."""
     more: int
-    """How many values were counted beyond those."""
+    """The number of other values that were counted."""
     missing: str
     """The share of missing values."""
 
 
 class Field(NamedTuple):
-    """A column of the model, and its control."""
+    """A column of the model, and its form control."""
 
     name: str
     type: str
@@ -61,13 +61,13 @@ class Field(NamedTuple):
     training: TrainingSummary | None
     control: Literal["select", "line", "lines"]
     sends: Literal["json", "number", "text"]
-    """What the value of the control is: JSON; a number as typed; or a text."""
+    """How the value of the control is sent: as JSON, as the number that was typed, or as a string."""
     keyboard: Literal["numeric", "decimal", "text"]
-    """The keyboard of a phone; those for numbers have no minus sign."""
+    """The keyboard that a phone shows; those for numbers have no minus sign."""
     value: str
-    """Of the example row; empty if it is missing."""
+    """The value in the example row; empty if it is missing."""
     options: list[Option]
-    """Of a select."""
+    """The options of a select control."""
 
 
 def fields_of(card: ModelCard) -> list[Field]:
@@ -79,12 +79,12 @@ def fields_of(card: ModelCard) -> list[Field]:
 
 
 def text_of(value: Value | None) -> str:
-    """Write a text as it is, and any other value as JSON."""
+    """Return a string unchanged, and any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def format_count(number: int, noun: str) -> str:
-    """Write a number of things: "1 row", "2,000 rows"."""
+    """Return a count with its noun: "1 row", "2,000 rows"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -109,7 +109,7 @@ def _field(column: Column, value: Value | None, is_text: bool) -> Field:
 
 
 def _options(column: Column, selected: Value | None) -> list[Option]:
-    """List what can be selected; empty for a column whose values are typed."""
+    """List the values that can be selected; empty for a column whose values are typed."""
     known: tuple[Value, ...] = _TRUTH if column.type is ValueType.BOOL else ()
     if column.categories is not None:
         known = column.categories.values

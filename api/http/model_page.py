@@ -18,7 +18,7 @@ _FOLDER: Final = Path(__file__).parent / "templates"
 
 
 class ModelPage:
-    """Renders the page of a card once, and keeps it until the card changes."""
+    """Renders the page when the card has changed, and keeps it until the next change."""
 
     def __init__(self) -> None:
         style, script = ((_FOLDER / name).read_text() for name in ("model.css", "model.js"))
@@ -43,7 +43,7 @@ class ModelPage:
         self._pages = DocumentCache(self._render)
 
     async def respond(self, request: Request, card: ModelCard) -> Response:
-        """Answer with the page of a card."""
+        """Respond with the page of a card."""
         return (await self._pages.get(card)).respond(request)
 
     def _render(self, card: ModelCard) -> RenderedDocument:
@@ -52,7 +52,7 @@ class ModelPage:
 
 
 def _row_description(model_input: ModelInput) -> str:
-    """Say what a row of the model is."""
+    """Describe what a row of the model is."""
     if model_input.kind == "text":
         return "a text"
     if model_input.kind == "matrix":

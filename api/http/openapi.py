@@ -13,11 +13,11 @@ from api.http.schemas import PredictionStatus, Problem, reference
 from shared.card import ModelCard
 
 _REFERENCED_MODELS: Final = (Problem, PredictionStatus)
-"""The models that are named only in references."""
+"""Models that only references name, so that FastAPI does not add their schemas."""
 
 
 def describe(app: FastAPI, card: ModelCard | None, max_rows: int) -> dict[str, Any]:
-    """Make the OpenAPI schema, with the limits that the gateway checks and example rows of the model."""
+    """Return the OpenAPI schema for a model; without a card, it accepts any row and has no example rows."""
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     _add_row_schemas(schema, card, max_rows)
     _add_shared_components(schema)
