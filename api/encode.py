@@ -14,7 +14,7 @@ _NO_LIMIT = sys.maxsize
 
 
 def main() -> None:
-    """Write the encoded rows, as MessagePack, to stdout; if they are refused, print the error to stderr and exit with 1."""
+    """Write the encoded rows, as MessagePack, to stdout; on a refusal, print the error to stderr and exit with 1."""
     card = read_card(Path(sys.argv[1]))
     try:
         parts = BodyReader(_NO_LIMIT, _NO_LIMIT)(sys.stdin.buffer.read(), card).rows

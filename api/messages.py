@@ -89,9 +89,8 @@ class _Template:
 
     def fill_for_scripts(self, kwargsrepr: str) -> str:
         before, after = (self._body % {_BATCH_ID: _BATCH_ID}).split(f'{_BATCH_ID}"')
-        padded = (
-            " " * (-len(before) % 3) + before
-        )  # base64 has four characters for three bytes: encoded parts can be joined
+        # Base64 encodes three bytes as four characters: parts of whole groups can be joined.
+        padded = " " * (-len(before) % 3) + before
         body = b64encode(padded.encode()).decode() + _QUOTED_ID_BASE64 + b64encode(after.encode()).decode()
         values = {_BATCH_ID: _BATCH_ID, _KWARGSREPR: kwargsrepr, _BODY: body, _DELIVERY_TAG: _DELIVERY_TAG}
         return self._message % values

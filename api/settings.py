@@ -52,8 +52,8 @@ class ConnectionSettings(BaseSettings):
     max_upload_bytes: int = Field(default=64 * _GIB, ge=1)
     """Maximum size of the body of `POST /predictions`, before decompression. It is never kept in memory as a whole."""
     max_bodies_bytes: int = Field(default=256 * _MIB, ge=1)
-    """Maximum total size of the bodies that a gateway process is receiving, and of the large bodies that wait to be read;
-    a body beyond either limit is refused with 503."""
+    """Maximum total size of the bodies that a gateway process is receiving, and of the large bodies that wait to be
+    read; a body beyond either limit is refused with 503."""
     max_chunk_extension_bytes: int = Field(default=4 * _KIB, ge=0)
     """Maximum total size of the chunk extensions of a chunked body; a body with more is refused with 413."""
     max_trailer_bytes: int = Field(default=8 * _KIB, ge=0)
@@ -71,8 +71,8 @@ class ConnectionSettings(BaseSettings):
     max_requests_per_connection: int = Field(default=100_000, ge=1)
     """Number of requests after which a connection is closed; the last response has `Connection: close`."""
     max_connections: int = Field(default=8192, ge=1)
-    """Maximum number of connections of a gateway process; a further one gets the response 503 and is closed. The process
-    accepts fewer if its limit of open files is lower."""
+    """Maximum number of connections of a gateway process; a further one gets the response 503 and is closed. The
+    process accepts fewer if its limit of open files is lower."""
     max_connections_per_address: int = Field(default=4096, ge=1)
     """Maximum number of connections from one address (for IPv6, one /64 network), except `SEPAL_TRUSTED_PROXIES`."""
     max_waiters: int = Field(default=4096, ge=1)
@@ -113,8 +113,8 @@ class GatewaySettings(ConnectionSettings, BrokerSettings):
     """Maximum backlog (rows accepted and not yet final) of the interactive queue; predictions beyond it are refused
     with 503."""
     max_bulk_backlog_rows: int = Field(default=1_000_000, ge=1)
-    """Maximum backlog of the bulk queue, which receives predictions larger than a batch. A full bulk queue does not stop
-    the interactive queue from accepting predictions."""
+    """Maximum backlog of the bulk queue, which receives predictions larger than a batch. A full bulk queue does not
+    stop the interactive queue from accepting predictions."""
     bulk_result_ttl_seconds: int = Field(default=24 * 3600, gt=0)
     """How long the result of a bulk prediction (`POST /predictions`) is kept once it is final."""
     max_bulk_bytes: int = Field(default=64 * _GIB, ge=1)
@@ -123,7 +123,7 @@ class GatewaySettings(ConnectionSettings, BrokerSettings):
     max_uploads: int = Field(default=4, ge=1)
     """Maximum number of uploads that a gateway process reads in parallel, each in its own process; others wait."""
     max_downloads: int = Field(default=4, ge=1)
-    """Maximum number of bulk results that a gateway process writes in parallel, each in its own process; others wait."""
+    """Maximum number of results that a gateway process writes in parallel, each in its own process; others wait."""
     table_process_bytes: int = Field(default=400_000_000, ge=200_000_000)
     """Maximum memory of a process that reads an upload or writes a result (RLIMIT_DATA)."""
     max_inflated_bytes: int = Field(default=16 * _GIB, ge=1)

@@ -48,13 +48,13 @@ class BacklogForecast:
             self._progressed_at[queue] = now
 
     def forget(self) -> None:
-        """Clear the backlog but keep the drain rates, because the store cannot be reached."""
+        """Clear the backlog but keep the drain rates, because the store is unavailable."""
         self._overview = None
         self._retry_after = dict.fromkeys(Queue, 1)
 
     @property
     def stalled_seconds(self) -> float:
-        """Seconds for which rows of a queue have waited and none has become final, although processes run it."""
+        """Seconds in which rows of a queue waited, pool processes ran it, and no row became final."""
         return self._measured_at - min(self._progressed_at.values())
 
     def predicted_wait(self, queue: Queue) -> float:

@@ -1,4 +1,4 @@
-"""Metrics of the whole cluster, the same at every gateway; read from the cluster status at each scrape."""
+"""Metrics of the whole cluster, which are the same at every gateway; read from the cluster status at each scrape."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -30,7 +30,7 @@ _UNREADY: Final[tuple[type[SepalError], ...]] = (
 
 
 class ClusterCollector(Collector):
-    """Collects the cluster status of the last refresh; without the store's metrics if that refresh failed."""
+    """Collects metrics of the last refresh; without those of the store if the refresh failed."""
 
     def __init__(self, cluster: ClusterStatus, backlog_limits: Mapping[Queue, int], max_stored_bytes: int) -> None:
         self._cluster = cluster
@@ -44,7 +44,11 @@ class ClusterCollector(Collector):
         for queue, limit in self._backlog_limits.items():
             limits.add_metric([queue], limit)
         yield limits
-        yield _gauge("bulk_stored_limit_bytes", "Most bytes that may be reserved there.", self._max_stored_bytes)
+        yield _gauge(
+            "bulk_stored_limit_bytes",
+            "Maximum of sepal_bulk_stored_bytes; uploads beyond it are refused.",
+            self._max_stored_bytes,
+        )
         if self._cluster.overview is not None:
             yield from _store_metrics(self._cluster.overview)
         model = self._cluster.model.ref

@@ -37,7 +37,7 @@ class CurrentModel:
 
     @property
     def missing_error(self) -> SepalError | None:
-        """The error that says why there is no card; None while there is one."""
+        """The reason why there is no card; None while there is one."""
         if self._card is not None:
             return None
         return RecordIncompatible() if self._announced else ModelUnknown()

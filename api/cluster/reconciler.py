@@ -1,7 +1,7 @@
 """Publishes lost batches again, and isolates the poison in exhausted batches.
 
-Any number of gateways can do this at once: each step is one script in the store (`shared/store/recovery.py`). An
-exhausted batch is split into one child for each of its predictions; a prediction that uses up its attempts alone
+Any number of gateways can do this at the same time: each step is one script in the store (`shared/store/recovery.py`).
+An exhausted batch is split into one child for each of its predictions; a prediction that uses up its attempts alone
 becomes a dead letter.
 """
 
@@ -46,6 +46,6 @@ class Reconciler:
             log.warning("split an exhausted batch", batch=batch_id)
         elif verdict is Verdict.DEAD_LETTERED:
             self._metrics.count_dead_letter(queue)
-            log.error("made a dead letter of a batch", batch=batch_id)
+            log.error("moved a batch to the dead letters", batch=batch_id)
         elif verdict is Verdict.GIVEN_UP:
-            log.error("gave up a row of a bulk prediction", slice=batch_id)
+            log.error("gave up on a row of a bulk prediction after its last attempt", slice=batch_id)

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class ClusterStatus:
-    """Refreshed once a second, so that readers need no round trip to the store."""
+    """The last overview and what was derived from it; refreshed once a second, so that reads need no round trip."""
 
     def __init__(
         self,
@@ -39,12 +39,12 @@ class ClusterStatus:
         """From the last refresh; None if that failed."""
 
     async def refresh(self) -> None:
-        """Read the overview; set it to None if the store cannot be reached."""
+        """Read the overview; set it to None if the store is unavailable."""
         try:
             overview = await self._read_overview()
         except (BrokerUnavailable, StoreRefused) as error:
             if self.overview is not None:
-                log.warning("the broker cannot be reached", reason=str(error.__cause__))
+                log.warning("the broker is unavailable", reason=str(error.__cause__))
             self.overview = None
             self.backlog.forget()
             self.throughput.forget()
@@ -67,7 +67,7 @@ class ClusterStatus:
         return self.model.card
 
     def allowance(self) -> int:
-        """How many interactive batches this gateway may have under way: its share of their pool processes, or 1."""
+        """Return how many interactive batches may be under way: this gateway's share of their pool processes, or 1."""
         if self.overview is None:
             return 1
         allowed = self.overview.queue_processes[Queue.INTERACTIVE] * _BATCHES_A_POOL_PROCESS

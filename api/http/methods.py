@@ -20,7 +20,7 @@ _SERVER_METHODS: Final = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"]
 
 
 class HeadAndOptions:
-    """FastAPI, with HEAD for every path that has GET, and OPTIONS for all paths (RFC 9110, sections 9.3.2 and 9.3.7)."""
+    """FastAPI, with HEAD for every path that has GET, and OPTIONS for all (RFC 9110, sections 9.3.2 and 9.3.7)."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app

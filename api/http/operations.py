@@ -1,4 +1,4 @@
-"""What OpenAPI says of each operation; `openapi` adds what depends on the current model."""
+"""The operations in OpenAPI; `openapi` adds the parts that depend on the current model."""
 
 from typing import Any, Final
 
@@ -88,7 +88,7 @@ _LINKS: Final = {
 PREDICT: Final[dict[str, Any]] = {
     "summary": "Predict rows",
     "description": (
-        "Each output in the answer has one item for each row. Waits for the result for a limited time. With "
+        "Each output in the response has one item for each row. Waits for the result for a limited time. With "
         "`Prefer: respond-async`, or if the wait ends first, the status is 202, and `Location` is the path to poll. "
         "`Prefer: wait=N` sets the wait to N seconds (RFC 7240)."
     ),
@@ -127,8 +127,8 @@ _FILE_CONTENT: Final = {MEDIA_TYPES[form]: _BINARY for form in BINARY}
 UPLOAD: Final[dict[str, Any]] = {
     "summary": "Upload rows for a bulk prediction",
     "description": (
-        "Stores the rows, whatever their number, and returns the prediction. `Content-Type` says what the body is: "
-        "CSV, NDJSON, an Arrow stream, Parquet, or a body of `POST /predict`. `Content-Encoding` may be gzip or zstd."
+        "Stores any number of rows, and returns the prediction. `Content-Type` is the format of the body: CSV, NDJSON, "
+        "an Arrow stream, Parquet, or JSON as for `POST /predict`. `Content-Encoding` may be gzip or zstd."
     ),
     "status_code": 202,
     "responses": {
@@ -148,7 +148,7 @@ UPLOAD: Final[dict[str, Any]] = {
 
 PREDICTIONS: Final[dict[str, Any]] = {
     "summary": "List your bulk predictions, the latest first",
-    "description": "Those with the credentials of this request or, without credentials, from its address.",
+    "description": "Those submitted with the credentials of this request or, without credentials, from its address.",
     "responses": {
         200: {"model": BulkPage},
         **problem_responses(
@@ -161,11 +161,11 @@ GET_RESULT: Final[dict[str, Any]] = {
     "summary": "Look up a prediction",
     "description": (
         "Rows of a bulk prediction are returned in the format that `Accept` prefers; final Arrow streams and Parquet "
-        "files have an `ETag`, and `Range` works on them."
+        "files have an `ETag` and support `Range`."
     ),
     "responses": {
         200: {
-            # The first of them that a response fits says the most about it.
+            # Ordered so that the first model that a response matches is the most specific.
             "model": BulkResult | BulkPrediction | PredictionResult | EndedPrediction,
             "description": "Final: the result, or the reason why there is none.",
             "content": _TABLE_CONTENT,
@@ -173,12 +173,12 @@ GET_RESULT: Final[dict[str, Any]] = {
         },
         202: {**_UNFINISHED, "model": BulkPrediction | UnfinishedPrediction},
         206: {
-            "description": "The part of the file that `Range` asks for.",
+            "description": "The part of the file that `Range` requests.",
             "content": _FILE_CONTENT,
             "headers": response_headers.FILE_HEADERS | {"Content-Range": response_headers.CONTENT_RANGE},
         },
         304: {
-            "description": "The client has the file: `If-None-Match` names it.",
+            "description": "The client has the file: `If-None-Match` contains its `ETag`.",
             "headers": response_headers.FILE_HEADERS,
         },
         **problem_responses(
@@ -195,11 +195,11 @@ GET_RESULT: Final[dict[str, Any]] = {
 
 EVENTS: Final[dict[str, Any]] = {
     "summary": "Follow a prediction: server-sent events",
-    "description": "`progress` events, and an `end` event when it is final; each holds the status as JSON.",
+    "description": "Sends `progress` events, and an `end` event when it is final; their data is the status as JSON.",
     "response_class": Response,
     "responses": {
         200: {"content": {EVENT_STREAM: {"itemSchema": EVENT_SCHEMA}}},
-        204: {"description": "The client has seen the end: `Last-Event-ID` names it."},
+        204: {"description": "The client has received the `end` event: `Last-Event-ID` is its id."},
         **problem_responses(*_LOOKUP_ERRORS, errors.TooManyWaiters),
     },
     "openapi_extra": {"parameters": [parameters.LAST_EVENT_ID]},
@@ -210,7 +210,7 @@ CANCEL: Final[dict[str, Any]] = {
     "responses": {
         200: {
             "model": BulkPrediction | EndedPrediction,
-            "description": "Canceled. A look-up returns the prediction as `canceled`.",
+            "description": "Canceled; a look-up then returns the status `canceled`.",
         },
         **problem_responses(*_LOOKUP_ERRORS, errors.PredictionAlreadyFinal),
     },
@@ -251,7 +251,7 @@ DISCARD: Final[dict[str, Any]] = {
 
 MODEL: Final[dict[str, Any]] = {
     "summary": "Get the model card",
-    "description": "As JSON, or, if `Accept` prefers `text/html`, as a page for people with a form that sends one row.",
+    "description": "Returns JSON or, if `Accept` prefers `text/html`, a page with a form that sends one row.",
     "response_model": ModelCard,
     "responses": {
         200: {
@@ -264,8 +264,8 @@ MODEL: Final[dict[str, Any]] = {
 STATUS: Final[dict[str, Any]] = {
     "summary": "Get the status of the service: workers, backlog and rates",
     "description": (
-        "As of the last time, at most a second ago, that this gateway read it. The status code is 200 even if the "
-        "broker cannot be reached: `ready` says whether a prediction sent now would be answered."
+        "The gateway reads the status once a second. The status code is 200 even if the broker is unavailable: `ready` "
+        "is true if a prediction sent now would be answered."
     ),
     "responses": {
         200: {"content": {MEDIA_TYPES[Format.JSON]: {"examples": EXAMPLES}}},
@@ -273,7 +273,7 @@ STATUS: Final[dict[str, Any]] = {
     },
 }
 LIVEZ: Final[dict[str, Any]] = {
-    "summary": "Liveness: this process answers requests",
+    "summary": "Liveness: this process responds to requests",
     "responses": problem_responses(*_COMMON_ERRORS),
 }
 READYZ: Final[dict[str, Any]] = {

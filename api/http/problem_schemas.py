@@ -1,4 +1,4 @@
-"""The problems of the operations in OpenAPI: for each status, the codes that it can have."""
+"""The error responses of the operations in OpenAPI, with the error codes of each HTTP status."""
 
 from collections import defaultdict
 from http import HTTPStatus
@@ -52,7 +52,7 @@ _HEADERS: Final[dict[HTTPStatus, dict[str, Any]]] = {
 
 
 def problem_responses(*causes: type[SepalError] | str) -> dict[int | str, dict[str, Any]]:
-    """Describe the errors of an operation, grouped by HTTP status."""
+    """Return the error responses of an operation, by HTTP status."""
     by_status: dict[HTTPStatus, dict[str, str]] = defaultdict(dict)
     for cause in causes:
         if isinstance(cause, str):
@@ -81,4 +81,4 @@ PROTOCOL_ERRORS: Final = problem_responses(
     NOT_IMPLEMENTED,
     HTTP_VERSION_NOT_SUPPORTED,
 )
-"""The refusals of the HTTP protocol whose statuses no operation has."""
+"""The errors of the HTTP protocol, whose statuses no operation lists."""

@@ -100,7 +100,7 @@ class ProblemResponse(JSONResponse):
 
 
 def not_ready_response(reasons: list[errors.SepalError], retry_after: int) -> ProblemResponse:
-    """Answer `/readyz` with the reasons why the gateway is not ready."""
+    """Return the response of `/readyz` with the reasons why the gateway is not ready."""
     return ProblemResponse(
         STATUS[NOT_READY],
         NOT_READY,
@@ -129,12 +129,12 @@ def to_problem_response(error: Exception, retry_after: RetryAfter) -> ProblemRes
 
 
 def install(app: FastAPI, retry_after: RetryAfter, methods: Callable[[Scope], list[str]]) -> None:
-    """Register exception handlers, so that FastAPI answers every error with a problem response.
+    """Register exception handlers, so that FastAPI responds to every error with a problem response.
 
     Args:
         app: the gateway's FastAPI application.
         retry_after: see `RetryAfter`.
-        methods: lists the methods of a path.
+        methods: returns the methods that a path allows.
     """
 
     @app.exception_handler(errors.SepalError)
@@ -152,14 +152,14 @@ def install(app: FastAPI, retry_after: RetryAfter, methods: Callable[[Scope], li
         status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = methods(request.scope)
-            if not allowed:  # a folder of files refuses the method before it looks for the file
+            if not allowed:  # static files refuse the method before they look for the file
                 return not_found_response()
             headers["Allow"] = ", ".join(allowed)
         return ProblemResponse(status, status.phrase.lower().replace(" ", "-"), status.phrase, headers)
 
 
 def not_found_response() -> ProblemResponse:
-    """Answer a request for an unknown path."""
+    """Return the response to a request for an unknown path."""
     return ProblemResponse(HTTPStatus.NOT_FOUND, NOT_FOUND, HTTPStatus.NOT_FOUND.phrase)
 
 

@@ -1,7 +1,7 @@
 """`python -m api.http.reader_process`: reads bodies for a gateway process, one after the other, until stdin ends.
 
-A request is `REQUEST_HEAD`, the card as JSON if it has changed, and the body. A reply is `REPLY_HEAD`, a `Reply` as MessagePack,
-and the content of its parts. `api/http/large_bodies.py` is the other end.
+A request is `REQUEST_HEAD`, the card as JSON if it has changed, and the body. A reply is `REPLY_HEAD`, a `Reply` as
+MessagePack, and the content of its parts. `api/http/large_bodies.py` sends the requests.
 """
 
 import os
@@ -19,14 +19,14 @@ from shared.names import Output
 from shared.rows import EncodedRows, Encoding
 
 REQUEST_HEAD: Final = struct.Struct("<QQ")
-"""The sizes of the card, which is 0 if it has not changed, and of the body."""
+"""The size of the card, 0 if it has not changed, and the size of the body."""
 REPLY_HEAD: Final = struct.Struct("<Q")
 """The size of the `Reply`."""
-_NICENESS: Final = 10  # the gateway's event loop goes first
+_NICENESS: Final = 10  # the gateway's event loop has priority
 
 
 class Part(msgspec.Struct, frozen=True):
-    """The rows of one batch; their content follows the reply."""
+    """The encoded rows of one batch; their content follows the reply."""
 
     n_rows: int
     n_bytes: int
@@ -34,12 +34,12 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What was read of a body, or why it was refused."""
+    """The rows of a body and its outputs, or why it was refused."""
 
     parts: list[Part] = []
     outputs: tuple[Output, ...] = ()
     faults: list[Fault] | None = None
-    """Of `InvalidRows`."""
+    """The faults of `InvalidRows`."""
     malformed: str | None = None
     """The detail of `MalformedJson`."""
     bug: str | None = None
@@ -85,5 +85,5 @@ def _write_reply(stream: BinaryIO, reply: Reply, rows: list[EncodedRows]) -> Non
 if __name__ == "__main__":
     try:
         main()
-    except (BrokenPipeError, KeyboardInterrupt):  # the gateway is gone
-        os._exit(0)  # without flushing stdout once more
+    except (BrokenPipeError, KeyboardInterrupt):  # the gateway has exited
+        os._exit(0)  # without flushing stdout again

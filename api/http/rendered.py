@@ -1,4 +1,4 @@
-"""Documents that are rendered once for each model card, and sent again only to clients that do not have them."""
+"""Documents that are rendered once for each model card, and have an `ETag`, so that clients can cache them."""
 
 import asyncio
 import hashlib
@@ -13,7 +13,7 @@ from shared.card import ModelCard
 
 
 class RenderedDocument:
-    """The bytes of a document, and its headers."""
+    """The bytes of a document and its headers."""
 
     def __init__(self, body: bytes, media_type: str, headers: Mapping[str, str]) -> None:
         self._body = body
@@ -22,35 +22,35 @@ class RenderedDocument:
         self._media_type = media_type
 
     def respond(self, request: Request) -> Response:
-        """Answer 200 with the document, or 304 if the client has it (RFC 9110, section 13.1.2)."""
+        """Respond with 200 and the document, or with 304 if the client has it (RFC 9110, section 13.1.2)."""
         known = ",".join(request.headers.getlist("if-none-match"))
         if known and self._matches(known):
             return Response(status_code=304, headers=self._headers)
         return Response(self._body, headers=self._headers, media_type=self._media_type)
 
     def _matches(self, known: str) -> bool:
-        tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}  # our tags have no comma
+        tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}  # the gateway's tags have no comma
         return self._etag in tags or known.strip() == "*"
 
 
 class DocumentCache:
-    """Renders a document when it is first asked for, and again when the card has changed."""
+    """Renders a document at the first request, and again when the card has changed."""
 
     def __init__(self, render: Callable[..., RenderedDocument]) -> None:
-        """Render nothing yet.
+        """Start without a document.
 
         Args:
-            render: takes the card, or None, and what else the document depends on.
+            render: takes the arguments of `get`.
         """
         self._render = render
         self._lock = asyncio.Lock()
         self._rendered: tuple[ModelCard | None, tuple[Any, ...], RenderedDocument] | None = None
 
     async def get(self, card: ModelCard | None, *more: Any) -> RenderedDocument:
-        """Return the document for a card."""
+        """Return the document for a card, or for no card, and other arguments of `render`."""
         found = self._cached(card, more)
         if found is None:
-            async with self._lock:  # the others wait for the first
+            async with self._lock:  # concurrent requests wait for the first
                 found = self._cached(card, more)
                 if found is None:
                     # In a thread, because a card of thousands of columns takes a second.

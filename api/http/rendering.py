@@ -19,7 +19,7 @@ _OUTPUT_OPENINGS: Final = {output.value: f'"{output}":['.encode() for output in 
 
 
 class HttpResponse(msgspec.Struct, frozen=True):
-    """An HTTP response in the form that ASGI takes."""
+    """An HTTP response, with its headers in the form of ASGI."""
 
     status: int
     headers: list[tuple[bytes, bytes]]

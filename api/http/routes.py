@@ -1,4 +1,4 @@
-"""The FastAPI routes. `POST /predict` is normally answered by the hot path in front of them."""
+"""The FastAPI routes. The hot path in front of them normally handles `POST /predict`."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def prediction_routes(
     cluster: ClusterStatus,
     stored_results: StoredResults,
 ) -> APIRouter:
-    """`/predict` and `/results`, for bulk predictions too."""
+    """Make the routes of `/predict`, and of `/results` for any prediction."""
     router = APIRouter(tags=["predictions"])
     retry_after = cluster.backlog.retry_after
 
@@ -68,7 +68,7 @@ def prediction_routes(
 
 
 def service_routes(cluster: ClusterStatus, page: ModelPage) -> APIRouter:
-    """`/model` and `/status`; `/` redirects to the documentation."""
+    """Make the routes of `/model` and `/status`, and of `/`, which redirects to the documentation."""
     router = APIRouter(tags=["status"])
 
     @router.get("/", include_in_schema=False)
@@ -91,7 +91,7 @@ def service_routes(cluster: ClusterStatus, page: ModelPage) -> APIRouter:
 
 
 def probe_routes(cluster: ClusterStatus, exposition: Exposition) -> APIRouter:
-    """`/livez`, `/readyz` and `/metrics`."""
+    """Make the routes of `/livez`, `/readyz` and `/metrics`."""
     router = APIRouter(tags=["status"])
 
     @router.get("/livez", **operations.LIVEZ)

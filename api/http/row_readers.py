@@ -10,13 +10,13 @@ from shared.columns import Column
 from shared.errors import Fault
 from shared.rows import Row
 
-_MAX_FAULTS: Final = 100  # of a kind: an object has room for 700,000 unknown columns
+_MAX_FAULTS: Final = 100  # of each kind: a body can have an object with 700,000 unknown columns
 _MAX_SUGGESTIONS: Final = 5  # each takes up to 2 ms
 _SHOWN_COLUMNS: Final = 20
 
 
 class RowRefused(Exception):
-    """A row does not fit; the pointers of its faults start at the row."""
+    """A row does not fit the model; the pointers of its faults are relative to the row."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         super().__init__()
@@ -31,10 +31,10 @@ class TextReader:
         self._read = column_reader(column, max_text_bytes)
 
     def __call__(self, row: Any) -> Row:
-        """Check a row.
+        """Validate and return a row.
 
         Raises:
-            RowRefused: it is no text, or one that is too long.
+            RowRefused: the row is not a text, or is too long.
         """
         try:
             text: str = self._read(row)
@@ -52,10 +52,10 @@ class ColumnsReader:
         self._readers = [column_reader(column, max_text_bytes) for column in columns]
 
     def __call__(self, row: Any) -> Row:
-        """Check the values of a row, and return them in the card's order.
+        """Validate the values of a row, and return them in the card's order.
 
         Raises:
-            RowRefused: lists what is wrong with the row.
+            RowRefused: the row has faults.
         """
         values = row if type(row) is list else self._values_by_name(row)
         if len(values) != len(self._readers):
@@ -73,7 +73,7 @@ class ColumnsReader:
             if len(row) == len(self._names):
                 return [row[name] for name in self._names]
         except KeyError:
-            pass  # the faults below name it
+            pass  # reported with the faults below
         faults = list(self._member_faults(row))
         if faults:
             raise RowRefused(faults)
@@ -107,7 +107,7 @@ class ColumnsReader:
 
 
 def show_names(names: Sequence[str]) -> str:
-    """List the columns, or the first ones of many."""
+    """List the names of columns; of many, the first ones and the number of the others."""
     more = len(names) - _SHOWN_COLUMNS
     shown = ", ".join(map(show, names[:_SHOWN_COLUMNS]))
     return f"{shown} and {more} more (GET /model)" if more > 0 else shown

@@ -18,16 +18,16 @@ from shared.rows import EncodedRows, Encoding, Row, encode_matrix, encode_messag
 
 _DATA: Final = "data"
 _SMALL_BODY_BYTES: Final = 64 * 1024  # decoded and encoded within 3 ms
-_SMALL_BODY_VALUES: Final = 2000  # read step by step within 8 ms
+_SMALL_BODY_VALUES: Final = 2000  # read row by row within 8 ms
 
 
 class ReadBody(msgspec.Struct, frozen=True):
-    """What a body asks for."""
+    """The encoded rows of a body, and the outputs that it requests."""
 
     rows: list[EncodedRows]
     """One part for each batch."""
     outputs: tuple[Output, ...] = ()
-    """The outputs that it asks for; empty for the model's default."""
+    """Empty for the model's default."""
 
 
 class BodyReader:
@@ -37,17 +37,17 @@ class BodyReader:
         self._max_rows = max_rows
         self._max_text_bytes = max_text_bytes
         self._card: ModelCard | None = None
-        self._is_plain_matrix = False  # whether a matrix has no missing values to mark
+        self._is_plain_matrix = False  # then there are no missing values to convert to NaN
         self._decode: RowDecoder | None = None
         self._check_shape: RowShape
         self._read_row: Callable[[Any], Row]
 
     def __call__(self, body: bytes, card: ModelCard) -> ReadBody:
-        """Validate a body with 1 to `max_rows` rows, and encode them.
+        """Validate a body with 1 to `max_rows` rows, and encode the rows.
 
         Raises:
             MalformedJson: the body does not parse.
-            InvalidRows: the body is JSON but does not fit; lists the errors of the first invalid row.
+            InvalidRows: the body does not fit the model; lists the errors of the first invalid row.
         """
         if card is not self._card:
             self._use_card(card)
@@ -55,7 +55,7 @@ class BodyReader:
         return self._encode((self._decode and self._decode(body)) or self._read_row_by_row(body), card)
 
     def read_if_small(self, body: bytes, card: ModelCard) -> ReadBody | None:
-        """Do the same for a body that takes milliseconds; return None for any other, which must be read elsewhere."""
+        """Do the same for a body that takes milliseconds; return None for a larger one."""
         if len(body) > _SMALL_BODY_BYTES:
             return None
         if card is not self._card:
@@ -98,7 +98,8 @@ class BodyReader:
         rows: list[Row] = []
         for index, row in enumerate(data):
             if isinstance(row, list) is not is_array:
-                raise InvalidRows([Fault(f"/data/{index}", "Send either arrays or objects: the first row is another.")])
+                detail = "Send all rows as arrays, or all as objects: the first row has the other form."
+                raise InvalidRows([Fault(f"/data/{index}", detail)])
             try:
                 rows.append(self._read_row(row))
             except RowRefused as refused:
@@ -113,7 +114,7 @@ class BodyReader:
         data: Any = parsed.get(_DATA)
         faults = list(_member_faults(parsed))
         if not isinstance(data, list) or not 1 <= len(data) <= self._max_rows:
-            found = f"it has {len(data)}" if isinstance(data, list) else f"{show(data)} is none"
+            found = f"it has {len(data)}" if isinstance(data, list) else f"{show(data)} is not"
             found = found if _DATA in parsed else "it is missing"
             faults.append(Fault("/data", f'"data" must be an array of 1 to {self._max_rows} rows; {found}.'))
         if faults:

@@ -1,4 +1,4 @@
-"""The JSON status of a prediction: its state and progress, without its rows."""
+"""The status of a prediction in JSON: its state and progress, without its rows."""
 
 import math
 from typing import Any, Final
@@ -14,7 +14,7 @@ _LONGEST_RETRY_SECONDS: Final = 60
 
 
 def status_of(prediction_id: PredictionId, prediction: Prediction) -> dict[str, Any]:
-    """Describe a prediction of `POST /predict`."""
+    """Return the status of a prediction of `POST /predict`."""
     return {
         "rows": {"done": prediction.rows_done, "total": prediction.rows_total},
         **({} if prediction.failure is None else {"error": _error_of(prediction.failure)}),
@@ -25,7 +25,7 @@ def status_of(prediction_id: PredictionId, prediction: Prediction) -> dict[str, 
 
 
 def bulk_status_of(prediction: BulkPrediction) -> dict[str, Any]:
-    """Describe a bulk prediction; while it is open, with its pace and its position."""
+    """Return the status of a bulk prediction; while it is open, with its rate and position."""
     rows = {"done": prediction.rows_done, "total": prediction.source.n_rows, "bad": prediction.rows_bad}
     status: dict[str, Any] = {"rows": rows}
     if prediction.state not in FINAL_STATES:
@@ -43,7 +43,7 @@ def bulk_status_of(prediction: BulkPrediction) -> dict[str, Any]:
 
 
 def retry_after_seconds(prediction: BulkPrediction) -> int | None:
-    """Return when to ask again, in seconds; None if the prediction has not begun."""
+    """Return the seconds after which to poll again; None if no row is done."""
     rate = _rows_per_second(prediction)
     return None if rate is None else max(1, min(math.ceil(_rows_left(prediction) / rate), _LONGEST_RETRY_SECONDS))
 

@@ -1,4 +1,4 @@
-"""Answers `GET /results/{id}` for bulk predictions: their status, or their rows in the format that `Accept` prefers."""
+"""Handles `/results/{id}` of bulk predictions: returns the status, or rows in the format that `Accept` prefers."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -24,14 +24,14 @@ from shared.names import FINAL_STATES, Queue, State
 from shared.store.bulk import BulkPrediction, BulkStore
 
 _STATES_WITH_RESULTS: Final = frozenset({State.QUEUED, State.RUNNING, State.SUCCEEDED})
-"""The states in which rows that are done can be read: in the others, their objects are deleted."""
+"""The states in which rows that are done can be read; in the other states, their objects are deleted."""
 _HEADERS: Final = {NOSNIFF[0].decode(): NOSNIFF[1].decode(), "vary": "Accept, Accept-Encoding"}
 _GZIP: Final = "gzip"
 _ZERO_WEIGHT: Final = re.compile(r"[ \t]*q=0(\.0*)?[ \t]*")
 
 
 class StoredResults:
-    """Renders bulk predictions."""
+    """Responds with the status or the rows of bulk predictions."""
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class StoredResults:
         self._max_json_rows = max_json_rows
 
     async def respond(self, prediction_id: PredictionId, request: Request, window: Window) -> Response:
-        """Answer with the rows if they are there, and else with the status.
+        """Respond with the rows if they are available, otherwise with the status.
 
         Raises:
-            NotAcceptable: the client accepts no format, or JSON of too many rows.
-            RangeNotSatisfiable: of the request's `Range`.
+            NotAcceptable: the client accepts no supported format, or requests too many rows as JSON.
+            RangeNotSatisfiable: the file has no byte in the `Range`.
             PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `BulkStore.read`.
         """
         form = _preferred_format(request.headers)
@@ -71,7 +71,7 @@ class StoredResults:
         )
 
     async def cancel(self, prediction_id: PredictionId) -> Response:
-        """Cancel a bulk prediction, whose objects are then swept, and answer with its status.
+        """Cancel a bulk prediction, whose objects are then swept, and respond with its status.
 
         Raises:
             PredictionAlreadyFinal, PredictionNotFound, PredictionGone, BrokerUnavailable: as `BulkStore.cancel`.
@@ -81,7 +81,7 @@ class StoredResults:
         return self.status_response(await self._store.read(prediction_id))
 
     def status_response(self, prediction: BulkPrediction, status: int | None = None) -> Response:
-        """Answer with the status as JSON: 202, `Location` and `Retry-After` while it is open."""
+        """Return the status as JSON; while the prediction is open, with 202, `Location` and `Retry-After`."""
         body = msgspec.json.encode(bulk_status_of(prediction))
         response = Response(body, status or (200 if prediction.state in FINAL_STATES else 202))
         response.raw_headers += [(b"content-type", b"application/json"), NO_STORE, NOSNIFF, (b"vary", b"Accept")]
@@ -92,23 +92,23 @@ class StoredResults:
         return response
 
     def _refuse_explicit_json(self, headers: Headers, n_rows: int) -> None:
-        """Refuse a client that asks for JSON by name; one that takes anything gets the status instead."""
+        """Refuse a client whose `Accept` names JSON; one that accepts any type gets the status instead."""
         if MEDIA_TYPES[Format.JSON] in ",".join(headers.getlist("accept")).lower():
             others = ", ".join(media_type for media_type in FORMATS if media_type != MEDIA_TYPES[Format.JSON])
             raise NotAcceptable(
-                f"JSON holds {self._max_json_rows} rows at most, and this is {n_rows}. Ask for one of {others} with "
-                "`Accept`, or for some of the rows with `?offset=` and `?limit=`; `?limit=0` gives the status alone."
+                f"JSON is limited to {self._max_json_rows} rows, and these are {n_rows}. Request one of {others} with "
+                "`Accept`, or fewer rows with `?offset=` and `?limit=`; `?limit=0` returns only the status."
             )
 
     async def _respond_with_file(
         self, prediction: BulkPrediction, request: Request, window: Window, form: Format
     ) -> Response:
-        """Answer with a file that has a strong tag: whole or, if it has all rows, a range of it."""
+        """Respond with a file that has a strong tag, or with a range of it if it contains all rows."""
         tag = self._downloads.etag(prediction, window, form)
         headers = {"etag": f'"{tag}"', "cache-control": "private, no-cache"}
         if has_current_copy(request.headers, headers["etag"]):
             return _empty_response(304, headers, form)
-        if not window.has_all_rows:  # there are too many windows to keep a file for each
+        if not window.has_all_rows:  # there are too many possible windows to keep a file for each
             return await self._respond_with_stream(prediction, request, window, form, headers)
         headers["accept-ranges"] = "bytes"
         is_range = wants_range(request.headers, headers["etag"])
@@ -141,16 +141,16 @@ class StoredResults:
 
 
 def check_requests_json(headers: Headers, window: Window) -> None:
-    """Check what a client asks for of a prediction whose result is JSON.
+    """Check that a request for a result of `POST /predict` is for JSON and all rows.
 
     Raises:
-        NotAcceptable: it prefers a table.
-        InvalidParameter: it asks for some of the rows.
+        NotAcceptable: the client prefers another format.
+        InvalidParameter: the request is for some of the rows.
     """
     if window != Window():
-        raise InvalidParameter("`offset`, `limit` and `partial` are for results of POST /predictions.")
+        raise InvalidParameter("`offset`, `limit` and `partial` are only for results of POST /predictions.")
     if accepted_type(headers.getlist("accept"), list(FORMATS)) not in (None, MEDIA_TYPES[Format.JSON]):
-        raise NotAcceptable("The result of POST /predict is JSON; those of POST /predictions are tables as well.")
+        raise NotAcceptable("The result of POST /predict is JSON; only POST /predictions has other formats.")
 
 
 def _has_available_results(prediction: BulkPrediction, window: Window) -> bool:
@@ -167,7 +167,7 @@ def _preferred_format(headers: Headers) -> Format:
 
 
 def _accepts_gzip(headers: Headers) -> bool:
-    """Whether `Accept-Encoding` names gzip (RFC 9110, section 12.5.3)."""
+    """Return whether `Accept-Encoding` allows gzip (RFC 9110, section 12.5.3)."""
     members = [member.partition(";") for member in ",".join(headers.getlist("accept-encoding")).lower().split(",")]
     accepted = {coding.strip(): _ZERO_WEIGHT.fullmatch(weight) is None for coding, _, weight in members}
     return accepted.get(_GZIP, accepted.get("*", False))
@@ -180,7 +180,7 @@ def _response_headers(form: Format, headers: Mapping[str, str]) -> dict[str, str
 
 
 def _empty_response(status: int, headers: Mapping[str, str], form: Format) -> Response:
-    """Answer without content."""
+    """Return a response without content."""
     response = Response(status_code=status)
     response.raw_headers = [(name.encode(), value.encode()) for name, value in _response_headers(form, headers).items()]
     return response

@@ -1,6 +1,6 @@
-"""Parses JSON strictly: as RFC 8259 says, without the extensions of Python's parser, and noticing repeated members.
+"""Parses JSON by RFC 8259, and refuses the extensions of Python's parser and repeated members.
 
-It also writes values back for messages.
+It also formats values for error messages.
 """
 
 import json
@@ -13,13 +13,13 @@ from shared.errors import Fault, InvalidRows, MalformedJson
 _SHOWN_CHARACTERS: Final = 60
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _MAX_NAME: Final = 200  # characters of a name in a pointer
-_LONE_SURROGATE: Final = "A text holds a lone surrogate (\\ud800 to \\udfff), which is not a character."
+_LONE_SURROGATE: Final = "A string contains a lone surrogate (\\ud800 to \\udfff), which is not a character."
 _TOO_DEEP: Final = "The body is nested too deeply."
-_MAX_POINTER: Final = 1000  # characters; a place that is deeper is left to the message
+_MAX_POINTER: Final = 1000  # characters; a longer pointer ends at an outer value
 
 
 class _RepeatingObject(dict[str, Any]):
-    """An object in which a member stands twice."""
+    """An object with a repeated member."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -29,7 +29,7 @@ class _RepeatingObject(dict[str, Any]):
 
 
 class _ObjectBuilder:
-    """Makes the objects of one body, and notices whether a member is repeated in any of them."""
+    """Makes the objects of one body, and records whether any of them has a repeated member."""
 
     def __init__(self) -> None:
         self.has_repeated_members = False
@@ -48,8 +48,8 @@ def parse(body: bytes) -> Any:
     A number beyond the range of float64 becomes infinity, so that its column refuses it.
 
     Raises:
-        MalformedJson: it is not JSON in UTF-8, or not text: a lone surrogate.
-        InvalidRows: a member stands twice in an object, at any depth.
+        MalformedJson: the body is not JSON in UTF-8, or contains a lone surrogate.
+        InvalidRows: an object, at any depth, has a repeated member.
     """
     objects = _ObjectBuilder()
     try:
@@ -71,12 +71,12 @@ def parse(body: bytes) -> Any:
 
 
 def parse_at(text: str, start: int) -> tuple[Any, int]:
-    """Parse the value that begins at a position of a text, as `parse` does; return it, and where it ends.
+    """Parse the value that starts at a position in a string, as `parse` does; return it and its end.
 
     Raises:
-        json.JSONDecodeError: there is no JSON.
+        json.JSONDecodeError: no valid JSON starts there.
         MalformedJson: as `parse`.
-        InvalidRows: as `parse`; the pointer begins at the value.
+        InvalidRows: as `parse`; the pointer is relative to the value.
     """
     objects = _ObjectBuilder()
     try:
@@ -97,12 +97,12 @@ def parse_at(text: str, start: int) -> tuple[Any, int]:
 
 
 def pointer_to(name: str) -> str:
-    """Write a member as a part of a JSON pointer (RFC 6901); a name that is too long for it is left to the message."""
+    """Return a member's name as a part of a JSON pointer (RFC 6901); empty if the name is too long."""
     return "/" + name.replace("~", "~0").replace("/", "~1") if len(name) <= _MAX_NAME else ""
 
 
 def show(value: Any) -> str:
-    """Write a value as JSON for a message, cut to a readable length; an array or object is only named."""
+    """Return a value as JSON for a message, shortened; an array or object is only called so."""
     if isinstance(value, list):
         return "an array"
     if isinstance(value, dict):
@@ -118,7 +118,7 @@ def show(value: Any) -> str:
 def _refuse_repeated_members(objects: _ObjectBuilder, parsed: Any) -> None:
     if objects.has_repeated_members:
         pointer, name = _first_repeated_member(parsed)
-        raise InvalidRows([Fault(pointer, f"{show(name)} stands there more than once: send it once.")])
+        raise InvalidRows([Fault(pointer, f"{show(name)} occurs more than once: send it once.")])
 
 
 def _decode(text: str, objects: _ObjectBuilder) -> Any:
@@ -135,9 +135,9 @@ def _make_decoder(objects: _ObjectBuilder, **options: Any) -> json.JSONDecoder:
 
 
 def _first_repeated_member(parsed: Any) -> tuple[str, str]:
-    """Find the first repeated member, which there is: the pointer to it, and its name."""
+    """Return the pointer and the name of the first repeated member, which must exist."""
     places = [("", parsed)]
-    while True:  # without recursion: the parser takes as many levels as Python does
+    while True:  # without recursion: the parser accepts as many levels as Python's stack
         pointer, value = places.pop()
         if isinstance(value, _RepeatingObject):
             return _extend_pointer(pointer, pointer_to(value.name)), value.name

@@ -1,4 +1,4 @@
-"""`POST /predictions`: reads what the head of an upload says, and hands its body on as it arrives."""
+"""`POST /predictions`: reads the headers and the query of an upload, and passes its body on as it arrives."""
 
 import time
 from collections.abc import AsyncIterator
@@ -51,7 +51,7 @@ class UploadOperation:
         """Accept an upload.
 
         Raises:
-            RequestRefused: it left nothing.
+            RequestRefused: the upload was refused, and nothing of it is kept.
         """
         began = time.monotonic()
         outcome, form = ACCEPTED, _OTHER_FORMAT
@@ -92,7 +92,7 @@ class UploadOperation:
 
 
 class _Body:
-    """The body of a request, from the server."""
+    """The body of an upload, as parts from the ASGI server."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -121,7 +121,7 @@ def _check_media_type(content_type: str) -> str:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "charset" and value.strip().strip('"') not in _UTF8:
-            raise UnsupportedContentType("Send the rows in UTF-8, which is the only `charset` that is read.")
+            raise UnsupportedContentType("Send the rows in UTF-8, which is the only supported `charset`.")
     return essence
 
 
@@ -133,10 +133,10 @@ def _parse_content_coding(content_coding: bytes) -> str:
 
 
 def _upload_job(media_type: str, coding: str, query_string: bytes, card: ModelCard) -> ReadUpload:
-    """Read the query string.
+    """Return the job for the table process, with the parameters of the query string.
 
     Raises:
-        InvalidParameter: it has a parameter that is unknown, repeated or invalid.
+        InvalidParameter: a parameter is unknown, repeated or invalid.
     """
     query = _parse_query(query_string, is_csv=media_type == MEDIA_TYPES[Format.CSV])
     return ReadUpload(
@@ -161,9 +161,9 @@ def _parse_query(query_string: bytes, *, is_csv: bool) -> Query:
         if name not in _PARAMETERS:
             raise InvalidParameter(f"`{name[:50]}` is unknown: the parameters are {', '.join(_PARAMETERS)}.")
         if name in _CSV_PARAMETERS and not is_csv:
-            raise InvalidParameter(f"`{name}` says how CSV is written, and this body is none.")
+            raise InvalidParameter(f"`{name}` is only for CSV, and this body is not CSV.")
         if len(values) > 1 and name != _REPEATABLE:
-            raise InvalidParameter(f"`{name}` must stand there once.")
+            raise InvalidParameter(f"`{name}` must not be repeated.")
     return query
 
 
@@ -183,7 +183,7 @@ def _parse_outputs(query: Query, card: ModelCard) -> tuple[Output, ...]:
     for name in names:
         if name not in card.outputs:
             has = ", ".join(card.outputs)
-            raise InvalidParameter(f"`outputs`: {name[:50]!r} is no output of this model, which has {has}.")
+            raise InvalidParameter(f"`outputs`: {name[:50]!r} is not an output of this model, which has {has}.")
     outputs = tuple(map(Output, names))
     return () if outputs == card.default_outputs else outputs
 
@@ -203,7 +203,7 @@ def _parse_delimiter(query: Query) -> str:
     if value is None:
         return ","
     if len(value) != 1 or not value.isascii() or value in _NOT_DELIMITERS:
-        raise InvalidParameter("`delimiter` must be one ASCII character, and no quote or line break.")
+        raise InvalidParameter("`delimiter` must be one ASCII character, but not a quote, a line break or NUL.")
     return value
 
 

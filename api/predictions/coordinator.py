@@ -1,10 +1,10 @@
-"""Owns the waiting requests of a gateway process: gathers them into batches, records these and answers them.
+"""Owns the waiting requests of a gateway process: gathers them into batches, submits these and resolves the waiters.
 
-A batch leaves at once if a worker is free for it. Otherwise predictions gather, and leave together when a batch that is
-under way is answered (`api.predictions.under_way`). Without load, batching costs a prediction nothing, and under load
-it makes each prediction cheaper (docs/decisions/0010-batches-form-themselves.md).
+A batch leaves immediately if a pool process is free for it. Otherwise predictions gather, and leave together when a
+batch that is under way is answered (`api.predictions.under_way`). Without load, batching does not delay a prediction,
+and under load it makes each prediction cheaper (docs/decisions/0010-batches-form-themselves.md).
 
-A message on the reply channel can be lost, so the store decides: pending predictions are looked up after every new
+A message on the reply channel can be lost. So pending predictions are looked up in the store after every new
 subscription, and every few seconds.
 """
 
@@ -47,7 +47,7 @@ class Coordinator:
         Args:
             submit: records a submission and publishes its messages.
             read: looks up predictions of one batch.
-            allowance: how many interactive batches may be under way at once.
+            allowance: returns how many interactive batches may be under way.
             metrics: counts accepted predictions and alien messages.
             reply_channel: the channel on which outcomes are published for this process.
         """
@@ -73,7 +73,7 @@ class Coordinator:
         return batch, waiter
 
     async def flush_now(self, batch: OpenBatch) -> None:
-        """Record a batch without waiting for a free worker; concurrent calls share round trips to the store.
+        """Record a batch without waiting for a free pool process; concurrent calls share round trips to the store.
 
         Raises:
             BacklogFull, BrokerUnavailable: the batch was not accepted.
@@ -83,7 +83,7 @@ class Coordinator:
         await batch.wait_until_recorded()
 
     async def submit(self, pending: PendingBatch, submission: Submission) -> None:
-        """Record a submission. Its batch is pending before that: the outcome may arrive before the submission's reply.
+        """Record a submission. Its batch is made pending first: the outcome may arrive before the submission's reply.
 
         Raises:
             BacklogFull, BrokerUnavailable: the submission was not accepted.
@@ -141,7 +141,7 @@ class Coordinator:
             self._open.pop_next().settle(error)
 
     def stop_waiting(self) -> None:
-        """End every wait without an answer."""
+        """Release all waiters without a result."""
         for pending in (*(batch.pending for batch in self._open), *self._pending.values()):
             pending.stop_waiting()
 
@@ -207,7 +207,7 @@ class Coordinator:
             try:
                 predictions = await self._read([waiter.prediction_id for waiter in waiters])
             except (PredictionNotFound, PredictionGone, RecordIncompatible, StoreRefused, BrokerUnavailable):
-                return  # not recorded yet, or looked up again later
+                return  # not recorded yet, or retried at the next recheck
             pending.resolve_final(waiters, predictions)
         if not pending.waiting:
             self._pending.pop(pending.id, None)

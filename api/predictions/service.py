@@ -78,7 +78,7 @@ class PredictionService:
         """Submit a prediction and wait up to `wait_seconds` for it to become final.
 
         Raises:
-            TooManyWaiters: the request would wait, and has left nothing in the store.
+            TooManyWaiters: the request would wait; nothing of it is in the store.
             BacklogFull, BrokerUnavailable, DeadlineUnreachable: the prediction was refused and has no id.
             IdempotencyKeyReused, IdempotencyKeyInUse: likewise.
         """
@@ -123,7 +123,7 @@ class PredictionService:
             await self._coordinator.recheck()
 
     def drain(self) -> None:
-        """End all waits with a 202; later requests do not wait."""
+        """Release all waiters, so that their requests end with 202; later requests do not wait."""
         self._is_draining = True
         self._coordinator.stop_waiting()
 
@@ -166,7 +166,7 @@ class PredictionService:
     ) -> Submission:
         prediction_id, parent = waiter.prediction_id, waiter.prediction_id.batch_id
         origins = {} if request.origin is None else {0: request.origin}
-        # A look-up reads the parent: a child's secret gives access to nothing.
+        # Look-ups read the parent, so that the secret of a child is never used.
         secret = bytes(SECRET_BYTES)
         children = [
             NewBatch(
@@ -218,7 +218,7 @@ class PredictionService:
 async def _wait_for(waiter: Waiter, request: PredictionRequest) -> Prediction | None:
     """Wait for a prediction to become final; None if the wait ends first."""
     seconds = request.wait_seconds
-    if seconds <= 0:  # even if the answer has arrived, a client that does not wait gets a 202
+    if seconds <= 0:  # a client that does not wait gets a 202, even if the result has arrived
         waiter.stop()
         return None
     if request.deadline_seconds is not None:

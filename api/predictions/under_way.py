@@ -1,6 +1,6 @@
 """Decides when the next batch may leave: it counts the batches under way, and pauses after a slow one.
 
-The clients of a batch that was answered often send their next requests at once. If they share the next batch with the
+The clients of an answered batch often send their next requests immediately. If they share the next batch with the
 predictions that have gathered, a slow pipeline runs half as often (docs/decisions/0010-batches-form-themselves.md).
 """
 
@@ -14,18 +14,18 @@ from shared.ids import BatchId
 _UNDER_WAY_SECONDS: Final = 1.0
 """After this time a batch no longer counts as under way: its worker may be lost or slow."""
 _REQUEST_SECONDS: Final = 0.2e-3
-"""About what one request costs the gateway. Where all of them cost it more than the pipeline, no pause pays."""
+"""Approximate time that a request takes in the gateway. If all take longer than the pipeline, there is no pause."""
 _SLOW_SECONDS: Final = 2e-3
-"""No pause follows a batch that was evaluated in less."""
+"""No pause follows a batch that was evaluated in less time."""
 _QUIET_SECONDS: Final = 2e-3
-"""A pause ends when no request has come for so long."""
+"""A pause ends when no request has arrived for this long."""
 _PAUSE_SHARE: Final = 0.5
-"""A pause lasts for at most this part of the time in which the batch was evaluated."""
+"""The maximum length of a pause, as a fraction of the time in which the batch was evaluated."""
 
 
 @dataclass(slots=True)
 class _Pause:
-    """What keeps the place of an answered batch: its clients are expected to send their next requests."""
+    """Keeps the place of an answered batch while its clients are expected to send their next requests."""
 
     ends_at: float
     n_expected: int
@@ -33,7 +33,7 @@ class _Pause:
 
 
 class BatchesUnderWay:
-    """The batches that count as under way, of which the allowance permits so many at once."""
+    """The batches that count as under way; the allowance limits their number."""
 
     def __init__(self, allowance: Callable[[], int], on_place_free: Callable[[], None]) -> None:
         """Start without any batch; `on_place_free` is called whenever a batch no longer counts."""
@@ -59,7 +59,7 @@ class BatchesUnderWay:
             self._on_place_free()
 
     def remove_answered(self, batch_id: BatchId, predict_us: int, n_clients: int, n_gathered: int) -> None:
-        """Stop counting a batch that was answered: at once, or after a pause if a slow one had several clients.
+        """Stop counting an answered batch: immediately, or after a pause if it was slow and had several clients.
 
         Args:
             batch_id: a batch that may have lost its place already.
@@ -77,7 +77,7 @@ class BatchesUnderWay:
             self._schedule_quiet_check(batch_id, _QUIET_SECONDS + n_clients * _REQUEST_SECONDS)
 
     def count_request(self) -> None:
-        """End the pauses that waited for this request alone."""
+        """Count a new request, and end the pauses that expect no further one."""
         for batch_id, pause in list(self._pauses.items()):
             pause.n_came += 1
             if pause.n_came == pause.n_expected:

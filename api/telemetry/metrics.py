@@ -29,14 +29,14 @@ HTTP_REFUSALS: Final = (
     "idle",
     "unread",
 )
-"""Why the protocol refuses a request, or ends a connection without a response."""
+"""The reasons for which the protocol refuses a request, or ends a connection without a response."""
 ACCEPTED: Final = "accepted"
 _UPLOAD_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
 class GatewayMetrics:
-    """Counts events as they happen; request durations are observed many at a time."""
+    """Counts events when they happen, and observes request durations in groups."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, meaning: str, *labels: str) -> Counter:
@@ -71,27 +71,28 @@ class GatewayMetrics:
         self._alien_messages = counter("alien_messages_total", "Messages that Sepal did not write, set aside.")
         http_refusals = counter(
             "http_refusals_total",
-            "Requests and connections that were refused or ended before the application saw them.",
+            "Requests and connections that were refused or ended before they reached the application.",
             "reason",
         )
         self._http_refusals = {reason: http_refusals.labels(reason) for reason in HTTP_REFUSALS}
         self._uploads = counter("bulk_uploads_total", "Uploads that have ended.", "format", "outcome")
-        self._upload_bytes = counter("bulk_upload_bytes_total", "Bytes of bodies of uploads, as they were sent.")
+        self._upload_bytes = counter("bulk_upload_bytes_total", "Bytes of upload bodies, as clients sent them.")
         self._upload_seconds = Histogram(
             "sepal_bulk_upload_seconds",
-            "Time from the arrival of an accepted upload to its answer.",
+            "Time from the arrival of an accepted upload to its response.",
             buckets=_UPLOAD_BUCKETS,
             registry=registry,
         )
         self._downloads = counter("bulk_downloads_total", "Downloads of results that have ended.", "format", "outcome")
-        self._download_bytes = counter("bulk_download_bytes_total", "Bytes of results that were sent, as sent.")
+        self._download_bytes = counter("bulk_download_bytes_total", "Bytes of results, as sent to clients.")
         self._sweeper_paused = gauge(
-            "bulk_sweeper_paused", "1 if nothing is swept, because the object store has the marker of another store."
+            "bulk_sweeper_paused",
+            "1 if the sweeper deletes nothing, because the object store has another store's marker, else 0.",
         )
         self._swept = counter("bulk_swept_total", "Predictions and uploads whose objects the sweeper deleted.")
         self._connections = gauge("http_connections", "Open connections of clients.")
         self._waiters = gauge("waiters", "Requests that wait for a result.")
-        self._gathering = gauge("gathering_rows", "Rows in open batches, which the gateway has not sent yet.")
+        self._gathering = gauge("gathering_rows", "Rows in open batches, which the gateway has not submitted yet.")
 
     def record_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request and collect its duration."""
@@ -111,21 +112,21 @@ class GatewayMetrics:
         self._refused[code].inc()
 
     def count_upload(self, form: str, outcome: str, seconds: float) -> None:
-        """Count an upload that has ended: accepted, refused with a code, broken off by its client, or with a bug."""
+        """Count an ended upload by outcome: accepted, the code of a refusal, broken off by the client, or an error."""
         self._uploads.labels(form, outcome).inc()
         if outcome == ACCEPTED:
             self._upload_seconds.observe(seconds)
 
     def count_upload_bytes(self, n_bytes: int) -> None:
-        """Count bytes of the body of an upload."""
+        """Count received bytes of an upload's body."""
         self._upload_bytes.inc(n_bytes)
 
     def count_download(self, form: str, outcome: str) -> None:
-        """Count a download that has ended: complete, left by its client, or broken."""
+        """Count an ended download by outcome: complete, left by the client, or broken by an error."""
         self._downloads.labels(form, outcome).inc()
 
     def count_download_bytes(self, n_bytes: int) -> None:
-        """Count bytes of a result."""
+        """Count sent bytes of a result."""
         self._download_bytes.inc(n_bytes)
 
     def count_swept(self, n_predictions: int) -> None:
@@ -133,11 +134,11 @@ class GatewayMetrics:
         self._swept.inc(n_predictions)
 
     def set_sweeper_paused(self, is_paused: bool) -> None:
-        """Tell whether the object store is another store's, so that nothing in it is deleted."""
+        """Record whether the sweeper is paused, because the object store belongs to another store."""
         self._sweeper_paused.set(is_paused)
 
     def count_http_refusal(self, reason: str) -> None:
-        """Count a request or connection that was refused or ended before the application saw it."""
+        """Count a request or connection that was refused or ended before it reached the application."""
         self._http_refusals[reason].inc()
 
     def count_canceled(self, queue: Queue) -> None:

@@ -10,8 +10,8 @@ from api.http.server.refusals import Refused, body_too_large, malformed_request
 from api.settings import ConnectionSettings
 
 CHUNKS_PER_TURN: Final = 256  # decoded in half a millisecond; after that many, other connections have their turn
-_SMALL_BYTES: Final = 16  # each chunk takes time: what chunks lack to this size has the limit of the body, too
-_SIZE_DIGITS: Final = 8  # so many are no extension: some clients fill the size up with zeros
+_SMALL_BYTES: Final = 16  # small chunks take time: the bytes that they lack to this size are limited like the body
+_SIZE_DIGITS: Final = 8  # a size of so many digits has no extension: some clients pad it with zeros
 _QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _EXTENSION: Final = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (TOKEN, TOKEN, _QUOTED)
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]+)(?:%b)*" % _EXTENSION)
@@ -51,12 +51,12 @@ class ChunkedBody:
         """Decode a part of the body.
 
         Args:
-            data: what has arrived.
-            start: where the part begins in `data`.
+            data: the received bytes.
+            start: the offset of the part in `data`.
             body: receives the decoded bytes.
 
         Returns:
-            Where decoding stopped in `data`: at its end, at the end of the body, or after `CHUNKS_PER_TURN` chunks.
+            The offset in `data` at which decoding stopped: at its end, after the body, or after `CHUNKS_PER_TURN` steps.
 
         Raises:
             Refused: the coding is malformed, or a limit is exceeded.
@@ -73,7 +73,7 @@ class ChunkedBody:
         return start
 
     def _take_plain_chunk(self, data: bytes, plain: re.Match[bytes], body: bytearray) -> int:
-        """Take a chunk without extensions in one step, or its first line if the rest has not arrived."""
+        """Decode a chunk without extensions in one step, or its first line if the rest has not arrived."""
         begin = plain.end()
         self._count_chunk(size := int(plain[1], 16))
         end = begin + size
@@ -112,7 +112,7 @@ class ChunkedBody:
                 raise Refused(HEADERS_TOO_LARGE, f"Trailers may have {self._limits.max_trailer_bytes} bytes together.")
         elif self._expects is _Expects.LINE_END:
             if n_bytes > 1:
-                raise malformed_request("A chunk is longer than its size says.")
+                raise malformed_request("A chunk is longer than its size.")
         elif self._n_extension_bytes + n_bytes > self._limits.max_chunk_extension_bytes + _SIZE_DIGITS + 1:
             raise body_too_large()
 

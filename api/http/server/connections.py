@@ -16,14 +16,14 @@ from api.telemetry.metrics import GatewayMetrics
 from shared.errors import TooManyBodies
 
 SWEEP_SECONDS: Final = 0.5
-_TURNS_PER_ITERATION: Final = 4  # 1 to 2 ms, where each begins a request with a large response or decodes chunks
-_ANSWERED_REFUSALS: Final = 32  # connections beyond the maximum that are told so; others are reset
-_MAPPED: Final = "::ffff:"  # in front of the address of an IPv4 client, on a socket for both versions
-_OTHER_FILES: Final = 64  # open files of a gateway that are no connections of clients
+_TURNS_PER_ITERATION: Final = 4  # 1 to 2 ms, if each starts a request with a large response or decodes chunks
+_ANSWERED_REFUSALS: Final = 32  # connections beyond the maximum that get a response; further ones are reset
+_MAPPED: Final = "::ffff:"  # prefix of an IPv4 client's address on a dual-stack socket
+_OTHER_FILES: Final = 64  # open files of a gateway that are not client connections
 
 
 class Connection(Protocol):
-    """One connection, as this module knows it."""
+    """One connection, as this module uses it."""
 
     def end_if_overdue(self, now: float) -> None:
         """End the connection if its deadline has passed, or if its response is not read."""
@@ -40,7 +40,7 @@ class Connections:
         self._max_connections = min(limits.max_connections, _max_open_files() - _OTHER_FILES)
         self._proxies = TrustedProxies(limits.proxy_networks)
         self._turns: deque[Callable[[], None]] = deque()
-        self._is_scheduled = False  # whether the next turns are
+        self._is_scheduled = False  # whether the event loop will call `_run_turns`
         self._body_bytes = 0
 
     def __len__(self) -> int:
@@ -49,14 +49,14 @@ class Connections:
 
     @property
     def may_answer_refused(self) -> bool:
-        """Whether there are few enough connections beyond the maximum to answer another one that is refused."""
+        """Whether a refused connection gets a response, because few connections exceed the maximum."""
         return len(self._open) <= self._max_connections + _ANSWERED_REFUSALS
 
     def add(self, connection: Connection, host: str) -> None:
-        """Take a new connection of a client.
+        """Add a new connection of a client.
 
         Raises:
-            Refused: there are too many, in all or from this address. The connection is taken, to be answered.
+            Refused: there are too many, in total or from this address. The connection was added, to get a response.
         """
         address = _limited_address(host.removeprefix(_MAPPED))
         is_full = len(self._open) >= self._max_connections
@@ -69,7 +69,7 @@ class Connections:
             raise Refused(TOO_MANY_CONNECTIONS, f"There are too many connections from {who}: close some, or retry.")
 
     def remove(self, connection: Connection) -> None:
-        """Forget a connection that has ended."""
+        """Remove a connection that has ended."""
         address = self._open.pop(connection, None)
         if address is None:
             return
@@ -78,12 +78,12 @@ class Connections:
             del self._of_address[address]
         self._metrics.set_connections(len(self._open))
 
-    def schedule_turn(self, go_on: Callable[[], None]) -> None:
-        """Let a connection go on with what it holds already: a few of them in each iteration of the event loop.
+    def schedule_turn(self, advance: Callable[[], None]) -> None:
+        """Let a connection process bytes that it has received earlier; a few do in each iteration of the event loop.
 
-        Requests that have just arrived do not wait for their turn: they come first.
+        Requests that have just arrived are processed first, without a turn.
         """
-        self._turns.append(go_on)
+        self._turns.append(advance)
         self._schedule_turns()
 
     def _schedule_turns(self) -> None:
@@ -107,18 +107,18 @@ class Connections:
         """Count bytes of a large body that is being received.
 
         Raises:
-            Refused: all bodies together are too large.
+            Refused: all bodies together would be too large.
         """
         if self._body_bytes + n_bytes > self.limits.max_bodies_bytes:
             raise Refused(TooManyBodies.code, TooManyBodies.detail)
         self._body_bytes += n_bytes
 
     def release_body_bytes(self, n_bytes: int) -> None:
-        """Forget bytes that were held."""
+        """Subtract bytes that `hold_body_bytes` has counted."""
         self._body_bytes -= n_bytes
 
     async def sweep_forever(self) -> None:
-        """End overdue connections. One clock for all of them costs a request less than a timer of its own."""
+        """End overdue connections, forever. One timer for all connections costs less than one for each."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
@@ -128,9 +128,9 @@ class Connections:
 
 
 def raise_file_limit() -> None:
-    """Let this process open as many files as it may: each connection is one."""
+    """Raise the limit of open files to the maximum for this process: each connection is an open file."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS names a limit that it does not allow
+    with contextlib.suppress(ValueError, OSError):  # macOS reports a limit that it does not allow
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
@@ -140,7 +140,7 @@ def _max_open_files() -> int:
 
 
 def _limited_address(host: str) -> str:
-    """Return whom a connection counts for: an IPv6 client has a whole /64 network."""
+    """Return the address, or for IPv6 the /64 network, to which the limit of connections applies."""
     if ":" not in host:
         return host
     network = ipaddress.ip_network((host.partition("%")[0], 64), strict=False)

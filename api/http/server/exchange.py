@@ -30,17 +30,17 @@ class Wire(Protocol):
         """Wait until the client has read enough of what was sent."""
 
     def continue_reading(self) -> None:
-        """Go on reading the body: the application waits for it."""
+        """Continue reading the body: the application waits for it."""
 
     def on_response_complete(self) -> None:
-        """The response has been sent whole."""
+        """Called when the whole response has been sent."""
 
     def abort(self) -> None:
         """Reset the connection: the response cannot be completed."""
 
 
 class Exchange:
-    """Carries one request to the application and its response to the connection."""
+    """Passes one request to the application, and its response to the connection."""
 
     def __init__(self, wire: Wire, scope: dict[str, Any], head: Head, body: IncomingBody) -> None:
         self._wire = wire
@@ -56,7 +56,7 @@ class Exchange:
         self.has_begun = False
         """Whether a part of the response has been sent."""
         self.is_over = False
-        """Whether the response is complete, or nobody waits for it."""
+        """Whether the response is complete, or is no longer needed."""
 
     @property
     def is_receiving(self) -> bool:
@@ -64,7 +64,7 @@ class Exchange:
         return self._waiter is not None
 
     async def run(self, app: ASGIApp) -> None:
-        """Call the application; without a response from it, answer 500."""
+        """Call the application; if it sends no response, respond with 500."""
         try:
             await app(self._scope, self.receive, self.send)
         except Exception as error:
@@ -73,7 +73,7 @@ class Exchange:
             await self._send_internal_error()
 
     async def receive(self) -> Message:
-        """Return the body in parts, and then that the client has disconnected."""
+        """Return the next part of the body, or `http.disconnect` once the exchange is over."""
         if self._expects_continue and not self.is_over:
             self._expects_continue = False
             if not self.body.has_begun and not self.body.is_complete:
@@ -91,7 +91,7 @@ class Exchange:
         return {"type": "http.request", "body": self.body.take(), "more_body": not self._body_was_taken}
 
     async def send(self, message: Message) -> None:
-        """Send a part of the response. The head waits for the first part of the body: one system call for both."""
+        """Send a part of the response; the head is sent with the first part of the body, in one system call."""
         if self.is_over:
             return
         if message["type"] == "http.response.start":
@@ -112,18 +112,18 @@ class Exchange:
             self._wire.on_response_complete()
 
     def wake(self) -> None:
-        """Tell the application that a part of the body has arrived."""
+        """Wake the application if it waits for the body."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def end(self) -> None:
-        """Stop: the response is complete, or nobody waits for it. The rest of the body is discarded."""
+        """End the exchange: the response is complete or no longer needed. The rest of the body is discarded."""
         self.is_over = True
         self.body.discard()
         self.wake()
 
     def _has_little_body_left(self) -> bool:
-        """Whether what has not arrived of the body is known to come, and small enough to be read and discarded."""
+        """Return whether the rest of the body will arrive, and is small enough to be read and discarded."""
         missing = self.body.n_missing
         return self.body.is_complete or (not self._expects_continue and missing is not None and missing <= PART_BYTES)
 
@@ -143,7 +143,7 @@ def scope_of(head: Head, address: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         head: the head of the request.
-        address: server, client and scheme, as the scope has them.
+        address: the `server`, `client` and `scheme` of the scope.
     """
     return {
         "type": "http",

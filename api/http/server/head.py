@@ -1,7 +1,7 @@
-"""Reads the head of a request: its request line and its headers.
+"""Parses the head of a request: its request line and its headers.
 
-httptools (llhttp) parses the fields; the rules that it does not hold are here: RFC 9112, sections 2, 3 and 6, and
-RFC 9110, sections 5.3, 7.2 and 10.1.1.
+httptools (llhttp) parses the fields. This module checks the rules that it does not: RFC 9112, sections 2, 3 and 6,
+and RFC 9110, sections 5.3, 7.2 and 10.1.1.
 """
 
 import re
@@ -26,7 +26,7 @@ EMPTY_LINES: Final = re.compile(rb"(?:\r\n)*")
 """A server ignores empty lines in front of a request (RFC 9112, section 2.2)."""
 
 UPLOAD_PATH: Final = b"/predictions"
-"""The path whose bodies the application takes in parts."""
+"""The path of uploads, whose bodies the application receives in parts."""
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE: Final = re.compile(rb"(%b) ([!-~]+) HTTP/([0-9])\.([0-9])" % TOKEN)
@@ -53,7 +53,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Head(msgspec.Struct):
-    """The head of a request that may be carried out."""
+    """The head of a valid request."""
 
     method: str
     path: str
@@ -67,10 +67,10 @@ class Head(msgspec.Struct):
     body_bytes: int | None
     """Size of the body; None if it is chunked."""
     is_upload: bool
-    """Whether the application takes the body in parts, so that it may be larger than others."""
+    """Whether the application receives the body in parts, so that it may be larger than others."""
     expects_continue: bool
     closes: bool
-    """Whether the connection ends with this request."""
+    """Whether the connection is to be closed after this request."""
 
 
 class _Fields:
@@ -88,18 +88,18 @@ class _Fields:
 
 
 class HeadProbe:
-    """Finds errors in a head that is not complete yet, so that the client need not wait for the refusal."""
+    """Finds errors in an incomplete head, so that it is refused early."""
 
     def __init__(self, limits: ConnectionSettings) -> None:
         self._limits = limits
         self._parser = httptools.HttpRequestParser(self)
 
     def feed(self, begun: bytes, data: bytes) -> None:
-        """Take the next part.
+        """Check the next part of the head.
 
         Args:
-            begun: the head as far as it has arrived, with `data`.
-            data: what has arrived last.
+            begun: the head received so far, including `data`.
+            data: the part that was received last.
 
         Raises:
             Refused: the head cannot become valid.
@@ -107,7 +107,7 @@ class HeadProbe:
         check_sizes(begun, self._limits)
         line_end = begun.find(b"\r\n")
         if line_end >= 0 and _parse_request_line(begun, line_end)[3] > b"1":
-            return  # httptools does not know the version
+            return  # httptools cannot parse the version
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserInvalidMethodError:
@@ -115,7 +115,7 @@ class HeadProbe:
                 raise _method_refusal(begun) from None
         except httptools.HttpParserError as error:
             if line_end < 0 and str(error) == "Invalid HTTP version":
-                return  # the end of the line decides
+                return  # checked when the line is complete
             raise malformed_request(f"The request is malformed: {error}.") from None
 
 
@@ -123,13 +123,13 @@ def parse_head(head: bytes, limits: ConnectionSettings) -> Head:
     """Parse and check a complete head, which ends with an empty line.
 
     Raises:
-        Refused: the request is refused.
+        Refused: the head is invalid or too large.
     """
     if len(head) > min(limits.max_request_line_bytes, limits.max_header_bytes):
         check_sizes(head, limits)
     line_end = head.index(b"\r\n")
     method, target, _, minor = _parse_request_line(head, line_end)
-    if minor > b"1":  # answered as the highest version that this server speaks (RFC 9110, section 2.5)
+    if minor > b"1":  # handled as the highest version that this server supports (RFC 9110, section 2.5)
         head = head[: line_end - 3] + b"1.1" + head[line_end:]
     headers = _parse_fields(head, method)
     if len(headers) > limits.max_headers:
@@ -160,7 +160,7 @@ def check_sizes(head: bytes, limits: ConnectionSettings) -> None:
     """Check the sizes of a head, complete or not, and of its lines.
 
     Raises:
-        Refused: something is too large.
+        Refused: a size exceeds its limit.
     """
     lines = head.removesuffix(END_OF_HEAD)[: limits.max_headers_bytes + 1].split(b"\r\n")
     if len(lines[0]) > limits.max_request_line_bytes:
@@ -177,7 +177,7 @@ def _parse_fields(head: bytes, method: bytes) -> Headers:
     try:
         httptools.HttpRequestParser(fields).feed_data(head)
     except httptools.HttpParserUpgrade:
-        pass  # an upgrade is ignored, and the request is answered (RFC 9110, section 7.8)
+        pass  # an upgrade is ignored, and the request is handled (RFC 9110, section 7.8)
     except httptools.HttpParserInvalidMethodError:
         raise _method_refusal(head) from None
     except httptools.HttpParserError as error:
@@ -185,30 +185,30 @@ def _parse_fields(head: bytes, method: bytes) -> Headers:
             raise body_too_large() from None
         raise malformed_request(f"The request is malformed: {error}.") from None
     if method == b"CONNECT":
-        raise Refused(NOT_IMPLEMENTED, "This server opens no tunnels.")
+        raise Refused(NOT_IMPLEMENTED, "This server does not support CONNECT.")
     if not fields.is_complete:
         raise malformed_request("The request is malformed: its headers do not end with an empty line.")
     return fields.headers
 
 
 def _parse_request_line(head: bytes, line_end: int) -> tuple[bytes, bytes, bytes, bytes]:
-    """Return method, target, and both numbers of the version."""
+    """Return the method, the target, and the major and minor version."""
     line = _REQUEST_LINE.fullmatch(head, 0, line_end)
     if line is not None and line[3] == b"1":
         return line.groups()  # type: ignore[return-value]  # each group takes part in the match
     if line is not None:
-        raise Refused(HTTP_VERSION_NOT_SUPPORTED, "This server speaks HTTP/1.1.")
+        raise Refused(HTTP_VERSION_NOT_SUPPORTED, "This server supports only HTTP/1.1.")
     raise malformed_request("The request line must be a method, a target and HTTP/1.1, with one space between them.")
 
 
 def _method_refusal(head: bytes) -> Refused:
     if _METHOD.match(head):
-        return Refused(NOT_IMPLEMENTED, "This server does not know the method.")
+        return Refused(NOT_IMPLEMENTED, "This server does not support the method.")
     return malformed_request("The request must begin with a method.")
 
 
 def _join_repeated(headers: Headers) -> tuple[Headers, dict[bytes, bytes]]:
-    """Refuse a repeated header that may stand once, and join the lists that this module and the application read."""
+    """Refuse a repeated header of `_SINGLETONS`, and join the values of repeated headers of `_LISTS`."""
     names = [name for name, _ in headers]
     repeated = next((name for name in _SINGLETONS if names.count(name) > 1), None)
     if repeated is not None:
@@ -221,7 +221,7 @@ def _join_repeated(headers: Headers) -> tuple[Headers, dict[bytes, bytes]]:
 def _split_target(method: bytes, target: bytes) -> tuple[bytes, bytes]:
     """Return the path and the query of a target in any form (RFC 9112, section 3.2)."""
     if b"#" in target:
-        raise malformed_request("The target of a request has no fragment.")
+        raise malformed_request("The target of a request must not have a fragment.")
     if target[:1] == b"/":
         path, _, query = target.partition(b"?")
         return path, query
@@ -245,7 +245,7 @@ def _parse_body_size(found: dict[bytes, bytes], minor_version: int, max_bytes: i
     if b"transfer-encoding" in found:
         _check_transfer_encoding(_list_members(found[b"transfer-encoding"]), minor_version)
         if b"content-length" in found:
-            raise malformed_request("`Content-Length` and `Transfer-Encoding` must not stand together.")
+            raise malformed_request("`Content-Length` and `Transfer-Encoding` must not be sent together.")
         return None
     length = found.get(b"content-length")
     if length is None:
@@ -260,22 +260,22 @@ def _parse_body_size(found: dict[bytes, bytes], minor_version: int, max_bytes: i
 
 def _check_transfer_encoding(codings: list[bytes], minor_version: int) -> None:
     if minor_version == 0:
-        raise malformed_request("HTTP/1.0 has no `Transfer-Encoding`.")
+        raise malformed_request("A request of HTTP/1.0 must not have `Transfer-Encoding`.")
     if codings[-1] != b"chunked" or b"chunked" in codings[:-1]:
-        raise malformed_request("`Transfer-Encoding` must end with `chunked`, which must stand once.")
+        raise malformed_request("`Transfer-Encoding` must end with `chunked`, and contain it only once.")
     if codings != [b"chunked"]:
-        raise Refused(NOT_IMPLEMENTED, "This server knows no transfer coding but `chunked`.")
+        raise Refused(NOT_IMPLEMENTED, "The only supported transfer coding is `chunked`.")
 
 
 def _expects_continue(found: dict[bytes, bytes], minor_version: int) -> bool:
     expectation = found.get(b"expect")
-    if expectation is None or minor_version == 0:  # HTTP/1.0 knows no expectations
+    if expectation is None or minor_version == 0:  # HTTP/1.0 has no expectations
         return False
     if expectation.lower() != b"100-continue":
-        raise Refused(EXPECTATION_FAILED, "This server meets no expectation but `100-continue`.")
+        raise Refused(EXPECTATION_FAILED, "The only supported expectation is `100-continue`.")
     return True
 
 
 def _list_members(value: bytes) -> list[bytes]:
-    """Split a list (RFC 9110, section 5.6.1)."""
+    """Split the value of a list header (RFC 9110, section 5.6.1)."""
     return [member.strip(b" \t").lower() for member in value.split(b",")]

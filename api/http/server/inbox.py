@@ -1,4 +1,4 @@
-"""What has arrived on a connection and has not been read."""
+"""The received bytes of a connection that have not been read yet."""
 
 from api.http.server.head import EMPTY_LINES, END_OF_HEAD, Head, HeadProbe, parse_head
 from api.http.server.incoming import IncomingBody
@@ -6,36 +6,36 @@ from api.settings import ConnectionSettings
 
 
 class Inbox:
-    """The bytes that have arrived, from which heads and bodies are taken in turn."""
+    """Buffers received bytes, from which heads and bodies are taken in turn."""
 
     def __init__(self, limits: ConnectionSettings) -> None:
         self._limits = limits
         self._data = b""
-        self._position = 0  # where the part begins that has not been read
+        self._position = 0  # the offset of the first unread byte
         self._probe: HeadProbe | None = None  # while a head is incomplete
         self._n_probed = 0
 
     def __len__(self) -> int:
-        """Return the number of bytes that have not been read."""
+        """Return the number of unread bytes."""
         return len(self._data) - self._position
 
     @property
     def has_partial_head(self) -> bool:
-        """Whether a part of a head has arrived."""
+        """Whether a head has arrived in part."""
         return self._probe is not None
 
     @property
     def is_head_request(self) -> bool:
-        """Whether the head that has begun is that of a HEAD request, which is answered without content."""
+        """Whether the next request is a HEAD request, whose response has no content."""
         return self._data.startswith(b"HEAD ", self._position)
 
     def add(self, data: bytes) -> None:
-        """Take what has arrived."""
+        """Append received bytes."""
         self._data = self._data[self._position :] + data if self else data
         self._position = 0
 
     def take_head(self) -> Head | None:
-        """Return the next head; None if it is incomplete.
+        """Remove and return the next head; None if it is incomplete.
 
         Raises:
             Refused: the head is malformed or too large, or cannot become valid.
@@ -54,7 +54,7 @@ class Inbox:
         return found
 
     def take_body(self, body: IncomingBody) -> int:
-        """Give a body what has arrived of it; returns the number of bytes.
+        """Move the received bytes of a body into it, and return their number.
 
         Raises:
             Refused: the body is malformed or too large.
@@ -63,13 +63,13 @@ class Inbox:
         return self._position - begin
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Discard all bytes."""
         self._data, self._position = b"", 0
         self._probe, self._n_probed = None, 0
 
     def _skip_empty_lines(self) -> None:
         lines = EMPTY_LINES.match(self._data, self._position)
-        assert lines is not None, "it matches nothing, too"
+        assert lines is not None, "the pattern matches an empty string, too"
         self._n_probed = max(self._n_probed - (lines.end() - self._position), 0)
         self._position = lines.end()
 
