@@ -56,7 +56,7 @@ class ChunkedBody:
             body: receives the decoded bytes.
 
         Returns:
-            The offset in `data` at which decoding stopped: at its end, after the body, or after `CHUNKS_PER_TURN` steps.
+            The offset in `data` where decoding stopped: at its end, after the body, or after `CHUNKS_PER_TURN` chunks.
 
         Raises:
             Refused: the coding is malformed, or a limit is exceeded.

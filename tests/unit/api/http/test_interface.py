@@ -192,7 +192,7 @@ async def test_page_that_the_client_has_is_not_sent_again(client: httpx.AsyncCli
 async def test_schema_is_rendered_once_for_each_card() -> None:
     gateway = compose(GatewaySettings())
     with (
-        patch("api.http.documentation._card") as current,
+        patch("api.http.documentation._current_card") as current,
         patch("api.http.openapi.describe", wraps=openapi.describe) as describe,
     ):
         async with client_of(gateway) as client:
