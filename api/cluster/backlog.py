@@ -47,7 +47,7 @@ class BacklogForecast:
         if n_drained or is_behind or not waiting or not overview.queue_processes[queue]:
             self._progressed_at[queue] = now
 
-    def forget(self) -> None:
+    def clear_backlog(self) -> None:
         """Clear the backlog but keep the drain rates, because the store is unavailable."""
         self._overview = None
         self._retry_after = dict.fromkeys(Queue, 1)

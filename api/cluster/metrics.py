@@ -23,7 +23,7 @@ from shared.errors import (
 from shared.names import Queue
 from shared.store.status import Overview, StoredOverview
 
-_UNREADY: Final[tuple[type[SepalError], ...]] = (
+_UNREADY_ERRORS: Final[tuple[type[SepalError], ...]] = (
     *(BrokerUnavailable, ModelUnknown, NoWorker, Stalled, RecordIncompatible),
     *(ArtifactMissing, ArtifactAltered, ArtifactIncompatible, ArtifactUntrusted, ArtifactUnloadable),
 )
@@ -39,8 +39,10 @@ class ClusterCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
-        yield self._unready()
-        limits = _labelled("backlog_limit_rows", "Maximum backlog in rows; predictions beyond it are refused.", "queue")
+        yield self._unready_metric()
+        limits = _labelled_gauge(
+            "backlog_limit_rows", "Maximum backlog in rows; predictions beyond it are refused.", "queue"
+        )
         for queue, limit in self._backlog_limits.items():
             limits.add_metric([queue], limit)
         yield limits
@@ -53,22 +55,26 @@ class ClusterCollector(Collector):
             yield from _store_metrics(self._cluster.overview)
         model = self._cluster.model.ref
         if model is not None:
-            family = _labelled("model_info", "The model that rows are validated against.", "name", "version", "digest")
+            family = _labelled_gauge(
+                "model_info", "The model that rows are validated against.", "name", "version", "digest"
+            )
             family.add_metric([model.name, model.version, model.digest], 1)
             yield family
 
-    def _unready(self) -> GaugeMetricFamily:
-        family = _labelled("unready", "1 if the gateway is not ready for this reason, else 0.", "code")
+    def _unready_metric(self) -> GaugeMetricFamily:
+        family = _labelled_gauge("unready", "1 if the gateway is not ready for this reason, else 0.", "code")
         present = {reason.code for reason in self._cluster.unready_reasons()}
-        for error in _UNREADY:
+        for error in _UNREADY_ERRORS:
             family.add_metric([error.code], int(error.code in present))
         return family
 
 
 def _store_metrics(overview: Overview) -> Iterator[Metric]:
-    backlog = _labelled("backlog_rows", "Rows accepted and not yet final, without those of bulk predictions.", "queue")
-    oldest = _labelled("oldest_queued_seconds", "Age of the oldest batch that no worker has claimed.", "queue")
-    processes = _labelled("pool_processes", "Loaded pool processes that take batches of the queue.", "queue")
+    backlog = _labelled_gauge(
+        "backlog_rows", "Rows accepted and not yet final, without those of bulk predictions.", "queue"
+    )
+    oldest = _labelled_gauge("oldest_queued_seconds", "Age of the oldest batch that no worker has claimed.", "queue")
+    processes = _labelled_gauge("pool_processes", "Loaded pool processes that take batches of the queue.", "queue")
     for queue in Queue:
         backlog.add_metric([queue], overview.backlog(queue))
         oldest.add_metric([queue], overview.oldest_seconds[queue])
@@ -94,5 +100,5 @@ def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"sepal_{name}", meaning, value)
 
 
-def _labelled(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
+def _labelled_gauge(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"sepal_{name}", meaning, labels=labels)

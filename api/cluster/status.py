@@ -15,7 +15,7 @@ from shared.names import Queue
 from shared.store.status import Overview
 from shared.store.transport import StoreRefused
 
-_BATCHES_A_POOL_PROCESS: Final = 1  # with 2, a tenth slower at 32 and 128 connections: docs/decisions/0010
+_BATCHES_PER_POOL_PROCESS: Final = 1  # with 2, a tenth slower at 32 and 128 connections: docs/decisions/0010
 
 log = structlog.get_logger(__name__)
 
@@ -46,8 +46,8 @@ class ClusterStatus:
             if self.overview is not None:
                 log.warning("the broker is unavailable", reason=str(error.__cause__))
             self.overview = None
-            self.backlog.forget()
-            self.throughput.forget()
+            self.backlog.clear_backlog()
+            self.throughput.clear()
             return
         self.overview = overview
         self.backlog.measure(overview)
@@ -70,7 +70,7 @@ class ClusterStatus:
         """Return how many interactive batches may be under way: this gateway's share of their pool processes, or 1."""
         if self.overview is None:
             return 1
-        allowed = self.overview.queue_processes[Queue.INTERACTIVE] * _BATCHES_A_POOL_PROCESS
+        allowed = self.overview.queue_processes[Queue.INTERACTIVE] * _BATCHES_PER_POOL_PROCESS
         return max(1, math.ceil(allowed / max(1, self.overview.gateways)))
 
     def unready_reasons(self) -> list[SepalError]:

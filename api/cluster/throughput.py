@@ -23,7 +23,7 @@ class Throughput:
         while now - self._readings[0][0] > _WINDOW_SECONDS and len(self._readings) > 2:
             self._readings.popleft()
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Discard all readings, because the store is unavailable."""
         self._readings.clear()
 

@@ -19,7 +19,7 @@ from shared.ids import PredictionId
 from shared.store.bulk import BulkPrediction
 
 EVENTS_PATH: Final = "/results/{prediction_id}/events"
-EVENT_STREAM: Final = "text/event-stream"
+EVENT_STREAM_TYPE: Final = "text/event-stream"
 EVENT_SCHEMA: Final = {
     "type": "object",
     "required": ["id", "event", "data"],
@@ -38,7 +38,7 @@ EVENT_SCHEMA: Final = {
     },
 }
 """The schema of one event, as `itemSchema` of OpenAPI 3.2."""
-_HEADERS: Final = {"content-type": EVENT_STREAM, "x-accel-buffering": "no"}  # otherwise nginx buffers the events
+_HEADERS: Final = {"content-type": EVENT_STREAM_TYPE, "x-accel-buffering": "no"}  # otherwise nginx buffers the events
 _KEEP_ALIVE: Final = b": nothing has changed\n\n"
 _EVENT_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
@@ -68,10 +68,10 @@ class EventStreams:
             return Response(status_code=204)  # an EventSource does not reconnect after it
         if IS_HEAD in request.scope:
             return Response(headers=_HEADERS)
-        return StreamedResponse(partial(self._open, prediction_id, change, seen), 200, _HEADERS)
+        return StreamedResponse(partial(self._open_stream, prediction_id, change, seen), 200, _HEADERS)
 
     @asynccontextmanager
-    async def _open(
+    async def _open_stream(
         self, prediction_id: PredictionId, change: Change, seen: int | None
     ) -> AsyncIterator[AsyncGenerator[bytes]]:
         changes = self._events.follow(prediction_id, change, seen, self._draining)

@@ -149,10 +149,10 @@ class Preferences:
             return min(self.wait, longest)
         return 0 if self.respond_async else default
 
-    def preference_applied(self, answered: bool, longest: float) -> str | None:
+    def preference_applied(self, is_final: bool, longest: float) -> str | None:
         """Return the value of `Preference-Applied`; None if no preference was applied."""
         applied = []
-        if self.respond_async and not answered:
+        if self.respond_async and not is_final:
             applied.append("respond-async")
         if self.wait is not None:
             applied.append(f"wait={min(self.wait, int(longest))}")

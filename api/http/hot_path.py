@@ -197,7 +197,7 @@ class HotPath:
         self._metrics.record_request(method, route, status, seconds)
         if headers.request_id:
             milliseconds = round(seconds * 1000, 3)
-            log.info("answered a request", method=method, route=route, status=status, milliseconds=milliseconds)
+            log.info("handled a request", method=method, route=route, status=status, milliseconds=milliseconds)
 
 
 async def _parse_idempotency_key(headers: RequestHeaders, scope: Scope, body: bytes) -> IdempotencyKey | None:

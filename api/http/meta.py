@@ -12,7 +12,7 @@ from shared.store.lookups import Prediction
 from shared.store.records import Provenance
 
 META: Final = "meta"
-_FLAG: Final = TypeAdapter(bool)
+_BOOLEAN: Final = TypeAdapter(bool)
 
 
 def wants_meta(query: bytes) -> bool:
@@ -23,7 +23,7 @@ def wants_meta(query: bytes) -> bool:
     """
     values = [value for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if name == META]
     try:
-        return bool(values) and _FLAG.validate_python(values[-1])
+        return bool(values) and _BOOLEAN.validate_python(values[-1])
     except ValidationError as error:
         raise InvalidParameter(f"`{META}`: {error.errors()[0]['msg']}.") from None
 

@@ -3,13 +3,13 @@
 import json
 from typing import Final, Literal, NamedTuple
 
-from api.http.values import expected
+from api.http.values import expected_values
 from shared.card import ModelCard
 from shared.columns import FLOATS, INTEGERS, Column, Seen, Unit, Value, Values, ValueType
 
 _SHOWN_VALUES: Final = 8
 _LONG_TEXT: Final = 80  # characters that fit into one line of the form
-_TRUTH: Final = (True, False)
+_BOOLEANS: Final = (True, False)
 _UNITS: Final = {
     Unit.SECOND: "second",
     Unit.MILLISECOND: "millisecond",
@@ -110,7 +110,7 @@ def _field(column: Column, value: Value | None, is_text: bool) -> Field:
 
 def _options(column: Column, selected: Value | None) -> list[Option]:
     """List the values that can be selected; empty for a column whose values are typed."""
-    known: tuple[Value, ...] = _TRUTH if column.type is ValueType.BOOL else ()
+    known: tuple[Value, ...] = _BOOLEANS if column.type is ValueType.BOOL else ()
     if column.categories is not None:
         known = column.categories.values
     options = [Option(text_of(each), json.dumps(each), each == selected) for each in known]
@@ -132,9 +132,9 @@ def _type_text(values: Values) -> str:
 def _hint_text(column: Column) -> str:
     parts = []
     if column.type in {ValueType.DATE, ValueType.DATETIME}:
-        parts.append(expected(column))
+        parts.append(expected_values(column))
     elif column.type in FLOATS or column.type in INTEGERS:
-        parts.append(f"{extent} in training" if (extent := _extent_text(column.seen)) else expected(column))
+        parts.append(f"{extent} in training" if (extent := _extent_text(column.seen)) else expected_values(column))
     if column.nullable and column.categories is None and column.type is not ValueType.BOOL:
         parts.append("leave empty if missing")
     return "; ".join(parts)

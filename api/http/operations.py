@@ -6,7 +6,7 @@ from fastapi import Response
 
 from api.bulk.formats import BINARY, MEDIA_TYPES, Format
 from api.http import parameters, response_headers
-from api.http.events import EVENT_SCHEMA, EVENT_STREAM
+from api.http.events import EVENT_SCHEMA, EVENT_STREAM_TYPE
 from api.http.problem_schemas import problem_responses
 from api.http.problems import (
     INTERNAL_ERROR,
@@ -198,7 +198,7 @@ EVENTS: Final[dict[str, Any]] = {
     "description": "Sends `progress` events, and an `end` event when it is final; their data is the status as JSON.",
     "response_class": Response,
     "responses": {
-        200: {"content": {EVENT_STREAM: {"itemSchema": EVENT_SCHEMA}}},
+        200: {"content": {EVENT_STREAM_TYPE: {"itemSchema": EVENT_SCHEMA}}},
         204: {"description": "The client has received the `end` event: `Last-Event-ID` is its id."},
         **problem_responses(*_LOOKUP_ERRORS, errors.TooManyWaiters),
     },

@@ -25,7 +25,7 @@ from api.http.schemas import Problem, reference
 from shared.errors import SepalError
 from shared.names import FailureCode
 
-_MEANING: Final[dict[str, tuple[HTTPStatus, str]]] = {
+_STATUS_AND_MEANING: Final[dict[str, tuple[HTTPStatus, str]]] = {
     NOT_FOUND: (HTTPStatus.NOT_FOUND, "No such path."),
     METHOD_NOT_ALLOWED: (HTTPStatus.METHOD_NOT_ALLOWED, "`Allow` lists the methods of this path."),
     NOT_READY: (STATUS[NOT_READY], "`reasons` lists the causes."),
@@ -56,7 +56,7 @@ def problem_responses(*causes: type[SepalError] | str) -> dict[int | str, dict[s
     by_status: dict[HTTPStatus, dict[str, str]] = defaultdict(dict)
     for cause in causes:
         if isinstance(cause, str):
-            status, meaning = _MEANING[cause]
+            status, meaning = _STATUS_AND_MEANING[cause]
             by_status[status][str(cause)] = meaning
         else:
             by_status[STATUS[cause.code]][cause.code] = (cause.__doc__ or "").partition("\n")[0]

@@ -29,7 +29,7 @@ def wants_range(headers: Headers, etag: str) -> bool:
     return headers.get("if-range", etag).strip() == etag  # a weak tag or a date never matches
 
 
-def range_of(headers: Headers, n_bytes: int) -> ByteRange:
+def requested_range(headers: Headers, n_bytes: int) -> ByteRange:
     """Return the range that the request is for, in a file of `n_bytes`.
 
     Raises:

@@ -24,11 +24,11 @@ class RenderedDocument:
     def respond(self, request: Request) -> Response:
         """Respond with 200 and the document, or with 304 if the client has it (RFC 9110, section 13.1.2)."""
         known = ",".join(request.headers.getlist("if-none-match"))
-        if known and self._matches(known):
+        if known and self._matches_etag(known):
             return Response(status_code=304, headers=self._headers)
         return Response(self._body, headers=self._headers, media_type=self._media_type)
 
-    def _matches(self, known: str) -> bool:
+    def _matches_etag(self, known: str) -> bool:
         tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}  # the gateway's tags have no comma
         return self._etag in tags or known.strip() == "*"
 
@@ -48,17 +48,17 @@ class DocumentCache:
 
     async def get(self, card: ModelCard | None, *more: Any) -> RenderedDocument:
         """Return the document for a card, or for no card, and other arguments of `render`."""
-        found = self._cached(card, more)
+        found = self._cached_document(card, more)
         if found is None:
             async with self._lock:  # concurrent requests wait for the first
-                found = self._cached(card, more)
+                found = self._cached_document(card, more)
                 if found is None:
                     # In a thread, because a card of thousands of columns takes a second.
                     found = await run_in_threadpool(self._render, card, *more)
                     self._rendered = card, more, found
         return found
 
-    def _cached(self, card: ModelCard | None, more: tuple[Any, ...]) -> RenderedDocument | None:
+    def _cached_document(self, card: ModelCard | None, more: tuple[Any, ...]) -> RenderedDocument | None:
         if self._rendered is None or self._rendered[0] is not card or self._rendered[1] != more:
             return None
         return self._rendered[2]

@@ -15,7 +15,7 @@ from shared.names import FINAL_STATES, Output, Queue, State
 from shared.store.lookups import Prediction
 
 _JSON: Final = (b"content-type", b"application/json")
-_OUTPUT_OPENINGS: Final = {output.value: f'"{output}":['.encode() for output in Output}
+_OUTPUT_PREFIXES: Final = {output.value: f'"{output}":['.encode() for output in Output}
 
 
 class HttpResponse(msgspec.Struct, frozen=True):
@@ -88,6 +88,6 @@ def _state_members(prediction: Prediction) -> list[bytes]:
 def _output_members(prediction: Prediction) -> list[bytes]:
     answers = prediction.answers
     return [
-        _OUTPUT_OPENINGS[name] + b",".join([answer.outputs[name] for answer in answers]) + b"]"
+        _OUTPUT_PREFIXES[name] + b",".join([answer.outputs[name] for answer in answers]) + b"]"
         for name in answers[0].outputs
     ]

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any, Final
 
 from api.http.strict_json import pointer_to, show
-from api.http.values import column_reader, expected, nearest, refusal
+from api.http.values import column_reader, expected_values, nearest_suggestion, refusal_message
 from shared.columns import Column
 from shared.errors import Fault
 from shared.rows import Row
@@ -39,7 +39,7 @@ class TextReader:
         try:
             text: str = self._read(row)
         except ValueError as error:
-            raise RowRefused([Fault("", refusal(self._column, row, error))]) from None
+            raise RowRefused([Fault("", refusal_message(self._column, row, error))]) from None
         return text
 
 
@@ -82,13 +82,13 @@ class ColumnsReader:
     def _member_faults(self, row: dict[str, Any]) -> Iterator[Fault]:
         unknown = (name for name in row if name not in self._columns)
         for index, name in enumerate(islice(unknown, _MAX_FAULTS)):
-            suggestion = nearest(name, self._names) if index < _MAX_SUGGESTIONS else ""
+            suggestion = nearest_suggestion(name, self._names) if index < _MAX_SUGGESTIONS else ""
             if not suggestion and index == 0:
                 suggestion = f" The columns are: {show_names(self._names)}."
             yield Fault(pointer_to(name), f"There is no column {show(name)}.{suggestion}")
         absent = (column for name, column in self._columns.items() if name not in row and not column.nullable)
         for column in islice(absent, _MAX_FAULTS):
-            yield Fault("", f"The column {show(column.name)} must not be missing: send {expected(column)}.")
+            yield Fault("", f"The column {show(column.name)} must not be missing: send {expected_values(column)}.")
 
     def _value_faults(self, values: list[Any], *, by_name: bool) -> Iterator[Fault]:
         n_faults = 0
@@ -97,7 +97,7 @@ class ColumnsReader:
                 read(value)
             except ValueError as error:
                 pointer = pointer_to(column.name) if by_name else f"/{index}"
-                yield Fault(pointer, refusal(column, value, error, suggests=n_faults < _MAX_SUGGESTIONS))
+                yield Fault(pointer, refusal_message(column, value, error, suggests=n_faults < _MAX_SUGGESTIONS))
                 n_faults += 1
 
     def _wrong_length_detail(self, n_values: int) -> str:

@@ -8,7 +8,7 @@ from starlette.types import Message, Send
 
 NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 NO_STORE: Final = (b"cache-control", b"no-store")
-_CACHED: Final = frozenset({b"cache-control", b"etag"})
+_CACHING_HEADERS: Final = frozenset({b"cache-control", b"etag"})
 
 PAGE_HEADERS: Final = {
     "Cache-Control": "no-cache",
@@ -30,7 +30,7 @@ def with_security_headers(send: Send) -> Send:
             names = {name.lower() for name, _ in headers}
             if NOSNIFF[0] not in names:
                 headers.append(NOSNIFF)
-            if not names & _CACHED:
+            if not names & _CACHING_HEADERS:
                 headers.append(NO_STORE)
             message = {**message, "headers": headers}
         await send(message)

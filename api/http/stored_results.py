@@ -13,7 +13,7 @@ from api.bulk.downloads import Downloads, Window
 from api.bulk.formats import BINARY, FORMATS, MEDIA_TYPES, Format
 from api.http.methods import IS_HEAD
 from api.http.negotiation import accepted_type
-from api.http.ranges import ByteRange, has_current_copy, range_of, wants_range
+from api.http.ranges import ByteRange, has_current_copy, requested_range, wants_range
 from api.http.security import NO_STORE, NOSNIFF
 from api.http.status import bulk_status_of, retry_after_seconds
 from api.http.streaming import StreamedResponse
@@ -115,7 +115,7 @@ class StoredResults:
         if not is_range and IS_HEAD not in request.scope:
             return await self._respond_with_stream(prediction, request, window, form, headers)
         written = await self._downloads.written(prediction, form, tag)
-        part = range_of(request.headers, written.n_bytes) if is_range else ByteRange(0, written.n_bytes)
+        part = requested_range(request.headers, written.n_bytes) if is_range else ByteRange(0, written.n_bytes)
         headers["content-length"] = str(part.end - part.start)
         if is_range:
             headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{written.n_bytes}"

@@ -12,10 +12,10 @@ from shared.errors import Fault, InvalidRows, MalformedJson
 
 _SHOWN_CHARACTERS: Final = 60
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
-_MAX_NAME: Final = 200  # characters of a name in a pointer
+_MAX_NAME_LENGTH: Final = 200  # characters of a name in a pointer
 _LONE_SURROGATE: Final = "A string contains a lone surrogate (\\ud800 to \\udfff), which is not a character."
 _TOO_DEEP: Final = "The body is nested too deeply."
-_MAX_POINTER: Final = 1000  # characters; a longer pointer ends at an outer value
+_MAX_POINTER_LENGTH: Final = 1000  # characters; a longer pointer ends at an outer value
 
 
 class _RepeatingObject(dict[str, Any]):
@@ -98,7 +98,7 @@ def parse_at(text: str, start: int) -> tuple[Any, int]:
 
 def pointer_to(name: str) -> str:
     """Return a member's name as a part of a JSON pointer (RFC 6901); empty if the name is too long."""
-    return "/" + name.replace("~", "~0").replace("/", "~1") if len(name) <= _MAX_NAME else ""
+    return "/" + name.replace("~", "~0").replace("/", "~1") if len(name) <= _MAX_NAME_LENGTH else ""
 
 
 def show(value: Any) -> str:
@@ -147,7 +147,7 @@ def _first_repeated_member(parsed: Any) -> tuple[str, str]:
 
 
 def _extend_pointer(pointer: str, part: str) -> str:
-    return pointer + part if part and len(pointer) + len(part) <= _MAX_POINTER else pointer
+    return pointer + part if part and len(pointer) + len(part) <= _MAX_POINTER_LENGTH else pointer
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -120,11 +120,11 @@ class Coordinator:
 
     async def recheck(self) -> None:
         """Look up the batches that have been pending for a while: their messages may have been lost."""
-        await self._look_up_older(time.monotonic() - _RECHECK_SECONDS)
+        await self._look_up_checked_before(time.monotonic() - _RECHECK_SECONDS)
 
     async def recheck_all(self) -> None:
         """Look up every pending batch: messages may have been lost with the subscription."""
-        await self._look_up_older(time.monotonic())
+        await self._look_up_checked_before(time.monotonic())
 
     def sample(self) -> None:
         """Set the gauges of waiting requests and of rows in open batches."""
@@ -194,7 +194,7 @@ class Coordinator:
         else:
             batch.settle(None)
 
-    async def _look_up_older(self, checked_before: float) -> None:
+    async def _look_up_checked_before(self, checked_before: float) -> None:
         for pending in list(self._pending.values()):
             if pending.checked_at < checked_before:
                 pending.checked_at = time.monotonic()

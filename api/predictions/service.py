@@ -33,7 +33,7 @@ class PredictionRequest(msgspec.Struct, frozen=True):
     """One part for each batch; a single part shares its batch with other predictions."""
     wait_seconds: float
     deadline_seconds: float | None = None
-    """From now; after it the client no longer needs the answer."""
+    """From now; after it the client no longer needs the result."""
     idempotency: IdempotencyKey | None = None
     origin: Origin | None = None
 

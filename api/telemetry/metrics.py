@@ -13,7 +13,7 @@ from shared.errors import OperatorsOnly, RequestRefused
 from shared.names import LostReason, Queue, State
 from shared.telemetry.exposition import SECONDS_BUCKETS
 
-_OBSERVED_TOGETHER: Final = 128
+_MAX_UNOBSERVED: Final = 128
 HTTP_REFUSALS: Final = (
     "malformed-request",
     "request-timeout",
@@ -98,7 +98,7 @@ class GatewayMetrics:
         """Count a request and collect its duration."""
         unobserved = self._unobserved[method, route, status]
         unobserved.append(seconds)
-        if len(unobserved) >= _OBSERVED_TOGETHER:
+        if len(unobserved) >= _MAX_UNOBSERVED:
             self._observe()
 
     def count_accepted(self, queue: Queue, n_predictions: int, n_rows: int) -> None:

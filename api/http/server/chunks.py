@@ -11,13 +11,13 @@ from api.settings import ConnectionSettings
 
 CHUNKS_PER_TURN: Final = 256  # decoded in half a millisecond; after that many, other connections have their turn
 _SMALL_BYTES: Final = 16  # small chunks take time: the bytes that they lack to this size are limited like the body
-_SIZE_DIGITS: Final = 8  # a size of so many digits has no extension: some clients pad it with zeros
+_FREE_SIZE_DIGITS: Final = 8  # a size of so many digits has no extension: some clients pad it with zeros
 _QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _EXTENSION: Final = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (TOKEN, TOKEN, _QUOTED)
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]+)(?:%b)*" % _EXTENSION)
 _PLAIN_CHUNK: Final = re.compile(rb"([1-9A-Fa-f][0-9A-Fa-f]{0,7})\r\n")
 _TRAILER: Final = re.compile(rb"%b:[\t -~\x80-\xff]*" % TOKEN)
-_LONGEST_SIZE: Final = 15
+_MAX_SIZE_DIGITS: Final = 15
 
 
 class _Expects(Enum):
@@ -113,7 +113,7 @@ class ChunkedBody:
         elif self._expects is _Expects.LINE_END:
             if n_bytes > 1:
                 raise malformed_request("A chunk is longer than its size.")
-        elif self._n_extension_bytes + n_bytes > self._limits.max_chunk_extension_bytes + _SIZE_DIGITS + 1:
+        elif self._n_extension_bytes + n_bytes > self._limits.max_chunk_extension_bytes + _FREE_SIZE_DIGITS + 1:
             raise body_too_large()
 
     def _handle_line(self, line: bytes) -> None:
@@ -132,9 +132,9 @@ class ChunkedBody:
         match = _SIZE_LINE.fullmatch(line)
         if match is None:
             raise malformed_request("The size of a chunk must be a hexadecimal number.")
-        self._n_extension_bytes += max(len(line) - _SIZE_DIGITS, 0)
+        self._n_extension_bytes += max(len(line) - _FREE_SIZE_DIGITS, 0)
         digits = match[1].lstrip(b"0")
-        self._missing = int(digits[:_LONGEST_SIZE] or b"0", 16)
+        self._missing = int(digits[:_MAX_SIZE_DIGITS] or b"0", 16)
         self._count_chunk(self._missing)
         self._expects = _Expects.DATA if self._missing else _Expects.TRAILERS
 

@@ -18,8 +18,8 @@ from shared.errors import TooManyBodies
 SWEEP_SECONDS: Final = 0.5
 _TURNS_PER_ITERATION: Final = 4  # 1 to 2 ms, if each starts a request with a large response or decodes chunks
 _ANSWERED_REFUSALS: Final = 32  # connections beyond the maximum that get a response; further ones are reset
-_MAPPED: Final = "::ffff:"  # prefix of an IPv4 client's address on a dual-stack socket
-_OTHER_FILES: Final = 64  # open files of a gateway that are not client connections
+_MAPPED_PREFIX: Final = "::ffff:"  # prefix of an IPv4 client's address on a dual-stack socket
+_RESERVED_FILES: Final = 64  # open files of a gateway that are not client connections
 
 
 class Connection(Protocol):
@@ -37,7 +37,7 @@ class Connections:
         self._metrics = metrics
         self._open: dict[Connection, str] = {}
         self._of_address: Counter[str] = Counter()
-        self._max_connections = min(limits.max_connections, _max_open_files() - _OTHER_FILES)
+        self._max_connections = min(limits.max_connections, _max_open_files() - _RESERVED_FILES)
         self._proxies = TrustedProxies(limits.proxy_networks)
         self._turns: deque[Callable[[], None]] = deque()
         self._is_scheduled = False  # whether the event loop will call `_run_turns`
@@ -58,7 +58,7 @@ class Connections:
         Raises:
             Refused: there are too many, in total or from this address. The connection was added, to get a response.
         """
-        address = _limited_address(host.removeprefix(_MAPPED))
+        address = _address_group(host.removeprefix(_MAPPED_PREFIX))
         is_full = len(self._open) >= self._max_connections
         is_address_full = self._of_address[address] >= self.limits.max_connections_per_address
         self._open[connection] = address
@@ -139,7 +139,7 @@ def _max_open_files() -> int:
     return soft if soft != resource.RLIM_INFINITY else 2**31
 
 
-def _limited_address(host: str) -> str:
+def _address_group(host: str) -> str:
     """Return the address, or for IPv6 the /64 network, to which the limit of connections applies."""
     if ":" not in host:
         return host

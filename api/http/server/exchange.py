@@ -138,7 +138,7 @@ class Exchange:
         await self.send({"type": "http.response.body", "body": response.body})
 
 
-def scope_of(head: Head, address: dict[str, Any]) -> dict[str, Any]:
+def asgi_scope_of(head: Head, address: dict[str, Any]) -> dict[str, Any]:
     """Return the ASGI scope of a request.
 
     Args:

@@ -37,7 +37,7 @@ _AUTHORITY: Final = rb"(?:\[[0-9A-Fa-f:.]+\]|%b(?:%%[0-9A-Fa-f]{2}%b)*)(?::[0-9]
 _HOST: Final = re.compile(_AUTHORITY)
 _ABSOLUTE_FORM: Final = re.compile(rb"(?i:https?)://(?!/|:|\?)%b((?:/[^?]*)?)((?:\?.*)?)" % _AUTHORITY)
 _DIGITS: Final = re.compile(rb"[0-9]+")
-_LONGEST_SIZE_DIGITS: Final = 18
+_MAX_SIZE_DIGITS: Final = 18
 
 _SINGLETONS: Final = (
     b"host",
@@ -94,25 +94,25 @@ class HeadProbe:
         self._limits = limits
         self._parser = httptools.HttpRequestParser(self)
 
-    def feed(self, begun: bytes, data: bytes) -> None:
+    def feed(self, partial_head: bytes, data: bytes) -> None:
         """Check the next part of the head.
 
         Args:
-            begun: the head received so far, including `data`.
+            partial_head: the head received so far, including `data`.
             data: the part that was received last.
 
         Raises:
             Refused: the head cannot become valid.
         """
-        check_sizes(begun, self._limits)
-        line_end = begun.find(b"\r\n")
-        if line_end >= 0 and _parse_request_line(begun, line_end)[3] > b"1":
+        check_sizes(partial_head, self._limits)
+        line_end = partial_head.find(b"\r\n")
+        if line_end >= 0 and _parse_request_line(partial_head, line_end)[3] > b"1":
             return  # httptools cannot parse the version
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserInvalidMethodError:
-            if not _PARTIAL_METHOD.fullmatch(begun):  # otherwise the method is not complete
-                raise _method_refusal(begun) from None
+            if not _PARTIAL_METHOD.fullmatch(partial_head):  # otherwise the method is not complete
+                raise _method_refusal(partial_head) from None
         except httptools.HttpParserError as error:
             if line_end < 0 and str(error) == "Invalid HTTP version":
                 return  # checked when the line is complete
@@ -253,7 +253,7 @@ def _parse_body_size(found: dict[bytes, bytes], minor_version: int, max_bytes: i
     if not _DIGITS.fullmatch(length):
         raise malformed_request("`Content-Length` must be a number.")
     digits = length.lstrip(b"0")
-    if len(digits) > _LONGEST_SIZE_DIGITS or int(digits or b"0") > max_bytes:
+    if len(digits) > _MAX_SIZE_DIGITS or int(digits or b"0") > max_bytes:
         raise body_too_large()
     return int(digits or b"0")
 

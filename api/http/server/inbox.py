@@ -77,6 +77,6 @@ class Inbox:
         if not self:
             return
         self._probe = self._probe or HeadProbe(self._limits)
-        begun = self._data[self._position :]
-        self._probe.feed(begun, begun[self._n_probed :])
-        self._n_probed = len(begun)
+        partial_head = self._data[self._position :]
+        self._probe.feed(partial_head, partial_head[self._n_probed :])
+        self._n_probed = len(partial_head)

@@ -9,7 +9,7 @@ from typing import Final
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-SECONDS: Final = 2.0
+LINGER_SECONDS: Final = 2.0
 """How long a client may take to read the response and to close the connection."""
 _UNTHROTTLED_BYTES: Final = 1024 * 1024
 _PAUSE_SECONDS: Final = 0.05

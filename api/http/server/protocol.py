@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 from api.http.problems import REQUEST_TIMEOUT
 from api.http.server import linger
 from api.http.server.connections import Connections
-from api.http.server.exchange import Exchange, scope_of
+from api.http.server.exchange import Exchange, asgi_scope_of
 from api.http.server.head import Head
 from api.http.server.inbox import Inbox
 from api.http.server.incoming import PART_BYTES, IncomingBody
@@ -144,7 +144,7 @@ class HttpProtocol(asyncio.Protocol):
             self._connections.count_refusal(UNREAD)
             self.abort()
         elif n_unsent:  # the client need not send anything before it has read the response
-            self._pace.extend_deadline(now, linger.SECONDS if self._linger else self._limits.stall_seconds)
+            self._pace.extend_deadline(now, linger.LINGER_SECONDS if self._linger else self._limits.stall_seconds)
         elif self._pace.is_overdue(now):
             self._end_overdue()
 
@@ -246,7 +246,7 @@ class HttpProtocol(asyncio.Protocol):
     def _start_exchange(self, head: Head) -> None:
         self._n_requests += 1
         body = IncomingBody(head.body_bytes, self._connections, is_upload=head.is_upload)
-        self._exchange = exchange = Exchange(self, scope_of(head, self._address), head, body)
+        self._exchange = exchange = Exchange(self, asgi_scope_of(head, self._address), head, body)
         if self._is_shutting_down or self._n_requests >= self._limits.max_requests_per_connection:
             exchange.writer.keep_alive = False
         if body.is_complete:
@@ -314,7 +314,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._has_ended or (self._is_shutting_down and not still_sends):
             self.transport.close()
             return
-        self._pace.set_deadline(self._loop.time(), linger.SECONDS)
+        self._pace.set_deadline(self._loop.time(), linger.LINGER_SECONDS)
         self._linger = linger.Linger(self.transport, self._flow, self._limits.max_body_bytes)
 
     def _close_if_idle(self) -> None:

@@ -1,4 +1,4 @@
-"""Errors that the protocol responds with itself, before a request reaches the application."""
+"""Errors with which the protocol refuses a request before it reaches the application."""
 
 from http import HTTPStatus
 from typing import Final

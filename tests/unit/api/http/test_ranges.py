@@ -3,7 +3,7 @@
 import pytest
 from starlette.datastructures import Headers
 
-from api.http.ranges import ByteRange, has_current_copy, range_of, wants_range
+from api.http.ranges import ByteRange, has_current_copy, requested_range, wants_range
 from shared.errors import RangeNotSatisfiable
 
 TAG = '"abc"'
@@ -28,13 +28,13 @@ def headers(**named: str) -> Headers:
 def test_range_is_a_part_of_the_file(asked_for: str, expected: ByteRange) -> None:
     asked = headers(range=asked_for)
     assert wants_range(asked, TAG)
-    assert range_of(asked, 10) == expected
+    assert requested_range(asked, 10) == expected
 
 
 @pytest.mark.parametrize("asked_for", ["bytes=10-", "bytes=10-12", "bytes=-0"])
 def test_range_beyond_the_file_is_refused_with_its_size(asked_for: str) -> None:
     with pytest.raises(RangeNotSatisfiable) as refused:
-        range_of(headers(range=asked_for), 10)
+        requested_range(headers(range=asked_for), 10)
     assert refused.value.n_bytes == 10
 
 

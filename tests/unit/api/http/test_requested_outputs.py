@@ -47,7 +47,7 @@ def test_default_outputs_are_not_recorded(card: ModelCard, row: Any) -> None:
         (None, "/outputs", "null is not"),
         ("proba", "/outputs", '"proba" is not'),
         ({"proba": True}, "/outputs", "an object is not"),
-        (["probability"], "/outputs/0", '"probability" is not an output of this model, which has prediction, log_proba'),
+        (["probability"], "/outputs/0", '"probability" is not an output of this model, which has prediction'),
         (["proba", "leaves"], "/outputs/1", '"leaves" is not an output of this model'),
         (["proba", 1], "/outputs/1", "1 is not an output"),
         (["proba", ["proba"]], "/outputs/1", "an array is not an output"),
