@@ -155,7 +155,7 @@ def compose(settings: GatewaySettings) -> HotPath:
         description=DESCRIPTION,
         version=VERSION,
         lifespan=lifespan,
-        generate_unique_id_function=lambda route: route.name,  # the operation ids: methods of generated clients
+        generate_unique_id_function=lambda route: route.name,  # operation ids: method names in generated clients
         openapi_url=None,  # `documentation` renders it once
         redirect_slashes=False,  # a redirect would use the `Host` of the request
     )

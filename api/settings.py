@@ -59,22 +59,24 @@ class ConnectionSettings(BaseSettings):
     max_trailer_bytes: int = Field(default=8 * _KIB, ge=0)
     """Maximum total size of the trailers of a chunked body, which are discarded; more are refused with 431."""
     head_seconds: float = Field(default=10, gt=0)
-    """Time limit to the first byte of a connection, and from the first byte of a request to the end of its headers. A
-    connection without a byte is then closed, and an incomplete request is refused with 408."""
+    """Time limit to the first byte of a connection, and from the first byte of a request to the end of its headers.
+    After it, a connection that has sent nothing is closed, and an incomplete request is refused with 408."""
     min_bytes_per_second: int = Field(default=_KIB, ge=1)
     """Minimum rate at which a client must send a body or read a response. The total time is not limited."""
     stall_seconds: float = Field(default=10, gt=0)
     """How long a client may stay below `SEPAL_MIN_BYTES_PER_SECOND`, or send or read nothing. After that, a body is
     refused with 408, and a connection whose response is not read is reset."""
     idle_seconds: float = Field(default=75, gt=0)
-    """How long a connection may stay open between two requests. Set it longer than in a proxy in front."""
+    """How long a connection may stay open between two requests. Set it longer than the idle timeout of a
+    proxy in front of the gateway."""
     max_requests_per_connection: int = Field(default=100_000, ge=1)
     """Number of requests after which a connection is closed; the last response has `Connection: close`."""
     max_connections: int = Field(default=8192, ge=1)
     """Maximum number of connections of a gateway process; a further one gets the response 503 and is closed. The
     process accepts fewer if its limit of open files is lower."""
     max_connections_per_address: int = Field(default=4096, ge=1)
-    """Maximum number of connections from one address (for IPv6, one /64 network), except `SEPAL_TRUSTED_PROXIES`."""
+    """Maximum number of connections from one address (for IPv6, one /64 network). Addresses in `SEPAL_TRUSTED_PROXIES`
+    are exempt."""
     max_waiters: int = Field(default=4096, ge=1)
     """Maximum number of requests that wait for a result; a further one is refused with 503."""
     trusted_proxies: Annotated[str, AfterValidator(_check_networks)] = ""
@@ -106,7 +108,7 @@ class GatewaySettings(ConnectionSettings, BrokerSettings):
     answered_ttl_seconds: int = Field(default=60, gt=0)
     """How long a result is kept after it was returned to a client that waited for it."""
     max_rows: int = Field(default=10_000, ge=1)
-    """Maximum number of rows in one prediction."""
+    """Maximum number of rows in one `POST /predict`."""
     max_text_bytes: int = Field(default=1024 * 1024, ge=1)
     """Maximum size of a text or of a string in a row, in bytes of UTF-8."""
     max_backlog_rows: int = Field(default=1_000_000, ge=1)

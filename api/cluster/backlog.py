@@ -54,7 +54,7 @@ class BacklogForecast:
 
     @property
     def stalled_seconds(self) -> float:
-        """Seconds in which rows of a queue waited, pool processes ran it, and no row became final."""
+        """Seconds for which rows of a queue have waited and pool processes have run it, but no row has become final."""
         return self._measured_at - min(self._progressed_at.values())
 
     def predicted_wait(self, queue: Queue) -> float:

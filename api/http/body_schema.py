@@ -18,7 +18,7 @@ UPLOAD_BODY: Final = "UploadBody"  # of POST /predictions
 
 
 def body_schemas(card: ModelCard | None, max_rows: int) -> dict[str, Schema]:
-    """Return the schemas of both bodies and of rows; `max_rows` is the limit of `POST /predict`."""
+    """Return the schemas of the bodies of `POST /predict` (at most `max_rows`) and `POST /predictions`, and of rows."""
     rows = _row_schemas(card)
     return {
         PREDICT_BODY: _body_schema(card, list(rows), {"maxItems": max_rows}),
@@ -120,7 +120,7 @@ def _value_schema(values: Values) -> Schema:
 
 
 def _datetime_pattern(values: Values) -> str:
-    """Return a pattern whose matches are all accepted: days up to 28, and years that fit any unit."""
+    """Return a pattern whose matches are all accepted: days up to 28, and years in the range of every unit."""
     digits = UNIT_DIGITS[values.unit or Unit.NANOSECOND]
     fraction = rf"(\.[0-9]{{1,{digits}}})?" if digits else ""
     time = rf"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]{fraction}"

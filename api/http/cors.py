@@ -44,7 +44,7 @@ def with_cors(app: ASGIApp, origins: str) -> ASGIApp:
 
 
 class _Cors(CORSMiddleware):
-    """Starlette's middleware, but with the response 204 without content to a preflight request."""
+    """Starlette's middleware, except that a preflight request gets the response 204 without content."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         headers = super().preflight_response(request_headers).raw_headers

@@ -1,4 +1,4 @@
-"""Serves the documentation: `/openapi.json`, `/docs` (Swagger UI) and `/redoc`, without any other host."""
+"""Serves the documentation: `/openapi.json`, `/docs` (Swagger UI) and `/redoc`, which load nothing from other hosts."""
 
 import json
 import re

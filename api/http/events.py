@@ -65,7 +65,7 @@ class EventStreams:
         seen = int(last) if _EVENT_NUMBER.fullmatch(last) else None
         change = await self._events.first(prediction_id)
         if change.is_end and change.number == seen:
-            return Response(status_code=204)  # an EventSource does not reconnect after it
+            return Response(status_code=204)  # after a 204, an EventSource does not reconnect
         if IS_HEAD in request.scope:
             return Response(headers=_HEADERS)
         return StreamedResponse(partial(self._open_stream, prediction_id, change, seen), 200, _HEADERS)

@@ -56,8 +56,8 @@ class TrustedProxies:
             forwarded_for: its values, joined by commas.
 
         Returns:
-            The rightmost address that does not belong to a trusted proxy. If there is none, or if an invalid entry is
-            found first, the last trusted proxy that was found.
+            The first address from the right that does not belong to a trusted proxy. If an invalid entry or the end of
+            the list comes first, the last trusted proxy before it.
         """
         client = peer
         for hop in reversed(forwarded_for.decode("latin-1").split(",")):

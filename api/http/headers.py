@@ -1,4 +1,4 @@
-"""Reads the request headers of `POST /predict`.
+"""Parses the request headers of `POST /predict` and `POST /predictions`.
 
 `Prefer` is defined by RFC 7240, `Idempotency-Key` by draft-ietf-httpapi-idempotency-key-header, `traceparent` by W3C
 Trace Context, and `Sepal-Deadline` by Sepal (docs/decisions/0015-deadlines-in-seconds.md).
@@ -39,7 +39,7 @@ _DELTA_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 class RequestHeaders(msgspec.Struct, frozen=True):
-    """The headers that `POST /predict` reads; other headers are ignored."""
+    """The headers that the two operations read; other headers are ignored."""
 
     media_type: bytes
     content_coding: bytes
@@ -113,7 +113,7 @@ class RequestHeaders(msgspec.Struct, frozen=True):
         return sha256(b"%d:%b%b" % (len(client), client, key)).hexdigest()
 
     def owner(self, client_host: str) -> bytes:
-        """Return the hash that identifies the client in the store, `OWNER_BYTES` long."""
+        """Return the hash that identifies the client in the store, of `OWNER_BYTES` bytes."""
         return sha256(self._client_identity(client_host)).digest()[:OWNER_BYTES]
 
     def _client_identity(self, client_host: str) -> bytes:

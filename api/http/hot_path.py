@@ -189,7 +189,7 @@ class HotPath:
         finally:  # the framework responds to an unexpected error with 500 and raises it again
             route: Any = scope.get("route")  # its path has parameter names instead of values
             path = getattr(route, "path", "")
-            if path != EVENTS_PATH:  # an event stream lasts as long as its prediction
+            if path != EVENTS_PATH:  # not recorded: an event stream lasts as long as its prediction
                 self._record_request(headers, scope["method"], path, status, began)
 
     def _record_request(self, headers: RequestHeaders, method: str, route: str, status: int, began: float) -> None:

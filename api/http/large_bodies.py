@@ -34,7 +34,7 @@ class LargeBodies:
     """Starts the reader process, and passes it one large body at a time, the shortest first."""
 
     def __init__(self, max_rows: int, max_text_bytes: int, max_bytes: int) -> None:
-        """Start no process yet.
+        """Start without a process.
 
         Args:
             max_rows: the maximum number of rows in a body.
@@ -46,7 +46,7 @@ class LargeBodies:
         self._n_bytes = 0
         self._turns = ShortestFirst()
         self._process: Process | None = None
-        self._card: ModelCard | None = None  # the last one sent to the process
+        self._card: ModelCard | None = None  # the card that was last sent to the process
 
     async def read(self, body: bytes, card: ModelCard) -> ReadBody:
         """Validate a body and encode its rows, as `BodyReader` does.

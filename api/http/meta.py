@@ -16,7 +16,7 @@ _BOOLEAN: Final = TypeAdapter(bool)
 
 
 def wants_meta(query: bytes) -> bool:
-    """Return whether a query string sets the parameter, by the rules of FastAPI.
+    """Return the value of the parameter in a query string, by the rules of FastAPI; false by default.
 
     Raises:
         InvalidParameter: its value is neither true nor false.

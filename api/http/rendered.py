@@ -47,7 +47,7 @@ class DocumentCache:
         self._rendered: tuple[ModelCard | None, tuple[Any, ...], RenderedDocument] | None = None
 
     async def get(self, card: ModelCard | None, *more: Any) -> RenderedDocument:
-        """Return the document for a card, or for no card, and other arguments of `render`."""
+        """Return the document for a card (or None) and the other arguments of `render`."""
         found = self._cached_document(card, more)
         if found is None:
             async with self._lock:  # concurrent requests wait for the first

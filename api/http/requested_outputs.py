@@ -24,7 +24,7 @@ def read_outputs(asked_for: Any, card: ModelCard) -> tuple[Output, ...]:
         Fault(f"/{OUTPUTS}/{index}", f"{show(name)} is not an output of this model, which has {has}.")
         if name not in card.outputs
         else Fault(f"/{OUTPUTS}/{index}", f"{show(name)} is repeated: name each output once.")
-        for index, name in enumerate(asked_for[: len(card.outputs) + 1])  # one of so many is unknown or repeated
+        for index, name in enumerate(asked_for[: len(card.outputs) + 1])  # among so many, one is unknown or repeated
         if name not in card.outputs or name in asked_for[:index]
     ]
     if faults:

@@ -12,7 +12,7 @@ from shared.columns import FLOATS, INTEGERS, Column, Values, ValueType
 from shared.rows import Row
 
 _MAX_COLUMNS: Final = 64  # of an object: msgspec takes 10 ns for each field that it skips in search of a member
-_MAX_CATEGORIES: Final = 1000  # building the type takes 8 µs for each
+_MAX_CATEGORIES: Final = 1000  # building the decoder takes 8 µs for each category
 _MAX_INT64: Final = 2**63 - 1  # the largest bound that msgspec accepts
 _BYTES_PER_CHARACTER: Final = 4  # at most, in UTF-8
 

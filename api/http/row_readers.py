@@ -10,7 +10,7 @@ from shared.columns import Column
 from shared.errors import Fault
 from shared.rows import Row
 
-_MAX_FAULTS: Final = 100  # of each kind: a body can have an object with 700,000 unknown columns
+_MAX_FAULTS: Final = 100  # of each kind in a row: an object can have 700,000 unknown columns
 _MAX_SUGGESTIONS: Final = 5  # each takes up to 2 ms
 _SHOWN_COLUMNS: Final = 20
 

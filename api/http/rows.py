@@ -37,7 +37,7 @@ class BodyReader:
         self._max_rows = max_rows
         self._max_text_bytes = max_text_bytes
         self._card: ModelCard | None = None
-        self._is_plain_matrix = False  # then there are no missing values to convert to NaN
+        self._is_plain_matrix = False  # if true, there are no missing values to convert to NaN
         self._decode: RowDecoder | None = None
         self._check_shape: RowShape
         self._read_row: Callable[[Any], Row]

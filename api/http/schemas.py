@@ -51,7 +51,7 @@ class Problem(BaseModel):
 
 
 class BatchProvenance(BaseModel):
-    """How a batch was run."""
+    """How a batch was computed."""
 
     attempt: Positive | SkipJsonSchema[None] = Field(None, description="The number of the attempt, from 1.")
     rows: Positive | SkipJsonSchema[None] = Field(None, description="Rows in the batch, of all its predictions.")
@@ -62,7 +62,7 @@ class BatchProvenance(BaseModel):
 
 
 class ResultMeta(BatchProvenance):
-    """How a prediction was run; if it has several batches, each item of `batches` has the members of a batch."""
+    """How a prediction was computed; if it has several batches, each item of `batches` has the members of a batch."""
 
     digest: str = Field(description="Digest of the artifact.")
     batches: list[BatchProvenance] | SkipJsonSchema[None] = None

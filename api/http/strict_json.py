@@ -102,7 +102,7 @@ def pointer_to(name: str) -> str:
 
 
 def show(value: Any) -> str:
-    """Return a value as JSON for a message, shortened; an array or object is only called so."""
+    """Return a value as JSON for a message, shortened; an array or object becomes "an array" or "an object"."""
     if isinstance(value, list):
         return "an array"
     if isinstance(value, dict):

@@ -25,7 +25,7 @@ A batch of this size takes 2.5 ms, which is 2.5 µs a row. A larger batch costs 
 clients longer (docs/benchmarks/growth-results.md).
 """
 MAX_BATCH_BYTES: Final = 4 * 2**20
-"""Maximum size of a batch's rows, except a single larger row; without it, 1,024 texts could fill a gigabyte."""
+"""Maximum size of a batch's rows, except a single larger row; without this limit, 1,024 texts could have a gigabyte."""
 
 _DRAWN_SECRETS: Final = 16
 _LARGE_ROWS: Final = MAX_BATCH_ROWS // 8  # a larger prediction leaves little room for others in its batch

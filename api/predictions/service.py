@@ -78,7 +78,7 @@ class PredictionService:
         """Submit a prediction and wait up to `wait_seconds` for it to become final.
 
         Raises:
-            TooManyWaiters: the request would wait; nothing of it is in the store.
+            TooManyWaiters: the request would wait; nothing was stored.
             BacklogFull, BrokerUnavailable, DeadlineUnreachable: the prediction was refused and has no id.
             IdempotencyKeyReused, IdempotencyKeyInUse: likewise.
         """
@@ -186,7 +186,7 @@ class PredictionService:
         self, pending: PendingBatch, waiter: Waiter, prediction: Prediction | None, request: PredictionRequest
     ) -> PredictionResponse:
         if prediction is not None:
-            if request.idempotency is None:  # with a key, the client may ask for the result again
+            if request.idempotency is None:  # with a key, the client may request the result again
                 pending.n_answered += 1
             if pending.n_answered == len(pending.waiters):
                 self._answered.append(pending.id)

@@ -14,7 +14,7 @@ from shared.ids import BatchId
 _UNDER_WAY_SECONDS: Final = 1.0
 """After this time a batch no longer counts as under way: its worker may be lost or slow."""
 _REQUEST_SECONDS: Final = 0.2e-3
-"""Approximate time that a request takes in the gateway. If all take longer than the pipeline, there is no pause."""
+"""About the gateway's time for one request. There is no pause if all requests take longer than the pipeline."""
 _SLOW_SECONDS: Final = 2e-3
 """No pause follows a batch that was evaluated in less time."""
 _QUIET_SECONDS: Final = 2e-3

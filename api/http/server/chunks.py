@@ -10,8 +10,8 @@ from api.http.server.refusals import Refused, body_too_large, malformed_request
 from api.settings import ConnectionSettings
 
 CHUNKS_PER_TURN: Final = 256  # decoded in half a millisecond; after that many, other connections have their turn
-_SMALL_BYTES: Final = 16  # small chunks take time: the bytes that they lack to this size are limited like the body
-_FREE_SIZE_DIGITS: Final = 8  # a size of so many digits has no extension: some clients pad it with zeros
+_SMALL_BYTES: Final = 16  # the bytes by which chunks are smaller are limited like the body: each chunk takes time
+_FREE_SIZE_DIGITS: Final = 8  # digits that do not count as an extension: some clients pad the size with zeros
 _QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _EXTENSION: Final = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (TOKEN, TOKEN, _QUOTED)
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]+)(?:%b)*" % _EXTENSION)

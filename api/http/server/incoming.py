@@ -6,7 +6,7 @@ from api.http.server.chunks import ChunkedBody
 from api.http.server.connections import Connections
 
 PART_BYTES: Final = 64 * 1024
-"""The minimum size of the parts in which the application gets a body; smaller bodies are not counted."""
+"""Minimum size of the parts of a body. Bodies up to this size do not count towards `SEPAL_MAX_BODIES_BYTES`."""
 
 
 class IncomingBody:

@@ -34,7 +34,7 @@ SILENT: Final = "silent"
 IDLE: Final = "idle"
 UNREAD: Final = "unread"
 _LAST_REQUEST_SECONDS: Final = 1.0
-_SEND_BUFFER_BYTES: Final = 256 * 1024  # in the kernel, which doubles it; its own choice is up to 4 MB for each client
+_SEND_BUFFER_BYTES: Final = 256 * 1024  # in the kernel, which doubles it; its default grows to 4 MB for each client
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER: when the connection is closed, drop unsent bytes
 _READ_AHEAD_BYTES: Final = 4 * PART_BYTES  # of a body that the application has not requested
 
