@@ -1,1 +1,1 @@
-"""The gateway: validate, enqueue, wait, report. No model, no scikit-learn, no worker code."""
+"""The gateway: validates rows, enqueues predictions and returns results; needs neither scikit-learn nor the worker."""

@@ -1,4 +1,4 @@
-"""Composes a gateway process."""
+"""Creates and connects the objects of a gateway process."""
 
 import asyncio
 import gc
@@ -30,7 +30,7 @@ from api.http.events import EventStreams
 from api.http.forwarded import TrustedProxies
 from api.http.hot_path import HotPath, PredictOperation
 from api.http.large_bodies import LargeBodies
-from api.http.methods import Methods, allowed_methods
+from api.http.methods import HeadAndOptions, allowed_methods
 from api.http.model_page import ModelPage
 from api.http.operators import operator_routes
 from api.http.routes import prediction_routes, probe_routes, service_routes
@@ -63,9 +63,9 @@ from shared.telemetry.exposition import Exposition
 
 VERSION: Final = "0.1.0"
 DESCRIPTION: Final = "Serves a scikit-learn pipeline through a message queue."
-_CANCEL_AGAIN_SECONDS: Final = 0.1
-_JSON_PREDICTIONS: Final = 10
-"""The result of a bulk prediction is given as JSON up to so many times the rows of the largest other prediction."""
+_CANCEL_RETRY_SECONDS: Final = 0.1
+_MAX_JSON_ROWS_FACTOR: Final = 10
+"""The result of a bulk prediction is returned as JSON if it has at most this many times `SEPAL_MAX_ROWS` rows."""
 
 
 def create_app(settings: GatewaySettings | None = None) -> ASGIApp:
@@ -129,7 +129,7 @@ def compose(settings: GatewaySettings) -> HotPath:
         max_bytes=settings.max_upload_bytes,
     )
     downloads = Downloads(tables, objects, stored, metrics, settings.max_downloads)
-    max_json_rows = settings.max_rows * _JSON_PREDICTIONS
+    max_json_rows = settings.max_rows * _MAX_JSON_ROWS_FACTOR
     results = StoredResults(stored, downloads, metrics, cluster.backlog.retry_after, max_json_rows)
     streams = EventStreams(Events(stored, lookups, settings.max_waiters))
     sweeper = Sweeper(stored, objects, marker, metrics)
@@ -143,8 +143,8 @@ def compose(settings: GatewaySettings) -> HotPath:
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         drain_on_signal(drain, settings.drain_seconds)
         ticks = tick_forever(cluster, [reconciler.tick, service.tick, sweeper.tick])
-        async with _running(pipelined.keep(coordinator), ticks, connections.sweep_forever()):
-            yield {"connections": connections}  # uvicorn hands it to the protocol of each connection
+        async with _running_in_background(pipelined.keep(coordinator), ticks, connections.sweep_forever()):
+            yield {"connections": connections}  # uvicorn passes it to the protocol of each connection
         await sweeper.close()
         await large_bodies.close()
         await tables.close()
@@ -155,9 +155,9 @@ def compose(settings: GatewaySettings) -> HotPath:
         description=DESCRIPTION,
         version=VERSION,
         lifespan=lifespan,
-        generate_unique_id_function=lambda route: route.name,  # the operation ids: methods of generated clients
+        generate_unique_id_function=lambda route: route.name,  # operation ids: method names in generated clients
         openapi_url=None,  # `documentation` renders it once
-        redirect_slashes=False,  # it would redirect to whatever the request names as its host
+        redirect_slashes=False,  # a redirect would use the `Host` of the request
     )
     app.include_router(prediction_routes(service, lookups, predict, cluster, results))
     app.include_router(bulk_routes(UploadOperation(uploads, cluster, metrics), stored, results, streams))
@@ -168,7 +168,7 @@ def compose(settings: GatewaySettings) -> HotPath:
     problems.install(app, cluster.backlog.retry_after, partial(allowed_methods, app))
     documentation.install(app, cluster, lambda card: openapi.describe(app, card, settings.max_rows))
     proxies = TrustedProxies(settings.proxy_networks) if settings.trusted_proxies else None
-    return HotPath(Methods(app), predict, cluster.backlog.retry_after, metrics, tracer, proxies)
+    return HotPath(HeadAndOptions(app), predict, cluster.backlog.retry_after, metrics, tracer, proxies)
 
 
 def _table_settings(settings: GatewaySettings) -> TableSettings:
@@ -183,13 +183,13 @@ def _table_settings(settings: GatewaySettings) -> TableSettings:
 
 
 @asynccontextmanager
-async def _running(*endless: Coroutine[None, None, None]) -> AsyncIterator[None]:
+async def _running_in_background(*endless: Coroutine[None, None, None]) -> AsyncIterator[None]:
     """Run endless coroutines in the background."""
     tasks = {asyncio.create_task(each) for each in endless}
     gc.freeze()  # imported objects are never freed, and a full collection over all of them takes 80 ms
     yield
-    # Cancel until all have ended: a cancellation can be lost while a task connects to Redis.
+    # Repeat until all have ended: a cancellation can be lost while a task connects to Redis.
     while tasks:
         for task in tasks:
             task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_SECONDS)
+        _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_RETRY_SECONDS)

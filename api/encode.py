@@ -1,4 +1,4 @@
-"""`python -m api.encode MODEL_DIR`: encodes the body of a request on stdin as a gateway does, in one batch."""
+"""`python -m api.encode MODEL_DIR`: encodes the rows of a request body on stdin as a gateway does, as one batch."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ _NO_LIMIT = sys.maxsize
 
 
 def main() -> None:
-    """Write the encoded rows, as MessagePack, to stdout; a refusal goes to stderr, with the exit code 1."""
+    """Write the encoded rows, as MessagePack, to stdout; on a refusal, print the error to stderr and exit with 1."""
     card = read_card(Path(sys.argv[1]))
     try:
         parts = BodyReader(_NO_LIMIT, _NO_LIMIT)(sys.stdin.buffer.read(), card).rows

@@ -1,7 +1,7 @@
 """Writes the Celery messages that workers consume; the gateway uses Celery for nothing else.
 
 When the gateway starts, Celery and kombu make one message for each queue, on kombu's in-memory transport. The message
-of a batch is a copy with the batch's id and size filled in. So the format is that of the installed Celery, and a copy
+of a batch is a copy with the batch's id and size filled in. So the installed Celery determines the format, and a copy
 costs a twentieth of a new message (docs/decisions/0006-messages-by-template.md).
 """
 
@@ -35,7 +35,7 @@ class CeleryMessages:
 
         Args:
             batch_id: the only argument of the task.
-            queue: the list that the message goes to.
+            queue: the queue that the message is for.
             n_rows: for Flower only.
             n_predictions: number of predictions with rows in this batch, for Flower only.
         """
@@ -47,7 +47,7 @@ class CeleryMessages:
         They are `{batch_id}`, `{n_rows}` (for Flower), `{delivery_tag}` (36 hexadecimal digits) and, within the body,
         `{quoted_id_base64}`: the base64 of the id, a quotation mark, and spaces up to a multiple of three characters.
         """
-        return self._templates[queue].for_scripts(_kwargsrepr(queue, _N_ROWS, 1))
+        return self._templates[queue].fill_for_scripts(_kwargsrepr(queue, _N_ROWS, 1))
 
 
 def _kwargsrepr(queue: Queue, n_rows: int | str, n_predictions: int) -> str:
@@ -87,9 +87,10 @@ class _Template:
         values = {_BATCH_ID: batch_id, _KWARGSREPR: kwargsrepr, _BODY: body, _DELIVERY_TAG: str(uuid.uuid4())}
         return self._message % values
 
-    def for_scripts(self, kwargsrepr: str) -> str:
+    def fill_for_scripts(self, kwargsrepr: str) -> str:
         before, after = (self._body % {_BATCH_ID: _BATCH_ID}).split(f'{_BATCH_ID}"')
-        padded = " " * (-len(before) % 3) + before  # three bytes are four characters: the parts can be joined
+        # Base64 encodes three bytes as four characters: parts of whole groups can be joined.
+        padded = " " * (-len(before) % 3) + before
         body = b64encode(padded.encode()).decode() + _QUOTED_ID_BASE64 + b64encode(after.encode()).decode()
         values = {_BATCH_ID: _BATCH_ID, _KWARGSREPR: kwargsrepr, _BODY: body, _DELIVERY_TAG: _DELIVERY_TAG}
         return self._message % values

@@ -1,4 +1,4 @@
-"""Shutdown of a gateway: requests still get their results for a while, and after that a 202."""
+"""Shutdown of a gateway: waiting requests get their results for a limited time, and then the response 202."""
 
 import asyncio
 import signal
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def drain_on_signal(drain: Callable[[], None], after_seconds: float) -> None:
-    """Call `drain` after SIGTERM or SIGINT; the server's own handler still runs, and waits for the open requests.
+    """Call `drain` some time after SIGTERM or SIGINT. The server's own handler still runs, and waits for open requests.
 
     Args:
-        drain: ends the waits.
+        drain: releases all waiters.
         after_seconds: time between the signal and the call.
     """
     loop = asyncio.get_running_loop()
@@ -22,9 +22,9 @@ def drain_on_signal(drain: Callable[[], None], after_seconds: float) -> None:
 def _add_handler(number: signal.Signals, handle: Callable[[], Any]) -> None:
     previous = signal.getsignal(number)
 
-    def both(number: int, frame: FrameType | None) -> None:
+    def handle_and_call_previous(number: int, frame: FrameType | None) -> None:
         handle()
         if callable(previous):
             previous(number, frame)
 
-    signal.signal(number, both)
+    signal.signal(number, handle_and_call_previous)

@@ -73,7 +73,7 @@ async def _read(
 
     async def read() -> None:
         with suppress(InvalidRows, MalformedJson):
-            if reader.at_once(content, card) is None:
+            if reader.read_if_small(content, card) is None:
                 await large_bodies.read(content, card)
 
     holds = [0.0]

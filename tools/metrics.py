@@ -61,9 +61,9 @@ def metrics() -> list[Row]:
     """List the metrics of gateway and worker, sorted by name."""
     gateway, worker = CollectorRegistry(), CollectorRegistry()
     counted = GatewayMetrics(gateway)
-    counted.answered("GET", "/livez", 200, 0.0)  # the metric has samples, and so labels, only after a first call
-    counted.uploaded("csv", ACCEPTED, 0.0)
-    counted.downloaded("csv", "complete")
+    counted.record_request("GET", "/livez", 200, 0.0)  # the metric has samples, and so labels, only after a first call
+    counted.count_upload("csv", ACCEPTED, 0.0)
+    counted.count_download("csv", "complete")
     counted.sample(n_waiters=0, n_gathering_rows=0)
     WorkerMetrics(worker)
     worker.register(WorkerCollector(_CARD.ref, lambda: 1))

@@ -140,7 +140,7 @@ class Downloads:
         outcome = "left"
         try:
             while part:
-                self._metrics.download_bytes(len(part))
+                self._metrics.count_download_bytes(len(part))
                 yield part
                 part = await _receive(process, _SILENT_SECONDS)
             outcome = "complete"
@@ -148,7 +148,7 @@ class Downloads:
             outcome = "broken"
             raise DownloadBroken from error
         finally:
-            self._metrics.downloaded(form, outcome)
+            self._metrics.count_download(form, outcome)
 
     async def written(self, prediction: BulkPrediction, form: Format, etag: str) -> WrittenResult:
         """Return a whole result as an object, which is written the first time.

@@ -75,7 +75,7 @@ class Sweeper:
                 await asyncio.to_thread(self._objects.delete_all, objects_prefix(batch_id))
             await self._store.release(swept)
             await self._delete_unknown(listed)
-            self._metrics.swept(len(swept))
+            self._metrics.count_swept(len(swept))
 
     async def _delete_unknown(self, listed: list[StoredObject]) -> None:
         """Delete those of the listed objects whose predictions have neither a record nor a reservation."""

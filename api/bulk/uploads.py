@@ -220,7 +220,7 @@ class Uploads:
             if request.key_digest is None:  # otherwise the key may lead to it
                 await asyncio.shield(self._abandon(upload))
             raise
-        self._metrics.accepted(Queue.BULK, 1, source.n_rows)
+        self._metrics.count_accepted(Queue.BULK, 1, source.n_rows)
         return BulkPrediction(prediction_id, State.QUEUED, source, model, 0, 0, created_us=0, now_us=0, event=0)
 
     async def _mark(self) -> None:
@@ -274,7 +274,7 @@ class Uploads:
         try:
             async for part in body.parts():
                 n_bytes += len(part)
-                self._metrics.upload_bytes(len(part))
+                self._metrics.count_upload_bytes(len(part))
                 if n_bytes > self._max_bytes:
                     raise BodyTooLarge
                 async with asyncio.timeout(_SILENT_SECONDS):

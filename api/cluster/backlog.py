@@ -47,14 +47,14 @@ class BacklogForecast:
         if n_drained or is_behind or not waiting or not overview.queue_processes[queue]:
             self._progressed_at[queue] = now
 
-    def forget(self) -> None:
-        """Clear the backlog but keep the drain rates, because the store cannot be reached."""
+    def clear_backlog(self) -> None:
+        """Clear the backlog but keep the drain rates, because the store is unavailable."""
         self._overview = None
         self._retry_after = dict.fromkeys(Queue, 1)
 
     @property
     def stalled_seconds(self) -> float:
-        """Seconds for which rows of a queue have waited and none has become final, although processes run it."""
+        """Seconds for which rows of a queue have waited and pool processes have run it, but no row has become final."""
         return self._measured_at - min(self._progressed_at.values())
 
     def predicted_wait(self, queue: Queue) -> float:

@@ -1,4 +1,4 @@
-"""Metrics of the whole cluster, the same at every gateway; read from the cluster status at each scrape."""
+"""Metrics of the whole cluster, which are the same at every gateway; read from the cluster status at each scrape."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -23,14 +23,14 @@ from shared.errors import (
 from shared.names import Queue
 from shared.store.status import Overview, StoredOverview
 
-_UNREADY: Final[tuple[type[SepalError], ...]] = (
+_UNREADY_ERRORS: Final[tuple[type[SepalError], ...]] = (
     *(BrokerUnavailable, ModelUnknown, NoWorker, Stalled, RecordIncompatible),
     *(ArtifactMissing, ArtifactAltered, ArtifactIncompatible, ArtifactUntrusted, ArtifactUnloadable),
 )
 
 
 class ClusterCollector(Collector):
-    """Collects the cluster status of the last refresh; without the store's metrics if that refresh failed."""
+    """Collects metrics of the last refresh; without those of the store if the refresh failed."""
 
     def __init__(self, cluster: ClusterStatus, backlog_limits: Mapping[Queue, int], max_stored_bytes: int) -> None:
         self._cluster = cluster
@@ -39,8 +39,10 @@ class ClusterCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
-        yield self._unready()
-        limits = _labelled("backlog_limit_rows", "Maximum backlog in rows; predictions beyond it are refused.", "queue")
+        yield self._unready_metric()
+        limits = _labelled_gauge(
+            "backlog_limit_rows", "Maximum backlog in rows; predictions beyond it are refused.", "queue"
+        )
         for queue, limit in self._backlog_limits.items():
             limits.add_metric([queue], limit)
         yield limits
@@ -53,14 +55,16 @@ class ClusterCollector(Collector):
             yield from _store_metrics(self._cluster.overview)
         model = self._cluster.model.ref
         if model is not None:
-            family = _labelled("model_info", "The model that rows are validated against.", "name", "version", "digest")
+            family = _labelled_gauge(
+                "model_info", "The model that rows are validated against.", "name", "version", "digest"
+            )
             family.add_metric([model.name, model.version, model.digest], 1)
             yield family
 
-    def _unready(self) -> GaugeMetricFamily:
-        family = _labelled("unready", "1 if the gateway is not ready for this reason, else 0.", "code")
+    def _unready_metric(self) -> GaugeMetricFamily:
+        family = _labelled_gauge("unready", "1 if the gateway is not ready for this reason, else 0.", "code")
         present = {reason.code for reason in self._cluster.unready_reasons()}
-        for error in _UNREADY:
+        for error in _UNREADY_ERRORS:
             family.add_metric([error.code], int(error.code in present))
         return family
 
@@ -102,5 +106,5 @@ def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"sepal_{name}", meaning, value)
 
 
-def _labelled(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
+def _labelled_gauge(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"sepal_{name}", meaning, labels=labels)

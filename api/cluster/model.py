@@ -27,7 +27,7 @@ class CurrentModel:
             RecordIncompatible: the announced card was written by another version of Sepal.
         """
         if self._card is None:
-            raise self.missing or ModelUnknown
+            raise self.missing_error or ModelUnknown
         return self._card
 
     @property
@@ -36,13 +36,13 @@ class CurrentModel:
         return None if self._card is None else self._card.ref
 
     @property
-    def missing(self) -> SepalError | None:
-        """The error that says why there is no card; None while there is one."""
+    def missing_error(self) -> SepalError | None:
+        """The reason why there is no card; None while there is one."""
         if self._card is not None:
             return None
         return RecordIncompatible() if self._announced else ModelUnknown()
 
-    def take(self, card_json: bytes) -> None:
+    def replace(self, card_json: bytes) -> None:
         """Replace the card if the announced one differs."""
         if card_json == self._announced:
             return

@@ -1,7 +1,7 @@
 """Publishes lost batches again, and isolates the poison in exhausted batches.
 
-Any number of gateways can do this at once: each step is one script in the store (`shared/store/recovery.py`). An
-exhausted batch is split into one child for each of its predictions; a prediction that uses up its attempts alone
+Any number of gateways can do this at the same time: each step is one script in the store (`shared/store/recovery.py`).
+An exhausted batch is split into one child for each of its predictions; a prediction that uses up its attempts alone
 becomes a dead letter.
 """
 
@@ -27,7 +27,7 @@ class Reconciler:
         """Reconcile, unless another gateway has just done so; called once a second."""
         try:
             found = await self._recovery.reconcile()
-            self._metrics.reconciled(found.n_published, found.n_requeued)
+            self._metrics.count_reconciled(found.n_published, found.n_requeued)
             for batch_id in found.exhausted:
                 await self._isolate_poison(batch_id)
         except BrokerUnavailable:
@@ -42,10 +42,10 @@ class Reconciler:
             log.error("could not isolate the poison in a batch", batch=batch_id, reason=str(error))
             return
         if verdict is Verdict.SPLIT:
-            self._metrics.split()
+            self._metrics.count_split()
             log.warning("split an exhausted batch", batch=batch_id)
         elif verdict is Verdict.DEAD_LETTERED:
-            self._metrics.dead_lettered(queue)
-            log.error("made a dead letter of a batch", batch=batch_id)
+            self._metrics.count_dead_letter(queue)
+            log.error("moved a batch to the dead letters", batch=batch_id)
         elif verdict is Verdict.GIVEN_UP:
-            log.error("gave up a row of a bulk prediction", slice=batch_id)
+            log.error("gave up on a row of a bulk prediction after its last attempt", slice=batch_id)

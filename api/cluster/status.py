@@ -15,13 +15,13 @@ from shared.names import Queue
 from shared.store.status import Overview
 from shared.store.transport import StoreRefused
 
-_BATCHES_A_POOL_PROCESS: Final = 1  # with 2, a tenth slower at 32 and 128 connections: docs/decisions/0010
+_BATCHES_PER_POOL_PROCESS: Final = 1  # with 2, a tenth slower at 32 and 128 connections: docs/decisions/0010
 
 log = structlog.get_logger(__name__)
 
 
 class ClusterStatus:
-    """Refreshed once a second, so that readers need no round trip to the store."""
+    """The last overview and what was derived from it; refreshed once a second, so that reads need no round trip."""
 
     def __init__(
         self,
@@ -39,21 +39,21 @@ class ClusterStatus:
         """From the last refresh; None if that failed."""
 
     async def refresh(self) -> None:
-        """Read the overview; set it to None if the store cannot be reached."""
+        """Read the overview; set it to None if the store is unavailable."""
         try:
             overview = await self._read_overview()
         except (BrokerUnavailable, StoreRefused) as error:
             if self.overview is not None:
-                log.warning("the broker cannot be reached", reason=str(error.__cause__))
+                log.warning("the broker is unavailable", reason=str(error.__cause__))
             self.overview = None
-            self.backlog.forget()
-            self.throughput.forget()
+            self.backlog.clear_backlog()
+            self.throughput.clear()
             return
         self.overview = overview
         self.backlog.measure(overview)
         self.throughput.measure(overview)
         if overview.card is not None:
-            self.model.take(overview.card)
+            self.model.replace(overview.card)
 
     async def current_card(self) -> ModelCard:
         """Return the card that rows are validated against; without a card, refresh first.
@@ -62,22 +62,22 @@ class ClusterStatus:
             ModelUnknown: no worker has announced one.
             RecordIncompatible: another version of Sepal wrote it.
         """
-        if self.model.missing is not None:
+        if self.model.missing_error is not None:
             await self.refresh()
         return self.model.card
 
     def allowance(self) -> int:
-        """How many interactive batches this gateway may have under way: its share of their pool processes, or 1."""
+        """Return how many interactive batches may be under way: this gateway's share of their pool processes, or 1."""
         if self.overview is None:
             return 1
-        allowed = self.overview.queue_processes[Queue.INTERACTIVE] * _BATCHES_A_POOL_PROCESS
+        allowed = self.overview.queue_processes[Queue.INTERACTIVE] * _BATCHES_PER_POOL_PROCESS
         return max(1, math.ceil(allowed / max(1, self.overview.gateways)))
 
     def unready_reasons(self) -> list[SepalError]:
         """List the reasons why a prediction sent now would not be answered; empty if it would be."""
         if self.overview is None or not self._is_connected():
             return [BrokerUnavailable()]
-        reasons = [reason for reason in [self.model.missing] if reason is not None]
+        reasons = [reason for reason in [self.model.missing_error] if reason is not None]
         if self.overview.queue_processes[Queue.INTERACTIVE] == 0:
             reasons.append(NoWorker())
             if self.overview.load_failure is not None:

@@ -1,4 +1,4 @@
-"""How many rows of each queue become final in a second, those of bulk predictions included."""
+"""The rows of each queue that become final per second, including those of bulk predictions."""
 
 import time
 from collections import deque
@@ -11,7 +11,7 @@ _WINDOW_SECONDS: Final = 5.0
 
 
 class Throughput:
-    """Measures over the last five seconds of overviews."""
+    """Measures the throughput over the overviews of the last five seconds."""
 
     def __init__(self) -> None:
         self._readings: deque[tuple[float, dict[Queue, int]]] = deque()  # when, and the rows final until then
@@ -23,12 +23,12 @@ class Throughput:
         while now - self._readings[0][0] > _WINDOW_SECONDS and len(self._readings) > 2:
             self._readings.popleft()
 
-    def forget(self) -> None:
-        """Begin anew, because the store cannot be reached."""
+    def clear(self) -> None:
+        """Discard all readings, because the store is unavailable."""
         self._readings.clear()
 
     def rows_per_second(self, queue: Queue) -> float | None:
-        """Return the rows that became final in a second; None until there are two overviews."""
+        """Return the rows that became final per second; None until there are two overviews."""
         if len(self._readings) < 2:
             return None
         (began, first), (now, last) = self._readings[0], self._readings[-1]
@@ -36,7 +36,7 @@ class Throughput:
 
 
 def waiting_rows(overview: Overview, queue: Queue) -> int:
-    """Rows for the workers of a queue that are not yet final, those of bulk predictions included."""
+    """Return the rows of a queue that are not yet final, including those of bulk predictions."""
     return overview.backlog(queue) + (overview.stored.backlog if queue is Queue.BULK else 0)
 
 

@@ -21,5 +21,5 @@ async def tick_forever(cluster: ClusterStatus, callbacks: Sequence[Callable[[], 
             try:
                 await callback()
             except Exception:
-                log.exception("a periodic task failed")  # go on: without the ticker the model card would not change
+                log.exception("a periodic task failed")  # continue: without the ticker the model card would not change
         await asyncio.sleep(_UNREADY_TICK_SECONDS if cluster.unready_reasons() else _TICK_SECONDS)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from api.http.row_readers import show_names
-from api.http.values import expected, nearest
+from api.http.values import expected_values, nearest_suggestion
 from shared.bulk import MAX_LISTED_ERRORS
 from shared.columns import Column
 from shared.errors import Fault, InvalidParameter, InvalidRows
@@ -70,7 +70,7 @@ def _faults(names: Sequence[str], columns: Sequence[Column], carried: Sequence[s
     counts = Counter(names)
     for column in columns:
         if column.name not in counts and not column.nullable:
-            yield column.name, f"is missing: send {expected(column)}."
+            yield column.name, f"is missing: send {expected_values(column)}."
     for name in carried:
         if name not in counts:
             yield name, "is missing, and the query parameter `carry` names it."
@@ -82,7 +82,7 @@ def _faults(names: Sequence[str], columns: Sequence[Column], carried: Sequence[s
 
 def _unknown(names: Sequence[str], known: Sequence[str]) -> Iterator[tuple[str, str]]:
     for index, name in enumerate(names):
-        near = nearest(name, known) if index < _MAX_SUGGESTIONS else ""
+        near = nearest_suggestion(name, known) if index < _MAX_SUGGESTIONS else ""
         if not near and index == 0:
             near = f" The columns are: {show_names(known)}."
         carry = quote(name[:_SHOWN_CHARACTERS], safe="")

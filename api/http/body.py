@@ -1,4 +1,4 @@
-"""Reads request bodies."""
+"""Reads JSON request bodies."""
 
 from io import BytesIO
 from typing import Final
@@ -14,7 +14,7 @@ _JSON: Final = b"application/json"
 async def read_json_body(headers: RequestHeaders, receive: Receive, max_bytes: int) -> bytes:
     """Read the body of a request, whose `Content-Type` must be JSON.
 
-    The protocol of `python -m api` refuses a body by its `Content-Length` too (`api/http/server`).
+    The server of `python -m api` also refuses a body whose `Content-Length` is too large (`api/http/server`).
 
     Raises:
         UnsupportedContentType: the content type is missing or not JSON.
@@ -26,12 +26,12 @@ async def read_json_body(headers: RequestHeaders, receive: Receive, max_bytes: i
         raise UnsupportedContentType
     if headers.content_coding and headers.content_coding.lower() != b"identity":
         raise UnsupportedContentCoding
-    body, more = await _part(receive)
+    body, more = await _receive_part(receive)
     if more:
-        gathered = BytesIO()  # grows in place: a server may deliver single bytes
+        gathered = BytesIO()  # grows in place: a server may deliver one byte at a time
         while more and len(body) <= max_bytes - gathered.tell():
             gathered.write(body)
-            body, more = await _part(receive)
+            body, more = await _receive_part(receive)
         gathered.write(body)
         body = gathered.getvalue()
     if len(body) > max_bytes:
@@ -39,7 +39,7 @@ async def read_json_body(headers: RequestHeaders, receive: Receive, max_bytes: i
     return body
 
 
-async def _part(receive: Receive) -> tuple[bytes, bool]:
+async def _receive_part(receive: Receive) -> tuple[bytes, bool]:
     message = await receive()
     if message["type"] == "http.disconnect":
         raise MalformedJson("The body ended early.")

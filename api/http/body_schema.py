@@ -1,4 +1,4 @@
-"""The JSON schemas of bodies with rows, with the columns of the current model, and examples that work."""
+"""The JSON schemas of request bodies, with the columns of the current model, and examples of valid bodies."""
 
 import sys
 from typing import Any, Final
@@ -18,11 +18,11 @@ UPLOAD_BODY: Final = "UploadBody"  # of POST /predictions
 
 
 def body_schemas(card: ModelCard | None, max_rows: int) -> dict[str, Schema]:
-    """Describe the bodies of both operations, of which the second takes any number of rows; without a card, any row."""
+    """Return the schemas of the bodies of `POST /predict` (at most `max_rows`) and `POST /predictions`, and of rows."""
     rows = _row_schemas(card)
     return {
-        PREDICT_BODY: _body(card, list(rows), {"maxItems": max_rows}),
-        UPLOAD_BODY: _body(card, list(rows), {}),
+        PREDICT_BODY: _body_schema(card, list(rows), {"maxItems": max_rows}),
+        UPLOAD_BODY: _body_schema(card, list(rows), {}),
         **rows,
     }
 
@@ -32,10 +32,10 @@ def _row_schemas(card: ModelCard | None) -> dict[str, Schema]:
         return {"Row": {"type": ["array", "object", "string"], "items": {}}}
     if card.input.kind == "text":
         return {"Row": _column_schema(card.input.columns[0])}
-    return {"RowAsArray": _array(card.input), "RowAsObject": _object(card.input)}
+    return {"RowAsArray": _array_schema(card.input), "RowAsObject": _object_schema(card.input)}
 
 
-def _body(card: ModelCard | None, rows: list[str], bounds: Schema) -> Schema:
+def _body_schema(card: ModelCard | None, rows: list[str], bounds: Schema) -> Schema:
     data: Schema = {
         "type": "array",
         "minItems": 1,
@@ -45,11 +45,11 @@ def _body(card: ModelCard | None, rows: list[str], bounds: Schema) -> Schema:
     }
     if len(rows) > 1:  # all rows of a body have the same form
         data |= {"if": {"contains": {"type": "array"}}, "then": {"items": {"type": "array"}}}
-    properties = {"data": data, "outputs": _outputs(card)}
+    properties = {"data": data, "outputs": _outputs_schema(card)}
     return {"type": "object", "required": ["data"], "properties": properties, "additionalProperties": False}
 
 
-def _outputs(card: ModelCard | None) -> Schema:
+def _outputs_schema(card: ModelCard | None) -> Schema:
     schema = {"type": "array", "items": reference(Output.__name__), "minItems": 1, "uniqueItems": True}
     if card is None:
         return schema
@@ -59,7 +59,7 @@ def _outputs(card: ModelCard | None) -> Schema:
 
 
 def body_examples(card: ModelCard) -> Schema:
-    """Give the card's example rows, in each form that the model takes."""
+    """Return example bodies with the card's example rows, one for each form of row that the model accepts."""
     if card.input.kind == "text":
         return {"texts": {"summary": "Each row is a text", "value": {"data": list(card.example)}}}
     names = [column.name for column in card.input.columns]
@@ -70,14 +70,14 @@ def body_examples(card: ModelCard) -> Schema:
     }
 
 
-def _array(model_input: ModelInput) -> Schema:
+def _array_schema(model_input: ModelInput) -> Schema:
     columns = model_input.columns
     schemas = [_column_schema(column) for column in columns]
     length = {"minItems": len(columns), "maxItems": len(columns)}
     return {"type": "array", "prefixItems": schemas, **length}
 
 
-def _object(model_input: ModelInput) -> Schema:
+def _object_schema(model_input: ModelInput) -> Schema:
     columns = model_input.columns
     return {
         "type": "object",
@@ -88,8 +88,8 @@ def _object(model_input: ModelInput) -> Schema:
 
 
 def _column_schema(column: Column) -> Schema:
-    schema = _categories(column) if column.categories is not None else _values(column)
-    schema |= {"title": column.name, "description": _description(column)}
+    schema = _category_schema(column) if column.categories is not None else _value_schema(column)
+    schema |= {"title": column.name, "description": _column_description(column)}
     if column.nullable:
         if "enum" in schema:
             schema["enum"] = [*schema["enum"], None]
@@ -97,12 +97,12 @@ def _column_schema(column: Column) -> Schema:
     return schema
 
 
-def _categories(column: Column) -> Schema:
+def _category_schema(column: Column) -> Schema:
     assert column.categories is not None, "called for categorical columns"
-    return _values(column.categories) | {"enum": list(column.categories.values)}
+    return _value_schema(column.categories) | {"enum": list(column.categories.values)}
 
 
-def _values(values: Values) -> Schema:
+def _value_schema(values: Values) -> Schema:
     if values.type is ValueType.FLOAT32:
         return {"type": "number", "exclusiveMinimum": -MAX_FLOAT32, "exclusiveMaximum": MAX_FLOAT32}
     if values.type in FLOATS:
@@ -120,7 +120,7 @@ def _values(values: Values) -> Schema:
 
 
 def _datetime_pattern(values: Values) -> str:
-    """Write a pattern of datetimes that are accepted; the day is at most 28, and the year near, so that all match."""
+    """Return a pattern whose matches are all accepted: days up to 28, and years in the range of every unit."""
     digits = UNIT_DIGITS[values.unit or Unit.NANOSECOND]
     fraction = rf"(\.[0-9]{{1,{digits}}})?" if digits else ""
     time = rf"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]{fraction}"
@@ -128,14 +128,14 @@ def _datetime_pattern(values: Values) -> str:
     return f"^{day}T{time}{'(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])' if values.time_zone else ''}$"
 
 
-def _description(column: Column) -> str:
+def _column_description(column: Column) -> str:
     parts = [column.type.value + (", or null" if column.nullable else "")]
     if column.time_zone:
         parts.append(f"converted to {column.time_zone}")
-    return "; ".join([*parts, *_seen(column.seen)]) + "."
+    return "; ".join([*parts, *_training_descriptions(column.seen)]) + "."
 
 
-def _seen(seen: Seen | None) -> list[str]:
+def _training_descriptions(seen: Seen | None) -> list[str]:
     if seen is None:
         return []
     parts = []

@@ -1,4 +1,4 @@
-"""The routes of bulk predictions, beside `/results`."""
+"""The FastAPI routes of `/predictions` and of `/results/{id}/events`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from api.http import operations
-from api.http.events import EVENTS, EventStreams
+from api.http.events import EVENTS_PATH, EventStreams
 from api.http.headers import RequestHeaders
 from api.http.parameters import Cursor, PageSize, PredictionIdText, States
 from api.http.status import bulk_status_of
@@ -19,12 +19,12 @@ from shared.store.bulk import BulkStore
 def bulk_routes(
     operation: UploadOperation, store: BulkStore, results: StoredResults, streams: EventStreams
 ) -> APIRouter:
-    """`/predictions`, and the events of every prediction."""
+    """Make the routes of `/predictions`, and of the events of any prediction."""
     router = APIRouter(tags=["predictions"])
 
     @router.post("/predictions", **operations.UPLOAD)
     async def upload_rows(request: Request) -> Response:
-        return results.status(await operation(request), 202)
+        return results.status_response(await operation(request), 202)
 
     @router.get("/predictions", **operations.PREDICTIONS)
     async def list_predictions(
@@ -38,7 +38,7 @@ def bulk_routes(
             body["cursor"] = page.cursor
         return Response(msgspec.json.encode(body), media_type="application/json")
 
-    @router.get(EVENTS, **operations.EVENTS)
+    @router.get(EVENTS_PATH, **operations.EVENTS)
     async def follow_prediction(request: Request, prediction_id: PredictionIdText) -> Response:
         return await streams.respond(PredictionId.parse(prediction_id), request)
 

@@ -1,4 +1,4 @@
-"""Lets the pages of other origins read responses in a browser (CORS), if `SEPAL_CORS_ORIGINS` names them."""
+"""Allows pages of the origins in `SEPAL_CORS_ORIGINS` to read responses in a browser (CORS)."""
 
 from typing import Final
 
@@ -31,11 +31,11 @@ _EXPOSED: Final = (
 
 
 def with_cors(app: ASGIApp, origins: str) -> ASGIApp:
-    """Answer the preflight requests of these origins, and let them read responses.
+    """Respond to preflight requests of these origins, and allow them to read responses.
 
     Args:
-        app: the whole gateway.
-        origins: separated by commas; `*` for all, and an empty text for none.
+        app: the gateway's ASGI application.
+        origins: separated by commas; `*` for all, and empty for none.
     """
     allowed = [origin.strip() for origin in origins.split(",") if origin.strip()]
     if not allowed:
@@ -44,7 +44,7 @@ def with_cors(app: ASGIApp, origins: str) -> ASGIApp:
 
 
 class _Cors(CORSMiddleware):
-    """Starlette's middleware, whose answer to a preflight has no text: what it allows is in its headers."""
+    """Starlette's middleware, except that a preflight request gets the response 204 without content."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         headers = super().preflight_response(request_headers).raw_headers

@@ -1,4 +1,4 @@
-"""Serves the documentation: `/openapi.json`, `/docs` (Swagger UI) and `/redoc`, which load nothing from elsewhere."""
+"""Serves the documentation: `/openapi.json`, `/docs` (Swagger UI) and `/redoc`, which load nothing from other hosts."""
 
 import json
 import re
@@ -12,16 +12,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from api.cluster.status import ClusterStatus
-from api.http.rendered import OncePerCard, Rendered
-from api.http.security import PAGE_HEADERS, content_security_policy, source_of
+from api.http.rendered import DocumentCache, RenderedDocument
+from api.http.security import PAGE_HEADERS, content_security_policy, hash_source_of
 from shared.card import ModelCard
 from shared.errors import ModelUnknown, RecordIncompatible
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _STATIC: Final = Path(fastapi_offline.__file__).parent / "static"
 _REDOC: Final = "redoc.standalone.js"
-_LOGO: Final = b"https://cdn.redoc.ly/redoc/logo-mini.svg"  # the only address that ReDoc loads from elsewhere
-_NO_LOGO: Final = b"data:image/gif;base64,R0lGODlhAQABAAAAACw="
+_LOGO: Final = b"https://cdn.redoc.ly/redoc/logo-mini.svg"  # the only thing that ReDoc loads from another host
+_BLANK_IMAGE: Final = b"data:image/gif;base64,R0lGODlhAQABAAAAACw="
 _SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
@@ -30,23 +30,23 @@ def install(app: FastAPI, cluster: ClusterStatus, describe: Callable[[ModelCard 
 
     Args:
         app: the gateway's FastAPI application.
-        cluster: knows the current card.
-        describe: makes the OpenAPI schema for a card.
+        cluster: provides the current card.
+        describe: returns the OpenAPI schema for a card.
     """
 
-    def render(card: ModelCard | None, root_path: str) -> Rendered:
+    def render(card: ModelCard | None, root_path: str) -> RenderedDocument:
         schema = describe(card)
         if root_path:
             schema = {**schema, "servers": [{"url": root_path}]}
         body = json.dumps(schema, ensure_ascii=False, separators=(",", ":")).encode()
-        return Rendered(body, "application/json", {})
+        return RenderedDocument(body, "application/json", {})
 
-    schema = OncePerCard(render)
-    docs, redoc = _page("docs.html"), _page("redoc.html")
-    redoc_script = Rendered((_STATIC / _REDOC).read_bytes().replace(_LOGO, _NO_LOGO), "text/javascript", {})
+    schema = DocumentCache(render)
+    docs, redoc = _load_page("docs.html"), _load_page("redoc.html")
+    redoc_script = RenderedDocument((_STATIC / _REDOC).read_bytes().replace(_LOGO, _BLANK_IMAGE), "text/javascript", {})
 
     async def show_schema(request: Request) -> Response:
-        return (await schema.get(_card(cluster), request.scope.get("root_path", ""))).respond(request)
+        return (await schema.get(_current_card(cluster), request.scope.get("root_path", ""))).respond(request)
 
     async def show_docs(request: Request) -> Response:
         return docs.respond(request)
@@ -66,20 +66,20 @@ def install(app: FastAPI, cluster: ClusterStatus, describe: Callable[[ModelCard 
     ]
 
 
-def _card(cluster: ClusterStatus) -> ModelCard | None:
+def _current_card(cluster: ClusterStatus) -> ModelCard | None:
     try:
         return cluster.model.card
     except (ModelUnknown, RecordIncompatible):
         return None
 
 
-def _page(name: str) -> Rendered:
+def _load_page(name: str) -> RenderedDocument:
     html = (_TEMPLATES / name).read_text()
     policy = content_security_policy(
-        script_src=" ".join(["'self'", *map(source_of, _SCRIPT.findall(html))]),
-        style_src="'self' 'unsafe-inline'",  # both pages make style elements
+        script_src=" ".join(["'self'", *map(hash_source_of, _SCRIPT.findall(html))]),
+        style_src="'self' 'unsafe-inline'",  # both pages create style elements
         img_src="'self' data:",
         connect_src="'self'",
-        worker_src="blob:",  # the search of ReDoc
+        worker_src="blob:",  # ReDoc's search
     )
-    return Rendered(html.encode(), "text/html", {**PAGE_HEADERS, "Content-Security-Policy": policy})
+    return RenderedDocument(html.encode(), "text/html", {**PAGE_HEADERS, "Content-Security-Policy": policy})

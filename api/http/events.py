@@ -18,9 +18,9 @@ from api.http.streaming import StreamedResponse
 from shared.ids import PredictionId
 from shared.store.bulk import BulkPrediction
 
-EVENTS: Final = "/results/{prediction_id}/events"
-EVENT_STREAM: Final = "text/event-stream"
-EVENT: Final = {
+EVENTS_PATH: Final = "/results/{prediction_id}/events"
+EVENT_STREAM_TYPE: Final = "text/event-stream"
+EVENT_SCHEMA: Final = {
     "type": "object",
     "required": ["id", "event", "data"],
     "properties": {
@@ -37,10 +37,10 @@ EVENT: Final = {
         },
     },
 }
-"""For OpenAPI: `itemSchema`, which is of OpenAPI 3.2."""
-_HEADERS: Final = {"content-type": EVENT_STREAM, "x-accel-buffering": "no"}  # nginx would gather the events
-_COMMENT: Final = b": nothing has changed\n\n"
-_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+"""The schema of one event, as `itemSchema` of OpenAPI 3.2."""
+_HEADERS: Final = {"content-type": EVENT_STREAM_TYPE, "x-accel-buffering": "no"}  # otherwise nginx buffers the events
+_KEEP_ALIVE: Final = b": nothing has changed\n\n"
+_EVENT_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 class EventStreams:
@@ -51,45 +51,45 @@ class EventStreams:
         self._draining = asyncio.Event()
 
     def drain(self) -> None:
-        """End every stream; their clients connect again, to another gateway."""
+        """End every stream; the clients reconnect, to another gateway."""
         self._draining.set()
 
     async def respond(self, prediction_id: PredictionId, request: Request) -> Response:
-        """Answer with the events that follow the one that `Last-Event-ID` names; 204 if that was the end.
+        """Stream the events after the one in `Last-Event-ID`; respond with 204 if that was the last.
 
         Raises:
             TooManyWaiters, PredictionNotFound, PredictionGone: as `Events.first`.
             RecordIncompatible, BrokerUnavailable: likewise.
         """
         last = request.headers.get("last-event-id", "")
-        seen = int(last) if _NUMBER.fullmatch(last) else None
+        seen = int(last) if _EVENT_NUMBER.fullmatch(last) else None
         change = await self._events.first(prediction_id)
         if change.is_end and change.number == seen:
-            return Response(status_code=204)  # which keeps an EventSource from connecting again
+            return Response(status_code=204)  # after a 204, an EventSource does not reconnect
         if IS_HEAD in request.scope:
             return Response(headers=_HEADERS)
-        return StreamedResponse(partial(self._open, prediction_id, change, seen), 200, _HEADERS)
+        return StreamedResponse(partial(self._open_stream, prediction_id, change, seen), 200, _HEADERS)
 
     @asynccontextmanager
-    async def _open(
+    async def _open_stream(
         self, prediction_id: PredictionId, change: Change, seen: int | None
     ) -> AsyncIterator[AsyncGenerator[bytes]]:
         changes = self._events.follow(prediction_id, change, seen, self._draining)
-        async with aclosing(changes), aclosing(_written(prediction_id, changes)) as parts:
+        async with aclosing(changes), aclosing(_format_events(prediction_id, changes)) as parts:
             yield parts
 
 
-async def _written(prediction_id: PredictionId, changes: AsyncGenerator[Change | None]) -> AsyncGenerator[bytes]:
+async def _format_events(prediction_id: PredictionId, changes: AsyncGenerator[Change | None]) -> AsyncGenerator[bytes]:
     async for change in changes:
         if change is None:
-            yield _COMMENT
+            yield _KEEP_ALIVE
         else:
-            status = msgspec.json.encode(_status(prediction_id, change))
+            status = msgspec.json.encode(_status_of(prediction_id, change))
             name = b"end" if change.is_end else b"progress"
             yield b"id: %d\nevent: %b\ndata: %b\n\n" % (change.number, name, status)
 
 
-def _status(prediction_id: PredictionId, change: Change) -> dict[str, Any]:
+def _status_of(prediction_id: PredictionId, change: Change) -> dict[str, Any]:
     if isinstance(change.prediction, BulkPrediction):
         return bulk_status_of(change.prediction)
     return status_of(prediction_id, change.prediction)

@@ -1,7 +1,7 @@
 """Takes a client's address and scheme from `X-Forwarded-For` and `X-Forwarded-Proto`, if a trusted proxy sent them.
 
-uvicorn's middleware does the same, but it takes any text for an address. This module takes only addresses, each in one
-spelling: the address is part of what identifies a client (`RequestHeaders.idempotency`). `Forwarded` (RFC 7239) and
+uvicorn's middleware does the same, but accepts any string as an address. This module accepts only valid addresses and
+normalizes them, because a client can be identified by its address (`RequestHeaders.owner`). `Forwarded` (RFC 7239) and
 all other `X-Forwarded-` headers are ignored.
 """
 
@@ -24,18 +24,18 @@ _HOP: Final = re.compile(
 
 
 class TrustedProxies:
-    """The proxies whose headers are believed."""
+    """The proxies from which `X-Forwarded-` headers are accepted."""
 
     def __init__(self, networks: Sequence[IpNetwork]) -> None:
         self._networks = networks
         self._trusts = lru_cache(_CACHED_ADDRESSES)(self._is_in_a_network)
 
     def __contains__(self, host: str) -> bool:
-        """Whether the address, as sockets and `client_of` write it, is that of a trusted proxy."""
+        """Return whether an address belongs to a trusted proxy."""
         return self._trusts(host)
 
-    def believe(self, scope: Scope) -> None:
-        """Replace the client and the scheme of an ASGI scope by those that a trusted proxy states."""
+    def apply_forwarded_headers(self, scope: Scope) -> None:
+        """Replace the client and the scheme of an ASGI scope by those in the headers, if a trusted proxy sent them."""
         peer = (scope.get("client") or ("",))[0]
         if peer not in self:
             return
@@ -49,22 +49,22 @@ class TrustedProxies:
             scope["scheme"] = _SCHEMES[schemes[0]]
 
     def client_of(self, peer: str, forwarded_for: bytes) -> str:
-        """Find the client in the value of `X-Forwarded-For`, to which each proxy appends the address of its peer.
+        """Return the client's address by `X-Forwarded-For`, to which each proxy appends the address of its peer.
 
         Args:
             peer: the trusted proxy that sent the header.
             forwarded_for: its values, joined by commas.
 
         Returns:
-            The rightmost address that is no trusted proxy's. If there is none, or if something else than an address
-            stands to the right of it, the farthest trusted proxy.
+            The first address from the right that does not belong to a trusted proxy. If an invalid entry or the end of
+            the list comes first, the last trusted proxy before it.
         """
         client = peer
         for hop in reversed(forwarded_for.decode("latin-1").split(",")):
             stripped = hop.strip(" \t")
             if not stripped:  # RFC 9110, section 5.6.1: empty elements of a list do not count
                 continue
-            address = _address(stripped)
+            address = _parse_address(stripped)
             if address is None:
                 break
             client = str(address)
@@ -74,23 +74,23 @@ class TrustedProxies:
 
     def _is_in_a_network(self, host: str) -> bool:
         try:
-            address = _in_one_spelling(ip_address(host))
+            address = _normalize(ip_address(host))
         except ValueError:  # a Unix socket's client has no address
             return False
         return any(address in network for network in self._networks)
 
 
-def _address(hop: str) -> IPv4Address | IPv6Address | None:
+def _parse_address(hop: str) -> IPv4Address | IPv6Address | None:
     match = _HOP.fullmatch(hop)
     if match is None:
         return None
     try:
-        return _in_one_spelling(ip_address(match["v4"] or match["bracketed"] or match["v6"]))
+        return _normalize(ip_address(match["v4"] or match["bracketed"] or match["v6"]))
     except ValueError:
         return None
 
 
-def _in_one_spelling(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return the IPv4 address of an IPv4-mapped IPv6 address, as which a dual-stack socket shows IPv4 clients."""
+def _normalize(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Convert an IPv4-mapped IPv6 address, as a dual-stack socket reports IPv4 clients, to an IPv4 address."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address

@@ -1,4 +1,4 @@
-"""Reads the request headers of `POST /predict`.
+"""Parses the request headers of `POST /predict` and `POST /predictions`.
 
 `Prefer` is defined by RFC 7240, `Idempotency-Key` by draft-ietf-httpapi-idempotency-key-header, `traceparent` by W3C
 Trace Context, and `Sepal-Deadline` by Sepal (docs/decisions/0015-deadlines-in-seconds.md).
@@ -28,9 +28,9 @@ IDEMPOTENCY_KEY_PATTERN: Final = f"^({_QUOTED_KEY.pattern.decode()}|{_BARE_KEY.p
 """Both forms, for the OpenAPI schema."""
 
 # The parts of a list of token ["=" word] *( ";" parameter ), where a word is a token or a quoted string: each part
-# begins where the one before it ends, so that 32 KB are read in some milliseconds. (No possessive quantifiers: they do
+# starts where the previous one ends, so that 32 KB take a few milliseconds. (No possessive quantifiers: they do
 # not match what they should in Python 3.11.2, which Debian 12 has.)
-_PARTS: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[,;]|[^",;]+', re.DOTALL)
+_PREFER_PARTS: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[,;]|[^",;]+', re.DOTALL)
 _PREFERENCES: Final = ("wait", "respond-async")
 
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -39,7 +39,7 @@ _DELTA_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 class RequestHeaders(msgspec.Struct, frozen=True):
-    """The headers that `POST /predict` reads; other headers are ignored."""
+    """The headers that the two operations read; other headers are ignored."""
 
     media_type: bytes
     content_coding: bytes
@@ -60,8 +60,8 @@ class RequestHeaders(msgspec.Struct, frozen=True):
         request_id, traceparent = found.get(b"x-request-id", b""), found.get(b"traceparent", b"")
         return cls(
             found.get(b"content-type", b""),
-            b",".join(_values(headers, b"content-encoding")) if b"content-encoding" in found else b"",
-            _values(headers, b"prefer") if b"prefer" in found else [],
+            b",".join(_header_values(headers, b"content-encoding")) if b"content-encoding" in found else b"",
+            _header_values(headers, b"prefer") if b"prefer" in found else [],
             found.get(b"sepal-deadline"),
             found.get(b"idempotency-key"),
             found.get(b"authorization", b""),
@@ -70,13 +70,13 @@ class RequestHeaders(msgspec.Struct, frozen=True):
         )
 
     def deadline_seconds(self, began: float) -> float | None:
-        """Read `Sepal-Deadline`.
+        """Parse `Sepal-Deadline`.
 
         Args:
-            began: when the body had been received, on the monotonic clock.
+            began: the time from which the deadline counts, on the monotonic clock.
 
         Returns:
-            Seconds from now after which the client no longer needs the answer; None without the header.
+            Seconds from now after which the client no longer needs the result; None without the header.
 
         Raises:
             InvalidDeadline: the value is not a positive number of seconds.
@@ -87,8 +87,8 @@ class RequestHeaders(msgspec.Struct, frozen=True):
             raise InvalidDeadline
         return max(float(self.deadline) - (time.monotonic() - began), 0.0)
 
-    def idempotency(self, client_host: str, body: bytes) -> IdempotencyKey | None:
-        """Read `Idempotency-Key`.
+    def parse_idempotency_key(self, client_host: str, body: bytes) -> IdempotencyKey | None:
+        """Parse `Idempotency-Key`, and add the fingerprint of the body.
 
         Raises:
             InvalidIdempotencyKey: the value is not a string of the allowed form.
@@ -97,7 +97,7 @@ class RequestHeaders(msgspec.Struct, frozen=True):
         return None if digest is None else IdempotencyKey(digest, sha256(body).hexdigest())
 
     def idempotency_digest(self, client_host: str) -> str | None:
-        """Read `Idempotency-Key`, as `IdempotencyKey.digest`: the keys of different clients are independent.
+        """Return `IdempotencyKey.digest`, a hash of key and client: the keys of different clients are independent.
 
         Raises:
             InvalidIdempotencyKey: the value is not a string of the allowed form.
@@ -109,21 +109,21 @@ class RequestHeaders(msgspec.Struct, frozen=True):
         if not quoted and not _BARE_KEY.fullmatch(value):
             raise InvalidIdempotencyKey
         key = quoted[1] if quoted else value
-        client = self._client(client_host)
+        client = self._client_identity(client_host)
         return sha256(b"%d:%b%b" % (len(client), client, key)).hexdigest()
 
     def owner(self, client_host: str) -> bytes:
-        """Return what stands for the client in the store: `OWNER_BYTES` bytes."""
-        return sha256(self._client(client_host)).digest()[:OWNER_BYTES]
+        """Return the hash that identifies the client in the store, of `OWNER_BYTES` bytes."""
+        return sha256(self._client_identity(client_host)).digest()[:OWNER_BYTES]
 
-    def _client(self, client_host: str) -> bytes:
-        """Identify a client by its credentials or, without credentials, by its address."""
+    def _client_identity(self, client_host: str) -> bytes:
+        """Return the client's credentials or, without credentials, its address."""
         return b"credentials " + self.authorization if self.authorization else f"address {client_host}".encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """The two preferences of RFC 7240 that `POST /predict` honours."""
+    """The two preferences of RFC 7240 that `POST /predict` supports."""
 
     respond_async: bool = False
     wait: int | None = None
@@ -131,11 +131,11 @@ class Preferences:
 
     @classmethod
     def parse(cls, headers: Sequence[bytes]) -> "Preferences":
-        """Read all `Prefer` headers; the first of repeated preferences counts, unknown ones are ignored."""
+        """Parse all `Prefer` headers; of a repeated preference the first counts, and unknown ones are ignored."""
         if not headers:
             return _NO_PREFERENCES
         text = b",".join(headers).decode("latin-1").lower()
-        words = _first_words(text) if any(name in text for name in _PREFERENCES) else {}
+        words = _parse_preferences(text) if any(name in text for name in _PREFERENCES) else {}
         wait = words.get("wait", "")
         return cls(
             # RFC 7240, section 2: an empty value is the same as no value.
@@ -144,15 +144,15 @@ class Preferences:
         )
 
     def wait_seconds(self, default: float, longest: float) -> float:
-        """Return how long to wait for the result before answering 202."""
+        """Return how long to wait for the result before responding with 202."""
         if self.wait is not None:
             return min(self.wait, longest)
         return 0 if self.respond_async else default
 
-    def applied(self, answered: bool, longest: float) -> str | None:
-        """Return the value of `Preference-Applied`: the preferences that were applied; None if there are none."""
+    def preference_applied(self, is_final: bool, longest: float) -> str | None:
+        """Return the value of `Preference-Applied`; None if no preference was applied."""
         applied = []
-        if self.respond_async and not answered:
+        if self.respond_async and not is_final:
             applied.append("respond-async")
         if self.wait is not None:
             applied.append(f"wait={min(self.wait, int(longest))}")
@@ -162,15 +162,15 @@ class Preferences:
 _NO_PREFERENCES: Final = Preferences()
 
 
-def _values(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[bytes]:
+def _header_values(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[bytes]:
     return [value for name, value in headers if name == wanted]
 
 
-def _first_words(text: str) -> dict[str, str]:
-    """Return the word of each preference, or of the first of those with the same name; parameters are not supported."""
+def _parse_preferences(text: str) -> dict[str, str]:
+    """Return the value of each supported preference, the first if it is repeated; parameters are ignored."""
     words: dict[str, str] = {}
     preference, is_parameter = "", False
-    for part in [*_PARTS.findall(text), ","]:
+    for part in [*_PREFER_PARTS.findall(text), ","]:
         if part == ",":
             name, _, word = preference.partition("=")
             words.setdefault(name.strip(), word.strip())

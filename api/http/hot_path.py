@@ -1,9 +1,9 @@
-"""The gateway's outermost ASGI application: answers `POST /predict` and forwards every other request to FastAPI.
+"""The gateway's outermost ASGI application: handles `POST /predict` and forwards every other request to FastAPI.
 
 For a single row, the middleware of FastAPI and Starlette costs more than the rest of the gateway's work
 (docs/decisions/0011-a-hot-path-in-front-of-fastapi.md). FastAPI's own `/predict` route calls the same
-`PredictOperation`: it documents the operation, and serves applications that mount this one below another path. The hot
-path counts every request, forwarded ones too, and adds the correlation id to their log lines.
+`PredictOperation`: it documents the operation, and is used if the gateway is mounted below another path. The hot path
+also counts every request, and adds the correlation id to its log lines.
 """
 
 import time
@@ -18,7 +18,7 @@ from structlog.contextvars import bind_contextvars
 from api.cluster.status import ClusterStatus
 from api.http import problems
 from api.http.body import read_json_body
-from api.http.events import EVENTS
+from api.http.events import EVENTS_PATH
 from api.http.forwarded import TrustedProxies
 from api.http.headers import Preferences, RequestHeaders
 from api.http.large_bodies import LargeBodies
@@ -37,7 +37,7 @@ from shared.store.records import Origin
 
 REQUEST_ID: Final = b"x-request-id"
 _PREDICT: Final = "/predict"
-_HASHED_AT_ONCE_BYTES: Final = 2**20  # SHA-256 takes 2 ms for it
+_MAX_HASHED_IN_LOOP_BYTES: Final = 2**20  # SHA-256 takes 2 ms for it
 
 log = structlog.get_logger(__name__)
 
@@ -77,30 +77,30 @@ class PredictOperation:
             body = await read_json_body(headers, receive, self._settings.max_body_bytes)
             card = await self._cluster.current_card()
             began = time.monotonic()
-            read = self._reader.at_once(body, card) or await self._read_elsewhere(body, card)
+            read = self._reader.read_if_small(body, card) or await self._read_large_body(body, card)
             request = PredictionRequest(
                 read.rows,
                 preferences.wait_seconds(self._settings.wait_seconds, self._settings.max_wait_seconds),
                 headers.deadline_seconds(began),
-                None if headers.idempotency_key is None else await _idempotency(headers, scope, body),
-                _origin(headers, read),
+                None if headers.idempotency_key is None else await _parse_idempotency_key(headers, scope, body),
+                _origin_of(headers, read),
             )
             submit = self._service.submit if self._tracer is None else self._submit_traced
             response = await submit(request)
         except RequestRefused as error:
-            self._metrics.refused(error.code)
+            self._metrics.count_refused(error.code)
             raise
         if headers.request_id:
             bind_contextvars(batch=response.id.batch_id)  # the whole id would give access to the result
         return self._render(response, preferences, with_meta=with_meta)
 
-    async def _read_elsewhere(self, body: bytes, card: ModelCard) -> ReadBody:
+    async def _read_large_body(self, body: bytes, card: ModelCard) -> ReadBody:
         while True:
             read = await self._large_bodies.read(body, card)
             current = await self._cluster.current_card()
             if current is card:
                 return read
-            card = current  # it was replaced meanwhile
+            card = current  # the model card was replaced in the meantime
 
     async def _submit_traced(self, request: PredictionRequest) -> PredictionResponse:
         assert self._tracer is not None, "called only with a tracer"
@@ -119,13 +119,13 @@ class PredictOperation:
         rendered = render(response.id, response.prediction, retry_after, with_meta=with_meta)
         rendered.headers.append((b"vary", b"Prefer"))
         is_final = response.prediction.state in FINAL_STATES
-        if applied := preferences.applied(is_final, self._settings.max_wait_seconds):
+        if applied := preferences.preference_applied(is_final, self._settings.max_wait_seconds):
             rendered.headers.append((b"preference-applied", applied.encode()))
         return rendered
 
 
 class HotPath:
-    """The application that uvicorn calls."""
+    """The ASGI application that uvicorn calls."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class HotPath:
             return
         began = time.perf_counter()
         if self._proxies is not None:
-            self._proxies.believe(scope)
+            self._proxies.apply_forwarded_headers(scope)
         headers = RequestHeaders.read(scope["headers"])
         if headers.request_id:
             bind_contextvars(request=headers.request_id)
@@ -159,20 +159,20 @@ class HotPath:
             await self._forward(headers, scope, receive, send, began)
             return
         if self._tracer is None:
-            response = await self._answer(headers, scope, receive)
+            response = await self._respond(headers, scope, receive)
         else:
             with self._tracer.request_span(headers.traceparent) as span:
-                response = await self._answer(headers, scope, receive)
+                response = await self._respond(headers, scope, receive)
                 set_status(span, response.status)
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         await send({"type": "http.response.body", "body": response.body})
-        self._count(headers, "POST", _PREDICT, response.status, began)
+        self._record_request(headers, "POST", _PREDICT, response.status, began)
 
-    async def _answer(self, headers: RequestHeaders, scope: Scope, receive: Receive) -> HttpResponse:
+    async def _respond(self, headers: RequestHeaders, scope: Scope, receive: Receive) -> HttpResponse:
         try:
             return await self._predict(headers, scope, receive)
         except Exception as error:
-            problem = problems.problem(error, self._retry_after)
+            problem = problems.to_problem_response(error, self._retry_after)
             return HttpResponse(problem.status_code, problem.raw_headers, bytes(problem.body))
 
     async def _forward(self, headers: RequestHeaders, scope: Scope, receive: Receive, send: Send, began: float) -> None:
@@ -186,29 +186,30 @@ class HotPath:
 
         try:
             await self.framework(scope, receive, send_and_record_status)
-        finally:  # the framework answers an unexpected error with 500 and raises it again
+        finally:  # the framework responds to an unexpected error with 500 and raises it again
             route: Any = scope.get("route")  # its path has parameter names instead of values
             path = getattr(route, "path", "")
-            if path != EVENTS:  # how long a client follows a prediction says nothing about the gateway
-                self._count(headers, scope["method"], path, status, began)
+            if path != EVENTS_PATH:  # not recorded: an event stream lasts as long as its prediction
+                self._record_request(headers, scope["method"], path, status, began)
 
-    def _count(self, headers: RequestHeaders, method: str, route: str, status: int, began: float) -> None:
+    def _record_request(self, headers: RequestHeaders, method: str, route: str, status: int, began: float) -> None:
         seconds = time.perf_counter() - began
-        self._metrics.answered(method, route, status, seconds)
+        self._metrics.record_request(method, route, status, seconds)
         if headers.request_id:
             milliseconds = round(seconds * 1000, 3)
-            log.info("answered a request", method=method, route=route, status=status, milliseconds=milliseconds)
+            log.info("handled a request", method=method, route=route, status=status, milliseconds=milliseconds)
 
 
-async def _idempotency(headers: RequestHeaders, scope: Scope, body: bytes) -> IdempotencyKey | None:
+async def _parse_idempotency_key(headers: RequestHeaders, scope: Scope, body: bytes) -> IdempotencyKey | None:
     client = (scope.get("client") or ("",))[0]
-    if len(body) <= _HASHED_AT_ONCE_BYTES:
-        return headers.idempotency(client, body)
-    return await run_in_threadpool(headers.idempotency, client, body)  # a hash does not hold the interpreter's lock
+    if len(body) <= _MAX_HASHED_IN_LOOP_BYTES:
+        return headers.parse_idempotency_key(client, body)
+    # In a thread: hashing does not hold the interpreter's lock.
+    return await run_in_threadpool(headers.parse_idempotency_key, client, body)
 
 
-def _origin(headers: RequestHeaders, read: ReadBody) -> Origin | None:
-    """Return what a request says beyond its rows; None for most requests."""
+def _origin_of(headers: RequestHeaders, read: ReadBody) -> Origin | None:
+    """Return the correlation id and the requested outputs; None if the request has neither."""
     if not headers.request_id and not read.outputs:
         return None
     return Origin(headers.request_id, outputs=read.outputs)

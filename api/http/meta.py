@@ -1,4 +1,4 @@
-"""The query parameter `meta`, and the member that it adds to a result: what ran its batches."""
+"""The query parameter `meta`, and the member `meta` that it adds to a result: the provenance of its batches."""
 
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -12,31 +12,31 @@ from shared.store.lookups import Prediction
 from shared.store.records import Provenance
 
 META: Final = "meta"
-_FLAG: Final = TypeAdapter(bool)
+_BOOLEAN: Final = TypeAdapter(bool)
 
 
 def wants_meta(query: bytes) -> bool:
-    """Read the parameter from a query string, as FastAPI reads it.
+    """Return the value of the parameter in a query string, by the rules of FastAPI; false by default.
 
     Raises:
         InvalidParameter: its value is neither true nor false.
     """
     values = [value for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if name == META]
     try:
-        return bool(values) and _FLAG.validate_python(values[-1])
+        return bool(values) and _BOOLEAN.validate_python(values[-1])
     except ValidationError as error:
         raise InvalidParameter(f"`{META}`: {error.errors()[0]['msg']}.") from None
 
 
 def meta_of(prediction: Prediction) -> bytes:
-    """Write the provenance of a result as JSON."""
+    """Return the provenance of a result as JSON."""
     digest = ModelRef.model_validate_json(prediction.model).digest
-    batches = [_show(provenance) for provenance in prediction.provenance]
+    batches = [_provenance_members(provenance) for provenance in prediction.provenance]
     shown: dict[str, Any] = batches[0] if len(batches) == 1 else {"batches": batches}
     return msgspec.json.encode({"digest": digest, **shown})
 
 
-def _show(provenance: Provenance) -> dict[str, Any]:
+def _provenance_members(provenance: Provenance) -> dict[str, Any]:
     return {
         "attempt": provenance.attempt,
         "rows": provenance.n_rows,

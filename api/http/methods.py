@@ -1,4 +1,4 @@
-"""Answers HEAD and OPTIONS for every path, in front of FastAPI, and adds the headers that every response has."""
+"""Handles HEAD and OPTIONS for every path in front of FastAPI, and adds security headers to every response."""
 
 from contextlib import suppress
 from http import HTTPStatus
@@ -10,17 +10,17 @@ from starlette.routing import BaseRoute, Match, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
-from api.http.problems import not_found
+from api.http.problems import not_found_response
 from api.http.security import with_security_headers
 
 IS_HEAD: Final = "sepal.is_head"
-"""In the scope of a GET whose content is not sent: a response that is expensive need not be made."""
+"""In the scope of a HEAD request that is handled as a GET: handlers can omit content that is expensive."""
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_OF_THE_SERVER: Final = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"]
+_SERVER_METHODS: Final = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"]
 
 
-class Methods:
-    """The framework, with HEAD wherever it answers GET, and OPTIONS everywhere (RFC 9110, sections 9.3.2 and 9.3.7)."""
+class HeadAndOptions:
+    """FastAPI, with HEAD for every path that has GET, and OPTIONS for all (RFC 9110, sections 9.3.2 and 9.3.7)."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
@@ -32,7 +32,7 @@ class Methods:
             return
         send = with_security_headers(send)
         if scope["method"] == "OPTIONS":
-            await self._options(scope)(scope, receive, send)
+            await self._respond_to_options(scope)(scope, receive, send)
         elif scope["method"] == "HEAD":
             as_get = {**scope, "method": "GET", IS_HEAD: True}
             try:
@@ -42,10 +42,10 @@ class Methods:
         else:
             await self._app(scope, receive, send)
 
-    def _options(self, scope: Scope) -> Response:
+    def _respond_to_options(self, scope: Scope) -> Response:
         methods = allowed_methods(self._app, scope)
         if not methods:
-            return not_found()
+            return not_found_response()
         return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Allow": ", ".join(methods)})
 
 
@@ -55,7 +55,7 @@ def allowed_methods(app: FastAPI, scope: Scope) -> list[str]:
     Starlette's own `Allow` covers only the first of the routes that share a path.
     """
     if scope["path"] == "*":
-        return _OF_THE_SERVER
+        return _SERVER_METHODS
     # A mount has added its own path to the root path.
     scope = {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
     found = [method for method in _METHODS if any(_accepts(route, {**scope, "method": method}) for route in app.routes)]
@@ -79,7 +79,7 @@ def _is_file(mount: Mount, scope: Scope) -> bool:
 
 
 def _without_body(send: Send) -> Send:
-    """Leave the body out, and keep its `Content-Length`."""
+    """Return a `send` that omits the body of the response but keeps its `Content-Length`."""
 
     async def send_without_body(message: Message) -> None:
         if message["type"] == "http.response.body":

@@ -1,15 +1,15 @@
-"""What the page of a model shows of each column: its description, and the control of the form for its value."""
+"""The columns as the model page shows them: a description of each, and the form control for its value."""
 
 import json
 from typing import Final, Literal, NamedTuple
 
-from api.http.values import expected
+from api.http.values import expected_values
 from shared.card import ModelCard
 from shared.columns import FLOATS, INTEGERS, Column, Seen, Unit, Value, Values, ValueType
 
 _SHOWN_VALUES: Final = 8
 _LONG_TEXT: Final = 80  # characters that fit into one line of the form
-_TRUTH: Final = (True, False)
+_BOOLEANS: Final = (True, False)
 _UNITS: Final = {
     Unit.SECOND: "second",
     Unit.MILLISECOND: "millisecond",
@@ -19,15 +19,15 @@ _UNITS: Final = {
 
 
 class Option(NamedTuple):
-    """A value that can be selected."""
+    """An option of a select control."""
 
     text: str
     json: str
     is_selected: bool
 
 
-class Box(NamedTuple):
-    """A box plot: where the quantiles lie between the smallest and the largest value, from 0 to 100."""
+class BoxPlot(NamedTuple):
+    """The quantiles of a box plot, as positions between the smallest value (0) and the largest (100)."""
 
     lower: float
     first_quartile: float
@@ -36,38 +36,38 @@ class Box(NamedTuple):
     upper: float
 
 
-class Training(NamedTuple):
-    """What a column of the training data held, as texts."""
+class TrainingSummary(NamedTuple):
+    """A summary of a column in the training data, as formatted strings."""
 
     extent: str
-    """From the smallest to the largest value, or the length of texts; empty if neither is known."""
-    box: Box | None
+    """The smallest and the largest value, or the maximum length of strings; empty if neither is known."""
+    box: BoxPlot | None
     frequent: list[tuple[str, int]]
-    """The most frequent values and their numbers of rows."""
+    """The most frequent values and their row counts."""
     more: int
-    """How many values were counted beyond those."""
+    """The number of other values that were counted."""
     missing: str
     """The share of missing values."""
 
 
 class Field(NamedTuple):
-    """A column of the model, and its control."""
+    """A column of the model, and its form control."""
 
     name: str
     type: str
     hint: str
     is_nullable: bool
     categories: list[str]
-    training: Training | None
+    training: TrainingSummary | None
     control: Literal["select", "line", "lines"]
     sends: Literal["json", "number", "text"]
-    """What the value of the control is: JSON; a number as typed; or a text."""
+    """How the value of the control is sent: as JSON, as the number that was typed, or as a string."""
     keyboard: Literal["numeric", "decimal", "text"]
-    """The keyboard of a phone; those for numbers have no minus sign."""
+    """The keyboard that a phone shows; those for numbers have no minus sign."""
     value: str
-    """Of the example row; empty if it is missing."""
+    """The value in the example row; empty if it is missing."""
     options: list[Option]
-    """Of a select."""
+    """The options of a select control."""
 
 
 def fields_of(card: ModelCard) -> list[Field]:
@@ -79,12 +79,12 @@ def fields_of(card: ModelCard) -> list[Field]:
 
 
 def text_of(value: Value | None) -> str:
-    """Write a text as it is, and any other value as JSON."""
+    """Return a string unchanged, and any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def counted(number: int, noun: str) -> str:
-    """Write a number of things: "1 row", "2,000 rows"."""
+def format_count(number: int, noun: str) -> str:
+    """Return a count with its noun: "1 row", "2,000 rows"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -95,11 +95,11 @@ def _field(column: Column, value: Value | None, is_text: bool) -> Field:
     is_long = is_text or (column.seen is not None and (column.seen.longest or 0) > _LONG_TEXT) or "\n" in filled
     return Field(
         name=column.name,
-        type=_type(column),
-        hint=_hint(column),
+        type=_type_text(column),
+        hint=_hint_text(column),
         is_nullable=column.nullable,
         categories=[text_of(each) for each in column.categories.values] if column.categories else [],
-        training=_training(column.seen) if column.seen else None,
+        training=_training_summary(column.seen) if column.seen else None,
         control="select" if options else "lines" if is_long else "line",
         sends="json" if options else "number" if is_number else "text",
         keyboard=_keyboard(column),
@@ -109,18 +109,18 @@ def _field(column: Column, value: Value | None, is_text: bool) -> Field:
 
 
 def _options(column: Column, selected: Value | None) -> list[Option]:
-    """List what can be selected; empty for a column whose values are typed."""
-    known: tuple[Value, ...] = _TRUTH if column.type is ValueType.BOOL else ()
+    """List the values that can be selected; empty for a column whose values are typed."""
+    known: tuple[Value, ...] = _BOOLEANS if column.type is ValueType.BOOL else ()
     if column.categories is not None:
         known = column.categories.values
     options = [Option(text_of(each), json.dumps(each), each == selected) for each in known]
     return [Option("missing", "null", selected is None), *options] if options and column.nullable else options
 
 
-def _type(values: Values) -> str:
+def _type_text(values: Values) -> str:
     if isinstance(values, Column) and values.categories is not None:
         order = ", ordered" if values.categories.ordered else ""
-        return f"category of {_type(values.categories)}{order}"
+        return f"category of {_type_text(values.categories)}{order}"
     parts = [values.type.value]
     if values.unit is not None:
         parts.append(f"to the {_UNITS[values.unit]}")
@@ -129,12 +129,12 @@ def _type(values: Values) -> str:
     return ", ".join(parts)
 
 
-def _hint(column: Column) -> str:
+def _hint_text(column: Column) -> str:
     parts = []
     if column.type in {ValueType.DATE, ValueType.DATETIME}:
-        parts.append(expected(column))
+        parts.append(expected_values(column))
     elif column.type in FLOATS or column.type in INTEGERS:
-        parts.append(f"{extent} in training" if (extent := _extent(column.seen)) else expected(column))
+        parts.append(f"{extent} in training" if (extent := _extent_text(column.seen)) else expected_values(column))
     if column.nullable and column.categories is None and column.type is not ValueType.BOOL:
         parts.append("leave empty if missing")
     return "; ".join(parts)
@@ -148,41 +148,41 @@ def _keyboard(column: Column) -> Literal["numeric", "decimal", "text"]:
     return "decimal" if column.type in FLOATS and not is_negative else "text"
 
 
-def _training(seen: Seen) -> Training:
+def _training_summary(seen: Seen) -> TrainingSummary:
     counts = seen.counts or ()
-    return Training(
-        extent=_extent(seen) + (f", median {_number(seen.quantiles[2])}" if seen.quantiles else ""),
-        box=_box(seen),
+    return TrainingSummary(
+        extent=_extent_text(seen) + (f", median {_format_number(seen.quantiles[2])}" if seen.quantiles else ""),
+        box=_box_plot(seen),
         frequent=[(text_of(value), count) for value, count in counts[:_SHOWN_VALUES]],
         more=max(0, len(counts) - _SHOWN_VALUES),
-        missing=_share(seen.missing),
+        missing=_format_share(seen.missing),
     )
 
 
-def _extent(seen: Seen | None) -> str:
+def _extent_text(seen: Seen | None) -> str:
     if seen is None:
         return ""
     if seen.minimum is not None and seen.maximum is not None:
-        return f"{_number(seen.minimum)} to {_number(seen.maximum)}"
+        return f"{_format_number(seen.minimum)} to {_format_number(seen.maximum)}"
     is_free_text = seen.longest is not None and seen.counts is None
-    return f"up to {counted(seen.longest or 0, 'character')}" if is_free_text else ""
+    return f"up to {format_count(seen.longest or 0, 'character')}" if is_free_text else ""
 
 
-def _box(seen: Seen) -> Box | None:
+def _box_plot(seen: Seen) -> BoxPlot | None:
     smallest, largest = seen.minimum, seen.maximum
     if not (isinstance(smallest, int | float) and isinstance(largest, int | float) and seen.quantiles):
         return None
     span = float(largest) / 2 - float(smallest) / 2  # halves, because the span of two floats can be infinite
     if span <= 0:
         return None
-    return Box(*(round(100 * ((each / 2 - float(smallest) / 2) / span), 1) for each in seen.quantiles))
+    return BoxPlot(*(round(100 * ((each / 2 - float(smallest) / 2) / span), 1) for each in seen.quantiles))
 
 
-def _number(value: Value) -> str:
+def _format_number(value: Value) -> str:
     return f"{value:.6g}" if isinstance(value, float) else text_of(value)
 
 
-def _share(share: float) -> str:
+def _format_share(share: float) -> str:
     if 0 < share < 0.001:
         return "less than 0.1 %"
     return f"{100 * share:.1f}".removesuffix(".0") + " %"

@@ -8,9 +8,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.model_fields import counted, fields_of, text_of
-from api.http.rendered import OncePerCard, Rendered
-from api.http.security import PAGE_HEADERS, content_security_policy, source_of
+from api.http.model_fields import fields_of, format_count, text_of
+from api.http.rendered import DocumentCache, RenderedDocument
+from api.http.security import PAGE_HEADERS, content_security_policy, hash_source_of
 from shared.card import ModelCard
 from shared.columns import ModelInput
 
@@ -18,7 +18,7 @@ _FOLDER: Final = Path(__file__).parent / "templates"
 
 
 class ModelPage:
-    """Renders the page of a card once, and keeps it until the card changes."""
+    """Renders the page when the card has changed, and keeps it until the next change."""
 
     def __init__(self) -> None:
         style, script = ((_FOLDER / name).read_text() for name in ("model.css", "model.js"))
@@ -29,32 +29,32 @@ class ModelPage:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters |= {"text": text_of, "counted": counted}
+        environment.filters |= {"text": text_of, "format_count": format_count}
         parts = {"style": Markup(style), "script": Markup(script)}  # noqa: S704 - files of this package
         self._template = environment.get_template("model.html", globals=parts)
         policy = content_security_policy(
-            script_src=source_of(script),
-            style_src=source_of(style),
+            script_src=hash_source_of(script),
+            style_src=hash_source_of(style),
             img_src="data:",  # the icon
             connect_src="'self'",  # the script sends the row
             require_trusted_types_for="'script'",
         )
         self._headers = {**PAGE_HEADERS, "Content-Security-Policy": policy, "Vary": "Accept"}
-        self._pages = OncePerCard(self._render)
+        self._pages = DocumentCache(self._render)
 
     async def respond(self, request: Request, card: ModelCard) -> Response:
-        """Answer with the page of a card."""
+        """Respond with the page of a card."""
         return (await self._pages.get(card)).respond(request)
 
-    def _render(self, card: ModelCard) -> Rendered:
-        html = self._template.render(card=card, fields=fields_of(card), row=_row(card.input))
-        return Rendered(html.encode(), "text/html", self._headers)
+    def _render(self, card: ModelCard) -> RenderedDocument:
+        html = self._template.render(card=card, fields=fields_of(card), row=_row_description(card.input))
+        return RenderedDocument(html.encode(), "text/html", self._headers)
 
 
-def _row(model_input: ModelInput) -> str:
-    """Say what a row of the model is."""
+def _row_description(model_input: ModelInput) -> str:
+    """Describe what a row of the model is."""
     if model_input.kind == "text":
         return "a text"
     if model_input.kind == "matrix":
-        return f"an array of {counted(len(model_input.columns), 'number')}"
-    return f"a row of a {model_input.library} data frame with {counted(len(model_input.columns), 'column')}"
+        return f"an array of {format_count(len(model_input.columns), 'number')}"
+    return f"a row of a {model_input.library} data frame with {format_count(len(model_input.columns), 'column')}"

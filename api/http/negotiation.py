@@ -1,11 +1,11 @@
-"""Chooses the media type of a response by the request's `Accept` headers (RFC 9110, section 12.5.1)."""
+"""Chooses the media type of a response from the request's `Accept` headers (RFC 9110, section 12.5.1)."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from mimeparse import MimeTypeParseException, best_match
 
-_MAX_CHARACTERS: Final = 1000  # of all headers; browsers send 200, and to read 1,000 takes 5 ms
+_MAX_CHARACTERS: Final = 1000  # of all headers together; browsers send 200, and parsing 1,000 takes 5 ms
 
 
 def preferred_type(accept: Sequence[str], offered: Sequence[str]) -> str:
@@ -13,8 +13,8 @@ def preferred_type(accept: Sequence[str], offered: Sequence[str]) -> str:
 
     Args:
         accept: the values of all `Accept` headers.
-        offered: media types, the default first: it is returned if the client has no preference, accepts none of them,
-            or sent a header that cannot be read, or more than any browser sends.
+        offered: media types. The first is the default: it is returned if the client has no preference or accepts none
+            of them, or if the headers are invalid or too long.
     """
     return accepted_type(accept, offered) or offered[0]
 
@@ -24,7 +24,7 @@ def accepted_type(accept: Sequence[str], offered: Sequence[str]) -> str | None:
 
     Args:
         accept: the values of all `Accept` headers.
-        offered: as for `preferred_type`.
+        offered: media types, the default first, as for `preferred_type`.
     """
     wanted = ",".join(accept).lower()
     if len(wanted) > _MAX_CHARACTERS or not wanted.strip():

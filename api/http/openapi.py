@@ -12,19 +12,19 @@ from api.http.operations import SECURITY_SCHEMES
 from api.http.schemas import PredictionStatus, Problem, reference
 from shared.card import ModelCard
 
-_REFERRED: Final = (Problem, PredictionStatus)
-"""The models that are named only in references."""
+_REFERENCED_MODELS: Final = (Problem, PredictionStatus)
+"""Models that only references name, so that FastAPI does not add their schemas."""
 
 
 def describe(app: FastAPI, card: ModelCard | None, max_rows: int) -> dict[str, Any]:
-    """Make the OpenAPI schema, with the limits that the gateway checks and example rows of the model."""
+    """Return the OpenAPI schema for a model; without a card, it accepts any row and has no example rows."""
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    _describe_rows(schema, card, max_rows)
+    _add_row_schemas(schema, card, max_rows)
     _add_shared_components(schema)
     return schema
 
 
-def _describe_rows(schema: dict[str, Any], card: ModelCard | None, max_rows: int) -> None:
+def _add_row_schemas(schema: dict[str, Any], card: ModelCard | None, max_rows: int) -> None:
     schema["components"]["schemas"] |= body_schemas(card, max_rows)
     for path, name in (("/predict", PREDICT_BODY), ("/predictions", UPLOAD_BODY)):
         body = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
@@ -35,7 +35,7 @@ def _describe_rows(schema: dict[str, Any], card: ModelCard | None, max_rows: int
 
 def _add_shared_components(schema: dict[str, Any]) -> None:
     components = schema["components"]
-    components["schemas"] |= _referred()
+    components["schemas"] |= _referenced_schemas()
     components["securitySchemes"] = SECURITY_SCHEMES
     components["parameters"] = {"RequestId": parameters.REQUEST_ID}
     components["headers"] = {"RequestId": response_headers.REQUEST_ID}
@@ -53,9 +53,9 @@ def _add_shared_components(schema: dict[str, Any]) -> None:
             operation["responses"] |= {status: {"$ref": f"#/components/responses/{status}"} for status in refusals}
 
 
-def _referred() -> dict[str, Any]:
+def _referenced_schemas() -> dict[str, Any]:
     _, schema = models_json_schema(
-        [(model, "serialization") for model in _REFERRED], ref_template="#/components/schemas/{model}"
+        [(model, "serialization") for model in _REFERENCED_MODELS], ref_template="#/components/schemas/{model}"
     )
     definitions: dict[str, Any] = schema["$defs"]
     return definitions

@@ -1,4 +1,4 @@
-"""What OpenAPI says of each operation; `openapi` adds what depends on the current model."""
+"""The operations in OpenAPI; `openapi` adds the parts that depend on the current model."""
 
 from typing import Any, Final
 
@@ -6,8 +6,8 @@ from fastapi import Response
 
 from api.bulk.formats import BINARY, MEDIA_TYPES, Format
 from api.http import parameters, response_headers
-from api.http.events import EVENT, EVENT_STREAM
-from api.http.problem_schemas import problems
+from api.http.events import EVENT_SCHEMA, EVENT_STREAM_TYPE
+from api.http.problem_schemas import problem_responses
 from api.http.problems import (
     INTERNAL_ERROR,
     MALFORMED_REQUEST,
@@ -88,7 +88,7 @@ _LINKS: Final = {
 PREDICT: Final[dict[str, Any]] = {
     "summary": "Predict rows",
     "description": (
-        "Each output in the answer has one item for each row. Waits for the result for a limited time. With "
+        "Each output in the response has one item for each row. Waits for the result for a limited time. With "
         "`Prefer: respond-async`, or if the wait ends first, the status is 202, and `Location` is the path to poll. "
         "`Prefer: wait=N` sets the wait to N seconds (RFC 7240)."
     ),
@@ -96,11 +96,11 @@ PREDICT: Final[dict[str, Any]] = {
         200: {
             "model": PredictionResult,
             "description": "The result.",
-            "headers": response_headers.OF_A_PREDICTION | response_headers.OF_A_RESULT,
+            "headers": response_headers.PREDICTION_HEADERS | response_headers.RESULT_HEADERS,
             **_LINKS,
         },
-        202: {**_UNFINISHED, "headers": _UNFINISHED["headers"] | response_headers.OF_A_PREDICTION, **_LINKS},
-        **problems(
+        202: {**_UNFINISHED, "headers": _UNFINISHED["headers"] | response_headers.PREDICTION_HEADERS, **_LINKS},
+        **problem_responses(
             *_ACCEPTANCE_ERRORS,
             errors.TooManyWaiters,
             errors.BacklogFull,
@@ -119,32 +119,41 @@ PREDICT: Final[dict[str, Any]] = {
 
 _BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 # CSV is the last: of several binary bodies, a client that openapi-python-client generates sends the last.
-_TABLES: Final = {MEDIA_TYPES[form]: _BINARY for form in (Format.NDJSON, Format.ARROW, Format.PARQUET, Format.CSV)}
-_FILES: Final = {MEDIA_TYPES[form]: _BINARY for form in BINARY}
+_TABLE_CONTENT: Final = {
+    MEDIA_TYPES[form]: _BINARY for form in (Format.NDJSON, Format.ARROW, Format.PARQUET, Format.CSV)
+}
+_FILE_CONTENT: Final = {MEDIA_TYPES[form]: _BINARY for form in BINARY}
 
 UPLOAD: Final[dict[str, Any]] = {
     "summary": "Upload rows for a bulk prediction",
     "description": (
-        "Stores the rows, whatever their number, and returns the prediction. `Content-Type` says what the body is: "
-        "CSV, NDJSON, an Arrow stream, Parquet, or a body of `POST /predict`. `Content-Encoding` may be gzip or zstd."
+        "Stores any number of rows, and returns the prediction. `Content-Type` is the format of the body: CSV, NDJSON, "
+        "an Arrow stream, Parquet, or JSON as for `POST /predict`. `Content-Encoding` may be gzip or zstd."
     ),
     "status_code": 202,
     "responses": {
         202: {**_UNFINISHED, "model": BulkPrediction, **_LINKS},
-        **problems(*_ACCEPTANCE_ERRORS, errors.MalformedUpload, errors.ObjectStoreUnavailable, errors.StorageFull),
+        **problem_responses(
+            *_ACCEPTANCE_ERRORS, errors.MalformedUpload, errors.ObjectStoreUnavailable, errors.StorageFull
+        ),
     },
     "openapi_extra": {
         "parameters": [*parameters.UPLOAD, *parameters.UPLOAD_HEADERS],
-        "requestBody": {"required": True, "content": {MEDIA_TYPES[Format.JSON]: {}, **_TABLES}},  # filled by `openapi`
+        "requestBody": {
+            "required": True,
+            "content": {MEDIA_TYPES[Format.JSON]: {}, **_TABLE_CONTENT},
+        },  # filled by `openapi`
     },
 }
 
 PREDICTIONS: Final[dict[str, Any]] = {
     "summary": "List your bulk predictions, the latest first",
-    "description": "Those with the credentials of this request or, without credentials, from its address.",
+    "description": "Those submitted with the credentials of this request or, without credentials, from its address.",
     "responses": {
         200: {"model": BulkPage},
-        **problems(*_COMMON_ERRORS, errors.InvalidParameter, errors.BrokerUnavailable, errors.RecordIncompatible),
+        **problem_responses(
+            *_COMMON_ERRORS, errors.InvalidParameter, errors.BrokerUnavailable, errors.RecordIncompatible
+        ),
     },
 }
 
@@ -152,27 +161,27 @@ GET_RESULT: Final[dict[str, Any]] = {
     "summary": "Look up a prediction",
     "description": (
         "Rows of a bulk prediction are returned in the format that `Accept` prefers; final Arrow streams and Parquet "
-        "files have an `ETag`, and `Range` works on them."
+        "files have an `ETag` and support `Range`."
     ),
     "responses": {
         200: {
-            # The first of them that a response fits says the most about it.
+            # Ordered so that the first model that a response matches is the most specific.
             "model": BulkResult | BulkPrediction | PredictionResult | EndedPrediction,
             "description": "Final: the result, or the reason why there is none.",
-            "content": _TABLES,
-            "headers": response_headers.OF_A_RESULT | response_headers.OF_A_FILE,
+            "content": _TABLE_CONTENT,
+            "headers": response_headers.RESULT_HEADERS | response_headers.FILE_HEADERS,
         },
         202: {**_UNFINISHED, "model": BulkPrediction | UnfinishedPrediction},
         206: {
-            "description": "The part of the file that `Range` asks for.",
-            "content": _FILES,
-            "headers": response_headers.OF_A_FILE | {"Content-Range": response_headers.CONTENT_RANGE},
+            "description": "The part of the file that `Range` requests.",
+            "content": _FILE_CONTENT,
+            "headers": response_headers.FILE_HEADERS | {"Content-Range": response_headers.CONTENT_RANGE},
         },
         304: {
-            "description": "The client has the file: `If-None-Match` names it.",
-            "headers": response_headers.OF_A_FILE,
+            "description": "The client has the file: `If-None-Match` contains its `ETag`.",
+            "headers": response_headers.FILE_HEADERS,
         },
-        **problems(
+        **problem_responses(
             *_LOOKUP_ERRORS,
             errors.InvalidParameter,
             errors.NotAcceptable,
@@ -186,12 +195,12 @@ GET_RESULT: Final[dict[str, Any]] = {
 
 EVENTS: Final[dict[str, Any]] = {
     "summary": "Follow a prediction: server-sent events",
-    "description": "`progress` events, and an `end` event when it is final; each holds the status as JSON.",
+    "description": "Sends `progress` events, and an `end` event when it is final; their data is the status as JSON.",
     "response_class": Response,
     "responses": {
-        200: {"content": {EVENT_STREAM: {"itemSchema": EVENT}}},
-        204: {"description": "The client has seen the end: `Last-Event-ID` names it."},
-        **problems(*_LOOKUP_ERRORS, errors.TooManyWaiters),
+        200: {"content": {EVENT_STREAM_TYPE: {"itemSchema": EVENT_SCHEMA}}},
+        204: {"description": "The client has received the `end` event: `Last-Event-ID` is its id."},
+        **problem_responses(*_LOOKUP_ERRORS, errors.TooManyWaiters),
     },
     "openapi_extra": {"parameters": [parameters.LAST_EVENT_ID]},
 }
@@ -201,9 +210,9 @@ CANCEL: Final[dict[str, Any]] = {
     "responses": {
         200: {
             "model": BulkPrediction | EndedPrediction,
-            "description": "Canceled. A look-up returns the prediction as `canceled`.",
+            "description": "Canceled; a look-up then returns the status `canceled`.",
         },
-        **problems(*_LOOKUP_ERRORS, errors.PredictionAlreadyFinal),
+        **problem_responses(*_LOOKUP_ERRORS, errors.PredictionAlreadyFinal),
     },
 }
 
@@ -217,12 +226,12 @@ _AUTHORIZATION: Final[dict[str, Any]] = {
 DEAD_LETTERS: Final[dict[str, Any]] = {
     "summary": "List dead letters, the latest first",
     **_AUTHORIZATION,
-    "responses": problems(*_OPERATOR_ERRORS, errors.InvalidParameter),
+    "responses": problem_responses(*_OPERATOR_ERRORS, errors.InvalidParameter),
 }
 DEAD_LETTER: Final[dict[str, Any]] = {
     "summary": "Get a dead letter: its rows, and how each attempt ended",
     **_AUTHORIZATION,
-    "responses": problems(*_DEAD_LETTER_ERRORS),
+    "responses": problem_responses(*_DEAD_LETTER_ERRORS),
 }
 REPLAY: Final[dict[str, Any]] = {
     "summary": "Replay a dead letter: submit its rows as a new prediction",
@@ -230,46 +239,46 @@ REPLAY: Final[dict[str, Any]] = {
     "status_code": 202,
     "responses": {
         202: {**_UNFINISHED, **_LINKS},
-        **problems(*_DEAD_LETTER_ERRORS, errors.InvalidRows, errors.BacklogFull, errors.ModelUnknown),
+        **problem_responses(*_DEAD_LETTER_ERRORS, errors.InvalidRows, errors.BacklogFull, errors.ModelUnknown),
     },
 }
 DISCARD: Final[dict[str, Any]] = {
     "summary": "Discard a dead letter",
     **_AUTHORIZATION,
     "status_code": 204,
-    "responses": problems(*_DEAD_LETTER_ERRORS),
+    "responses": problem_responses(*_DEAD_LETTER_ERRORS),
 }
 
 MODEL: Final[dict[str, Any]] = {
     "summary": "Get the model card",
-    "description": "As JSON, or, if `Accept` prefers `text/html`, as a page for people with a form that sends one row.",
+    "description": "Returns JSON or, if `Accept` prefers `text/html`, a page with a form that sends one row.",
     "response_model": ModelCard,
     "responses": {
         200: {
             "content": {"text/html": {"schema": {"type": "string"}}},
             "headers": {"Vary": response_headers.VARY},
         },
-        **problems(*_COMMON_ERRORS, errors.ModelUnknown, errors.RecordIncompatible),
+        **problem_responses(*_COMMON_ERRORS, errors.ModelUnknown, errors.RecordIncompatible),
     },
 }
 STATUS: Final[dict[str, Any]] = {
     "summary": "Get the status of the service: workers, backlog and rates",
     "description": (
-        "As of the last time, at most a second ago, that this gateway read it. The status code is 200 even if the "
-        "broker cannot be reached: `ready` says whether a prediction sent now would be answered."
+        "The gateway reads the status once a second. The status code is 200 even if the broker is unavailable: `ready` "
+        "is true if a prediction sent now would be answered."
     ),
     "responses": {
         200: {"content": {MEDIA_TYPES[Format.JSON]: {"examples": EXAMPLES}}},
-        **problems(*_COMMON_ERRORS),
+        **problem_responses(*_COMMON_ERRORS),
     },
 }
 LIVEZ: Final[dict[str, Any]] = {
-    "summary": "Liveness: this process answers requests",
-    "responses": problems(*_COMMON_ERRORS),
+    "summary": "Liveness: this process responds to requests",
+    "responses": problem_responses(*_COMMON_ERRORS),
 }
 READYZ: Final[dict[str, Any]] = {
     "summary": "Readiness: a prediction sent now would be answered",
-    "responses": {200: {"model": Ready}, **problems(*_COMMON_ERRORS, NOT_READY)},
+    "responses": {200: {"model": Ready}, **problem_responses(*_COMMON_ERRORS, NOT_READY)},
 }
 METRICS: Final[dict[str, Any]] = {
     "summary": "Metrics for Prometheus",
@@ -281,6 +290,6 @@ METRICS: Final[dict[str, Any]] = {
                 "application/openmetrics-text": {"schema": {"type": "string"}},
             }
         },
-        **problems(*_COMMON_ERRORS),
+        **problem_responses(*_COMMON_ERRORS),
     },
 }

@@ -34,18 +34,18 @@ class LostAttempt(BaseModel):
 class ListedDeadLetter(BaseModel):
     """A dead letter in a list."""
 
-    id: str = Field(description="The batch's id; it holds one prediction or a part of one that spans batches.")
+    id: str = Field(description="The id of the batch, which has one prediction, or a part of a spanning prediction.")
     buried: int = Field(description="When the batch became a dead letter, in seconds since 1970.")
 
 
 class DeadLetterPage(BaseModel):
-    """Some dead letters, the latest first."""
+    """A page of dead letters, the latest first."""
 
     dead_letters: list[ListedDeadLetter]
 
 
 class ShownDeadLetter(ListedDeadLetter):
-    """A dead letter with its evidence."""
+    """A dead letter with its rows and its lost attempts."""
 
     prediction: str = Field(description="The prediction's id.")
     model: ModelRef = Field(description="The model that the rows were accepted for.")
@@ -102,9 +102,11 @@ def operator_routes(
     async def replay_dead_letter(batch_id: BatchIdText) -> Response:
         letter = await dead_letters.get(batch_id)
         card = await cluster.current_card()
-        _check_form(letter.rows, card)
+        _check_row_form(letter.rows, card)
         # Submit before discarding: if the gateway dies in between, the dead letter can still be replayed.
-        response = await service.submit(PredictionRequest([letter.rows], wait_seconds=0, origin=_origin(letter, card)))
+        response = await service.submit(
+            PredictionRequest([letter.rows], wait_seconds=0, origin=_origin_of(letter, card))
+        )
         with suppress(DeadLetterNotFound, BrokerUnavailable):  # the client gets its id even if the dead letter stays
             await dead_letters.discard(batch_id)
         return to_starlette(render(response.id, response.prediction, cluster.backlog.retry_after))
@@ -117,21 +119,21 @@ def operator_routes(
     return router
 
 
-def _origin(letter: DeadLetter, card: ModelCard) -> Origin | None:
-    """Ask for the outputs that the client asked for.
+def _origin_of(letter: DeadLetter, card: ModelCard) -> Origin | None:
+    """Return an origin with the outputs that the client requested; None for the default outputs.
 
     Raises:
-        InvalidRows: the current model does not have them.
+        InvalidRows: the current model does not have these outputs.
     """
     outputs = read_outputs(list(letter.outputs), card) if letter.outputs else ()
     return Origin(outputs=outputs) if outputs else None
 
 
-def _check_form(rows: EncodedRows, card: ModelCard) -> None:
-    """Check that the current model takes rows of this form; their values are the pipeline's to judge.
+def _check_row_form(rows: EncodedRows, card: ModelCard) -> None:
+    """Check that the current model accepts rows of this form; their values are not checked.
 
     Raises:
-        InvalidRows: it takes another kind of row, or another number of columns.
+        InvalidRows: the model takes another kind of row, or another number of columns.
     """
     row, n_columns = decode(rows)[0], len(card.input.columns)
     takes_texts = card.input.kind == "text"

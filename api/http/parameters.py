@@ -1,4 +1,4 @@
-"""The parameters and headers of requests in OpenAPI; FastAPI checks those that are annotated types."""
+"""The request parameters and headers in OpenAPI; FastAPI validates those that are annotated types."""
 
 from typing import Annotated, Any, Final
 
@@ -9,24 +9,29 @@ from api.http.headers import DEADLINE_PATTERN, IDEMPOTENCY_KEY_PATTERN
 from api.http.schemas import ID_PATTERN
 from shared.names import OnError, State
 
-_LARGEST: Final = 2**53
+_MAX_ROW_NUMBER: Final = 2**53
 BATCH_ID_PATTERN: Final = r"^[A-Za-z0-9_-]{20}(\.[0-9]+)?$"  # shared/ids.py
 
-# Only the schema has the pattern, and FastAPI does not check it: a malformed id is answered with 404.
+# The pattern is only in the schema, and FastAPI does not check it: the response to a malformed id is 404.
 PredictionIdText = Annotated[str, Path(description="A prediction's id.", json_schema_extra={"pattern": ID_PATTERN})]
-Meta = Annotated[bool, Query(description="Adds `meta` to a result: what ran it.")]
+Meta = Annotated[bool, Query(description="Adds `meta` to a result: how it was computed.")]
 Offset = Annotated[
-    int, Query(ge=0, le=_LARGEST, description="Of a bulk prediction: how many rows to leave out at the beginning.")
+    int,
+    Query(ge=0, le=_MAX_ROW_NUMBER, description="For a bulk prediction: the number of rows to skip at the beginning."),
 ]
 Limit = Annotated[
-    int | SkipJsonSchema[None], Query(ge=0, le=_LARGEST, description="Of a bulk prediction: how many rows to return.")
+    int | SkipJsonSchema[None],
+    Query(ge=0, le=_MAX_ROW_NUMBER, description="For a bulk prediction: the maximum number of rows to return."),
 ]
 Partial = Annotated[
-    bool, Query(description="Of a bulk prediction that is not final: returns the rows that are done, without a gap.")
+    bool,
+    Query(description="For a bulk prediction that is not final: returns the rows that are done, up to the first gap."),
 ]
 States = Annotated[list[State] | SkipJsonSchema[None], Query(description="Only predictions in these states.")]
 PageSize = Annotated[int, Query(ge=1, le=1000)]
-Cursor = Annotated[str | SkipJsonSchema[None], Query(description="From the page before.", pattern="^[0-9]{1,16}$")]
+Cursor = Annotated[
+    str | SkipJsonSchema[None], Query(description="The cursor of the previous page.", pattern="^[0-9]{1,16}$")
+]
 BatchIdText = Annotated[
     str,
     Path(description="A dead letter's id.", json_schema_extra={"pattern": BATCH_ID_PATTERN}),
@@ -48,12 +53,12 @@ META: Final = {
     "in": "query",
     "required": False,
     "schema": {"type": "boolean", "default": False},
-    "description": "Adds `meta` to a result: what ran it.",
+    "description": "Adds `meta` to a result: how it was computed.",
 }
 PREDICT_HEADERS: Final = [
     _header(
         "Sepal-Deadline",
-        "Seconds from now after which the client no longer needs the answer, such as 2.5.",
+        "Seconds from now after which the client no longer needs the result, such as 2.5.",
         pattern=DEADLINE_PATTERN,
     ),
     _header(
@@ -81,19 +86,21 @@ def _parameter(name: str, description: str, schema: dict[str, Any], **more: Any)
 UPLOAD: Final = [
     _parameter(
         "on_error",
-        "What becomes of a prediction with rows that cannot be scored: it fails, or reports each of them.",
+        "If rows cannot be scored: whether the prediction fails, or its result reports an error for each of them.",
         {"enum": list(OnError), "default": OnError.FAIL},
     ),
     _parameter("outputs", "The outputs to return, instead of the default; separated by commas.", {"type": "string"}),
-    _parameter("carry", "Columns to carry through to the result, separated by commas.", {"type": "string"}),
+    _parameter("carry", "Columns to carry over to the result, separated by commas.", {"type": "string"}),
     # No defaults: generated clients would send them with other formats, too.
-    _parameter("delimiter", "Of CSV: one ASCII character, instead of a comma.", {"type": "string", "minLength": 1}),
-    _parameter("header", "Of CSV: whether the first line has the names, as is usual.", {"type": "boolean"}),
+    _parameter("delimiter", "For CSV: one ASCII character, instead of a comma.", {"type": "string", "minLength": 1}),
+    _parameter("header", "For CSV: whether the first line has the column names; true by default.", {"type": "boolean"}),
     _parameter(
         "null",
-        "Of CSV: texts that are missing values, beside an empty cell.",
+        "For CSV: strings that are missing values, in addition to an empty cell.",
         {"type": "array", "items": {"type": "string"}},
     ),
 ]
 UPLOAD_HEADERS: Final = PREDICT_HEADERS[:2]
-LAST_EVENT_ID: Final = _header("Last-Event-ID", "The last event that the client has; those after it follow.")
+LAST_EVENT_ID: Final = _header(
+    "Last-Event-ID", "The id of the last event that the client received; the stream continues after it."
+)

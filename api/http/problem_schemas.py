@@ -1,4 +1,4 @@
-"""The problems of the operations in OpenAPI: for each status, the codes that it can have."""
+"""The error responses of the operations in OpenAPI, with the error codes of each HTTP status."""
 
 from collections import defaultdict
 from http import HTTPStatus
@@ -25,18 +25,18 @@ from api.http.schemas import Problem, reference
 from shared.errors import SepalError
 from shared.names import FailureCode
 
-_MEANING: Final[dict[str, tuple[HTTPStatus, str]]] = {
+_STATUS_AND_MEANING: Final[dict[str, tuple[HTTPStatus, str]]] = {
     NOT_FOUND: (HTTPStatus.NOT_FOUND, "No such path."),
     METHOD_NOT_ALLOWED: (HTTPStatus.METHOD_NOT_ALLOWED, "`Allow` lists the methods of this path."),
     NOT_READY: (STATUS[NOT_READY], "`reasons` lists the causes."),
-    INTERNAL_ERROR: (STATUS[INTERNAL_ERROR], "A bug: the log of the gateway has its traceback."),
+    INTERNAL_ERROR: (STATUS[INTERNAL_ERROR], "An unexpected error; the gateway's log has the traceback."),
     MALFORMED_REQUEST: (STATUS[MALFORMED_REQUEST], "The request is not HTTP/1.1 as RFC 9110 and RFC 9112 define it."),
-    REQUEST_TIMEOUT: (STATUS[REQUEST_TIMEOUT], "The headers took too long, or the body was too slow."),
+    REQUEST_TIMEOUT: (STATUS[REQUEST_TIMEOUT], "The headers or the body arrived too slowly."),
     REQUEST_LINE_TOO_LONG: (STATUS[REQUEST_LINE_TOO_LONG], "The request line is too long."),
     EXPECTATION_FAILED: (STATUS[EXPECTATION_FAILED], "`Expect` is not `100-continue`."),
     HEADERS_TOO_LARGE: (STATUS[HEADERS_TOO_LARGE], "The headers or trailers are too large or too many."),
     NOT_IMPLEMENTED: (STATUS[NOT_IMPLEMENTED], "The method or the transfer coding is unknown."),
-    TOO_MANY_CONNECTIONS: (STATUS[TOO_MANY_CONNECTIONS], "No further connection is allowed."),
+    TOO_MANY_CONNECTIONS: (STATUS[TOO_MANY_CONNECTIONS], "The limit of connections is reached."),
     HTTP_VERSION_NOT_SUPPORTED: (STATUS[HTTP_VERSION_NOT_SUPPORTED], "The version of HTTP is not 1.x."),
     FailureCode.ROWS_REJECTED: (STATUS[FailureCode.ROWS_REJECTED], "The pipeline raised on these rows."),
     FailureCode.POISON: (STATUS[FailureCode.POISON], "Every attempt at these rows alone crashed or timed out."),
@@ -51,12 +51,12 @@ _HEADERS: Final[dict[HTTPStatus, dict[str, Any]]] = {
 }
 
 
-def problems(*causes: type[SepalError] | str) -> dict[int | str, dict[str, Any]]:
-    """Describe the errors of an operation, grouped by HTTP status."""
+def problem_responses(*causes: type[SepalError] | str) -> dict[int | str, dict[str, Any]]:
+    """Return the error responses of an operation, by HTTP status."""
     by_status: dict[HTTPStatus, dict[str, str]] = defaultdict(dict)
     for cause in causes:
         if isinstance(cause, str):
-            status, meaning = _MEANING[cause]
+            status, meaning = _STATUS_AND_MEANING[cause]
             by_status[status][str(cause)] = meaning
         else:
             by_status[STATUS[cause.code]][cause.code] = (cause.__doc__ or "").partition("\n")[0]
@@ -73,7 +73,7 @@ def _response(status: HTTPStatus, codes: dict[str, str]) -> dict[str, Any]:
     return response | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
 
 
-PROTOCOL_ERRORS: Final = problems(
+PROTOCOL_ERRORS: Final = problem_responses(
     REQUEST_TIMEOUT,
     REQUEST_LINE_TOO_LONG,
     EXPECTATION_FAILED,
@@ -81,4 +81,4 @@ PROTOCOL_ERRORS: Final = problems(
     NOT_IMPLEMENTED,
     HTTP_VERSION_NOT_SUPPORTED,
 )
-"""The refusals of the HTTP protocol whose statuses no operation has."""
+"""The errors of the HTTP protocol, whose statuses no operation lists."""

@@ -99,8 +99,8 @@ class ProblemResponse(JSONResponse):
         self.raw_headers += (NOSNIFF, NO_STORE)
 
 
-def not_ready(reasons: list[errors.SepalError], retry_after: int) -> ProblemResponse:
-    """Answer `/readyz` with the reasons why the gateway is not ready."""
+def not_ready_response(reasons: list[errors.SepalError], retry_after: int) -> ProblemResponse:
+    """Return the response of `/readyz` with the reasons why the gateway is not ready."""
     return ProblemResponse(
         STATUS[NOT_READY],
         NOT_READY,
@@ -110,7 +110,7 @@ def not_ready(reasons: list[errors.SepalError], retry_after: int) -> ProblemResp
     )
 
 
-def problem(error: Exception, retry_after: RetryAfter) -> ProblemResponse:
+def to_problem_response(error: Exception, retry_after: RetryAfter) -> ProblemResponse:
     """Convert an error to a response; an unexpected error is logged, and its text is not sent to the client."""
     if not isinstance(error, errors.SepalError):
         log.error("failed to handle a request", exc_info=error)
@@ -125,45 +125,45 @@ def problem(error: Exception, retry_after: RetryAfter) -> ProblemResponse:
         headers["Accept-Encoding"] = error.accepted  # RFC 9110, section 15.5.16
     if isinstance(error, errors.RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.n_bytes}"
-    return ProblemResponse(status, error.code, str(error), headers, **_extensions(error))
+    return ProblemResponse(status, error.code, str(error), headers, **_extension_members(error))
 
 
 def install(app: FastAPI, retry_after: RetryAfter, methods: Callable[[Scope], list[str]]) -> None:
-    """Register exception handlers, so that FastAPI answers every error with a problem response.
+    """Register exception handlers, so that FastAPI responds to every error with a problem response.
 
     Args:
         app: the gateway's FastAPI application.
         retry_after: see `RetryAfter`.
-        methods: lists the methods of a path.
+        methods: returns the methods that a path allows.
     """
 
     @app.exception_handler(errors.SepalError)
     @app.exception_handler(Exception)
     async def handle_sepal_error(_: Request, error: Exception) -> ProblemResponse:
-        return problem(error, retry_after)
+        return to_problem_response(error, retry_after)
 
     @app.exception_handler(RequestValidationError)
     async def handle_invalid_parameter(_: Request, error: RequestValidationError) -> ProblemResponse:
         faults = [f"`{fault['loc'][-1]}`: {fault['msg']}" for fault in error.errors()]
-        return problem(errors.InvalidParameter("; ".join(faults) + "."), retry_after)
+        return to_problem_response(errors.InvalidParameter("; ".join(faults) + "."), retry_after)
 
     @app.exception_handler(HTTPException)
     async def handle_http_exception(request: Request, error: HTTPException) -> ProblemResponse:
         status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = methods(request.scope)
-            if not allowed:  # a folder of files refuses the method before it looks for the file
-                return not_found()
+            if not allowed:  # static files refuse the method before they look for the file
+                return not_found_response()
             headers["Allow"] = ", ".join(allowed)
         return ProblemResponse(status, status.phrase.lower().replace(" ", "-"), status.phrase, headers)
 
 
-def not_found() -> ProblemResponse:
-    """Answer a request for an unknown path."""
+def not_found_response() -> ProblemResponse:
+    """Return the response to a request for an unknown path."""
     return ProblemResponse(HTTPStatus.NOT_FOUND, NOT_FOUND, HTTPStatus.NOT_FOUND.phrase)
 
 
-def _extensions(error: errors.SepalError) -> dict[str, Any]:
+def _extension_members(error: errors.SepalError) -> dict[str, Any]:
     if isinstance(error, (errors.InvalidRows, errors.MalformedUpload)) and error.faults:
         return {"errors": [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]}
     if isinstance(error, (errors.PredictionFailed, errors.PredictionCanceled, errors.PredictionExpired)):

@@ -11,35 +11,35 @@ _RANGE: Final = re.compile(r"bytes=[ \t]*([0-9]{1,18})?-([0-9]{1,18})?[ \t]*", r
 
 
 class ByteRange(NamedTuple):
-    """A part of a file; `end` is behind it."""
+    """A range of bytes in a file; `end` is not included."""
 
     start: int
     end: int
 
 
 def wants_range(headers: Headers, etag: str) -> bool:
-    """Whether the request asks for one range, of this very file.
+    """Return whether the request is for one range of this version of the file.
 
-    Anything else is answered with the whole file: a unit other than bytes, several ranges, or a client that has a part
-    of another file.
+    Otherwise the whole file is sent: for a unit other than bytes, for several ranges, or if `If-Range` is the tag of
+    another version.
     """
     asked_for = headers.getlist("range")
-    if len(asked_for) != 1 or _parse(asked_for[0]) is None:
+    if len(asked_for) != 1 or _parse_range(asked_for[0]) is None:
         return False
-    return headers.get("if-range", etag).strip() == etag  # a weak tag or a date never is
+    return headers.get("if-range", etag).strip() == etag  # a weak tag or a date never matches
 
 
-def range_of(headers: Headers, n_bytes: int) -> ByteRange:
-    """Return the range that the request asks for, of a file of so many bytes.
+def requested_range(headers: Headers, n_bytes: int) -> ByteRange:
+    """Return the range that the request is for, in a file of `n_bytes`.
 
     Raises:
-        RangeNotSatisfiable: the file has no byte of it.
+        RangeNotSatisfiable: the file has no byte in the range.
     """
-    parsed = _parse(headers["range"])
-    assert parsed is not None, "as `wants_range` says"
+    parsed = _parse_range(headers["range"])
+    assert parsed is not None, "checked by `wants_range`"
     first, last = parsed
     if first is None:
-        assert last is not None, "one of both is there"
+        assert last is not None, "`_parse_range` requires one of the two"
         found = ByteRange(max(n_bytes - last, 0), n_bytes)
     else:
         found = ByteRange(first, n_bytes if last is None else min(last + 1, n_bytes))
@@ -48,14 +48,14 @@ def range_of(headers: Headers, n_bytes: int) -> ByteRange:
     return found
 
 
-def has_current(headers: Headers, etag: str) -> bool:
-    """Whether the client has the file already: `If-None-Match` has its tag."""
+def has_current_copy(headers: Headers, etag: str) -> bool:
+    """Return whether the client has this version of the file: `If-None-Match` contains its tag."""
     known = ",".join(headers.getlist("if-none-match"))
-    tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}  # our tags have no comma
+    tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}  # the gateway's tags have no comma
     return etag in tags or known.strip() == "*"
 
 
-def _parse(value: str) -> tuple[int | None, int | None] | None:
+def _parse_range(value: str) -> tuple[int | None, int | None] | None:
     match = _RANGE.fullmatch(value.strip())
     if match is None or (match[1] is None and match[2] is None):
         return None

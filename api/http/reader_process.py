@@ -1,7 +1,7 @@
 """`python -m api.http.reader_process`: reads bodies for a gateway process, one after the other, until stdin ends.
 
-A request is `REQUEST`, the card as JSON if it has changed, and the body. A reply is `REPLY`, a `Reply` as MessagePack,
-and the content of its parts. `api/http/large_bodies.py` is the other end.
+A request is `REQUEST_HEAD`, the card as JSON if it has changed, and the body. A reply is `REPLY_HEAD`, a `Reply` as
+MessagePack, and the content of its parts. `api/http/large_bodies.py` sends the requests.
 """
 
 import os
@@ -18,15 +18,15 @@ from shared.errors import Fault, InvalidRows, MalformedJson
 from shared.names import Output
 from shared.rows import EncodedRows, Encoding
 
-REQUEST: Final = struct.Struct("<QQ")
-"""The sizes of the card, which is 0 if it has not changed, and of the body."""
-REPLY: Final = struct.Struct("<Q")
+REQUEST_HEAD: Final = struct.Struct("<QQ")
+"""The size of the card, 0 if it has not changed, and the size of the body."""
+REPLY_HEAD: Final = struct.Struct("<Q")
 """The size of the `Reply`."""
-_NICENESS: Final = 10  # the gateway's event loop goes first
+_NICENESS: Final = 10  # the gateway's event loop has priority
 
 
 class Part(msgspec.Struct, frozen=True):
-    """The rows of one batch; their content follows the reply."""
+    """The encoded rows of one batch; their content follows the reply."""
 
     n_rows: int
     n_bytes: int
@@ -34,12 +34,12 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What was read of a body, or why it was refused."""
+    """The rows of a body and its outputs, or why it was refused."""
 
     parts: list[Part] = []
     outputs: tuple[Output, ...] = ()
     faults: list[Fault] | None = None
-    """Of `InvalidRows`."""
+    """The faults of `InvalidRows`."""
     malformed: str | None = None
     """The detail of `MalformedJson`."""
     bug: str | None = None
@@ -51,17 +51,17 @@ def main() -> None:
     os.nice(_NICENESS)
     reader = BodyReader(int(sys.argv[1]), int(sys.argv[2]))
     card: ModelCard | None = None
-    while head := sys.stdin.buffer.read(REQUEST.size):
-        n_card, n_body = REQUEST.unpack(head)
+    while head := sys.stdin.buffer.read(REQUEST_HEAD.size):
+        n_card, n_body = REQUEST_HEAD.unpack(head)
         if n_card:
             card = ModelCard.model_validate_json(sys.stdin.buffer.read(n_card))
         body = sys.stdin.buffer.read(n_body)
         if card is None or len(body) < n_body:  # the gateway died while it was writing
             return
-        _write(sys.stdout.buffer, *_read(reader, body, card))
+        _write_reply(sys.stdout.buffer, *_read_body(reader, body, card))
 
 
-def _read(reader: BodyReader, body: bytes, card: ModelCard) -> tuple[Reply, list[EncodedRows]]:
+def _read_body(reader: BodyReader, body: bytes, card: ModelCard) -> tuple[Reply, list[EncodedRows]]:
     try:
         read: ReadBody = reader(body, card)
     except InvalidRows as refused:
@@ -74,9 +74,9 @@ def _read(reader: BodyReader, body: bytes, card: ModelCard) -> tuple[Reply, list
     return Reply(parts, read.outputs), read.rows
 
 
-def _write(stream: BinaryIO, reply: Reply, rows: list[EncodedRows]) -> None:
+def _write_reply(stream: BinaryIO, reply: Reply, rows: list[EncodedRows]) -> None:
     encoded = msgspec.msgpack.encode(reply)
-    stream.write(REPLY.pack(len(encoded)) + encoded)
+    stream.write(REPLY_HEAD.pack(len(encoded)) + encoded)
     for part in rows:
         stream.write(part.content)
     stream.flush()
@@ -85,5 +85,5 @@ def _write(stream: BinaryIO, reply: Reply, rows: list[EncodedRows]) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (BrokenPipeError, KeyboardInterrupt):  # the gateway is gone
-        os._exit(0)  # without flushing stdout once more
+    except (BrokenPipeError, KeyboardInterrupt):  # the gateway has exited
+        os._exit(0)  # without flushing stdout again

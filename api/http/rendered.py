@@ -1,4 +1,4 @@
-"""Documents that are rendered once for each model card, and sent again only to clients that do not have them."""
+"""Documents that are rendered once for each model card, and have an `ETag`, so that clients can cache them."""
 
 import asyncio
 import hashlib
@@ -12,8 +12,8 @@ from starlette.responses import Response
 from shared.card import ModelCard
 
 
-class Rendered:
-    """The bytes of a document, and its headers."""
+class RenderedDocument:
+    """The bytes of a document and its headers."""
 
     def __init__(self, body: bytes, media_type: str, headers: Mapping[str, str]) -> None:
         self._body = body
@@ -22,43 +22,43 @@ class Rendered:
         self._media_type = media_type
 
     def respond(self, request: Request) -> Response:
-        """Answer 200 with the document, or 304 if the client has it (RFC 9110, section 13.1.2)."""
+        """Respond with 200 and the document, or with 304 if the client has it (RFC 9110, section 13.1.2)."""
         known = ",".join(request.headers.getlist("if-none-match"))
-        if known and self._is_among(known):
+        if known and self._matches_etag(known):
             return Response(status_code=304, headers=self._headers)
         return Response(self._body, headers=self._headers, media_type=self._media_type)
 
-    def _is_among(self, known: str) -> bool:
-        tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}  # our tags have no comma
+    def _matches_etag(self, known: str) -> bool:
+        tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}  # the gateway's tags have no comma
         return self._etag in tags or known.strip() == "*"
 
 
-class OncePerCard:
-    """Renders a document when it is first asked for, and again when the card has changed."""
+class DocumentCache:
+    """Renders a document at the first request, and again when the card has changed."""
 
-    def __init__(self, render: Callable[..., Rendered]) -> None:
-        """Render nothing yet.
+    def __init__(self, render: Callable[..., RenderedDocument]) -> None:
+        """Start without a document.
 
         Args:
-            render: takes the card, or None, and what else the document depends on.
+            render: takes the arguments of `get`.
         """
         self._render = render
         self._lock = asyncio.Lock()
-        self._rendered: tuple[ModelCard | None, tuple[Any, ...], Rendered] | None = None
+        self._rendered: tuple[ModelCard | None, tuple[Any, ...], RenderedDocument] | None = None
 
-    async def get(self, card: ModelCard | None, *more: Any) -> Rendered:
-        """Return the document for a card."""
-        found = self._found(card, more)
+    async def get(self, card: ModelCard | None, *more: Any) -> RenderedDocument:
+        """Return the document for a card (or None) and the other arguments of `render`."""
+        found = self._cached_document(card, more)
         if found is None:
-            async with self._lock:  # the others wait for the first
-                found = self._found(card, more)
+            async with self._lock:  # concurrent requests wait for the first
+                found = self._cached_document(card, more)
                 if found is None:
                     # In a thread, because a card of thousands of columns takes a second.
                     found = await run_in_threadpool(self._render, card, *more)
                     self._rendered = card, more, found
         return found
 
-    def _found(self, card: ModelCard | None, more: tuple[Any, ...]) -> Rendered | None:
+    def _cached_document(self, card: ModelCard | None, more: tuple[Any, ...]) -> RenderedDocument | None:
         if self._rendered is None or self._rendered[0] is not card or self._rendered[1] != more:
             return None
         return self._rendered[2]

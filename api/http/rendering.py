@@ -15,11 +15,11 @@ from shared.names import FINAL_STATES, Output, Queue, State
 from shared.store.lookups import Prediction
 
 _JSON: Final = (b"content-type", b"application/json")
-_OPENINGS: Final = {output.value: f'"{output}":['.encode() for output in Output}
+_OUTPUT_PREFIXES: Final = {output.value: f'"{output}":['.encode() for output in Output}
 
 
 class HttpResponse(msgspec.Struct, frozen=True):
-    """An HTTP response in the form that ASGI takes."""
+    """An HTTP response, with its headers in the form of ASGI."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -34,7 +34,7 @@ def render(
     with_meta: bool = False,
 ) -> HttpResponse:
     """Render a prediction: 200 if it is final; otherwise 202 with its progress, `Location` and `Retry-After`."""
-    body = _body(prediction_id, prediction, with_meta=with_meta)
+    body = _response_body(prediction_id, prediction, with_meta=with_meta)
     headers = [_JSON, NO_STORE, NOSNIFF, (b"content-length", b"%d" % len(body))]
     if prediction.queue_us is not None and prediction.predict_us is not None:
         times = prediction.queue_us / 1000, prediction.predict_us / 1000
@@ -67,15 +67,15 @@ def raise_failure(prediction_id: PredictionId, prediction: Prediction) -> None:
         raise PredictionExpired(str(prediction_id))
 
 
-def _body(prediction_id: PredictionId, prediction: Prediction, *, with_meta: bool) -> bytes:
+def _response_body(prediction_id: PredictionId, prediction: Prediction, *, with_meta: bool) -> bytes:
     identity = f'"id":"{prediction_id}","status":"{prediction.state}","model":'.encode() + prediction.model
     meta = [b'"meta":' + meta_of(prediction)] if with_meta and prediction.provenance else []
-    return b"{" + b",".join([*_content(prediction), identity, *meta]) + b"}"
+    return b"{" + b",".join([*_state_members(prediction), identity, *meta]) + b"}"
 
 
-def _content(prediction: Prediction) -> list[bytes]:
+def _state_members(prediction: Prediction) -> list[bytes]:
     if prediction.state is State.SUCCEEDED:
-        return _result(prediction)
+        return _output_members(prediction)
     if prediction.failure is not None:
         return [
             b'"error":' + json.dumps({"code": prediction.failure.code, "detail": prediction.failure.detail}).encode()
@@ -85,8 +85,9 @@ def _content(prediction: Prediction) -> list[bytes]:
     return [b'"rows":{"done":%d,"total":%d}' % (prediction.rows_done, prediction.rows_total)]
 
 
-def _result(prediction: Prediction) -> list[bytes]:
+def _output_members(prediction: Prediction) -> list[bytes]:
     answers = prediction.answers
     return [
-        _OPENINGS[name] + b",".join([answer.outputs[name] for answer in answers]) + b"]" for name in answers[0].outputs
+        _OUTPUT_PREFIXES[name] + b",".join([answer.outputs[name] for answer in answers]) + b"]"
+        for name in answers[0].outputs
     ]

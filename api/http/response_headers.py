@@ -25,13 +25,13 @@ ALLOW: Final = _header("The methods of this path.", required=True)
 ACCEPT_ENCODING: Final = _header("The content codings that a body may have.")
 CONTENT_RANGE: Final = _header("The bytes that are sent, and the size of the file.", "^bytes ", required=True)
 VARY: Final = _header("`Accept`", required=True)
-OF_A_PREDICTION: Final = {"Preference-Applied": _header("What was granted of `Prefer`.")}
-OF_A_RESULT: Final = {
+PREDICTION_HEADERS: Final = {"Preference-Applied": _header("The preferences of `Prefer` that were applied.")}
+RESULT_HEADERS: Final = {
     "Server-Timing": _header(
         "Milliseconds in the queue and in the pipeline.", "^queue;dur=[0-9.]+, predict;dur=[0-9.]+$"
     )
 }
-OF_A_FILE: Final = {
-    "ETag": _header("Of an Arrow stream or Parquet file: for `If-Range` and `If-None-Match`.", '^"[^"]*"$'),
-    "Accept-Ranges": _header("Of such a file with all rows: `Range` works on it.", "^bytes$"),
+FILE_HEADERS: Final = {
+    "ETag": _header("For an Arrow stream or Parquet file: its tag, for `If-Range` and `If-None-Match`.", '^"[^"]*"$'),
+    "Accept-Ranges": _header("For such a file with all rows: it supports `Range`.", "^bytes$"),
 }

@@ -1,4 +1,4 @@
-"""The FastAPI routes. `POST /predict` is normally answered by the hot path in front of them."""
+"""The FastAPI routes. The hot path in front of them normally handles `POST /predict`."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from api.http.hot_path import PredictOperation
 from api.http.model_page import ModelPage
 from api.http.negotiation import preferred_type
 from api.http.parameters import Limit, Meta, Offset, Partial, PredictionIdText
-from api.http.problems import not_ready
+from api.http.problems import not_ready_response
 from api.http.rendering import render, to_starlette
 from api.http.schemas import Live
 from api.http.service_status import ServiceStatus, service_status
-from api.http.stored_results import StoredResults, check_asks_for_json
+from api.http.stored_results import StoredResults, check_requests_json
 from api.predictions.service import PredictionService
 from shared.ids import PredictionId
 from shared.store.lookups import Lookups
@@ -31,7 +31,7 @@ def prediction_routes(
     cluster: ClusterStatus,
     stored_results: StoredResults,
 ) -> APIRouter:
-    """`/predict` and `/results`, for bulk predictions too."""
+    """Make the routes of `/predict`, and of `/results` for any prediction."""
     router = APIRouter(tags=["predictions"])
     retry_after = cluster.backlog.retry_after
 
@@ -53,7 +53,7 @@ def prediction_routes(
         window = Window(offset, limit, partial)
         if parsed.is_stored:
             return await stored_results.respond(parsed, request, window)
-        check_asks_for_json(request.headers, window)
+        check_requests_json(request.headers, window)
         return to_starlette(render(parsed, await lookups.read(parsed), retry_after, with_meta=meta))
 
     @router.delete("/results/{prediction_id}", **operations.CANCEL)
@@ -68,7 +68,7 @@ def prediction_routes(
 
 
 def service_routes(cluster: ClusterStatus, page: ModelPage) -> APIRouter:
-    """`/model` and `/status`; `/` redirects to the documentation."""
+    """Make the routes of `/model` and `/status`, and of `/`, which redirects to the documentation."""
     router = APIRouter(tags=["status"])
 
     @router.get("/", include_in_schema=False)
@@ -91,7 +91,7 @@ def service_routes(cluster: ClusterStatus, page: ModelPage) -> APIRouter:
 
 
 def probe_routes(cluster: ClusterStatus, exposition: Exposition) -> APIRouter:
-    """`/livez`, `/readyz` and `/metrics`."""
+    """Make the routes of `/livez`, `/readyz` and `/metrics`."""
     router = APIRouter(tags=["status"])
 
     @router.get("/livez", **operations.LIVEZ)
@@ -102,7 +102,7 @@ def probe_routes(cluster: ClusterStatus, exposition: Exposition) -> APIRouter:
     async def readyz() -> Response:
         reasons = cluster.unready_reasons()
         if reasons:
-            return not_ready(reasons, cluster.backlog.retry_after())
+            return not_ready_response(reasons, cluster.backlog.retry_after())
         return Response(b'{"status":"ready"}', media_type="application/json")
 
     @router.get("/metrics", **operations.METRICS)

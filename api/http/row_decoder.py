@@ -1,4 +1,4 @@
-"""Decodes bodies whose rows are valid as they stand, all at once, by a type that is made from the model card."""
+"""Decodes a body whose rows need no conversion in one call of msgspec, with a type made from the model card."""
 
 from collections.abc import Sequence
 from types import GenericAlias
@@ -11,42 +11,42 @@ from api.http.values import MAX_FLOAT32
 from shared.columns import FLOATS, INTEGERS, Column, Values, ValueType
 from shared.rows import Row
 
-_MAX_COLUMNS: Final = 64  # of an object: msgspec takes 10 ns for each field that it skips to find the next member's
-_MAX_CATEGORIES: Final = 1000  # it takes 8 µs to learn one
-_MAX_INT64: Final = 2**63 - 1  # msgspec compares with no larger bound
+_MAX_COLUMNS: Final = 64  # of an object: msgspec takes 10 ns for each field that it skips in search of a member
+_MAX_CATEGORIES: Final = 1000  # building the decoder takes 8 µs for each category
+_MAX_INT64: Final = 2**63 - 1  # the largest bound that msgspec accepts
 _BYTES_PER_CHARACTER: Final = 4  # at most, in UTF-8
 
 
 class RowDecoder:
-    """Decodes the bodies that need no conversion. It neither says what is wrong nor accepts all that is right."""
+    """Decodes bodies whose rows need no conversion. It reports no errors, and does not accept every valid body."""
 
     def __init__(self, columns: Sequence[Column], max_rows: int, max_text_bytes: int) -> None:
         """Build the decoders.
 
         Args:
             columns: the columns of a matrix or table.
-            max_rows: the largest number of rows of a body.
-            max_text_bytes: the largest size of a text.
+            max_rows: the maximum number of rows in a body.
+            max_text_bytes: the maximum size of a string.
         """
-        types = [_type(column, max_text_bytes) for column in columns]
+        types = [_unconverted_type(column, max_text_bytes) for column in columns]
         self._n_columns = len(columns)
         self._arrays: msgspec.json.Decoder[Any] | None = None
         self._objects: msgspec.json.Decoder[Any] | None = None
         if all(each is not None for each in types):
-            self._arrays = _body(GenericAlias(tuple, tuple(types)), max_rows)
+            self._arrays = _body_decoder(GenericAlias(tuple, tuple(types)), max_rows)
             names = [column.name for column in columns]
-            if len(names) <= _MAX_COLUMNS and all(map(_can_be_a_field, names)):
-                self._objects = _body(_object(names, types), max_rows)
+            if len(names) <= _MAX_COLUMNS and all(map(_can_be_field_name, names)):
+                self._objects = _body_decoder(_object_type(names, types), max_rows)
 
     def __call__(self, body: bytes) -> tuple[Sequence[Row], list[str] | UnsetType] | None:
         """Decode a body.
 
         Returns:
-            Its rows, with their values in the card's order, and the outputs that it asks for, unchecked; None if it
-            must be read step by step.
+            The rows, with their values in the card's order, and the requested outputs, unchecked; None if the body must
+            be read row by row.
         """
-        # msgspec keeps the last of repeated members in silence. There is a colon to each member, so that no member is
-        # repeated if there are no more colons than different members.
+        # msgspec silently keeps the last of repeated members. Each member has a colon: if there are no more colons than
+        # different members, none is repeated.
         n_colons = body.count(b":")
         n_members = 2 if b'"outputs"' in body else 1
         decoder = self._arrays if n_colons == n_members else self._objects
@@ -57,7 +57,7 @@ class RowDecoder:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         rows: list[Any] = decoded.data
-        if (decoded.outputs is UNSET) is (n_members == 2):  # the word stands in the body, but is not the member's name
+        if (decoded.outputs is UNSET) is (n_members == 2):  # "outputs" is in the body, but not as this member
             return None
         if decoder is self._arrays:
             return rows, decoded.outputs
@@ -66,37 +66,37 @@ class RowDecoder:
         return list(map(msgspec.structs.astuple, rows)), decoded.outputs
 
 
-def _body(row: Any, max_rows: int) -> msgspec.json.Decoder[Any]:
+def _body_decoder(row: Any, max_rows: int) -> msgspec.json.Decoder[Any]:
     rows = Annotated[list[row], Meta(min_length=1, max_length=max_rows)]
     fields: list[Any] = [("data", rows), ("outputs", list[str] | UnsetType, UNSET)]
     return msgspec.json.Decoder(msgspec.defstruct("Body", fields, forbid_unknown_fields=True))
 
 
-def _object(names: list[str], types: list[Any]) -> Any:
+def _object_type(names: list[str], types: list[Any]) -> Any:
     fields = [(f"column_{index}", each) for index, each in enumerate(types)]
     renamed = {field: name for (field, _), name in zip(fields, names, strict=True)}
     return msgspec.defstruct("Row", fields, rename=renamed, forbid_unknown_fields=True, gc=False)
 
 
-def _can_be_a_field(name: str) -> bool:
-    """Whether msgspec takes the name, which it compares with JSON as it is written."""
+def _can_be_field_name(name: str) -> bool:
+    """Return whether msgspec can match the name, which it compares with JSON without decoding escapes."""
     return name.isprintable() and not {'"', "\\"} & set(name)
 
 
-def _type(column: Column, max_text_bytes: int) -> Any:
-    """Return the type whose values are encoded as they are; None if values of the column must be converted."""
-    plain = _categories(column) if column.categories is not None else _plain(column, max_text_bytes)
+def _unconverted_type(column: Column, max_text_bytes: int) -> Any:
+    """Return the type of values that are encoded unchanged; None if the column's values must be converted."""
+    plain = _category_type(column) if column.categories is not None else _value_type(column, max_text_bytes)
     return plain | None if plain is not None and column.nullable else plain
 
 
-def _categories(column: Column) -> Any:
+def _category_type(column: Column) -> Any:
     assert column.categories is not None, "called for categorical columns"
     known = column.categories.values
     is_plain = column.categories.type is ValueType.STRING and 1 <= len(known) <= _MAX_CATEGORIES
     return Literal[known] if is_plain else None
 
 
-def _plain(values: Values, max_text_bytes: int) -> Any:
+def _value_type(values: Values, max_text_bytes: int) -> Any:
     if values.type is ValueType.FLOAT32:
         return Annotated[float, Meta(gt=-MAX_FLOAT32, lt=MAX_FLOAT32)]
     if values.type in FLOATS:

@@ -5,18 +5,18 @@ from itertools import islice
 from typing import Any, Final
 
 from api.http.strict_json import pointer_to, show
-from api.http.values import column_reader, expected, nearest, refusal
+from api.http.values import column_reader, expected_values, nearest_suggestion, refusal_message
 from shared.columns import Column
 from shared.errors import Fault
 from shared.rows import Row
 
-_MAX_FAULTS: Final = 100  # of a kind: an object has room for 700,000 unknown columns
+_MAX_FAULTS: Final = 100  # of each kind in a row: an object can have 700,000 unknown columns
 _MAX_SUGGESTIONS: Final = 5  # each takes up to 2 ms
 _SHOWN_COLUMNS: Final = 20
 
 
 class RowRefused(Exception):
-    """A row does not fit; the pointers of its faults start at the row."""
+    """A row does not fit the model; the pointers of its faults are relative to the row."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         super().__init__()
@@ -31,15 +31,15 @@ class TextReader:
         self._read = column_reader(column, max_text_bytes)
 
     def __call__(self, row: Any) -> Row:
-        """Check a row.
+        """Validate and return a row.
 
         Raises:
-            RowRefused: it is no text, or one that is too long.
+            RowRefused: the row is not a text, or is too long.
         """
         try:
             text: str = self._read(row)
         except ValueError as error:
-            raise RowRefused([Fault("", refusal(self._column, row, error))]) from None
+            raise RowRefused([Fault("", refusal_message(self._column, row, error))]) from None
         return text
 
 
@@ -52,28 +52,28 @@ class ColumnsReader:
         self._readers = [column_reader(column, max_text_bytes) for column in columns]
 
     def __call__(self, row: Any) -> Row:
-        """Check the values of a row, and return them in the card's order.
+        """Validate the values of a row, and return them in the card's order.
 
         Raises:
-            RowRefused: lists what is wrong with the row.
+            RowRefused: the row has faults.
         """
-        values = row if type(row) is list else self._by_name(row)
+        values = row if type(row) is list else self._values_by_name(row)
         if len(values) != len(self._readers):
-            raise RowRefused([Fault("", self._wrong_length(len(values)))])
+            raise RowRefused([Fault("", self._wrong_length_detail(len(values)))])
         try:
             return [read(value) for read, value in zip(self._readers, values, strict=True)]
         except ValueError:
             faults = self._value_faults(values, by_name=type(row) is not list)
             raise RowRefused(islice(faults, _MAX_FAULTS)) from None
 
-    def _by_name(self, row: Any) -> list[Any]:
+    def _values_by_name(self, row: Any) -> list[Any]:
         if not isinstance(row, dict):
             raise RowRefused([Fault("", "A row must be an array of values, or an object by column name.")])
         try:
             if len(row) == len(self._names):
                 return [row[name] for name in self._names]
         except KeyError:
-            pass  # the faults below name it
+            pass  # reported with the faults below
         faults = list(self._member_faults(row))
         if faults:
             raise RowRefused(faults)
@@ -82,13 +82,13 @@ class ColumnsReader:
     def _member_faults(self, row: dict[str, Any]) -> Iterator[Fault]:
         unknown = (name for name in row if name not in self._columns)
         for index, name in enumerate(islice(unknown, _MAX_FAULTS)):
-            suggestion = nearest(name, self._names) if index < _MAX_SUGGESTIONS else ""
+            suggestion = nearest_suggestion(name, self._names) if index < _MAX_SUGGESTIONS else ""
             if not suggestion and index == 0:
                 suggestion = f" The columns are: {show_names(self._names)}."
             yield Fault(pointer_to(name), f"There is no column {show(name)}.{suggestion}")
         absent = (column for name, column in self._columns.items() if name not in row and not column.nullable)
         for column in islice(absent, _MAX_FAULTS):
-            yield Fault("", f"The column {show(column.name)} must not be missing: send {expected(column)}.")
+            yield Fault("", f"The column {show(column.name)} must not be missing: send {expected_values(column)}.")
 
     def _value_faults(self, values: list[Any], *, by_name: bool) -> Iterator[Fault]:
         n_faults = 0
@@ -97,17 +97,17 @@ class ColumnsReader:
                 read(value)
             except ValueError as error:
                 pointer = pointer_to(column.name) if by_name else f"/{index}"
-                yield Fault(pointer, refusal(column, value, error, suggests=n_faults < _MAX_SUGGESTIONS))
+                yield Fault(pointer, refusal_message(column, value, error, suggests=n_faults < _MAX_SUGGESTIONS))
                 n_faults += 1
 
-    def _wrong_length(self, n_values: int) -> str:
+    def _wrong_length_detail(self, n_values: int) -> str:
         n_columns = len(self._names)
         values = "1 value" if n_values == 1 else f"{n_values} values"
         return f"A row must have {n_columns} columns, in this order: {show_names(self._names)}. This one has {values}."
 
 
 def show_names(names: Sequence[str]) -> str:
-    """List the columns, or the first ones of many."""
+    """List the names of columns; of many, the first ones and the number of the others."""
     more = len(names) - _SHOWN_COLUMNS
     shown = ", ".join(map(show, names[:_SHOWN_COLUMNS]))
     return f"{shown} and {more} more (GET /model)" if more > 0 else shown

@@ -17,17 +17,17 @@ from shared.names import Output
 from shared.rows import EncodedRows, Encoding, Row, encode_matrix, encode_messagepack, with_nan
 
 _DATA: Final = "data"
-_AT_ONCE_BYTES: Final = 64 * 1024  # decoded and encoded within 3 ms
-_AT_ONCE_VALUES: Final = 2000  # read step by step within 8 ms
+_SMALL_BODY_BYTES: Final = 64 * 1024  # decoded and encoded within 3 ms
+_SMALL_BODY_VALUES: Final = 2000  # read row by row within 8 ms
 
 
 class ReadBody(msgspec.Struct, frozen=True):
-    """What a body asks for."""
+    """The encoded rows of a body, and the outputs that it requests."""
 
     rows: list[EncodedRows]
     """One part for each batch."""
     outputs: tuple[Output, ...] = ()
-    """The outputs that it asks for; empty for the model's default."""
+    """Empty for the model's default."""
 
 
 class BodyReader:
@@ -37,34 +37,34 @@ class BodyReader:
         self._max_rows = max_rows
         self._max_text_bytes = max_text_bytes
         self._card: ModelCard | None = None
-        self._is_complete = False  # whether a matrix has no missing values to mark
+        self._is_plain_matrix = False  # if true, there are no missing values to convert to NaN
         self._decode: RowDecoder | None = None
         self._check_shape: RowShape
         self._read_row: Callable[[Any], Row]
 
     def __call__(self, body: bytes, card: ModelCard) -> ReadBody:
-        """Validate a body with 1 to `max_rows` rows, and encode them.
+        """Validate a body with 1 to `max_rows` rows, and encode the rows.
 
         Raises:
             MalformedJson: the body does not parse.
-            InvalidRows: the body is JSON but does not fit; lists the errors of the first invalid row.
+            InvalidRows: the body does not fit the model; lists the errors of the first invalid row.
         """
         if card is not self._card:
-            self._take(card)
+            self._use_card(card)
         self._check_shape(body)
-        return self._encode((self._decode and self._decode(body)) or self._read_step_by_step(body), card)
+        return self._encode((self._decode and self._decode(body)) or self._read_row_by_row(body), card)
 
-    def at_once(self, body: bytes, card: ModelCard) -> ReadBody | None:
-        """Do the same for a body that takes milliseconds; return None for any other, which must be read elsewhere."""
-        if len(body) > _AT_ONCE_BYTES:
+    def read_if_small(self, body: bytes, card: ModelCard) -> ReadBody | None:
+        """Do the same for a body that takes milliseconds; return None for a larger one."""
+        if len(body) > _SMALL_BODY_BYTES:
             return None
         if card is not self._card:
-            self._take(card)
+            self._use_card(card)
         read: tuple[Any, Any] | None = self._decode(body) if self._decode else None
         if read is None:
-            if body.count(b",") >= _AT_ONCE_VALUES:
+            if body.count(b",") >= _SMALL_BODY_VALUES:
                 return None
-            read = self._read_step_by_step(body)
+            read = self._read_row_by_row(body)
         return self._encode(read, card)
 
     def _encode(self, read: tuple[Any, Any], card: ModelCard) -> ReadBody:
@@ -72,9 +72,9 @@ class BodyReader:
         requested = () if outputs is msgspec.UNSET else read_outputs(outputs, card)
         if card.encoding is Encoding.MESSAGEPACK:
             return ReadBody(encode_messagepack(rows, MAX_BATCH_ROWS, MAX_BATCH_BYTES), requested)
-        return ReadBody(encode_matrix(rows if self._is_complete else with_nan(rows), MAX_BATCH_ROWS), requested)
+        return ReadBody(encode_matrix(rows if self._is_plain_matrix else with_nan(rows), MAX_BATCH_ROWS), requested)
 
-    def _take(self, card: ModelCard) -> None:
+    def _use_card(self, card: ModelCard) -> None:
         columns = card.input.columns
         rows_are_texts = card.input.kind == "text"
         if rows_are_texts:
@@ -85,12 +85,12 @@ class BodyReader:
             self._read_row = ColumnsReader(columns, self._max_text_bytes)
         names = [column.name for column in columns]
         self._check_shape = RowShape(rows_are_texts, names, self._max_rows, show_names(names))
-        self._is_complete = card.input.is_plain_matrix
+        self._is_plain_matrix = card.input.is_plain_matrix
         self._card = card
 
-    def _read_step_by_step(self, body: bytes) -> tuple[Any, Any]:
+    def _read_row_by_row(self, body: bytes) -> tuple[Any, Any]:
         parsed = parse(body)
-        data = self._data(parsed)
+        data = self._rows_member(parsed)
         return self._read_rows(data), parsed.get(OUTPUTS, msgspec.UNSET)
 
     def _read_rows(self, data: list[Any]) -> list[Row]:
@@ -98,7 +98,8 @@ class BodyReader:
         rows: list[Row] = []
         for index, row in enumerate(data):
             if isinstance(row, list) is not is_array:
-                raise InvalidRows([Fault(f"/data/{index}", "Send either arrays or objects: the first row is another.")])
+                detail = "Send all rows as arrays, or all as objects: the first row has the other form."
+                raise InvalidRows([Fault(f"/data/{index}", detail)])
             try:
                 rows.append(self._read_row(row))
             except RowRefused as refused:
@@ -107,13 +108,13 @@ class BodyReader:
                 ) from None
         return rows
 
-    def _data(self, parsed: Any) -> list[Any]:
+    def _rows_member(self, parsed: Any) -> list[Any]:
         if not isinstance(parsed, dict):
             raise InvalidRows([Fault("", 'The body must be an object with the member "data".')])
         data: Any = parsed.get(_DATA)
         faults = list(_member_faults(parsed))
         if not isinstance(data, list) or not 1 <= len(data) <= self._max_rows:
-            found = f"it has {len(data)}" if isinstance(data, list) else f"{show(data)} is none"
+            found = f"it has {len(data)}" if isinstance(data, list) else f"{show(data)} is not"
             found = found if _DATA in parsed else "it is missing"
             faults.append(Fault("/data", f'"data" must be an array of 1 to {self._max_rows} rows; {found}.'))
         if faults:

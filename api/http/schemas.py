@@ -1,4 +1,4 @@
-"""The JSON of responses, for OpenAPI."""
+"""The JSON of responses, as models for OpenAPI."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -9,17 +9,17 @@ from shared.card import ModelRef
 from shared.names import State
 
 ID_PATTERN: Final = "^[A-Za-z0-9_-]{40}$"  # shared/ids.py
-"""A prediction's id: 30 bytes in base64url, so every text of this form can be an id."""
+"""A prediction's id: 30 bytes in base64url, so every string of this form can be an id."""
 ID_EXAMPLE: Final = "AZ2x6FO3mZk1cXHq0d2TAAAFgq2c7m0eVb4Yt0Wb"
 
-# Types with bounds: pydantic loses those of a field that can be absent, which is `| SkipJsonSchema[None]`.
+# The bounds are in these types: pydantic loses the bounds of a field that is `| SkipJsonSchema[None]`.
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
 def reference(name: str) -> dict[str, Any]:
-    """Refer to a schema of the components."""
+    """Return a reference to a schema in the components."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -51,20 +51,20 @@ class Problem(BaseModel):
 
 
 class BatchProvenance(BaseModel):
-    """What ran a batch."""
+    """How a batch was computed."""
 
     attempt: Positive | SkipJsonSchema[None] = Field(None, description="The number of the attempt, from 1.")
     rows: Positive | SkipJsonSchema[None] = Field(None, description="Rows in the batch, of all its predictions.")
     worker: str | SkipJsonSchema[None] = None
     versions: dict[str, str] | SkipJsonSchema[None] = Field(
-        None, description="Of Python and of the distributions that the model needs, as installed there."
+        None, description="Versions of Python and of the distributions that the model needs, in the worker."
     )
 
 
 class ResultMeta(BatchProvenance):
-    """What ran a prediction; with several batches, the other members stand in each of `batches`."""
+    """How a prediction was computed; if it has several batches, each item of `batches` has the members of a batch."""
 
-    digest: str = Field(description="Of the artifact.")
+    digest: str = Field(description="Digest of the artifact.")
     batches: list[BatchProvenance] | SkipJsonSchema[None] = None
 
 
@@ -81,8 +81,8 @@ class PredictionResult(BaseModel):
         None, description="Natural logarithms, one column for each class in GET /model; absent without classes."
     )
     proba: list[Any] | SkipJsonSchema[None] = Field(None, description="Probabilities, in the same columns.")
-    decision: list[Any] | SkipJsonSchema[None] = Field(None, description="What `decision_function` returns.")
-    scores: list[Any] | SkipJsonSchema[None] = Field(None, description="What `score_samples` returns.")
+    decision: list[Any] | SkipJsonSchema[None] = Field(None, description="Values of `decision_function`.")
+    scores: list[Any] | SkipJsonSchema[None] = Field(None, description="Values of `score_samples`.")
     transform: list[Any] | SkipJsonSchema[None] = Field(None, description="The transformed row.")
     leaves: list[Any] | SkipJsonSchema[None] = Field(None, description="The index of the row's leaf in each tree.")
     meta: ResultMeta | SkipJsonSchema[None] = Field(None, description="With `?meta=true`.")
@@ -110,7 +110,7 @@ class UnfinishedPrediction(BaseModel):
 class BulkProgress(Progress):
     """Progress of a bulk prediction, in rows."""
 
-    bad: Count = Field(description="Of those that are done, the rows without a result.")
+    bad: Count = Field(description="Rows that are done and have no result.")
 
 
 class BulkReason(Reason):
@@ -120,32 +120,34 @@ class BulkReason(Reason):
 
 
 class BulkPrediction(BaseModel):
-    """A bulk prediction: what `POST /predictions` and lists return, and every look-up without rows."""
+    """The status of a bulk prediction, as uploads, lists, and look-ups without rows return it."""
 
     id: str = Field(pattern=ID_PATTERN, examples=[ID_EXAMPLE])
     status: State
     model: ModelRef
     rows: BulkProgress
     position: Count | SkipJsonSchema[None] = Field(
-        None, description="While it is not final: the number of such predictions that were accepted earlier."
+        None, description="While it is not final: the number of open bulk predictions that were accepted earlier."
     )
-    rows_per_second: NonNegative | SkipJsonSchema[None] = Field(None, description="Once rows are done.")
-    seconds_left: Count | SkipJsonSchema[None] = Field(None, description="At this rate.")
+    rows_per_second: NonNegative | SkipJsonSchema[None] = Field(None, description="Present once rows are done.")
+    seconds_left: Count | SkipJsonSchema[None] = Field(None, description="Time until it is final, at this rate.")
     error: BulkReason | SkipJsonSchema[None] = Field(None, description="Why it failed.")
 
 
 class BulkPage(BaseModel):
-    """Some bulk predictions, the latest first."""
+    """A page of bulk predictions, the latest first."""
 
     predictions: list[BulkPrediction]
-    cursor: str | SkipJsonSchema[None] = Field(None, description="Of the next page; absent on the last.")
+    cursor: str | SkipJsonSchema[None] = Field(
+        None, description="The cursor of the next page; absent on the last page."
+    )
 
 
 class BulkResult(PredictionResult):
     """The rows of a succeeded bulk prediction as JSON; a row without a result has null in each output."""
 
     carried: dict[str, list[Any]] | SkipJsonSchema[None] = Field(None, description="The carried columns.")
-    errors: list[Place] | SkipJsonSchema[None] = Field(None, description="With `on_error=report`: rows without result.")
+    errors: list[Place] | SkipJsonSchema[None] = Field(None, description="With `on_error=report`: errors of rows.")
     rows: BulkProgress
 
 
@@ -169,7 +171,7 @@ class PredictionStatus(BaseModel):
 
 
 class Live(BaseModel):
-    """A gateway process that answers."""
+    """A gateway process that responds."""
 
     status: Literal["live"]
 

@@ -1,4 +1,4 @@
-"""The headers that tell a browser what a response may do: on every response, and more on pages."""
+"""The security headers of responses: two for all responses, and more for HTML pages."""
 
 import base64
 import hashlib
@@ -8,7 +8,7 @@ from starlette.types import Message, Send
 
 NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 NO_STORE: Final = (b"cache-control", b"no-store")
-_CACHED: Final = frozenset({b"cache-control", b"etag"})
+_CACHING_HEADERS: Final = frozenset({b"cache-control", b"etag"})
 
 PAGE_HEADERS: Final = {
     "Cache-Control": "no-cache",
@@ -18,11 +18,11 @@ PAGE_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""Of pages for people; each page has a content security policy of its own."""
+"""The headers of HTML pages; each page also has its own content security policy."""
 
 
 def with_security_headers(send: Send) -> Send:
-    """Forbid browsers to guess the type of a response and, unless it says otherwise, to keep it."""
+    """Return a `send` that forbids browsers to guess the type of a response or, by default, to store it."""
 
     async def send_with_security_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -30,7 +30,7 @@ def with_security_headers(send: Send) -> Send:
             names = {name.lower() for name, _ in headers}
             if NOSNIFF[0] not in names:
                 headers.append(NOSNIFF)
-            if not names & _CACHED:
+            if not names & _CACHING_HEADERS:
                 headers.append(NO_STORE)
             message = {**message, "headers": headers}
         await send(message)
@@ -39,12 +39,12 @@ def with_security_headers(send: Send) -> Send:
 
 
 def content_security_policy(**directives: str) -> str:
-    """Allow what the directives name, with underscores for hyphens, and nothing else; no page may frame this one."""
+    """Return a policy that allows only what the directives name (underscores for hyphens), and forbids framing."""
     closed = {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
     named = {name.replace("_", "-"): value for name, value in directives.items()}
     return "; ".join(f"{name} {value}" for name, value in (closed | named).items())
 
 
-def source_of(text: str) -> str:
-    """Name an inline script or style in a policy by its hash."""
+def hash_source_of(text: str) -> str:
+    """Return the hash by which a policy allows an inline script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,4 +1,4 @@
-"""`GET /status`: what this gateway knows of the whole service, as of the last refresh."""
+"""`GET /status`: the state of the whole service, as of this gateway's last refresh."""
 
 import math
 from typing import Final
@@ -44,7 +44,7 @@ EXAMPLES: Final = {
         },
     },
     "broker away": {
-        "summary": "The broker cannot be reached",
+        "summary": "The broker is unavailable",
         "value": {
             "ready": False,
             "reasons": [{"code": BrokerUnavailable.code, "detail": BrokerUnavailable.detail}],
@@ -57,50 +57,50 @@ EXAMPLES: Final = {
         },
     },
 }
-"""For OpenAPI."""
+"""The examples in OpenAPI."""
 
 
 class QueueStatus(BaseModel):
     """The rows of a queue, and how fast its pool processes score them."""
 
     pool_processes: Count = Field(
-        description="Loaded pool processes that take its batches; one may take those of both queues."
+        description="Loaded pool processes that run its batches; one may run those of both queues."
     )
     backlog_rows: Count = Field(description="Rows accepted and not yet final.")
     oldest_seconds: NonNegative = Field(description="Age of the oldest batch that no worker has claimed; 0 for none.")
     rows_per_second: NonNegative | None = Field(
-        description="Rows that became final, over the last seconds; null until it is measured."
+        description="Rows that became final per second, over the last five seconds; null until measured."
     )
     seconds_left: Count | None = Field(
-        description="Until the backlog is final, at this rate; null while no row becomes final."
+        description="Time until the backlog is final, at this rate; null while no row becomes final."
     )
 
 
 class BulkOverview(BaseModel):
     """The bulk predictions of all clients."""
 
-    open: Count = Field(description="Those that are not final.")
-    oldest_seconds: NonNegative = Field(description="Age of the oldest of these; 0 for none.")
+    open: Count = Field(description="Number of predictions that are not final.")
+    oldest_seconds: NonNegative = Field(description="Age of the oldest of them; 0 for none.")
     stored_bytes: Count = Field(
-        description="Reserved in the object store for their rows and results, of final ones too."
+        description="Bytes reserved in the object store for rows and results, also of final predictions."
     )
 
 
 class ServiceStatus(BaseModel):
-    """The whole service, as this gateway last read it from the broker; without that, its numbers are null."""
+    """The state of the whole service as last read from the broker; if that failed, numbers are null."""
 
-    ready: bool = Field(description="Whether a prediction sent now would be answered, as at `/readyz`.")
-    reasons: list[Reason] = Field(description="Why not; empty if it would be.")
+    ready: bool = Field(description="Whether a prediction sent now would be answered, as in `/readyz`.")
+    reasons: list[Reason] = Field(description="Why the gateway is not ready; empty if it is.")
     model: ModelRef | None = Field(description="The model that rows are checked against; null if none is known.")
     gateways: Count | None = Field(description="Gateway processes, this one included.")
     workers: Count | None = Field(description="Workers that have loaded the model.")
     dead_letters: Count | None = Field(description="Batches that used up their attempts, kept for an operator.")
-    queues: dict[Queue, QueueStatus] = Field(description="By name; empty while the broker cannot be reached.")
+    queues: dict[Queue, QueueStatus] = Field(description="By name; empty while the broker is unavailable.")
     bulk_predictions: BulkOverview | None
 
 
 def service_status(cluster: ClusterStatus) -> ServiceStatus:
-    """Describe the service from the last overview."""
+    """Return the status of the service from the last overview."""
     reasons = cluster.unready_reasons()
     is_known = not any(isinstance(reason, BrokerUnavailable) for reason in reasons)
     overview = cluster.overview if is_known else None

@@ -1,4 +1,4 @@
-"""The JSON status of a prediction: its state and progress, without its rows."""
+"""The status of a prediction in JSON: its state and progress, without its rows."""
 
 import math
 from typing import Any, Final
@@ -14,10 +14,10 @@ _LONGEST_RETRY_SECONDS: Final = 60
 
 
 def status_of(prediction_id: PredictionId, prediction: Prediction) -> dict[str, Any]:
-    """Describe a prediction of `POST /predict`."""
+    """Return the status of a prediction of `POST /predict`."""
     return {
         "rows": {"done": prediction.rows_done, "total": prediction.rows_total},
-        **({} if prediction.failure is None else {"error": _reason(prediction.failure)}),
+        **({} if prediction.failure is None else {"error": _error_of(prediction.failure)}),
         "id": str(prediction_id),
         "status": prediction.state.value,
         "model": msgspec.Raw(prediction.model),
@@ -25,7 +25,7 @@ def status_of(prediction_id: PredictionId, prediction: Prediction) -> dict[str, 
 
 
 def bulk_status_of(prediction: BulkPrediction) -> dict[str, Any]:
-    """Describe a bulk prediction; while it is open, with its pace and its position."""
+    """Return the status of a bulk prediction; while it is open, with its rate and position."""
     rows = {"done": prediction.rows_done, "total": prediction.source.n_rows, "bad": prediction.rows_bad}
     status: dict[str, Any] = {"rows": rows}
     if prediction.state not in FINAL_STATES:
@@ -34,7 +34,7 @@ def bulk_status_of(prediction: BulkPrediction) -> dict[str, Any]:
             status |= {"rows_per_second": round(rate, 1), "seconds_left": math.ceil(_rows_left(prediction) / rate)}
     if prediction.failure is not None:
         faults = [{"pointer": fault.pointer, "detail": fault.detail} for fault in prediction.errors]
-        status["error"] = _reason(prediction.failure) | ({"errors": faults} if faults else {})
+        status["error"] = _error_of(prediction.failure) | ({"errors": faults} if faults else {})
     return status | {
         "id": str(prediction.id),
         "status": prediction.state.value,
@@ -42,8 +42,8 @@ def bulk_status_of(prediction: BulkPrediction) -> dict[str, Any]:
     }
 
 
-def seconds_left(prediction: BulkPrediction) -> int | None:
-    """Return when to ask again, in seconds; None if the prediction has not begun."""
+def retry_after_seconds(prediction: BulkPrediction) -> int | None:
+    """Return the seconds after which to poll again; None if no row is done."""
     rate = _rows_per_second(prediction)
     return None if rate is None else max(1, min(math.ceil(_rows_left(prediction) / rate), _LONGEST_RETRY_SECONDS))
 
@@ -58,5 +58,5 @@ def _rows_per_second(prediction: BulkPrediction) -> float | None:
     return prediction.rows_done * 1e6 / (prediction.now_us - prediction.started_us)
 
 
-def _reason(failure: Any) -> dict[str, Any]:
+def _error_of(failure: Any) -> dict[str, Any]:
     return {"code": failure.code, "detail": failure.detail}

@@ -1,4 +1,4 @@
-"""Responses that are sent as they are made: if that breaks in the middle, so does the connection."""
+"""Responses that are sent while they are produced; if that fails midway, the connection is reset."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -17,7 +17,7 @@ class _ClientGone(Exception):
 
 
 class StreamedResponse(Response):
-    """Sends parts; their source is opened before the head is sent, so that it can still be refused, and is closed."""
+    """Sends the parts of a source, opened before the head is sent, so that opening can fail with an error response."""
 
     def __init__(
         self, open_parts: Callable[[], AbstractAsyncContextManager[Parts]], status: int, headers: Mapping[str, str]
@@ -27,11 +27,11 @@ class StreamedResponse(Response):
         self.raw_headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Send the response until its end, or until the client has gone."""
+        """Send the response until it is complete, or until the client disconnects."""
         async with self._open_parts() as parts:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             try:
-                await first_of(_send(parts, send), _wait_until_gone(receive))
+                await first_of(_send(parts, send), _raise_on_disconnect(receive))
             except _ClientGone:
                 pass
 
@@ -42,7 +42,7 @@ async def _send(parts: Parts, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _wait_until_gone(receive: Receive) -> NoReturn:
+async def _raise_on_disconnect(receive: Receive) -> NoReturn:
     while (await receive())["type"] != "http.disconnect":
         pass
     raise _ClientGone

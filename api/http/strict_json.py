@@ -1,6 +1,6 @@
-"""Parses JSON strictly: as RFC 8259 says, without the extensions of Python's parser, and noticing repeated members.
+"""Parses JSON by RFC 8259, and refuses the extensions of Python's parser and repeated members.
 
-It also writes values back for messages.
+It also formats values for error messages.
 """
 
 import json
@@ -12,14 +12,14 @@ from shared.errors import Fault, InvalidRows, MalformedJson
 
 _SHOWN_CHARACTERS: Final = 60
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
-_MAX_NAME: Final = 200  # characters of a name in a pointer
-_LONE: Final = "A text holds a lone surrogate (\\ud800 to \\udfff), which is not a character."
-_DEEP: Final = "The body is nested too deeply."
-_MAX_POINTER: Final = 1000  # characters; a place that is deeper is left to the message
+_MAX_NAME_LENGTH: Final = 200  # characters of a name in a pointer
+_LONE_SURROGATE: Final = "A string contains a lone surrogate (\\ud800 to \\udfff), which is not a character."
+_TOO_DEEP: Final = "The body is nested too deeply."
+_MAX_POINTER_LENGTH: Final = 1000  # characters; a longer pointer ends at an outer value
 
 
-class _Repeating(dict[str, Any]):
-    """An object in which a member stands twice."""
+class _RepeatingObject(dict[str, Any]):
+    """An object with a repeated member."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -28,18 +28,18 @@ class _Repeating(dict[str, Any]):
         """The first name that is repeated."""
 
 
-class _Objects:
-    """Makes the objects of one body, and notices whether a member is repeated in any of them."""
+class _ObjectBuilder:
+    """Makes the objects of one body, and records whether any of them has a repeated member."""
 
     def __init__(self) -> None:
-        self.are_repeating = False
+        self.has_repeated_members = False
 
     def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
         if len(members) == len(pairs):
             return members
-        self.are_repeating = True
-        return _Repeating(pairs)
+        self.has_repeated_members = True
+        return _RepeatingObject(pairs)
 
 
 def parse(body: bytes) -> Any:
@@ -48,10 +48,10 @@ def parse(body: bytes) -> Any:
     A number beyond the range of float64 becomes infinity, so that its column refuses it.
 
     Raises:
-        MalformedJson: it is not JSON in UTF-8, or not text: a lone surrogate.
-        InvalidRows: a member stands twice in an object, at any depth.
+        MalformedJson: the body is not JSON in UTF-8, or contains a lone surrogate.
+        InvalidRows: an object, at any depth, has a repeated member.
     """
-    objects = _Objects()
+    objects = _ObjectBuilder()
     try:
         text = body.decode()
         parsed = _decode(text, objects)
@@ -63,46 +63,46 @@ def parse(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise MalformedJson(f"The body is not UTF-8 (byte {error.start}).") from None
     except UnicodeEncodeError:
-        raise MalformedJson(_LONE) from None
+        raise MalformedJson(_LONE_SURROGATE) from None
     except RecursionError:
-        raise MalformedJson(_DEEP) from None
-    _refuse_repeated(objects, parsed)
+        raise MalformedJson(_TOO_DEEP) from None
+    _refuse_repeated_members(objects, parsed)
     return parsed
 
 
 def parse_at(text: str, start: int) -> tuple[Any, int]:
-    """Parse the value that begins at a position of a text, as `parse` does; return it, and where it ends.
+    """Parse the value that starts at a position in a string, as `parse` does; return it and its end.
 
     Raises:
-        json.JSONDecodeError: there is no JSON.
+        json.JSONDecodeError: no valid JSON starts there.
         MalformedJson: as `parse`.
-        InvalidRows: as `parse`; the pointer begins at the value.
+        InvalidRows: as `parse`; the pointer is relative to the value.
     """
-    objects = _Objects()
+    objects = _ObjectBuilder()
     try:
         try:
-            parsed, end = _decoder(objects).raw_decode(text, start)
+            parsed, end = _make_decoder(objects).raw_decode(text, start)
         except json.JSONDecodeError:
             raise
         except ValueError:
-            parsed, end = _decoder(objects, parse_int=_integer).raw_decode(text, start)
+            parsed, end = _make_decoder(objects, parse_int=_parse_integer).raw_decode(text, start)
         if _SURROGATE.search(text, start, end):
             json.dumps(parsed, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise MalformedJson(_LONE) from None
+        raise MalformedJson(_LONE_SURROGATE) from None
     except RecursionError:
-        raise MalformedJson(_DEEP) from None
-    _refuse_repeated(objects, parsed)
+        raise MalformedJson(_TOO_DEEP) from None
+    _refuse_repeated_members(objects, parsed)
     return parsed, end
 
 
 def pointer_to(name: str) -> str:
-    """Write a member as a part of a JSON pointer (RFC 6901); a name that is too long for it is left to the message."""
-    return "/" + name.replace("~", "~0").replace("/", "~1") if len(name) <= _MAX_NAME else ""
+    """Return a member's name as a part of a JSON pointer (RFC 6901); empty if the name is too long."""
+    return "/" + name.replace("~", "~0").replace("/", "~1") if len(name) <= _MAX_NAME_LENGTH else ""
 
 
 def show(value: Any) -> str:
-    """Write a value as JSON for a message, cut to a readable length; an array or object is only named."""
+    """Return a value as JSON for a message, shortened; an array or object becomes "an array" or "an object"."""
     if isinstance(value, list):
         return "an array"
     if isinstance(value, dict):
@@ -115,46 +115,46 @@ def show(value: Any) -> str:
     return text if isinstance(value, str) or len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
-def _refuse_repeated(objects: _Objects, parsed: Any) -> None:
-    if objects.are_repeating:
-        pointer, name = _first_repeated(parsed)
-        raise InvalidRows([Fault(pointer, f"{show(name)} stands there more than once: send it once.")])
+def _refuse_repeated_members(objects: _ObjectBuilder, parsed: Any) -> None:
+    if objects.has_repeated_members:
+        pointer, name = _first_repeated_member(parsed)
+        raise InvalidRows([Fault(pointer, f"{show(name)} occurs more than once: send it once.")])
 
 
-def _decode(text: str, objects: _Objects) -> Any:
+def _decode(text: str, objects: _ObjectBuilder) -> Any:
     try:
-        return _decoder(objects).decode(text)
+        return _make_decoder(objects).decode(text)
     except json.JSONDecodeError:
         raise
     except ValueError:  # an integer of thousands of digits, which Python does not convert
-        return _decoder(objects, parse_int=_integer).decode(text)
+        return _make_decoder(objects, parse_int=_parse_integer).decode(text)
 
 
-def _decoder(objects: _Objects, **options: Any) -> json.JSONDecoder:
+def _make_decoder(objects: _ObjectBuilder, **options: Any) -> json.JSONDecoder:
     return json.JSONDecoder(object_pairs_hook=objects, parse_constant=_refuse_constant, **options)
 
 
-def _first_repeated(parsed: Any) -> tuple[str, str]:
-    """Find the first repeated member, which there is: the pointer to it, and its name."""
+def _first_repeated_member(parsed: Any) -> tuple[str, str]:
+    """Return the pointer and the name of the first repeated member, which must exist."""
     places = [("", parsed)]
-    while True:  # without recursion: the parser takes as many levels as Python does
+    while True:  # without recursion: the parser accepts as many levels as Python's stack
         pointer, value = places.pop()
-        if isinstance(value, _Repeating):
-            return _extended(pointer, pointer_to(value.name)), value.name
+        if isinstance(value, _RepeatingObject):
+            return _extend_pointer(pointer, pointer_to(value.name)), value.name
         parts = value.items() if isinstance(value, dict) else enumerate(value)
         inner = [(key, each) for key, each in parts if isinstance(each, dict | list)]
-        places += [(_extended(pointer, pointer_to(str(key))), each) for key, each in reversed(inner)]
+        places += [(_extend_pointer(pointer, pointer_to(str(key))), each) for key, each in reversed(inner)]
 
 
-def _extended(pointer: str, part: str) -> str:
-    return pointer + part if part and len(pointer) + len(part) <= _MAX_POINTER else pointer
+def _extend_pointer(pointer: str, part: str) -> str:
+    return pointer + part if part and len(pointer) + len(part) <= _MAX_POINTER_LENGTH else pointer
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise MalformedJson(f"The body is not JSON: {name} is not a number; a missing value is null.")
 
 
-def _integer(digits: str) -> float:
+def _parse_integer(digits: str) -> float:
     try:
         return int(digits)
     except ValueError:

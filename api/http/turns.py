@@ -1,4 +1,4 @@
-"""A lock that the shortest of the waiting jobs gets next."""
+"""A lock that goes to the shortest waiting job next."""
 
 import asyncio
 import heapq
@@ -8,7 +8,7 @@ from itertools import count
 
 
 class ShortestFirst:
-    """A lock for jobs of known length: a short job waits for one long job at most, however many there are."""
+    """A lock for jobs of known length: a short job waits for at most one long job, however many are waiting."""
 
     def __init__(self) -> None:
         self._is_held = False
@@ -33,7 +33,7 @@ class ShortestFirst:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # the lock was given to it before it could run
+            if turn.done() and not turn.cancelled():  # it has the lock, but was canceled before it could run
                 self._release()
             raise
 

@@ -1,4 +1,4 @@
-"""`POST /predictions`: reads what the head of an upload says, and hands its body on as it arrives."""
+"""`POST /predictions`: reads the headers and the query of an upload, and passes its body on as it arrives."""
 
 import time
 from collections.abc import AsyncIterator
@@ -30,11 +30,11 @@ from shared.store.records import Origin
 _UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 _CODINGS: Final = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
 _FLAGS: Final = {"true": True, "false": False}
-_REPEATED: Final = "null"
-_OF_CSV: Final = ("delimiter", "header", "null")
-_PARAMETERS: Final = ("on_error", "outputs", "carry", *_OF_CSV)
-_NO_DELIMITER: Final = '"\r\n\0'
-_OTHER: Final = "other"
+_REPEATABLE: Final = "null"
+_CSV_PARAMETERS: Final = ("delimiter", "header", "null")
+_PARAMETERS: Final = ("on_error", "outputs", "carry", *_CSV_PARAMETERS)
+_NOT_DELIMITERS: Final = '"\r\n\0'
+_OTHER_FORMAT: Final = "other"
 
 Query = dict[str, list[str]]
 
@@ -51,16 +51,18 @@ class UploadOperation:
         """Accept an upload.
 
         Raises:
-            RequestRefused: it left nothing.
+            RequestRefused: the upload was refused, and nothing of it is kept.
         """
         began = time.monotonic()
-        outcome, form = ACCEPTED, _OTHER
+        outcome, form = ACCEPTED, _OTHER_FORMAT
         try:
             headers = RequestHeaders.read(request.scope["headers"])
-            media_type = _media_type(headers.media_type.decode("latin-1"))
+            media_type = _check_media_type(headers.media_type.decode("latin-1"))
             form = FORMATS[media_type]
             card = await self._cluster.current_card()
-            job = _job(media_type, _coding(headers.content_coding), request.scope["query_string"], card)
+            job = _upload_job(
+                media_type, _parse_content_coding(headers.content_coding), request.scope["query_string"], card
+            )
             host = (request.scope.get("client") or ("",))[0]
             upload = UploadRequest(
                 job,
@@ -76,7 +78,7 @@ class UploadOperation:
             raise MalformedUpload("The body ended early.") from error
         except RequestRefused as error:
             outcome = error.code
-            self._metrics.refused(error.code)
+            self._metrics.count_refused(error.code)
             raise
         except BaseException:
             outcome = "error"
@@ -86,11 +88,11 @@ class UploadOperation:
                 bind_contextvars(batch=prediction.id.batch_id)  # the whole id would give access to the result
             return prediction
         finally:
-            self._metrics.uploaded(form, outcome, time.monotonic() - began)
+            self._metrics.count_upload(form, outcome, time.monotonic() - began)
 
 
 class _Body:
-    """The body of a request, from the server."""
+    """The body of an upload, as parts from the ASGI server."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -110,7 +112,7 @@ class _Body:
             pass
 
 
-def _media_type(content_type: str) -> str:
+def _check_media_type(content_type: str) -> str:
     essence, *parameters = [part.strip().lower() for part in content_type.split(";")]
     if essence.endswith("+json"):
         essence = MEDIA_TYPES[Format.JSON]
@@ -119,75 +121,75 @@ def _media_type(content_type: str) -> str:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "charset" and value.strip().strip('"') not in _UTF8:
-            raise UnsupportedContentType("Send the rows in UTF-8, which is the only `charset` that is read.")
+            raise UnsupportedContentType("Send the rows in UTF-8, which is the only supported `charset`.")
     return essence
 
 
-def _coding(content_coding: bytes) -> str:
+def _parse_content_coding(content_coding: bytes) -> str:
     try:
         return _CODINGS[content_coding.decode("latin-1").strip().lower()]
     except KeyError:
         raise UnsupportedUploadCoding from None
 
 
-def _job(media_type: str, coding: str, query_string: bytes, card: ModelCard) -> ReadUpload:
-    """Read the query string.
+def _upload_job(media_type: str, coding: str, query_string: bytes, card: ModelCard) -> ReadUpload:
+    """Return the job for the table process, with the parameters of the query string.
 
     Raises:
-        InvalidParameter: it has a parameter that is unknown, repeated or invalid.
+        InvalidParameter: a parameter is unknown, repeated or invalid.
     """
-    query = _query(query_string, is_csv=media_type == MEDIA_TYPES[Format.CSV])
+    query = _parse_query(query_string, is_csv=media_type == MEDIA_TYPES[Format.CSV])
     return ReadUpload(
         b"",
         media_type,
         coding,
         "",
-        _on_error(query),
-        _outputs(query, card),
-        _names(query, "carry"),
-        _delimiter(query),
-        _has_header(query),
-        tuple(query.get(_REPEATED, ())),
+        _parse_on_error(query),
+        _parse_outputs(query, card),
+        _parse_names(query, "carry"),
+        _parse_delimiter(query),
+        _parse_header_flag(query),
+        tuple(query.get(_REPEATABLE, ())),
     )
 
 
-def _query(query_string: bytes, *, is_csv: bool) -> Query:
+def _parse_query(query_string: bytes, *, is_csv: bool) -> Query:
     query: Query = {}
     for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
         query.setdefault(name, []).append(value)
     for name, values in query.items():
         if name not in _PARAMETERS:
             raise InvalidParameter(f"`{name[:50]}` is unknown: the parameters are {', '.join(_PARAMETERS)}.")
-        if name in _OF_CSV and not is_csv:
-            raise InvalidParameter(f"`{name}` says how CSV is written, and this body is none.")
-        if len(values) > 1 and name != _REPEATED:
-            raise InvalidParameter(f"`{name}` must stand there once.")
+        if name in _CSV_PARAMETERS and not is_csv:
+            raise InvalidParameter(f"`{name}` is only for CSV, and this body is not CSV.")
+        if len(values) > 1 and name != _REPEATABLE:
+            raise InvalidParameter(f"`{name}` must not be repeated.")
     return query
 
 
-def _value(query: Query, name: str) -> str | None:
+def _single_value(query: Query, name: str) -> str | None:
     return query[name][0] if name in query else None
 
 
-def _on_error(query: Query) -> OnError:
-    value = _value(query, "on_error") or OnError.FAIL
+def _parse_on_error(query: Query) -> OnError:
+    value = _single_value(query, "on_error") or OnError.FAIL
     if value not in list(OnError):
         raise InvalidParameter(f"`on_error` must be one of {', '.join(OnError)}.")
     return OnError(value)
 
 
-def _outputs(query: Query, card: ModelCard) -> tuple[Output, ...]:
-    names = _names(query, "outputs")
+def _parse_outputs(query: Query, card: ModelCard) -> tuple[Output, ...]:
+    names = _parse_names(query, "outputs")
     for name in names:
         if name not in card.outputs:
             has = ", ".join(card.outputs)
-            raise InvalidParameter(f"`outputs`: {name[:50]!r} is no output of this model, which has {has}.")
+            raise InvalidParameter(f"`outputs`: {name[:50]!r} is not an output of this model, which has {has}.")
     outputs = tuple(map(Output, names))
     return () if outputs == card.default_outputs else outputs
 
 
-def _names(query: Query, parameter: str) -> tuple[str, ...]:
-    value = _value(query, parameter)
+def _parse_names(query: Query, parameter: str) -> tuple[str, ...]:
+    value = _single_value(query, parameter)
     if value is None:
         return ()
     names = tuple(value.split(","))
@@ -196,17 +198,17 @@ def _names(query: Query, parameter: str) -> tuple[str, ...]:
     return names
 
 
-def _delimiter(query: Query) -> str:
-    value = _value(query, "delimiter")
+def _parse_delimiter(query: Query) -> str:
+    value = _single_value(query, "delimiter")
     if value is None:
         return ","
-    if len(value) != 1 or not value.isascii() or value in _NO_DELIMITER:
-        raise InvalidParameter("`delimiter` must be one ASCII character, and no quote or line break.")
+    if len(value) != 1 or not value.isascii() or value in _NOT_DELIMITERS:
+        raise InvalidParameter("`delimiter` must be one ASCII character, but not a quote, a line break or NUL.")
     return value
 
 
-def _has_header(query: Query) -> bool:
-    value = _value(query, "header")
+def _parse_header_flag(query: Query) -> bool:
+    value = _single_value(query, "header")
     if value is None:
         return True
     if value.lower() not in _FLAGS:

@@ -1,6 +1,6 @@
-"""Reads the values of a column: checks what a client sent, and converts it to the form that is encoded.
+"""Validates the values of a column as clients send them, and converts them to the form that is encoded.
 
-Every refusal names the column, the value and the remedy.
+Every error message names the column, the value and the remedy.
 """
 
 import math
@@ -14,56 +14,56 @@ from api.http.strict_json import show
 from shared.columns import FLOATS, INTEGERS, Column, Unit, Values, ValueType
 
 Reader = Callable[[Any], Any]
-"""Takes a JSON value; raises `ValueError` with the rest of a sentence that begins with the column."""
+"""Converts a JSON value; raises `ValueError` with a message to be put after the column's name."""
 
-MAX_FLOAT32: Final = 3.4028235677973366e38  # exclusive: from here on, a float64 rounds to infinity in float32
-_INEXACT: Final = 2**53  # from here on, an integer that was written as 1e17 or as 3.0 may have lost digits
+MAX_FLOAT32: Final = 3.4028235677973366e38  # exclusive: a float64 from here on rounds to infinity in float32
+_MIN_INEXACT: Final = 2**53  # from here on, an integer that was written as 1e17 or as 3.0 may have lost digits
 _SHOWN_VALUES: Final = 10
-_MAX_NAME: Final = 60  # characters of a name that has a nearest one
-_MAX_COMPARED: Final = 200
+_MAX_COMPARED_LENGTH: Final = 60  # characters of a name for which a similar one is searched
+_MAX_COMPARED_NAMES: Final = 200
 _MISSING: Final = frozenset({"", "nan", "na", "n/a", "none", "null", "nat"})
 
 
 def column_reader(column: Column, max_text_bytes: int) -> Reader:
-    """Make the function that reads one value of a column, null included."""
+    """Return the function that validates and converts one value of a column, or null."""
     if column.categories is None:
-        read = _reader(column, max_text_bytes)
+        read = _value_reader(column, max_text_bytes)
     else:
         known = {value: value for value in column.categories.values}
-        read = partial(_read_category, _reader(column.categories, max_text_bytes), known, expected(column))
+        read = partial(_read_category, _value_reader(column.categories, max_text_bytes), known, expected_values(column))
     return partial(_read_nullable, read) if column.nullable else read
 
 
-def refusal(column: Column, value: Any, reason: ValueError, *, suggests: bool = True) -> str:
-    """Say why a reader refused a value of its column, and what to send, such as the nearest category."""
+def refusal_message(column: Column, value: Any, reason: ValueError, *, suggests: bool = True) -> str:
+    """Return the message for a refused value: the reason, and what to send, such as the most similar category."""
     name = show(column.name)
     if value is None:
-        return f"{name} must not be missing: send {expected(column)}."
+        return f"{name} must not be missing: send {expected_values(column)}."
     is_missing = column.nullable and isinstance(value, str) and value.strip().lower() in _MISSING
     near = ""
     if suggests and column.categories is not None and isinstance(value, str):
-        near = nearest(value, column.categories.values)
+        near = nearest_suggestion(value, column.categories.values)
     return f"{name} {reason}{near}{' A missing value is null.' if is_missing else ''}"
 
 
-def expected(column: Column) -> str:
-    """Say what a column takes: "an integer from 0 to 255"."""
+def expected_values(column: Column) -> str:
+    """Describe the values of a column: "an integer from 0 to 255"."""
     if column.categories is not None:
         shown = column.categories.values[:_SHOWN_VALUES]
         more = len(column.categories.values) - len(shown)
         return "one of " + ", ".join(map(show, shown)) + (f" and {more} more" if more else "")
-    return _expected(column)
+    return _expected_type(column)
 
 
-def nearest(name: str, names: Collection[Any]) -> str:
-    """Suggest the nearest of some names, as a sentence with a space before it; empty if none is near."""
-    if len(name) > _MAX_NAME or len(names) > _MAX_COMPARED:  # a comparison takes 10 µs
+def nearest_suggestion(name: str, names: Collection[Any]) -> str:
+    """Suggest the most similar of some names, as a sentence after a space; empty if none is similar."""
+    if len(name) > _MAX_COMPARED_LENGTH or len(names) > _MAX_COMPARED_NAMES:  # a comparison takes 10 µs
         return ""
     found = get_close_matches(name, [each for each in names if isinstance(each, str)], n=1)
     return f" Did you mean {show(found[0])}?" if found else ""
 
 
-def _expected(values: Values) -> str:
+def _expected_type(values: Values) -> str:
     if values.type in FLOATS:
         return "a number"
     if values.type in INTEGERS:
@@ -73,13 +73,13 @@ def _expected(values: Values) -> str:
         example = "2026-01-31T12:00:00"
         zoned = f"with an offset, such as {example}Z or {example}+01:00"
         return f"a date and time {zoned if values.time_zone else f'without an offset, such as {example}'}"
-    return {ValueType.BOOL: "true or false", ValueType.STRING: "a text", ValueType.DATE: "a date such as 2026-01-31"}[
+    return {ValueType.BOOL: "true or false", ValueType.STRING: "a string", ValueType.DATE: "a date such as 2026-01-31"}[
         values.type
     ]
 
 
-def _reader(values: Values, max_text_bytes: int) -> Reader:
-    wanted = _expected(values) if values.type is not ValueType.CATEGORY else ""
+def _value_reader(values: Values, max_text_bytes: int) -> Reader:
+    wanted = _expected_type(values) if values.type is not ValueType.CATEGORY else ""
     if values.type in FLOATS:
         largest = MAX_FLOAT32 if values.type is ValueType.FLOAT32 else math.inf
         return partial(_read_float, largest, values.type.value)
@@ -110,7 +110,7 @@ def _read_float(limit: float, type_name: str, value: Any) -> float:
 
 def _read_integer(smallest: int, largest: int, wanted: str, value: Any) -> int:
     if type(value) is float and value.is_integer():
-        if abs(value) >= _INEXACT:
+        if abs(value) >= _MIN_INEXACT:
             raise ValueError(f"must be {wanted}: write it with its digits alone, since {value!r} may have lost some.")
         value = int(value)
     if type(value) is not int:
@@ -128,7 +128,7 @@ def _read_bool(wanted: str, value: Any) -> bool:
 
 def _read_text(max_bytes: int, value: Any) -> str:
     if type(value) is not str:
-        raise ValueError(f"must be a text; {show(value)} is not.")
+        raise ValueError(f"must be a string; {show(value)} is not.")
     if len(value) * 4 > max_bytes and (n_bytes := len(value.encode())) > max_bytes:
         raise ValueError(f"has {n_bytes} bytes in UTF-8; send at most {max_bytes} (SEPAL_MAX_TEXT_BYTES).")
     return value

@@ -1,4 +1,4 @@
-"""Decides whether a prediction may be submitted: its deadline must be reachable, and its idempotency key free."""
+"""Decides whether a prediction may be submitted: its deadline must be reachable, and its idempotency key unused."""
 
 import math
 

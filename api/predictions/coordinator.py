@@ -1,10 +1,10 @@
-"""Owns the waiting requests of a gateway process: gathers them into batches, records these and answers them.
+"""Owns the waiting requests of a gateway process: gathers them into batches, submits these and resolves the waiters.
 
-A batch leaves at once if a worker is free for it. Otherwise predictions gather, and leave together when a batch that is
-under way is answered (`api.predictions.under_way`). Without load, batching costs a prediction nothing, and under load
-it makes each prediction cheaper (docs/decisions/0010-batches-form-themselves.md).
+A batch leaves immediately if a pool process is free for it. Otherwise predictions gather, and leave together when a
+batch that is under way is answered (`api.predictions.under_way`). Without load, batching does not delay a prediction,
+and under load it makes each prediction cheaper (docs/decisions/0010-batches-form-themselves.md).
 
-A message on the reply channel can be lost, so the store decides: pending predictions are looked up after every new
+A message on the reply channel can be lost. So pending predictions are looked up in the store after every new
 subscription, and every few seconds.
 """
 
@@ -47,7 +47,7 @@ class Coordinator:
         Args:
             submit: records a submission and publishes its messages.
             read: looks up predictions of one batch.
-            allowance: how many interactive batches may be under way at once.
+            allowance: returns how many interactive batches may be under way.
             metrics: counts accepted predictions and alien messages.
             reply_channel: the channel on which outcomes are published for this process.
         """
@@ -66,24 +66,24 @@ class Coordinator:
         self, rows: EncodedRows, model: bytes, deadline_us: int = 0, origin: Origin | None = None
     ) -> tuple[OpenBatch, Waiter]:
         """Add a prediction to an open batch, which leaves as soon as the allowance permits."""
-        batch = self._open.batch_for(rows, model)
+        batch = self._open.find_or_open(rows, model)
         waiter = batch.join(rows, deadline_us, origin)
         self._under_way.count_request()
-        self._flush_soon()
+        self._schedule_flush()
         return batch, waiter
 
     async def flush_now(self, batch: OpenBatch) -> None:
-        """Record a batch without waiting for a free worker; concurrent calls share round trips to the store.
+        """Record a batch without waiting for a free pool process; concurrent calls share round trips to the store.
 
         Raises:
             BacklogFull, BrokerUnavailable: the batch was not accepted.
         """
         batch.is_urgent = True
-        self._flush_soon()
+        self._schedule_flush()
         await batch.wait_until_recorded()
 
     async def submit(self, pending: PendingBatch, submission: Submission) -> None:
-        """Record a submission. Its batch is pending before that: the outcome may arrive before the submission's reply.
+        """Record a submission. Its batch is made pending first: the outcome may arrive before the submission's reply.
 
         Raises:
             BacklogFull, BrokerUnavailable: the submission was not accepted.
@@ -94,14 +94,14 @@ class Coordinator:
         except BaseException:
             self._pending.pop(pending.id, None)
             raise
-        self._metrics.accepted(submission.queue, submission.n_predictions, submission.n_rows)
+        self._metrics.count_accepted(submission.queue, submission.n_predictions, submission.n_rows)
 
     def receive(self, message: bytes) -> None:
         """Handle a message of the reply channel."""
         try:
             batch_id, finished_us, outcome = parse_reply(message)
         except AlienMessage as error:
-            self._metrics.alien_message()
+            self._metrics.count_alien_message()
             log.warning("ignored an alien message on the reply channel", reason=str(error), begins=repr(message[:80]))
             return
         pending = self._pending.get(batch_id)
@@ -110,21 +110,21 @@ class Coordinator:
         elif outcome is not None and pending.is_answered_by(outcome):
             del self._pending[batch_id]
             n_gathered = sum(len(batch.members) for batch in self._open)
-            self._under_way.answered(batch_id, outcome.predict_us, len(pending.waiting), n_gathered)
+            self._under_way.remove_answered(batch_id, outcome.predict_us, len(pending.waiting), n_gathered)
             pending.resolve(outcome, finished_us)
         else:
-            pending.is_doubtful = True
+            pending.needs_look_up = True
             task = asyncio.get_running_loop().create_task(self._look_up(pending))
             self._look_ups.add(task)
             task.add_done_callback(self._look_ups.discard)
 
     async def recheck(self) -> None:
         """Look up the batches that have been pending for a while: their messages may have been lost."""
-        await self._look_up_older(time.monotonic() - _RECHECK_SECONDS)
+        await self._look_up_checked_before(time.monotonic() - _RECHECK_SECONDS)
 
     async def recheck_all(self) -> None:
         """Look up every pending batch: messages may have been lost with the subscription."""
-        await self._look_up_older(time.monotonic())
+        await self._look_up_checked_before(time.monotonic())
 
     def sample(self) -> None:
         """Set the gauges of waiting requests and of rows in open batches."""
@@ -138,14 +138,14 @@ class Coordinator:
     def refuse_all(self, error: Exception) -> None:
         """Fail every prediction in an open batch."""
         while self._open:
-            self._open.next_batch().settle(error)
+            self._open.pop_next().settle(error)
 
     def stop_waiting(self) -> None:
-        """End every wait without an answer."""
+        """Release all waiters without a result."""
         for pending in (*(batch.pending for batch in self._open), *self._pending.values()):
             pending.stop_waiting()
 
-    def _flush_soon(self) -> None:
+    def _schedule_flush(self) -> None:
         # Flush after all requests of this event loop iteration have been read, so that they share the batch.
         if not self._flush_is_due:
             self._flush_is_due = True
@@ -154,22 +154,22 @@ class Coordinator:
     def _flush(self) -> None:
         self._flush_is_due = False
         while self._open and self._under_way.has_place():
-            batch = self._open.next_batch()
+            batch = self._open.pop_next()
             self._under_way.add(batch.id)
-            self._send(batch)
+            self._submit_in_background(batch)
         # Urgent batches do not count as under way, so they do not delay other batches.
-        while not self._submitting and (urgent := self._open.urgent_batch()):
-            self._send(urgent)
+        while not self._submitting and (urgent := self._open.pop_urgent()):
+            self._submit_in_background(urgent)
 
-    def _send(self, batch: OpenBatch) -> None:
+    def _submit_in_background(self, batch: OpenBatch) -> None:
         now_ns = time.monotonic_ns()
         for waiter in batch.pending.waiters:
             waiter.gathered_us = (now_ns - waiter.joined_ns) // 1000
         task = asyncio.get_running_loop().create_task(self._submit_batch(batch))
         self._submitting.add(task)
-        task.add_done_callback(self._batch_submitted)
+        task.add_done_callback(self._on_batch_submitted)
 
-    def _batch_submitted(self, task: asyncio.Task[None]) -> None:
+    def _on_batch_submitted(self, task: asyncio.Task[None]) -> None:
         self._submitting.discard(task)
         self._flush()
 
@@ -194,7 +194,7 @@ class Coordinator:
         else:
             batch.settle(None)
 
-    async def _look_up_older(self, checked_before: float) -> None:
+    async def _look_up_checked_before(self, checked_before: float) -> None:
         for pending in list(self._pending.values()):
             if pending.checked_at < checked_before:
                 pending.checked_at = time.monotonic()
@@ -207,7 +207,7 @@ class Coordinator:
             try:
                 predictions = await self._read([waiter.prediction_id for waiter in waiters])
             except (PredictionNotFound, PredictionGone, RecordIncompatible, StoreRefused, BrokerUnavailable):
-                return  # not recorded yet, or looked up again later
+                return  # not recorded yet, or retried at the next recheck
             pending.resolve_final(waiters, predictions)
         if not pending.waiting:
             self._pending.pop(pending.id, None)

@@ -25,7 +25,7 @@ A batch of this size takes 2.5 ms, which is 2.5 µs a row. A larger batch costs 
 clients longer (docs/benchmarks/growth-results.md).
 """
 MAX_BATCH_BYTES: Final = 4 * 2**20
-"""Maximum size of a batch's rows, unless it is one row that is larger: 1,024 texts could fill a gigabyte."""
+"""Maximum size of a batch's rows, except a single larger row; without this limit, 1,024 texts could have a gigabyte."""
 
 _DRAWN_SECRETS: Final = 16
 _LARGE_ROWS: Final = MAX_BATCH_ROWS // 8  # a larger prediction leaves little room for others in its batch
@@ -51,14 +51,14 @@ class OpenBatch:
     n_rows: int = 0
     n_bytes: int = 0
     is_urgent: bool = False
-    """Whether a client waits for the batch to be recorded, because it needs an id and not the answer."""
+    """Whether a client waits for the batch to be recorded, because it needs an id before the result."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the batch has been recorded, or when recording failed with `error`."""
     error: Exception | None = None
     _random: bytes = b""
 
-    def takes(self, rows: EncodedRows, model: bytes) -> bool:
-        """Whether these rows can join the batch."""
+    def can_add(self, rows: EncodedRows, model: bytes) -> bool:
+        """Return whether these rows can join the batch."""
         fits = self.n_rows + rows.n_rows <= MAX_BATCH_ROWS and self.n_bytes + len(rows.content) <= MAX_BATCH_BYTES
         return fits and self.pending.model == model and self.encoding is rows.encoding
 
@@ -95,7 +95,7 @@ class OpenBatch:
             raise self.error
 
     def settle(self, error: Exception | None) -> None:
-        """End the recording; with an error, the waiters get that error."""
+        """Mark the batch as recorded or, with an error, as failed; the error is raised in all waiting requests."""
         self.error = error
         self.settled.set()
         if error is not None:
@@ -116,23 +116,23 @@ class OpenBatches:
     def __iter__(self) -> Iterator[OpenBatch]:
         return chain(self._small, self._large)
 
-    def batch_for(self, rows: EncodedRows, model: bytes) -> OpenBatch:
-        """Find or open the batch that a prediction joins; rows for different models never share a batch."""
+    def find_or_open(self, rows: EncodedRows, model: bytes) -> OpenBatch:
+        """Return the batch that a prediction joins, or open one; rows for different models never share a batch."""
         batches = self._large if rows.n_rows > _LARGE_ROWS else self._small
-        if batches and batches[-1].takes(rows, model):
+        if batches and batches[-1].can_add(rows, model):
             return batches[-1]
         batch_id = new_batch_id()
         batches.append(OpenBatch(batch_id, PendingBatch(batch_id, model), rows.encoding))
         return batches[-1]
 
-    def next_batch(self) -> OpenBatch:
+    def pop_next(self) -> OpenBatch:
         """Remove and return the oldest batch of the kind whose turn it is; at least one batch must be open."""
         if self._turns[0]:
             self._turns.rotate()
             return self._turns[-1].popleft()
         return self._turns[-1].popleft()
 
-    def urgent_batch(self) -> OpenBatch | None:
+    def pop_urgent(self) -> OpenBatch | None:
         """Remove and return an urgent batch; None if there is none."""
         for batches in self._turns:
             for batch in batches:

@@ -1,4 +1,4 @@
-"""Waiting requests, and the pending batches that will answer them."""
+"""Waiting requests, and the pending batches whose outcomes they wait for."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ class Waiter(msgspec.Struct, eq=False):
     """Microseconds that its rows waited in an open batch."""
 
     def stop(self) -> None:
-        """End the wait without an answer."""
+        """Release the waiter without a result."""
         if not self.answer.done():
             self.answer.set_result(None)
 
@@ -44,8 +44,8 @@ class PendingBatch:
     """In the order of their indices."""
     n_answered: int = 0
     """Number of waiters whose client has received the result."""
-    is_doubtful: bool = False
-    """Whether a prediction may have been canceled; the final states must then be read from the store."""
+    needs_look_up: bool = False
+    """Whether the final states must be read from the store, because a prediction may have been canceled."""
     checked_at: float = field(default_factory=time.monotonic)
     """Time of the last look-up, on the monotonic clock."""
 
@@ -58,13 +58,13 @@ class PendingBatch:
 
     @property
     def waiting(self) -> list[Waiter]:
-        """The waiters that have no answer yet."""
+        """The waiters that have not been resolved or released."""
         return [waiter for waiter in self.waiters if not waiter.answer.done()]
 
     def is_answered_by(self, outcome: Outcome) -> bool:
-        """Whether a published outcome answers every waiter, without a look-up in the store."""
+        """Return whether a published outcome resolves every waiter, without a look-up in the store."""
         is_spanning = self.waiters[0].prediction_id.spans_batches
-        return not self.is_doubtful and not is_spanning and len(outcome.members) == len(self.waiters)
+        return not self.needs_look_up and not is_spanning and len(outcome.members) == len(self.waiters)
 
     def resolve(self, outcome: Outcome, finished_us: int) -> None:
         """Give every waiter its part of the outcome."""
@@ -80,13 +80,13 @@ class PendingBatch:
             waiter.answer.set_result(answered)
 
     def resolve_final(self, waiters: Sequence[Waiter], predictions: Sequence[Prediction]) -> None:
-        """Answer waiters with their predictions from the store, if these are final."""
+        """Resolve waiters with their predictions from the store, if these are final."""
         for waiter, prediction in zip(waiters, predictions, strict=True):
             if prediction.state in FINAL_STATES and not waiter.answer.done():
                 waiter.answer.set_result(prediction)
 
     def stop_waiting(self) -> None:
-        """End every wait without an answer."""
+        """Release all waiters without a result."""
         for waiter in self.waiters:
             waiter.stop()
 

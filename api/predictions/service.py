@@ -33,7 +33,7 @@ class PredictionRequest(msgspec.Struct, frozen=True):
     """One part for each batch; a single part shares its batch with other predictions."""
     wait_seconds: float
     deadline_seconds: float | None = None
-    """From now; after it the client no longer needs the answer."""
+    """From now; after it the client no longer needs the result."""
     idempotency: IdempotencyKey | None = None
     origin: Origin | None = None
 
@@ -78,26 +78,26 @@ class PredictionService:
         """Submit a prediction and wait up to `wait_seconds` for it to become final.
 
         Raises:
-            TooManyWaiters: the request would wait, and has left nothing in the store.
+            TooManyWaiters: the request would wait; nothing was stored.
             BacklogFull, BrokerUnavailable, DeadlineUnreachable: the prediction was refused and has no id.
             IdempotencyKeyReused, IdempotencyKeyInUse: likewise.
         """
         if self._is_draining:
             request = msgspec.structs.replace(request, wait_seconds=0)
         if request.wait_seconds <= 0:
-            return await self._submit_keyed(request)
+            return await self._submit_request(request)
         if self._n_waiters >= self._max_waiters:
             raise TooManyWaiters
         self._n_waiters += 1
         try:
-            return await self._submit_keyed(request)
+            return await self._submit_request(request)
         finally:
             self._n_waiters -= 1
 
-    async def _submit_keyed(self, request: PredictionRequest) -> PredictionResponse:
+    async def _submit_request(self, request: PredictionRequest) -> PredictionResponse:
         if request.idempotency is not None:
-            return await self._submit_once(request, request.idempotency)
-        return await self._submit(request, NEVER_US)
+            return await self._submit_with_key(request, request.idempotency)
+        return await self._submit_rows(request, NEVER_US)
 
     async def cancel(self, prediction_id: PredictionId) -> None:
         """Cancel a prediction.
@@ -106,7 +106,7 @@ class PredictionService:
             PredictionAlreadyFinal, PredictionNotFound, PredictionGone, BrokerUnavailable: as `Lookups.cancel`.
         """
         await self._lookups.cancel(prediction_id)
-        self._metrics.canceled(prediction_id.queue)
+        self._metrics.count_canceled(prediction_id.queue)
 
     async def tick(self) -> None:
         """Recheck old pending batches and shorten the retention of answered ones; called once a second."""
@@ -123,21 +123,21 @@ class PredictionService:
             await self._coordinator.recheck()
 
     def drain(self) -> None:
-        """End all waits with a 202; later requests do not wait."""
+        """Release all waiters, so that their requests end with 202; later requests do not wait."""
         self._is_draining = True
         self._coordinator.stop_waiting()
 
-    async def _submit_once(self, request: PredictionRequest, key: IdempotencyKey) -> PredictionResponse:
+    async def _submit_with_key(self, request: PredictionRequest, key: IdempotencyKey) -> PredictionResponse:
         earlier, latest_us = await self._admission.reserve(key)
         if earlier is not None:
             return PredictionResponse(earlier, await self._poll(earlier, request.wait_seconds))
         try:
-            return await self._submit(request, latest_us)
+            return await self._submit_rows(request, latest_us)
         except (BacklogFull, DeadlineUnreachable):
             await self._admission.release(key)
             raise
 
-    async def _submit(self, request: PredictionRequest, latest_us: int) -> PredictionResponse:
+    async def _submit_rows(self, request: PredictionRequest, latest_us: int) -> PredictionResponse:
         model = self._cluster.model.ref_json
         deadline_us = self._admission.deadline_us(request.deadline_seconds, request.queue)
         if request.queue is Queue.BULK:
@@ -147,7 +147,7 @@ class PredictionService:
             batch.idempotency[request.idempotency.name] = request.idempotency.value(waiter.prediction_id)
             batch.latest_us = min(batch.latest_us, latest_us)
             await self._coordinator.flush_now(batch)
-        prediction = await _wait(waiter, request)
+        prediction = await _wait_for(waiter, request)
         if prediction is None:
             await self._coordinator.flush_now(batch)
         return await self._respond(batch.pending, waiter, prediction, request)
@@ -159,14 +159,14 @@ class PredictionService:
         n_rows = sum(part.n_rows for part in request.rows)
         waiter = pending.add(PredictionId.new(pending.id, SPANNING), n_rows, deadline_us)
         await self._coordinator.submit(pending, self._spanning_submission(waiter, request, model, latest_us))
-        return await self._respond(pending, waiter, await _wait(waiter, request), request)
+        return await self._respond(pending, waiter, await _wait_for(waiter, request), request)
 
     def _spanning_submission(
         self, waiter: Waiter, request: PredictionRequest, model: bytes, latest_us: int
     ) -> Submission:
         prediction_id, parent = waiter.prediction_id, waiter.prediction_id.batch_id
         origins = {} if request.origin is None else {0: request.origin}
-        # A look-up reads the parent: a child's secret gives access to nothing.
+        # Look-ups read the parent, so that the secret of a child is never used.
         secret = bytes(SECRET_BYTES)
         children = [
             NewBatch(
@@ -186,14 +186,14 @@ class PredictionService:
         self, pending: PendingBatch, waiter: Waiter, prediction: Prediction | None, request: PredictionRequest
     ) -> PredictionResponse:
         if prediction is not None:
-            if request.idempotency is None:  # with a key, the client may ask for the result again
+            if request.idempotency is None:  # with a key, the client may request the result again
                 pending.n_answered += 1
             if pending.n_answered == len(pending.waiters):
                 self._answered.append(pending.id)
         else:
             prediction = Prediction(State.QUEUED, 0, waiter.n_rows, pending.model)
             if request.wait_seconds > 0:
-                prediction = await self._progress(waiter.prediction_id, prediction)
+                prediction = await self._look_up_progress(waiter.prediction_id, prediction)
         return PredictionResponse(waiter.prediction_id, prediction)
 
     async def _poll(self, prediction_id: PredictionId, wait_seconds: float) -> Prediction:
@@ -207,7 +207,7 @@ class PredictionService:
             prediction = await self._lookups.read(prediction_id)
         return prediction
 
-    async def _progress(self, prediction_id: PredictionId, queued: Prediction) -> Prediction:
+    async def _look_up_progress(self, prediction_id: PredictionId, queued: Prediction) -> Prediction:
         """Look up the progress of a prediction; `queued` if the broker is unavailable."""
         try:
             return await self._lookups.read(prediction_id)
@@ -215,10 +215,10 @@ class PredictionService:
             return queued
 
 
-async def _wait(waiter: Waiter, request: PredictionRequest) -> Prediction | None:
+async def _wait_for(waiter: Waiter, request: PredictionRequest) -> Prediction | None:
     """Wait for a prediction to become final; None if the wait ends first."""
     seconds = request.wait_seconds
-    if seconds <= 0:  # even if the answer has arrived, a client that does not wait gets a 202
+    if seconds <= 0:  # a client that does not wait gets a 202, even if the result has arrived
         waiter.stop()
         return None
     if request.deadline_seconds is not None:

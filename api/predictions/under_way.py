@@ -1,6 +1,6 @@
 """Decides when the next batch may leave: it counts the batches under way, and pauses after a slow one.
 
-The clients of a batch that was answered often send their next requests at once. If they share the next batch with the
+The clients of an answered batch often send their next requests immediately. If they share the next batch with the
 predictions that have gathered, a slow pipeline runs half as often (docs/decisions/0010-batches-form-themselves.md).
 """
 
@@ -14,18 +14,18 @@ from shared.ids import BatchId
 _UNDER_WAY_SECONDS: Final = 1.0
 """After this time a batch no longer counts as under way: its worker may be lost or slow."""
 _REQUEST_SECONDS: Final = 0.2e-3
-"""About what one request costs the gateway. Where all of them cost it more than the pipeline, no pause pays."""
+"""About the gateway's time for one request. There is no pause if all requests take longer than the pipeline."""
 _SLOW_SECONDS: Final = 2e-3
-"""No pause follows a batch that was evaluated in less."""
+"""No pause follows a batch that was evaluated in less time."""
 _QUIET_SECONDS: Final = 2e-3
-"""A pause ends when no request has come for so long."""
+"""A pause ends when no request has arrived for this long."""
 _PAUSE_SHARE: Final = 0.5
-"""A pause lasts for at most this part of the time in which the batch was evaluated."""
+"""The maximum length of a pause, as a fraction of the time in which the batch was evaluated."""
 
 
 @dataclass(slots=True)
 class _Pause:
-    """What keeps the place of an answered batch: its clients are expected to send their next requests."""
+    """Keeps the place of an answered batch while its clients are expected to send their next requests."""
 
     ends_at: float
     n_expected: int
@@ -33,12 +33,12 @@ class _Pause:
 
 
 class BatchesUnderWay:
-    """The batches that count as under way, of which the allowance permits so many at once."""
+    """The batches that count as under way; the allowance limits their number."""
 
-    def __init__(self, allowance: Callable[[], int], on_place: Callable[[], None]) -> None:
-        """Start without any batch; `on_place` is called whenever a batch no longer counts."""
+    def __init__(self, allowance: Callable[[], int], on_place_free: Callable[[], None]) -> None:
+        """Start without any batch; `on_place_free` is called whenever a batch no longer counts."""
         self._allowance = allowance
-        self._on_place = on_place
+        self._on_place_free = on_place_free
         self._timers: dict[BatchId, asyncio.TimerHandle] = {}
         self._pauses: dict[BatchId, _Pause] = {}
 
@@ -56,10 +56,10 @@ class BatchesUnderWay:
         if timer is not None:
             timer.cancel()
             self._pauses.pop(batch_id, None)
-            self._on_place()
+            self._on_place_free()
 
-    def answered(self, batch_id: BatchId, predict_us: int, n_clients: int, n_gathered: int) -> None:
-        """Stop counting a batch that was answered: at once, or after a pause if a slow one had several clients.
+    def remove_answered(self, batch_id: BatchId, predict_us: int, n_clients: int, n_gathered: int) -> None:
+        """Stop counting an answered batch: immediately, or after a pause if it was slow and had several clients.
 
         Args:
             batch_id: a batch that may have lost its place already.
@@ -74,16 +74,16 @@ class BatchesUnderWay:
         elif batch_id in self._timers:
             now = asyncio.get_running_loop().time()
             self._pauses[batch_id] = _Pause(now + seconds * _PAUSE_SHARE, n_clients)
-            self._look_again(batch_id, _QUIET_SECONDS + n_clients * _REQUEST_SECONDS)
+            self._schedule_quiet_check(batch_id, _QUIET_SECONDS + n_clients * _REQUEST_SECONDS)
 
     def count_request(self) -> None:
-        """End the pauses that waited for this request alone."""
+        """Count a new request, and end the pauses that expect no further one."""
         for batch_id, pause in list(self._pauses.items()):
             pause.n_came += 1
             if pause.n_came == pause.n_expected:
                 self.remove(batch_id)
 
-    def _look_again(self, batch_id: BatchId, seconds: float) -> None:
+    def _schedule_quiet_check(self, batch_id: BatchId, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         pause = self._pauses[batch_id]
         self._timers[batch_id].cancel()
@@ -93,4 +93,4 @@ class BatchesUnderWay:
         if pause.n_came == n_came or asyncio.get_running_loop().time() > pause.ends_at:
             self.remove(batch_id)
         else:
-            self._look_again(batch_id, _QUIET_SECONDS)
+            self._schedule_quiet_check(batch_id, _QUIET_SECONDS)

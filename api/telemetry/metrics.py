@@ -13,7 +13,7 @@ from shared.errors import OperatorsOnly, RequestRefused
 from shared.names import LostReason, Queue, State
 from shared.telemetry.exposition import SECONDS_BUCKETS
 
-_OBSERVED_AT_ONCE: Final = 128
+_MAX_UNOBSERVED: Final = 128
 HTTP_REFUSALS: Final = (
     "malformed-request",
     "request-timeout",
@@ -29,14 +29,14 @@ HTTP_REFUSALS: Final = (
     "idle",
     "unread",
 )
-"""Why the protocol refuses a request, or ends a connection without a response."""
+"""The reasons for which the protocol refuses a request, or ends a connection without a response."""
 ACCEPTED: Final = "accepted"
 _UPLOAD_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
 class GatewayMetrics:
-    """Counts events as they happen; request durations are observed many at a time."""
+    """Counts events when they happen, and observes request durations in groups."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, meaning: str, *labels: str) -> Counter:
@@ -75,7 +75,7 @@ class GatewayMetrics:
         )
         http_refusals = counter(
             "http_refusals_total",
-            "Requests and connections that were refused or ended before the application saw them.",
+            "Requests and connections that were refused or ended before they reached the application.",
             "reason",
         )
         self._http_refusals = {reason: http_refusals.labels(reason) for reason in HTTP_REFUSALS}
@@ -98,58 +98,58 @@ class GatewayMetrics:
         self._waiters = gauge("waiters", "Requests waiting for a result.")
         self._gathering = gauge("gathering_rows", "Rows in open batches, which the gateway has not submitted yet.")
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+    def record_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request and collect its duration."""
         unobserved = self._unobserved[method, route, status]
         unobserved.append(seconds)
-        if len(unobserved) >= _OBSERVED_AT_ONCE:
+        if len(unobserved) >= _MAX_UNOBSERVED:
             self._observe()
 
-    def accepted(self, queue: Queue, n_predictions: int, n_rows: int) -> None:
+    def count_accepted(self, queue: Queue, n_predictions: int, n_rows: int) -> None:
         """Count accepted predictions."""
         predictions, rows = self._accepted[queue]
         predictions.inc(n_predictions)
         rows.inc(n_rows)
 
-    def refused(self, code: str) -> None:
+    def count_refused(self, code: str) -> None:
         """Count a refused prediction."""
         self._refused[code].inc()
 
-    def uploaded(self, form: str, outcome: str, seconds: float) -> None:
-        """Count an upload that has ended: accepted, refused with a code, broken off by its client, or with a bug."""
+    def count_upload(self, form: str, outcome: str, seconds: float) -> None:
+        """Count an ended upload by outcome: accepted, the code of a refusal, broken off by the client, or an error."""
         self._uploads.labels(form, outcome).inc()
         if outcome == ACCEPTED:
             self._upload_seconds.observe(seconds)
 
-    def upload_bytes(self, n_bytes: int) -> None:
-        """Count bytes of the body of an upload."""
+    def count_upload_bytes(self, n_bytes: int) -> None:
+        """Count received bytes of an upload's body."""
         self._upload_bytes.inc(n_bytes)
 
-    def downloaded(self, form: str, outcome: str) -> None:
-        """Count a download that has ended: complete, left by its client, or broken."""
+    def count_download(self, form: str, outcome: str) -> None:
+        """Count an ended download by outcome: complete, left by the client, or broken by an error."""
         self._downloads.labels(form, outcome).inc()
 
-    def download_bytes(self, n_bytes: int) -> None:
-        """Count bytes of a result."""
+    def count_download_bytes(self, n_bytes: int) -> None:
+        """Count sent bytes of a result."""
         self._download_bytes.inc(n_bytes)
 
-    def swept(self, n_predictions: int) -> None:
+    def count_swept(self, n_predictions: int) -> None:
         """Count predictions and uploads whose objects were deleted."""
         self._swept.inc(n_predictions)
 
     def set_sweeper_paused(self, is_paused: bool) -> None:
-        """Tell whether the object store is another store's, so that nothing in it is deleted."""
+        """Record whether the sweeper is paused, because the object store belongs to another store."""
         self._sweeper_paused.set(is_paused)
 
-    def http_refused(self, reason: str) -> None:
-        """Count a request or connection that was refused or ended before the application saw it."""
+    def count_http_refusal(self, reason: str) -> None:
+        """Count a request or connection that was refused or ended before it reached the application."""
         self._http_refusals[reason].inc()
 
-    def canceled(self, queue: Queue) -> None:
+    def count_canceled(self, queue: Queue) -> None:
         """Count a canceled prediction."""
         self._final[State.CANCELED, queue].inc()
 
-    def reconciled(self, n_published: int, n_lost: int) -> None:
+    def count_reconciled(self, n_published: int, n_lost: int) -> None:
         """Count batches that the reconciler published again, and attempts of lost workers."""
         self._reconciled.inc(n_published)
         self._lost.inc(n_lost)
@@ -158,16 +158,16 @@ class GatewayMetrics:
         """Set the number of open connections."""
         self._connections.set(n_connections)
 
-    def split(self) -> None:
+    def count_split(self) -> None:
         """Count a batch that was split into one child for each of its predictions."""
         self._split.inc()
 
-    def dead_lettered(self, queue: Queue) -> None:
+    def count_dead_letter(self, queue: Queue) -> None:
         """Count a batch that became a dead letter, and its failed prediction."""
         self._dead_lettered.inc()
         self._final[State.FAILED, queue].inc()
 
-    def alien_message(self) -> None:
+    def count_alien_message(self) -> None:
         """Count an alien message on the reply channel."""
         self._alien_messages.inc()
 

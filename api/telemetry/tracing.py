@@ -1,6 +1,6 @@
 """The spans of a `POST /predict`: one for the request, and in it one for the wait.
 
-The context of the wait's span travels with the rows, so that the worker's spans belong to the same trace
+The context of the wait span is stored with the rows, so that the worker's spans belong to the same trace
 (docs/decisions/0019-a-request-is-found-by-its-id.md).
 """
 
@@ -24,25 +24,25 @@ class RequestTracer:
 
     @classmethod
     def make(cls, endpoint: str | None) -> Self | None:
-        """Make a tracer that sends to an OTLP endpoint; None without an endpoint."""
+        """Make a tracer that exports to an OTLP endpoint; None without an endpoint."""
         return None if endpoint is None else cls(make_tracer(endpoint, "sepal-gateway"))
 
     @contextmanager
     def request_span(self, traceparent: str) -> Iterator[Span]:
-        """Cover the whole request; its parent is the client's span, if the request names one."""
+        """Start the span of the whole request; its parent is the client's span, if the request names one."""
         parent = _PROPAGATOR.extract({"traceparent": traceparent})
         with self._tracer.start_as_current_span("POST /predict", parent, SpanKind.SERVER) as span:
             yield span
 
     @contextmanager
     def wait_span(self) -> Iterator[Span]:
-        """Cover the time from the validation of the rows to the answer."""
+        """Start the span from the validation of the rows to the result."""
         with self._tracer.start_as_current_span("wait") as span:
             yield span
 
 
 def traceparent_of(span: Span) -> str:
-    """Write a span's context as W3C Trace Context; empty if the span is not sampled."""
+    """Return a span's context as a W3C `traceparent`; empty if the span is not sampled."""
     if not span.get_span_context().trace_flags.sampled:
         return ""
     carrier: dict[str, str] = {}

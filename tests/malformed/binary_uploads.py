@@ -77,7 +77,7 @@ _SCHEMAS: Final = [
     *_of_both("a carried column that is missing", penguins(), "Column id", "`carry`", query="carry=id"),
     *_of_both("a carried column of lists", penguins(id=_with([1])), "Column id", "cannot be carried", query="carry=id"),
     *_of_both("text for a number", penguins(body_mass_g=_with("3750")), "Column body_mass_g", "must be a number"),
-    *_of_both("a number for text", penguins(island=_with(1)), "Column island", "must be a text"),
+    *_of_both("a number for text", penguins(island=_with(1)), "Column island", "must be a string"),
     *_of_both("a boolean for a number", penguins(body_mass_g=_with(True)), "Column body_mass_g", "bool"),
     *_of_both("a boolean for an integer", penguins(year=_with(True)), "Column year", "must be an integer"),
     *_of_both("a date for an integer", penguins(year=_with(_MOMENT.date())), "Column year", "date32"),

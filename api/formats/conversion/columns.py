@@ -16,7 +16,7 @@ from api.formats.conversion import cells as csv_cells
 from api.formats.conversion import moments, numbers
 from api.formats.conversion.attempt import Attempt, both, where
 from api.http.strict_json import show
-from api.http.values import column_reader, expected, refusal
+from api.http.values import column_reader, expected_values, refusal_message
 from shared.columns import FLOATS, INTEGERS, Column, Unit, Values, ValueType
 
 _MAX_SUGGESTIONS: Final = 5  # each takes up to 2 ms
@@ -67,7 +67,7 @@ class ColumnConverter:
         self._known = None if column.categories is None else pa.array(column.categories.values, self.type)
         self._try = self._plan(source)
         self._n_suggestions = 0
-        self.missing = f"must not be missing: send {expected(column)}."
+        self.missing = f"must not be missing: send {expected_values(column)}."
         """Why a missing value is bad."""
 
     def __call__(self, array: Any) -> Converted:
@@ -123,7 +123,7 @@ class ColumnConverter:
     def _reason(self, value: Any, error: ValueError) -> str:
         self._n_suggestions += 1
         is_text = isinstance(value, str)
-        text = refusal(
+        text = refusal_message(
             self._column, value if is_text else 0, error, suggests=self._n_suggestions <= _MAX_SUGGESTIONS
         ).removeprefix(f"{show(self._column.name)} ")
         if self._has_cells and is_text:
@@ -144,7 +144,7 @@ class ColumnConverter:
         ):
             if any(is_kind(source) for is_kind in kinds) and (found := plan(source)) is not None:
                 return found
-        raise WrongType(f"has the type {source}, and must be {expected(self._column)}{self._remedy()}.")
+        raise WrongType(f"has the type {source}, and must be {expected_values(self._column)}{self._remedy()}.")
 
     def _takes_numbers_or_booleans(self) -> bool:
         return self._values.type in FLOATS or self._values.type in INTEGERS or self._values.type is ValueType.BOOL

@@ -13,7 +13,7 @@ from api.formats.intake import BadValue
 from api.formats.json.decoding import Decoded, Form
 from api.http.row_readers import show_names
 from api.http.strict_json import show
-from api.http.values import column_reader, expected, nearest, refusal
+from api.http.values import column_reader, expected_values, nearest_suggestion, refusal_message
 from shared.card import ModelCard
 from shared.errors import InvalidRows
 
@@ -89,7 +89,7 @@ class RowReader:
                 read.append(None)
                 if len(faults) < _MAX_FAULTS:
                     self._n_suggestions += 1
-                    text = refusal(column, value, error, suggests=self._n_suggestions <= _MAX_SUGGESTIONS)
+                    text = refusal_message(column, value, error, suggests=self._n_suggestions <= _MAX_SUGGESTIONS)
                     faults.append(BadValue(column.name, text.removeprefix(show(column.name)).lstrip()))
         return read
 
@@ -114,13 +114,13 @@ class RowReader:
     def _member_faults(self, row: dict[str, Any]) -> Iterator[BadValue]:
         unknown = (name for name in row if name not in self._columns and name not in self._carried)
         for index, name in enumerate(islice(unknown, _MAX_FAULTS)):
-            near = nearest(name, self._names) if index < _MAX_SUGGESTIONS else ""
+            near = nearest_suggestion(name, self._names) if index < _MAX_SUGGESTIONS else ""
             if not near and index == 0:
                 near = f" The columns are: {show_names(self._names)}."
             yield BadValue(name, f"the model has no such column: leave it out, or carry it to the result.{near}")
         absent = (name for name, column in self._columns.items() if name not in row and not column.nullable)
         for name in islice(absent, _MAX_FAULTS):
-            yield BadValue(name, f"must not be missing: send {expected(self._columns[name])}.")
+            yield BadValue(name, f"must not be missing: send {expected_values(self._columns[name])}.")
 
     def _wrong_form(self, row: Any) -> str:
         forms = "a text" if self._takes_texts else "an array of values, or an object by column name"

@@ -1,1 +1,1 @@
-"""The HTTP/1.1 protocol of the gateway: one connection of a client, and the limits of what it can hold."""
+"""The gateway's implementation of HTTP/1.1, with limits on what each connection can use."""

@@ -6,18 +6,18 @@ from typing import Final
 
 from api.http.problems import HEADERS_TOO_LARGE
 from api.http.server.head import TOKEN
-from api.http.server.refusals import Refused, body_too_large, malformed
+from api.http.server.refusals import Refused, body_too_large, malformed_request
 from api.settings import ConnectionSettings
 
-CHUNKS_AT_ONCE: Final = 256  # decoded in half a millisecond; after that many, other connections have their turn
-_SMALL_BYTES: Final = 16  # each chunk takes time: what chunks lack to this size has the limit of the body, too
-_SIZE_DIGITS: Final = 8  # so many are no extension: some clients fill the size up with zeros
+CHUNKS_PER_TURN: Final = 256  # decoded in half a millisecond; after that many, other connections have their turn
+_SMALL_BYTES: Final = 16  # the bytes by which chunks are smaller are limited like the body: each chunk takes time
+_FREE_SIZE_DIGITS: Final = 8  # digits that do not count as an extension: some clients pad the size with zeros
 _QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _EXTENSION: Final = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (TOKEN, TOKEN, _QUOTED)
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]+)(?:%b)*" % _EXTENSION)
 _PLAIN_CHUNK: Final = re.compile(rb"([1-9A-Fa-f][0-9A-Fa-f]{0,7})\r\n")
 _TRAILER: Final = re.compile(rb"%b:[\t -~\x80-\xff]*" % TOKEN)
-_LONGEST_SIZE: Final = 15
+_MAX_SIZE_DIGITS: Final = 15
 
 
 class _Expects(Enum):
@@ -51,17 +51,17 @@ class ChunkedBody:
         """Decode a part of the body.
 
         Args:
-            data: what has arrived.
-            start: where the part begins in `data`.
+            data: the received bytes.
+            start: the offset of the part in `data`.
             body: receives the decoded bytes.
 
         Returns:
-            Where decoding stopped in `data`: at its end, at the end of the body, or after `CHUNKS_AT_ONCE` chunks.
+            The offset in `data` where decoding stopped: at its end, after the body, or after `CHUNKS_PER_TURN` chunks.
 
         Raises:
             Refused: the coding is malformed, or a limit is exceeded.
         """
-        for _ in range(CHUNKS_AT_ONCE):
+        for _ in range(CHUNKS_PER_TURN):
             if start >= len(data) or self.is_complete:
                 break
             if self._expects is _Expects.SIZE and not self._line and (plain := _PLAIN_CHUNK.match(data, start)):
@@ -73,9 +73,9 @@ class ChunkedBody:
         return start
 
     def _take_plain_chunk(self, data: bytes, plain: re.Match[bytes], body: bytearray) -> int:
-        """Take a chunk without extensions in one step, or its first line if the rest has not arrived."""
+        """Decode a chunk without extensions in one step, or its first line if the rest has not arrived."""
         begin = plain.end()
-        self._count(size := int(plain[1], 16))
+        self._count_chunk(size := int(plain[1], 16))
         end = begin + size
         if data[end : end + 2] == b"\r\n":
             body += data[begin:end]
@@ -100,9 +100,9 @@ class ChunkedBody:
         line = self._line + data[start:end]
         self._line = b""
         if not line.endswith(b"\r"):
-            raise malformed("A line of the chunked body does not end with CRLF.")
+            raise malformed_request("A line of the chunked body does not end with CRLF.")
         self._check_length(len(line))
-        self._take(line[:-1])
+        self._handle_line(line[:-1])
         return end + 1
 
     def _check_length(self, n_bytes: int) -> None:
@@ -112,11 +112,11 @@ class ChunkedBody:
                 raise Refused(HEADERS_TOO_LARGE, f"Trailers may have {self._limits.max_trailer_bytes} bytes together.")
         elif self._expects is _Expects.LINE_END:
             if n_bytes > 1:
-                raise malformed("A chunk is longer than its size says.")
-        elif self._n_extension_bytes + n_bytes > self._limits.max_chunk_extension_bytes + _SIZE_DIGITS + 1:
+                raise malformed_request("A chunk is longer than its size.")
+        elif self._n_extension_bytes + n_bytes > self._limits.max_chunk_extension_bytes + _FREE_SIZE_DIGITS + 1:
             raise body_too_large()
 
-    def _take(self, line: bytes) -> None:
+    def _handle_line(self, line: bytes) -> None:
         if self._expects is _Expects.SIZE:
             self._begin_chunk(line)
         elif self._expects is _Expects.LINE_END:
@@ -126,19 +126,19 @@ class ChunkedBody:
         elif _TRAILER.fullmatch(line):
             self._n_trailer_bytes += len(line) + 2
         else:
-            raise malformed("A trailer is malformed.")
+            raise malformed_request("A trailer is malformed.")
 
     def _begin_chunk(self, line: bytes) -> None:
         match = _SIZE_LINE.fullmatch(line)
         if match is None:
-            raise malformed("The size of a chunk must be a hexadecimal number.")
-        self._n_extension_bytes += max(len(line) - _SIZE_DIGITS, 0)
+            raise malformed_request("The size of a chunk must be a hexadecimal number.")
+        self._n_extension_bytes += max(len(line) - _FREE_SIZE_DIGITS, 0)
         digits = match[1].lstrip(b"0")
-        self._missing = int(digits[:_LONGEST_SIZE] or b"0", 16)
-        self._count(self._missing)
+        self._missing = int(digits[:_MAX_SIZE_DIGITS] or b"0", 16)
+        self._count_chunk(self._missing)
         self._expects = _Expects.DATA if self._missing else _Expects.TRAILERS
 
-    def _count(self, size: int) -> None:
+    def _count_chunk(self, size: int) -> None:
         self._n_bytes += size
         self._n_lacking += max(_SMALL_BYTES - size, 0)
         if max(self._n_bytes, self._n_lacking - _SMALL_BYTES) > self._max_bytes:

@@ -16,14 +16,14 @@ from api.telemetry.metrics import GatewayMetrics
 from shared.errors import TooManyBodies
 
 SWEEP_SECONDS: Final = 0.5
-_TURNS_AT_ONCE: Final = 4  # 1 to 2 ms, where each begins a request with a large response or decodes chunks
-_ANSWERED_BEYOND: Final = 32  # connections beyond the maximum that are told so; others are reset
-_MAPPED: Final = "::ffff:"  # in front of the address of an IPv4 client, on a socket for both versions
-_OTHER_FILES: Final = 64  # open files of a gateway that are no connections of clients
+_TURNS_PER_ITERATION: Final = 4  # 1 to 2 ms, if each starts a request with a large response or decodes chunks
+_ANSWERED_REFUSALS: Final = 32  # connections beyond the maximum that get a response; further ones are reset
+_MAPPED_PREFIX: Final = "::ffff:"  # prefix of an IPv4 client's address on a dual-stack socket
+_RESERVED_FILES: Final = 64  # open files of a gateway that are not client connections
 
 
 class Connection(Protocol):
-    """One connection, as this module knows it."""
+    """One connection, as this module uses it."""
 
     def end_if_overdue(self, now: float) -> None:
         """End the connection if its deadline has passed, or if its response is not read."""
@@ -37,10 +37,10 @@ class Connections:
         self._metrics = metrics
         self._open: dict[Connection, str] = {}
         self._of_address: Counter[str] = Counter()
-        self._max_connections = min(limits.max_connections, _most_files() - _OTHER_FILES)
+        self._max_connections = min(limits.max_connections, _max_open_files() - _RESERVED_FILES)
         self._proxies = TrustedProxies(limits.proxy_networks)
         self._turns: deque[Callable[[], None]] = deque()
-        self._is_scheduled = False  # whether the next turns are
+        self._is_scheduled = False  # whether the event loop will call `_run_turns`
         self._body_bytes = 0
 
     def __len__(self) -> int:
@@ -48,28 +48,28 @@ class Connections:
         return len(self._open)
 
     @property
-    def may_answer(self) -> bool:
-        """Whether there are few enough connections beyond the maximum to answer another one that is refused."""
-        return len(self._open) <= self._max_connections + _ANSWERED_BEYOND
+    def may_answer_refused(self) -> bool:
+        """Whether a refused connection gets a response, because few connections exceed the maximum."""
+        return len(self._open) <= self._max_connections + _ANSWERED_REFUSALS
 
     def add(self, connection: Connection, host: str) -> None:
-        """Take a new connection of a client.
+        """Add a new connection of a client.
 
         Raises:
-            Refused: there are too many, in all or from this address. The connection is taken, to be answered.
+            Refused: there are too many, in total or from this address. The connection was added, to get a response.
         """
-        address = _counted_as(host.removeprefix(_MAPPED))
+        address = _address_group(host.removeprefix(_MAPPED_PREFIX))
         is_full = len(self._open) >= self._max_connections
-        is_greedy = self._of_address[address] >= self.limits.max_connections_per_address
+        is_address_full = self._of_address[address] >= self.limits.max_connections_per_address
         self._open[connection] = address
         self._of_address[address] += 1
         self._metrics.set_connections(len(self._open))
-        if is_full or (is_greedy and host not in self._proxies):
+        if is_full or (is_address_full and host not in self._proxies):
             who = "clients" if is_full else "your address"
             raise Refused(TOO_MANY_CONNECTIONS, f"There are too many connections from {who}: close some, or retry.")
 
     def remove(self, connection: Connection) -> None:
-        """Forget a connection that has ended."""
+        """Remove a connection that has ended."""
         address = self._open.pop(connection, None)
         if address is None:
             return
@@ -78,47 +78,47 @@ class Connections:
             del self._of_address[address]
         self._metrics.set_connections(len(self._open))
 
-    def in_turn(self, go_on: Callable[[], None]) -> None:
-        """Let a connection go on with what it holds already: a few of them in each iteration of the event loop.
+    def schedule_turn(self, advance: Callable[[], None]) -> None:
+        """Let a connection process bytes that it has received earlier; a few do in each iteration of the event loop.
 
-        Requests that have just arrived do not wait for their turn: they come first.
+        Requests that have just arrived are processed first, without a turn.
         """
-        self._turns.append(go_on)
+        self._turns.append(advance)
         self._schedule_turns()
 
     def _schedule_turns(self) -> None:
         if self._turns and not self._is_scheduled:
             self._is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._take_turns)
+            asyncio.get_running_loop().call_soon(self._run_turns)
 
-    def _take_turns(self) -> None:
+    def _run_turns(self) -> None:
         self._is_scheduled = False
         try:
-            for _ in range(min(_TURNS_AT_ONCE, len(self._turns))):
+            for _ in range(min(_TURNS_PER_ITERATION, len(self._turns))):
                 self._turns.popleft()()
         finally:
             self._schedule_turns()
 
     def count_refusal(self, reason: str) -> None:
         """Count a refusal, or a connection that was ended without a response."""
-        self._metrics.http_refused(reason)
+        self._metrics.count_http_refusal(reason)
 
-    def hold(self, n_bytes: int) -> None:
+    def hold_body_bytes(self, n_bytes: int) -> None:
         """Count bytes of a large body that is being received.
 
         Raises:
-            Refused: all bodies together are too large.
+            Refused: all bodies together would be too large.
         """
         if self._body_bytes + n_bytes > self.limits.max_bodies_bytes:
             raise Refused(TooManyBodies.code, TooManyBodies.detail)
         self._body_bytes += n_bytes
 
-    def release(self, n_bytes: int) -> None:
-        """Forget bytes that were held."""
+    def release_body_bytes(self, n_bytes: int) -> None:
+        """Subtract bytes that `hold_body_bytes` has counted."""
         self._body_bytes -= n_bytes
 
     async def sweep_forever(self) -> None:
-        """End overdue connections. One clock for all of them costs a request less than a timer of its own."""
+        """End overdue connections, forever. One timer for all connections costs less than one for each."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
@@ -128,19 +128,19 @@ class Connections:
 
 
 def raise_file_limit() -> None:
-    """Let this process open as many files as it may: each connection is one."""
+    """Raise the limit of open files to the maximum for this process: each connection is an open file."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS names a limit that it does not allow
+    with contextlib.suppress(ValueError, OSError):  # macOS reports a limit that it does not allow
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _most_files() -> int:
+def _max_open_files() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft if soft != resource.RLIM_INFINITY else 2**31
 
 
-def _counted_as(host: str) -> str:
-    """Return whom a connection counts for: an IPv6 client has a whole /64 network."""
+def _address_group(host: str) -> str:
+    """Return the address, or for IPv6 the /64 network, to which the limit of connections applies."""
     if ":" not in host:
         return host
     network = ipaddress.ip_network((host.partition("%")[0], 64), strict=False)

@@ -29,18 +29,18 @@ class Wire(Protocol):
     async def drain(self) -> None:
         """Wait until the client has read enough of what was sent."""
 
-    def read_on(self) -> None:
-        """Go on reading the body: the application waits for it."""
+    def continue_reading(self) -> None:
+        """Continue reading the body: the application waits for it."""
 
     def on_response_complete(self) -> None:
-        """The response has been sent whole."""
+        """Called when the whole response has been sent."""
 
     def abort(self) -> None:
         """Reset the connection: the response cannot be completed."""
 
 
 class Exchange:
-    """Carries one request to the application and its response to the connection."""
+    """Passes one request to the application, and its response to the connection."""
 
     def __init__(self, wire: Wire, scope: dict[str, Any], head: Head, body: IncomingBody) -> None:
         self._wire = wire
@@ -52,11 +52,11 @@ class Exchange:
         self._expects_continue = head.expects_continue
         self._start: Message | None = None  # the start of the response, which is sent with its body
         self._waiter: asyncio.Future[None] | None = None
-        self._was_taken = False  # whether the application has the whole body
+        self._body_was_taken = False  # whether the application has the whole body
         self.has_begun = False
         """Whether a part of the response has been sent."""
         self.is_over = False
-        """Whether the response is complete, or nobody waits for it."""
+        """Whether the response is complete, or is no longer needed."""
 
     @property
     def is_receiving(self) -> bool:
@@ -64,34 +64,34 @@ class Exchange:
         return self._waiter is not None
 
     async def run(self, app: ASGIApp) -> None:
-        """Call the application; without a response from it, answer 500."""
+        """Call the application; if it sends no response, respond with 500."""
         try:
             await app(self._scope, self.receive, self.send)
         except Exception as error:
             log.error("failed to handle a request", exc_info=error)
         if not self.is_over:
-            await self._fail()
+            await self._send_internal_error()
 
     async def receive(self) -> Message:
-        """Return the body in parts, and then that the client has disconnected."""
+        """Return the next part of the body, or `http.disconnect` once the exchange is over."""
         if self._expects_continue and not self.is_over:
             self._expects_continue = False
             if not self.body.has_begun and not self.body.is_complete:
                 self._wire.write(_CONTINUE)
-        while not self.is_over and (self._was_taken or not self.body.is_ready):
+        while not self.is_over and (self._body_was_taken or not self.body.is_ready):
             self._waiter = asyncio.get_running_loop().create_future()
-            self._wire.read_on()
+            self._wire.continue_reading()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
         if self.is_over:
             return {"type": "http.disconnect"}
-        self._was_taken = self.body.is_complete
-        return {"type": "http.request", "body": self.body.take(), "more_body": not self._was_taken}
+        self._body_was_taken = self.body.is_complete
+        return {"type": "http.request", "body": self.body.take(), "more_body": not self._body_was_taken}
 
     async def send(self, message: Message) -> None:
-        """Send a part of the response. The head waits for the first part of the body: one system call for both."""
+        """Send a part of the response; the head is sent with the first part of the body, in one system call."""
         if self.is_over:
             return
         if message["type"] == "http.response.start":
@@ -99,11 +99,11 @@ class Exchange:
             return
         body, more = message.get("body", b""), message.get("more_body", False)
         if self._start is not None:
-            self.writer.keep_alive = self.writer.keep_alive and self._leaves_little_body()
+            self.writer.keep_alive = self.writer.keep_alive and self._has_little_body_left()
             headers = [*self._wire.default_headers, *self._start["headers"]]
             self._wire.write(self.writer.begin(self._start["status"], headers, body, more=more))
             self._start, self.has_begun = None, True
-        elif parts := self.writer.go_on(body, more=more):
+        elif parts := self.writer.next_part(body, more=more):
             self._wire.write(*parts)
         if more:
             await self._wire.drain()
@@ -112,22 +112,22 @@ class Exchange:
             self._wire.on_response_complete()
 
     def wake(self) -> None:
-        """Tell the application that a part of the body has arrived."""
+        """Wake the application if it waits for the body."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def end(self) -> None:
-        """Stop: the response is complete, or nobody waits for it. The rest of the body is discarded."""
+        """End the exchange: the response is complete or no longer needed. The rest of the body is discarded."""
         self.is_over = True
         self.body.discard()
         self.wake()
 
-    def _leaves_little_body(self) -> bool:
-        """Whether what has not arrived of the body is known to come, and small enough to be read and discarded."""
-        missing = self.body.missing
+    def _has_little_body_left(self) -> bool:
+        """Return whether the rest of the body will arrive, and is small enough to be read and discarded."""
+        missing = self.body.n_missing
         return self.body.is_complete or (not self._expects_continue and missing is not None and missing <= PART_BYTES)
 
-    async def _fail(self) -> None:
+    async def _send_internal_error(self) -> None:
         if self.has_begun:
             self._wire.abort()
             return
@@ -138,12 +138,12 @@ class Exchange:
         await self.send({"type": "http.response.body", "body": response.body})
 
 
-def scope_of(head: Head, address: dict[str, Any]) -> dict[str, Any]:
+def asgi_scope_of(head: Head, address: dict[str, Any]) -> dict[str, Any]:
     """Return the ASGI scope of a request.
 
     Args:
         head: the head of the request.
-        address: server, client and scheme, as the scope has them.
+        address: the `server`, `client` and `scheme` of the scope.
     """
     return {
         "type": "http",

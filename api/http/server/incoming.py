@@ -6,11 +6,11 @@ from api.http.server.chunks import ChunkedBody
 from api.http.server.connections import Connections
 
 PART_BYTES: Final = 64 * 1024
-"""The application gets a body whole, or in parts of at least this size; up to this size, a body is not counted."""
+"""Minimum size of the parts of a body. Bodies up to this size do not count towards `SEPAL_MAX_BODIES_BYTES`."""
 
 
 class IncomingBody:
-    """Takes the bytes of one body from the connection, and keeps them until the application takes them."""
+    """Receives the bytes of one body, and buffers them until the application takes them."""
 
     def __init__(self, n_bytes: int | None, connections: Connections, *, is_upload: bool = False) -> None:
         """Prepare for a body.
@@ -18,7 +18,7 @@ class IncomingBody:
         Args:
             n_bytes: its size; None if it is chunked.
             connections: counts the memory of large bodies.
-            is_upload: whether the application keeps no part of it: only what it has not taken is counted.
+            is_upload: whether the application keeps no part of the body, so that only buffered bytes are counted.
         """
         self._chunks = ChunkedBody(connections.limits, is_upload=is_upload) if n_bytes is None else None
         self._is_upload = is_upload
@@ -27,15 +27,15 @@ class IncomingBody:
         self._n_counted = 0
         self._n_held = 0
         self._is_discarded = False
-        self.missing = n_bytes
+        self.n_missing = n_bytes
         """Bytes that have not arrived; None if that is unknown."""
         self.has_begun = False
-        """Whether a part of it has arrived."""
+        """Whether the first byte has arrived."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether all of it has arrived."""
-        return not self.missing if self._chunks is None else self._chunks.is_complete
+        """Whether the whole body has arrived."""
+        return not self.n_missing if self._chunks is None else self._chunks.is_complete
 
     @property
     def is_ready(self) -> bool:
@@ -44,18 +44,18 @@ class IncomingBody:
 
     @property
     def n_waiting(self) -> int:
-        """Bytes that have arrived, and that the application has not taken."""
+        """The number of bytes that the application has not taken yet."""
         return len(self._buffer)
 
     def feed(self, data: bytes, start: int) -> int:
-        """Take what has arrived.
+        """Buffer received bytes of the body.
 
         Args:
-            data: what has arrived.
-            start: where the body, or its next part, begins in `data`.
+            data: the received bytes.
+            start: the offset of the body's next byte in `data`.
 
         Returns:
-            Where it ends in `data`; for a chunked body of many small chunks, where decoding stopped.
+            The offset of the first byte that was not used: after the body, or after some of many small chunks.
 
         Raises:
             Refused: the body is malformed or too large.
@@ -64,21 +64,21 @@ class IncomingBody:
         if self._chunks is not None:
             end = self._chunks.feed(data, start, self._buffer)
         else:
-            assert self.missing is not None, "known unless the body is chunked"
-            self._buffer += data[start : start + self.missing]
+            assert self.n_missing is not None, "known unless the body is chunked"
+            self._buffer += data[start : start + self.n_missing]
             end = start + len(self._buffer) - before
-            self.missing -= end - start
+            self.n_missing -= end - start
         self.has_begun = self.has_begun or end > start
         self._n_counted += len(self._buffer) - before
         if self._is_discarded:
             self._buffer.clear()
         elif self._n_counted > PART_BYTES:
-            self._connections.hold(self._n_counted - self._n_held)
+            self._connections.hold_body_bytes(self._n_counted - self._n_held)
             self._n_held = self._n_counted
         return end
 
     def take(self) -> bytes:
-        """Return what has arrived since the last call."""
+        """Return the bytes that have arrived since the last call."""
         part = bytes(self._buffer)
         self._buffer = bytearray()
         if self._is_upload:
@@ -87,11 +87,11 @@ class IncomingBody:
         return part
 
     def discard(self) -> None:
-        """Drop what has arrived, and what will: nobody takes it any more."""
+        """Discard the buffered bytes, and all bytes that arrive later."""
         self._is_discarded = True
         self._buffer = bytearray()
         self._release()
 
     def _release(self) -> None:
-        self._connections.release(self._n_held)
+        self._connections.release_body_bytes(self._n_held)
         self._n_held = 0

@@ -1,4 +1,4 @@
-"""How long a connection waits for its client: deadlines that each byte moves, so that only slow clients miss them."""
+"""The deadlines of a connection: each byte extends them, so that only slow clients miss them."""
 
 import math
 
@@ -6,7 +6,7 @@ from api.settings import ConnectionSettings
 
 
 class Pace:
-    """The deadlines of one connection, on the event loop's clock. Without a deadline, the client owes nothing."""
+    """The deadlines of one connection for sending and for reading, on the event loop's clock."""
 
     def __init__(self, limits: ConnectionSettings) -> None:
         self._stall_seconds = limits.stall_seconds
@@ -16,31 +16,31 @@ class Pace:
         self._n_read = 0
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the client should have sent more by now."""
+        """Return whether the deadline for sending has passed."""
         return now >= self._deadline
 
-    def allow(self, now: float, seconds: float) -> None:
-        """Give the client so long from now."""
+    def set_deadline(self, now: float, seconds: float) -> None:
+        """Set the deadline for sending, in seconds from now."""
         self._deadline = now + seconds
 
-    def wait(self) -> None:
-        """Expect nothing: the client has sent what it had to, or the gateway does not read."""
+    def clear_deadline(self) -> None:
+        """Remove the deadline for sending: the request is complete, or the gateway does not read."""
         self._deadline = math.inf
 
-    def earn(self, now: float, n_bytes: int) -> None:
-        """Count bytes of a body: each is worth its time at the slowest rate, up to the longest stall."""
+    def credit_bytes(self, now: float, n_bytes: int) -> None:
+        """Extend the deadline by the time of received bytes at the minimum rate, up to `stall_seconds` from now."""
         self._deadline = min(now + self._stall_seconds, self._deadline + n_bytes * self._seconds_per_byte)
 
     def reads_too_slowly(self, now: float, n_written: int, n_unsent: int) -> bool:
-        """Count what the client has read of its responses.
+        """Record how much the client has read of its responses.
 
         Args:
             now: the event loop's time.
-            n_written: bytes of responses.
-            n_unsent: how many of them have not left this process.
+            n_written: the number of bytes of responses.
+            n_unsent: the number of those that are still in this process.
 
         Returns:
-            Whether it is less than the slowest rate allows.
+            Whether the client is below the minimum rate for too long.
         """
         if not n_unsent:
             self._read_deadline = math.inf
@@ -51,6 +51,6 @@ class Pace:
         self._n_read = n_read
         return now > self._read_deadline
 
-    def extend(self, now: float, seconds: float) -> None:
-        """Give the client so long from now at least."""
+    def extend_deadline(self, now: float, seconds: float) -> None:
+        """Set the deadline for sending to at least so many seconds from now."""
         self._deadline = max(self._deadline, now + seconds)

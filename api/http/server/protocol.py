@@ -1,4 +1,4 @@
-"""The protocol of one connection: carries out its requests one after the other, within the limits of the gateway.
+"""The protocol of one connection: handles its requests one after the other, within the limits of the gateway.
 
 uvicorn accepts connections and calls this class; httptools parses heads. The rest of RFC 9112 is in this package,
 because uvicorn's own protocol has no limits (docs/decisions/0027-the-protocol-of-a-connection.md):
@@ -22,21 +22,21 @@ from uvicorn.server import ServerState
 from api.http.problems import REQUEST_TIMEOUT
 from api.http.server import linger
 from api.http.server.connections import Connections
-from api.http.server.exchange import Exchange, scope_of
+from api.http.server.exchange import Exchange, asgi_scope_of
 from api.http.server.head import Head
 from api.http.server.inbox import Inbox
 from api.http.server.incoming import PART_BYTES, IncomingBody
 from api.http.server.pace import Pace
-from api.http.server.refusals import Refused, malformed
+from api.http.server.refusals import Refused, malformed_request
 from api.http.server.response import Header, ResponseWriter
 
 SILENT: Final = "silent"
 IDLE: Final = "idle"
 UNREAD: Final = "unread"
 _LAST_REQUEST_SECONDS: Final = 1.0
-_SEND_BUFFER_BYTES: Final = 256 * 1024  # in the kernel, which doubles it; by itself it would take 4 MB for each client
-_RESETS: Final = struct.pack("ii", 1, 0)  # SO_LINGER: at the end of the connection, drop what was not sent
-_READ_AHEAD_BYTES: Final = 4 * PART_BYTES  # of a body that the application does not take
+_SEND_BUFFER_BYTES: Final = 256 * 1024  # in the kernel, which doubles it; its default grows to 4 MB for each client
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER: when the connection is closed, drop unsent bytes
+_READ_AHEAD_BYTES: Final = 4 * PART_BYTES  # of a body that the application has not requested
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -57,36 +57,36 @@ class HttpProtocol(asyncio.Protocol):
         self._connections: Connections = app_state["connections"]
         self._limits = self._connections.limits
         self._loop = _loop or asyncio.get_running_loop()
-        self._address: dict[str, Any] = {}  # of both ends, for the scope of each request
+        self._address: dict[str, Any] = {}  # `server`, `client` and `scheme` of each request
         self._inbox = Inbox(self._limits)
         self._pace = Pace(self._limits)
         self._exchange: Exchange | None = None
         self._n_requests = 0
         self._n_written = 0
-        self._has_ended = False  # whether the client has said that it sends no more
+        self._has_ended = False  # whether the client has closed its sending direction
         self._linger: linger.Linger | None = None  # after the last response
         self._is_shutting_down = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection; refuse it if there are too many."""
+        """Register the connection; refuse it if there are too many."""
         self.transport = cast(asyncio.Transport, transport)
         self._socket = transport.get_extra_info("socket")
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self._flow = FlowControl(self.transport)
         client = get_remote_addr(self.transport)
         self._address = {"server": get_local_addr(self.transport), "client": client, "scheme": "http"}
-        self._pace.allow(self._loop.time(), self._limits.head_seconds)
+        self._pace.set_deadline(self._loop.time(), self._limits.head_seconds)
         self._server.connections.add(self)  # type: ignore[arg-type]
         try:
             self._connections.add(self, client[0] if client else "")
         except Refused as refused:
-            if self._connections.may_answer:
+            if self._connections.may_answer_refused:
                 self._refuse(refused)
             else:
                 self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """Forget the connection."""
+        """Remove the connection, and end its exchange."""
         self._server.connections.discard(self)
         self._connections.remove(self)
         self._flow.resume_writing()
@@ -94,7 +94,7 @@ class HttpProtocol(asyncio.Protocol):
             self._exchange.end()
 
     def data_received(self, data: bytes) -> None:
-        """Read what has arrived."""
+        """Process received bytes."""
         if self._linger is not None:
             self._linger.discard(len(data))
             return
@@ -102,7 +102,7 @@ class HttpProtocol(asyncio.Protocol):
         self._advance()
 
     def eof_received(self) -> bool:
-        """Answer the requests that are complete: the client may still read (RFC 9112, section 9.6).
+        """Respond to the requests that are complete: the client may still read (RFC 9112, section 9.6).
 
         Returns:
             Whether the connection stays open.
@@ -111,15 +111,15 @@ class HttpProtocol(asyncio.Protocol):
         if self._linger is not None or (self._exchange is None and not self._inbox):
             return False
         if self._exchange is None or not self._exchange.body.is_complete:
-            self._refuse(malformed("The request ended before it was complete."))
+            self._refuse(malformed_request("The request ended before it was complete."))
         return True
 
     def pause_writing(self) -> None:
-        """The client does not read: stop sending."""
+        """Pause the response, because the client does not read."""
         self._flow.pause_writing()
 
     def resume_writing(self) -> None:
-        """The client reads again."""
+        """Resume the response, because the client reads again."""
         self._flow.resume_writing()
         if self._exchange is None:
             self._advance()
@@ -143,12 +143,12 @@ class HttpProtocol(asyncio.Protocol):
         if self._pace.reads_too_slowly(now, self._n_written, n_unsent):
             self._connections.count_refusal(UNREAD)
             self.abort()
-        elif n_unsent:  # it need not send anything before it has read
-            self._pace.extend(now, linger.SECONDS if self._linger else self._limits.stall_seconds)
+        elif n_unsent:  # the client need not send anything before it has read the response
+            self._pace.extend_deadline(now, linger.LINGER_SECONDS if self._linger else self._limits.stall_seconds)
         elif self._pace.is_overdue(now):
-            self._end()
+            self._end_overdue()
 
-    def _end(self) -> None:
+    def _end_overdue(self) -> None:
         """End the connection because its deadline has passed."""
         if self._linger is not None or self.transport.is_closing():
             self.transport.abort()
@@ -179,20 +179,20 @@ class HttpProtocol(asyncio.Protocol):
         if self._flow.write_paused:
             await self._flow.drain()
 
-    def read_on(self) -> None:
-        """Go on reading the body: the application waits for it."""
+    def continue_reading(self) -> None:
+        """Continue reading the body: the application waits for it."""
         if self._flow.read_paused and not self._inbox:
-            self._pace.allow(self._loop.time(), self._limits.stall_seconds)
+            self._pace.set_deadline(self._loop.time(), self._limits.stall_seconds)
             self._flow.resume_reading()
 
     def abort(self) -> None:
-        """Reset the connection: the response cannot be completed, and what was not sent of it is dropped."""
+        """Reset the connection and drop unsent bytes: the response cannot be completed."""
         if not self.transport.is_closing():
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETS)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.transport.abort()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, or close the connection."""
+        """Continue with the next request, or close the connection."""
         self._server.total_requests += 1
         exchange = self._exchange
         if exchange is None or self.transport.is_closing():
@@ -200,18 +200,18 @@ class HttpProtocol(asyncio.Protocol):
         if not exchange.writer.keep_alive or (self._has_ended and not self._inbox):
             self._close()
         elif exchange.body.is_complete:
-            self._finish()
+            self._finish_exchange()
             if self._inbox:
-                self._connections.in_turn(self._advance)  # later: this runs inside the application's task
+                self._connections.schedule_turn(self._advance)  # later: this runs inside the application's task
         else:
             self._flow.resume_reading()
 
     def _advance(self) -> None:
-        """Read as much as can be read now."""
+        """Process as many received bytes as possible."""
         if self._linger is not None or self.transport.is_closing():
             return
         try:
-            if self._exchange is None and not self._begin():
+            if self._exchange is None and not self._begin_request():
                 return
             while self._exchange is not None and not self._exchange.body.is_complete:
                 if not self._read_body(self._exchange):
@@ -219,65 +219,65 @@ class HttpProtocol(asyncio.Protocol):
         except Refused as refused:
             self._refuse(refused)
             return
-        if self._inbox:  # the next request waits until this one is answered
+        if self._inbox:  # the next request waits for the response to this one
             self._flow.pause_reading()
         else:
             self._inbox.clear()
             self._flow.resume_reading()
 
-    def _begin(self) -> bool:
-        """Begin the next request, if its head is complete and the client reads its responses."""
+    def _begin_request(self) -> bool:
+        """Start the next request, if its head is complete and the client reads its responses."""
         if self._flow.write_paused:
             self._flow.pause_reading()
             return False
-        is_new = not self._inbox.has_begun_head
+        is_new = not self._inbox.has_partial_head
         head = self._inbox.take_head()
         if head is not None:
-            self._start(head)
+            self._start_exchange(head)
             return True
         self._flow.resume_reading()
-        if self._inbox.has_begun_head:
+        if self._inbox.has_partial_head:
             if self._has_ended:
-                raise malformed("The request ended before it was complete.")
+                raise malformed_request("The request ended before it was complete.")
             if is_new:
-                self._pace.allow(self._loop.time(), self._limits.head_seconds)
+                self._pace.set_deadline(self._loop.time(), self._limits.head_seconds)
         return False
 
-    def _start(self, head: Head) -> None:
+    def _start_exchange(self, head: Head) -> None:
         self._n_requests += 1
         body = IncomingBody(head.body_bytes, self._connections, is_upload=head.is_upload)
-        self._exchange = exchange = Exchange(self, scope_of(head, self._address), head, body)
+        self._exchange = exchange = Exchange(self, asgi_scope_of(head, self._address), head, body)
         if self._is_shutting_down or self._n_requests >= self._limits.max_requests_per_connection:
             exchange.writer.keep_alive = False
         if body.is_complete:
-            self._pace.wait()
+            self._pace.clear_deadline()
         else:
-            self._pace.allow(self._loop.time(), self._limits.stall_seconds)
-        # A context of its own: otherwise a request is logged under the id of the one before it.
+            self._pace.set_deadline(self._loop.time(), self._limits.stall_seconds)
+        # A new context: otherwise log lines would have the correlation id of the previous request.
         task = self._loop.create_task(exchange.run(self._app), context=contextvars.Context())
         task.add_done_callback(self._server.tasks.discard)
         self._server.tasks.add(task)
 
     def _read_body(self, exchange: Exchange) -> bool:
-        """Take what has arrived of the body; returns whether it has arrived whole."""
+        """Pass received bytes to the body; return whether it is complete."""
         body = exchange.body
         n_bytes = self._inbox.take_body(body)
         if body.is_complete:
-            self._pace.wait()
-            if exchange.is_over:  # it was answered before its body had arrived
-                self._finish()
-                self._connections.in_turn(self._advance)
+            self._pace.clear_deadline()
+            if exchange.is_over:  # the response was sent before the body had arrived
+                self._finish_exchange()
+                self._connections.schedule_turn(self._advance)
             else:
                 exchange.wake()
             return True
-        self._pace.earn(self._loop.time(), n_bytes)
+        self._pace.credit_bytes(self._loop.time(), n_bytes)
         if body.is_ready:
             exchange.wake()
         if self._inbox:  # many small chunks: other connections have their turn
             self._flow.pause_reading()
-            self._connections.in_turn(self._read_more)
+            self._connections.schedule_turn(self._read_more)
         elif body.n_waiting > _READ_AHEAD_BYTES and not exchange.is_receiving:
-            self._pace.wait()
+            self._pace.clear_deadline()
             self._flow.pause_reading()
         return False
 
@@ -285,12 +285,12 @@ class HttpProtocol(asyncio.Protocol):
         self._flow.resume_reading()
         self._advance()
 
-    def _finish(self) -> None:
+    def _finish_exchange(self) -> None:
         self._exchange = None
-        self._pace.allow(self._loop.time(), self._limits.idle_seconds)
+        self._pace.set_deadline(self._loop.time(), self._limits.idle_seconds)
 
     def _refuse(self, refused: Refused) -> None:
-        """Answer instead of the application, and close the connection."""
+        """Send an error response instead of the application's, and close the connection."""
         self._connections.count_refusal(refused.code)
         exchange = self._exchange
         if exchange is not None and exchange.has_begun and not exchange.is_over:
@@ -314,7 +314,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._has_ended or (self._is_shutting_down and not still_sends):
             self.transport.close()
             return
-        self._pace.allow(self._loop.time(), linger.SECONDS)
+        self._pace.set_deadline(self._loop.time(), linger.LINGER_SECONDS)
         self._linger = linger.Linger(self.transport, self._flow, self._limits.max_body_bytes)
 
     def _close_if_idle(self) -> None:

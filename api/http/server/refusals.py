@@ -1,4 +1,4 @@
-"""Refusals that the protocol makes itself, before a request reaches the application."""
+"""Errors with which the protocol refuses a request before it reaches the application."""
 
 from http import HTTPStatus
 from typing import Final
@@ -18,7 +18,7 @@ class Refused(Exception):
         self.detail = detail
 
     def response(self) -> ProblemResponse:
-        """Return the response; it says when to retry if the gateway is full."""
+        """Return the error response, with `Retry-After` if the gateway is full."""
         status = STATUS[self.code]
         headers = {"Connection": "close"}
         if status is HTTPStatus.SERVICE_UNAVAILABLE:
@@ -26,11 +26,11 @@ class Refused(Exception):
         return ProblemResponse(status, self.code, self.detail, headers)
 
 
-def malformed(detail: str) -> Refused:
-    """Refuse what RFC 9110 and RFC 9112 do not allow."""
+def malformed_request(detail: str) -> Refused:
+    """Return the error for a request that RFC 9110 or RFC 9112 does not allow."""
     return Refused(MALFORMED_REQUEST, detail)
 
 
 def body_too_large() -> Refused:
-    """Refuse a body that is larger than `SEPAL_MAX_BODY_BYTES`."""
+    """Return the error for a body that is larger than its limit."""
     return Refused(errors.BodyTooLarge.code, errors.BodyTooLarge.detail)

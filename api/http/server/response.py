@@ -1,4 +1,4 @@
-"""Writes responses of HTTP/1.1 (RFC 9112) as bytes."""
+"""Serializes HTTP/1.1 responses (RFC 9112)."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -12,14 +12,14 @@ Header = tuple[bytes, bytes]
 
 
 class ResponseWriter:
-    """Writes one response: first its head, together with the first part of its body."""
+    """Serializes one response: its head with the first part of the body, and then the other parts."""
 
     def __init__(self, *, to_head: bool, minor_version: int, keep_alive: bool) -> None:
         """Prepare for the response to one request.
 
         Args:
             to_head: whether the method of the request is HEAD, whose response has no body.
-            minor_version: of the request: HTTP/1.0 knows no chunks.
+            minor_version: of the request's HTTP version; HTTP/1.0 has no chunks.
             keep_alive: whether the connection stays open.
         """
         self.keep_alive = keep_alive
@@ -27,7 +27,7 @@ class ResponseWriter:
         self._minor_version = minor_version
         self._has_body = True
         self._is_chunked = False
-        self._missing: int | None = None  # of the size that `Content-Length` says
+        self._missing: int | None = None  # bytes of `Content-Length` that have not been written
 
     def begin(self, status: int, headers: Iterable[Header], body: bytes, *, more: bool) -> bytes:
         """Return the head of the response, and the first part of the body.
@@ -39,7 +39,7 @@ class ResponseWriter:
             more: whether other parts follow.
 
         Raises:
-            ValueError: a header holds a line break, or the body is longer than its `Content-Length`.
+            ValueError: a header contains a line break, or the body is longer than its `Content-Length`.
         """
         lines, n_lines = [STATUS_LINES[status]], 2
         for name, value in headers:
@@ -52,7 +52,7 @@ class ResponseWriter:
             n_lines += 1
         self._has_body = not self.to_head and status not in _WITHOUT_BODY
         if self._has_body and self._missing is None:
-            lines.append(self._framing(body, more=more))
+            lines.append(self._framing_header(body, more=more))
             n_lines += 1 if lines[-1] else 0
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
@@ -60,11 +60,11 @@ class ResponseWriter:
         lines.append(b"\r\n")
         head = b"".join(lines)
         if head.count(b"\n") != n_lines or head.count(b"\r") != n_lines or b"\0" in head:
-            raise ValueError("a header of the response holds a line break")
-        return b"".join((head, *self.go_on(body, more=more)))
+            raise ValueError("a header of the response contains a line break")
+        return b"".join((head, *self.next_part(body, more=more)))
 
-    def go_on(self, body: bytes, *, more: bool) -> list[bytes]:
-        """Return what is sent of the next part of the body, which is not copied.
+    def next_part(self, body: bytes, *, more: bool) -> list[bytes]:
+        """Return the bytes to send for the next part of the body, which is not copied.
 
         Raises:
             ValueError: the body is longer or shorter than its `Content-Length`.
@@ -80,8 +80,8 @@ class ResponseWriter:
                 raise ValueError("the body of the response has another size than its Content-Length")
         return [body] if body else []
 
-    def _framing(self, body: bytes, *, more: bool) -> bytes:
-        """Return the header that says where the body ends, if the application has not given it."""
+    def _framing_header(self, body: bytes, *, more: bool) -> bytes:
+        """Return the header that delimits the body, if the application has not set it."""
         if not more:
             self._missing = len(body)
             return b"content-length: %d\r\n" % len(body)

@@ -1,5 +1,5 @@
 "use strict";
-// Sends the row of the form to `POST /predict`, and shows the answer, or the problem beside the fields that it names.
+// Sends the row of the form to `POST /predict`, and shows the result, or each error beside its field.
 (() => {
   const NUMBER = /^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$/; // of JSON
   const MAX_SHOWN = 20; // classes
@@ -12,7 +12,7 @@
   const isText = form.dataset.kind === "text";
   let latest = new AbortController();
 
-  // What is no number is sent as a text, so that the gateway says what is wrong with it.
+  // A value that is not a number is sent as a string, so that the gateway reports the error.
   function jsonOf(field) {
     if (field.dataset.sends === "json") return field.value;
     const isNumber = field.dataset.sends === "number";
@@ -26,7 +26,7 @@
     return `{"data":[${isText ? values : `[${values}]`}]}`;
   }
 
-  // Numbers keep their digits, where the browser tells them: an integer can have more than a double holds.
+  // Numbers keep their digits, if the browser provides them: an integer can have more digits than a double.
   const parse = (text) => JSON.parse(text, (_, value, context) =>
     typeof value === "number" ? { digits: context?.source ?? String(value) } : value);
   const isNumber = (value) => typeof value === "object" && value !== null && "digits" in value;
@@ -56,7 +56,7 @@
     return `${(100 * share).toFixed(1).replace(/\.0$/, "")} %`;
   }
 
-  // A number as the gateway writes it: JSON has no infinity, and "-Infinity" is the logarithm of 0.
+  // Converts a row of the response to numbers: JSON has no infinity, so the logarithm of 0 is "-Infinity".
   const numbers = (row) => (Array.isArray(row) ? row.map((each) => Number(plain(each))) : []);
 
   function probabilitiesOf(result) {
@@ -138,12 +138,12 @@
     });
   }
 
-  // Once the row is accepted, its result is looked up until it is final, even while the broker is away (503).
+  // Once the row is accepted, its result is looked up until it is final, even if the broker is unavailable (503).
   async function exchange(body, signal) {
     const headers = { Accept: "application/json", "Content-Type": "application/json" };
     let response = await fetch("predict", { method: "POST", headers, body, signal });
     if (response.status !== 202) return response;
-    // `Location` is this path; below a prefix of a proxy, only the relative one is right.
+    // A relative path, because `Location` lacks the path prefix that a proxy may add.
     const path = `results/${response.headers.get("Location").split("/").pop()}`;
     answer.removeAttribute("aria-busy");
     answer.replaceChildren(element("p", "quiet", "The row is accepted and waits for a worker. The result will appear here."));

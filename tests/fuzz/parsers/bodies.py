@@ -237,7 +237,7 @@ def _compare(card: ModelCard, sent: list[Any], encoded: list[Any]) -> None:
 def _is_read_at_once_or_elsewhere_alike(drawn: tuple[str, bytes]) -> None:
     model, body = drawn
     try:
-        at_once: ReadBody | Exception | None = BodyReader(_MAX_ROWS, _MAX_TEXT).at_once(body, CARDS[model])
+        at_once: ReadBody | Exception | None = BodyReader(_MAX_ROWS, _MAX_TEXT).read_if_small(body, CARDS[model])
     except (MalformedJson, InvalidRows) as error:
         at_once = error
     found = _read(model, body)

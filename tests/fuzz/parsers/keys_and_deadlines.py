@@ -36,7 +36,7 @@ CREDENTIALS: Final = st.sampled_from([b"", b"Bearer a", b"Bearer b", b"credentia
 
 def _key_of(value: bytes, client: str = "10.0.0.1", authorization: bytes = b"", body: bytes = b"") -> Any:
     headers = [(b"idempotency-key", value), (b"authorization", authorization)]
-    return RequestHeaders.read(headers).idempotency(client, body)
+    return RequestHeaders.read(headers).parse_idempotency_key(client, body)
 
 
 def reference_key(value: bytes) -> bytes | None:

@@ -87,7 +87,7 @@ def _waits_within_its_limits(headers: list[bytes]) -> None:
     preferences = Preferences.parse(headers)
     assert 0 <= preferences.wait_seconds(default=10, longest=60) <= 60
     for answered in (True, False):
-        applied = preferences.applied(answered, longest=60)
+        applied = preferences.preference_applied(answered, longest=60)
         assert applied is None or re.fullmatch(r"(respond-async)?(, )?(wait=[0-9]{1,2})?", applied)
 
 

@@ -59,5 +59,5 @@ def test_rows_of_bulk_predictions_count_as_bulk(monkeypatch: pytest.MonkeyPatch)
 
 def test_rate_is_measured_anew_after_the_broker_was_away(measured: Measure) -> None:
     throughput = measured(0, 100)
-    throughput.forget()
+    throughput.clear()
     assert throughput.rows_per_second(Queue.INTERACTIVE) is None

@@ -65,7 +65,7 @@ def test_client_is_the_rightmost_address_that_is_no_trusted_proxy(forwarded_for:
 
 def test_header_that_stands_several_times_is_one_list() -> None:
     found = scope(PEER, (b"x-forwarded-for", b"198.51.100.9, 203.0.113.5"), (b"x-forwarded-for", b"10.1.1.1"))
-    PROXIES.believe(found)
+    PROXIES.apply_forwarded_headers(found)
     assert found["client"] == ("203.0.113.5", 0)
 
 
@@ -73,25 +73,25 @@ def test_header_that_stands_several_times_is_one_list() -> None:
 def test_headers_from_other_addresses_are_ignored(peer: str | None) -> None:
     found = scope(peer, (b"x-forwarded-for", b"198.51.100.9"), (b"x-forwarded-proto", b"https"))
     expected = scope(peer, *found["headers"])
-    PROXIES.believe(found)
+    PROXIES.apply_forwarded_headers(found)
     assert found == expected
 
 
 @pytest.mark.parametrize("peer", ["10.255.0.1", "192.0.2.7", "2001:db8:1::9", "::ffff:10.0.0.1"])
 def test_headers_from_a_trusted_proxy_are_believed(peer: str) -> None:
     found = scope(peer, (b"x-forwarded-for", b"198.51.100.9"), (b"x-forwarded-proto", b"https"))
-    PROXIES.believe(found)
+    PROXIES.apply_forwarded_headers(found)
     assert (found["client"], found["scheme"]) == (("198.51.100.9", 0), "https")
 
 
 @pytest.mark.parametrize("values", [[b"ftp"], [b"HTTPS"], [b"https, http"], [b"https", b"https"], []])
 def test_scheme_that_is_not_stated_once_is_the_connections(values: list[bytes]) -> None:
     found = scope(PEER, *((b"x-forwarded-proto", value) for value in values))
-    PROXIES.believe(found)
+    PROXIES.apply_forwarded_headers(found)
     assert found["scheme"] == "http"
 
 
 def test_other_headers_of_a_trusted_proxy_change_nothing() -> None:
     found = scope(PEER, (b"forwarded", b"for=198.51.100.9;proto=https"), (b"x-real-ip", b"198.51.100.9"))
-    PROXIES.believe(found)
+    PROXIES.apply_forwarded_headers(found)
     assert (found["client"], found["scheme"]) == ((PEER, 50_000), "http")

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message
 from api.app import compose, create_app
 from api.http import openapi
 from api.http.hot_path import HotPath
-from api.http.methods import Methods
+from api.http.methods import HeadAndOptions
 from api.settings import GatewaySettings
 from tests.unit.api.http.cards import CARDS
 
@@ -104,7 +104,7 @@ async def test_options_of_the_server_lists_every_method(gateway: HotPath) -> Non
 
 
 def test_every_route_is_tested(gateway: HotPath) -> None:
-    methods = cast(Methods, gateway.framework)
+    methods = cast(HeadAndOptions, gateway.framework)
     templates = {
         re.sub(r"\{[^}]*\}", "any", context.path or "") for context in iter_route_contexts(methods._app.routes)
     }
@@ -192,7 +192,7 @@ async def test_page_that_the_client_has_is_not_sent_again(client: httpx.AsyncCli
 async def test_schema_is_rendered_once_for_each_card() -> None:
     gateway = compose(GatewaySettings())
     with (
-        patch("api.http.documentation._card") as current,
+        patch("api.http.documentation._current_card") as current,
         patch("api.http.openapi.describe", wraps=openapi.describe) as describe,
     ):
         async with client_of(gateway) as client:

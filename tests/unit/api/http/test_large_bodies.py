@@ -67,14 +67,14 @@ def readers() -> list[psutil.Process]:
 @pytest.mark.parametrize("model", ["iris", "penguins", "texts"])
 def test_body_that_takes_long_is_left_to_the_other_process(name: str, model: str) -> None:
     with patch("api.http.rows.parse", side_effect=AssertionError("it was read here")):
-        assert BodyReader(MAX_ROWS, MEGABYTE).at_once(UNREADABLE[name], CARDS[model]) is None
+        assert BodyReader(MAX_ROWS, MEGABYTE).read_if_small(UNREADABLE[name], CARDS[model]) is None
 
 
 def test_rows_that_are_read_step_by_step_are_left_to_it_if_they_are_many() -> None:
     reader = BodyReader(MAX_ROWS, MEGABYTE)
     row = array("penguins", year="2007.0")  # which the decoder does not take
-    assert reader.at_once(body(*[row] * 10), CARDS["penguins"]) is not None
-    assert reader.at_once(body(*[row] * 1_000), CARDS["penguins"]) is None
+    assert reader.read_if_small(body(*[row] * 10), CARDS["penguins"]) is not None
+    assert reader.read_if_small(body(*[row] * 1_000), CARDS["penguins"]) is None
 
 
 async def test_outcome_is_the_same_in_the_other_process(bodies: LargeBodies) -> None:

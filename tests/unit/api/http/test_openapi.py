@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from api.app import compose
 from api.http import openapi
-from api.http.methods import Methods
+from api.http.methods import HeadAndOptions
 from api.settings import GatewaySettings
 from shared.card import ModelCard
 from tests.generated_client import generate
@@ -19,7 +19,7 @@ MAX_ROWS = 7
 
 
 def schema_of(card: ModelCard | None) -> Any:
-    methods = cast(Methods, compose(GatewaySettings()).framework)
+    methods = cast(HeadAndOptions, compose(GatewaySettings()).framework)
     return openapi.describe(methods._app, card, MAX_ROWS)
 
 

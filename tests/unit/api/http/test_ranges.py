@@ -3,7 +3,7 @@
 import pytest
 from starlette.datastructures import Headers
 
-from api.http.ranges import ByteRange, has_current, range_of, wants_range
+from api.http.ranges import ByteRange, has_current_copy, requested_range, wants_range
 from shared.errors import RangeNotSatisfiable
 
 TAG = '"abc"'
@@ -28,13 +28,13 @@ def headers(**named: str) -> Headers:
 def test_range_is_a_part_of_the_file(asked_for: str, expected: ByteRange) -> None:
     asked = headers(range=asked_for)
     assert wants_range(asked, TAG)
-    assert range_of(asked, 10) == expected
+    assert requested_range(asked, 10) == expected
 
 
 @pytest.mark.parametrize("asked_for", ["bytes=10-", "bytes=10-12", "bytes=-0"])
 def test_range_beyond_the_file_is_refused_with_its_size(asked_for: str) -> None:
     with pytest.raises(RangeNotSatisfiable) as refused:
-        range_of(headers(range=asked_for), 10)
+        requested_range(headers(range=asked_for), 10)
     assert refused.value.n_bytes == 10
 
 
@@ -58,8 +58,8 @@ def test_range_of_another_file_is_not_sent(if_range: str, expected: bool) -> Non
     [(TAG, True), (f"W/{TAG}", True), (f'"other", {TAG}', True), ("*", True), ('"other"', False), ("", False)],
 )
 def test_file_that_the_client_has_is_known_by_its_tag(if_none_match: str, expected: bool) -> None:
-    assert has_current(headers(if_none_match=if_none_match), TAG) is expected
+    assert has_current_copy(headers(if_none_match=if_none_match), TAG) is expected
 
 
 def test_request_without_a_tag_has_no_file() -> None:
-    assert not has_current(headers(), TAG)
+    assert not has_current_copy(headers(), TAG)

@@ -15,7 +15,7 @@ CSV, JSON = "text/csv", "application/json"
 
 
 def job(query: str, media_type: str = CSV) -> ReadUpload:
-    return uploads._job(media_type, "", query.encode(), CARD)
+    return uploads._upload_job(media_type, "", query.encode(), CARD)
 
 
 @pytest.mark.parametrize(
@@ -84,23 +84,23 @@ def test_parameters_of_csv_are_refused_for_other_formats(query: str) -> None:
     ],
 )
 def test_media_type_names_the_format(content_type: str, expected: str) -> None:
-    assert uploads._media_type(content_type) == expected
+    assert uploads._check_media_type(content_type) == expected
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/octet-stream", "text/csv; charset=latin-1"])
 def test_other_media_types_and_charsets_are_refused(content_type: str) -> None:
     with pytest.raises(UnsupportedContentType):
-        uploads._media_type(content_type)
+        uploads._check_media_type(content_type)
 
 
 @pytest.mark.parametrize(
     ("coding", "expected"), [(b"", ""), (b"identity", ""), (b"GZIP", "gzip"), (b"x-gzip", "gzip"), (b"zstd", "zstd")]
 )
 def test_content_coding_is_read(coding: bytes, expected: str) -> None:
-    assert uploads._coding(coding) == expected
+    assert uploads._parse_content_coding(coding) == expected
 
 
 @pytest.mark.parametrize("coding", [b"br", b"deflate", b"gzip, gzip", b"\xff"])
 def test_other_content_codings_are_refused(coding: bytes) -> None:
     with pytest.raises(UnsupportedUploadCoding):
-        uploads._coding(coding)
+        uploads._parse_content_coding(coding)

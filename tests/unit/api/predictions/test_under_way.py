@@ -62,7 +62,7 @@ async def test_a_batch_without_an_answer_loses_its_place(places: Places, monkeyp
 
 @pytest.mark.usefixtures("only_requests_end_pauses")
 async def test_a_pause_ends_with_the_last_of_the_expected_requests(places: Places) -> None:
-    places.batches.answered(places.sent(), SLOW_US, n_clients=3, n_gathered=2)
+    places.batches.remove_answered(places.sent(), SLOW_US, n_clients=3, n_gathered=2)
     for _ in range(2):
         places.batches.count_request()
         assert not places.batches.has_place()
@@ -73,7 +73,7 @@ async def test_a_pause_ends_with_the_last_of_the_expected_requests(places: Place
 
 @pytest.mark.parametrize("n_requests", [0, 1])
 async def test_a_pause_ends_when_no_further_request_comes(places: Places, n_requests: int) -> None:
-    places.batches.answered(places.sent(), SLOW_US, n_clients=3, n_gathered=2)
+    places.batches.remove_answered(places.sent(), SLOW_US, n_clients=3, n_gathered=2)
     assert not places.batches.has_place()
     for _ in range(n_requests):
         places.batches.count_request()
@@ -86,7 +86,7 @@ async def test_a_pause_is_limited_although_requests_keep_coming(
 ) -> None:
     monkeypatch.setattr("api.predictions.under_way._REQUEST_SECONDS", 0)
     monkeypatch.setattr("api.predictions.under_way._PAUSE_SHARE", 0.1)
-    places.batches.answered(places.sent(), SLOW_US, n_clients=1_000_000, n_gathered=0)
+    places.batches.remove_answered(places.sent(), SLOW_US, n_clients=1_000_000, n_gathered=0)
 
     async def send_requests() -> None:
         while not places.batches.has_place():
@@ -108,7 +108,7 @@ async def test_a_pause_is_limited_although_requests_keep_coming(
     ],
 )
 async def test_no_pause_follows(places: Places, predict_us: int, n_clients: int, n_gathered: int) -> None:
-    places.batches.answered(places.sent(), predict_us, n_clients, n_gathered)
+    places.batches.remove_answered(places.sent(), predict_us, n_clients, n_gathered)
     assert places.batches.has_place()
 
 
@@ -116,7 +116,7 @@ async def test_no_pause_follows(places: Places, predict_us: int, n_clients: int,
 async def test_a_batch_that_lost_its_place_is_followed_by_no_pause(places: Places) -> None:
     batch_id = places.sent()
     places.batches.remove(batch_id)
-    places.batches.answered(batch_id, SLOW_US, n_clients=3, n_gathered=2)
+    places.batches.remove_answered(batch_id, SLOW_US, n_clients=3, n_gathered=2)
     assert places.batches.has_place()
     places.batches.count_request()
     assert places.n_freed == 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.http.server.chunks import CHUNKS_AT_ONCE, ChunkedBody
+from api.http.server.chunks import CHUNKS_PER_TURN, ChunkedBody
 from api.http.server.refusals import Refused
 from api.settings import ConnectionSettings
 
@@ -82,7 +82,7 @@ def test_what_is_malformed_or_too_large_is_refused(data: bytes, code: str, step:
 
 
 def test_many_small_chunks_are_decoded_in_turns() -> None:
-    n_chunks = 3 * CHUNKS_AT_ONCE
+    n_chunks = 3 * CHUNKS_PER_TURN
     data = b"1\r\na\r\n" * n_chunks + b"0\r\n\r\n"
     chunks, body, at, turns = ChunkedBody(ConnectionSettings()), bytearray(), 0, 0
 
@@ -90,7 +90,7 @@ def test_many_small_chunks_are_decoded_in_turns() -> None:
         before = len(body)
         at = chunks.feed(data, at, body)
         turns += 1
-        assert len(body) - before <= CHUNKS_AT_ONCE
+        assert len(body) - before <= CHUNKS_PER_TURN
 
     assert (len(body), at) == (n_chunks, len(data))
     assert turns > 2

@@ -19,15 +19,15 @@ def test_response_in_parts_is_chunked() -> None:
     response = writer()
 
     assert response.begin(200, [], b"abc", more=True).endswith(b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
-    assert response.go_on(b"", more=True) == []
-    assert b"".join(response.go_on(b"d", more=False)) == b"1\r\nd\r\n0\r\n\r\n"
+    assert response.next_part(b"", more=True) == []
+    assert b"".join(response.next_part(b"d", more=False)) == b"1\r\nd\r\n0\r\n\r\n"
 
 
 def test_part_of_a_body_is_not_copied() -> None:
     response, part = writer(), b"d" * 100
     response.begin(200, [], b"", more=True)
 
-    assert any(sent is part for sent in response.go_on(part, more=True))
+    assert any(sent is part for sent in response.next_part(part, more=True))
 
 
 def test_client_of_http_1_0_gets_no_chunks() -> None:
