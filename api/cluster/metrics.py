@@ -70,9 +70,11 @@ class ClusterCollector(Collector):
 
 
 def _store_metrics(overview: Overview) -> Iterator[Metric]:
-    backlog = _labelled("backlog_rows", "Rows accepted and not yet final, except rows of bulk predictions.", "queue")
-    oldest = _labelled("oldest_queued_seconds", "Age of the oldest queued batch; 0 for none.", "queue")
-    processes = _labelled("pool_processes", "Loaded pool processes of the workers that serve the queue.", "queue")
+    backlog = _labelled_gauge(
+        "backlog_rows", "Rows accepted and not yet final, except rows of bulk predictions.", "queue"
+    )
+    oldest = _labelled_gauge("oldest_queued_seconds", "Age of the oldest queued batch; 0 for none.", "queue")
+    processes = _labelled_gauge("pool_processes", "Loaded pool processes of the workers that serve the queue.", "queue")
     for queue in Queue:
         backlog.add_metric([queue], overview.backlog(queue))
         oldest.add_metric([queue], overview.oldest_seconds[queue])
