@@ -22,7 +22,7 @@ from shared.card import read_card
 from shared.rows import EncodedRows, Encoding, encode_one_batch
 from tests.models import train_recipe
 from training.recipes import RECIPES
-from training.sample import rows_of
+from training.sample import request_rows
 from worker.pool.pandas_frame import PandasFrame
 
 _MODELS: Final = Path(".bench/models")
@@ -34,7 +34,7 @@ def main() -> None:
     """Print a line for each encoding and batch."""
     card = read_card(train_recipe(_MODELS, "penguins"))
     X = RECIPES["penguins"].load().X
-    rows = rows_of(card.input, X)
+    rows = request_rows(card.input, X)
     rows = (rows * 3)[:1024]
     frames = PandasFrame(card.input.columns, card.input.names_dtype)
     gc.freeze()  # as a pool process does

@@ -190,7 +190,7 @@ def test_classes_of_several_targets_are_written_for_each(tmp_path: Path) -> None
 def test_classes_that_json_lacks_are_refused(tmp_path: Path) -> None:
     model = pipelines.SignClassifier().fit(X, Y)
     model.classes_ = np.array([1j, 2j], dtype=object)
-    with pytest.raises(CannotServe, match=r"a class is a complex.*texts, numbers, booleans, dates"):
+    with pytest.raises(CannotServe, match=r"a class is a complex.*strings, numbers, booleans, dates"):
         try_to_save(tmp_path, model)
 
 

@@ -15,8 +15,8 @@ from tests.request_path import card_of
 from tests.stored_rows import stored_table
 from tests.unit.training import test_pandas_columns as pandas_columns
 from tests.unit.training import test_polars_columns as polars_columns
-from training.inputs import describe
-from training.sample import rows_of
+from training.inputs import describe_input
+from training.sample import request_rows
 from worker.pool.arrow_rows import converter_for
 from worker.pool.rows import decoder_for
 
@@ -32,9 +32,9 @@ MATRICES = {
 
 def check(X: Any, nullable: bool = False) -> None:
     """Compare stored rows, whole and in parts that begin within a byte of a bitmap, with decoded ones."""
-    described = describe(None, X, nullable=nullable)
+    described = describe_input(None, X, nullable=nullable)
     card = card_of(described)
-    rows = rows_of(described, X)
+    rows = request_rows(described, X)
     if nullable and described.kind != "text":
         values = zip(described.columns, rows[0], strict=True)
         rows.append([None if column.nullable else value for column, value in values])
@@ -110,7 +110,7 @@ def test_rows_of_every_pipeline_are_as_decoded(name: str) -> None:
 
 
 def test_missing_integer_of_a_column_without_missing_values_is_an_error() -> None:
-    described = describe(None, np.array([[1, 2]]))
+    described = describe_input(None, np.array([[1, 2]]))
     table = pa.table([pa.array([1, None]), pa.array([1, 2])], names=["f0", "f1"])
     with pytest.raises(ValueError, match="missing in a column of int64"):
         converter_for(card_of(described))(table)

@@ -12,10 +12,10 @@ import pytest
 from shared.names import Output
 from shared.objects import ObjectStore
 from tests.request_path import card_of
-from training.inputs import describe
+from training.inputs import describe_input
 from worker.pool.result_table import ResultTable, write
 
-INPUT = describe(None, np.zeros((1, 1)))
+INPUT = describe_input(None, np.zeros((1, 1)))
 PREDICTION, LOG_PROBA, PROBA = Output.PREDICTION, Output.LOG_PROBA, Output.PROBA
 INF = float("inf")
 
