@@ -43,7 +43,7 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str, pipe: PoolP
         settings: the worker's settings.
         card: the verified card of the model directory.
         name: the worker's Celery node name, which it also announces.
-        pipe: from its pool processes.
+        pipe: receives the reports of its pool processes.
     """
     app = Celery("sepal", broker=broker_url(settings.redis_url.get_secret_value()), set_as_current=False)
     app.amqp.Connection = BrokerConnection
@@ -70,11 +70,11 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str, pipe: PoolP
 
 
 def consume(app: Celery, name: str, processes: int, pipe: PoolPipe) -> int:
-    """Run a worker until it stops, and return its exit status: that of a failure if it stops over its model."""
+    """Run a worker until it stops; return its exit status, a failure if it cannot load its model or stopped itself."""
     # A stopping pool process waits until its parent has read its last result: for 30 s if the parent no longer reads
     # (billiard 4.3). Sepal does not use that result: outcomes are in the store.
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_RESULT_RETRIES
-    # Not through Celery's command line, which imports a shell, and Flower where that is installed: 300 modules.
+    # Celery's command line would import 300 more modules: a shell, and Flower if it is installed.
     app.Worker(
         hostname=name,
         concurrency=processes,
@@ -88,12 +88,12 @@ def consume(app: Celery, name: str, processes: int, pipe: PoolPipe) -> int:
 
 
 def _requeue(registry: WorkerRegistry, metrics: WorkerMetrics) -> Requeue:
-    """Make the function with which the parent process requeues batches."""
+    """Make the function that requeues batches in the parent process."""
 
     def requeue(batch_id: BatchId, reason: LostReason, detail: str) -> None:
         try:
             queue = registry.requeue(batch_id, detail)
-        except (BrokerUnavailable, RecordIncompatible, StoreRefused) as error:  # the watchdog tries again
+        except (BrokerUnavailable, RecordIncompatible, StoreRefused) as error:  # the watchdog retries
             log.warning("could not requeue a batch", batch=batch_id, reason=str(error))
         else:
             if queue is not None:

@@ -1,8 +1,9 @@
-"""`python -m worker.prove MODEL_DIR EXPECTED REPORT [TRUSTED_TYPE…]`: compares what serving answers with the pipeline.
+"""`python -m worker.prove MODEL_DIR EXPECTED REPORT [TRUSTED_TYPE…]`: compares serving with the pipeline.
 
-Encoded rows come on stdin. EXPECTED holds the same rows as the pipeline takes them, and its outputs for them; it is
-complete when stdin ends. REPORT is written: the versions of the distributions that the artifact needs, and the outputs
-that are left out. The last line of stderr, at an exit code of 1, is the difference and the remedy, separated by a tab.
+It reads encoded rows from stdin. EXPECTED contains the same rows in the form that the pipeline takes, and the outputs
+for them; it is complete when stdin ends. It writes REPORT: the versions of the distributions that the artifact needs,
+and the outputs that are left out. If the exit code is 1, the last line of stderr is the difference and the remedy,
+separated by a tab.
 """
 
 import json
@@ -31,12 +32,12 @@ from worker.pool.predictor import Predictor
 
 _IMPORTABLE: Final = "Move it to a module, fit the pipeline again, and give the module to `save` with code=[…]."
 _CONVERT: Final = "Convert the column before the pipeline is fitted: Sepal cannot send it exactly."
-_STATE: Final = "The pipeline must answer the same for the same rows, in every process."
-_LABELS: Final = "Let predict return an array of numbers, texts, booleans or datetimes, one for each row."
+_STATE: Final = "The pipeline must return the same outputs for the same rows, in every process."
+_LABELS: Final = "Let predict return an array of numbers, strings, booleans or datetimes, one for each row."
 
 
 class Refused(Exception):
-    """Serving differs; the arguments are the reason and the remedy."""
+    """The proof failed; the arguments are the reason and the remedy."""
 
 
 def main() -> None:
@@ -64,7 +65,7 @@ def _load(model_dir: Path, trusted_types: list[str]) -> tuple[ModelCard, Any]:
 
 
 def _versions(model_dir: Path, card: ModelCard, modules: set[str]) -> dict[str, str]:
-    """Return the versions of the distributions of these modules and of those that the model's own code imports."""
+    """Return the versions of the distributions of these modules, and of those that the model's own code imports."""
     if card.artifact == SKOPS_FILE:
         modules = modules_of_skops(model_dir / SKOPS_FILE)
     own = top_level(card.files)
@@ -72,17 +73,17 @@ def _versions(model_dir: Path, card: ModelCard, modules: set[str]) -> dict[str, 
 
 
 def _prove(card: ModelCard, pipeline: Any, expected: Path) -> dict[str, str]:
-    """Prove the outputs of a pipeline; returns why some that clients get only on request are left out."""
+    """Prove the outputs of a pipeline; return the reason for each that is not a default output and must be left out."""
     pin_threads()
     content = sys.stdin.buffer.read()
-    if not content:  # the encoder failed, and says why
+    if not content:  # the encoder failed and reports the reason
         return {}
     encoded = msgspec.msgpack.decode(content, type=EncodedRows)
     X, in_memory = joblib.load(expected)
     predictor = Predictor(card.model_copy(update={"outputs": tuple(in_memory)}), pipeline)
     rows = predictor.decode(encoded)
     if column := find_difference(card.input, rows, X):
-        raise Refused(f'the column "{column}" comes back different', _CONVERT)
+        raise Refused(f'the column "{column}" is changed by encoding and decoding', _CONVERT)
     predictor.warm_up()
     left_out = {}
     for output, found in predictor.evaluate(rows, dict.fromkeys(in_memory)).items():
@@ -96,7 +97,7 @@ def _prove(card: ModelCard, pipeline: Any, expected: Path) -> dict[str, str]:
 
 
 def _call(pipeline: Any, output: Output, X: Any) -> Values:
-    """Call the pipeline's own method; the last step's for the leaves, which pipelines have no method for."""
+    """Call the pipeline's own method; for leaves, which a pipeline has no method for, that of its last step."""
     with np.errstate(divide="ignore"):
         if output is not Output.LEAVES:
             return call(pipeline, output, X)
@@ -106,29 +107,29 @@ def _call(pipeline: Any, output: Output, X: Any) -> Values:
         return call(last, output, X)
 
 
-def _compare(output: Output, found: Values, here: Values, there: Values, n_rows: int) -> None:
-    """Compare one output as it is served, as the pipeline gives it here, and as it gave it in memory; and write it."""
-    if {len(each) for each in (here if isinstance(here, list) else [here])} != {n_rows}:
-        raise Refused(f"the pipeline gives another number of rows as {output} than it gets", _LABELS)
-    if not _all(_is_close, here, there):
-        raise Refused(f"in a new process the pipeline gives another {output}", _STATE)
-    if not _all(_is_same, found, here):
-        raise Refused(f"serving gives another {output} than the pipeline called directly", _STATE)
+def _compare(output: Output, served: Values, direct: Values, in_memory: Values, n_rows: int) -> None:
+    """Compare an output as served, of a direct call in this process, and of the pipeline in memory; encode it."""
+    if {len(each) for each in (direct if isinstance(direct, list) else [direct])} != {n_rows}:
+        raise Refused(f"the pipeline returns a different number of rows for {output} than it is given", _LABELS)
+    if not _all(_is_close, direct, in_memory):
+        raise Refused(f"in a new process the pipeline returns a different {output}", _STATE)
+    if not _all(_is_same, served, direct):
+        raise Refused(f"serving returns a different {output} than the pipeline called directly", _STATE)
     try:
-        json.loads(b"[%b]" % b",".join(json_items(found)))
+        json.loads(b"[%b]" % b",".join(json_items(served)))
     except TypeError as error:
-        raise Refused(f"the {output} cannot be sent ({error})", _LABELS) from error
+        raise Refused(f"the {output} cannot be encoded as JSON ({error})", _LABELS) from error
 
 
 def _all(is_equal: Callable[[Any, Any], bool], first: Values, second: Values) -> bool:
-    """Compare two arrays, or two lists of arrays."""
+    """Return whether two arrays, or all pairs of arrays in two lists, are equal."""
     if isinstance(first, list) and isinstance(second, list):
         return len(first) == len(second) and all(map(is_equal, first, second))
     return is_equal(first, second)
 
 
 def find_difference(described: ModelInput, rows: Any, X: Any) -> str | None:
-    """Return the first column in which decoded rows differ from the rows of the training data; None if none does."""
+    """Return the first column in which decoded rows differ from rows of the training data; None if no column does."""
     if described.kind == "text":
         return None if rows == [str(text) for text in X] else described.columns[0].name
     if described.kind == "matrix":
@@ -147,7 +148,7 @@ def _is_same_pandas(found: Any, wanted: Any) -> bool:
         assert_series_equal(found, wanted, check_exact=True, check_index=False)
     except AssertionError:
         return False
-    if found.dtype == object:  # None, NaN and NA are not the same
+    if found.dtype == object:  # None, NaN and NA are different markers
         return [type(each) for each in found] == [type(each) for each in wanted]
     return not isinstance(found.dtype, np.dtype) or _is_same(found.to_numpy(), wanted.to_numpy())
 
@@ -159,7 +160,7 @@ def _is_same_polars(found: Any, wanted: Any) -> bool:
 
 
 def _is_same(found: Any, wanted: Any) -> bool:
-    """Whether two arrays are the same to the bit; each NaN is the same as each other."""
+    """Return whether two arrays are equal to the bit, with all NaNs equal."""
     if found.dtype != wanted.dtype or found.shape != wanted.shape:
         return False
     if found.dtype.kind == "f":
@@ -169,12 +170,15 @@ def _is_same(found: Any, wanted: Any) -> bool:
     return np.array_equal(found, wanted)
 
 
-def _is_close(here: Any, there: Any) -> bool:
-    """Whether a loaded pipeline answers as the one in memory; arrays that were not contiguous give other last bits."""
-    if here.dtype.kind != "f" or here.shape != there.shape:
-        return _is_same(here, there)
-    tolerance = 1e-9 if here.dtype == np.float64 else 1e-3
-    return np.allclose(here, there, rtol=tolerance, atol=tolerance / 1000, equal_nan=True)
+def _is_close(loaded: Any, in_memory: Any) -> bool:
+    """Return whether outputs of the loaded pipeline and the one in memory agree.
+
+    The last bits may differ, because an array that is not contiguous in memory is contiguous once it is loaded.
+    """
+    if loaded.dtype.kind != "f" or loaded.shape != in_memory.shape:
+        return _is_same(loaded, in_memory)
+    tolerance = 1e-9 if loaded.dtype == np.float64 else 1e-3
+    return np.allclose(loaded, in_memory, rtol=tolerance, atol=tolerance / 1000, equal_nan=True)
 
 
 def _one_line(text: object) -> str:

@@ -1,8 +1,8 @@
 """Checks the messages that a worker receives: those of gateways, and commands of Celery's remote control.
 
 Celery and kombu check too little: a message without properties makes Celery reconnect, and one that is not JSON ends
-the worker. So every message is checked before kombu sees it. Fields that Sepal does not read are not checked, since
-another version of Celery may add some.
+the worker. So every message is checked before kombu processes it. Fields that Sepal does not read are not checked,
+since another version of Celery may add some.
 """
 
 import re
@@ -16,7 +16,7 @@ from shared.names import PREDICT_BATCH
 from shared.store.records import AlienMessage
 
 MAX_BYTES: Final = 16 * 1024
-"""A gateway's message has 1,100 bytes, a command a few more."""
+"""A gateway's message has 1,100 bytes, a remote-control command a few more."""
 
 # kombu's JSON decoder builds an object where it finds this key, and may raise any exception; Sepal never sends it.
 _TYPE_KEY: Final = b'"__type__"'
@@ -25,7 +25,7 @@ _BatchId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{20}(\.[0-9]{1,9})?\Z")]
 _Tag = Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}\Z")]
 _Clock = Annotated[int, Meta(ge=0, lt=2**53)]
 
-# With a value in any of these, Celery would not simply run the task once, now.
+# A value in any of these headers would make Celery do more than run the task once, immediately.
 _NULL_HEADERS: Final = (
     "shadow",
     "eta",
@@ -116,7 +116,7 @@ def read_task(raw: bytes, queue: str) -> Any:
         The decoded message, as kombu expects it.
 
     Raises:
-        AlienMessage: no gateway wrote it for this queue.
+        AlienMessage: it is not a message of a gateway for this queue.
     """
     message = _parse(raw)
     _check_task(message, queue)
@@ -127,14 +127,14 @@ def check_unacknowledged(raw: bytes) -> None:
     """Check an entry of kombu's list of unacknowledged messages: a message, its exchange and its routing key.
 
     Raises:
-        AlienMessage: no gateway wrote the message.
+        AlienMessage: it is not a message of a gateway.
     """
     message, _, routing_key = _convert(_parse(raw), tuple[Any, Literal[""], str])
     _check_task(message, routing_key)
 
 
 def check_command(raw: bytes) -> None:
-    """Check a broadcast command.
+    """Check a broadcast command of Celery's remote control.
 
     Raises:
         AlienMessage: it does not follow Celery's protocol.

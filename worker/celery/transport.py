@@ -1,7 +1,7 @@
-"""kombu's Redis transport, with checks of every message, and without a fault that otherwise ends the worker.
+"""kombu's Redis transport, with a check of every message, and without a bug that ends the worker.
 
 Messages from queues, from kombu's list of unacknowledged messages and from broadcasts are checked
-(`worker.celery.messages`). Alien messages are set aside, and kombu does not see them.
+(`worker.celery.messages`). Alien messages are set aside, and not passed to kombu.
 
 When the broker connection is lost, Celery 5.7 drops the connection's client, then uses it to requeue and acknowledge
 messages. kombu 5.7 raises an AttributeError, which ends the worker; Celery recovers only from connection errors. The
@@ -28,7 +28,9 @@ from shared.store.schema import Key
 from worker.celery.alien_messages import AlienMessages
 from worker.celery.messages import check_command, check_unacknowledged, read_task
 
-_ACKNOWLEDGE_WITHIN_SECONDS: Final = 0.02  # nothing waits for it: a batch redelivered meanwhile is found final
+_ACKNOWLEDGE_WITHIN_SECONDS: Final = (
+    0.02  # nothing waits for it: if the batch is redelivered before, its claim finds it final
+)
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +57,7 @@ class QoS(redis.QoS):
         self._is_acknowledgement_due = False
 
     def can_consume(self) -> bool:
-        """Whether the consumer may request the next message."""
+        """Return whether the consumer may request the next message."""
         return not self.is_paused and bool(super().can_consume())
 
     def append(self, message: Any, delivery_tag: str) -> None:
@@ -114,7 +116,7 @@ class QoS(redis.QoS):
             entry = dumps([message._raw, delivery["exchange"], delivery["routing_key"]])
             commands.append(("ZADD", self.unacked_index_key, time.time(), delivery_tag))
             commands.append(("HSET", self.unacked_key, delivery_tag, entry))
-        if to_record:  # list again a worker that was taken for dead, so that the reconciler finds these entries
+        if to_record:  # add this worker again if it was taken for dead, so that the reconciler finds these entries
             commands.append(("HSETNX", Key.WORKERS, self.unacked_key.removeprefix(Key.UNACKED), "0 0"))
         if to_acknowledge:
             commands.append(("ZREM", self.unacked_index_key, *to_acknowledge))
@@ -153,7 +155,7 @@ class QoS(redis.QoS):
         if self._connection is None:
             self._connection = self.channel.pool.get_connection()
         self._read_replies()
-        if self._connection.can_read(timeout=0):  # no reply is due: it was closed
+        if self._connection.can_read(timeout=0):  # no reply is due, so it was closed
             raise RedisConnectionError("the connection was closed")
         self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
         self._unread = len(commands)
@@ -250,7 +252,7 @@ class BrokerConnection(kombu.Connection):
     """A connection that retries a lost broker once a second; kombu's interval would grow to 30 s."""
 
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        """Wait for a connection without a limit; the timer that ends a frozen process is off meanwhile."""
+        """Wait for a connection without a limit; meanwhile, the heartbeat's freeze timer is off."""
         faulthandler.cancel_dump_traceback_later()
         intervals = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
         return super().ensure_connection(*args, **intervals, **options)

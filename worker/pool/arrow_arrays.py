@@ -1,4 +1,4 @@
-"""Converts columns between Arrow and numpy without pandas.
+"""Converts columns between Arrow and numpy without importing pandas.
 
 `pyarrow.Array.to_numpy` and `pyarrow.array` import pandas: 64 MiB in each process, which a pipeline of matrices does
 not need.
@@ -12,17 +12,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 _FLOATS: Final = {"float": "float32", "double": "float64"}  # as Arrow names them
-_OTHER_FLOATS: Final = {2: "float32", 12: "float64", 16: "float64"}  # by item size: not every reader of Arrow has them
 
 
 def numbers(array: pa.Array) -> NDArray[Any]:
-    """Convert numbers or booleans; NaN is where a float is missing.
+    """Convert an Arrow array of numbers or booleans to numpy; missing floats become NaN.
 
     Args:
-        array: of a fixed width; only floats may have missing values.
+        array: of a fixed-width type; only floats may be missing.
 
     Returns:
-        The same memory, except of booleans and if values are missing.
+        A view of the same memory, or a copy of booleans and if values are missing.
     """
     if array.null_count and not pa.types.is_floating(array.type):
         raise ValueError(f"a value is missing in a column of {array.type}")
@@ -34,22 +33,22 @@ def numbers(array: pa.Array) -> NDArray[Any]:
     return np.where(_bits(validity, array), found, dtype.type(np.nan)) if array.null_count else found
 
 
-def fill(table: pa.Table, found: NDArray[Any]) -> None:
-    """Copy columns of numbers or booleans into an array, shape (n_rows, n_columns)."""
+def fill(table: pa.Table, target: NDArray[Any]) -> None:
+    """Copy columns of numbers or booleans into an array of shape (n_rows, n_columns)."""
     start = 0
-    for batch in table.to_batches():  # by record batch: the rows of one fit into the processor's cache
+    for batch in table.to_batches():  # by record batch, whose rows fit into the processor's cache
         for index, column in enumerate(batch.columns):
-            found[start : start + len(column), index] = numbers(column)
+            target[start : start + len(column), index] = numbers(column)
         start += batch.num_rows
 
 
 def array_of(values: NDArray[Any], indices: NDArray[np.intp] | None, n_rows: int) -> pa.Array:
-    """Convert numbers or booleans to an array with the same precision; 64 bits at most.
+    """Convert numbers or booleans to an Arrow array of the same precision, of at most 64 bits.
 
     Args:
         values: shape (n_values,).
-        indices: of the values in the array, which is null elsewhere; None if they are all of it.
-        n_rows: length of the array, if there are indices.
+        indices: positions of the values in the result, which is null elsewhere; None if the values fill it.
+        n_rows: length of the result, used with `indices`.
     """
     name = {"float16": "float32", "longdouble": "float64", "float128": "float64"}.get(
         values.dtype.name, values.dtype.name
@@ -67,7 +66,7 @@ def array_of(values: NDArray[Any], indices: NDArray[np.intp] | None, n_rows: int
 
 
 def array_of_texts(texts: Sequence[str | None]) -> pa.Array:
-    """Convert texts."""
+    """Convert strings to an Arrow array; None becomes null."""
     if are_texts(texts):
         return _array_of_texts(texts, None)
     is_valid = np.fromiter((text is not None for text in texts), dtype=np.bool_, count=len(texts))
@@ -75,7 +74,7 @@ def array_of_texts(texts: Sequence[str | None]) -> pa.Array:
 
 
 def are_texts(values: Sequence[Any]) -> TypeGuard[Sequence[str]]:
-    """Whether all values are texts; faster than a look at each of them."""
+    """Return whether all values are strings, faster than by a check of each value."""
     try:
         "".join(values)
     except TypeError:
@@ -94,7 +93,7 @@ def _array_of_texts(texts: Sequence[str], validity: pa.Buffer | None) -> pa.Arra
 
 
 def _bits(buffer: pa.Buffer, array: pa.Array) -> NDArray[np.bool_]:
-    """Unpack the bits of a bitmap that belong to an array."""
+    """Unpack the bits of an array from its bitmap."""
     bits = np.unpackbits(np.frombuffer(buffer, dtype=np.uint8), count=array.offset + len(array), bitorder="little")
     return bits[array.offset :].view(np.bool_)
 

@@ -1,4 +1,4 @@
-"""Converts stored rows into pandas data frames, equal to those of `PandasFrame`."""
+"""Converts canonical rows into pandas data frames, equal to those of `PandasDecoder`."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,11 +16,11 @@ from worker.pool.pandas_frame import MARKERS, NUMPY, Build, PandasFrame, build_o
 Convert = Callable[[pa.Array], Any]
 """Takes a stored column and returns an array of shape (n_rows,)."""
 
-_DATES: Final = frozenset({ValueType.DATE, ValueType.DATETIME})  # stored as texts
+_DATES: Final = frozenset({ValueType.DATE, ValueType.DATETIME})  # stored as strings
 
 
 class PandasTable(PandasFrame):
-    """Converts stored rows into data frames."""
+    """Converts Arrow tables of canonical rows into data frames."""
 
     def __init__(self, columns: Sequence[Column], names_dtype: str | None) -> None:
         super().__init__(columns, names_dtype)
@@ -56,7 +56,7 @@ def _convert(column: Column) -> Convert:
 
 def _categorical(categories: Categories, dtype: pd.CategoricalDtype, array: pa.Array) -> Any:
     values = pa.array(categories.values, array.type)
-    if categories.type in FLOATS:  # Arrow tells -0.0 from 0.0, and Python does not
+    if categories.type in FLOATS:  # Arrow distinguishes -0.0 from 0.0, Python does not
         array, values = (pc.add(each, pa.scalar(0, array.type)) for each in (array, values))
     codes = pc.index_in(array, value_set=values).fill_null(-1)
     return pd.Categorical.from_codes(codes.to_numpy(), dtype=dtype)

@@ -1,4 +1,4 @@
-"""Converts stored rows into polars data frames, equal to those of `PolarsFrame`."""
+"""Converts canonical rows into polars data frames, equal to those of `PolarsDecoder`."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,7 +15,7 @@ Convert = Callable[[pa.Array], pl.Series]
 
 
 class PolarsTable:
-    """Converts stored rows into data frames."""
+    """Converts Arrow tables of canonical rows into data frames."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._names = [column.name for column in columns]

@@ -1,7 +1,7 @@
-"""Converts stored rows into what the pipeline takes, as `worker.pool.rows` decodes them from requests.
+"""Converts canonical rows into the pipeline's input, equal to what `worker.pool.rows` decodes from requests.
 
-Values of numbers, booleans and strings are converted in whole columns. Columns of any other type take the way of their
-decoder, value by value.
+Columns of numbers, booleans and strings are converted as a whole; columns of other types value by value, by the
+functions of the decoder.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Convert = Callable[[pa.Table], Any]
 
 
 def converter_for(card: ModelCard) -> Convert:
-    """Make the converter of a model's rows; imports the library of its data frames.
+    """Make the converter of a model's rows; import the library of its data frames.
 
     Raises:
         ImportError: that library is not installed.
@@ -29,7 +29,7 @@ def converter_for(card: ModelCard) -> Convert:
     if card.input.kind == "text":
         return _texts
     if card.input.library == "pandas":
-        from worker.pool.arrow_pandas import PandasTable  # here: other models do not pay its memory
+        from worker.pool.arrow_pandas import PandasTable  # here: other models do not need its memory
 
         return PandasTable(columns, card.input.names_dtype).of_table
     if card.input.library == "polars":

@@ -19,10 +19,10 @@ def verify(model_dir: Path) -> ModelCard:
     """Check a model directory without unpickling anything.
 
     Raises:
-        ArtifactMissing: the card, the pipeline or another file of the card is not there.
-        ArtifactAltered: a file has another digest than in the card, or the code has a file that the card does not name.
-        ArtifactIncompatible: a distribution that it needs is missing, or has another version; or its own code has the
-            name of a module that a worker needs.
+        ArtifactMissing: the card, the pipeline or another file of the card is missing.
+        ArtifactAltered: a file does not have the digest in the card, or the code has a file that the card does not list.
+        ArtifactIncompatible: a required distribution is missing or has an incompatible version, or a module of the own
+            code has the name of another module.
     """
     card = read_card(model_dir)
     with _open(model_dir, card) as file:
@@ -37,11 +37,10 @@ def load(model_dir: Path, trusted_types: Collection[str] = ()) -> tuple[ModelCar
 
     Args:
         model_dir: the folder with the artifact and its card.
-        trusted_types: full names of types that an artifact of skops may hold beside those that skops trusts.
+        trusted_types: full names of types that an artifact of skops may contain besides those that skops trusts.
 
     Raises:
-        ArtifactError: as `verify`; or a module that the pipeline needs is not there, or it holds types that are not
-            trusted.
+        ArtifactError: as for `verify`; or a module that the pipeline needs is missing, or it contains untrusted types.
     """
     card = read_card(model_dir)
     with _open(model_dir, card) as file:
@@ -62,7 +61,7 @@ def _load_skops(file: BufferedReader, trusted_types: Collection[str]) -> Any:
     untrusted = [name for name in io.get_untrusted_types(data=content) if name not in trusted_types]
     if untrusted:
         raise ArtifactUntrusted(
-            f"the pipeline holds types that are not trusted: {', '.join(untrusted)}",
+            f"the pipeline contains types that are not trusted: {', '.join(untrusted)}",
             "If you trust them, add them to the worker's setting: "
             f"SEPAL_TRUSTED_TYPES={','.join([*trusted_types, *untrusted])}.",
         )
@@ -87,7 +86,7 @@ def _check(model_dir: Path, card: ModelCard, file: BufferedReader) -> None:
         )
     found = digest(file)
     if found != card.digest:
-        raise ArtifactAltered(f"{card.artifact} has the digest {found}, but its card says {card.digest}")
+        raise ArtifactAltered(f"{card.artifact} has the digest {found}, but its card has {card.digest}")
     check(model_dir, card)
     if conflict := find_conflict(top_level(card.files)):
         raise ArtifactIncompatible(

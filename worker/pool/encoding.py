@@ -1,4 +1,4 @@
-"""Encodes a pipeline's output as the JSON text that clients receive."""
+"""Encodes a pipeline's output as the JSON that clients receive."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from shared.store.records import Answer, Failure, Member
 from worker.pool.outputs import Values
 
 _UNITS: Final = {"Y": "D", "M": "D", "W": "D", "h": "s", "m": "s"}
-"""The unit in which datetimes of a coarser one are written: ISO 8601 dates and times have all their parts."""
+"""The unit to which datetimes of coarser units are converted, since ISO 8601 requires complete dates and times."""
 
 
 def encode_answers(
@@ -22,9 +22,9 @@ def encode_answers(
     """Encode a batch's outputs as one answer per member.
 
     Args:
-        outputs: each for the rows of those members that want it.
+        outputs: each for the rows of those members that request it.
         members: in the order of their rows.
-        default: the outputs of a member that asks for none.
+        default: the outputs of a member that requests none.
     """
     items = {output: json_items(values) for output, values in outputs.items()}
     starts = dict.fromkeys(items, 0)
@@ -40,14 +40,14 @@ def encode_answers(
 
 
 def json_items(values: Values) -> list[bytes]:
-    """Write each row of an array as JSON; of several arrays, a list with an item of each.
+    """Encode each row of an array as JSON; of a list of arrays, each row as a list with an item of each array.
 
-    Floats keep every bit: their text is the shortest that parses to the same number of their own precision. Non-finite
-    floats become "-Infinity", "Infinity" and "NaN", as in the canonical JSON mapping of Protocol Buffers. Datetimes
-    become ISO 8601 text with the digits of their unit.
+    Floats keep every bit: their notation is the shortest that parses to the same number of their own precision.
+    Non-finite floats become "-Infinity", "Infinity" and "NaN", as in the canonical JSON mapping of Protocol Buffers.
+    Datetimes become ISO 8601 strings with the digits of their unit.
 
     Raises:
-        TypeError: an object is nothing that JSON has.
+        TypeError: JSON cannot represent an object.
     """
     if isinstance(values, list):
         return [b"[%b]" % b",".join(parts) for parts in zip(*map(json_items, values), strict=True)]
@@ -63,7 +63,7 @@ def json_items(values: Values) -> list[bytes]:
 
 
 def _name_non_finite(values: NDArray[Any], lines: bytes) -> bytes:
-    if values.dtype.kind == "f" and values.max() < np.inf:  # no NaN, and logarithms of 0 at most
+    if values.dtype.kind == "f" and values.max() < np.inf:  # no NaN and no infinity, except perhaps log(0)
         return lines.replace(b"null", b'"-Infinity"')
     named = values.astype(object)
     is_finite = _IS_FINITE(named).astype(bool)
@@ -80,7 +80,7 @@ def _iso_8601(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Convert an object that JSON lacks: a number of numpy, or a datetime of pandas."""
+    """Convert an object that msgspec cannot encode: a number of numpy, or a datetime of pandas."""
     if isinstance(value, np.generic):
         return value.item()
     if hasattr(value, "isoformat"):

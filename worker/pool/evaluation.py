@@ -1,4 +1,4 @@
-"""Evaluates a loaded pipeline: rows are transformed once, and its last step is evaluated once where that is exact."""
+"""Evaluates a loaded pipeline: rows are transformed once, and its last step is evaluated once if that is exact."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class Evaluation:
-    """The outputs of a pipeline, to the bit as its own methods give them."""
+    """Computes the outputs of a pipeline, equal to the bit to those of its own methods."""
 
     def __init__(self, pipeline: Any, outputs: Sequence[Output]) -> None:
         use_single_job(pipeline)
@@ -27,16 +27,16 @@ class Evaluation:
         self._evaluate = find_evaluation(self._final)
 
     def __call__(self, rows: Any, wanted: Wanted) -> dict[Output, Values]:
-        """Evaluate rows in any form that the pipeline takes: each output once, for the rows for which it is wanted."""
+        """Compute each wanted output once, for the rows for which it is wanted."""
         return self._evaluate_final(self._evaluate, self._transform(rows), wanted)
 
     def prove(self, rows: Any) -> None:
-        """Give every output once, and prove the one evaluation.
+        """Compute every output with the model's own methods, and compare the one evaluation with them.
 
-        It is compared with the model's own methods, which are used from now on if any bit differs.
+        If a bit differs, the model's own methods are used from now on.
 
         Raises:
-            Exception: whatever the pipeline's own methods raise for these rows.
+            Exception: any exception of the pipeline's own methods.
         """
         rows = self._transform(rows)
         expected = self._evaluate_final(evaluate_plainly, rows, dict.fromkeys(self._outputs))
@@ -66,7 +66,7 @@ class Evaluation:
 
 
 def _wants_pair(wanted: Wanted) -> bool:
-    """Whether labels and log-probabilities are wanted, for the same rows."""
+    """Return whether labels and log-probabilities are wanted for the same rows."""
     if not all(output in wanted for output in _PAIR):
         return False
     first, second = (wanted[output] for output in _PAIR)
@@ -74,12 +74,12 @@ def _wants_pair(wanted: Wanted) -> bool:
 
 
 def _find_difference(expected: Mapping[Output, Values], found: Mapping[Output, Values]) -> str | None:
-    """Return which of the found outputs differs from the expected ones; None if none does."""
+    """Return which output differs from the expected one; None if none does."""
     return next((f"other {each}" for each in found if _bits(expected[each]) != _bits(found[each])), None)
 
 
 def _bits(values: Values) -> Any:
-    """Return what two outputs have in common if they are equal to the bit, where NaN equals NaN."""
+    """Return a value that two outputs have in common only if they are equal to the bit, with all NaNs equal."""
     if isinstance(values, list):
         return [_bits(each) for each in values]
     if values.dtype.kind == "f":

@@ -8,9 +8,9 @@ from threadpoolctl import threadpool_limits
 
 
 def import_for(library: str | None) -> None:
-    """Import scikit-learn, and pandas only for a pipeline that takes its frames.
+    """Import scikit-learn, and pandas only for a pipeline that takes pandas data frames.
 
-    scikit-learn imports pandas where that is installed, and pandas pyarrow: 64 MiB in each process, for a name that
+    scikit-learn imports pandas if it is installed, and pandas imports pyarrow: 64 MiB in each process, for a name that
     only scikit-learn's reader of ARFF files uses (docs/decisions/0022-tables.md). A pipeline that needs pandas itself
     can still import it.
     """
@@ -18,7 +18,7 @@ def import_for(library: str | None) -> None:
     if library == "pandas" or "sklearn" in sys.modules or "pandas" in sys.modules:
         return
     modules: dict[str, Any] = sys.modules
-    modules["pandas"] = None  # Python then raises ImportError, which scikit-learn expects
+    modules["pandas"] = None  # importing it then raises ImportError, which scikit-learn handles
     try:
         import sklearn.utils.fixes  # noqa: F401
     finally:

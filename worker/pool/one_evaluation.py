@@ -1,15 +1,15 @@
-"""Derives labels and log-probabilities from one evaluation of a model, where scikit-learn's source shows how.
+"""Derives labels and log-probabilities from one evaluation of a model, for classes whose source code allows it.
 
-`predict` and `predict_log_proba` usually compute the same scores and differ in the last line. Labels follow from the
-probabilities in one of two ways, and both give every bit that the two methods give:
+`predict` and `predict_log_proba` usually compute the same scores and differ only in the last step. Labels are derived
+from the probabilities in one of two ways, both equal to the two methods to the bit:
 
 - `argmax_of_proba`: `predict` is the argmax of `predict_proba`, ties included.
 - `argmax_unless_close`: `predict` compares scores, and probabilities increase with them (softmax, expit). Rounding can
   make probabilities equal whose scores differ, so `predict` is called too if the best two classes of a row are close.
 
-Not in the table:
+Not in `_EVALUATIONS`:
 
-- SVC, NuSVC: labels are votes, and probabilities have a calibration of their own.
+- SVC, NuSVC: labels are votes, and probabilities are calibrated separately.
 - GaussianProcessClassifier: probabilities approximate an integral, and 0.5 is not exactly where the score is 0.
 - NearestCentroid: labels and probabilities are computed from distances in two ways.
 - OneVsRestClassifier: labels compare scores of models of any class.
@@ -47,16 +47,16 @@ def evaluate_plainly(model: Any, rows: Any) -> tuple[Values, Values]:
 
 
 def argmax_of_proba(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """For models whose `predict_log_proba`, if any, is the logarithm of `predict_proba`."""
+    """Evaluate a model whose `predict_log_proba`, if any, is the logarithm of `predict_proba`."""
     proba = np.asarray(model.predict_proba(rows))
     return model.classes_.take(proba.argmax(axis=1)), np.log(proba)
 
 
 def _forest(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Add the trees' probabilities as `predict_proba` does with one job, without its 0.1 ms for each tree."""
+    """Add the trees' probabilities as `predict_proba` does with one job, without its overhead of 0.1 ms per tree."""
     with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and the forest refuses it below
         values = np.ascontiguousarray(rows, dtype=np.float32) if type(rows) is np.ndarray else None
-    # What the forest refuses, or treats specially, it gets itself.
+    # Rows that the forest refuses or treats specially are passed to its own method.
     if values is None or values.shape[1:] != (model.n_features_in_,) or not np.isfinite(values).all():
         return argmax_of_proba(model, rows)
     proba = np.zeros((len(values), model.n_classes_))
@@ -67,14 +67,14 @@ def _forest(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def argmax_unless_close(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """For models whose probabilities increase with the scores that `predict` compares.
+    """Evaluate a model whose probabilities increase with the scores that `predict` compares.
 
-    Two classes are close if their probabilities agree in half of their digits, where rounding errors are far smaller.
+    Two classes are close if half of the digits of their probabilities are equal; rounding errors are far smaller.
     """
     log_proba = np.asarray(call(model, Output.LOG_PROBA, rows))
     margin = np.sqrt(np.finfo(log_proba.dtype).eps)
     close = log_proba >= log_proba.max(axis=1, keepdims=True) - margin
-    if log_proba.shape[1] < 2 or not (close.sum(axis=1) == 1).all():  # 0 of a row with NaN are close
+    if log_proba.shape[1] < 2 or not (close.sum(axis=1) == 1).all():  # in a row with NaN, no class is close
         return np.asarray(model.predict(rows)), log_proba
     return model.classes_.take(log_proba.argmax(axis=1)), log_proba
 
@@ -117,7 +117,7 @@ def _voting(model: Any, rows: Any) -> tuple[Values, Values]:
 
 
 _EVALUATIONS: Final[dict[str, Evaluate]] = {
-    # `predict` is the argmax of `predict_proba`, in these words.
+    # The code of `predict` is the argmax of `predict_proba`.
     "sklearn.tree.DecisionTreeClassifier": argmax_of_proba,
     "sklearn.tree.ExtraTreeClassifier": argmax_of_proba,
     "sklearn.calibration.CalibratedClassifierCV": argmax_of_proba,
@@ -138,10 +138,10 @@ _EVALUATIONS: Final[dict[str, Evaluate]] = {
     "sklearn.ensemble.HistGradientBoostingClassifier": argmax_unless_close,
     "sklearn.linear_model.LogisticRegression": argmax_unless_close,
     "sklearn.linear_model.LogisticRegressionCV": argmax_unless_close,
-    "sklearn.linear_model.SGDClassifier": argmax_unless_close,  # or a clipped score; over the same sum for every class
+    "sklearn.linear_model.SGDClassifier": argmax_unless_close,  # or a clipped score, over a sum for all classes
     "sklearn.discriminant_analysis.LinearDiscriminantAnalysis": argmax_unless_close,
     "sklearn.neural_network.MLPClassifier": _mlp,
-    # Argmax of the joint log-likelihoods; their difference from the same number for every class.
+    # Argmax of the joint log-likelihoods; these minus the same number for every class.
     "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": argmax_unless_close,
     "sklearn.naive_bayes.BernoulliNB": argmax_unless_close,
     "sklearn.naive_bayes.CategoricalNB": argmax_unless_close,
@@ -149,7 +149,7 @@ _EVALUATIONS: Final[dict[str, Evaluate]] = {
     "sklearn.naive_bayes.GaussianNB": argmax_unless_close,
     "sklearn.naive_bayes.MultinomialNB": argmax_unless_close,
 }
-"""Exact class → its evaluation."""
+"""The evaluation of each class, by its public path; subclasses have none."""
 
 
 def _look_up(model: Any) -> Evaluate | None:

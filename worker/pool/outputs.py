@@ -1,4 +1,4 @@
-"""The outputs of a model, as its own methods give them, and the rows for which each is wanted."""
+"""Computes the outputs of a model with its own methods, for the rows for which each is wanted."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ Wanted = Mapping[Output, NDArray[np.intp] | None]
 
 
 def call(model: Any, output: Output, rows: Any) -> Values:
-    """Call the method of a model that gives an output."""
+    """Compute an output with the model's own method."""
     if output is not Output.LOG_PROBA:
         return _values(model, getattr(model, METHODS[output])(rows))
     if hasattr(model, "predict_log_proba"):
@@ -39,7 +39,7 @@ def wanted_by(members: Sequence[Member], default: Sequence[Output]) -> Wanted:
 
     Args:
         members: in the order of their rows.
-        default: the outputs of a member that asks for none.
+        default: the outputs of a member that requests none.
     """
     if not any(member.outputs for member in members):
         return dict.fromkeys(default)

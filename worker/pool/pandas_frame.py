@@ -1,4 +1,4 @@
-"""Builds pandas data frames with the very dtypes, storages and markers of missing values of the training data."""
+"""Builds pandas data frames with the dtypes, storages and markers of missing values of the training data."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
@@ -13,7 +13,7 @@ from shared.columns import FLOATS, INTEGERS, Categories, Column, Unit, Values, V
 from shared.rows import EncodedRows, decode
 
 Build = Callable[[Sequence[Any]], Any]
-"""Takes the values of a column, None where one is missing, and returns an array of shape (n_rows,)."""
+"""Takes the values of a column, None for a missing one, and returns an array of shape (n_rows,)."""
 
 MARKERS: Final = {"nan": np.nan, "none": None, "na": pd.NA, "nat": pd.NaT}
 _STRINGS: Final = {
@@ -28,9 +28,9 @@ NUMPY: Final = frozenset({*(each.value for each in FLOATS), *(each.value for eac
 class PandasFrame:
     """Decodes rows into data frames.
 
-    A frame has one block of memory for all columns of a numpy dtype, as a frame that was read or sliced has, so that
-    BLAS finds numbers in the same layout. `DataFrame(...)` would take four times as long, and turn object columns of
-    strings into another dtype.
+    A frame has one block of memory for all columns of a numpy dtype, like a frame that was read or sliced, so that BLAS
+    gets numbers in the same layout. `DataFrame(...)` would take four times as long, and change the dtype of object
+    columns of strings.
     """
 
     def __init__(self, columns: Sequence[Column], names_dtype: str | None) -> None:
@@ -43,7 +43,7 @@ class PandasFrame:
         return self.of_columns(zip(*decode(rows), strict=True), rows.n_rows)
 
     def of_columns(self, columns: Iterable[Sequence[Any]], n_rows: int) -> pd.DataFrame:
-        """Build a frame of the values of each column."""
+        """Build a frame from the values of each column."""
         arrays = [build(values) for build, values in zip(self._builds, columns, strict=True)]
         blocks = [
             np.stack([arrays[index] for index in block]) if is_numpy else arrays[block[0]]
@@ -57,7 +57,7 @@ class PandasFrame:
 
 
 def _blocks(columns: Sequence[Column]) -> list[tuple[Any, bool]]:
-    """Return the positions of each block's columns, and whether a block can have several: numpy's dtypes can."""
+    """Return the positions of each block's columns, and whether it can have several, as blocks of numpy dtypes can."""
     blocks: dict[Any, list[int]] = {}
     for index, column in enumerate(columns):
         is_numpy = column.dtype in NUMPY or column.dtype == "object" or _is_naive(column)
@@ -108,7 +108,7 @@ def _objects(is_date: bool, marker: Any, values: Sequence[Any]) -> Any:
 
 
 def _moments(unit: Unit, values: Sequence[str | None]) -> Any:
-    # numpy parses no offset: the final Z of UTC goes.
+    # numpy parses no offset, so the final Z of UTC is removed.
     return np.array([value and value.removesuffix("Z") for value in values], dtype=f"datetime64[{unit}]")
 
 
@@ -133,7 +133,7 @@ def _is_naive(values: Values) -> bool:
 
 
 def dtype_of(name: str) -> Any:
-    """Return the dtype that a card names."""
+    """Return the pandas dtype for the name of a dtype in a card."""
     if name in _STRINGS:
         return _STRINGS[name]
     if not name.startswith("arrow["):

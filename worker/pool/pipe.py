@@ -1,6 +1,6 @@
 """The pipe from pool processes to their Celery parent: which of them have loaded, and how their attempts ended.
 
-It is created before the fork. At each check the parent reads many reports together: per batch that costs a tenth of
+It is created before the fork. At each check the parent reads many reports together: per batch, that costs a tenth of
 counting in the pool process (docs/decisions/0018-metrics-of-processes-and-of-the-store.md).
 """
 
@@ -24,7 +24,7 @@ _READ_BYTES: Final = _REPORT.size * 2048
 
 
 class PoolPipe:
-    """Written by pool processes, read by their parent."""
+    """A pipe that pool processes write and their parent reads."""
 
     def __init__(self) -> None:
         self._read_end, self._write_end = os.pipe()
@@ -51,14 +51,14 @@ class PoolPipe:
         try:
             os.write(self._write_end, message)
         except BlockingIOError:
-            pass  # it holds 2,000 reports: the parent no longer reads
+            pass  # full, with 2,000 reports: the parent no longer reads
 
     def report_loaded(self, pid: int) -> None:
-        """Report that the calling pool process has loaded; waits while the pipe is full, so this is never dropped."""
+        """Report that the calling pool process has loaded; wait while the pipe is full, so that it is never dropped."""
         self._report_surely(_LOADED, pid)
 
     def report_refused(self, pid: int) -> None:
-        """Report that the calling pool process cannot load the model; never dropped, as above."""
+        """Report that the calling pool process cannot load the model; never dropped, as `report_loaded`."""
         self._report_surely(_REFUSED, pid)
 
     def _report_surely(self, kind: int, pid: int) -> None:
@@ -92,7 +92,7 @@ class PoolPipe:
                     yield AttemptReport(_QUEUES[queue], ENDS[end], first, *rest)
 
     def has_refused(self) -> bool:
-        """Return whether a pool process could not load the model; drops what the pipe holds, so call it at the end."""
+        """Return whether a pool process could not load the model; drops all unread reports, so call it at the end."""
         for _ in self.read():
             pass
         return self._has_refused

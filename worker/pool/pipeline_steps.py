@@ -33,9 +33,9 @@ def split_steps(pipeline: Any) -> tuple[list[Any], Any]:
 
 
 def is_exactly(value: Any, path: str) -> bool:
-    """Tell whether a value's class is the one with this public path, and not a subclass.
+    """Return whether a value's class is the one with this public path, and not a subclass.
 
-    The module is imported only if the names are equal, so that a process loads no family of models but its own.
+    The module is imported only if the class names are equal, so that a process imports only the modules of its model.
     """
     module, _, name = path.rpartition(".")
     return type(value).__name__ == name and getattr(import_module(module), name, None) is type(value)

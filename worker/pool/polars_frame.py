@@ -11,7 +11,7 @@ from shared.columns import Column, Unit, ValueType
 from shared.rows import EncodedRows, decode
 
 Build = Callable[[str, Sequence[Any]], pl.Series]
-"""Takes a column's name and its values, None where one is missing."""
+"""Takes a column's name and its values, None for a missing one, and returns a series."""
 
 _DTYPES: Final = {
     ValueType.FLOAT64: pl.Float64,
@@ -41,7 +41,7 @@ class PolarsFrame:
         return self.frame(decode(rows))
 
     def frame(self, rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
-        """Build a frame of rows that are decoded already."""
+        """Build a frame from decoded rows."""
         columns = zip(self._names, self._builds, zip(*rows, strict=True), strict=True)
         return pl.DataFrame([build(name, values) for name, build, values in columns])
 
@@ -61,7 +61,7 @@ def build_of(column: Column) -> Build:
 
 
 def dtype_of(column: Column) -> Any:
-    """Return the dtype of a column that has no categories and no moments."""
+    """Return the dtype of a column without categories, dates or datetimes."""
     return pl.Categorical() if column.dtype == "Categorical" else _DTYPES[column.type]
 
 

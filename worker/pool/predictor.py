@@ -1,6 +1,6 @@
-"""The predictor: a loaded, warmed pipeline and the encoding of its output.
+"""The predictor: a loaded, warmed-up pipeline and the encoding of its output.
 
-encoded rows ──▶ a matrix, data frame or list of texts ──▶ the outputs asked for ──▶ one Answer per member, as JSON
+encoded rows ──▶ a matrix, data frame or list of texts ──▶ the requested outputs ──▶ one Answer per member, as JSON
 """
 
 import time
@@ -21,7 +21,7 @@ from worker.pool.rows import decoder_for
 
 
 class Predictor:
-    """One loaded pipeline."""
+    """Predicts batches with one loaded pipeline."""
 
     def __init__(self, card: ModelCard, pipeline: Any, interruptions: tuple[type[Exception], ...] = ()) -> None:
         self.card = card
@@ -38,7 +38,7 @@ class Predictor:
 
         Args:
             model_dir: the folder with the artifact and its card.
-            interruptions: exceptions that may be raised in the pipeline and are not due to its rows.
+            interruptions: exceptions that may be raised in the pipeline but are not caused by its rows.
             trusted_types: as for `artifact.load`.
 
         Raises:
@@ -51,7 +51,7 @@ class Predictor:
     def warm_up(self) -> None:
         """Predict the card's example rows, so that lazy imports and caches do not delay the first batch."""
         rows = self.decode(encode_one_batch(self.card.example, self.card.encoding))
-        self.evaluate.prove(rows)  # evaluates them both ways
+        self.evaluate.prove(rows)  # calls both the one evaluation and the own methods
         pin_threads()  # again, for libraries that the pipeline loads on first use
 
     def predict(self, rows: EncodedRows, members: list[Member]) -> tuple[list[Answer | Failure], int]:
@@ -69,12 +69,12 @@ class Predictor:
         return answers, (time.perf_counter_ns() - began) // 1000
 
     def _bisect(self, rows: EncodedRows, members: list[Member]) -> list[Answer | Failure]:
-        decoded = self.decode(rows)  # outside `try`: a decoding error is not the client's fault
+        decoded = self.decode(rows)  # outside `try`: the client did not cause a decoding error
         try:
             outputs = self.evaluate(decoded, wanted_by(members, self._default_outputs))
         except self.interruptions:
             raise
-        except Exception as error:  # whatever the pipeline raises fails only the members that cause it
+        except Exception as error:  # an exception of the pipeline fails only the members that cause it
             if len(members) == 1:
                 return [Failure(FailureCode.ROWS_REJECTED, f"The pipeline refused the rows: {error}".rstrip(": "))]
             first, second = members[: len(members) // 2], members[len(members) // 2 :]

@@ -61,13 +61,13 @@ class PoolProcess:
         pipe: PoolPipe,
         interruptions: tuple[type[Exception], ...] = (),
     ) -> "PoolProcess":
-        """Load and warm up the pipeline, after which the process can take a batch.
+        """Load and warm up the pipeline, so that the process can take a batch.
 
         Args:
             settings: the worker's settings.
             worker: the worker's name, under which batches are claimed.
             pipe: the pipe to the parent, created before the fork.
-            interruptions: exceptions that end an attempt from outside while the pipeline runs.
+            interruptions: exceptions that end an attempt while the pipeline runs, such as that of the time limit.
 
         Raises:
             ArtifactError: the model directory cannot be served.
@@ -86,17 +86,17 @@ class PoolProcess:
         return cls(settings, predictor, attempts, worker, pipe, BatchTracer.make(settings.otlp_endpoint, worker))
 
     def run(self, batch_id: BatchId) -> None:
-        """Claim, predict and commit one batch, unless it needs no answer."""
+        """Claim, predict and commit one batch, if it can be claimed."""
         if self._has_bound_requests:
             clear_contextvars()
             self._has_bound_requests = False
         try:
             claim = self._attempts.claim(batch_id)
         except RecordIncompatible as error:  # a reconciler that can read it publishes it again
-            log.error("left a batch to workers that can read it", batch=batch_id, reason=str(error))
+            log.error("left a batch to workers of its version", batch=batch_id, reason=str(error))
             return
         if claim is None:
-            log.info("skipped a batch that needs no answer", batch=batch_id)
+            log.info("skipped a batch that needs no attempt", batch=batch_id)
             return
         self._bind_requests(claim)
         if claim.slice is not None:
@@ -132,7 +132,7 @@ class PoolProcess:
             self._log_and_trace(claim, outcome.predict_us)
 
     def _bind_requests(self, claim: Claim) -> None:
-        """Add the ids of the requests to every log line until the next batch."""
+        """Add the correlation ids of the requests to every log line until the next batch."""
         requests = [origin.request_id for origin in claim.origins.values() if origin.request_id]
         if requests:
             self._has_bound_requests = True
@@ -142,7 +142,7 @@ class PoolProcess:
         """Log the batch if its requests have ids, and trace it if tracing is on."""
         if self._has_bound_requests:
             log.info(
-                "answered a batch",
+                "committed a batch",
                 batch=claim.batch_id,
                 attempt=claim.token,
                 predictions=len(claim.members),
@@ -203,12 +203,13 @@ def _is_expired(claim: Claim, member: Member) -> bool:
 
 
 def attempt_report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int) -> AttemptReport:
-    """Report how an attempt ended.
+    """Make the report of how an attempt ended.
 
     Args:
         claim: the claim that started it.
         outcome: its outcome.
-        n_open: predictions that the commit left open, subtracted from the succeeded ones first; None if it was refused.
+        n_open: predictions that the commit left open, subtracted from the succeeded ones first; None if the commit was
+            refused.
         finished_us: time of the commit by the store's clock, in microseconds since 1970.
     """
     if n_open is None:

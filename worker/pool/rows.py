@@ -1,4 +1,4 @@
-"""Decodes rows into what the pipeline takes: a matrix, a data frame of the library it was fitted with, or texts."""
+"""Decodes rows into the pipeline's input: a matrix, a data frame of the library it was fitted with, or texts."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ Decoder = Callable[[EncodedRows], Any]
 
 
 def decoder_for(card: ModelCard) -> Decoder:
-    """Make the decoder of a model's rows; imports the library of its data frames.
+    """Make the decoder of a model's rows; import the library of its data frames.
 
     Raises:
         ImportError: that library is not installed.
@@ -23,7 +23,7 @@ def decoder_for(card: ModelCard) -> Decoder:
     if card.input.kind == "text":
         return decode
     if card.input.library == "pandas":
-        from worker.pool.pandas_frame import PandasFrame  # here: other models do not pay its memory
+        from worker.pool.pandas_frame import PandasFrame  # here: other models do not need its memory
 
         return PandasFrame(card.input.columns, card.input.names_dtype)
     if card.input.library == "polars":

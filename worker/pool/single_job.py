@@ -6,14 +6,14 @@ from typing import Any, Final
 import numpy as np
 
 _METHODS: Final = ("fit", "transform", "predict", "predict_proba")
-"""A class with one of them is a model: it may have `n_jobs` or contain other models."""
+"""An object with one of these methods is a model: it may have `n_jobs` or contain other models."""
 
 
 def use_single_job(pipeline: Any) -> None:
     """Set `n_jobs` to 1 in a pipeline and in every model that its parameters and fitted attributes contain.
 
     Several jobs would also add the probabilities of a forest's trees in the order in which threads finish, so the last
-    bits would change from call to call. Only stored attributes are read, as `estimators_samples_` is slow to compute.
+    bits would change from call to call. Only stored attributes are read, since computed ones, such as `estimators_samples_`, can be slow.
     """
     seen: set[int] = set()
     to_visit = [pipeline]

@@ -1,4 +1,4 @@
-"""Scores slices: reads their rows from the object store, evaluates these once, and writes the result."""
+"""Scores slices: reads their rows from the object store, evaluates them, and writes the result."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 5.0
-_WAITING_SHARE: Final = 0.3  # of the time that a slice may take, which is 55 s: a last call may take 35 s
+_WAITING_SHARE: Final = 0.3  # of the time limit of a slice, 55 s, because a last call may take 35 s
 _SEARCH_SHARE: Final = 0.25
 _ROWS_LOST: Final = Failure(FailureCode.ROWS_LOST, "The rows are not in the object store any more: submit them again.")
 _REFUSED: Final = "The pipeline refused rows; `errors` has the first of them."
@@ -37,31 +37,31 @@ log = structlog.get_logger(__name__)
 
 
 class Scored(NamedTuple):
-    """What became of a slice, and the time that it took, in microseconds."""
+    """The result of a slice, and the time of each step in microseconds."""
 
     result: SliceResult | Failure
     read_us: int = 0
     predict_us: int = 0
-    """Also to convert the rows into the pipeline's input."""
+    """Includes the conversion of the rows into the pipeline's input."""
     write_us: int = 0
 
 
 class SliceScorer:
     """Scores slices with one predictor.
 
-    A slice is evaluated at once, so its results equal those of the pipeline's own methods for its rows. If the pipeline
-    refuses rows, and these are to be reported, the others are evaluated again together; and if it refuses even this, as
-    for lack of memory, their results are those of the parts that it took.
+    All rows of a slice are evaluated in one call, so the results equal those of the pipeline's own methods for these
+    rows. If the pipeline refuses some of them, and these are to be reported, the other rows are evaluated again in one
+    call. If that fails, for example for lack of memory, their results are those of the parts that were evaluated.
     """
 
     def __init__(self, predictor: Predictor, store: ObjectStore, seconds: float) -> None:
         """Prepare to score.
 
         Args:
-            predictor: loaded and warmed up.
-            store: has the rows, and takes the results.
-            seconds: that a slice may take. It waits for the object store during a third of them, and looks for refused
-                rows during a quarter.
+            predictor: a predictor that is loaded and warmed up.
+            store: the object store of the rows and the results.
+            seconds: the time limit of a slice: at most 30 % for waiting until the object store is available, and 25 %
+                for the search for refused rows.
         """
         self._predictor = predictor
         self._store = store
@@ -76,8 +76,8 @@ class SliceScorer:
         """Score a slice, and write its result to the object `key`.
 
         Raises:
-            ObjectStoreUnavailable, StorageFull: it was so for a third of the time that the slice may take.
-            SearchTooLong: the search for refused rows takes too long: the slice must be halved.
+            ObjectStoreUnavailable, StorageFull: the failure lasted for 30 % of the time limit.
+            SearchTooLong: the search for refused rows took too long; the slice must be halved.
         """
         self._began = time.monotonic()
         started = time.perf_counter_ns()
@@ -101,12 +101,12 @@ class SliceScorer:
         except FileNotFoundError as error:
             try:
                 self._store.size(MARKER)
-            except FileNotFoundError:  # such as a folder that is not mounted
+            except FileNotFoundError:  # the store itself is missing, such as a folder that is not mounted
                 raise ObjectStoreUnavailable from error
             raise
 
     def _evaluate(self, source: Source, table: pa.Table, first_row: int) -> pa.Table | Failure:
-        """Return the result of a slice, or why its prediction fails."""
+        """Return the result table of a slice, or the failure of its prediction."""
         rows, indices, errors = _split(table) if source.on_error is OnError.REPORT else (table, None, None)
         wanted: Wanted = dict.fromkeys(source.outputs or self._predictor.card.default_outputs)
         if not rows.num_rows:
@@ -135,7 +135,7 @@ class SliceScorer:
     def _report(
         self, rows: pa.Table, wanted: Wanted, found: Found, indices: NDArray[np.intp], errors: pa.Array
     ) -> pa.Table:
-        """Add the reasons of refused rows, and give the results of the others."""
+        """Return the result table, with the reasons for the refused rows and the results of the others."""
         reasons = errors.to_pylist()
         for row, reason in found.reasons.items():
             reasons[indices[row]] = reason
@@ -157,17 +157,17 @@ class SliceScorer:
         except self._predictor.interruptions:
             raise
         except Exception:
-            log.warning("the pipeline refuses rows together that it takes in parts", exc_info=True)
+            log.warning("the pipeline refuses rows together that it accepts in parts", exc_info=True)
             return found.outputs()
 
     def _without_results(self, wanted: Wanted, errors: pa.Array) -> pa.Table:
-        """Make the result of a slice whose every row is bad; its columns are those of the card's example."""
+        """Make the result table of a slice without results; its columns are those of the card's example rows."""
         card = self._predictor.card
         example = self._predictor.decode(encode_one_batch(card.example, card.encoding))
         return self._tables.encode_nothing(self._predictor.evaluate(example, wanted), errors)
 
     def _outlast(self, call: Callable[[], T]) -> T:
-        """Repeat a call while the object store cannot be reached, or is full."""
+        """Retry a call while the object store is unavailable or full."""
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -175,16 +175,16 @@ class SliceScorer:
             except (ObjectStoreUnavailable, StorageFull) as error:
                 if time.monotonic() + pause > self._began + self._seconds * _WAITING_SHARE:
                     raise
-                log.warning("waits for the object store", code=error.code, reason=str(error.__cause__))
+                log.warning("object store unavailable or full, retrying", code=error.code, reason=str(error.__cause__))
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def _split(table: pa.Table) -> tuple[pa.Table, NDArray[np.intp] | None, pa.Array]:
-    """Separate the rows that the reading refused.
+    """Separate the rows that were refused when the upload was read.
 
     Returns:
-        The other rows; their indices, or None if they are all; and the reasons, for each row, null if there is none.
+        The other rows; their indices, or None if no row was refused; and for each row the reason, or null.
     """
     errors, rows = pa.concat_arrays(table[ERROR].chunks), table.drop_columns([ERROR])
     if errors.null_count == len(errors):

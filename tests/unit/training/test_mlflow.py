@@ -135,7 +135,9 @@ def test_model_of_which_more_must_be_known_is_refused(
 def test_unknown_run_is_refused_with_the_option_that_helps(run: Import, mlflow_models: Path) -> None:
     refused = run("models:/churn/9", f"--tracking-uri={(mlflow_models / 'mlruns').as_uri()}")
     assert refused.returncode == 1
-    assert re.search(r"MLflow cannot find the model models:/churn/9 .*give --tracking-uri", refused.stderr), refused.stderr
+    assert re.search(r"MLflow cannot find the model models:/churn/9 .*give --tracking-uri", refused.stderr), (
+        refused.stderr
+    )
 
 
 def test_signature_selects_from_data_with_further_columns(
