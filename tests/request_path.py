@@ -12,7 +12,7 @@ from shared.rows import EncodedRows, Row
 from shared.store.records import Member
 from training.inputs import describe_input
 from training.sample import request_rows
-from worker.pool.rows import decoder_for
+from worker.pool.rows import make_decoder
 
 
 def card_of(described: ModelInput, **fields: Any) -> ModelCard:
@@ -41,7 +41,7 @@ class RequestPath:
     def __init__(self, card: ModelCard) -> None:
         self.card = card
         self._read = BodyReader(sys.maxsize, sys.maxsize)
-        self.decode = decoder_for(card)
+        self.decode = make_decoder(card)
 
     @classmethod
     def to(cls, X: Any, **options: Any) -> "RequestPath":

@@ -21,11 +21,11 @@ from shared.store.workers import WorkerRegistry
 from shared.telemetry.exposition import Exposition
 from worker.celery.alien_messages import AlienMessages
 from worker.celery.config import celery_configuration
-from worker.celery.steps import EventsStep, HandOverStep, heartbeat_step, stop_worker
-from worker.celery.task import PoolState, register
+from worker.celery.steps import EventsStep, HandOverStep, make_heartbeat_step, stop_worker
+from worker.celery.task import PoolState, register_task
 from worker.celery.transport import BrokerConnection, broker_url
 from worker.liveness.heartbeat import Heartbeat
-from worker.liveness.probes import serve
+from worker.liveness.probes import serve_probes
 from worker.liveness.watchdog import Requeue, Watchdog
 from worker.pool.pipe import PoolPipe
 from worker.settings import WorkerSettings
@@ -53,13 +53,15 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str, pipe: PoolP
     registry = WorkerRegistry(transport, name, card, settings.max_attempts, settings.worker_queues)
     alien_messages = AlienMessages(metrics.count_alien_message, registry.keep_alien_message)
     app.conf.update(celery_configuration(settings, name, alien_messages))
-    requeue = _requeue(registry, metrics)
-    register(app, PoolState(settings, name, pipe), requeue)
+    requeue = _make_requeue(registry, metrics)
+    register_task(app, PoolState(settings, name, pipe), requeue)
     heartbeat = Heartbeat(registry, Watchdog(requeue, stop_worker))
     if settings.worker_http_port is not None:
         exposition = Exposition(metrics_registry, WorkerCollector(card.ref, lambda: heartbeat.n_loaded))
-        serve(settings.worker_http_host, settings.worker_http_port, exposition, lambda: heartbeat.is_announced)
-    step = heartbeat_step(heartbeat, pipe, metrics, registry.forget_deliveries, requeue, lambda: alien_messages.n_seen)
+        serve_probes(settings.worker_http_host, settings.worker_http_port, exposition, lambda: heartbeat.is_announced)
+    step = make_heartbeat_step(
+        heartbeat, pipe, metrics, registry.forget_deliveries, requeue, lambda: alien_messages.n_seen
+    )
     app.steps["consumer"].update([EventsStep, HandOverStep, step])
 
     @setup_logging.connect(weak=False)
@@ -84,10 +86,10 @@ def consume(app: Celery, name: str, processes: int, pipe: PoolPipe) -> int:
         without_mingle=True,
         without_gossip=True,
     ).start()
-    return int(state.should_terminate or (EX_FAILURE if pipe.has_refused() else EX_OK))
+    return int(state.should_terminate or (EX_FAILURE if pipe.has_load_failure() else EX_OK))
 
 
-def _requeue(registry: WorkerRegistry, metrics: WorkerMetrics) -> Requeue:
+def _make_requeue(registry: WorkerRegistry, metrics: WorkerMetrics) -> Requeue:
     """Make the function that requeues batches in the parent process."""
 
     def requeue(batch_id: BatchId, reason: LostReason, detail: str) -> None:

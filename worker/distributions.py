@@ -30,7 +30,7 @@ def recorded_modules() -> Iterator[set[str]]:
     is_recording = False
 
 
-def versions_of(modules: Iterable[str]) -> dict[str, str]:
+def distribution_versions(modules: Iterable[str]) -> dict[str, str]:
     """Return the versions of the distributions that provide these modules, by name of the distribution."""
     providers = packages_distributions()
     tops = {module.partition(".")[0] for module in modules}
@@ -38,7 +38,7 @@ def versions_of(modules: Iterable[str]) -> dict[str, str]:
     return {name: version(name) for name in sorted(names)}
 
 
-def imported_by(own: Collection[str]) -> set[str]:
+def find_imports(own: Collection[str]) -> set[str]:
     """Return the names of the modules that own code imports, at the top level or in a function.
 
     Args:
@@ -55,7 +55,7 @@ def imported_by(own: Collection[str]) -> set[str]:
     return found
 
 
-def modules_of_skops(path: Path) -> set[str]:
+def find_skops_modules(path: Path) -> set[str]:
     """Return the modules from which loading a skops file imports names, and `skops`."""
     with ZipFile(path) as file:
         schema = json.loads(file.read("schema.json"))

@@ -20,7 +20,8 @@ class WorkerSettings(BrokerSettings):
     separated by commas."""
     worker_queues: Annotated[tuple[Queue, ...], NoDecode, Field(min_length=1)] = tuple(Queue)
     """The queues that the worker consumes: `interactive`, `bulk`, or `interactive,bulk`, which takes from `bulk` only
-    while `interactive` is empty. An interactive batch may then wait for the end of a slice of a bulk prediction, about 200 ms."""
+    while `interactive` is empty. An interactive batch may then wait for the end of a slice of a bulk
+    prediction, about 200 ms."""
     worker_nice: int = Field(default=0, ge=0, le=19)
     """The niceness of the worker and its pool processes: a higher value yields more CPU time to other processes."""
     worker_processes: int = Field(default=1, ge=1)
@@ -42,11 +43,11 @@ class WorkerSettings(BrokerSettings):
 
     @field_validator("trusted_types", "worker_queues", mode="before")
     @classmethod
-    def _split(cls, names: object) -> object:
+    def _split_names(cls, names: object) -> object:
         return tuple(name for each in names.split(",") if (name := each.strip())) if isinstance(names, str) else names
 
     @model_validator(mode="after")
-    def _check_limits(self) -> Self:
+    def _check_time_limits(self) -> Self:
         if self.batch_soft_seconds >= self.batch_seconds:
             raise ValueError("SEPAL_BATCH_SOFT_SECONDS must be less than SEPAL_BATCH_SECONDS")
         return self

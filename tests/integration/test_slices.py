@@ -31,7 +31,7 @@ from tests.s3 import S3Server, s3_server
 from tests.stack import Gateway, Stack, free_port, running_stack, wait_for
 from tests.stored_rows import stored_table, write_rows
 from training.sample import request_rows
-from worker.pool.rows import decoder_for
+from worker.pool.rows import make_decoder
 
 T = TypeVar("T")
 
@@ -167,7 +167,7 @@ def rows_like(card: ModelCard, n_rows: int) -> Any:
     generator = np.random.default_rng(4)
     if card.input.library == "numpy":
         return generator.uniform(0, 8, (n_rows, 4))
-    decode: Any = decoder_for(card)
+    decode: Any = make_decoder(card)
     example = decode.of_columns(zip(*card.example, strict=True), len(card.example))
     rows = example.iloc[generator.integers(len(example), size=n_rows)].reset_index(drop=True)
     for column in rows.select_dtypes("float64"):
@@ -245,7 +245,7 @@ def test_worker_waits_for_an_s3_server_that_is_gone(
     with running_site(tmp_path, model_dir, max_attempts=1, **s3_settings) as site:
         prediction_id = site.submit(read_card(model_dir), two_columns([1, -1]), meanwhile=lambda _: s3.stop())
         log = site.stack.part("worker").log
-        wait_for(lambda: "waits for the object store" in log.read_text(), "an outage")
+        wait_for(lambda: "object store unavailable or full, retrying" in log.read_text(), "an outage")
         s3.restart()
         site.wait(prediction_id)
         ((_, table),) = site.results(prediction_id)

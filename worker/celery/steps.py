@@ -71,7 +71,7 @@ class HandOverStep(bootsteps.StartStopStep):
         pool._quick_put = put_and_write
 
 
-def heartbeat_step(
+def make_heartbeat_step(
     heartbeat: Heartbeat,
     pipe: PoolPipe,
     metrics: WorkerMetrics,
@@ -108,9 +108,9 @@ def heartbeat_step(
             if self.timer is not None:  # None if it stops before it has started
                 self.timer.cancel()
             if state.should_stop is None:
-                heartbeat.pause()
+                heartbeat.stop_freeze_timer()
             else:
-                heartbeat.leave()
+                heartbeat.announce_shutdown()
 
         def _check(self, consumer: Any) -> None:
             # Celery looks for dead processes when a pipe closes. A killed process may not have ended by then, and
@@ -120,10 +120,10 @@ def heartbeat_step(
             metrics.count_attempts(pipe.read())
             pids = list(consumer.pool.info["processes"])
             n_loaded = pipe.count_loaded(pids)
-            heartbeat.check(_consumer_state(pids, n_loaded, n_alien_messages()))
+            heartbeat.check(_read_consumer_state(pids, n_loaded, n_alien_messages()))
             consumer.task_consumer.channel.qos.is_paused = not n_loaded
             if not n_loaded:
-                _requeue_waiting(requeue)
+                _requeue_unstarted(requeue)
 
     return HeartbeatStep
 
@@ -133,7 +133,7 @@ def stop_worker() -> None:
     state.should_terminate = EX_FAILURE
 
 
-def _consumer_state(pids: list[int], n_loaded: int, n_alien_messages: int) -> ConsumerState:
+def _read_consumer_state(pids: list[int], n_loaded: int, n_alien_messages: int) -> ConsumerState:
     return ConsumerState(
         pids=pids,
         n_loaded=n_loaded,
@@ -143,7 +143,7 @@ def _consumer_state(pids: list[int], n_loaded: int, n_alien_messages: int) -> Co
     )
 
 
-def _requeue_waiting(requeue: Requeue) -> None:
+def _requeue_unstarted(requeue: Requeue) -> None:
     """Requeue the batches that this worker has taken and not started, so that other workers can run them."""
     for request in set(state.reserved_requests) - set(state.active_requests):
         requeue(BatchId(request.id), LostReason.ERROR, "The worker has no loaded pool process.")

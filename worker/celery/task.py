@@ -54,13 +54,13 @@ class PoolState:
 
     def _stop_worker(self, error: ArtifactError) -> None:
         load_failure.report(self._settings, error)
-        self._pipe.report_refused(os.getpid())  # SIGTERM alone would end the worker with the status of a success
+        self._pipe.report_load_failure(os.getpid())  # SIGTERM alone would end the worker with the status of a success
         if os.getppid() == self._worker_pid:  # otherwise the worker has ended already
             os.kill(self._worker_pid, signal.SIGTERM)
         sys.exit(1)
 
 
-def register(app: Celery, pool: PoolState, requeue: Requeue) -> None:
+def register_task(app: Celery, pool: PoolState, requeue: Requeue) -> None:
     """Register the task, and make every pool process load the pipeline when it starts.
 
     Args:

@@ -50,7 +50,7 @@ class QoS(redis.QoS):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._connection: Any = None
-        self._unread = 0
+        self._n_unread = 0
         self._unconfirmed: Sequence[tuple[Any, ...]] = ()
         self._to_record: dict[str, Any] = {}
         self._to_acknowledge: list[str] = []
@@ -81,7 +81,7 @@ class QoS(redis.QoS):
             self._send_pending()
         elif not self._is_acknowledgement_due:
             self._is_acknowledgement_due = True
-            hub.call_later(_ACKNOWLEDGE_WITHIN_SECONDS, self._acknowledge)
+            hub.call_later(_ACKNOWLEDGE_WITHIN_SECONDS, self._send_acknowledgements)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Requeue a message from the list, or drop it."""
@@ -124,7 +124,7 @@ class QoS(redis.QoS):
         if commands:
             self._send(*commands)
 
-    def _acknowledge(self) -> None:
+    def _send_acknowledgements(self) -> None:
         self._is_acknowledgement_due = False
         self._send_pending_if_open()
 
@@ -146,7 +146,7 @@ class QoS(redis.QoS):
             self._write(transaction)
         except self.channel.connection_errors:
             # If only this connection was lost, its last transaction may be lost too. Sending it twice does no harm.
-            self._connection, self._unread = None, 0
+            self._connection, self._n_unread = None, 0
             self.channel.pool.disconnect(inuse_connections=False)  # or each of them may time out in turn
             self._write((*self._unconfirmed, *transaction))
         self._unconfirmed = transaction
@@ -158,15 +158,15 @@ class QoS(redis.QoS):
         if self._connection.can_read(timeout=0):  # no reply is due, so it was closed
             raise RedisConnectionError("the connection was closed")
         self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
-        self._unread = len(commands)
+        self._n_unread = len(commands)
 
     def _read_replies(self) -> None:
-        for _ in range(self._unread):
+        for _ in range(self._n_unread):
             try:
                 self._connection.read_response()
             except ResponseError as error:
                 log.warning("the broker refused to update the list of unacknowledged messages", reason=str(error))
-        self._unread = 0
+        self._n_unread = 0
 
 
 class Channel(redis.Channel):
@@ -185,7 +185,7 @@ class Channel(redis.Channel):
     def _brpop_read(self, **options: Any) -> bool:
         # As in kombu, with a check where kombu decodes JSON.
         try:
-            popped = self._pop(options)
+            popped = self._read_popped(options)
             if popped is None:
                 raise Empty
             key, raw = popped
@@ -202,7 +202,7 @@ class Channel(redis.Channel):
             self._in_poll = None
             self._flush_brpop_reauth()
 
-    def _pop(self, options: dict[str, Any]) -> tuple[bytes, bytes] | None:
+    def _read_popped(self, options: dict[str, Any]) -> tuple[bytes, bytes] | None:
         connection = self.client.connection
         try:
             return cast(tuple[bytes, bytes] | None, self.client.parse_response(connection, "BRPOP", **options))
@@ -259,8 +259,8 @@ class BrokerConnection(kombu.Connection):
 
 
 # In a Unix socket URL, kombu expects the transport's name before a plus sign, without a dot.
-_NAME: Final = "sepal"
-TRANSPORT_ALIASES[_NAME] = f"{__name__}:{BrokerTransport.__name__}"
+_TRANSPORT_NAME: Final = "sepal"
+TRANSPORT_ALIASES[_TRANSPORT_NAME] = f"{__name__}:{BrokerTransport.__name__}"
 
 
 def broker_url(redis_url: str) -> str:
@@ -276,4 +276,4 @@ def broker_url(redis_url: str) -> str:
         return redis_url
     query = dict(parse_qsl(parts.query))
     query["virtual_host"] = query.pop("db", "0")
-    return f"{_NAME}+socket://{parts.netloc}{parts.path}?{urlencode(query)}"
+    return f"{_TRANSPORT_NAME}+socket://{parts.netloc}{parts.path}?{urlencode(query)}"

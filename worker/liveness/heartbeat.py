@@ -63,14 +63,14 @@ class Heartbeat:
         except (BrokerUnavailable, StoreRefused) as error:
             log.warning("could not announce this worker", reason=str(error))
 
-    def pause(self) -> None:
+    def stop_freeze_timer(self) -> None:
         """Turn the freeze timer off, because the consumer has stopped or lost its broker."""
         faulthandler.cancel_dump_traceback_later()
 
-    def leave(self) -> None:
+    def announce_shutdown(self) -> None:
         """Announce zero loaded pool processes until this process ends, so that leases of running batches stay valid."""
         self._n_announced = 0
-        self.pause()
+        self.stop_freeze_timer()
         threading.Thread(target=self._keep_announcing, daemon=True).start()
 
     def _keep_announcing(self) -> None:

@@ -35,7 +35,7 @@ class _Handler(WSGIRequestHandler):
         """Log nothing, because probes arrive every few seconds."""
 
 
-def serve(host: str, port: int, exposition: Exposition, is_ready: Callable[[], bool]) -> None:
+def serve_probes(host: str, port: int, exposition: Exposition, is_ready: Callable[[], bool]) -> None:
     """Serve `/metrics`, `/livez` and `/readyz` until the process ends; pool processes do not serve them.
 
     Args:

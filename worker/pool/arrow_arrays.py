@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 _FLOATS: Final = {"float": "float32", "double": "float64"}  # as Arrow names them
 
 
-def numbers(array: pa.Array) -> NDArray[Any]:
+def arrow_to_numpy(array: pa.Array) -> NDArray[Any]:
     """Convert an Arrow array of numbers or booleans to numpy; missing floats become NaN.
 
     Args:
@@ -27,22 +27,22 @@ def numbers(array: pa.Array) -> NDArray[Any]:
         raise ValueError(f"a value is missing in a column of {array.type}")
     validity, values = array.buffers()
     if pa.types.is_boolean(array.type):
-        return _bits(values, array)
+        return _unpack_bits(values, array)
     dtype = np.dtype(_FLOATS.get(str(array.type), str(array.type)))
     found = np.frombuffer(values, dtype=dtype, count=len(array), offset=array.offset * dtype.itemsize)
-    return np.where(_bits(validity, array), found, dtype.type(np.nan)) if array.null_count else found
+    return np.where(_unpack_bits(validity, array), found, dtype.type(np.nan)) if array.null_count else found
 
 
-def fill(table: pa.Table, target: NDArray[Any]) -> None:
+def copy_columns(table: pa.Table, target: NDArray[Any]) -> None:
     """Copy columns of numbers or booleans into an array of shape (n_rows, n_columns)."""
     start = 0
     for batch in table.to_batches():  # by record batch, whose rows fit into the processor's cache
         for index, column in enumerate(batch.columns):
-            target[start : start + len(column), index] = numbers(column)
+            target[start : start + len(column), index] = arrow_to_numpy(column)
         start += batch.num_rows
 
 
-def array_of(values: NDArray[Any], indices: NDArray[np.intp] | None, n_rows: int) -> pa.Array:
+def values_to_arrow(values: NDArray[Any], indices: NDArray[np.intp] | None, n_rows: int) -> pa.Array:
     """Convert numbers or booleans to an Arrow array of the same precision, of at most 64 bits.
 
     Args:
@@ -59,21 +59,21 @@ def array_of(values: NDArray[Any], indices: NDArray[np.intp] | None, n_rows: int
     else:
         data, is_valid = np.zeros(n_rows, dtype=name), np.zeros(n_rows, dtype=np.bool_)
         data[indices], is_valid[indices] = values, True
-        validity = _bitmap(is_valid)
+        validity = _pack_bits(is_valid)
     if name == "bool":
-        return pa.Array.from_buffers(pa.bool_(), len(data), [validity, _bitmap(data)])
+        return pa.Array.from_buffers(pa.bool_(), len(data), [validity, _pack_bits(data)])
     return pa.Array.from_buffers(getattr(pa, name)(), len(data), [validity, pa.py_buffer(data)])
 
 
-def array_of_texts(texts: Sequence[str | None]) -> pa.Array:
+def strings_to_arrow(strings: Sequence[str | None]) -> pa.Array:
     """Convert strings to an Arrow array; None becomes null."""
-    if are_texts(texts):
-        return _array_of_texts(texts, None)
-    is_valid = np.fromiter((text is not None for text in texts), dtype=np.bool_, count=len(texts))
-    return _array_of_texts(["" if text is None else text for text in texts], _bitmap(is_valid))
+    if are_strings(strings):
+        return _make_string_array(strings, None)
+    is_valid = np.fromiter((string is not None for string in strings), dtype=np.bool_, count=len(strings))
+    return _make_string_array(["" if string is None else string for string in strings], _pack_bits(is_valid))
 
 
-def are_texts(values: Sequence[Any]) -> TypeGuard[Sequence[str]]:
+def are_strings(values: Sequence[Any]) -> TypeGuard[Sequence[str]]:
     """Return whether all values are strings, faster than by a check of each value."""
     try:
         "".join(values)
@@ -82,21 +82,21 @@ def are_texts(values: Sequence[Any]) -> TypeGuard[Sequence[str]]:
     return True
 
 
-def _array_of_texts(texts: Sequence[str], validity: pa.Buffer | None) -> pa.Array:
-    content = "".join(texts)
+def _make_string_array(strings: Sequence[str], validity: pa.Buffer | None) -> pa.Array:
+    content = "".join(strings)
     data = content.encode()
     is_ascii = len(data) == len(content)
-    lengths = map(len, texts) if is_ascii else map(len, map(str.encode, texts))
-    offsets = np.zeros(len(texts) + 1, dtype=np.int32)
-    np.cumsum(np.fromiter(lengths, dtype=np.int32, count=len(texts)), out=offsets[1:])
-    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(data), validity)
+    lengths = map(len, strings) if is_ascii else map(len, map(str.encode, strings))
+    offsets = np.zeros(len(strings) + 1, dtype=np.int32)
+    np.cumsum(np.fromiter(lengths, dtype=np.int32, count=len(strings)), out=offsets[1:])
+    return pa.StringArray.from_buffers(len(strings), pa.py_buffer(offsets), pa.py_buffer(data), validity)
 
 
-def _bits(buffer: pa.Buffer, array: pa.Array) -> NDArray[np.bool_]:
+def _unpack_bits(buffer: pa.Buffer, array: pa.Array) -> NDArray[np.bool_]:
     """Unpack the bits of an array from its bitmap."""
     bits = np.unpackbits(np.frombuffer(buffer, dtype=np.uint8), count=array.offset + len(array), bitorder="little")
     return bits[array.offset :].view(np.bool_)
 
 
-def _bitmap(values: NDArray[np.bool_]) -> pa.Buffer:
+def _pack_bits(values: NDArray[np.bool_]) -> pa.Buffer:
     return pa.py_buffer(np.packbits(values, bitorder="little"))

@@ -12,7 +12,7 @@ from shared.distributions import find_differing, missing_module, pins
 from shared.errors import ArtifactAltered, ArtifactIncompatible, ArtifactMissing, ArtifactUnloadable, ArtifactUntrusted
 from shared.model_files import check
 from shared.own_code import find_conflict, make_importable, top_level
-from worker.pool.libraries import import_for
+from worker.pool.libraries import import_libraries
 
 
 def verify(model_dir: Path) -> ModelCard:
@@ -20,13 +20,13 @@ def verify(model_dir: Path) -> ModelCard:
 
     Raises:
         ArtifactMissing: the card, the pipeline or another file of the card is missing.
-        ArtifactAltered: a file does not have the digest in the card, or the code has a file that the card does not list.
+        ArtifactAltered: the digest of a file is not that in the card, or the card does not list a file of the code.
         ArtifactIncompatible: a required distribution is missing or has an incompatible version, or a module of the own
             code has the name of another module.
     """
     card = read_card(model_dir)
-    with _open(model_dir, card) as file:
-        _check(model_dir, card, file)
+    with _open_artifact(model_dir, card) as file:
+        _check_files(model_dir, card, file)
     return card
 
 
@@ -43,10 +43,10 @@ def load(model_dir: Path, trusted_types: Collection[str] = ()) -> tuple[ModelCar
         ArtifactError: as for `verify`; or a module that the pipeline needs is missing, or it contains untrusted types.
     """
     card = read_card(model_dir)
-    with _open(model_dir, card) as file:
-        _check(model_dir, card, file)
+    with _open_artifact(model_dir, card) as file:
+        _check_files(model_dir, card, file)
         file.seek(0)
-        import_for(card.input.library)
+        import_libraries(card.input.library)
         make_importable(model_dir, card.files)
         try:
             return card, _load_skops(file, trusted_types) if card.artifact == SKOPS_FILE else joblib.load(file)
@@ -68,7 +68,7 @@ def _load_skops(file: BufferedReader, trusted_types: Collection[str]) -> Any:
     return io.loads(content, trusted=list(trusted_types))
 
 
-def _open(model_dir: Path, card: ModelCard) -> BufferedReader:
+def _open_artifact(model_dir: Path, card: ModelCard) -> BufferedReader:
     path = model_dir / card.artifact
     try:
         return path.open("rb")
@@ -76,7 +76,7 @@ def _open(model_dir: Path, card: ModelCard) -> BufferedReader:
         raise ArtifactMissing(f"{path.name} cannot be read ({error.strerror})") from error
 
 
-def _check(model_dir: Path, card: ModelCard, file: BufferedReader) -> None:
+def _check_files(model_dir: Path, card: ModelCard, file: BufferedReader) -> None:
     differing = find_differing(card)
     if differing:
         found = "; ".join(f"{each.name} {each.made_with}, but {each.installed} is installed" for each in differing)

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from shared.names import Output
 from shared.store.records import Answer, Failure, Member
-from worker.pool.outputs import Values
+from worker.pool.outputs import OutputValues
 
-_UNITS: Final = {"Y": "D", "M": "D", "W": "D", "h": "s", "m": "s"}
+_FINER_UNITS: Final = {"Y": "D", "M": "D", "W": "D", "h": "s", "m": "s"}
 """The unit to which datetimes of coarser units are converted, since ISO 8601 requires complete dates and times."""
 
 
 def encode_answers(
-    outputs: Mapping[Output, Values], members: Sequence[Member], default: Sequence[Output]
+    outputs: Mapping[Output, OutputValues], members: Sequence[Member], default: Sequence[Output]
 ) -> list[Answer | Failure]:
     """Encode a batch's outputs as one answer per member.
 
@@ -26,7 +26,7 @@ def encode_answers(
         members: in the order of their rows.
         default: the outputs of a member that requests none.
     """
-    items = {output: json_items(values) for output, values in outputs.items()}
+    items = {output: encode_items(values) for output, values in outputs.items()}
     starts = dict.fromkeys(items, 0)
     answers: list[Answer | Failure] = []
     for member in members:
@@ -39,7 +39,7 @@ def encode_answers(
     return answers
 
 
-def json_items(values: Values) -> list[bytes]:
+def encode_items(values: OutputValues) -> list[bytes]:
     """Encode each row of an array as JSON; of a list of arrays, each row as a list with an item of each array.
 
     Floats keep every bit: their notation is the shortest that parses to the same number of their own precision.
@@ -50,19 +50,19 @@ def json_items(values: Values) -> list[bytes]:
         TypeError: JSON cannot represent an object.
     """
     if isinstance(values, list):
-        return [b"[%b]" % b",".join(parts) for parts in zip(*map(json_items, values), strict=True)]
+        return [b"[%b]" % b",".join(parts) for parts in zip(*map(encode_items, values), strict=True)]
     if values.dtype.kind == "M":
-        values = _iso_8601(values)
+        values = _to_iso_8601(values)
     elif values.dtype.kind == "f" and values.itemsize < 8:
         values = values.astype(np.str_).astype(np.float64)  # 0.1, not 0.10000000149011612
     # One call for the whole array: a call for each row would take longer than the pipeline.
     lines = _encode_lines(values.tolist())
     if b"null" in lines:  # as msgspec writes None and every non-finite float
-        lines = _name_non_finite(values, lines)
+        lines = _replace_nulls(values, lines)
     return lines.splitlines()
 
 
-def _name_non_finite(values: NDArray[Any], lines: bytes) -> bytes:
+def _replace_nulls(values: NDArray[Any], lines: bytes) -> bytes:
     if values.dtype.kind == "f" and values.max() < np.inf:  # no NaN and no infinity, except perhaps log(0)
         return lines.replace(b"null", b'"-Infinity"')
     named = values.astype(object)
@@ -72,14 +72,14 @@ def _name_non_finite(values: NDArray[Any], lines: bytes) -> bytes:
     return _encode_lines(named.tolist())
 
 
-def _iso_8601(values: NDArray[Any]) -> NDArray[Any]:
+def _to_iso_8601(values: NDArray[Any]) -> NDArray[Any]:
     unit = np.datetime_data(values.dtype)[0]
-    texts = np.datetime_as_string(values.astype(f"datetime64[{_UNITS.get(unit, unit)}]")).astype(object)
+    texts = np.datetime_as_string(values.astype(f"datetime64[{_FINER_UNITS.get(unit, unit)}]")).astype(object)
     texts[np.isnat(values)] = None
     return texts
 
 
-def _plain(value: Any) -> Any:
+def _to_json_type(value: Any) -> Any:
     """Convert an object that msgspec cannot encode: a number of numpy, or a datetime of pandas."""
     if isinstance(value, np.generic):
         return value.item()
@@ -89,4 +89,4 @@ def _plain(value: Any) -> Any:
 
 
 _IS_FINITE: Final = np.frompyfunc(lambda value: not isinstance(value, float) or math.isfinite(value), 1, 1)
-_encode_lines = msgspec.json.Encoder(enc_hook=_plain).encode_lines
+_encode_lines = msgspec.json.Encoder(enc_hook=_to_json_type).encode_lines

@@ -7,8 +7,8 @@ import numpy as np
 import structlog
 
 from shared.names import Output
-from worker.pool.one_evaluation import Evaluate, evaluate_plainly, find_evaluation
-from worker.pool.outputs import Values, Wanted, call, select
+from worker.pool.one_evaluation import Evaluate, evaluate_by_own_methods, find_evaluation
+from worker.pool.outputs import OutputValues, WantedRows, compute_output, select_rows
 from worker.pool.pipeline_steps import split_steps
 from worker.pool.single_job import use_single_job
 
@@ -17,7 +17,7 @@ _PAIR: Final = (Output.PREDICTION, Output.LOG_PROBA)
 log = structlog.get_logger(__name__)
 
 
-class Evaluation:
+class Evaluator:
     """Computes the outputs of a pipeline, equal to the bit to those of its own methods."""
 
     def __init__(self, pipeline: Any, outputs: Sequence[Output]) -> None:
@@ -26,11 +26,11 @@ class Evaluation:
         self._outputs = outputs
         self._evaluate = find_evaluation(self._final)
 
-    def __call__(self, rows: Any, wanted: Wanted) -> dict[Output, Values]:
+    def __call__(self, rows: Any, wanted: WantedRows) -> dict[Output, OutputValues]:
         """Compute each wanted output once, for the rows for which it is wanted."""
         return self._evaluate_final(self._evaluate, self._transform(rows), wanted)
 
-    def prove(self, rows: Any) -> None:
+    def prove_one_evaluation(self, rows: Any) -> None:
         """Compute every output with the model's own methods, and compare the one evaluation with them.
 
         If a bit differs, the model's own methods are used from now on.
@@ -39,33 +39,33 @@ class Evaluation:
             Exception: any exception of the pipeline's own methods.
         """
         rows = self._transform(rows)
-        expected = self._evaluate_final(evaluate_plainly, rows, dict.fromkeys(self._outputs))
-        pair: Wanted = {output: None for output in _PAIR if output in expected}
+        expected = self._evaluate_final(evaluate_by_own_methods, rows, dict.fromkeys(self._outputs))
+        pair: WantedRows = {output: None for output in _PAIR if output in expected}
         try:
             reason = _find_difference(expected, self._evaluate_final(self._evaluate, rows, pair))
         except Exception as error:  # a fault of the one evaluation: the model's own methods raised nothing
             reason = repr(error)
         if reason is not None:
             log.warning("fell back to the model's own methods", step=type(self._final).__name__, reason=reason)
-            self._evaluate = evaluate_plainly
+            self._evaluate = evaluate_by_own_methods
 
     def _transform(self, rows: Any) -> Any:
         for transform in self._transforms:
             rows = transform.transform(rows)
         return rows
 
-    def _evaluate_final(self, evaluate: Evaluate, rows: Any, wanted: Wanted) -> dict[Output, Values]:
-        outputs: dict[Output, Values] = {}
+    def _evaluate_final(self, evaluate: Evaluate, rows: Any, wanted: WantedRows) -> dict[Output, OutputValues]:
+        outputs: dict[Output, OutputValues] = {}
         with np.errstate(divide="ignore"):  # the log of a zero probability is a valid output
             if _wants_pair(wanted):
-                outputs = dict(zip(_PAIR, evaluate(self._final, select(rows, wanted[_PAIR[0]])), strict=True))
+                outputs = dict(zip(_PAIR, evaluate(self._final, select_rows(rows, wanted[_PAIR[0]])), strict=True))
             for output, indices in wanted.items():
                 if output not in outputs:
-                    outputs[output] = call(self._final, output, select(rows, indices))
+                    outputs[output] = compute_output(self._final, output, select_rows(rows, indices))
         return outputs
 
 
-def _wants_pair(wanted: Wanted) -> bool:
+def _wants_pair(wanted: WantedRows) -> bool:
     """Return whether labels and log-probabilities are wanted for the same rows."""
     if not all(output in wanted for output in _PAIR):
         return False
@@ -73,15 +73,18 @@ def _wants_pair(wanted: Wanted) -> bool:
     return first is second if first is None or second is None else np.array_equal(first, second)
 
 
-def _find_difference(expected: Mapping[Output, Values], found: Mapping[Output, Values]) -> str | None:
+def _find_difference(expected: Mapping[Output, OutputValues], found: Mapping[Output, OutputValues]) -> str | None:
     """Return which output differs from the expected one; None if none does."""
-    return next((f"other {each}" for each in found if _bits(expected[each]) != _bits(found[each])), None)
+    for output, values in found.items():
+        if _comparable_bits(values) != _comparable_bits(expected[output]):
+            return f"{output} differs"
+    return None
 
 
-def _bits(values: Values) -> Any:
+def _comparable_bits(values: OutputValues) -> Any:
     """Return a value that two outputs have in common only if they are equal to the bit, with all NaNs equal."""
     if isinstance(values, list):
-        return [_bits(each) for each in values]
+        return [_comparable_bits(each) for each in values]
     if values.dtype.kind == "f":
         return values.dtype, values.shape, np.where(np.isnan(values), np.nan, values).tobytes()
     return values.dtype, values.shape, values.tolist()

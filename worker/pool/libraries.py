@@ -7,7 +7,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 
-def import_for(library: str | None) -> None:
+def import_libraries(library: str | None) -> None:
     """Import scikit-learn, and pandas only for a pipeline that takes pandas data frames.
 
     scikit-learn imports pandas if it is installed, and pandas imports pyarrow: 64 MiB in each process, for a name that
@@ -25,7 +25,7 @@ def import_for(library: str | None) -> None:
         del modules["pandas"]
 
 
-def pin_threads() -> None:
+def limit_threads() -> None:
     """Limit each loaded BLAS and OpenMP library, and Arrow, to one thread."""
     threadpool_limits(limits=1)
     if "pyarrow" in sys.modules:

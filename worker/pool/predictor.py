@@ -14,10 +14,10 @@ from shared.rows import EncodedRows, encode_one_batch
 from shared.store.records import Answer, Failure, Member
 from worker.pool import artifact
 from worker.pool.encoding import encode_answers
-from worker.pool.evaluation import Evaluation
-from worker.pool.libraries import pin_threads
-from worker.pool.outputs import wanted_by
-from worker.pool.rows import decoder_for
+from worker.pool.evaluation import Evaluator
+from worker.pool.libraries import limit_threads
+from worker.pool.outputs import find_wanted_rows
+from worker.pool.rows import make_decoder
 
 
 class Predictor:
@@ -27,8 +27,8 @@ class Predictor:
         self.card = card
         self._default_outputs = card.default_outputs
         self.interruptions = interruptions
-        self.decode = decoder_for(card)
-        self.evaluate = Evaluation(pipeline, card.outputs)
+        self.decode = make_decoder(card)
+        self.evaluate = Evaluator(pipeline, card.outputs)
 
     @classmethod
     def load(
@@ -45,14 +45,14 @@ class Predictor:
             ArtifactError: the directory cannot be served; nothing was unpickled.
         """
         card, pipeline = artifact.load(model_dir, trusted_types)
-        pin_threads()
+        limit_threads()
         return cls(card, pipeline, interruptions)
 
     def warm_up(self) -> None:
         """Predict the card's example rows, so that lazy imports and caches do not delay the first batch."""
         rows = self.decode(encode_one_batch(self.card.example, self.card.encoding))
-        self.evaluate.prove(rows)  # calls both the one evaluation and the own methods
-        pin_threads()  # again, for libraries that the pipeline loads on first use
+        self.evaluate.prove_one_evaluation(rows)  # calls both the one evaluation and the own methods
+        limit_threads()  # again, for libraries that the pipeline loads on first use
 
     def predict(self, rows: EncodedRows, members: list[Member]) -> tuple[list[Answer | Failure], int]:
         """Run the pipeline once over a whole batch; if it raises, retry each half of the members recursively.
@@ -65,13 +65,13 @@ class Predictor:
             One answer or failure per member, in their order, and the time taken, in microseconds.
         """
         began = time.perf_counter_ns()
-        answers = self._bisect(rows, members)
+        answers = self._predict_or_bisect(rows, members)
         return answers, (time.perf_counter_ns() - began) // 1000
 
-    def _bisect(self, rows: EncodedRows, members: list[Member]) -> list[Answer | Failure]:
+    def _predict_or_bisect(self, rows: EncodedRows, members: list[Member]) -> list[Answer | Failure]:
         decoded = self.decode(rows)  # outside `try`: the client did not cause a decoding error
         try:
-            outputs = self.evaluate(decoded, wanted_by(members, self._default_outputs))
+            outputs = self.evaluate(decoded, find_wanted_rows(members, self._default_outputs))
         except self.interruptions:
             raise
         except Exception as error:  # an exception of the pipeline fails only the members that cause it
@@ -81,5 +81,5 @@ class Predictor:
             n_rows, n_bytes = sum(member.n_rows for member in first), sum(member.n_bytes for member in first)
             before = EncodedRows(rows.content[:n_bytes], n_rows, rows.encoding)
             after = EncodedRows(rows.content[n_bytes:], rows.n_rows - n_rows, rows.encoding)
-            return self._bisect(before, first) + self._bisect(after, second)
+            return self._predict_or_bisect(before, first) + self._predict_or_bisect(after, second)
         return encode_answers(outputs, members, self._default_outputs)

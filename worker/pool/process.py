@@ -98,7 +98,7 @@ class PoolProcess:
         if claim is None:
             log.info("skipped a batch that needs no attempt", batch=batch_id)
             return
-        self._bind_requests(claim)
+        self._bind_request_ids(claim)
         if claim.slice is not None:
             self._run_slice(claim)
         else:
@@ -116,7 +116,7 @@ class PoolProcess:
                 self._pipe.report_slice,
             )
         expired = _EXPIRED if _is_expired(claim, claim.members[0]) else None
-        predict_us = self._slices.run(claim, self._model_changed(claim) or expired)
+        predict_us = self._slices.run(claim, self._find_model_change(claim) or expired)
         if predict_us is not None and claim.origins:
             self._log_and_trace(claim, predict_us)
 
@@ -125,13 +125,13 @@ class PoolProcess:
         outcome = self._predict(claim)
         n_open = self._attempts.commit(claim, outcome)
         finished_us = claim.claimed_us + (time.monotonic_ns() - began_ns) // 1000
-        self._pipe.report(attempt_report(claim, outcome, n_open, finished_us))
+        self._pipe.report(make_attempt_report(claim, outcome, n_open, finished_us))
         if n_open is None:
             log.warning("dropped an outcome: another attempt has the batch", batch=claim.batch_id, token=claim.token)
         elif claim.origins:
             self._log_and_trace(claim, outcome.predict_us)
 
-    def _bind_requests(self, claim: Claim) -> None:
+    def _bind_request_ids(self, claim: Claim) -> None:
         """Add the correlation ids of the requests to every log line until the next batch."""
         requests = [origin.request_id for origin in claim.origins.values() if origin.request_id]
         if requests:
@@ -163,16 +163,16 @@ class PoolProcess:
             log.warning("could not requeue a batch", batch=batch_id, reason=str(error))
 
     def _predict(self, claim: Claim) -> Outcome:
-        refusal = self._model_changed(claim)
+        refusal = self._find_model_change(claim)
         if refusal is not None:
-            return self._outcome(claim, 0, [refusal] * len(claim.members))
+            return self._make_outcome(claim, 0, [refusal] * len(claim.members))
         expired = [_is_expired(claim, member) for member in claim.members]
         if any(expired):
             return self._predict_unexpired(claim, expired)
         members, predict_us = self._predictor.predict(claim.rows, claim.members)
-        return self._outcome(claim, predict_us, members)
+        return self._make_outcome(claim, predict_us, members)
 
-    def _model_changed(self, claim: Claim) -> Failure | None:
+    def _find_model_change(self, claim: Claim) -> Failure | None:
         served = self._predictor.card.digest
         if claim.model.digest == served:
             return None
@@ -191,9 +191,11 @@ class PoolProcess:
         encoded = EncodedRows(content, n_rows, claim.rows.encoding)
         answers, predict_us = self._predictor.predict(encoded, members) if members else ([], 0)
         answer = iter(answers)
-        return self._outcome(claim, predict_us, [_EXPIRED if is_expired else next(answer) for is_expired in expired])
+        return self._make_outcome(
+            claim, predict_us, [_EXPIRED if is_expired else next(answer) for is_expired in expired]
+        )
 
-    def _outcome(self, claim: Claim, predict_us: int, members: list[Answer | Failure]) -> Outcome:
+    def _make_outcome(self, claim: Claim, predict_us: int, members: list[Answer | Failure]) -> Outcome:
         provenance = Provenance(claim.token, claim.rows.n_rows, self._worker, self._versions)
         return Outcome(claim.queue_us, predict_us, members, provenance)
 
@@ -202,7 +204,7 @@ def _is_expired(claim: Claim, member: Member) -> bool:
     return 0 < member.deadline_us < claim.claimed_us
 
 
-def attempt_report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int) -> AttemptReport:
+def make_attempt_report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int) -> AttemptReport:
     """Make the report of how an attempt ended.
 
     Args:
@@ -217,7 +219,7 @@ def attempt_report(claim: Claim, outcome: Outcome, n_open: int | None, finished_
     by_state = [len(outcome.members), 0, 0]  # the common case: many members, no failure, no deadline
     if any(type(end) is Failure for end in outcome.members) or any(member.deadline_us for member in claim.members):
         states = [
-            State.EXPIRED if 0 < member.deadline_us < finished_us else _state(end)
+            State.EXPIRED if 0 < member.deadline_us < finished_us else _final_state(end)
             for member, end in zip(claim.members, outcome.members, strict=True)
         ]
         by_state = [states.count(state) for state in (State.SUCCEEDED, State.FAILED, State.EXPIRED)]
@@ -229,7 +231,7 @@ def attempt_report(claim: Claim, outcome: Outcome, n_open: int | None, finished_
     return AttemptReport(claim.queue, COMMITTED, claim.rows.n_rows, claim.queue_us, outcome.predict_us, *counts)
 
 
-def _state(end: Answer | Failure) -> State:
+def _final_state(end: Answer | Failure) -> State:
     if isinstance(end, Answer):
         return State.SUCCEEDED
     return State.EXPIRED if end.code == FailureCode.EXPIRED else State.FAILED

@@ -62,7 +62,7 @@ def test_input_example_describes_the_columns(
     assert card.data.rows == 0  # an example says nothing of the data
     assert "guessed from the input example (3 rows)" in printed
     assert "petal width (cm): float64\n" in printed
-    assert "knows no categories" in printed
+    assert "records no categories" in printed
     assert "make run MODEL=any/1" in printed
 
 

@@ -142,7 +142,10 @@ class ReturnsObjects(AnswersAtRandom):
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (AnswersAtRandom, "in a new process the pipeline gives another prediction.*same for the same rows"),
+        (
+            AnswersAtRandom,
+            "in a new process the pipeline returns a different prediction.*same outputs for the same rows",
+        ),
         (ReturnsObjects, "prediction cannot be sent.*JSON has no type.*numbers, texts"),
     ],
 )

@@ -17,8 +17,8 @@ from tests.unit.training import test_pandas_columns as pandas_columns
 from tests.unit.training import test_polars_columns as polars_columns
 from training.inputs import describe_input
 from training.sample import request_rows
-from worker.pool.arrow_rows import converter_for
-from worker.pool.rows import decoder_for
+from worker.pool.arrow_rows import make_converter
+from worker.pool.rows import make_decoder
 
 MATRICES = {
     "float64": np.array([[0.1, -0.0], [1e-300, 5e-324]]),
@@ -38,7 +38,7 @@ def check(X: Any, nullable: bool = False) -> None:
     if nullable and described.kind != "text":
         values = zip(described.columns, rows[0], strict=True)
         rows.append([None if column.nullable else value for column, value in values])
-    table, convert, decode = stored_table(described, rows), converter_for(card), decoder_for(card)
+    table, convert, decode = stored_table(described, rows), make_converter(card), make_decoder(card)
     in_batches = pa.Table.from_batches(table.to_batches(max_chunksize=3))
     for start, stop in ((0, len(rows)), (1, len(rows)), (0, 1), (len(rows) // 2, len(rows))):
         if start == stop:
@@ -113,4 +113,4 @@ def test_missing_integer_of_a_column_without_missing_values_is_an_error() -> Non
     described = describe_input(None, np.array([[1, 2]]))
     table = pa.table([pa.array([1, None]), pa.array([1, 2])], names=["f0", "f1"])
     with pytest.raises(ValueError, match="missing in a column of int64"):
-        converter_for(card_of(described))(table)
+        make_converter(card_of(described))(table)

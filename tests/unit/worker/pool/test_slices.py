@@ -210,7 +210,7 @@ def test_slice_waits_for_the_object_store(rejecting: Predictor, store: ObjectSto
     scorer = SliceScorer(rejecting, store, SECONDS)
     with (
         patch.object(scorer, "_rows", Mock(read=failing(RowSource(store).read, 2, error))),
-        patch("worker.pool.slices.write", failing(lambda *_: 12, 2, error)),
+        patch("worker.pool.slices.write_table", failing(lambda *_: 12, 2, error)),
     ):
         scored = scorer.score(source, Slice(0, 2), KEY)
     assert scored.result == SliceResult(0, 2, KEY, 12)
@@ -220,7 +220,7 @@ def test_slice_waits_for_the_object_store(rejecting: Predictor, store: ObjectSto
 def test_long_outage_is_raised(rejecting: Predictor, store: ObjectStore, error: Exception) -> None:
     source = write_numbers(store, [1, 2])
     with (
-        patch("worker.pool.slices.write", failing(lambda *_: 12, np.inf, error)),
+        patch("worker.pool.slices.write_table", failing(lambda *_: 12, np.inf, error)),
         pytest.raises(type(error)),
     ):
         SliceScorer(rejecting, store, 1).score(source, Slice(0, 2), KEY)
