@@ -63,7 +63,7 @@ def _blocks(members: list[Any], frames: PandasDecoder) -> tuple[list[bytes], Cal
     def decode() -> Any:
         blocks = [msgspec.msgpack.decode(block) for block in encoded]
         columns = [list(chain.from_iterable(parts)) for parts in zip(*blocks, strict=True)]
-        return frames.of_columns(columns, len(columns[0]))
+        return frames.build_frame(columns, len(columns[0]))
 
     return encoded, decode
 
@@ -71,7 +71,7 @@ def _blocks(members: list[Any], frames: PandasDecoder) -> tuple[list[bytes], Cal
 def _arrow(members: list[Any], frames: PandasDecoder) -> tuple[list[bytes], Callable[[], Any]]:
     encoded = []
     for member in members:
-        table = pa.Table.from_pandas(frames.of_columns(zip(*member, strict=True), len(member)), preserve_index=False)
+        table = pa.Table.from_pandas(frames.build_frame(zip(*member, strict=True), len(member)), preserve_index=False)
         sink = io.BytesIO()
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)

@@ -1,4 +1,4 @@
-"""`python -m worker.prove MODEL_DIR EXPECTED REPORT [TRUSTED_TYPE…]`: compares serving with the pipeline.
+"""`python -m worker.prove MODEL_DIR EXPECTED REPORT [TRUSTED_TYPE…]`: compares the served outputs with the pipeline's.
 
 It reads encoded rows from stdin. EXPECTED contains the same rows in the form that the pipeline takes, and the outputs
 for them; it is complete when stdin ends. It writes REPORT: the versions of the distributions that the artifact needs,
@@ -114,7 +114,7 @@ def _compute_directly(pipeline: Any, output: Output, X: Any) -> OutputValues:
 def _check_output(
     output: Output, served: OutputValues, direct: OutputValues, in_memory: OutputValues, n_rows: int
 ) -> None:
-    """Compare an output as served, of a direct call in this process, and of the pipeline in memory; encode it."""
+    """Check that an output is equal if served, called directly and called in memory, and that it can be encoded."""
     if {len(each) for each in (direct if isinstance(direct, list) else [direct])} != {n_rows}:
         raise ProofFailed(
             f"the pipeline returns a different number of rows for {output} than it is given", _LABELS_REMEDY

@@ -67,7 +67,7 @@ def check(case: Case, exact_rows: int) -> None:
     path = RequestPath(card_of(describe_input(pipeline, case.X), outputs=outputs, classes=classes_of(pipeline)))
     rows = path.rows_of(case.X)
     predictor = Predictor(path.card, loaded)
-    predictor.evaluate.prove(path.decode(path.encode(rows[:2])))
+    predictor.evaluate.prove_one_evaluation(path.decode(path.encode(rows[:2])))
     whole = {output: items(compute_output(pipeline, output, case.X)) for output in outputs}
     for n_rows, size in ((exact_rows, 1), (exact_rows, 7), (N_ROWS, N_ROWS)):
         for start in range(0, n_rows, size):

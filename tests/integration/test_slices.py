@@ -168,7 +168,7 @@ def rows_like(card: ModelCard, n_rows: int) -> Any:
     if card.input.library == "numpy":
         return generator.uniform(0, 8, (n_rows, 4))
     decode: Any = make_decoder(card)
-    example = decode.of_columns(zip(*card.example, strict=True), len(card.example))
+    example = decode.build_frame(zip(*card.example, strict=True), len(card.example))
     rows = example.iloc[generator.integers(len(example), size=n_rows)].reset_index(drop=True)
     for column in rows.select_dtypes("float64"):
         rows[column] = (rows[column] + generator.normal(size=n_rows)).where(generator.random(n_rows) > 0.1)

@@ -36,7 +36,7 @@ class ArrowToPandas(PandasDecoder):
         self._dtypes = [column.dtype for column in columns]
 
     def convert_table(self, table: pa.Table) -> pd.DataFrame:
-        """Converter the feature columns, in order."""
+        """Convert the feature columns, in order."""
         return self._join_blocks([self._convert_block(table, *block) for block in self._blocks], table.num_rows)
 
     def _convert_block(self, table: pa.Table, positions: Any, is_numpy: bool) -> Any:

@@ -22,7 +22,7 @@ class ArrowToPolars:
         self._converters = [_converter_for(column) for column in columns]
 
     def convert_table(self, table: pa.Table) -> pl.DataFrame:
-        """Converter the feature columns, in order."""
+        """Convert the feature columns, in order."""
         columns = zip(self._names, self._converters, table.columns, strict=True)
         return pl.DataFrame([convert(pa.concat_arrays(each.chunks)).alias(name) for name, convert, each in columns])
 

@@ -40,7 +40,7 @@ def make_converter(card: ModelCard) -> Converter:
 
 
 def _convert_matrix(dtype: np.dtype[Any], table: pa.Table) -> NDArray[Any]:
-    """Converter into a matrix of shape (n_rows, n_columns)."""
+    """Convert into a matrix of shape (n_rows, n_columns)."""
     matrix = np.empty((table.num_rows, table.num_columns), dtype=dtype)
     copy_columns(table, matrix)
     return matrix

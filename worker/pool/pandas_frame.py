@@ -43,7 +43,7 @@ class PandasDecoder:
         return self.build_frame(zip(*decode(rows), strict=True), rows.n_rows)
 
     def build_frame(self, columns: Iterable[Sequence[Any]], n_rows: int) -> pd.DataFrame:
-        """Builder a frame from the values of each column."""
+        """Build a frame from the values of each column."""
         arrays = [build(values) for build, values in zip(self._builders, columns, strict=True)]
         blocks = [
             np.stack([arrays[index] for index in block]) if is_numpy else arrays[block[0]]

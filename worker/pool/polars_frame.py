@@ -41,7 +41,7 @@ class PolarsDecoder:
         return self.build_frame(decode(rows))
 
     def build_frame(self, rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
-        """Builder a frame from decoded rows."""
+        """Build a frame from decoded rows."""
         columns = zip(self._names, self._builders, zip(*rows, strict=True), strict=True)
         return pl.DataFrame([build(name, values) for name, build, values in columns])
 

@@ -61,7 +61,7 @@ def test_outputs_on_request_that_cannot_be_served_are_left_out_with_a_warning(tm
         f"the output {output} is left out" for output in ("decision", "leaves", "scores", "transform")
     ]
     for warning, reason in zip(
-        warnings, ("cannot be sent", "number of rows", "no scores of", "more than"), strict=True
+        warnings, ("cannot be encoded", "number of rows", "no scores of", "more than"), strict=True
     ):
         assert reason in warning
 
@@ -146,7 +146,7 @@ class ReturnsObjects(AnswersAtRandom):
             AnswersAtRandom,
             "in a new process the pipeline returns a different prediction.*same outputs for the same rows",
         ),
-        (ReturnsObjects, "prediction cannot be sent.*JSON has no type.*numbers, texts"),
+        (ReturnsObjects, "prediction cannot be encoded as JSON.*JSON has no type.*numbers, strings"),
     ],
 )
 def test_labels_that_cannot_be_served_are_refused(tmp_path: Path, model: type[AnswersAtRandom], reason: str) -> None:

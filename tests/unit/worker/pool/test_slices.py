@@ -91,7 +91,7 @@ def frame(predictor: Predictor, n_rows: int) -> Any:
     generator = np.random.default_rng(4)
     if predictor.card.input.library == "numpy":
         return generator.uniform(0, 8, (n_rows, 4))
-    example = predictor.decode.of_columns(zip(*predictor.card.example, strict=True), len(predictor.card.example))  # type: ignore[attr-defined]
+    example = predictor.decode.build_frame(zip(*predictor.card.example, strict=True), len(predictor.card.example))  # type: ignore[attr-defined]
     rows = example.iloc[generator.integers(len(example), size=n_rows)].reset_index(drop=True)
     for column in rows.select_dtypes("float64"):
         rows[column] = (rows[column] + generator.normal(size=n_rows)).where(generator.random(n_rows) > 0.1)
