@@ -30,10 +30,10 @@ from shared.errors import ArtifactExists, CannotServe
 from shared.model_files import digests, file_digest
 from training import skops_file
 from training.code import copy_code
-from training.inputs import describe_input, without_seen
+from training.inputs import describe_input, without_summaries
 from training.outputs import classes_of, outputs_of
 from training.proof import prove
-from training.sample import example_indices, find_missing, proof_indices, request_rows, take_rows
+from training.sample import as_client_rows, example_indices, find_missing, proof_indices, take_rows
 
 _LIBRARIES: Final = ("numpy", "scikit-learn", "joblib")
 _FRAME_LIBRARIES: Final = {"pandas": ("pandas", "pyarrow"), "polars": ("polars",)}
@@ -56,7 +56,7 @@ def save(
     trusted_types: Collection[str] = (),
     is_made_up: bool = False,
 ) -> Path:
-    """Write `models_dir/name/version/` with one rename, after proving that serving returns the exact outputs.
+    """Write `models_dir/name/version/` with one rename, after proving that serving returns the same outputs.
 
     Args:
         pipeline: a fitted pipeline, or another fitted estimator, whose last step predicts or transforms.
@@ -89,9 +89,9 @@ def save(
     outputs = outputs_of(pipeline)
     described = describe_input(pipeline, X, columns, nullable)
     if is_made_up:
-        described = without_seen(described)
+        described = without_summaries(described)
     missing = find_missing(described, X)
-    example = request_rows(described, take_rows(X, example_indices(missing)))
+    example = as_client_rows(described, take_rows(X, example_indices(missing)))
     target = Path(models_dir) / name / version
     Path(models_dir).mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=f".{name}-{version}-", dir=Path(models_dir).absolute()))
@@ -114,7 +114,7 @@ def save(
         )
         card = _write_card(card, staged)
         proof = take_rows(X, proof_indices(missing))
-        proved = prove(staged, card, pipeline, proof, request_rows(described, proof), trusted_types)
+        proved = prove(staged, card, pipeline, proof, as_client_rows(described, proof), trusted_types)
         found = {"versions": card.versions | proved.versions, "outputs": proved.outputs}
         card = _write_card(card.model_copy(update=found), staged)
         staged.chmod(0o755)

@@ -64,7 +64,7 @@ def save_file(
         data: rows of the training data, as CSV or Parquet.
         stand_in: a frame or an array of similar rows, used if `data` is None; the card contains no summaries of them.
         columns: the columns of the data that the pipeline takes, if it does not name them itself; all by default.
-        columns_from: a phrase for the source of `columns`.
+        columns_from: a phrase for the source of `columns`, for messages.
         dtypes: pandas dtypes, by column name, that a CSV file or the stand-in does not record.
         nullable: as for `save`.
         source: where the training data comes from; the name of the file by default.
@@ -194,7 +194,7 @@ def read_frame(data: Path, dtypes: Mapping[str, str]) -> Any:
     Raises:
         CannotServe: the file is neither CSV nor Parquet, or cannot be read with these dtypes.
     """
-    import pandas as pd  # here: without data, a matrix needs no pandas
+    import pandas as pd  # imported here: without data, a matrix needs no pandas
 
     try:
         if data.suffix == ".csv":

@@ -26,9 +26,9 @@ def select_columns(pipeline: Any, frame: Any, what: str, columns: Sequence[str],
     Args:
         pipeline: the fitted pipeline, which often has the names or the number of its columns.
         frame: a pandas frame, which may have further columns.
-        what: a phrase for the frame.
+        what: a phrase for the frame, for messages.
         columns: the columns of the pipeline, if it does not name them; all if empty.
-        columns_from: a phrase for the source of `columns`.
+        columns_from: a phrase for the source of `columns`, for messages.
 
     Raises:
         CannotServe: the frame lacks columns of the pipeline, or has a different number of columns.
@@ -40,13 +40,13 @@ def select_columns(pipeline: Any, frame: Any, what: str, columns: Sequence[str],
     if named is not None:
         return Selection(frame[wanted], None, "as the pipeline names them")
     if wanted:
-        return _in_accepted_form(pipeline, frame[wanted], f"as {columns_from} names them")
-    return _in_accepted_form(
+        return _convert_to_accepted_form(pipeline, frame[wanted], f"as {columns_from} names them")
+    return _convert_to_accepted_form(
         pipeline, frame, f"all of {what}, because the pipeline names none; to take fewer, name them with --columns a,b"
     )
 
 
-def _in_accepted_form(pipeline: Any, frame: Any, origin: str) -> Selection:
+def _convert_to_accepted_form(pipeline: Any, frame: Any, origin: str) -> Selection:
     """Return the rows as a matrix or as texts if the pipeline accepts these, otherwise as a frame."""
     n_columns = getattr(pipeline, "n_features_in_", None)
     if n_columns is not None and n_columns != len(frame.columns):

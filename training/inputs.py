@@ -46,7 +46,7 @@ def describe_input(
     return _with_nullable_columns(described, nullable)
 
 
-def without_seen(described: ModelInput) -> ModelInput:
+def without_summaries(described: ModelInput) -> ModelInput:
     """Return the input without the summaries of the training data."""
     columns = tuple(column.model_copy(update={"seen": None}) for column in described.columns)
     return described.model_copy(update={"columns": columns})
@@ -63,7 +63,7 @@ def _describe_table(library: Any, X: Any) -> ModelInput:
         raise CannotServe("the data has no rows", "Give the rows that the pipeline was fitted on, or some of them.")
     names_dtype = None
     if library == "pandas":
-        from training.pandas_columns import describe_column, names_dtype_of  # here: a matrix needs no pandas
+        from training.pandas_columns import describe_column, names_dtype_of  # imported here: a matrix needs no pandas
 
         names_dtype = names_dtype_of(X.columns)
     else:

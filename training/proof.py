@@ -32,7 +32,7 @@ PYTHON_COMMAND: Final = (sys.executable, "-m")
 _ROOT: Final = Path(__file__).parent.parent
 
 
-class Proved(NamedTuple):
+class ProofResult(NamedTuple):
     """The result of a proof."""
 
     versions: dict[str, str]
@@ -43,7 +43,7 @@ class Proved(NamedTuple):
 
 def prove(
     model_dir: Path, card: ModelCard, pipeline: Any, X: Any, rows: list[Row], trusted_types: Collection[str] = ()
-) -> Proved:
+) -> ProofResult:
     """Compare the outputs of serving with those of the pipeline in memory.
 
     An output that is not a default one, and cannot be served exactly, is left out with a warning.
@@ -86,7 +86,7 @@ def prove(
     left_out |= found["left_out"]
     for output, reason in left_out.items():
         warnings.warn(f"the output {output} is left out: {reason}", stacklevel=2)
-    return Proved(found["versions"], tuple(output for output in card.outputs if output not in left_out))
+    return ProofResult(found["versions"], tuple(output for output in card.outputs if output not in left_out))
 
 
 def _compute_outputs(card: ModelCard, pipeline: Any, X: Any) -> tuple[dict[Output, Any], dict[Output, str]]:

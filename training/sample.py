@@ -14,7 +14,7 @@ _SPREAD_ROWS: Final = 200
 _EXAMPLE_ROWS: Final = 2
 
 
-def request_rows(described: ModelInput, X: Any) -> list[Row]:
+def as_client_rows(described: ModelInput, X: Any) -> list[Row]:
     """Return the rows of X as clients send them, which `shared.columns` describes."""
     if described.kind == "text":
         return [str(text) for text in X]

@@ -72,7 +72,7 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str, pipe: PoolP
 
 
 def consume(app: Celery, name: str, processes: int, pipe: PoolPipe) -> int:
-    """Run a worker until it stops; return its exit status, a failure if it cannot load its model or stopped itself."""
+    """Run a worker until it stops; return its exit status, a failure if its model or its watchdog stopped it."""
     # A stopping pool process waits until its parent has read its last result: for 30 s if the parent no longer reads
     # (billiard 4.3). Sepal does not use that result: outcomes are in the store.
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_RESULT_RETRIES

@@ -30,7 +30,7 @@ from tests.patience import patience
 from tests.s3 import S3Server, s3_server
 from tests.stack import Gateway, Stack, free_port, running_stack, wait_for
 from tests.stored_rows import stored_table, write_rows
-from training.sample import request_rows
+from training.sample import as_client_rows
 from worker.pool.rows import make_decoder
 
 T = TypeVar("T")
@@ -141,7 +141,7 @@ def test_each_slice_equals_what_the_pipeline_gives_for_its_rows(
     pipeline, X = joblib.load(model_dir / "pipeline.joblib"), rows_like(card, 20_000)
     port = free_port()
     with running_site(tmp_path, model_dir, worker_http_port=port, **settings) as site:
-        prediction_id = site.submit(card, stored_table(card.input, request_rows(card.input, X)))
+        prediction_id = site.submit(card, stored_table(card.input, as_client_rows(card.input, X)))
         final = site.wait(prediction_id)
         results = site.results(prediction_id)
         wait_for(lambda: Metrics(port).value("slice_rows_total") == len(X), "the metrics of all slices")

@@ -38,7 +38,7 @@ class AlienMessages:
         """Count, log and keep a message that was already removed from the broker.
 
         Args:
-            source: the queue, channel or hash that held it.
+            source: the queue, channel or hash that contained it.
             raw: the message.
             reason: how it differs from a valid message.
         """
@@ -57,7 +57,7 @@ class AlienMessages:
                 log.warning("could not keep an alien message", reason=str(error))
 
     def _may_log(self) -> bool:
-        """Return whether the log may have this message: at most ten per second; the metric counts all."""
+        """Return whether to log a message: at most ten per second; the metric counts all."""
         now = time.monotonic()
         if now - self._second >= 1:
             self._second, self._logged = now, 0

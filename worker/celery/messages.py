@@ -16,7 +16,7 @@ from shared.names import PREDICT_BATCH
 from shared.store.records import AlienMessage
 
 MAX_BYTES: Final = 16 * 1024
-"""A gateway's message has 1,100 bytes, a remote-control command a few more."""
+"""The longest valid message. A gateway's has 1,100 bytes, a remote-control command a few more."""
 
 # kombu's JSON decoder builds an object where it finds this key, and may raise any exception; Sepal never sends it.
 _TYPE_KEY: Final = b'"__type__"'

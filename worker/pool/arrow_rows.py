@@ -29,7 +29,7 @@ def make_converter(card: ModelCard) -> Converter:
     if card.input.kind == "text":
         return _convert_texts
     if card.input.library == "pandas":
-        from worker.pool.arrow_pandas import ArrowToPandas  # here: other models do not need its memory
+        from worker.pool.arrow_pandas import ArrowToPandas  # imported here: other models do not need its memory
 
         return ArrowToPandas(columns, card.input.names_dtype).convert_table
     if card.input.library == "polars":

@@ -55,7 +55,7 @@ def load(model_dir: Path, trusted_types: Collection[str] = ()) -> tuple[ModelCar
 
 
 def _load_skops(file: BufferedReader, trusted_types: Collection[str]) -> Any:
-    from skops import io  # here: most artifacts are pickles
+    from skops import io  # imported here: most artifacts are pickles
 
     content = file.read()
     untrusted = [name for name in io.get_untrusted_types(data=content) if name not in trusted_types]

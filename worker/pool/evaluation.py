@@ -82,7 +82,7 @@ def _find_difference(expected: Mapping[Output, OutputValues], found: Mapping[Out
 
 
 def _comparable_bits(values: OutputValues) -> Any:
-    """Return a value that two outputs have in common only if they are equal to the bit, with all NaNs equal."""
+    """Return a value that is equal for two outputs if they are equal to the bit, with all NaNs equal."""
     if isinstance(values, list):
         return [_comparable_bits(each) for each in values]
     if values.dtype.kind == "f":

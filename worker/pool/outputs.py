@@ -29,7 +29,7 @@ def select_rows(rows: Any, indices: NDArray[np.intp] | None) -> Any:
     """Return some rows of a matrix, data frame or list; all of them if `indices` is None."""
     if indices is None:
         return rows
-    from sklearn.utils import _safe_indexing  # here: only pool processes import scikit-learn
+    from sklearn.utils import _safe_indexing  # imported here: only pool processes import scikit-learn
 
     return _safe_indexing(rows, indices)
 

@@ -42,7 +42,7 @@ class Predictor:
             trusted_types: as for `artifact.load`.
 
         Raises:
-            ArtifactError: the directory cannot be served; nothing was unpickled.
+            ArtifactError: the directory cannot be served.
         """
         card, pipeline = artifact.load(model_dir, trusted_types)
         limit_threads()

@@ -23,7 +23,7 @@ def make_decoder(card: ModelCard) -> Decoder:
     if card.input.kind == "text":
         return decode
     if card.input.library == "pandas":
-        from worker.pool.pandas_frame import PandasDecoder  # here: other models do not need its memory
+        from worker.pool.pandas_frame import PandasDecoder  # imported here: other models do not need its memory
 
         return PandasDecoder(card.input.columns, card.input.names_dtype)
     if card.input.library == "polars":

@@ -22,7 +22,7 @@ from shared.store.records import Failure
 from tests import pipelines
 from tests.models import save_misbehaving, train_once
 from tests.stored_rows import stored_table, write_rows
-from training.sample import request_rows
+from training.sample import as_client_rows
 from worker.pool.predictor import Predictor
 from worker.pool.refusals import SearchTooLong
 from worker.pool.row_source import RowSource
@@ -69,7 +69,10 @@ def test_results_equal_those_of_the_pipeline_to_the_bit(
     X = frame(predictor, 500)
     outputs = (Output.PREDICTION, Output.LOG_PROBA, Output.PROBA)
     source = write_rows(
-        store, "sepal/rows", stored_table(predictor.card.input, request_rows(predictor.card.input, X)), outputs=outputs
+        store,
+        "sepal/rows",
+        stored_table(predictor.card.input, as_client_rows(predictor.card.input, X)),
+        outputs=outputs,
     )
     found = read(store, SliceScorer(predictor, store, SECONDS).score(source, part, KEY))
     pipeline = joblib.load(model_dir / "pipeline.joblib")
