@@ -106,7 +106,7 @@ class PoolProcess:
 
     def _run_slice(self, claim: Claim) -> None:
         if self._slices is None:
-            from worker.pool.slice_attempts import SliceAttempts  # imported here: pyarrow and the object store's client
+            from worker.pool.slice_attempts import SliceAttempts  # imports pyarrow and the object store's client
 
             self._slices = SliceAttempts.open(
                 self._predictor,
