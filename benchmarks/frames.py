@@ -22,8 +22,8 @@ from shared.card import read_card
 from shared.rows import EncodedRows, Encoding, encode_one_batch
 from tests.models import train_recipe
 from training.recipes import RECIPES
-from training.sample import rows_of
-from worker.pool.pandas_frame import PandasFrame
+from training.sample import as_client_rows
+from worker.pool.pandas_frame import PandasDecoder
 
 _MODELS: Final = Path(".bench/models")
 _BATCHES: Final = ((1, 1), (64, 1), (1024, 1), (1024, 1024))
@@ -34,9 +34,9 @@ def main() -> None:
     """Print a line for each encoding and batch."""
     card = read_card(train_recipe(_MODELS, "penguins"))
     X = RECIPES["penguins"].load().X
-    rows = rows_of(card.input, X)
+    rows = as_client_rows(card.input, X)
     rows = (rows * 3)[:1024]
-    frames = PandasFrame(card.input.columns, card.input.names_dtype)
+    frames = PandasDecoder(card.input.columns, card.input.names_dtype)
     gc.freeze()  # as a pool process does
     for n_rows, n_together in _BATCHES:
         members = [rows[start : start + n_together] for start in range(0, n_rows, n_together)]
@@ -51,27 +51,27 @@ def main() -> None:
             )
 
 
-def _messagepack(members: list[Any], frames: PandasFrame) -> tuple[list[bytes], Callable[[], Any]]:
+def _messagepack(members: list[Any], frames: PandasDecoder) -> tuple[list[bytes], Callable[[], Any]]:
     encoded = [encode_one_batch(member, Encoding.MESSAGEPACK).content for member in members]
     whole = EncodedRows(b"".join(encoded), sum(map(len, members)), Encoding.MESSAGEPACK)
     return encoded, lambda: frames(whole)
 
 
-def _blocks(members: list[Any], frames: PandasFrame) -> tuple[list[bytes], Callable[[], Any]]:
+def _blocks(members: list[Any], frames: PandasDecoder) -> tuple[list[bytes], Callable[[], Any]]:
     encoded = [msgspec.msgpack.encode(list(zip(*member, strict=True))) for member in members]
 
     def decode() -> Any:
         blocks = [msgspec.msgpack.decode(block) for block in encoded]
         columns = [list(chain.from_iterable(parts)) for parts in zip(*blocks, strict=True)]
-        return frames.of_columns(columns, len(columns[0]))
+        return frames.build_frame(columns, len(columns[0]))
 
     return encoded, decode
 
 
-def _arrow(members: list[Any], frames: PandasFrame) -> tuple[list[bytes], Callable[[], Any]]:
+def _arrow(members: list[Any], frames: PandasDecoder) -> tuple[list[bytes], Callable[[], Any]]:
     encoded = []
     for member in members:
-        table = pa.Table.from_pandas(frames.of_columns(zip(*member, strict=True), len(member)), preserve_index=False)
+        table = pa.Table.from_pandas(frames.build_frame(zip(*member, strict=True), len(member)), preserve_index=False)
         sink = io.BytesIO()
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)

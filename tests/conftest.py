@@ -99,7 +99,7 @@ def processes_are_stopped() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def proofs_are_preloaded() -> Iterator[None]:
     """Models are proved in new processes that need not import their libraries."""
-    with patch("training.proof.PYTHON", preloaded.client()):
+    with patch("training.proof.PYTHON_COMMAND", preloaded.client()):
         yield
 
 

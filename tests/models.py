@@ -20,7 +20,7 @@ from tests import pipelines
 from tests.chaos.traffic import FEATURES
 from training.__main__ import train
 from training.artifact import save
-from training.proof import Proved
+from training.proof import ProofResult
 from training.recipes import RECIPES
 
 
@@ -58,9 +58,9 @@ def save_pipeline(models_dir: Path, name: str, pipeline: Pipeline, rows: Any, co
     )
 
 
-def without_proof(_: Path, card: ModelCard, *__: Any) -> Proved:
+def without_proof(_: Path, card: ModelCard, *__: Any) -> ProofResult:
     """Stand in for the proof, and find nothing."""
-    return Proved({}, card.outputs)
+    return ProofResult({}, card.outputs)
 
 
 def save_misbehaving(models_dir: Path, estimator: pipelines.SignClassifier) -> Path:

@@ -10,9 +10,9 @@ from shared.card import Data, ModelCard
 from shared.columns import ModelInput
 from shared.rows import EncodedRows, Row
 from shared.store.records import Member
-from training.inputs import describe
-from training.sample import rows_of
-from worker.pool.rows import decoder_for
+from training.inputs import describe_input
+from training.sample import as_client_rows
+from worker.pool.rows import make_decoder
 
 
 def card_of(described: ModelInput, **fields: Any) -> ModelCard:
@@ -41,16 +41,16 @@ class RequestPath:
     def __init__(self, card: ModelCard) -> None:
         self.card = card
         self._read = BodyReader(sys.maxsize, sys.maxsize)
-        self.decode = decoder_for(card)
+        self.decode = make_decoder(card)
 
     @classmethod
     def to(cls, X: Any, **options: Any) -> "RequestPath":
         """Make the path to a model that was fitted on X."""
-        return cls(card_of(describe(None, X, **options)))
+        return cls(card_of(describe_input(None, X, **options)))
 
     def rows_of(self, X: Any) -> list[Row]:
         """Return the rows of X as clients send them."""
-        return rows_of(self.card.input, X)
+        return as_client_rows(self.card.input, X)
 
     def encode(self, rows: Sequence[Any]) -> EncodedRows:
         """Encode the rows of one request; they fit one batch."""

@@ -30,10 +30,10 @@ from shared.errors import ArtifactExists, CannotServe
 from shared.model_files import digests, file_digest
 from training import skops_file
 from training.code import copy_code
-from training.inputs import describe, without_seen
+from training.inputs import describe_input, without_summaries
 from training.outputs import classes_of, outputs_of
 from training.proof import prove
-from training.sample import example_indices, find_missing, proof_indices, rows_of, take
+from training.sample import as_client_rows, example_indices, find_missing, proof_indices, take_rows
 
 _LIBRARIES: Final = ("numpy", "scikit-learn", "joblib")
 _FRAME_LIBRARIES: Final = {"pandas": ("pandas", "pyarrow"), "polars": ("polars",)}
@@ -56,41 +56,42 @@ def save(
     trusted_types: Collection[str] = (),
     is_made_up: bool = False,
 ) -> Path:
-    """Write `models_dir/name/version/` atomically, by one rename, after a proof that it is served exactly.
+    """Write `models_dir/name/version/` with one rename, after proving that serving returns the same outputs.
 
     Args:
         pipeline: a fitted pipeline, or another fitted estimator, whose last step predicts or transforms.
         models_dir: the folder of all models.
         name: the model's name, in lower case, as prediction responses show it.
         version: the model's version; a version that exists is never overwritten.
-        X: what the pipeline was fitted on, or a part of it: a matrix, a pandas or polars data frame, or a list or
-            Series of texts. The card describes its columns; a worker gives the pipeline rows of the same kind.
+        X: the training data, or a part of it: a matrix, a pandas or polars data frame, or a list or Series of texts.
+            The card describes its columns; a worker passes rows of the same kind to the pipeline.
         source: where the training data comes from, in a few words.
         columns: the names of a matrix's columns; x0, x1, … if the pipeline has none.
-        nullable: the columns in which a value may be missing although none is missing in X; True: all that can.
+        nullable: columns in which a value may be missing although none is missing in X; True: all columns whose dtype
+            can store a missing value.
         metrics: cross-validated scores, by name.
-        artifact: a file from which the pipeline was loaded: it is copied instead of writing the pipeline again.
-        code: modules and packages that the pipeline needs and no distribution provides: they are copied, with the data
+        artifact: the file from which the pipeline was loaded, which is copied instead of writing the pipeline again.
+        code: modules and packages that the pipeline needs and no distribution provides. They are copied, with the data
             files of packages, and workers import the copies.
-        as_skops: whether the artifact is a file of skops instead of a pickle.
-        trusted_types: full names of types that a file of skops may hold beside those that skops trusts; workers need
-            them in their setting `SEPAL_TRUSTED_TYPES`.
-        is_made_up: whether X is no training data, but stands for it; the card then says nothing of what it holds.
+        as_skops: whether to write a skops file instead of a pickle.
+        trusted_types: full names of types that a skops file may contain besides those that skops trusts; workers need
+            them in `SEPAL_TRUSTED_TYPES`.
+        is_made_up: whether X is only a stand-in for the training data; the card then contains no summaries of it.
 
     Returns:
         The model directory.
 
     Raises:
-        ArtifactExists: this name and version exist, with another pipeline or card.
-        CannotServe: Sepal does not serve such a pipeline, or not exactly; says why and what to do.
+        ArtifactExists: this name and version exist with another pipeline or card.
+        CannotServe: Sepal cannot serve the pipeline, or not exactly; the message has the reason and a remedy.
     """
     check_name(name, version)
     outputs = outputs_of(pipeline)
-    described = describe(pipeline, X, columns, nullable)
+    described = describe_input(pipeline, X, columns, nullable)
     if is_made_up:
-        described = without_seen(described)
+        described = without_summaries(described)
     missing = find_missing(described, X)
-    example = rows_of(described, take(X, example_indices(missing)))
+    example = as_client_rows(described, take_rows(X, example_indices(missing)))
     target = Path(models_dir) / name / version
     Path(models_dir).mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=f".{name}-{version}-", dir=Path(models_dir).absolute()))
@@ -106,16 +107,16 @@ def save(
             input=described,
             classes=classes_of(pipeline),
             outputs=outputs,
-            versions=_versions(described),
+            versions=_installed_versions(described),
             data=Data(source=source, rows=0 if is_made_up else len(missing)),
             metrics=metrics or {},
             example=tuple(row if isinstance(row, str) else tuple(row) for row in example),
         )
-        card = _write(card, staged)
-        proof = take(X, proof_indices(missing))
-        proved = prove(staged, card, pipeline, proof, rows_of(described, proof), trusted_types)
+        card = _write_card(card, staged)
+        proof = take_rows(X, proof_indices(missing))
+        proved = prove(staged, card, pipeline, proof, as_client_rows(described, proof), trusted_types)
         found = {"versions": card.versions | proved.versions, "outputs": proved.outputs}
-        card = _write(card.model_copy(update=found), staged)
+        card = _write_card(card.model_copy(update=found), staged)
         staged.chmod(0o755)
         _publish(staged, target, card)
     finally:
@@ -124,10 +125,10 @@ def save(
 
 
 def check_name(name: str, version: str) -> None:
-    """Check a name and a version, which become names of folders, before anything is written.
+    """Check a model's name and version, which become folder names.
 
     Raises:
-        CannotServe: one is not allowed; says what is.
+        CannotServe: one of them does not match its pattern.
     """
     for what, given, pattern, letters in (
         ("name", name, MODEL_NAME, "lower-case letters"),
@@ -147,12 +148,12 @@ def _write_artifact(pipeline: Any, artifact: Path | None, path: Path, trusted_ty
     elif path.name == SKOPS_FILE:
         skops_file.dump(pipeline, path)
     else:
-        _dump(pipeline, path)
+        _dump_pickle(pipeline, path)
     if path.name == SKOPS_FILE:
         skops_file.check_types(path, trusted_types)
 
 
-def _dump(pipeline: Any, path: Path) -> None:
+def _dump_pickle(pipeline: Any, path: Path) -> None:
     try:
         joblib.dump(pipeline, path)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -162,8 +163,8 @@ def _dump(pipeline: Any, path: Path) -> None:
         ) from error
 
 
-def _write(card: ModelCard, model_dir: Path) -> ModelCard:
-    """Write the requirements, and the card with the digests of all files; returns that card."""
+def _write_card(card: ModelCard, model_dir: Path) -> ModelCard:
+    """Write the requirements file and the card; return the card with the digests of all files."""
     pins = [f"{name}=={number}\n" for name, number in card.versions.items() if name != PYTHON]
     (model_dir / REQUIREMENTS_FILE).write_text("".join(pins))
     card = card.model_copy(update={"files": digests(model_dir)})
@@ -179,10 +180,10 @@ def _publish(staged: Path, target: Path, card: ModelCard) -> None:
         if not target.exists():
             raise
         if read_card(target) != card:
-            raise ArtifactExists(f"{target} holds another pipeline or card") from None
+            raise ArtifactExists(f"{target} contains another pipeline or card") from None
 
 
-def _versions(described: ModelInput) -> dict[str, str]:
+def _installed_versions(described: ModelInput) -> dict[str, str]:
     found = {PYTHON: platform.python_version()}
     for library in (*_LIBRARIES, *_FRAME_LIBRARIES.get(described.library or "", ())):
         try:

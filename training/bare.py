@@ -1,4 +1,4 @@
-"""`python -m training card FILE`: makes a model directory of a pipeline that was pickled elsewhere."""
+"""`python -m training card FILE`: saves a pipeline that is already in a file, such as a pickle."""
 
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -15,29 +15,29 @@ from shared.errors import CannotServe
 from training import skops_file
 from training.artifact import check_name, save
 from training.code import importable_code
-from training.columns import Selection, select
+from training.columns import Selection, select_columns
 from training.outputs import outputs_of
 
-_N_MADE_UP: Final = 50
-"""Rows of random numbers that stand for the data of a matrix of which no data is given."""
-_MADE_UP_DIGITS: Final = 2  # people read them: `make run` prints a request with such rows
+_N_RANDOM_ROWS: Final = 50
+"""Rows of random numbers, as the stand-in for the training data of a matrix if none is given."""
+_RANDOM_DECIMALS: Final = 2  # few, because `make run` prints a request with such rows
 _ABBREVIATIONS: Final = {"datetime": "datetime64[ns]", "datetime64": "datetime64[ns]"}
 _COLUMNS_HINT: Final = "If the pipeline takes fewer columns, name those that it takes with --columns a,b."
 _CSV_HINT: Final = (
-    "A CSV file cannot tell categories and datetimes: name them, for example with "
+    "A CSV file does not record categories and datetimes: specify them, for example with "
     "--dtypes island=category signed_up=datetime64[ns]."
 )
 
 
-class Made(NamedTuple):
-    """A model directory, and where the columns of its card come from."""
+class SavedModel(NamedTuple):
+    """A model directory, and the source of the columns of its card."""
 
     model_dir: Path
     origin: str
-    """In words that follow "columns, "."""
+    """A phrase that follows "columns, "."""
 
 
-def make_card(
+def save_file(
     artifact: Path,
     models_dir: Path,
     *,
@@ -52,39 +52,38 @@ def make_card(
     source: str | None = None,
     code: Sequence[Path] = (),
     trusted_types: Collection[str] = (),
-) -> Made:
-    """Write `models_dir/name/version/` for the file of a pipeline, which is copied as it is, after the proof of `save`.
+) -> SavedModel:
+    """Save a pipeline that is in a file, as `save` does; the file is copied unchanged.
 
     Args:
-        artifact: a file of skops (`.skops`), or one that joblib, pickle or cloudpickle wrote, which is unpickled: it
-            can run any code.
+        artifact: a skops file (`.skops`), or a file that joblib, pickle or cloudpickle wrote, which is unpickled and
+            can therefore run any code.
         models_dir: the folder of all models.
         name: the model's name.
         version: the model's version.
-        data: rows of what the pipeline was fitted on, as CSV or Parquet.
-        stand_in: a frame or an array of rows like these, where no data is given; the card says nothing of what they
-            hold.
-        columns: the columns of the data that a pipeline takes which does not name them itself; all by default.
-        columns_from: what names `columns`, in words.
-        dtypes: the pandas dtypes of columns that a CSV file or the stand-in cannot tell, by name.
+        data: rows of the training data, as CSV or Parquet.
+        stand_in: a frame or an array of similar rows, used if `data` is None; the card contains no summaries of them.
+        columns: the columns of the data that the pipeline takes, if it does not name them itself; all by default.
+        columns_from: a phrase for the source of `columns`, for messages.
+        dtypes: pandas dtypes, by column name, that a CSV file or the stand-in does not record.
         nullable: as for `save`.
         source: where the training data comes from; the name of the file by default.
-        code: as for `save`; this process imports it as a worker does.
+        code: as for `save`; this process imports it, too.
         trusted_types: as for `save`.
 
     Returns:
-        The model directory, and where its columns come from.
+        The model directory, and the source of its columns.
 
     Raises:
-        ArtifactExists: this name and version exist, with another pipeline or card.
-        CannotServe: the file cannot be loaded, more must be known, or `save` refuses the pipeline.
+        ArtifactExists: this name and version exist with another pipeline or card.
+        CannotServe: the file cannot be loaded, an option is missing, or `save` refuses the pipeline.
     """
     check_name(name, version)
     with importable_code(code):
-        pipeline = load(artifact, trusted_types)
-        outputs_of(pipeline)  # first: without any, the data does not matter
-        with _hinting(data) as hints:
-            selected = _rows(pipeline, data, stand_in, dtypes or {}, columns, columns_from)
+        pipeline = load_pipeline(artifact, trusted_types)
+        outputs_of(pipeline)  # before the data is read: a pipeline without outputs is refused
+        with _adding_hints(data) as hints:
+            selected = _select_rows(pipeline, data, stand_in, dtypes or {}, columns, columns_from)
             if data is not None and not (columns or hasattr(pipeline, "n_features_in_")):
                 hints.insert(0, _COLUMNS_HINT)
             model_dir = save(
@@ -102,12 +101,12 @@ def make_card(
                 trusted_types=trusted_types,
                 is_made_up=data is None,
             )
-    return Made(model_dir, selected.origin)
+    return SavedModel(model_dir, selected.origin)
 
 
 @contextmanager
-def _hinting(data: Path | None) -> Iterator[list[str]]:
-    """Add hints to a refusal; one is that a CSV file may lack the types of the training data."""
+def _adding_hints(data: Path | None) -> Iterator[list[str]]:
+    """Append hints to the remedy of a refusal, such as that a CSV file lacks the types of the training data."""
     hints = [_CSV_HINT] if data is not None and data.suffix == ".csv" else []
     try:
         yield hints
@@ -117,7 +116,7 @@ def _hinting(data: Path | None) -> Iterator[list[str]]:
         raise CannotServe(error.problem, " ".join([error.remedy, *hints])) from error
 
 
-def _rows(
+def _select_rows(
     pipeline: Any,
     data: Path | None,
     stand_in: Any,
@@ -125,37 +124,37 @@ def _rows(
     columns: Sequence[str],
     columns_from: str,
 ) -> Selection:
-    """Return the rows of which the card is made."""
+    """Return the rows that the card describes."""
     dtypes = {name: _ABBREVIATIONS.get(dtype, dtype) for name, dtype in dtypes.items()}
     what = "the input example"
     if data is not None:
         stand_in, what = read_frame(data, dtypes), data.name
     elif stand_in is None:
         origin = f"as {columns_from} names them" if columns else "which the pipeline does not name"
-        return Selection(_made_up(pipeline), list(columns) or None, f"{origin} (the rows are random numbers)")
+        return Selection(_random_rows(pipeline), list(columns) or None, f"{origin} (the rows are random numbers)")
     elif hasattr(stand_in, "columns"):
         stand_in = _with_dtypes(stand_in, dtypes, what)
     if not hasattr(stand_in, "columns"):
         return Selection(stand_in, list(columns) or None, f"of {what}")
-    return select(pipeline, stand_in, what, columns, columns_from)
+    return select_columns(pipeline, stand_in, what, columns, columns_from)
 
 
-def load(artifact: Path, trusted_types: Collection[str] = ()) -> Any:
-    """Load a pipeline from a pickle or a file of skops.
+def load_pipeline(artifact: Path, trusted_types: Collection[str] = ()) -> Any:
+    """Load a pipeline from a pickle or a skops file.
 
     Raises:
-        CannotServe: it cannot be loaded here, or another minor version of scikit-learn wrote it.
+        CannotServe: it cannot be loaded, or was written by another minor version of scikit-learn.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InconsistentVersionWarning)
-        pipeline = _load(artifact, trusted_types)
+        pipeline = _load_file(artifact, trusted_types)
     for warning in caught:
         if isinstance(warning.message, InconsistentVersionWarning):
-            _check_version(artifact, warning.message)
+            _check_sklearn_version(artifact, warning.message)
     return pipeline
 
 
-def _load(artifact: Path, trusted_types: Collection[str]) -> Any:
+def _load_file(artifact: Path, trusted_types: Collection[str]) -> Any:
     try:
         if artifact.suffix == skops_file.SUFFIX:
             return skops_file.load(artifact, trusted_types)
@@ -173,14 +172,14 @@ def _load(artifact: Path, trusted_types: Collection[str]) -> Any:
         raise CannotServe(
             f"{artifact.name} cannot be read ({error.strerror or error})", "Give the path of a pickle."
         ) from error
-    except Exception as error:  # unpickling raises anything
+    except Exception as error:  # unpickling can raise any exception
         raise CannotServe(
             f"{artifact.name} cannot be loaded ({type(error).__name__}: {error})",
             "Give a complete file that joblib, pickle, cloudpickle or skops wrote.",
         ) from error
 
 
-def _check_version(artifact: Path, warning: InconsistentVersionWarning) -> None:
+def _check_sklearn_version(artifact: Path, warning: InconsistentVersionWarning) -> None:
     made_with, installed = warning.original_sklearn_version, warning.current_sklearn_version
     if made_with.split(".")[:2] != installed.split(".")[:2]:
         raise CannotServe(
@@ -193,9 +192,9 @@ def read_frame(data: Path, dtypes: Mapping[str, str]) -> Any:
     """Read a CSV or Parquet file as a pandas frame, with these dtypes.
 
     Raises:
-        CannotServe: the file cannot be read so.
+        CannotServe: the file is neither CSV nor Parquet, or cannot be read with these dtypes.
     """
-    import pandas as pd  # here: a matrix of which no data is given needs no pandas
+    import pandas as pd  # imported here: without data, a matrix needs no pandas
 
     try:
         if data.suffix == ".csv":
@@ -206,7 +205,7 @@ def read_frame(data: Path, dtypes: Mapping[str, str]) -> Any:
         else:
             raise CannotServe(f"{data.name} is neither .csv nor .parquet", "Write the rows as CSV or Parquet.")
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise _unreadable(data.name, error) from error
+        raise _unreadable_data(data.name, error) from error
     return _with_dtypes(frame, dtypes, data.name)
 
 
@@ -214,17 +213,17 @@ def _with_dtypes(frame: Any, dtypes: Mapping[str, str], what: str) -> Any:
     try:
         return frame.astype(dict(dtypes))
     except (ValueError, TypeError, KeyError) as error:
-        raise _unreadable(what, error) from error
+        raise _unreadable_data(what, error) from error
 
 
-def _unreadable(what: str, error: Exception) -> CannotServe:
+def _unreadable_data(what: str, error: Exception) -> CannotServe:
     return CannotServe(
         f"{what} cannot be read ({' '.join(str(error).split())})",
         "Correct the file or --dtypes, for example --dtypes island=category signed_up=datetime64[ns].",
     )
 
 
-def _made_up(pipeline: Any) -> Any:
+def _random_rows(pipeline: Any) -> Any:
     n_columns = getattr(pipeline, "n_features_in_", None)
     if n_columns is None or hasattr(pipeline, "feature_names_in_"):
         names = ", ".join(map(str, getattr(pipeline, "feature_names_in_", ()))) or "unknown"
@@ -232,4 +231,4 @@ def _made_up(pipeline: Any) -> Any:
             f"the types of the pipeline's columns cannot be read from it (columns: {names})",
             "Give --data: a CSV or Parquet file with some rows of what it was fitted on.",
         )
-    return np.random.default_rng(0).standard_normal((_N_MADE_UP, n_columns)).round(_MADE_UP_DIGITS)
+    return np.random.default_rng(0).standard_normal((_N_RANDOM_ROWS, n_columns)).round(_RANDOM_DECIMALS)

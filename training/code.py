@@ -13,15 +13,15 @@ from shared.own_code import find_conflict, make_importable
 
 
 def copy_code(paths: Sequence[Path | str], model_dir: Path) -> None:
-    """Copy modules and packages, with their data files and without bytecode, into the code of a model directory.
+    """Copy modules and packages, with their data files and without bytecode, into `code/` of a model directory.
 
     Raises:
-        CannotServe: one is neither a module nor a package, or has the name of another module.
+        CannotServe: a path is neither a module nor a package, or its name conflicts with another module.
     """
     names: set[str] = set()
     for path in map(Path, paths):
         name = path.resolve().name
-        module = _module(path, name)
+        module = _checked_module_name(path, name)
         if module in names:
             raise CannotServe(f"the code has two modules called {module}", "Rename one, and fit the pipeline again.")
         names.add(module)
@@ -35,10 +35,12 @@ def copy_code(paths: Sequence[Path | str], model_dir: Path) -> None:
 
 @contextmanager
 def importable_code(paths: Sequence[Path | str]) -> Iterator[None]:
-    """Import own code as a worker does, from a copy that exists within the context; for processes that end soon.
+    """Make own code importable, as in a worker, from a copy that is deleted when the context ends.
+
+    The import path of the process stays changed, so this is for short-lived processes.
 
     Raises:
-        CannotServe: as `copy_code`.
+        CannotServe: as for `copy_code`.
     """
     with tempfile.TemporaryDirectory() as folder:
         copy_code(paths, Path(folder))
@@ -46,13 +48,13 @@ def importable_code(paths: Sequence[Path | str]) -> Iterator[None]:
         yield
 
 
-def _module(path: Path, name: str) -> str:
-    """Return the name by which a module or package is imported."""
+def _checked_module_name(path: Path, name: str) -> str:
+    """Check that a path is a module or package, and return the name by which it is imported."""
     is_module = path.is_file() and name.endswith((*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES))
     if not is_module and not (path.is_dir() and any(path.rglob("*.py"))):
         raise CannotServe(
             f"{path} is neither a Python module nor a package",
-            "Give code as .py files and folders of packages; a data file belongs into the package that reads it.",
+            "Give code as .py files and folders of packages; put a data file into the package that reads it.",
         )
     module = name.partition(".")[0] if is_module else name
     if conflict := find_conflict({module}):

@@ -1,37 +1,37 @@
-"""Selects the columns of a data frame that a pipeline takes."""
+"""Selects the columns that a pipeline takes from a data frame."""
 
 import warnings
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from shared.errors import CannotServe
-from training.outputs import call, outputs_of
+from training.outputs import compute_output, outputs_of
 
 _TRIED_ROWS: Final = 5
 
 
 class Selection(NamedTuple):
-    """Rows as the pipeline takes them."""
+    """Rows in the form that the pipeline takes."""
 
     X: Any
     names: list[str] | None
-    """Of a matrix's columns."""
+    """The names of a matrix's columns, if they are known."""
     origin: str
-    """Where the columns come from, in words."""
+    """A phrase for the source of the columns."""
 
 
-def select(pipeline: Any, frame: Any, what: str, columns: Sequence[str], columns_from: str) -> Selection:
-    """Return of a frame what the pipeline was fitted on.
+def select_columns(pipeline: Any, frame: Any, what: str, columns: Sequence[str], columns_from: str) -> Selection:
+    """Select the columns of a frame that the pipeline was fitted on.
 
     Args:
-        pipeline: the fitted pipeline, which often names its columns, or their number.
+        pipeline: the fitted pipeline, which often has the names or the number of its columns.
         frame: a pandas frame, which may have further columns.
-        what: the frame, in words.
-        columns: the columns of a pipeline that does not name them; all if empty.
-        columns_from: what names `columns`, in words.
+        what: a phrase for the frame, for messages.
+        columns: the columns of the pipeline, if it does not name them; all if empty.
+        columns_from: a phrase for the source of `columns`, for messages.
 
     Raises:
-        CannotServe: the frame lacks columns, or has another number of them than the pipeline takes.
+        CannotServe: the frame lacks columns of the pipeline, or has a different number of columns.
     """
     named = getattr(pipeline, "feature_names_in_", None)
     wanted = list(columns if named is None else named)
@@ -40,14 +40,14 @@ def select(pipeline: Any, frame: Any, what: str, columns: Sequence[str], columns
     if named is not None:
         return Selection(frame[wanted], None, "as the pipeline names them")
     if wanted:
-        return _fitting(pipeline, frame[wanted], f"as {columns_from} names them")
-    return _fitting(
+        return _convert_to_accepted_form(pipeline, frame[wanted], f"as {columns_from} names them")
+    return _convert_to_accepted_form(
         pipeline, frame, f"all of {what}, because the pipeline names none; to take fewer, name them with --columns a,b"
     )
 
 
-def _fitting(pipeline: Any, frame: Any, origin: str) -> Selection:
-    """Return the rows in the first form that the pipeline takes: as a matrix or as texts, else as a frame."""
+def _convert_to_accepted_form(pipeline: Any, frame: Any, origin: str) -> Selection:
+    """Return the rows as a matrix or as texts if the pipeline accepts these, otherwise as a frame."""
     n_columns = getattr(pipeline, "n_features_in_", None)
     if n_columns is not None and n_columns != len(frame.columns):
         raise CannotServe(
@@ -58,20 +58,20 @@ def _fitting(pipeline: Any, frame: Any, origin: str) -> Selection:
     of_frame = Selection(frame, None, origin)
     if n_columns is not None:
         matrix = frame.to_numpy()
-        is_frame = not _takes(pipeline, matrix) and _takes(pipeline, frame)
+        is_frame = not _accepts(pipeline, matrix) and _accepts(pipeline, frame)
         return of_frame if is_frame else Selection(matrix, names, origin)
     if len(names) > 1:
         return of_frame
     texts = frame.iloc[:, 0].tolist()
-    return Selection(texts, None, origin) if _takes(pipeline, texts) or not _takes(pipeline, frame) else of_frame
+    return Selection(texts, None, origin) if _accepts(pipeline, texts) or not _accepts(pipeline, frame) else of_frame
 
 
-def _takes(pipeline: Any, rows: Any) -> bool:
-    """Whether the pipeline answers for the first rows."""
+def _accepts(pipeline: Any, rows: Any) -> bool:
+    """Return whether the pipeline evaluates the first rows without an exception."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            call(pipeline, outputs_of(pipeline)[0], rows[:_TRIED_ROWS])
-    except Exception:  # a pipeline raises anything
+            compute_output(pipeline, outputs_of(pipeline)[0], rows[:_TRIED_ROWS])
+    except Exception:  # a pipeline can raise any exception
         return False
     return True

@@ -1,4 +1,4 @@
-"""Describes what a pipeline takes, from the data that it was fitted on."""
+"""Describes the input of a pipeline from its training data."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, Final
@@ -7,103 +7,106 @@ import numpy as np
 
 from shared.columns import INTEGERS, Column, ModelInput, Seen, ValueType
 from shared.errors import CannotServe
-from training.seen import of_numbers, of_texts
+from training.seen import summarize_numbers, summarize_texts
 
 TEXT_COLUMN: Final = "text"
 _WITHOUT_MISSING: Final = frozenset({ValueType.BOOL.value, *(each.value for each in INTEGERS)})
 """numpy's dtypes that cannot store a missing value."""
 
 
-def describe(
+def describe_input(
     pipeline: Any, X: Any, columns: Sequence[str] | None = None, nullable: bool | Collection[str] = False
 ) -> ModelInput:
     """Describe the input of a fitted pipeline.
 
     Args:
         pipeline: the fitted pipeline, which may know the names of its columns.
-        X: what it was fitted on, or a part of it: a matrix, a pandas or polars frame, or a list or Series of texts.
+        X: the training data, or a part of it: a matrix, a pandas or polars frame, or a list or Series of texts.
         columns: the names of a matrix's columns.
-        nullable: the columns in which a value may be missing, besides those where one is missing in X; True: all that
-            can store a missing value.
+        nullable: columns in which a value may be missing although none is missing in X; True: all columns that can
+            store a missing value.
 
     Raises:
-        CannotServe: Sepal cannot serve such rows; says why, and what to do instead.
+        CannotServe: Sepal cannot serve such rows; the message has the reason and a remedy.
     """
-    library = _library(X)
+    library = _library_of(X)
     if library is not None and hasattr(X, "columns"):
-        _check_names(list(X.columns))
-        described = _table(library, X)
-    elif _is_texts(X):
+        _check_column_names(list(X.columns))
+        described = _describe_table(library, X)
+    elif _are_texts(X):
         texts = Column(
-            name=TEXT_COLUMN, type=ValueType.STRING, dtype="list", seen=of_texts(TEXT_COLUMN, [str(text) for text in X])
+            name=TEXT_COLUMN,
+            type=ValueType.STRING,
+            dtype="list",
+            seen=summarize_texts(TEXT_COLUMN, [str(text) for text in X]),
         )
         return ModelInput(kind="text", columns=(texts,))
     else:
-        described = _matrix(pipeline, X, columns)
-    return _widen(described, nullable)
+        described = _describe_matrix(pipeline, X, columns)
+    return _with_nullable_columns(described, nullable)
 
 
-def without_seen(described: ModelInput) -> ModelInput:
-    """Return the same input without what the training data held."""
+def without_summaries(described: ModelInput) -> ModelInput:
+    """Return the input without the summaries of the training data."""
     columns = tuple(column.model_copy(update={"seen": None}) for column in described.columns)
     return described.model_copy(update={"columns": columns})
 
 
-def _library(X: Any) -> Any:
-    """Return the name of a data frame library without importing it."""
+def _library_of(X: Any) -> Any:
+    """Return the library that defines X, "pandas" or "polars", without importing it; None for another one."""
     name = type(X).__module__.partition(".")[0]
     return name if name in {"pandas", "polars"} else None
 
 
-def _table(library: Any, X: Any) -> ModelInput:
+def _describe_table(library: Any, X: Any) -> ModelInput:
     if not len(X):
         raise CannotServe("the data has no rows", "Give the rows that the pipeline was fitted on, or some of them.")
     names_dtype = None
     if library == "pandas":
-        from training.pandas_columns import column_of, names_dtype_of  # here: a matrix needs no pandas
+        from training.pandas_columns import describe_column, names_dtype_of  # imported here: a matrix needs no pandas
 
         names_dtype = names_dtype_of(X.columns)
     else:
-        from training.polars_columns import column_of
-    columns = tuple(column_of(name, X[name]) for name in X.columns)
+        from training.polars_columns import describe_column
+    columns = tuple(describe_column(name, X[name]) for name in X.columns)
     return ModelInput(kind="table", library=library, columns=columns, names_dtype=names_dtype)
 
 
-def _check_names(names: list[Any]) -> None:
+def _check_column_names(names: list[Any]) -> None:
     if not names:
         raise CannotServe("the data has no columns")
     for name in names:
         if not isinstance(name, str):
             raise CannotServe(
-                f"the column name {name!r} is no string", "Rename it: X.columns = [str(name) for name in X.columns]."
+                f"the column name {name!r} is not a string", "Rename it: X.columns = [str(name) for name in X.columns]."
             )
         if names.count(name) > 1:
             raise CannotServe(f'two columns are called "{name}"', "Rename one of them, and fit the pipeline again.")
 
 
-def _is_texts(X: Any) -> bool:
-    if not isinstance(X, (list, tuple)) and _library(X) is None and getattr(X, "ndim", None) != 1:
+def _are_texts(X: Any) -> bool:
+    if not isinstance(X, (list, tuple)) and _library_of(X) is None and getattr(X, "ndim", None) != 1:
         return False
     kinds = {type(row) for row in X}
     if kinds <= {str, np.str_} and kinds:
         return True
     if str in kinds:
         raise CannotServe(
-            f"the data holds texts and values of other types ({_names_of(kinds - {str, np.str_})})",
-            'Replace what is missing by "", or give the pipeline a data frame.',
+            f"the data contains texts and values of other types ({_type_names(kinds - {str, np.str_})})",
+            'Replace missing texts by "", or give the pipeline a data frame.',
         )
     return False
 
 
-def _matrix(pipeline: Any, X: Any, columns: Sequence[str] | None) -> ModelInput:
+def _describe_matrix(pipeline: Any, X: Any, columns: Sequence[str] | None) -> ModelInput:
     if hasattr(X, "toarray"):
         raise CannotServe(
-            "the data is a sparse matrix", "Fit the pipeline on X.toarray(), or on what it was made from."
+            "the data is a sparse matrix", "Fit the pipeline on X.toarray(), or on the data that it was made from."
         )
     try:
         matrix = np.asarray(X)
     except ValueError as error:
-        raise CannotServe(f"the data is no matrix: {error}", "Give every row the same number of values.") from None
+        raise CannotServe(f"the data is not a matrix: {error}", "Give every row the same number of values.") from None
     if matrix.ndim != 2 or not matrix.size:
         raise CannotServe(
             f"the data is a {type(X).__name__} of the shape {matrix.shape}",
@@ -118,26 +121,26 @@ def _matrix(pipeline: Any, X: Any, columns: Sequence[str] | None) -> ModelInput:
         raise CannotServe(
             f"the data is a matrix of {matrix.dtype.str}", "Convert it: X.astype(X.dtype.newbyteorder('='))."
         )
-    names = _matrix_names(pipeline, matrix.shape[1], columns)
+    names = _matrix_column_names(pipeline, matrix.shape[1], columns)
     return ModelInput(
         kind="matrix",
         library="numpy",
-        columns=tuple(_matrix_column(name, matrix[:, index]) for index, name in enumerate(names)),
+        columns=tuple(_describe_matrix_column(name, matrix[:, index]) for index, name in enumerate(names)),
     )
 
 
-def _matrix_names(pipeline: Any, n_columns: int, columns: Sequence[str] | None) -> list[str]:
+def _matrix_column_names(pipeline: Any, n_columns: int, columns: Sequence[str] | None) -> list[str]:
     names = columns if columns is not None else getattr(pipeline, "feature_names_in_", None)
     found = [f"x{index}" for index in range(n_columns)] if names is None else [str(name) for name in names]
     if len(found) != n_columns:
         raise CannotServe(
             f"the data has {n_columns} columns, and there are {len(found)} names", "Give each column a name."
         )
-    _check_names(found)
+    _check_column_names(found)
     return found
 
 
-def _matrix_column(name: str, values: Any) -> Column:
+def _describe_matrix_column(name: str, values: Any) -> Column:
     is_float = values.dtype.kind == "f"
     is_missing = np.isnan(values) if is_float else np.zeros(len(values), dtype=bool)
     return Column(
@@ -148,23 +151,25 @@ def _matrix_column(name: str, values: Any) -> Column:
         missing="nan" if is_missing.any() else None,
         seen=Seen(missing=0.0)
         if values.dtype.kind == "b"
-        else of_numbers(name, values[~is_missing], is_missing.mean()),
+        else summarize_numbers(name, values[~is_missing], is_missing.mean()),
     )
 
 
-def _widen(described: ModelInput, nullable: bool | Collection[str]) -> ModelInput:
+def _with_nullable_columns(described: ModelInput, nullable: bool | Collection[str]) -> ModelInput:
     names = {column.name for column in described.columns}
     if not isinstance(nullable, bool) and (unknown := sorted(set(nullable) - names)):
-        raise CannotServe(f'nullable names "{unknown[0]}", which is no column of the data', "Name columns of the data.")
+        raise CannotServe(
+            f'nullable names "{unknown[0]}", which is not a column of the data', "Name columns of the data."
+        )
     return described.model_copy(
-        update={"columns": tuple(_widened(column, nullable, described.library) for column in described.columns)}
+        update={"columns": tuple(_nullable_column(column, nullable, described.library) for column in described.columns)}
     )
 
 
-def _widened(column: Column, nullable: bool | Collection[str], library: str | None) -> Column:
+def _nullable_column(column: Column, nullable: bool | Collection[str], library: str | None) -> Column:
     if column.nullable or nullable is False or (nullable is not True and column.name not in nullable):
         return column
-    missing = _marker(column, library)
+    missing = _missing_marker(column, library)
     if missing is not None:
         return column.model_copy(update={"nullable": True, "missing": missing})
     if nullable is True:
@@ -175,8 +180,8 @@ def _widened(column: Column, nullable: bool | Collection[str], library: str | No
     )
 
 
-def _marker(column: Column, library: str | None) -> str | None:
-    """Return how a column in which nothing is missing would store a missing value; None if it cannot."""
+def _missing_marker(column: Column, library: str | None) -> str | None:
+    """Return the marker of missing values for a column that has none yet; None if its dtype cannot store any."""
     if library == "polars":
         return "null"
     if column.dtype == "object" or column.type is ValueType.CATEGORY or column.dtype.startswith(("float", "str[")):
@@ -186,5 +191,5 @@ def _marker(column: Column, library: str | None) -> str | None:
     return None if column.dtype in _WITHOUT_MISSING else "na"
 
 
-def _names_of(kinds: Collection[type]) -> str:
+def _type_names(kinds: Collection[type]) -> str:
     return ", ".join(sorted(kind.__name__ for kind in kinds))

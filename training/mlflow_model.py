@@ -1,7 +1,7 @@
-"""Reads a model directory of MLflow with the scikit-learn flavour: the pipeline's file, its code, and rows to try.
+"""Reads a model directory of MLflow with the scikit-learn flavour: the pipeline's file, its code, and example rows.
 
-A signature of MLflow knows no categories, no units of datetimes and no markers of missing values, and an input example
-shows only those that it holds: what is guessed from them is printed.
+An MLflow signature records no categories, datetime units or markers of missing values, and an input example contains
+only some of them. So the command line prints which columns it has guessed.
 """
 
 import os
@@ -18,7 +18,7 @@ from shared.distributions import pip_install
 from shared.errors import CannotServe
 from training.skops_file import SUFFIX
 
-_N_MADE_UP: Final = 50
+_N_RANDOM_ROWS: Final = 50
 _DTYPES: Final = {
     "double": "float64",
     "float": "float32",
@@ -28,34 +28,34 @@ _DTYPES: Final = {
     "string": "str",
     "datetime": "datetime64[ns]",
 }
-"""The pandas dtypes of MLflow's types of columns."""
+"""pandas dtypes by MLflow column type."""
 _DATABASES: Final = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
 _DATABASE_LIBRARIES: Final = ("sqlalchemy", "alembic")
-_NUMBERS: Final = frozenset({"double", "float", "long", "integer"})
-_NULLABLE: Final = frozenset({"double", "float", "string", "datetime"})
+_NUMBER_TYPES: Final = frozenset({"double", "float", "long", "integer"})
+_NULLABLE_TYPES: Final = frozenset({"double", "float", "string", "datetime"})
 
 
 @dataclass(frozen=True)
 class MlflowModel:
-    """What a model directory of MLflow says about its pipeline."""
+    """The contents of an MLflow model directory."""
 
     artifact: Path
     code: list[Path]
     rows: Any
-    """Rows like those that the pipeline was fitted on: a frame, an array, or None if nothing is known of them."""
+    """Rows like the training data: a frame or an array; None if there is no example and none can be generated."""
     origin: str
-    """Where the rows come from, in words."""
+    """A phrase for the source of the rows."""
     columns: list[str] = field(default_factory=list)
-    """The names of the columns, by the signature or else the input example; empty if neither has names."""
+    """Column names of the signature, else of the input example; empty if neither has names."""
     nullable: list[str] = field(default_factory=list)
-    """Columns that need not be there, by the signature."""
+    """Columns that the signature declares optional and whose types can store a missing value."""
 
 
-def locate(model: str, tracking_uri: str | None) -> Path:
+def locate_model(model: str, tracking_uri: str | None) -> Path:
     """Return the folder of a model, given as a path or by a URI such as `runs:/<id>/model` or `models:/churn/3`.
 
     Raises:
-        CannotServe: there is none, or MLflow is not installed.
+        CannotServe: there is no such model, or MLflow is not installed.
     """
     if (path := Path(model)).exists():
         return path
@@ -68,37 +68,39 @@ def locate(model: str, tracking_uri: str | None) -> Path:
 
     try:
         if tracking_uri is not None:
-            set_tracking_uri(tracking_uri)  # of the registry, too
+            set_tracking_uri(tracking_uri)  # also sets the registry
         return Path(artifacts.download_artifacts(artifact_uri=model))
     except (MlflowException, OSError) as error:
-        _check_store(get_tracking_uri())
+        _check_database_libraries(get_tracking_uri())
         raise CannotServe(
-            f"MLflow finds no model {model} ({' '.join(str(error).split())})",
+            f"MLflow cannot find the model {model} ({' '.join(str(error).split())})",
             "Correct the URI, or give --tracking-uri with the address of the server or the folder of the runs.",
         ) from error
 
 
-def _check_store(tracking_uri: str) -> None:
-    """Refuse a data base, the default of MLflow 3.7 and later, without the libraries with which MLflow reads it."""
+def _check_database_libraries(tracking_uri: str) -> None:
+    """Check that the libraries of MLflow's database, its default store since version 3.7, are installed."""
     if tracking_uri.partition(":")[0].partition("+")[0] not in _DATABASES:
         return
     if absent := [name for name in _DATABASE_LIBRARIES if find_spec(name) is None]:
         raise CannotServe(
-            f"mlflow-skinny alone cannot read the data base of MLflow, {tracking_uri.rpartition('@')[2]}",
+            f"mlflow-skinny alone cannot read the database of MLflow, {tracking_uri.rpartition('@')[2]}",
             "Give the folder of the model instead, such as mlruns/0/models/m-…/artifacts; "
-            f"or install what reads it: {pip_install(*absent)}; "
+            f"or install the libraries that read it: {pip_install(*absent)}; "
             "or give --tracking-uri with the address of a server or the folder of the runs.",
         )
 
 
 def read_model(folder: Path) -> MlflowModel:
-    """Read what a model directory says; nothing of it is unpickled or imported.
+    """Read a model directory without unpickling or importing anything from it.
 
     Raises:
-        CannotServe: it is no model directory of MLflow with the scikit-learn flavour, or MLflow is not installed.
+        CannotServe: it is not an MLflow model directory with the scikit-learn flavour, or MLflow is not installed.
     """
     if not (folder / "MLmodel").is_file():
-        raise CannotServe(f"{folder} is no MLflow model: it has no file MLmodel", "Give the folder that holds MLmodel.")
+        raise CannotServe(
+            f"{folder} is not an MLflow model: it has no file MLmodel", "Give the folder that contains MLmodel."
+        )
     _import_mlflow()
     from mlflow.models import Model
 
@@ -110,14 +112,19 @@ def read_model(folder: Path) -> MlflowModel:
             f"{folder} has no scikit-learn flavour, but: {flavors}",
             "Load it with MLflow, and give the fitted estimator to `save`; or log it with mlflow.sklearn.log_model.",
         )
-    rows, origin = _rows(model, folder)
+    rows, origin = _read_rows(model, folder)
     return MlflowModel(
-        _artifact(folder, flavor), _code(folder, flavor), rows, origin, _columns(model, rows), _nullable(model)
+        _find_artifact(folder, flavor),
+        _find_code(folder, flavor),
+        rows,
+        origin,
+        _column_names(model, rows),
+        _nullable_columns(model),
     )
 
 
 def _import_mlflow() -> None:
-    # Set before the import: MLflow then does not report its use to its makers, and reads runs in folders.
+    # Set before the import, so that MLflow sends no telemetry and can read runs in folders.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     try:
@@ -128,7 +135,7 @@ def _import_mlflow() -> None:
         ) from error
 
 
-def _artifact(folder: Path, flavor: Mapping[str, Any]) -> Path:
+def _find_artifact(folder: Path, flavor: Mapping[str, Any]) -> Path:
     path = folder / str(flavor.get("pickled_model"))
     is_skops = flavor.get("serialization_format") == "skops"
     if not path.is_file() or is_skops != (path.suffix == SUFFIX):
@@ -139,13 +146,13 @@ def _artifact(folder: Path, flavor: Mapping[str, Any]) -> Path:
     return path
 
 
-def _code(folder: Path, flavor: Mapping[str, Any]) -> list[Path]:
+def _find_code(folder: Path, flavor: Mapping[str, Any]) -> list[Path]:
     code = flavor.get("code")
     return sorted(path for path in (folder / str(code)).iterdir() if path.name != "__pycache__") if code else []
 
 
-def _rows(model: Any, folder: Path) -> tuple[Any, str]:
-    """Return the rows of the input example or, for a signature of numbers, random ones; None without either."""
+def _read_rows(model: Any, folder: Path) -> tuple[Any, str]:
+    """Return example rows, or random rows for a signature of numbers, or None; and a phrase for their source."""
     schema = model.get_input_schema()
     if model.saved_input_example_info is not None:
         rows = model.load_input_example(str(folder))
@@ -156,40 +163,42 @@ def _rows(model: Any, folder: Path) -> tuple[Any, str]:
             return rows, f"the input example ({len(rows)} rows)"
     if schema is None:
         return None, "the pipeline alone (the model has neither an input example nor a signature)"
-    return _made_up(schema), "the signature (the rows of the proof are random numbers)"
+    return _random_rows(schema), "the signature (the rows of the proof are random numbers)"
 
 
-def _made_up(schema: Any) -> Any:
-    """Return random rows for a signature that has only numbers; None for another one."""
+def _random_rows(schema: Any) -> Any:
+    """Return random rows for a signature of numbers; None for any other signature."""
     random = np.random.default_rng(0)
     if schema.is_tensor_spec():
         (spec, *others), shape = schema.inputs, schema.inputs[0].shape
         if others or len(shape) != 2 or shape[1] < 1 or spec.type.kind not in "fiu":
             return None
-        return random.integers(0, 10, (_N_MADE_UP, shape[1])).astype(spec.type)
+        return random.integers(0, 10, (_N_RANDOM_ROWS, shape[1])).astype(spec.type)
     names = [getattr(each.type, "name", "") for each in schema.inputs]
-    if not _NUMBERS.issuperset(names) or not schema.has_input_names():
+    if not _NUMBER_TYPES.issuperset(names) or not schema.has_input_names():
         return None
     import pandas as pd
 
     dtypes = [_DTYPES[name] for name in names]
     columns = {
-        each.name: random.integers(0, 10, _N_MADE_UP).astype(dtype)
+        each.name: random.integers(0, 10, _N_RANDOM_ROWS).astype(dtype)
         for each, dtype in zip(schema.inputs, dtypes, strict=True)
     }
     return pd.DataFrame(columns)
 
 
-def _columns(model: Any, rows: Any) -> list[str]:
+def _column_names(model: Any, rows: Any) -> list[str]:
     schema = model.get_input_schema()
     if schema is not None and schema.has_input_names():
         return list(schema.input_names())
     return list(getattr(rows, "columns", ()))
 
 
-def _nullable(model: Any) -> list[str]:
-    """Return the columns that the signature calls optional, as far as their types can store a missing value."""
+def _nullable_columns(model: Any) -> list[str]:
+    """Return the columns that the signature declares optional and whose types can store a missing value."""
     schema = model.get_input_schema()
     if schema is None or schema.is_tensor_spec():
         return []
-    return [each.name for each in schema.inputs if not each.required and getattr(each.type, "name", "") in _NULLABLE]
+    return [
+        each.name for each in schema.inputs if not each.required and getattr(each.type, "name", "") in _NULLABLE_TYPES
+    ]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from shared.columns import FLOATS, INTEGERS, Categories, Column, Seen, Unit, Value, Values, ValueType
 from shared.errors import CannotServe
-from training.seen import of_numbers, of_values, with_own_digits
+from training.seen import summarize_numbers, summarize_values, widen_float32
 
 _OBJECT_TYPES: Final[dict[type, ValueType]] = {
     str: ValueType.STRING,
@@ -27,37 +27,37 @@ _ARROW_TYPES: Final = {
     "date32[day]": ValueType.DATE,
     **{each.value: each for each in INTEGERS},
 }
-_SHOWN_MARKERS: Final = {"nan": "NaN", "none": "None", "na": "NA", "nat": "NaT"}
+_MARKER_NAMES: Final = {"nan": "NaN", "none": "None", "na": "NA", "nat": "NaT"}
 _ORDERED: Final = frozenset({ValueType.DATE, ValueType.DATETIME})
 
 
-def column_of(name: str, series: Any) -> Column:
+def describe_column(name: str, series: Any) -> Column:
     """Describe a column.
 
     Raises:
         CannotServe: Sepal does not serve columns of its dtype.
     """
-    values = _values_of(name, series)
-    categories = _categories_of(name, series.dtype) if isinstance(series.dtype, pd.CategoricalDtype) else None
+    values = _describe_values(name, series)
+    categories = _describe_categories(name, series.dtype) if isinstance(series.dtype, pd.CategoricalDtype) else None
     is_missing = series.isna()
     column = Column(
         **values.model_dump(),
         name=name,
         nullable=bool(is_missing.any()),
-        missing=_marker(name, series[is_missing]) if is_missing.any() else None,
+        missing=_find_marker(name, series[is_missing]) if is_missing.any() else None,
         categories=categories,
     )
-    return column.model_copy(update={"seen": _seen(column, series, float(is_missing.mean()))})
+    return column.model_copy(update={"seen": _summarize(column, series, float(is_missing.mean()))})
 
 
 def names_dtype_of(names: Any) -> str:
     """Return the dtype of an index of column names.
 
     Raises:
-        CannotServe: it is not one of strings.
+        CannotServe: the names are not strings.
     """
     if isinstance(names.dtype, pd.StringDtype):
-        return _string_dtype(names.dtype)
+        return _string_dtype_name(names.dtype)
     if names.dtype == object:
         return "object"
     raise CannotServe(
@@ -66,20 +66,20 @@ def names_dtype_of(names: Any) -> str:
 
 
 def read_values(column: Column, series: Any) -> list[Value | None]:
-    """Return the values of a column as `shared.columns` describes them; None where one is missing."""
+    """Return the values of a column as `shared.columns` describes them; None for a missing value."""
     if column.categories is not None:
         known = column.categories.values
         return [None if code < 0 else known[code] for code in series.cat.codes]
-    convert = _converter(column)
+    convert = _converter_for(column)
     return [
         None if missing else convert(value)
-        for value, missing in zip(_items(column, series), series.isna(), strict=True)
+        for value, missing in zip(_python_values(column, series), series.isna(), strict=True)
     ]
 
 
-def _items(column: Values, series: Any) -> Any:
+def _python_values(column: Values, series: Any) -> Any:
     if column.type is ValueType.FLOAT32:
-        return with_own_digits(series.to_numpy(dtype=np.float32, na_value=np.nan)).tolist()
+        return widen_float32(series.to_numpy(dtype=np.float32, na_value=np.nan)).tolist()
     if column.type is not ValueType.DATETIME:
         return series.tolist()
     unit = (column.unit or Unit.NANOSECOND).value
@@ -88,7 +88,7 @@ def _items(column: Values, series: Any) -> Any:
     return texts.tolist()
 
 
-def _converter(column: Values) -> Callable[[Any], Value]:
+def _converter_for(column: Values) -> Callable[[Any], Value]:
     if column.type in FLOATS:
         return float
     if column.type in INTEGERS:
@@ -102,9 +102,9 @@ def _converter(column: Values) -> Callable[[Any], Value]:
     return str
 
 
-def _seen(column: Column, series: Any, missing: float) -> Seen:
+def _summarize(column: Column, series: Any, missing: float) -> Seen:
     if column.type not in FLOATS and column.type not in INTEGERS:
-        return of_values(column.name, read_values(column, series), is_ordered=column.type in _ORDERED)
+        return summarize_values(column.name, read_values(column, series), is_ordered=column.type in _ORDERED)
     try:
         numbers = series.dropna().to_numpy(dtype=column.type.value)
     except OverflowError:
@@ -112,10 +112,10 @@ def _seen(column: Column, series: Any, missing: float) -> Seen:
             f'the column "{column.name}" holds an integer of more than 64 bits',
             f'Convert it before the pipeline is fitted: X["{column.name}"].astype("float64").',
         ) from None
-    return of_numbers(column.name, numbers, missing)
+    return summarize_numbers(column.name, numbers, missing)
 
 
-def _values_of(name: str, series: Any) -> Values:
+def _describe_values(name: str, series: Any) -> Values:
     dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return Values(type=ValueType.CATEGORY, dtype="category")
@@ -123,16 +123,18 @@ def _values_of(name: str, series: Any) -> Values:
         _check_time_zone(name, dtype)
         return Values(type=ValueType.DATETIME, dtype=str(dtype), unit=Unit(dtype.unit), time_zone=str(dtype.tz))
     if isinstance(dtype, pd.StringDtype):
-        return Values(type=ValueType.STRING, dtype=_string_dtype(dtype))
+        return Values(type=ValueType.STRING, dtype=_string_dtype_name(dtype))
     if isinstance(dtype, pd.ArrowDtype):
-        return _arrow_values(name, dtype)
+        return _describe_arrow_values(name, dtype)
     if dtype.kind == "O" and isinstance(dtype, np.dtype):
-        return Values(type=_object_type(name, series), dtype="object")
+        return Values(type=_find_object_type(name, series), dtype="object")
     if isinstance(dtype, np.dtype) and dtype.kind == "M":
         return Values(type=ValueType.DATETIME, dtype=str(dtype), unit=Unit(np.datetime_data(dtype)[0]))
-    plain = str(dtype).lower().replace("boolean", "bool")  # Int64 holds int64, and a mask of what is missing
+    plain = str(dtype).lower().replace("boolean", "bool")  # Int64 is int64 with a mask of missing values
     if plain not in {each.value for each in (*FLOATS, *INTEGERS, ValueType.BOOL)}:
-        raise CannotServe(f'the column "{name}" has the dtype {dtype}, which Sepal does not serve', _way_out(dtype))
+        raise CannotServe(
+            f'the column "{name}" has the dtype {dtype}, which Sepal does not serve', _conversion_hint(dtype)
+        )
     return Values(type=ValueType(plain), dtype=str(dtype))
 
 
@@ -143,26 +145,28 @@ def _check_time_zone(name: str, dtype: Any) -> None:
         is_known = False
     if not is_known:
         raise CannotServe(
-            f'the column "{name}" has a time zone without a name of its own ({dtype.tz})',
+            f'the column "{name}" has a time zone without a name ({dtype.tz})',
             f'Convert it before the pipeline is fitted: X["{name}"].dt.tz_convert("Europe/Berlin"), or "UTC".',
         )
 
 
-def _string_dtype(dtype: Any) -> str:
+def _string_dtype_name(dtype: Any) -> str:
     return f"{'string' if dtype.na_value is pd.NA else 'str'}[{dtype.storage}]"
 
 
-def _arrow_values(name: str, dtype: Any) -> Values:
+def _describe_arrow_values(name: str, dtype: Any) -> Values:
     arrow = dtype.pyarrow_dtype
     stored = f"arrow[{arrow}]"
     if str(arrow).startswith("timestamp["):
         return Values(type=ValueType.DATETIME, dtype=stored, unit=Unit(arrow.unit), time_zone=arrow.tz)
     if str(arrow) not in _ARROW_TYPES:
-        raise CannotServe(f'the column "{name}" has the dtype {dtype}, which Sepal does not serve', _way_out(dtype))
+        raise CannotServe(
+            f'the column "{name}" has the dtype {dtype}, which Sepal does not serve', _conversion_hint(dtype)
+        )
     return Values(type=_ARROW_TYPES[str(arrow)], dtype=stored)
 
 
-def _object_type(name: str, series: Any) -> ValueType:
+def _find_object_type(name: str, series: Any) -> ValueType:
     kinds = {type(value) for value in series[series.notna()]} or {str}
     found = kinds.pop()
     if kinds:
@@ -174,14 +178,14 @@ def _object_type(name: str, series: Any) -> ValueType:
     if found not in _OBJECT_TYPES:
         raise CannotServe(
             f'the column "{name}" holds Python objects of the type {found.__name__}',
-            "Convert them to numbers, texts, dates or datetimes before the pipeline.",
+            "Convert them to numbers, strings, dates or datetimes before the pipeline.",
         )
     return _OBJECT_TYPES[found]
 
 
-def _categories_of(name: str, dtype: Any) -> Categories:
+def _describe_categories(name: str, dtype: Any) -> Categories:
     series = pd.Series(dtype.categories)
-    inner = Column(**_values_of(name, series).model_dump(), name=name)
+    inner = Column(**_describe_values(name, series).model_dump(), name=name)
     values = read_values(inner, series)
     return Categories(
         **inner.model_dump(include={"type", "dtype", "unit", "time_zone"}),
@@ -190,14 +194,14 @@ def _categories_of(name: str, dtype: Any) -> Categories:
     )
 
 
-def _marker(name: str, missing: Any) -> str:
-    """Return how the missing values of a column are stored."""
+def _find_marker(name: str, missing: Any) -> str:
+    """Return the marker of the missing values of a column."""
     if missing.dtype != object:
         native = missing.iloc[0]
         return "na" if native is pd.NA else "nat" if native is pd.NaT else "nan"
-    markers = {_object_marker(value) for value in missing}
+    markers = {_marker_of(value) for value in missing}
     if len(markers) > 1:
-        shown = ", ".join(sorted(_SHOWN_MARKERS[marker] for marker in markers))
+        shown = ", ".join(sorted(_MARKER_NAMES[marker] for marker in markers))
         raise CannotServe(
             f'the column "{name}" marks missing values in several ways ({shown})',
             f'Unify them, and fit the pipeline again: X["{name}"] = X["{name}"].where(X["{name}"].notna(), None).',
@@ -205,13 +209,13 @@ def _marker(name: str, missing: Any) -> str:
     return markers.pop()
 
 
-def _object_marker(value: Any) -> str:
+def _marker_of(value: Any) -> str:
     if value is None:
         return "none"
     return "na" if value is pd.NA else "nat" if value is pd.NaT else "nan"
 
 
-def _way_out(dtype: Any) -> str:
+def _conversion_hint(dtype: Any) -> str:
     name = str(dtype)
     if name.startswith(("timedelta", "duration")):
         return "Convert it to a number of seconds before the pipeline: .dt.total_seconds()."

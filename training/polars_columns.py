@@ -4,20 +4,20 @@ from typing import Any, Final
 
 from shared.columns import FLOATS, INTEGERS, UNIT_DIGITS, Categories, Column, Seen, Unit, Value, ValueType
 from shared.errors import CannotServe
-from training.seen import of_numbers, of_values, with_own_digits
+from training.seen import summarize_numbers, summarize_values, widen_float32
 
 _TYPES: Final = {
     "Float64": ValueType.FLOAT64,
     "Float32": ValueType.FLOAT32,
     "Boolean": ValueType.BOOL,
     "String": ValueType.STRING,
-    "Categorical": ValueType.STRING,  # open: a value that training has not seen is still a value
+    "Categorical": ValueType.STRING,  # not a fixed set: values that the training data lacks are valid
     "Date": ValueType.DATE,
     "Datetime": ValueType.DATETIME,
     "Enum": ValueType.CATEGORY,
     **{each.value.replace("uint", "UInt").replace("int", "Int"): each for each in INTEGERS},
 }
-_WAYS_OUT: Final = {
+_CONVERSION_HINTS: Final = {
     "Duration": "Convert it to a number of seconds before the pipeline: .dt.total_seconds().",
     "Decimal": "Convert it before the pipeline: .cast(pl.Float64).",
     "List": "Give each nested value a column of its own before the pipeline.",
@@ -26,7 +26,7 @@ _WAYS_OUT: Final = {
 }
 
 
-def column_of(name: str, series: Any) -> Column:
+def describe_column(name: str, series: Any) -> Column:
     """Describe a column.
 
     Raises:
@@ -36,7 +36,7 @@ def column_of(name: str, series: Any) -> Column:
     if base not in _TYPES:
         raise CannotServe(
             f'the column "{name}" has the dtype {series.dtype}, which Sepal does not serve',
-            _WAYS_OUT.get(base, "Convert it to numbers, texts, dates or datetimes before the pipeline."),
+            _CONVERSION_HINTS.get(base, "Convert it to numbers, strings, dates or datetimes before the pipeline."),
         )
     described = Column(
         name=name,
@@ -46,14 +46,14 @@ def column_of(name: str, series: Any) -> Column:
         missing="null" if series.null_count() else None,
         unit=Unit(series.dtype.time_unit) if base == "Datetime" else None,
         time_zone=series.dtype.time_zone if base == "Datetime" else None,
-        categories=_categories(series.dtype) if base == "Enum" else None,
+        categories=_describe_categories(series.dtype) if base == "Enum" else None,
     )
-    column = _with_nan(described, series) if described.type in FLOATS else described
-    return column.model_copy(update={"seen": _seen(column, series)})
+    column = _with_nan_marker(described, series) if described.type in FLOATS else described
+    return column.model_copy(update={"seen": _summarize(column, series)})
 
 
 def read_values(column: Column, series: Any) -> list[Value | None]:
-    """Return the values of a column as `shared.columns` describes them; None where one is missing."""
+    """Return the values of a column as `shared.columns` describes them; None for a missing value."""
     if column.type is ValueType.DATETIME:
         moments = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if column.time_zone else series
         n_digits = UNIT_DIGITS[column.unit or Unit.MICROSECOND]
@@ -62,14 +62,14 @@ def read_values(column: Column, series: Any) -> list[Value | None]:
     if column.type is ValueType.DATE:
         return [day and day.isoformat() for day in series.to_list()]
     if column.type in FLOATS:
-        numbers = with_own_digits(series.to_numpy()).tolist()  # NaN where one is missing
+        numbers = widen_float32(series.to_numpy()).tolist()  # NaN for a missing value
         return [None if value != value else value for value in numbers]
     values: list[Value | None] = series.to_list()
     return values
 
 
-def _with_nan(column: Column, series: Any) -> Column:
-    """Take NaN for the marker of a missing value where it is one."""
+def _with_nan_marker(column: Column, series: Any) -> Column:
+    """Return the column with NaN as the marker of missing values if it contains any."""
     if not series.is_nan().any():
         return column
     if column.nullable:
@@ -80,13 +80,13 @@ def _with_nan(column: Column, series: Any) -> Column:
     return column.model_copy(update={"nullable": True, "missing": "nan"})
 
 
-def _seen(column: Column, series: Any) -> Seen:
+def _summarize(column: Column, series: Any) -> Seen:
     if column.type in FLOATS or column.type in INTEGERS:
         present = (series.fill_nan(None) if column.type in FLOATS else series).drop_nulls().to_numpy()
-        return of_numbers(column.name, present, 1 - len(present) / len(series))
+        return summarize_numbers(column.name, present, 1 - len(present) / len(series))
     is_ordered = column.type in {ValueType.DATE, ValueType.DATETIME}
-    return of_values(column.name, read_values(column, series), is_ordered=is_ordered)
+    return summarize_values(column.name, read_values(column, series), is_ordered=is_ordered)
 
 
-def _categories(dtype: Any) -> Categories:
+def _describe_categories(dtype: Any) -> Categories:
     return Categories(type=ValueType.STRING, dtype="String", values=tuple(dtype.categories.to_list()), ordered=True)

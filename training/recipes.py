@@ -1,4 +1,4 @@
-"""The recipes that `python -m training` knows: data set, pipeline, name and version."""
+"""The recipes of `python -m training`: data set, pipeline, name and version."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class TrainingData:
     """A matrix, or a data frame."""
     y: Any
     labels: list[str]
-    """The names of the classes, in the order in which they are sorted."""
+    """The names of the classes, in the sorted order of `y`."""
     columns: list[str] | None = None
     """The names of a matrix's columns."""
 
@@ -40,10 +40,10 @@ class Recipe:
     pipeline: Callable[[], Pipeline]
 
 
-def _bunch(load: Callable[[], Any]) -> Callable[[], TrainingData]:
-    """Convert a data set of scikit-learn."""
+def _sklearn_loader(load: Callable[[], Any]) -> Callable[[], TrainingData]:
+    """Return a function that loads a data set of scikit-learn."""
 
-    def data() -> TrainingData:
+    def load_data() -> TrainingData:
         bunch = load()
         return TrainingData(
             bunch.data,
@@ -52,18 +52,18 @@ def _bunch(load: Callable[[], Any]) -> Callable[[], TrainingData]:
             [str(name) for name in bunch.feature_names],
         )
 
-    return data
+    return load_data
 
 
-def _iris() -> Pipeline:
+def _iris_pipeline() -> Pipeline:
     return Pipeline([("scale", MinMaxScaler()), ("classify", DecisionTreeClassifier(random_state=42))])
 
 
-def _breast_cancer() -> Pipeline:
+def _breast_cancer_pipeline() -> Pipeline:
     return Pipeline([("scale", StandardScaler()), ("classify", LogisticRegression())])
 
 
-def _forest() -> Pipeline:
+def _forest_pipeline() -> Pipeline:
     return make_pipeline(RandomForestClassifier(300, random_state=42))
 
 
@@ -78,7 +78,7 @@ def _load_penguins() -> TrainingData:
     return TrainingData(penguins.drop(columns="species"), penguins["species"], sorted(penguins["species"].unique()))
 
 
-def _penguins() -> Pipeline:
+def _penguins_pipeline() -> Pipeline:
     numbers = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g", "year"]
     prepare = make_column_transformer(
         (make_pipeline(SimpleImputer(), StandardScaler()), numbers),
@@ -93,15 +93,21 @@ def _penguins() -> Pipeline:
 RECIPES: Final = {
     recipe.name: recipe
     for recipe in (
-        Recipe("iris", "1", "scikit-learn's iris: Fisher (1936)", _bunch(load_iris), _iris),
-        Recipe("penguins", "1", "palmerpenguins: Horst, Hill and Gorman (2020)", _load_penguins, _penguins),
+        Recipe("iris", "1", "scikit-learn's iris: Fisher (1936)", _sklearn_loader(load_iris), _iris_pipeline),
+        Recipe("penguins", "1", "palmerpenguins: Horst, Hill and Gorman (2020)", _load_penguins, _penguins_pipeline),
         Recipe(
             "breast-cancer",
             "1",
             "scikit-learn's breast cancer: Wolberg, Mangasarian and Street (1995)",
-            _bunch(load_breast_cancer),
-            _breast_cancer,
+            _sklearn_loader(load_breast_cancer),
+            _breast_cancer_pipeline,
         ),
-        Recipe("digits-forest", "1", "scikit-learn's digits: Alpaydin and Kaynak (1998)", _bunch(load_digits), _forest),
+        Recipe(
+            "digits-forest",
+            "1",
+            "scikit-learn's digits: Alpaydin and Kaynak (1998)",
+            _sklearn_loader(load_digits),
+            _forest_pipeline,
+        ),
     )
 }

@@ -38,8 +38,11 @@ def evaluate(pipeline: Pipeline, rows: Any, target: Any) -> Evaluation:
     scores = cross_validate(pipeline, rows, target, cv=folds, scoring=("accuracy", "neg_log_loss"))
     baseline = cross_validate(DummyClassifier(strategy="most_frequent"), rows, target, cv=folds)
     return Evaluation(
-        metrics={"accuracy": _metric(scores["test_accuracy"]), "log_loss": _metric(-scores["test_neg_log_loss"])},
-        baseline_accuracy=_metric(baseline["test_score"]),
+        metrics={
+            "accuracy": _mean_and_std(scores["test_accuracy"]),
+            "log_loss": _mean_and_std(-scores["test_neg_log_loss"]),
+        },
+        baseline_accuracy=_mean_and_std(baseline["test_score"]),
         confusion=confusion_matrix(target, cross_val_predict(pipeline, rows, target, cv=folds)),
     )
 
@@ -61,5 +64,5 @@ def render(evaluation: Evaluation, classes: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _metric(scores: NDArray[np.float64]) -> Metric:
+def _mean_and_std(scores: NDArray[np.float64]) -> Metric:
     return Metric(mean=float(scores.mean()), std=float(scores.std()))

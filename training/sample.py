@@ -1,4 +1,4 @@
-"""Draws rows from the training data, and writes them as clients send them."""
+"""Selects rows of the training data, and converts them to the form in which clients send them."""
 
 from typing import Any, Final
 
@@ -7,19 +7,19 @@ from numpy.typing import NDArray
 
 from shared.columns import FLOATS, ModelInput
 from shared.rows import Row
-from training.seen import with_own_digits
+from training.seen import widen_float32
 
-_PROOF_ROWS: Final = 300  # a proof takes two new processes; these rows add nothing that one can notice
+_PROOF_ROWS: Final = 300  # negligible beside the two processes that a proof starts
 _SPREAD_ROWS: Final = 200
 _EXAMPLE_ROWS: Final = 2
 
 
-def rows_of(described: ModelInput, X: Any) -> list[Row]:
-    """Return the rows of X as `shared.columns` describes them."""
+def as_client_rows(described: ModelInput, X: Any) -> list[Row]:
+    """Return the rows of X as clients send them, which `shared.columns` describes."""
     if described.kind == "text":
         return [str(text) for text in X]
     if described.kind == "matrix":
-        rows = with_own_digits(np.asarray(X)).tolist()
+        rows = widen_float32(np.asarray(X)).tolist()
         return [[None if value != value else value for value in row] for row in rows]
     if described.library == "pandas":
         from training.pandas_columns import read_values
@@ -29,8 +29,8 @@ def rows_of(described: ModelInput, X: Any) -> list[Row]:
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def take(X: Any, indices: list[int]) -> Any:
-    """Return some rows of X, in the form of X."""
+def take_rows(X: Any, indices: list[int]) -> Any:
+    """Return the rows of X at these indices, in the form of X."""
     if isinstance(X, (list, tuple)):
         return [X[index] for index in indices]
     if hasattr(X, "iloc"):
@@ -39,7 +39,7 @@ def take(X: Any, indices: list[int]) -> Any:
 
 
 def find_missing(described: ModelInput, X: Any) -> NDArray[np.bool_]:
-    """Return where a value of X is missing, shape (n_rows, n_columns)."""
+    """Return a mask of the missing values of X, shape (n_rows, n_columns)."""
     if described.kind == "text":
         return np.zeros((len(X), 1), dtype=bool)
     if described.kind == "matrix":
@@ -55,13 +55,13 @@ def find_missing(described: ModelInput, X: Any) -> NDArray[np.bool_]:
 
 
 def example_indices(missing: NDArray[np.bool_]) -> list[int]:
-    """Choose the rows that documentation shows: complete ones where there are any, far apart."""
+    """Choose the card's example rows: far apart, and without missing values if there are such rows."""
     complete = np.flatnonzero(~missing.any(axis=1)).tolist() or list(range(len(missing)))
     return complete[:: max(1, len(complete) // _EXAMPLE_ROWS)][:_EXAMPLE_ROWS]
 
 
 def proof_indices(missing: NDArray[np.bool_]) -> list[int]:
-    """Choose the rows of the proof: evenly spread, and of each column one that is missing and one that is not."""
+    """Choose the rows of the proof: evenly spread, with a missing and a present value of each column if there are."""
     chosen = set(np.linspace(0, len(missing) - 1, min(len(missing), _SPREAD_ROWS)).astype(int).tolist())
     for is_wanted in (*missing.T, *~missing.T):
         if len(chosen) < _PROOF_ROWS and is_wanted.any() and not is_wanted[list(chosen)].any():

@@ -13,65 +13,65 @@ _QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 _MAX_COUNTS: Final = 50
 
 
-def with_own_digits(numbers: Any) -> Any:
-    """Convert float32 to the float64 with the same shortest text: 0.1, not 0.10000000149011612."""
+def widen_float32(numbers: Any) -> Any:
+    """Convert float32 to float64 by decimal digits: to 0.1, not 0.10000000149011612; other dtypes stay."""
     return numbers.astype(np.str_).astype(np.float64) if numbers.dtype == np.float32 else numbers
 
 
-def of_numbers(name: str, present: Any, missing: float) -> Seen:
+def summarize_numbers(name: str, present: Any, missing: float) -> Seen:
     """Summarize numbers.
 
     Args:
-        name: of the column.
-        present: those that are not missing, shape (n,), of a float or integer dtype.
-        missing: the share of rows in which one is missing.
+        name: the column's name.
+        present: the values that are not missing, shape (n,), of a float or integer dtype.
+        missing: the share of rows whose value is missing.
 
     Raises:
-        CannotServe: a number is infinite, or NaN, which then does not mark a missing value.
+        CannotServe: a number is infinite, or is NaN in a column that marks missing values by NA.
     """
     if not np.isfinite(present).all():
-        raise _not_finite(name, present)
+        raise _not_finite_error(name, present)
     if not len(present):
         return Seen(missing=missing)
     quantiles = tuple(float(each) for each in np.quantile(present.astype(np.float64), _QUANTILES))
-    smallest, largest = with_own_digits(np.array([present.min(), present.max()])).tolist()
+    smallest, largest = widen_float32(np.array([present.min(), present.max()])).tolist()
     return Seen(missing=missing, minimum=smallest, maximum=largest, quantiles=quantiles)
 
 
-def of_values(name: str, values: Sequence[Value | None], *, is_ordered: bool) -> Seen:
-    """Summarize texts, categories, booleans, dates or datetimes; None is a missing one.
+def summarize_values(name: str, values: Sequence[Value | None], *, is_ordered: bool) -> Seen:
+    """Summarize strings, categories, booleans, dates or datetimes; None is a missing value.
 
     Args:
-        name: of the column.
+        name: the column's name.
         values: as `shared.columns` describes them.
-        is_ordered: whether the smallest and the largest value mean something.
+        is_ordered: whether to record the smallest and the largest value instead of counts.
 
     Raises:
-        CannotServe: a text is not Unicode.
+        CannotServe: a string contains a lone surrogate.
     """
     present = [value for value in values if value is not None]
-    _check_texts(name, [value for value in present if isinstance(value, str)])
+    _check_unicode(name, [value for value in present if isinstance(value, str)])
     share = 1 - len(present) / len(values) if values else 0.0
     if is_ordered:
         return Seen(missing=share, minimum=min(present, default=None), maximum=max(present, default=None))
     counts = Counter(present)
-    # Free text is not counted: its values say little, and belong to people.
+    # Free text is not counted: most values occur once, and they may be personal.
     is_free = len(counts) > _MAX_COUNTS and len(counts) > len(present) / 2
     longest = max((len(value) for value in present if isinstance(value, str)), default=None)
     return Seen(missing=share, counts=None if is_free else tuple(counts.most_common(_MAX_COUNTS)), longest=longest)
 
 
-def of_texts(name: str, texts: Sequence[str]) -> Seen:
-    """Summarize texts without keeping any.
+def summarize_texts(name: str, texts: Sequence[str]) -> Seen:
+    """Summarize texts by their longest length, without recording any text.
 
     Raises:
-        CannotServe: a text is not Unicode.
+        CannotServe: a string contains a lone surrogate.
     """
-    _check_texts(name, texts)
+    _check_unicode(name, texts)
     return Seen(missing=0.0, longest=max(map(len, texts), default=None))
 
 
-def _not_finite(name: str, present: Any) -> CannotServe:
+def _not_finite_error(name: str, present: Any) -> CannotServe:
     if np.isinf(present).any():
         return CannotServe(
             f'the column "{name}" holds an infinite number, which no client can send',
@@ -83,11 +83,11 @@ def _not_finite(name: str, present: Any) -> CannotServe:
     )
 
 
-def _check_texts(name: str, texts: Sequence[str]) -> None:
+def _check_unicode(name: str, texts: Sequence[str]) -> None:
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:
         raise CannotServe(
-            f'the column "{name}" holds a text with a lone surrogate, which no client can send',
-            'Decode the texts again, with errors="replace", and fit the pipeline again.',
+            f'the column "{name}" holds a string with a lone surrogate, which no client can send',
+            'Decode the strings again, with errors="replace", and fit the pipeline again.',
         ) from None

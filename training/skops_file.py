@@ -1,4 +1,4 @@
-"""Reads and writes files of skops, which name the types that they hold and are never unpickled."""
+"""Reads and writes skops files, which list the types that they contain and are never unpickled."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -15,21 +15,21 @@ def dump(pipeline: Any, path: Path) -> None:
     Raises:
         CannotServe: skops cannot write it.
     """
-    from skops import io  # here, as below: most artifacts are pickles
+    from skops import io  # imported in functions: most artifacts are pickles
 
     try:
         io.dump(pipeline, path)
-    except Exception as error:  # skops raises what the pipeline's own methods raise, too
+    except Exception as error:  # also any exception of the pipeline's own methods
         raise CannotServe(
             f"skops cannot write the pipeline ({type(error).__name__}: {error})", "Save it as a pickle."
         ) from error
 
 
 def load(path: Path, trusted_types: Collection[str]) -> Any:
-    """Load a pipeline; nothing is imported or constructed if it holds another type.
+    """Load a pipeline. If it contains an untrusted type, nothing is imported or constructed.
 
     Raises:
-        CannotServe: it holds types that neither skops nor `trusted_types` trusts.
+        CannotServe: it contains types that neither skops nor `trusted_types` trusts.
     """
     from skops import io
 
@@ -38,15 +38,15 @@ def load(path: Path, trusted_types: Collection[str]) -> Any:
 
 
 def check_types(path: Path, trusted_types: Collection[str]) -> None:
-    """Check that a file holds only types that skops or `trusted_types` trusts.
+    """Check that a file contains only types that skops or `trusted_types` trusts.
 
     Raises:
-        CannotServe: it holds others; names them all.
+        CannotServe: it contains other types; the message lists all of them.
     """
     if untrusted := [name for name in untrusted_types(path) if name not in trusted_types]:
         wanted = [*trusted_types, *untrusted]
         raise CannotServe(
-            f"{path.name} holds types that are not trusted: {', '.join(untrusted)}",
+            f"{path.name} contains types that are not trusted: {', '.join(untrusted)}",
             f"If you trust them, give them to `save` with trusted_types=[…], or --trust {' '.join(wanted)} on the "
             f"command line; workers need SEPAL_TRUSTED_TYPES={','.join(wanted)}.",
         )

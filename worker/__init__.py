@@ -1,1 +1,1 @@
-"""The worker: runs the model on batches from the queues. HTTP only for probes and metrics."""
+"""The worker: runs the pipeline on batches from the queues; serves HTTP only for probes and metrics."""

@@ -1,4 +1,4 @@
-"""`python -m worker`: verify the artifact, then consume."""
+"""`python -m worker`: verifies the model directory, then consumes messages."""
 
 import os
 import secrets
@@ -23,7 +23,7 @@ def main() -> None:
         load_failure.report(settings, error)
         sys.exit(f"sepal worker: cannot serve {settings.model_dir}: {error}")
     os.nice(settings.worker_nice)  # before the fork of the pool processes
-    # Random: a worker restarted in a container has the pid and host of its predecessor and must not be taken for it.
+    # Random: a worker that is restarted in a container has the same pid and host name, but must have another name.
     program = "bulk-worker" if settings.worker_queues == (Queue.BULK,) else "worker"
     name = f"{program}-{secrets.token_hex(4)}@{socket.gethostname()}"
     pipe = PoolPipe()

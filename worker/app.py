@@ -21,11 +21,11 @@ from shared.store.workers import WorkerRegistry
 from shared.telemetry.exposition import Exposition
 from worker.celery.alien_messages import AlienMessages
 from worker.celery.config import celery_configuration
-from worker.celery.steps import EventsStep, HandOverStep, heartbeat_step, stop_worker
-from worker.celery.task import PoolState, register
+from worker.celery.steps import EventsStep, HandOverStep, make_heartbeat_step, stop_worker
+from worker.celery.task import PoolState, register_task
 from worker.celery.transport import BrokerConnection, broker_url
 from worker.liveness.heartbeat import Heartbeat
-from worker.liveness.probes import serve
+from worker.liveness.probes import serve_probes
 from worker.liveness.watchdog import Requeue, Watchdog
 from worker.pool.pipe import PoolPipe
 from worker.settings import WorkerSettings
@@ -43,7 +43,7 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str, pipe: PoolP
         settings: the worker's settings.
         card: the verified card of the model directory.
         name: the worker's Celery node name, which it also announces.
-        pipe: from its pool processes.
+        pipe: receives the reports of its pool processes.
     """
     app = Celery("sepal", broker=broker_url(settings.redis_url.get_secret_value()), set_as_current=False)
     app.amqp.Connection = BrokerConnection
@@ -53,13 +53,15 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str, pipe: PoolP
     registry = WorkerRegistry(transport, name, card, settings.max_attempts, settings.worker_queues)
     alien_messages = AlienMessages(metrics.count_alien_message, registry.keep_alien_message)
     app.conf.update(celery_configuration(settings, name, alien_messages))
-    requeue = _requeue(registry, metrics)
-    register(app, PoolState(settings, name, pipe), requeue)
+    requeue = _make_requeue(registry, metrics)
+    register_task(app, PoolState(settings, name, pipe), requeue)
     heartbeat = Heartbeat(registry, Watchdog(requeue, stop_worker))
     if settings.worker_http_port is not None:
         exposition = Exposition(metrics_registry, WorkerCollector(card.ref, lambda: heartbeat.n_loaded))
-        serve(settings.worker_http_host, settings.worker_http_port, exposition, lambda: heartbeat.is_announced)
-    step = heartbeat_step(heartbeat, pipe, metrics, registry.forget_deliveries, requeue, lambda: alien_messages.n_seen)
+        serve_probes(settings.worker_http_host, settings.worker_http_port, exposition, lambda: heartbeat.is_announced)
+    step = make_heartbeat_step(
+        heartbeat, pipe, metrics, registry.forget_deliveries, requeue, lambda: alien_messages.n_seen
+    )
     app.steps["consumer"].update([EventsStep, HandOverStep, step])
 
     @setup_logging.connect(weak=False)
@@ -70,11 +72,11 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str, pipe: PoolP
 
 
 def consume(app: Celery, name: str, processes: int, pipe: PoolPipe) -> int:
-    """Run a worker until it stops, and return its exit status: that of a failure if it stops over its model."""
+    """Run a worker until it stops; return its exit status, a failure if its model or its watchdog stopped it."""
     # A stopping pool process waits until its parent has read its last result: for 30 s if the parent no longer reads
     # (billiard 4.3). Sepal does not use that result: outcomes are in the store.
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_RESULT_RETRIES
-    # Not through Celery's command line, which imports a shell, and Flower where that is installed: 300 modules.
+    # Celery's command line would import 300 more modules: a shell, and Flower if it is installed.
     app.Worker(
         hostname=name,
         concurrency=processes,
@@ -84,16 +86,16 @@ def consume(app: Celery, name: str, processes: int, pipe: PoolPipe) -> int:
         without_mingle=True,
         without_gossip=True,
     ).start()
-    return int(state.should_terminate or (EX_FAILURE if pipe.has_refused() else EX_OK))
+    return int(state.should_terminate or (EX_FAILURE if pipe.has_load_failure() else EX_OK))
 
 
-def _requeue(registry: WorkerRegistry, metrics: WorkerMetrics) -> Requeue:
-    """Make the function with which the parent process requeues batches."""
+def _make_requeue(registry: WorkerRegistry, metrics: WorkerMetrics) -> Requeue:
+    """Make the function that requeues batches in the parent process."""
 
     def requeue(batch_id: BatchId, reason: LostReason, detail: str) -> None:
         try:
             queue = registry.requeue(batch_id, detail)
-        except (BrokerUnavailable, RecordIncompatible, StoreRefused) as error:  # the watchdog tries again
+        except (BrokerUnavailable, RecordIncompatible, StoreRefused) as error:  # the watchdog retries
             log.warning("could not requeue a batch", batch=batch_id, reason=str(error))
         else:
             if queue is not None:

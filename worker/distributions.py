@@ -1,4 +1,4 @@
-"""Finds the distributions that an artifact needs: those of the modules in which loading it looks names up."""
+"""Finds the distributions that an artifact needs: those of the modules from which its loading imports names."""
 
 import ast
 import json
@@ -13,10 +13,10 @@ from zipfile import ZipFile
 
 @contextmanager
 def recorded_modules() -> Iterator[set[str]]:
-    """Record the names of the modules in which unpicklers look names up within the context.
+    """Record the modules from which unpicklers import names within the context.
 
     Python raises the audit event `pickle.find_class` for each (https://docs.python.org/3/library/audit_events.html).
-    An audit hook stays for the life of a process: this is for processes that end soon.
+    An audit hook cannot be removed, so this is for short-lived processes.
     """
     modules: set[str] = set()
     is_recording = True
@@ -30,7 +30,7 @@ def recorded_modules() -> Iterator[set[str]]:
     is_recording = False
 
 
-def versions_of(modules: Iterable[str]) -> dict[str, str]:
+def distribution_versions(modules: Iterable[str]) -> dict[str, str]:
     """Return the versions of the distributions that provide these modules, by name of the distribution."""
     providers = packages_distributions()
     tops = {module.partition(".")[0] for module in modules}
@@ -38,11 +38,11 @@ def versions_of(modules: Iterable[str]) -> dict[str, str]:
     return {name: version(name) for name in sorted(names)}
 
 
-def imported_by(own: Collection[str]) -> set[str]:
-    """Return the names of the modules that own code imports anywhere, in a function too.
+def find_imports(own: Collection[str]) -> set[str]:
+    """Return the names of the modules that own code imports, at the top level or in a function.
 
     Args:
-        own: the top-level modules of the own code. Only those of its modules count that this process has imported.
+        own: the top-level modules of the own code. Only modules that this process has imported are searched.
     """
     found: set[str] = set()
     files = [getattr(module, "__file__", None) for name, module in sys.modules.items() if name.partition(".")[0] in own]
@@ -55,8 +55,8 @@ def imported_by(own: Collection[str]) -> set[str]:
     return found
 
 
-def modules_of_skops(path: Path) -> set[str]:
-    """Return the names of the modules in which loading a file of skops looks names up, and that of skops itself."""
+def find_skops_modules(path: Path) -> set[str]:
+    """Return the modules from which loading a skops file imports names, and `skops`."""
     with ZipFile(path) as file:
         schema = json.loads(file.read("schema.json"))
     found, waiting = {"skops"}, [schema]

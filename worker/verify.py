@@ -1,6 +1,7 @@
 """`python -m worker.verify [--missing] MODEL_DIR`: checks a model directory as a worker does before it loads the model.
 
-With --missing it prints what the model needs and is not installed, as pip takes it, one distribution a line.
+With --missing, it prints the distributions that the model needs and that are not installed in a compatible version, as
+requirements for pip, one per line.
 """
 
 import argparse
@@ -14,10 +15,10 @@ from worker.pool.artifact import verify
 
 
 def main() -> None:
-    """Check the directory, or print what is missing."""
+    """Check the directory, or print the missing distributions."""
     parser = argparse.ArgumentParser(prog="python -m worker.verify", description=__doc__)
     parser.add_argument("model_dir", type=Path)
-    parser.add_argument("--missing", action="store_true", help="print what pip must install")
+    parser.add_argument("--missing", action="store_true", help="print the requirements that pip must install")
     arguments = parser.parse_args()
     try:
         if arguments.missing:

@@ -13,7 +13,7 @@ from benchmarks.serving.workload import Workload
 from shared.ids import SECRET_BYTES
 from shared.rows import encode_matrix
 from shared.store.records import Member
-from worker.pool.outputs import wanted_by
+from worker.pool.outputs import find_wanted_rows
 from worker.pool.predictor import Predictor
 
 SIZES: Final = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
@@ -43,7 +43,7 @@ def _figure(predictor: Predictor, workload: Workload, number: int, n_rows: int) 
     (encoded,) = encode_matrix(workload.rows(n_rows), n_rows)
     members = [Member(bytes(SECRET_BYTES), 1, len(encoded.content) // n_rows)] * n_rows
     pipeline_ms, predict_ms = _interleaved(
-        lambda: predictor.evaluate(rows, wanted_by(members, predictor.card.default_outputs)),
+        lambda: predictor.evaluate(rows, find_wanted_rows(members, predictor.card.default_outputs)),
         lambda: predictor.predict(encoded, members),
     )
     return Batch(number, n_rows, pipeline_ms, predict_ms)

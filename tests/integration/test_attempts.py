@@ -155,7 +155,7 @@ def test_running_batch_is_stopped_when_it_is_canceled(lethal: tuple[Stack, Gatew
     wait_for(lambda: not process.is_running(), "the end of its process")
     assert gateway.predict([[1, 0]]).status_code == 200
     assert gateway.client.get(location).json()["status"] == "canceled"
-    assert "stopped a canceled batch" in stack.part("worker").log.read_text()
+    assert "killed the pool process of a canceled batch" in stack.part("worker").log.read_text()
 
 
 def test_worker_that_was_stopped_beyond_its_lease_commits_nothing(

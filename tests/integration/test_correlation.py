@@ -93,7 +93,7 @@ def test_failures_are_logged_with_the_request_id(traced: tuple[Stack, Gateway]) 
     stack, gateway = traced
     assert predict(gateway, [[7, 0]], X_Request_ID="bad-seven").status_code == 422
     assert find_line(gateway.part, "request", "bad-seven")["status"] == 422
-    assert find_line(stack.part("worker"), "requests", ["bad-seven"])["event"] == "answered a batch"
+    assert find_line(stack.part("worker"), "requests", ["bad-seven"])["event"] == "committed a batch"
     assert gateway.client.get("/results/nothing", headers={"X-Request-ID": "lost"}).headers["X-Request-ID"] == "lost"
     assert find_line(gateway.part, "request", "lost")["status"] == 404
 

@@ -20,9 +20,9 @@ from shared.store.records import Answer
 from tests.comparison import compare, items
 from tests.families import FAMILIES, N_ROWS, PIPELINES, Case, family
 from tests.request_path import RequestPath, card_of
-from training.inputs import describe
-from training.outputs import call, classes_of, outputs_of
-from training.sample import take
+from training.inputs import describe_input
+from training.outputs import classes_of, compute_output, outputs_of
+from training.sample import take_rows
 from worker.pool.predictor import Predictor
 
 ROWS_IN_SMALL_BATCHES = 7
@@ -64,17 +64,17 @@ def check(case: Case, exact_rows: int) -> None:
     """
     pipeline, loaded = (pickle.loads(pickle.dumps(case.pipeline)) for _ in range(2))
     outputs = outputs_of(pipeline)
-    path = RequestPath(card_of(describe(pipeline, case.X), outputs=outputs, classes=classes_of(pipeline)))
+    path = RequestPath(card_of(describe_input(pipeline, case.X), outputs=outputs, classes=classes_of(pipeline)))
     rows = path.rows_of(case.X)
     predictor = Predictor(path.card, loaded)
-    predictor.evaluate.prove(path.decode(path.encode(rows[:2])))
-    whole = {output: items(call(pipeline, output, case.X)) for output in outputs}
+    predictor.evaluate.prove_one_evaluation(path.decode(path.encode(rows[:2])))
+    whole = {output: items(compute_output(pipeline, output, case.X)) for output in outputs}
     for n_rows, size in ((exact_rows, 1), (exact_rows, 7), (N_ROWS, N_ROWS)):
         for start in range(0, n_rows, size):
             part = slice(start, min(start + size, N_ROWS))
-            X = take(case.X, list(range(N_ROWS))[part])
+            X = take_rows(case.X, list(range(N_ROWS))[part])
             for output, found in serve_alike(predictor, path, rows[part], outputs).items():
-                compare(found, items(call(pipeline, output, X)), to_the_bit=True)
+                compare(found, items(compute_output(pipeline, output, X)), to_the_bit=True)
                 compare(found, whole[output][part], to_the_bit=False)
     check_different_requests(predictor, path, rows[:exact_rows], whole)
 

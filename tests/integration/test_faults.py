@@ -190,7 +190,7 @@ def test_batch_whose_claim_fails_is_requeued_until_it_succeeds(stack: Stack) -> 
     stack.redis.rename(key, "aside")
     stack.redis.set(key, "no record")
     worker.process.resume()
-    wait_for(lambda: "requeues a batch" in worker.log.read_text(), "a failed claim")
+    wait_for(lambda: "an attempt failed, requeuing its batch" in worker.log.read_text(), "a failed claim")
     stack.redis.rename("aside", key)
     assert gateway.poll(location).json()["prediction"] == [0]
 

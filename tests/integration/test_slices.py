@@ -30,8 +30,8 @@ from tests.patience import patience
 from tests.s3 import S3Server, s3_server
 from tests.stack import Gateway, Stack, free_port, running_stack, wait_for
 from tests.stored_rows import stored_table, write_rows
-from training.sample import rows_of
-from worker.pool.rows import decoder_for
+from training.sample import as_client_rows
+from worker.pool.rows import make_decoder
 
 T = TypeVar("T")
 
@@ -141,7 +141,7 @@ def test_each_slice_equals_what_the_pipeline_gives_for_its_rows(
     pipeline, X = joblib.load(model_dir / "pipeline.joblib"), rows_like(card, 20_000)
     port = free_port()
     with running_site(tmp_path, model_dir, worker_http_port=port, **settings) as site:
-        prediction_id = site.submit(card, stored_table(card.input, rows_of(card.input, X)))
+        prediction_id = site.submit(card, stored_table(card.input, as_client_rows(card.input, X)))
         final = site.wait(prediction_id)
         results = site.results(prediction_id)
         wait_for(lambda: Metrics(port).value("slice_rows_total") == len(X), "the metrics of all slices")
@@ -167,8 +167,8 @@ def rows_like(card: ModelCard, n_rows: int) -> Any:
     generator = np.random.default_rng(4)
     if card.input.library == "numpy":
         return generator.uniform(0, 8, (n_rows, 4))
-    decode: Any = decoder_for(card)
-    example = decode.of_columns(zip(*card.example, strict=True), len(card.example))
+    decode: Any = make_decoder(card)
+    example = decode.build_frame(zip(*card.example, strict=True), len(card.example))
     rows = example.iloc[generator.integers(len(example), size=n_rows)].reset_index(drop=True)
     for column in rows.select_dtypes("float64"):
         rows[column] = (rows[column] + generator.normal(size=n_rows)).where(generator.random(n_rows) > 0.1)
@@ -245,7 +245,7 @@ def test_worker_waits_for_an_s3_server_that_is_gone(
     with running_site(tmp_path, model_dir, max_attempts=1, **s3_settings) as site:
         prediction_id = site.submit(read_card(model_dir), two_columns([1, -1]), meanwhile=lambda _: s3.stop())
         log = site.stack.part("worker").log
-        wait_for(lambda: "waits for the object store" in log.read_text(), "an outage")
+        wait_for(lambda: "object store unavailable or full, retrying" in log.read_text(), "an outage")
         s3.restart()
         site.wait(prediction_id)
         ((_, table),) = site.results(prediction_id)

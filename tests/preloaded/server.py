@@ -39,7 +39,7 @@ def main() -> None:
         warnings.filterwarnings("ignore", "'.*' found in sys.modules", RuntimeWarning)  # which is the point
         gc.freeze()
         # A command line of `training` proves its model in preloaded processes too.
-        with patch("training.proof.PYTHON", client_of(path)):
+        with patch("training.proof.PYTHON_COMMAND", client_of(path)):
             while True:
                 if not os.fork():
                     server.close()

@@ -10,7 +10,7 @@ import structlog
 from shared.errors import BrokerUnavailable
 from shared.store.transport import StoreRefused
 
-_KEPT_BYTES: Final = 2048  # of each message; a gateway's message fits
+_KEPT_BYTES: Final = 2048  # per message; a gateway's message is shorter
 _LOGGED_BYTES: Final = 100
 _REASON_CHARACTERS: Final = 200  # a reason may quote the message
 _MAX_LOGGED_PER_SECOND: Final = 10
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class AlienMessages:
-    """Belongs to the parent process and runs on its event loop."""
+    """Sets alien messages aside, on the event loop of the parent process."""
 
     def __init__(self, count: Callable[[], None], keep: Callable[[bytes], None]) -> None:
         """`count` and `keep` are called once per alien message, `keep` with a JSON entry for the operator."""
@@ -38,7 +38,7 @@ class AlienMessages:
         """Count, log and keep a message that was already removed from the broker.
 
         Args:
-            source: the queue, channel or hash that held it.
+            source: the queue, channel or hash that contained it.
             raw: the message.
             reason: how it differs from a valid message.
         """
@@ -57,7 +57,7 @@ class AlienMessages:
                 log.warning("could not keep an alien message", reason=str(error))
 
     def _may_log(self) -> bool:
-        """Limit the log to ten messages a second; the metric counts all."""
+        """Return whether to log a message: at most ten per second; the metric counts all."""
         now = time.monotonic()
         if now - self._second >= 1:
             self._second, self._logged = now, 0
@@ -66,5 +66,5 @@ class AlienMessages:
 
 
 def _decode_start(raw: bytes, max_bytes: int) -> str:
-    """Decode the first bytes as UTF-8, with escapes for those that are not."""
+    """Decode the first bytes as UTF-8, with escapes for invalid ones."""
     return raw[:max_bytes].decode("utf-8", "backslashreplace")

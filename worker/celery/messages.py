@@ -1,8 +1,8 @@
 """Checks the messages that a worker receives: those of gateways, and commands of Celery's remote control.
 
 Celery and kombu check too little: a message without properties makes Celery reconnect, and one that is not JSON ends
-the worker. So every message is checked before kombu sees it. Fields that Sepal does not read are not checked, since
-another version of Celery may add some.
+the worker. So every message is checked before kombu processes it. Fields that Sepal does not read are not checked,
+since another version of Celery may add some.
 """
 
 import re
@@ -16,7 +16,7 @@ from shared.names import PREDICT_BATCH
 from shared.store.records import AlienMessage
 
 MAX_BYTES: Final = 16 * 1024
-"""A gateway's message has 1,100 bytes, a command a few more."""
+"""The longest valid message. A gateway's has 1,100 bytes, a remote-control command a few more."""
 
 # kombu's JSON decoder builds an object where it finds this key, and may raise any exception; Sepal never sends it.
 _TYPE_KEY: Final = b'"__type__"'
@@ -25,7 +25,7 @@ _BatchId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{20}(\.[0-9]{1,9})?\Z")]
 _Tag = Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}\Z")]
 _Clock = Annotated[int, Meta(ge=0, lt=2**53)]
 
-# With a value in any of these, Celery would not simply run the task once, now.
+# A value in any of these headers would make Celery do more than run the task once, immediately.
 _NULL_HEADERS: Final = (
     "shadow",
     "eta",
@@ -69,8 +69,8 @@ _ENVELOPE: Final = [
     ("content_type", Literal["application/json"]),
     ("content_encoding", Literal["utf-8"]),
 ]
-_DASHES: Final = {"content_type": "content-type", "content_encoding": "content-encoding"}
-_Task = defstruct("_Task", [*_ENVELOPE, ("headers", _Headers), ("properties", _Properties)], rename=_DASHES)
+_DASHED_NAMES: Final = {"content_type": "content-type", "content_encoding": "content-encoding"}
+_Task = defstruct("_Task", [*_ENVELOPE, ("headers", _Headers), ("properties", _Properties)], rename=_DASHED_NAMES)
 
 _NoKeywords = defstruct("_NoKeywords", [], forbid_unknown_fields=True)
 _Links = defstruct(
@@ -82,7 +82,7 @@ _Call = defstruct(
     array_like=True,
     forbid_unknown_fields=True,
 )
-_call: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(_Call)
+_call_decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(_Call)
 
 _CommandHeaders = defstruct("_CommandHeaders", [("clock", _Clock | None, None), ("compression", None, None)])
 _CommandProperties = defstruct(
@@ -92,7 +92,7 @@ _CommandProperties = defstruct(
 _CommandEnvelope = defstruct(
     "_CommandEnvelope",
     [*_ENVELOPE, ("headers", _CommandHeaders), ("properties", _CommandProperties)],
-    rename=_DASHES,
+    rename=_DASHED_NAMES,
 )
 _ReplyTo = defstruct("_ReplyTo", [("exchange", str), ("routing_key", str)])
 _Command = defstruct(
@@ -116,9 +116,9 @@ def read_task(raw: bytes, queue: str) -> Any:
         The decoded message, as kombu expects it.
 
     Raises:
-        AlienMessage: no gateway wrote it for this queue.
+        AlienMessage: it is not a message of a gateway for this queue.
     """
-    message = _parse(raw)
+    message = _parse_json(raw)
     _check_task(message, queue)
     return message
 
@@ -127,35 +127,35 @@ def check_unacknowledged(raw: bytes) -> None:
     """Check an entry of kombu's list of unacknowledged messages: a message, its exchange and its routing key.
 
     Raises:
-        AlienMessage: no gateway wrote the message.
+        AlienMessage: it is not a message of a gateway.
     """
-    message, _, routing_key = _convert(_parse(raw), tuple[Any, Literal[""], str])
+    message, _, routing_key = _validate(_parse_json(raw), tuple[Any, Literal[""], str])
     _check_task(message, routing_key)
 
 
 def check_command(raw: bytes) -> None:
-    """Check a broadcast command.
+    """Check a broadcast command of Celery's remote control.
 
     Raises:
         AlienMessage: it does not follow Celery's protocol.
     """
-    command = _convert(_parse(raw), _CommandEnvelope)
-    _convert(_parse(_decode_base64(command.body)), _Command)
+    command = _validate(_parse_json(raw), _CommandEnvelope)
+    _validate(_parse_json(_decode_base64(command.body)), _Command)
 
 
 def _check_task(message: Any, queue: str) -> None:
-    task = _convert(message, _Task)
+    task = _validate(message, _Task)
     if task.properties.delivery_info.routing_key != queue:
         raise AlienMessage("its routing key is that of another queue")
     try:
-        call = _call.decode(_decode_base64(task.body))
+        call = _call_decoder.decode(_decode_base64(task.body))
     except (ValueError, RecursionError) as error:
         raise AlienMessage(f"body: {error}") from error
     if call.arguments != (task.headers.id,):
         raise AlienMessage("its argument differs from its id")
 
 
-def _parse(raw: bytes) -> Any:
+def _parse_json(raw: bytes) -> Any:
     if len(raw) > MAX_BYTES:
         raise AlienMessage(f"longer than {MAX_BYTES:,} bytes")
     if _TYPE_KEY in raw:
@@ -166,7 +166,7 @@ def _parse(raw: bytes) -> Any:
         raise AlienMessage(f"not valid JSON: {error}") from error
 
 
-def _convert(value: Any, schema: Any) -> Any:
+def _validate(value: Any, schema: Any) -> Any:
     try:
         return msgspec.convert(value, schema)
     except msgspec.ValidationError as error:

@@ -34,7 +34,7 @@ class EventsStep(bootsteps.StartStopStep):
     timer: Any = None
 
     def start(self, consumer: Any) -> None:
-        """Send by a timer of this step; the dispatcher is a new one after each reconnect."""
+        """Flush the dispatcher by a timer; each reconnect creates a new dispatcher."""
         dispatcher = consumer.event_dispatcher
         dispatcher.on_send_buffered = None
         dispatcher.buffer_limit = _BUFFERED_EVENTS
@@ -53,8 +53,8 @@ class HandOverStep(bootsteps.StartStopStep):
     """Writes a task to a pool process as soon as its message arrives.
 
     Celery's pool keeps a task until the event loop finds the pipe to a process writable, after everything else that is
-    due, such as the request for the next message. This step reports the pipes as writable at once. If a pipe is full,
-    the task is written when the event loop finds it writable.
+    due, such as the request for the next message. This step immediately reports the pipes as writable. If a pipe is
+    full, the task is written when the event loop finds it writable.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -71,7 +71,7 @@ class HandOverStep(bootsteps.StartStopStep):
         pool._quick_put = put_and_write
 
 
-def heartbeat_step(
+def make_heartbeat_step(
     heartbeat: Heartbeat,
     pipe: PoolPipe,
     metrics: WorkerMetrics,
@@ -83,15 +83,15 @@ def heartbeat_step(
 
     Args:
         heartbeat: announces the worker.
-        pipe: carries the reports of pool processes.
+        pipe: receives the reports of pool processes.
         metrics: counts the attempts that pool processes report.
         forget_deliveries: deletes kombu's list of messages that an earlier connection took.
         requeue: ends an attempt and publishes the batch again.
-        n_alien_messages: messages taken and set aside; a consumer that takes only these is not idle.
+        n_alien_messages: returns how many messages were set aside; a consumer that takes only these is not idle.
     """
 
     class HeartbeatStep(bootsteps.StartStopStep):
-        """Runs its checks on the consumer's event loop."""
+        """Checks pool processes and beats on the consumer's event loop."""
 
         requires = ("celery.worker.consumer.tasks:Tasks",)
         timer: Any = None
@@ -108,32 +108,32 @@ def heartbeat_step(
             if self.timer is not None:  # None if it stops before it has started
                 self.timer.cancel()
             if state.should_stop is None:
-                heartbeat.pause()
+                heartbeat.stop_freeze_timer()
             else:
-                heartbeat.leave()
+                heartbeat.announce_shutdown()
 
         def _check(self, consumer: Any) -> None:
             # Celery looks for dead processes when a pipe closes. A killed process may not have ended by then, and
             # Celery looks again only 5 s later.
-            with suppress(StopIteration):  # no slot is free until the event loop has seen the end of its process
+            with suppress(StopIteration):  # raised if no slot of a dead process is free yet
                 consumer.pool._pool.maintain_pool()
             metrics.count_attempts(pipe.read())
             pids = list(consumer.pool.info["processes"])
             n_loaded = pipe.count_loaded(pids)
-            heartbeat.check(_consumer_state(pids, n_loaded, n_alien_messages()))
+            heartbeat.check(_read_consumer_state(pids, n_loaded, n_alien_messages()))
             consumer.task_consumer.channel.qos.is_paused = not n_loaded
             if not n_loaded:
-                _requeue_waiting(requeue)
+                _requeue_unstarted(requeue)
 
     return HeartbeatStep
 
 
 def stop_worker() -> None:
-    """Make Celery exit at once with a failure status, so that the supervisor starts another worker."""
+    """Make Celery exit immediately with a failure status, so that the supervisor starts another worker."""
     state.should_terminate = EX_FAILURE
 
 
-def _consumer_state(pids: list[int], n_loaded: int, n_alien_messages: int) -> ConsumerState:
+def _read_consumer_state(pids: list[int], n_loaded: int, n_alien_messages: int) -> ConsumerState:
     return ConsumerState(
         pids=pids,
         n_loaded=n_loaded,
@@ -143,8 +143,8 @@ def _consumer_state(pids: list[int], n_loaded: int, n_alien_messages: int) -> Co
     )
 
 
-def _requeue_waiting(requeue: Requeue) -> None:
-    """Requeue the batches that wait in this worker while it has no loaded pool process, for other workers to take."""
+def _requeue_unstarted(requeue: Requeue) -> None:
+    """Requeue the batches that this worker has taken and not started, so that other workers can run them."""
     for request in set(state.reserved_requests) - set(state.active_requests):
         requeue(BatchId(request.id), LostReason.ERROR, "The worker has no loaded pool process.")
         request.acknowledge()

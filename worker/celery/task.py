@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class PoolState:
-    """Created before the fork; after it, each pool process sets `process` in its copy."""
+    """The state of a pool process: created before the fork, after which each process sets `process` in its copy."""
 
     def __init__(self, settings: WorkerSettings, worker: str, pipe: PoolPipe) -> None:
         self._settings = settings
@@ -46,7 +46,7 @@ class PoolState:
             )
             self._stop_worker(error)
         except Exception as error:
-            # The text of an unexpected exception is in the log alone: anyone can read /readyz.
+            # The text of an unexpected exception is only in the log, because anyone can read /readyz.
             unloadable = ArtifactUnloadable(f"loading the pipeline or warming it up raised {type(error).__name__}")
             log.critical("cannot load this model", remedy=unloadable.remedy, exc_info=True)
             self._stop_worker(unloadable)
@@ -54,23 +54,23 @@ class PoolState:
 
     def _stop_worker(self, error: ArtifactError) -> None:
         load_failure.report(self._settings, error)
-        self._pipe.report_refused(os.getpid())  # SIGTERM alone would end the worker with the status of a success
+        self._pipe.report_load_failure(os.getpid())  # SIGTERM alone would end the worker with the status of a success
         if os.getppid() == self._worker_pid:  # otherwise the worker has ended already
             os.kill(self._worker_pid, signal.SIGTERM)
         sys.exit(1)
 
 
-def register(app: Celery, pool: PoolState, requeue: Requeue) -> None:
-    """Register the task, and have every pool process load the pipeline.
+def register_task(app: Celery, pool: PoolState, requeue: Requeue) -> None:
+    """Register the task, and make every pool process load the pipeline when it starts.
 
     Args:
         app: the worker's Celery app.
-        pool: the state that each pool process fills in.
+        pool: loads the pipeline in each pool process.
         requeue: called in the parent when a pool process cannot end its attempt itself.
     """
     worker_process_init.connect(pool.start_process, weak=False)
 
-    class BatchRequest(Request):  # Celery's hook for the parent to see how a task ended
+    class BatchRequest(Request):  # Celery calls its methods in the parent when a task ends
         """A delivered message; requeues the batch of a failed task before Celery acknowledges the message."""
 
         def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
@@ -88,7 +88,7 @@ def register(app: Celery, pool: PoolState, requeue: Requeue) -> None:
         except Exception as error:
             # The store refused, or the batch took too long. The store publishes the batch again, independently of this
             # message. The pause limits the rate of attempts while a fault lasts.
-            log.exception("requeues a batch", batch=batch_id)
+            log.exception("an attempt failed, requeuing its batch", batch=batch_id)
             if not isinstance(error, SoftTimeLimitExceeded):
                 time.sleep(_RETRY_PAUSE_SECONDS)
             process.requeue(BatchId(batch_id), _lost_reason(error), f"{type(error).__name__}: {error}")

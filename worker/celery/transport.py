@@ -1,7 +1,7 @@
-"""kombu's Redis transport, with checks of every message, and without a fault that otherwise ends the worker.
+"""kombu's Redis transport, with a check of every message, and without a bug that ends the worker.
 
 Messages from queues, from kombu's list of unacknowledged messages and from broadcasts are checked
-(`worker.celery.messages`). Alien messages are set aside, and kombu does not see them.
+(`worker.celery.messages`). Alien messages are set aside, and not passed to kombu.
 
 When the broker connection is lost, Celery 5.7 drops the connection's client, then uses it to requeue and acknowledge
 messages. kombu 5.7 raises an AttributeError, which ends the worker; Celery recovers only from connection errors. The
@@ -28,7 +28,9 @@ from shared.store.schema import Key
 from worker.celery.alien_messages import AlienMessages
 from worker.celery.messages import check_command, check_unacknowledged, read_task
 
-_ACKNOWLEDGE_WITHIN_SECONDS: Final = 0.02  # nothing waits for it: a batch redelivered meanwhile is found final
+_ACKNOWLEDGE_WITHIN_SECONDS: Final = (
+    0.02  # nothing waits for it: if the batch is redelivered before, its claim finds it final
+)
 
 log = structlog.get_logger(__name__)
 
@@ -48,14 +50,14 @@ class QoS(redis.QoS):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._connection: Any = None
-        self._unread = 0
+        self._n_unread = 0
         self._unconfirmed: Sequence[tuple[Any, ...]] = ()
         self._to_record: dict[str, Any] = {}
         self._to_acknowledge: list[str] = []
         self._is_acknowledgement_due = False
 
     def can_consume(self) -> bool:
-        """Whether the consumer may request the next message."""
+        """Return whether the consumer may request the next message."""
         return not self.is_paused and bool(super().can_consume())
 
     def append(self, message: Any, delivery_tag: str) -> None:
@@ -79,7 +81,7 @@ class QoS(redis.QoS):
             self._send_pending()
         elif not self._is_acknowledgement_due:
             self._is_acknowledgement_due = True
-            hub.call_later(_ACKNOWLEDGE_WITHIN_SECONDS, self._acknowledge)
+            hub.call_later(_ACKNOWLEDGE_WITHIN_SECONDS, self._send_acknowledgements)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Requeue a message from the list, or drop it."""
@@ -114,7 +116,7 @@ class QoS(redis.QoS):
             entry = dumps([message._raw, delivery["exchange"], delivery["routing_key"]])
             commands.append(("ZADD", self.unacked_index_key, time.time(), delivery_tag))
             commands.append(("HSET", self.unacked_key, delivery_tag, entry))
-        if to_record:  # list again a worker that was taken for dead, so that the reconciler finds these entries
+        if to_record:  # add this worker again if it was taken for dead, so that the reconciler finds these entries
             commands.append(("HSETNX", Key.WORKERS, self.unacked_key.removeprefix(Key.UNACKED), "0 0"))
         if to_acknowledge:
             commands.append(("ZREM", self.unacked_index_key, *to_acknowledge))
@@ -122,7 +124,7 @@ class QoS(redis.QoS):
         if commands:
             self._send(*commands)
 
-    def _acknowledge(self) -> None:
+    def _send_acknowledgements(self) -> None:
         self._is_acknowledgement_due = False
         self._send_pending_if_open()
 
@@ -144,7 +146,7 @@ class QoS(redis.QoS):
             self._write(transaction)
         except self.channel.connection_errors:
             # If only this connection was lost, its last transaction may be lost too. Sending it twice does no harm.
-            self._connection, self._unread = None, 0
+            self._connection, self._n_unread = None, 0
             self.channel.pool.disconnect(inuse_connections=False)  # or each of them may time out in turn
             self._write((*self._unconfirmed, *transaction))
         self._unconfirmed = transaction
@@ -153,18 +155,18 @@ class QoS(redis.QoS):
         if self._connection is None:
             self._connection = self.channel.pool.get_connection()
         self._read_replies()
-        if self._connection.can_read(timeout=0):  # no reply is due: it was closed
+        if self._connection.can_read(timeout=0):  # no reply is due, so it was closed
             raise RedisConnectionError("the connection was closed")
         self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
-        self._unread = len(commands)
+        self._n_unread = len(commands)
 
     def _read_replies(self) -> None:
-        for _ in range(self._unread):
+        for _ in range(self._n_unread):
             try:
                 self._connection.read_response()
             except ResponseError as error:
                 log.warning("the broker refused to update the list of unacknowledged messages", reason=str(error))
-        self._unread = 0
+        self._n_unread = 0
 
 
 class Channel(redis.Channel):
@@ -183,7 +185,7 @@ class Channel(redis.Channel):
     def _brpop_read(self, **options: Any) -> bool:
         # As in kombu, with a check where kombu decodes JSON.
         try:
-            popped = self._pop(options)
+            popped = self._read_popped(options)
             if popped is None:
                 raise Empty
             key, raw = popped
@@ -200,7 +202,7 @@ class Channel(redis.Channel):
             self._in_poll = None
             self._flush_brpop_reauth()
 
-    def _pop(self, options: dict[str, Any]) -> tuple[bytes, bytes] | None:
+    def _read_popped(self, options: dict[str, Any]) -> tuple[bytes, bytes] | None:
         connection = self.client.connection
         try:
             return cast(tuple[bytes, bytes] | None, self.client.parse_response(connection, "BRPOP", **options))
@@ -250,15 +252,15 @@ class BrokerConnection(kombu.Connection):
     """A connection that retries a lost broker once a second; kombu's interval would grow to 30 s."""
 
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        """Wait for a connection without a limit; the timer that ends a frozen process is off meanwhile."""
+        """Wait for a connection without a limit; meanwhile, the heartbeat's freeze timer is off."""
         faulthandler.cancel_dump_traceback_later()
         intervals = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
         return super().ensure_connection(*args, **intervals, **options)
 
 
 # In a Unix socket URL, kombu expects the transport's name before a plus sign, without a dot.
-_NAME: Final = "sepal"
-TRANSPORT_ALIASES[_NAME] = f"{__name__}:{BrokerTransport.__name__}"
+_TRANSPORT_NAME: Final = "sepal"
+TRANSPORT_ALIASES[_TRANSPORT_NAME] = f"{__name__}:{BrokerTransport.__name__}"
 
 
 def broker_url(redis_url: str) -> str:
@@ -274,4 +276,4 @@ def broker_url(redis_url: str) -> str:
         return redis_url
     query = dict(parse_qsl(parts.query))
     query["virtual_host"] = query.pop("db", "0")
-    return f"{_NAME}+socket://{parts.netloc}{parts.path}?{urlencode(query)}"
+    return f"{_TRANSPORT_NAME}+socket://{parts.netloc}{parts.path}?{urlencode(query)}"

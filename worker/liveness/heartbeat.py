@@ -18,7 +18,7 @@ from shared.store.workers import WorkerRegistry
 from worker.liveness.watchdog import ConsumerState, Watchdog
 
 CHECK_SECONDS: Final = 0.1
-"""How often the parent checks its pool processes; a change is announced at once."""
+"""How often the parent checks its pool processes; a change is announced immediately."""
 _BEAT_SECONDS: Final = 1.0
 _FROZEN_SECONDS: Final = 30  # longer than any timeout of the broker's connections: this event loop will not recover
 
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 class Heartbeat:
-    """Announces the worker; if the store cannot be reached, the beat is skipped."""
+    """Announces the worker; if the store is unavailable, the beat is skipped."""
 
     def __init__(self, registry: WorkerRegistry, watchdog: Watchdog) -> None:
         self._registry = registry
@@ -63,14 +63,14 @@ class Heartbeat:
         except (BrokerUnavailable, StoreRefused) as error:
             log.warning("could not announce this worker", reason=str(error))
 
-    def pause(self) -> None:
-        """Turn the freeze timer off: the consumer has lost its broker."""
+    def stop_freeze_timer(self) -> None:
+        """Turn the freeze timer off, because the consumer has stopped or lost its broker."""
         faulthandler.cancel_dump_traceback_later()
 
-    def leave(self) -> None:
-        """Announce no loaded pool process, until this process ends: the leases of batches that still run stay valid."""
+    def announce_shutdown(self) -> None:
+        """Announce zero loaded pool processes until this process ends, so that leases of running batches stay valid."""
         self._n_announced = 0
-        self.pause()
+        self.stop_freeze_timer()
         threading.Thread(target=self._keep_announcing, daemon=True).start()
 
     def _keep_announcing(self) -> None:

@@ -25,17 +25,17 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def handle_error(self, *_: object) -> None:
         """Log the error in the format of all other log lines."""
-        log.warning("could not answer a request for metrics or a probe", reason=repr(sys.exception()))
+        log.warning("could not respond to a request for metrics or a probe", reason=repr(sys.exception()))
 
 
 class _Handler(WSGIRequestHandler):
     timeout = 10  # seconds that a connection may be idle
 
     def log_message(self, *_: object) -> None:
-        """Log nothing: probes come every few seconds."""
+        """Log nothing, because probes arrive every few seconds."""
 
 
-def serve(host: str, port: int, exposition: Exposition, is_ready: Callable[[], bool]) -> None:
+def serve_probes(host: str, port: int, exposition: Exposition, is_ready: Callable[[], bool]) -> None:
     """Serve `/metrics`, `/livez` and `/readyz` until the process ends; pool processes do not serve them.
 
     Args:
@@ -64,5 +64,5 @@ def serve(host: str, port: int, exposition: Exposition, is_ready: Callable[[], b
         return [body]
 
     server = make_server(host, port, application, _Server, _Handler)
-    os.register_at_fork(after_in_child=server.socket.close)  # else pool processes keep the port of a dead worker
+    os.register_at_fork(after_in_child=server.socket.close)  # otherwise pool processes keep the port of a dead worker
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -32,11 +32,11 @@ class ConsumerState(NamedTuple):
     running: Collection[str]
     """Those of them that a pool process has started."""
     n_started: int
-    """Batches that pool processes have started since the worker started."""
+    """Batches that pool processes have started, and alien messages, since the worker started."""
 
 
 class Watchdog:
-    """Checks at every beat; repairs most differences only after two checks in a row, since one may be transient."""
+    """Checks at every beat; repairs most differences only if two consecutive checks find them."""
 
     def __init__(self, requeue: Requeue, stop_worker: Callable[[], None]) -> None:
         self._requeue = requeue
@@ -48,7 +48,7 @@ class Watchdog:
         self._stalled_checks = 0
 
     def check(self, reply: AnnounceReply, consumer: ConsumerState) -> None:
-        """Check once.
+        """Compare the two states once, and act on differences.
 
         Args:
             reply: the store's record of this worker.
@@ -56,7 +56,7 @@ class Watchdog:
         """
         self._requeue_from_dead_processes(reply, consumer)
         self._requeue_abandoned(reply, consumer)
-        self._stop_unwanted(reply, consumer)
+        self._kill_unwanted(reply, consumer)
         # A busy worker starts many batches between two checks, and may run none at the moment of a check.
         starts_nothing = consumer.n_loaded > 0 and not consumer.running and consumer.n_started == self._n_started
         self._n_started = consumer.n_started
@@ -67,23 +67,23 @@ class Watchdog:
         """Requeue the batches of dead pool processes; Celery may miss a killed process until the batch's time limit."""
         for lease in reply.leases:
             if lease.pid not in consumer.pids:
-                log.warning("found an attempt whose pool process has died", batch=lease.batch_id, pid=lease.pid)
+                log.warning("the pool process of an attempt died", batch=lease.batch_id, pid=lease.pid)
                 self._requeue(lease.batch_id, LostReason.PROCESS, "The pool process died.")
 
     def _requeue_abandoned(self, reply: AnnounceReply, consumer: ConsumerState) -> None:
-        """Requeue leased batches that no pool process runs: their attempts ended without a report."""
+        """Requeue leased batches that no pool process runs: their attempts ended without an outcome."""
         abandoned = {lease.batch_id for lease in reply.leases if lease.batch_id not in consumer.running}
         for batch_id in abandoned & self._abandoned:
-            log.warning("found an attempt that ended without a report", batch=batch_id)
-            self._requeue(batch_id, LostReason.ERROR, "The attempt ended without a report.")
+            log.warning("an attempt ended without an outcome", batch=batch_id)
+            self._requeue(batch_id, LostReason.ERROR, "The attempt ended without an outcome.")
         self._abandoned = abandoned - self._abandoned
 
-    def _stop_unwanted(self, reply: AnnounceReply, consumer: ConsumerState) -> None:
+    def _kill_unwanted(self, reply: AnnounceReply, consumer: ConsumerState) -> None:
         """Kill the pool processes of canceled batches: there is no other way to interrupt a pipeline."""
         unwanted = {lease for lease in reply.leases if not lease.is_wanted and lease.batch_id in consumer.running}
         for lease in unwanted:
             if lease.batch_id in self._unwanted:
-                log.info("stopped a canceled batch", batch=lease.batch_id, pid=lease.pid)
+                log.info("killed the pool process of a canceled batch", batch=lease.batch_id, pid=lease.pid)
                 os.kill(lease.pid, signal.SIGKILL)
         self._unwanted = {lease.batch_id for lease in unwanted} - self._unwanted
 
@@ -91,7 +91,7 @@ class Watchdog:
         """Stop the worker if no pool process starts the batches that it has taken: its pool hangs."""
         self._stalled_checks = self._stalled_checks + 1 if is_stalled else 0
         if self._stalled_checks >= _STALLED_CHECKS:
-            log.critical("stops this worker: its pool starts none of the batches that it has taken")
+            log.critical("stopping this worker: its pool starts none of the batches that it has taken")
             self._stalled_checks = 0
             self._stop_worker()
 
@@ -99,6 +99,6 @@ class Watchdog:
         """Stop the worker if messages wait and its consumer takes none: it does not recover by itself."""
         self._idle_checks = self._idle_checks + 1 if is_idle and reply.n_waiting else 0
         if self._idle_checks >= _IDLE_CHECKS:
-            log.critical("stops this worker: messages wait and its consumer takes none", waiting=reply.n_waiting)
+            log.critical("stopping this worker: messages wait and its consumer takes none", waiting=reply.n_waiting)
             self._idle_checks = 0
             self._stop_worker()

@@ -1,4 +1,4 @@
-"""Converts stored rows into pandas data frames, equal to those of `PandasFrame`."""
+"""Converts canonical rows into pandas data frames, equal to those of `PandasDecoder`."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,68 +10,76 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.columns import FLOATS, Categories, Column, ValueType
-from worker.pool.arrow_arrays import fill
-from worker.pool.pandas_frame import MARKERS, NUMPY, Build, PandasFrame, build_of, categorical_dtype, dtype_of
+from worker.pool.arrow_arrays import copy_columns
+from worker.pool.pandas_frame import (
+    MARKERS,
+    NUMPY,
+    Builder,
+    PandasDecoder,
+    builder_for,
+    dtype_of,
+    make_categorical_dtype,
+)
 
-Convert = Callable[[pa.Array], Any]
+Converter = Callable[[pa.Array], Any]
 """Takes a stored column and returns an array of shape (n_rows,)."""
 
-_DATES: Final = frozenset({ValueType.DATE, ValueType.DATETIME})  # stored as texts
+_DATES: Final = frozenset({ValueType.DATE, ValueType.DATETIME})  # stored as strings
 
 
-class PandasTable(PandasFrame):
-    """Converts stored rows into data frames."""
+class ArrowToPandas(PandasDecoder):
+    """Converts Arrow tables of canonical rows into data frames."""
 
     def __init__(self, columns: Sequence[Column], names_dtype: str | None) -> None:
         super().__init__(columns, names_dtype)
-        self._converts = [_convert(column) for column in columns]
+        self._converters = [_converter_for(column) for column in columns]
         self._dtypes = [column.dtype for column in columns]
 
-    def of_table(self, table: pa.Table) -> pd.DataFrame:
+    def convert_table(self, table: pa.Table) -> pd.DataFrame:
         """Convert the feature columns, in order."""
-        return self._of_blocks([self._block(table, *block) for block in self._blocks], table.num_rows)
+        return self._join_blocks([self._convert_block(table, *block) for block in self._blocks], table.num_rows)
 
-    def _block(self, table: pa.Table, positions: Any, is_numpy: bool) -> Any:
+    def _convert_block(self, table: pa.Table, positions: Any, is_numpy: bool) -> Any:
         part, dtype = table.select(positions.tolist()), self._dtypes[positions[0]]
         if dtype in NUMPY:
             block = np.empty((part.num_columns, part.num_rows), dtype=dtype)
-            fill(part, block.T)
+            copy_columns(part, block.T)
             return block
-        converts = [self._converts[index] for index in positions]
+        converters = [self._converters[index] for index in positions]
         arrays = [
-            convert(pa.concat_arrays(column.chunks)) for convert, column in zip(converts, part.columns, strict=True)
+            convert(pa.concat_arrays(column.chunks)) for convert, column in zip(converters, part.columns, strict=True)
         ]
         return np.stack(arrays) if is_numpy else arrays[0]
 
 
-def _convert(column: Column) -> Convert:
+def _converter_for(column: Column) -> Converter:
     if column.categories is not None:
-        return partial(_categorical, column.categories, categorical_dtype(column.categories))
+        return partial(_convert_categories, column.categories, make_categorical_dtype(column.categories))
     if column.dtype == "object" and column.type is ValueType.STRING:
-        return partial(_objects, MARKERS[column.missing or "none"])
+        return partial(_convert_strings, MARKERS[column.missing or "none"])
     if column.dtype == "object" or column.type in _DATES:
-        return partial(_by_value, build_of(column))
-    return partial(_extension, dtype_of(column.dtype))
+        return partial(_convert_by_value, builder_for(column))
+    return partial(_convert_extension, dtype_of(column.dtype))
 
 
-def _categorical(categories: Categories, dtype: pd.CategoricalDtype, array: pa.Array) -> Any:
+def _convert_categories(categories: Categories, dtype: pd.CategoricalDtype, array: pa.Array) -> Any:
     values = pa.array(categories.values, array.type)
-    if categories.type in FLOATS:  # Arrow tells -0.0 from 0.0, and Python does not
+    if categories.type in FLOATS:  # Arrow distinguishes -0.0 from 0.0, Python does not
         array, values = (pc.add(each, pa.scalar(0, array.type)) for each in (array, values))
     codes = pc.index_in(array, value_set=values).fill_null(-1)
     return pd.Categorical.from_codes(codes.to_numpy(), dtype=dtype)
 
 
-def _objects(marker: Any, array: pa.Array) -> Any:
+def _convert_strings(marker: Any, array: pa.Array) -> Any:
     objects = array.to_numpy(zero_copy_only=False)
     if marker is not None and array.null_count:
         objects[pc.is_null(array).to_numpy(zero_copy_only=False)] = marker
     return objects
 
 
-def _by_value(build: Build, array: pa.Array) -> Any:
+def _convert_by_value(build: Builder, array: pa.Array) -> Any:
     return build(array.to_pylist())
 
 
-def _extension(dtype: Any, array: pa.Array) -> Any:
+def _convert_extension(dtype: Any, array: pa.Array) -> Any:
     return dtype.__from_arrow__(array)

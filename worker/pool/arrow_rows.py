@@ -1,7 +1,7 @@
-"""Converts stored rows into what the pipeline takes, as `worker.pool.rows` decodes them from requests.
+"""Converts canonical rows into the pipeline's input, equal to what `worker.pool.rows` decodes from requests.
 
-Values of numbers, booleans and strings are converted in whole columns. Columns of any other type take the way of their
-decoder, value by value.
+Columns of numbers, booleans and strings are converted as a whole; columns of other types value by value, by the
+functions of the decoder.
 """
 
 from collections.abc import Callable
@@ -13,39 +13,39 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from shared.card import ModelCard
-from worker.pool.arrow_arrays import fill
+from worker.pool.arrow_arrays import copy_columns
 
-Convert = Callable[[pa.Table], Any]
+Converter = Callable[[pa.Table], Any]
 """Converts the feature columns of at least one row, in order."""
 
 
-def converter_for(card: ModelCard) -> Convert:
-    """Make the converter of a model's rows; imports the library of its data frames.
+def make_converter(card: ModelCard) -> Converter:
+    """Make the converter of a model's rows; import the library of its data frames.
 
     Raises:
         ImportError: that library is not installed.
     """
     columns = card.input.columns
     if card.input.kind == "text":
-        return _texts
+        return _convert_texts
     if card.input.library == "pandas":
-        from worker.pool.arrow_pandas import PandasTable  # here: other models do not pay its memory
+        from worker.pool.arrow_pandas import ArrowToPandas  # imported here: other models do not need its memory
 
-        return PandasTable(columns, card.input.names_dtype).of_table
+        return ArrowToPandas(columns, card.input.names_dtype).convert_table
     if card.input.library == "polars":
-        from worker.pool.arrow_polars import PolarsTable  # likewise
+        from worker.pool.arrow_polars import ArrowToPolars  # likewise
 
-        return PolarsTable(columns).of_table
-    return partial(_matrix, np.dtype(columns[0].dtype))
+        return ArrowToPolars(columns).convert_table
+    return partial(_convert_matrix, np.dtype(columns[0].dtype))
 
 
-def _matrix(dtype: np.dtype[Any], table: pa.Table) -> NDArray[Any]:
+def _convert_matrix(dtype: np.dtype[Any], table: pa.Table) -> NDArray[Any]:
     """Convert into a matrix of shape (n_rows, n_columns)."""
     matrix = np.empty((table.num_rows, table.num_columns), dtype=dtype)
-    fill(table, matrix)
+    copy_columns(table, matrix)
     return matrix
 
 
-def _texts(table: pa.Table) -> list[str]:
+def _convert_texts(table: pa.Table) -> list[str]:
     texts: list[str] = table.column(0).to_pylist()
     return texts

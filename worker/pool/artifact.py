@@ -12,21 +12,21 @@ from shared.distributions import find_differing, missing_module, pins
 from shared.errors import ArtifactAltered, ArtifactIncompatible, ArtifactMissing, ArtifactUnloadable, ArtifactUntrusted
 from shared.model_files import check
 from shared.own_code import find_conflict, make_importable, top_level
-from worker.pool.libraries import import_for
+from worker.pool.libraries import import_libraries
 
 
 def verify(model_dir: Path) -> ModelCard:
     """Check a model directory without unpickling anything.
 
     Raises:
-        ArtifactMissing: the card, the pipeline or another file of the card is not there.
-        ArtifactAltered: a file has another digest than in the card, or the code has a file that the card does not name.
-        ArtifactIncompatible: a distribution that it needs is missing, or has another version; or its own code has the
-            name of a module that a worker needs.
+        ArtifactMissing: the card, the pipeline or another file of the card is missing.
+        ArtifactAltered: the digest of a file is not that in the card, or the card does not list a file of the code.
+        ArtifactIncompatible: a required distribution is missing or has an incompatible version, or a module of the own
+            code has the name of another module.
     """
     card = read_card(model_dir)
-    with _open(model_dir, card) as file:
-        _check(model_dir, card, file)
+    with _open_artifact(model_dir, card) as file:
+        _check_files(model_dir, card, file)
     return card
 
 
@@ -37,17 +37,16 @@ def load(model_dir: Path, trusted_types: Collection[str] = ()) -> tuple[ModelCar
 
     Args:
         model_dir: the folder with the artifact and its card.
-        trusted_types: full names of types that an artifact of skops may hold beside those that skops trusts.
+        trusted_types: full names of types that an artifact of skops may contain besides those that skops trusts.
 
     Raises:
-        ArtifactError: as `verify`; or a module that the pipeline needs is not there, or it holds types that are not
-            trusted.
+        ArtifactError: as for `verify`; or a module that the pipeline needs is missing, or it contains untrusted types.
     """
     card = read_card(model_dir)
-    with _open(model_dir, card) as file:
-        _check(model_dir, card, file)
+    with _open_artifact(model_dir, card) as file:
+        _check_files(model_dir, card, file)
         file.seek(0)
-        import_for(card.input.library)
+        import_libraries(card.input.library)
         make_importable(model_dir, card.files)
         try:
             return card, _load_skops(file, trusted_types) if card.artifact == SKOPS_FILE else joblib.load(file)
@@ -56,20 +55,20 @@ def load(model_dir: Path, trusted_types: Collection[str] = ()) -> tuple[ModelCar
 
 
 def _load_skops(file: BufferedReader, trusted_types: Collection[str]) -> Any:
-    from skops import io  # here: most artifacts are pickles
+    from skops import io  # imported here: most artifacts are pickles
 
     content = file.read()
     untrusted = [name for name in io.get_untrusted_types(data=content) if name not in trusted_types]
     if untrusted:
         raise ArtifactUntrusted(
-            f"the pipeline holds types that are not trusted: {', '.join(untrusted)}",
+            f"the pipeline contains types that are not trusted: {', '.join(untrusted)}",
             "If you trust them, add them to the worker's setting: "
             f"SEPAL_TRUSTED_TYPES={','.join([*trusted_types, *untrusted])}.",
         )
     return io.loads(content, trusted=list(trusted_types))
 
 
-def _open(model_dir: Path, card: ModelCard) -> BufferedReader:
+def _open_artifact(model_dir: Path, card: ModelCard) -> BufferedReader:
     path = model_dir / card.artifact
     try:
         return path.open("rb")
@@ -77,7 +76,7 @@ def _open(model_dir: Path, card: ModelCard) -> BufferedReader:
         raise ArtifactMissing(f"{path.name} cannot be read ({error.strerror})") from error
 
 
-def _check(model_dir: Path, card: ModelCard, file: BufferedReader) -> None:
+def _check_files(model_dir: Path, card: ModelCard, file: BufferedReader) -> None:
     differing = find_differing(card)
     if differing:
         found = "; ".join(f"{each.name} {each.made_with}, but {each.installed} is installed" for each in differing)
@@ -87,7 +86,7 @@ def _check(model_dir: Path, card: ModelCard, file: BufferedReader) -> None:
         )
     found = digest(file)
     if found != card.digest:
-        raise ArtifactAltered(f"{card.artifact} has the digest {found}, but its card says {card.digest}")
+        raise ArtifactAltered(f"{card.artifact} has the digest {found}, but its card has {card.digest}")
     check(model_dir, card)
     if conflict := find_conflict(top_level(card.files)):
         raise ArtifactIncompatible(

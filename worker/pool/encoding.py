@@ -1,4 +1,4 @@
-"""Encodes a pipeline's output as the JSON text that clients receive."""
+"""Encodes a pipeline's output as the JSON that clients receive."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 
 from shared.names import Output
 from shared.store.records import Answer, Failure, Member
-from worker.pool.outputs import Values
+from worker.pool.outputs import OutputValues
 
-_UNITS: Final = {"Y": "D", "M": "D", "W": "D", "h": "s", "m": "s"}
-"""The unit in which datetimes of a coarser one are written: ISO 8601 dates and times have all their parts."""
+_FINER_UNITS: Final = {"Y": "D", "M": "D", "W": "D", "h": "s", "m": "s"}
+"""The unit to which datetimes of coarser units are converted, since ISO 8601 requires complete dates and times."""
 
 
 def encode_answers(
-    outputs: Mapping[Output, Values], members: Sequence[Member], default: Sequence[Output]
+    outputs: Mapping[Output, OutputValues], members: Sequence[Member], default: Sequence[Output]
 ) -> list[Answer | Failure]:
     """Encode a batch's outputs as one answer per member.
 
     Args:
-        outputs: each for the rows of those members that want it.
+        outputs: each for the rows of those members that request it.
         members: in the order of their rows.
-        default: the outputs of a member that asks for none.
+        default: the outputs of a member that requests none.
     """
-    items = {output: json_items(values) for output, values in outputs.items()}
+    items = {output: encode_items(values) for output, values in outputs.items()}
     starts = dict.fromkeys(items, 0)
     answers: list[Answer | Failure] = []
     for member in members:
@@ -39,31 +39,31 @@ def encode_answers(
     return answers
 
 
-def json_items(values: Values) -> list[bytes]:
-    """Write each row of an array as JSON; of several arrays, a list with an item of each.
+def encode_items(values: OutputValues) -> list[bytes]:
+    """Encode each row of an array as JSON; of a list of arrays, each row as a list with an item of each array.
 
-    Floats keep every bit: their text is the shortest that parses to the same number of their own precision. Non-finite
-    floats become "-Infinity", "Infinity" and "NaN", as in the canonical JSON mapping of Protocol Buffers. Datetimes
-    become ISO 8601 text with the digits of their unit.
+    Floats keep every bit: their notation is the shortest that parses to the same number of their own precision.
+    Non-finite floats become "-Infinity", "Infinity" and "NaN", as in the canonical JSON mapping of Protocol Buffers.
+    Datetimes become ISO 8601 strings with the digits of their unit.
 
     Raises:
-        TypeError: an object is nothing that JSON has.
+        TypeError: JSON cannot represent an object.
     """
     if isinstance(values, list):
-        return [b"[%b]" % b",".join(parts) for parts in zip(*map(json_items, values), strict=True)]
+        return [b"[%b]" % b",".join(parts) for parts in zip(*map(encode_items, values), strict=True)]
     if values.dtype.kind == "M":
-        values = _iso_8601(values)
+        values = _to_iso_8601(values)
     elif values.dtype.kind == "f" and values.itemsize < 8:
         values = values.astype(np.str_).astype(np.float64)  # 0.1, not 0.10000000149011612
     # One call for the whole array: a call for each row would take longer than the pipeline.
     lines = _encode_lines(values.tolist())
     if b"null" in lines:  # as msgspec writes None and every non-finite float
-        lines = _name_non_finite(values, lines)
+        lines = _replace_nulls(values, lines)
     return lines.splitlines()
 
 
-def _name_non_finite(values: NDArray[Any], lines: bytes) -> bytes:
-    if values.dtype.kind == "f" and values.max() < np.inf:  # no NaN, and logarithms of 0 at most
+def _replace_nulls(values: NDArray[Any], lines: bytes) -> bytes:
+    if values.dtype.kind == "f" and values.max() < np.inf:  # no NaN and no infinity, except perhaps log(0)
         return lines.replace(b"null", b'"-Infinity"')
     named = values.astype(object)
     is_finite = _IS_FINITE(named).astype(bool)
@@ -72,15 +72,15 @@ def _name_non_finite(values: NDArray[Any], lines: bytes) -> bytes:
     return _encode_lines(named.tolist())
 
 
-def _iso_8601(values: NDArray[Any]) -> NDArray[Any]:
+def _to_iso_8601(values: NDArray[Any]) -> NDArray[Any]:
     unit = np.datetime_data(values.dtype)[0]
-    texts = np.datetime_as_string(values.astype(f"datetime64[{_UNITS.get(unit, unit)}]")).astype(object)
+    texts = np.datetime_as_string(values.astype(f"datetime64[{_FINER_UNITS.get(unit, unit)}]")).astype(object)
     texts[np.isnat(values)] = None
     return texts
 
 
-def _plain(value: Any) -> Any:
-    """Convert an object that JSON lacks: a number of numpy, or a datetime of pandas."""
+def _to_json_type(value: Any) -> Any:
+    """Convert an object that msgspec cannot encode: a number of numpy, or a datetime of pandas."""
     if isinstance(value, np.generic):
         return value.item()
     if hasattr(value, "isoformat"):
@@ -89,4 +89,4 @@ def _plain(value: Any) -> Any:
 
 
 _IS_FINITE: Final = np.frompyfunc(lambda value: not isinstance(value, float) or math.isfinite(value), 1, 1)
-_encode_lines = msgspec.json.Encoder(enc_hook=_plain).encode_lines
+_encode_lines = msgspec.json.Encoder(enc_hook=_to_json_type).encode_lines

@@ -1,4 +1,4 @@
-"""Evaluates a loaded pipeline: rows are transformed once, and its last step is evaluated once where that is exact."""
+"""Evaluates a loaded pipeline: rows are transformed once, and its last step is evaluated once if that is exact."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -7,8 +7,8 @@ import numpy as np
 import structlog
 
 from shared.names import Output
-from worker.pool.one_evaluation import Evaluate, evaluate_plainly, find_evaluation
-from worker.pool.outputs import Values, Wanted, call, select
+from worker.pool.one_evaluation import Evaluate, evaluate_by_own_methods, find_evaluation
+from worker.pool.outputs import OutputValues, WantedRows, compute_output, select_rows
 from worker.pool.pipeline_steps import split_steps
 from worker.pool.single_job import use_single_job
 
@@ -17,8 +17,8 @@ _PAIR: Final = (Output.PREDICTION, Output.LOG_PROBA)
 log = structlog.get_logger(__name__)
 
 
-class Evaluation:
-    """The outputs of a pipeline, to the bit as its own methods give them."""
+class Evaluator:
+    """Computes the outputs of a pipeline, equal to the bit to those of its own methods."""
 
     def __init__(self, pipeline: Any, outputs: Sequence[Output]) -> None:
         use_single_job(pipeline)
@@ -26,62 +26,65 @@ class Evaluation:
         self._outputs = outputs
         self._evaluate = find_evaluation(self._final)
 
-    def __call__(self, rows: Any, wanted: Wanted) -> dict[Output, Values]:
-        """Evaluate rows in any form that the pipeline takes: each output once, for the rows for which it is wanted."""
+    def __call__(self, rows: Any, wanted: WantedRows) -> dict[Output, OutputValues]:
+        """Compute each wanted output once, for the rows for which it is wanted."""
         return self._evaluate_final(self._evaluate, self._transform(rows), wanted)
 
-    def prove(self, rows: Any) -> None:
-        """Give every output once, and prove the one evaluation.
+    def prove_one_evaluation(self, rows: Any) -> None:
+        """Compute every output with the model's own methods, and compare the one evaluation with them.
 
-        It is compared with the model's own methods, which are used from now on if any bit differs.
+        If a bit differs, the model's own methods are used from now on.
 
         Raises:
-            Exception: whatever the pipeline's own methods raise for these rows.
+            Exception: any exception of the pipeline's own methods.
         """
         rows = self._transform(rows)
-        expected = self._evaluate_final(evaluate_plainly, rows, dict.fromkeys(self._outputs))
-        pair: Wanted = {output: None for output in _PAIR if output in expected}
+        expected = self._evaluate_final(evaluate_by_own_methods, rows, dict.fromkeys(self._outputs))
+        pair: WantedRows = {output: None for output in _PAIR if output in expected}
         try:
             reason = _find_difference(expected, self._evaluate_final(self._evaluate, rows, pair))
         except Exception as error:  # a fault of the one evaluation: the model's own methods raised nothing
             reason = repr(error)
         if reason is not None:
             log.warning("fell back to the model's own methods", step=type(self._final).__name__, reason=reason)
-            self._evaluate = evaluate_plainly
+            self._evaluate = evaluate_by_own_methods
 
     def _transform(self, rows: Any) -> Any:
         for transform in self._transforms:
             rows = transform.transform(rows)
         return rows
 
-    def _evaluate_final(self, evaluate: Evaluate, rows: Any, wanted: Wanted) -> dict[Output, Values]:
-        outputs: dict[Output, Values] = {}
+    def _evaluate_final(self, evaluate: Evaluate, rows: Any, wanted: WantedRows) -> dict[Output, OutputValues]:
+        outputs: dict[Output, OutputValues] = {}
         with np.errstate(divide="ignore"):  # the log of a zero probability is a valid output
             if _wants_pair(wanted):
-                outputs = dict(zip(_PAIR, evaluate(self._final, select(rows, wanted[_PAIR[0]])), strict=True))
+                outputs = dict(zip(_PAIR, evaluate(self._final, select_rows(rows, wanted[_PAIR[0]])), strict=True))
             for output, indices in wanted.items():
                 if output not in outputs:
-                    outputs[output] = call(self._final, output, select(rows, indices))
+                    outputs[output] = compute_output(self._final, output, select_rows(rows, indices))
         return outputs
 
 
-def _wants_pair(wanted: Wanted) -> bool:
-    """Whether labels and log-probabilities are wanted, for the same rows."""
+def _wants_pair(wanted: WantedRows) -> bool:
+    """Return whether labels and log-probabilities are wanted for the same rows."""
     if not all(output in wanted for output in _PAIR):
         return False
     first, second = (wanted[output] for output in _PAIR)
     return first is second if first is None or second is None else np.array_equal(first, second)
 
 
-def _find_difference(expected: Mapping[Output, Values], found: Mapping[Output, Values]) -> str | None:
-    """Return which of the found outputs differs from the expected ones; None if none does."""
-    return next((f"other {each}" for each in found if _bits(expected[each]) != _bits(found[each])), None)
+def _find_difference(expected: Mapping[Output, OutputValues], found: Mapping[Output, OutputValues]) -> str | None:
+    """Return which output differs from the expected one; None if none does."""
+    for output, values in found.items():
+        if _comparable_bits(values) != _comparable_bits(expected[output]):
+            return f"{output} differs"
+    return None
 
 
-def _bits(values: Values) -> Any:
-    """Return what two outputs have in common if they are equal to the bit, where NaN equals NaN."""
+def _comparable_bits(values: OutputValues) -> Any:
+    """Return a value that is equal for two outputs if they are equal to the bit, with all NaNs equal."""
     if isinstance(values, list):
-        return [_bits(each) for each in values]
+        return [_comparable_bits(each) for each in values]
     if values.dtype.kind == "f":
         return values.dtype, values.shape, np.where(np.isnan(values), np.nan, values).tobytes()
     return values.dtype, values.shape, values.tolist()

@@ -7,10 +7,10 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 
-def import_for(library: str | None) -> None:
-    """Import scikit-learn, and pandas only for a pipeline that takes its frames.
+def import_libraries(library: str | None) -> None:
+    """Import scikit-learn, and pandas only for a pipeline that takes pandas data frames.
 
-    scikit-learn imports pandas where that is installed, and pandas pyarrow: 64 MiB in each process, for a name that
+    scikit-learn imports pandas if it is installed, and pandas imports pyarrow: 64 MiB in each process, for a name that
     only scikit-learn's reader of ARFF files uses (docs/decisions/0022-tables.md). A pipeline that needs pandas itself
     can still import it.
     """
@@ -18,14 +18,14 @@ def import_for(library: str | None) -> None:
     if library == "pandas" or "sklearn" in sys.modules or "pandas" in sys.modules:
         return
     modules: dict[str, Any] = sys.modules
-    modules["pandas"] = None  # Python then raises ImportError, which scikit-learn expects
+    modules["pandas"] = None  # importing it then raises ImportError, which scikit-learn handles
     try:
         import sklearn.utils.fixes  # noqa: F401
     finally:
         del modules["pandas"]
 
 
-def pin_threads() -> None:
+def limit_threads() -> None:
     """Limit each loaded BLAS and OpenMP library, and Arrow, to one thread."""
     threadpool_limits(limits=1)
     if "pyarrow" in sys.modules:

@@ -1,15 +1,15 @@
-"""Derives labels and log-probabilities from one evaluation of a model, where scikit-learn's source shows how.
+"""Derives labels and log-probabilities from one evaluation of a model, for classes whose source code allows it.
 
-`predict` and `predict_log_proba` usually compute the same scores and differ in the last line. Labels follow from the
-probabilities in one of two ways, and both give every bit that the two methods give:
+`predict` and `predict_log_proba` usually compute the same scores and differ only in the last step. Labels are derived
+from the probabilities in one of two ways, both equal to the two methods to the bit:
 
 - `argmax_of_proba`: `predict` is the argmax of `predict_proba`, ties included.
 - `argmax_unless_close`: `predict` compares scores, and probabilities increase with them (softmax, expit). Rounding can
   make probabilities equal whose scores differ, so `predict` is called too if the best two classes of a row are close.
 
-Not in the table:
+Not in `_EVALUATIONS`:
 
-- SVC, NuSVC: labels are votes, and probabilities have a calibration of their own.
+- SVC, NuSVC: labels are votes, and probabilities are calibrated separately.
 - GaussianProcessClassifier: probabilities approximate an integral, and 0.5 is not exactly where the score is 0.
 - NearestCentroid: labels and probabilities are computed from distances in two ways.
 - OneVsRestClassifier: labels compare scores of models of any class.
@@ -26,37 +26,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.names import Output
-from worker.pool.outputs import Values, call
-from worker.pool.pipeline_steps import is_exactly
+from worker.pool.outputs import OutputValues, compute_output
+from worker.pool.pipeline_steps import has_exact_class
 
-Evaluate = Callable[[Any, Any], tuple[Values, Values]]
+Evaluate = Callable[[Any, Any], tuple[OutputValues, OutputValues]]
 """Takes a model and its rows; returns labels, shape (n_rows,), and log-probabilities, shape (n_rows, n_classes)."""
 
 
 def find_evaluation(model: Any) -> Evaluate:
-    """Return the function that evaluates a model once, or `evaluate_plainly` if its class has none."""
+    """Return the function that evaluates a model once, or `evaluate_by_own_methods` if its class has none."""
     classes = getattr(model, "classes_", None)
     if not isinstance(classes, np.ndarray) or classes.ndim != 1:  # several outputs: a list of arrays
-        return evaluate_plainly
-    return _look_up(model) or evaluate_plainly
+        return evaluate_by_own_methods
+    return _look_up_evaluation(model) or evaluate_by_own_methods
 
 
-def evaluate_plainly(model: Any, rows: Any) -> tuple[Values, Values]:
+def evaluate_by_own_methods(model: Any, rows: Any) -> tuple[OutputValues, OutputValues]:
     """Call the model's own methods, one for each output."""
-    return call(model, Output.PREDICTION, rows), call(model, Output.LOG_PROBA, rows)
+    return compute_output(model, Output.PREDICTION, rows), compute_output(model, Output.LOG_PROBA, rows)
 
 
 def argmax_of_proba(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """For models whose `predict_log_proba`, if any, is the logarithm of `predict_proba`."""
+    """Evaluate a model whose `predict_log_proba`, if any, is the logarithm of `predict_proba`."""
     proba = np.asarray(model.predict_proba(rows))
     return model.classes_.take(proba.argmax(axis=1)), np.log(proba)
 
 
-def _forest(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Add the trees' probabilities as `predict_proba` does with one job, without its 0.1 ms for each tree."""
+def _evaluate_forest(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Add the trees' probabilities as `predict_proba` does with one job, without its overhead of 0.1 ms per tree."""
     with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and the forest refuses it below
         values = np.ascontiguousarray(rows, dtype=np.float32) if type(rows) is np.ndarray else None
-    # What the forest refuses, or treats specially, it gets itself.
+    # Rows that the forest refuses or treats specially are passed to its own method.
     if values is None or values.shape[1:] != (model.n_features_in_,) or not np.isfinite(values).all():
         return argmax_of_proba(model, rows)
     proba = np.zeros((len(values), model.n_classes_))
@@ -67,81 +67,81 @@ def _forest(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def argmax_unless_close(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """For models whose probabilities increase with the scores that `predict` compares.
+    """Evaluate a model whose probabilities increase with the scores that `predict` compares.
 
-    Two classes are close if their probabilities agree in half of their digits, where rounding errors are far smaller.
+    Two classes are close if half of the digits of their probabilities are equal; rounding errors are far smaller.
     """
-    log_proba = np.asarray(call(model, Output.LOG_PROBA, rows))
+    log_proba = np.asarray(compute_output(model, Output.LOG_PROBA, rows))
     margin = np.sqrt(np.finfo(log_proba.dtype).eps)
     close = log_proba >= log_proba.max(axis=1, keepdims=True) - margin
-    if log_proba.shape[1] < 2 or not (close.sum(axis=1) == 1).all():  # 0 of a row with NaN are close
+    if log_proba.shape[1] < 2 or not (close.sum(axis=1) == 1).all():  # in a row with NaN, no class is close
         return np.asarray(model.predict(rows)), log_proba
     return model.classes_.take(log_proba.argmax(axis=1)), log_proba
 
 
-def _bagging(model: Any, rows: Any) -> tuple[Values, Values]:
+def _evaluate_bagging(model: Any, rows: Any) -> tuple[OutputValues, OutputValues]:
     if not hasattr(model.estimator_, "predict_log_proba"):
         return argmax_of_proba(model, rows)
     # The mean of probabilities is computed from logarithms, so it agrees with `predict_proba` but for rounding.
-    evaluate = argmax_unless_close if _look_up(model.estimator_) else evaluate_plainly
+    evaluate = argmax_unless_close if _look_up_evaluation(model.estimator_) else evaluate_by_own_methods
     return evaluate(model, rows)
 
 
-def _k_neighbors(model: Any, rows: Any) -> tuple[Values, Values]:
+def _evaluate_k_neighbors(model: Any, rows: Any) -> tuple[OutputValues, OutputValues]:
     if model.weights == "uniform":  # the mode and the argmax of counts both choose the first of equal classes
         return argmax_of_proba(model, rows)
     # The same weights are added in another order. Weights of a user's function may be negative.
-    evaluate = argmax_unless_close if model.weights == "distance" else evaluate_plainly
+    evaluate = argmax_unless_close if model.weights == "distance" else evaluate_by_own_methods
     return evaluate(model, rows)
 
 
-def _mlp(model: Any, rows: Any) -> tuple[Values, Values]:
+def _evaluate_mlp(model: Any, rows: Any) -> tuple[OutputValues, OutputValues]:
     has_one_label = model.n_outputs_ == 1 or model.out_activation_ == "softmax"
-    return (argmax_unless_close if has_one_label else evaluate_plainly)(model, rows)
+    return (argmax_unless_close if has_one_label else evaluate_by_own_methods)(model, rows)
 
 
-def _radius_neighbors(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+def _evaluate_radius_neighbors(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     labels, log_proba = argmax_of_proba(model, rows)
     if np.isneginf(log_proba).all(axis=1).any():  # rows without neighbours get a label that is no class
         labels = np.asarray(model.predict(rows))
     return labels, log_proba
 
 
-def _stacking(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+def _evaluate_stacking(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     stacked, final = model.transform(rows), model.final_estimator_  # its labels are indices of `classes_`
     return model.classes_.take(final.predict(stacked)), np.log(np.asarray(final.predict_proba(stacked)))
 
 
-def _voting(model: Any, rows: Any) -> tuple[Values, Values]:
-    return (argmax_of_proba if model.voting == "soft" else evaluate_plainly)(model, rows)
+def _evaluate_voting(model: Any, rows: Any) -> tuple[OutputValues, OutputValues]:
+    return (argmax_of_proba if model.voting == "soft" else evaluate_by_own_methods)(model, rows)
 
 
 _EVALUATIONS: Final[dict[str, Evaluate]] = {
-    # `predict` is the argmax of `predict_proba`, in these words.
+    # The code of `predict` is the argmax of `predict_proba`.
     "sklearn.tree.DecisionTreeClassifier": argmax_of_proba,
     "sklearn.tree.ExtraTreeClassifier": argmax_of_proba,
     "sklearn.calibration.CalibratedClassifierCV": argmax_of_proba,
     "sklearn.semi_supervised.LabelPropagation": argmax_of_proba,
     "sklearn.semi_supervised.LabelSpreading": argmax_of_proba,
     # The same, with conditions.
-    "sklearn.ensemble.RandomForestClassifier": _forest,
-    "sklearn.ensemble.ExtraTreesClassifier": _forest,
-    "sklearn.ensemble.BaggingClassifier": _bagging,
-    "sklearn.ensemble.VotingClassifier": _voting,
-    "sklearn.neighbors.KNeighborsClassifier": _k_neighbors,
-    "sklearn.neighbors.RadiusNeighborsClassifier": _radius_neighbors,
+    "sklearn.ensemble.RandomForestClassifier": _evaluate_forest,
+    "sklearn.ensemble.ExtraTreesClassifier": _evaluate_forest,
+    "sklearn.ensemble.BaggingClassifier": _evaluate_bagging,
+    "sklearn.ensemble.VotingClassifier": _evaluate_voting,
+    "sklearn.neighbors.KNeighborsClassifier": _evaluate_k_neighbors,
+    "sklearn.neighbors.RadiusNeighborsClassifier": _evaluate_radius_neighbors,
     # Both outputs are the final estimator's for the same `transform`.
-    "sklearn.ensemble.StackingClassifier": _stacking,
+    "sklearn.ensemble.StackingClassifier": _evaluate_stacking,
     # Sign or argmax of the raw score; expit or softmax of it.
     "sklearn.ensemble.AdaBoostClassifier": argmax_unless_close,
     "sklearn.ensemble.GradientBoostingClassifier": argmax_unless_close,
     "sklearn.ensemble.HistGradientBoostingClassifier": argmax_unless_close,
     "sklearn.linear_model.LogisticRegression": argmax_unless_close,
     "sklearn.linear_model.LogisticRegressionCV": argmax_unless_close,
-    "sklearn.linear_model.SGDClassifier": argmax_unless_close,  # or a clipped score; over the same sum for every class
+    "sklearn.linear_model.SGDClassifier": argmax_unless_close,  # or a clipped score, over a sum for all classes
     "sklearn.discriminant_analysis.LinearDiscriminantAnalysis": argmax_unless_close,
-    "sklearn.neural_network.MLPClassifier": _mlp,
-    # Argmax of the joint log-likelihoods; their difference from the same number for every class.
+    "sklearn.neural_network.MLPClassifier": _evaluate_mlp,
+    # Argmax of the joint log-likelihoods; these minus the same number for every class.
     "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": argmax_unless_close,
     "sklearn.naive_bayes.BernoulliNB": argmax_unless_close,
     "sklearn.naive_bayes.CategoricalNB": argmax_unless_close,
@@ -149,8 +149,8 @@ _EVALUATIONS: Final[dict[str, Evaluate]] = {
     "sklearn.naive_bayes.GaussianNB": argmax_unless_close,
     "sklearn.naive_bayes.MultinomialNB": argmax_unless_close,
 }
-"""Exact class → its evaluation."""
+"""The evaluation of each class, by its public path; subclasses have none."""
 
 
-def _look_up(model: Any) -> Evaluate | None:
-    return next((evaluate for path, evaluate in _EVALUATIONS.items() if is_exactly(model, path)), None)
+def _look_up_evaluation(model: Any) -> Evaluate | None:
+    return next((evaluate for path, evaluate in _EVALUATIONS.items() if has_exact_class(model, path)), None)

@@ -1,4 +1,4 @@
-"""The outputs of a model, as its own methods give them, and the rows for which each is wanted."""
+"""Computes the outputs of a model with its own methods, for the rows for which each is wanted."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,37 +9,37 @@ from numpy.typing import NDArray
 from shared.names import METHODS, Output
 from shared.store.records import Member
 
-Values = NDArray[Any] | list[NDArray[Any]]
+OutputValues = NDArray[Any] | list[NDArray[Any]]
 """One item for each row: shape (n_rows, …). A list has the arrays of several targets, whose classes may differ."""
-Wanted = Mapping[Output, NDArray[np.intp] | None]
+WantedRows = Mapping[Output, NDArray[np.intp] | None]
 """The indices of the rows for which each output is wanted; None for all rows."""
 
 
-def call(model: Any, output: Output, rows: Any) -> Values:
-    """Call the method of a model that gives an output."""
+def compute_output(model: Any, output: Output, rows: Any) -> OutputValues:
+    """Compute an output with the model's own method."""
     if output is not Output.LOG_PROBA:
-        return _values(model, getattr(model, METHODS[output])(rows))
+        return _to_arrays(model, getattr(model, METHODS[output])(rows))
     if hasattr(model, "predict_log_proba"):
-        return _values(model, model.predict_log_proba(rows))
-    proba = _values(model, model.predict_proba(rows))
+        return _to_arrays(model, model.predict_log_proba(rows))
+    proba = _to_arrays(model, model.predict_proba(rows))
     return [np.log(each) for each in proba] if isinstance(proba, list) else np.log(proba)
 
 
-def select(rows: Any, indices: NDArray[np.intp] | None) -> Any:
+def select_rows(rows: Any, indices: NDArray[np.intp] | None) -> Any:
     """Return some rows of a matrix, data frame or list; all of them if `indices` is None."""
     if indices is None:
         return rows
-    from sklearn.utils import _safe_indexing  # here: only pool processes import scikit-learn
+    from sklearn.utils import _safe_indexing  # imported here: only pool processes import scikit-learn
 
     return _safe_indexing(rows, indices)
 
 
-def wanted_by(members: Sequence[Member], default: Sequence[Output]) -> Wanted:
+def find_wanted_rows(members: Sequence[Member], default: Sequence[Output]) -> WantedRows:
     """Find the rows for which each output is wanted.
 
     Args:
         members: in the order of their rows.
-        default: the outputs of a member that asks for none.
+        default: the outputs of a member that requests none.
     """
     if not any(member.outputs for member in members):
         return dict.fromkeys(default)
@@ -52,7 +52,7 @@ def wanted_by(members: Sequence[Member], default: Sequence[Output]) -> Wanted:
     return wanted
 
 
-def _values(model: Any, found: Any) -> Values:
+def _to_arrays(model: Any, found: Any) -> OutputValues:
     if isinstance(found, list) and isinstance(getattr(model, "classes_", None), list):
         return [np.asarray(each) for each in found]
     return found.toarray() if hasattr(found, "toarray") else np.asarray(found)

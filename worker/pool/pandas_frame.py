@@ -1,4 +1,4 @@
-"""Builds pandas data frames with the very dtypes, storages and markers of missing values of the training data."""
+"""Builds pandas data frames with the dtypes, storages and markers of missing values of the training data."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
@@ -12,8 +12,8 @@ from pandas.api.internals import create_dataframe_from_blocks
 from shared.columns import FLOATS, INTEGERS, Categories, Column, Unit, Values, ValueType
 from shared.rows import EncodedRows, decode
 
-Build = Callable[[Sequence[Any]], Any]
-"""Takes the values of a column, None where one is missing, and returns an array of shape (n_rows,)."""
+Builder = Callable[[Sequence[Any]], Any]
+"""Takes the values of a column, None for a missing one, and returns an array of shape (n_rows,)."""
 
 MARKERS: Final = {"nan": np.nan, "none": None, "na": pd.NA, "nat": pd.NaT}
 _STRINGS: Final = {
@@ -25,39 +25,39 @@ _STRINGS: Final = {
 NUMPY: Final = frozenset({*(each.value for each in FLOATS), *(each.value for each in INTEGERS), "bool"})
 
 
-class PandasFrame:
+class PandasDecoder:
     """Decodes rows into data frames.
 
-    A frame has one block of memory for all columns of a numpy dtype, as a frame that was read or sliced has, so that
-    BLAS finds numbers in the same layout. `DataFrame(...)` would take four times as long, and turn object columns of
-    strings into another dtype.
+    A frame has one block of memory for all columns of a numpy dtype, like a frame that was read or sliced, so that BLAS
+    gets numbers in the same layout. `DataFrame(...)` would take four times as long, and change the dtype of object
+    columns of strings.
     """
 
     def __init__(self, columns: Sequence[Column], names_dtype: str | None) -> None:
         self._names = pd.Index([column.name for column in columns], dtype=dtype_of(names_dtype or "str"))
-        self._builds = [build_of(column) for column in columns]
-        self._blocks = _blocks(columns)
+        self._builders = [builder_for(column) for column in columns]
+        self._blocks = _group_into_blocks(columns)
 
     def __call__(self, rows: EncodedRows) -> pd.DataFrame:
         """Decode rows into a frame of shape (n_rows, n_columns) with the index 0, 1, …."""
-        return self.of_columns(zip(*decode(rows), strict=True), rows.n_rows)
+        return self.build_frame(zip(*decode(rows), strict=True), rows.n_rows)
 
-    def of_columns(self, columns: Iterable[Sequence[Any]], n_rows: int) -> pd.DataFrame:
-        """Build a frame of the values of each column."""
-        arrays = [build(values) for build, values in zip(self._builds, columns, strict=True)]
+    def build_frame(self, columns: Iterable[Sequence[Any]], n_rows: int) -> pd.DataFrame:
+        """Build a frame from the values of each column."""
+        arrays = [build(values) for build, values in zip(self._builders, columns, strict=True)]
         blocks = [
             np.stack([arrays[index] for index in block]) if is_numpy else arrays[block[0]]
             for block, is_numpy in self._blocks
         ]
-        return self._of_blocks(blocks, n_rows)
+        return self._join_blocks(blocks, n_rows)
 
-    def _of_blocks(self, blocks: Iterable[Any], n_rows: int) -> pd.DataFrame:
+    def _join_blocks(self, blocks: Iterable[Any], n_rows: int) -> pd.DataFrame:
         placed = [(values, positions) for values, (positions, _) in zip(blocks, self._blocks, strict=True)]
         return create_dataframe_from_blocks(placed, pd.RangeIndex(n_rows), self._names)
 
 
-def _blocks(columns: Sequence[Column]) -> list[tuple[Any, bool]]:
-    """Return the positions of each block's columns, and whether a block can have several: numpy's dtypes can."""
+def _group_into_blocks(columns: Sequence[Column]) -> list[tuple[Any, bool]]:
+    """Return the positions of each block's columns, and whether it can have several, as blocks of numpy dtypes can."""
     blocks: dict[Any, list[int]] = {}
     for index, column in enumerate(columns):
         is_numpy = column.dtype in NUMPY or column.dtype == "object" or _is_naive(column)
@@ -65,41 +65,41 @@ def _blocks(columns: Sequence[Column]) -> list[tuple[Any, bool]]:
     return [(np.array(positions), is_numpy) for (is_numpy, _), positions in blocks.items()]
 
 
-def build_of(column: Column) -> Build:
+def builder_for(column: Column) -> Builder:
     """Return the function that builds a column."""
     if column.categories is not None:
         codes = {value: code for code, value in enumerate(column.categories.values)}
-        return partial(_categorical, categorical_dtype(column.categories), codes)
-    return _build_values(column, column.missing)
+        return partial(_build_categorical, make_categorical_dtype(column.categories), codes)
+    return _values_builder(column, column.missing)
 
 
-def _build_values(values: Values, missing: str | None = None) -> Build:
+def _values_builder(values: Values, missing: str | None = None) -> Builder:
     if values.dtype == "object":
-        return partial(_objects, values.type is ValueType.DATE, MARKERS[missing or "none"])
+        return partial(_build_objects, values.type is ValueType.DATE, MARKERS[missing or "none"])
     if values.dtype in NUMPY:
         return partial(np.array, dtype=values.dtype)
     if values.type is not ValueType.DATETIME:
-        return partial(_extension, dtype_of(values.dtype), values.type is ValueType.DATE)
+        return partial(_build_extension, dtype_of(values.dtype), values.type is ValueType.DATE)
     unit = values.unit or Unit.NANOSECOND
     if _is_naive(values):
-        return partial(_moments, unit)
+        return partial(_build_datetimes, unit)
     if values.dtype.startswith("datetime64"):
-        return partial(_zoned, unit, values.time_zone or "UTC")
-    return partial(_arrow_moments, unit, dtype_of(values.dtype))
+        return partial(_build_zoned_datetimes, unit, values.time_zone or "UTC")
+    return partial(_build_arrow_datetimes, unit, dtype_of(values.dtype))
 
 
-def categorical_dtype(categories: Categories) -> pd.CategoricalDtype:
+def make_categorical_dtype(categories: Categories) -> pd.CategoricalDtype:
     """Return the dtype of a categorical column."""
-    values = _build_values(categories)(categories.values)
+    values = _values_builder(categories)(categories.values)
     index = pd.Index(values, dtype=object if categories.dtype == "object" else None)
     return pd.CategoricalDtype(index, ordered=categories.ordered)
 
 
-def _categorical(dtype: pd.CategoricalDtype, codes: dict[Any, int], values: Sequence[Any]) -> Any:
+def _build_categorical(dtype: pd.CategoricalDtype, codes: dict[Any, int], values: Sequence[Any]) -> Any:
     return pd.Categorical.from_codes([codes.get(value, -1) for value in values], dtype=dtype)
 
 
-def _objects(is_date: bool, marker: Any, values: Sequence[Any]) -> Any:
+def _build_objects(is_date: bool, marker: Any, values: Sequence[Any]) -> Any:
     array = np.empty(len(values), dtype=object)
     if is_date:
         values = [value and date.fromisoformat(value) for value in values]
@@ -107,22 +107,22 @@ def _objects(is_date: bool, marker: Any, values: Sequence[Any]) -> Any:
     return array
 
 
-def _moments(unit: Unit, values: Sequence[str | None]) -> Any:
-    # numpy parses no offset: the final Z of UTC goes.
+def _build_datetimes(unit: Unit, values: Sequence[str | None]) -> Any:
+    # numpy parses no offset, so the final Z of UTC is removed.
     return np.array([value and value.removesuffix("Z") for value in values], dtype=f"datetime64[{unit}]")
 
 
-def _zoned(unit: Unit, time_zone: str, values: Sequence[str | None]) -> Any:
-    return pd.DatetimeIndex(_moments(unit, values)).tz_localize("UTC").tz_convert(time_zone).array
+def _build_zoned_datetimes(unit: Unit, time_zone: str, values: Sequence[str | None]) -> Any:
+    return pd.DatetimeIndex(_build_datetimes(unit, values)).tz_localize("UTC").tz_convert(time_zone).array
 
 
-def _arrow_moments(unit: Unit, dtype: Any, values: Sequence[str | None]) -> Any:
-    moments = pd.Series(_moments(unit, values))
+def _build_arrow_datetimes(unit: Unit, dtype: Any, values: Sequence[str | None]) -> Any:
+    moments = pd.Series(_build_datetimes(unit, values))
     is_zoned = dtype.pyarrow_dtype.tz is not None
     return (moments.dt.tz_localize("UTC") if is_zoned else moments).astype(dtype).array
 
 
-def _extension(dtype: Any, is_date: bool, values: Sequence[Any]) -> Any:
+def _build_extension(dtype: Any, is_date: bool, values: Sequence[Any]) -> Any:
     if is_date:
         values = [value and date.fromisoformat(value) for value in values]
     return pd.array(list(values), dtype=dtype)
@@ -133,7 +133,7 @@ def _is_naive(values: Values) -> bool:
 
 
 def dtype_of(name: str) -> Any:
-    """Return the dtype that a card names."""
+    """Return the pandas dtype for the name of a dtype in a card."""
     if name in _STRINGS:
         return _STRINGS[name]
     if not name.startswith("arrow["):

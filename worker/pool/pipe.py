@@ -1,6 +1,6 @@
 """The pipe from pool processes to their Celery parent: which of them have loaded, and how their attempts ended.
 
-It is created before the fork. At each check the parent reads many reports together: per batch that costs a tenth of
+It is created before the fork. At each check the parent reads many reports together: per batch, that costs a tenth of
 counting in the pool process (docs/decisions/0018-metrics-of-processes-and-of-the-store.md).
 """
 
@@ -19,19 +19,19 @@ _LOADED: Final = len(ENDS)  # instead of an attempt's end: the process has loade
 _SLICE: Final = _LOADED + 1  # instead of an attempt's end: the report is of a slice, in a layout of the same length
 _SLICE_REPORT: Final = struct.Struct("<BBIIIIIIxx")
 _MAX_NUMBER: Final = 2**32 - 1  # microseconds: more than an hour
-_REFUSED: Final = _SLICE + 1  # the process cannot load the model
+_LOAD_FAILED: Final = _SLICE + 1  # the process cannot load the model
 _READ_BYTES: Final = _REPORT.size * 2048
 
 
 class PoolPipe:
-    """Written by pool processes, read by their parent."""
+    """A pipe that pool processes write and their parent reads."""
 
     def __init__(self) -> None:
         self._read_end, self._write_end = os.pipe()
         os.set_blocking(self._read_end, False)
         os.set_blocking(self._write_end, False)
         self._loaded: set[int] = set()
-        self._has_refused = False
+        self._has_load_failure = False
 
     def close(self) -> None:
         """Close both ends."""
@@ -51,17 +51,17 @@ class PoolPipe:
         try:
             os.write(self._write_end, message)
         except BlockingIOError:
-            pass  # it holds 2,000 reports: the parent no longer reads
+            pass  # full, with 2,000 reports: the parent no longer reads
 
     def report_loaded(self, pid: int) -> None:
-        """Report that the calling pool process has loaded; waits while the pipe is full, so this is never dropped."""
-        self._report_surely(_LOADED, pid)
+        """Report that the calling pool process has loaded; wait while the pipe is full, so that it is never dropped."""
+        self._write_blocking(_LOADED, pid)
 
-    def report_refused(self, pid: int) -> None:
-        """Report that the calling pool process cannot load the model; never dropped, as above."""
-        self._report_surely(_REFUSED, pid)
+    def report_load_failure(self, pid: int) -> None:
+        """Report that the calling pool process cannot load the model; never dropped, as `report_loaded`."""
+        self._write_blocking(_LOAD_FAILED, pid)
 
-    def _report_surely(self, kind: int, pid: int) -> None:
+    def _write_blocking(self, kind: int, pid: int) -> None:
         message = _REPORT.pack(0, kind, pid, 0, 0, 0, 0, 0)
         while True:
             try:
@@ -86,16 +86,16 @@ class PoolPipe:
                 queue, end, first, *rest = _REPORT.unpack_from(messages, start)
                 if end == _LOADED:
                     self._loaded.add(first)
-                elif end == _REFUSED:
-                    self._has_refused = True
+                elif end == _LOAD_FAILED:
+                    self._has_load_failure = True
                 else:
                     yield AttemptReport(_QUEUES[queue], ENDS[end], first, *rest)
 
-    def has_refused(self) -> bool:
-        """Return whether a pool process could not load the model; drops what the pipe holds, so call it at the end."""
+    def has_load_failure(self) -> bool:
+        """Return whether a pool process could not load the model; drops all unread reports, so call it at the end."""
         for _ in self.read():
             pass
-        return self._has_refused
+        return self._has_load_failure
 
     def count_loaded(self, living: Collection[int]) -> int:
         """Return how many of the `living` pool processes have loaded; called in the parent after `read`."""

@@ -23,19 +23,19 @@ def split_steps(pipeline: Any) -> tuple[list[Any], Any]:
     """
     transforms: list[Any] = []
     while True:
-        if is_exactly(pipeline, "sklearn.pipeline.Pipeline"):
+        if has_exact_class(pipeline, "sklearn.pipeline.Pipeline"):
             *steps, pipeline = (step for _, step in pipeline.steps)
             transforms += [step for step in steps if step not in (None, "passthrough")]
-        elif any(is_exactly(pipeline, search) for search in _SEARCHES) and hasattr(pipeline, "best_estimator_"):
+        elif any(has_exact_class(pipeline, search) for search in _SEARCHES) and hasattr(pipeline, "best_estimator_"):
             pipeline = pipeline.best_estimator_
         else:
             return transforms, pipeline
 
 
-def is_exactly(value: Any, path: str) -> bool:
-    """Tell whether a value's class is the one with this public path, and not a subclass.
+def has_exact_class(value: Any, path: str) -> bool:
+    """Return whether a value's class is the one with this public path, and not a subclass.
 
-    The module is imported only if the names are equal, so that a process loads no family of models but its own.
+    The module is imported only if the class names are equal, so that a process imports only the modules of its model.
     """
     module, _, name = path.rpartition(".")
     return type(value).__name__ == name and getattr(import_module(module), name, None) is type(value)

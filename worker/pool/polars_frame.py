@@ -10,8 +10,8 @@ import polars as pl
 from shared.columns import Column, Unit, ValueType
 from shared.rows import EncodedRows, decode
 
-Build = Callable[[str, Sequence[Any]], pl.Series]
-"""Takes a column's name and its values, None where one is missing."""
+Builder = Callable[[str, Sequence[Any]], pl.Series]
+"""Takes a column's name and its values, None for a missing one, and returns a series."""
 
 _DTYPES: Final = {
     ValueType.FLOAT64: pl.Float64,
@@ -29,55 +29,55 @@ _DTYPES: Final = {
 }
 
 
-class PolarsFrame:
+class PolarsDecoder:
     """Decodes rows into data frames."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._names = [column.name for column in columns]
-        self._builds = [build_of(column) for column in columns]
+        self._builders = [builder_for(column) for column in columns]
 
     def __call__(self, rows: EncodedRows) -> pl.DataFrame:
         """Decode rows into a frame of shape (n_rows, n_columns)."""
-        return self.frame(decode(rows))
+        return self.build_frame(decode(rows))
 
-    def frame(self, rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
-        """Build a frame of rows that are decoded already."""
-        columns = zip(self._names, self._builds, zip(*rows, strict=True), strict=True)
+    def build_frame(self, rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
+        """Build a frame from decoded rows."""
+        columns = zip(self._names, self._builders, zip(*rows, strict=True), strict=True)
         return pl.DataFrame([build(name, values) for name, build, values in columns])
 
 
-def build_of(column: Column) -> Build:
+def builder_for(column: Column) -> Builder:
     """Return the function that builds a column."""
     if column.categories is not None:
-        return partial(_series, pl.Enum([str(value) for value in column.categories.values]))
+        return partial(_build_series, pl.Enum([str(value) for value in column.categories.values]))
     if column.type is ValueType.DATETIME:
-        return partial(_datetimes, column.unit or Unit.MICROSECOND, column.time_zone)
+        return partial(_build_datetimes, column.unit or Unit.MICROSECOND, column.time_zone)
     if column.type is ValueType.DATE:
-        return _dates
+        return _build_dates
     dtype = dtype_of(column)
     if column.missing == "nan":
-        return partial(_floats, dtype)
-    return partial(_series, dtype)
+        return partial(_build_floats, dtype)
+    return partial(_build_series, dtype)
 
 
 def dtype_of(column: Column) -> Any:
-    """Return the dtype of a column that has no categories and no moments."""
+    """Return the dtype of a column without categories, dates or datetimes."""
     return pl.Categorical() if column.dtype == "Categorical" else _DTYPES[column.type]
 
 
-def _series(dtype: Any, name: str, values: Sequence[Any]) -> pl.Series:
+def _build_series(dtype: Any, name: str, values: Sequence[Any]) -> pl.Series:
     return pl.Series(name, values, dtype=dtype)
 
 
-def _floats(dtype: Any, name: str, values: Sequence[Any]) -> pl.Series:
+def _build_floats(dtype: Any, name: str, values: Sequence[Any]) -> pl.Series:
     return pl.Series(name, [np.nan if value is None else value for value in values], dtype=dtype)
 
 
-def _datetimes(unit: Unit, time_zone: str | None, name: str, values: Sequence[Any]) -> pl.Series:
+def _build_datetimes(unit: Unit, time_zone: str | None, name: str, values: Sequence[Any]) -> pl.Series:
     texts = [value and value.removesuffix("Z") for value in values]
     series = pl.Series(name, np.array(texts, dtype=f"datetime64[{unit}]"))
     return series if time_zone is None else series.dt.replace_time_zone("UTC").dt.convert_time_zone(time_zone)
 
 
-def _dates(name: str, values: Sequence[Any]) -> pl.Series:
+def _build_dates(name: str, values: Sequence[Any]) -> pl.Series:
     return pl.Series(name, np.array(values, dtype="datetime64[D]"))

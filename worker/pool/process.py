@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class PoolProcess:
-    """One loaded predictor and one connection to the store."""
+    """Runs batches with one loaded predictor and one connection to the store."""
 
     def __init__(
         self,
@@ -61,13 +61,13 @@ class PoolProcess:
         pipe: PoolPipe,
         interruptions: tuple[type[Exception], ...] = (),
     ) -> "PoolProcess":
-        """Load and warm up the pipeline, after which the process can take a batch.
+        """Load and warm up the pipeline, so that the process can take a batch.
 
         Args:
             settings: the worker's settings.
             worker: the worker's name, under which batches are claimed.
             pipe: the pipe to the parent, created before the fork.
-            interruptions: exceptions that end an attempt from outside while the pipeline runs.
+            interruptions: exceptions that end an attempt while the pipeline runs, such as that of the time limit.
 
         Raises:
             ArtifactError: the model directory cannot be served.
@@ -86,19 +86,19 @@ class PoolProcess:
         return cls(settings, predictor, attempts, worker, pipe, BatchTracer.make(settings.otlp_endpoint, worker))
 
     def run(self, batch_id: BatchId) -> None:
-        """Claim, predict and commit one batch, unless it needs no answer."""
+        """Claim, predict and commit one batch, if it can be claimed."""
         if self._has_bound_requests:
             clear_contextvars()
             self._has_bound_requests = False
         try:
             claim = self._attempts.claim(batch_id)
         except RecordIncompatible as error:  # a reconciler that can read it publishes it again
-            log.error("left a batch to workers that can read it", batch=batch_id, reason=str(error))
+            log.error("left a batch to workers of its version", batch=batch_id, reason=str(error))
             return
         if claim is None:
-            log.info("skipped a batch that needs no answer", batch=batch_id)
+            log.info("skipped a batch that needs no attempt", batch=batch_id)
             return
-        self._bind_requests(claim)
+        self._bind_request_ids(claim)
         if claim.slice is not None:
             self._run_slice(claim)
         else:
@@ -106,7 +106,7 @@ class PoolProcess:
 
     def _run_slice(self, claim: Claim) -> None:
         if self._slices is None:
-            from worker.pool.slice_attempts import SliceAttempts  # here: pyarrow and the object store's client
+            from worker.pool.slice_attempts import SliceAttempts  # imports pyarrow and the object store's client
 
             self._slices = SliceAttempts.open(
                 self._predictor,
@@ -116,7 +116,7 @@ class PoolProcess:
                 self._pipe.report_slice,
             )
         expired = _EXPIRED if _is_expired(claim, claim.members[0]) else None
-        predict_us = self._slices.run(claim, self._model_changed(claim) or expired)
+        predict_us = self._slices.run(claim, self._find_model_change(claim) or expired)
         if predict_us is not None and claim.origins:
             self._log_and_trace(claim, predict_us)
 
@@ -125,14 +125,14 @@ class PoolProcess:
         outcome = self._predict(claim)
         n_open = self._attempts.commit(claim, outcome)
         finished_us = claim.claimed_us + (time.monotonic_ns() - began_ns) // 1000
-        self._pipe.report(attempt_report(claim, outcome, n_open, finished_us))
+        self._pipe.report(make_attempt_report(claim, outcome, n_open, finished_us))
         if n_open is None:
             log.warning("dropped an outcome: another attempt has the batch", batch=claim.batch_id, token=claim.token)
         elif claim.origins:
             self._log_and_trace(claim, outcome.predict_us)
 
-    def _bind_requests(self, claim: Claim) -> None:
-        """Add the ids of the requests to every log line until the next batch."""
+    def _bind_request_ids(self, claim: Claim) -> None:
+        """Add the correlation ids of the requests to every log line until the next batch."""
         requests = [origin.request_id for origin in claim.origins.values() if origin.request_id]
         if requests:
             self._has_bound_requests = True
@@ -142,7 +142,7 @@ class PoolProcess:
         """Log the batch if its requests have ids, and trace it if tracing is on."""
         if self._has_bound_requests:
             log.info(
-                "answered a batch",
+                "committed a batch",
                 batch=claim.batch_id,
                 attempt=claim.token,
                 predictions=len(claim.members),
@@ -163,16 +163,16 @@ class PoolProcess:
             log.warning("could not requeue a batch", batch=batch_id, reason=str(error))
 
     def _predict(self, claim: Claim) -> Outcome:
-        refusal = self._model_changed(claim)
+        refusal = self._find_model_change(claim)
         if refusal is not None:
-            return self._outcome(claim, 0, [refusal] * len(claim.members))
+            return self._make_outcome(claim, 0, [refusal] * len(claim.members))
         expired = [_is_expired(claim, member) for member in claim.members]
         if any(expired):
             return self._predict_unexpired(claim, expired)
         members, predict_us = self._predictor.predict(claim.rows, claim.members)
-        return self._outcome(claim, predict_us, members)
+        return self._make_outcome(claim, predict_us, members)
 
-    def _model_changed(self, claim: Claim) -> Failure | None:
+    def _find_model_change(self, claim: Claim) -> Failure | None:
         served = self._predictor.card.digest
         if claim.model.digest == served:
             return None
@@ -191,9 +191,11 @@ class PoolProcess:
         encoded = EncodedRows(content, n_rows, claim.rows.encoding)
         answers, predict_us = self._predictor.predict(encoded, members) if members else ([], 0)
         answer = iter(answers)
-        return self._outcome(claim, predict_us, [_EXPIRED if is_expired else next(answer) for is_expired in expired])
+        return self._make_outcome(
+            claim, predict_us, [_EXPIRED if is_expired else next(answer) for is_expired in expired]
+        )
 
-    def _outcome(self, claim: Claim, predict_us: int, members: list[Answer | Failure]) -> Outcome:
+    def _make_outcome(self, claim: Claim, predict_us: int, members: list[Answer | Failure]) -> Outcome:
         provenance = Provenance(claim.token, claim.rows.n_rows, self._worker, self._versions)
         return Outcome(claim.queue_us, predict_us, members, provenance)
 
@@ -202,13 +204,14 @@ def _is_expired(claim: Claim, member: Member) -> bool:
     return 0 < member.deadline_us < claim.claimed_us
 
 
-def attempt_report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int) -> AttemptReport:
-    """Report how an attempt ended.
+def make_attempt_report(claim: Claim, outcome: Outcome, n_open: int | None, finished_us: int) -> AttemptReport:
+    """Make the report of how an attempt ended.
 
     Args:
         claim: the claim that started it.
         outcome: its outcome.
-        n_open: predictions that the commit left open, subtracted from the succeeded ones first; None if it was refused.
+        n_open: predictions that the commit left open, subtracted from the succeeded ones first; None if the commit was
+            refused.
         finished_us: time of the commit by the store's clock, in microseconds since 1970.
     """
     if n_open is None:
@@ -216,7 +219,7 @@ def attempt_report(claim: Claim, outcome: Outcome, n_open: int | None, finished_
     by_state = [len(outcome.members), 0, 0]  # the common case: many members, no failure, no deadline
     if any(type(end) is Failure for end in outcome.members) or any(member.deadline_us for member in claim.members):
         states = [
-            State.EXPIRED if 0 < member.deadline_us < finished_us else _state(end)
+            State.EXPIRED if 0 < member.deadline_us < finished_us else _final_state(end)
             for member, end in zip(claim.members, outcome.members, strict=True)
         ]
         by_state = [states.count(state) for state in (State.SUCCEEDED, State.FAILED, State.EXPIRED)]
@@ -228,7 +231,7 @@ def attempt_report(claim: Claim, outcome: Outcome, n_open: int | None, finished_
     return AttemptReport(claim.queue, COMMITTED, claim.rows.n_rows, claim.queue_us, outcome.predict_us, *counts)
 
 
-def _state(end: Answer | Failure) -> State:
+def _final_state(end: Answer | Failure) -> State:
     if isinstance(end, Answer):
         return State.SUCCEEDED
     return State.EXPIRED if end.code == FailureCode.EXPIRED else State.FAILED

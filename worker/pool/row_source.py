@@ -15,63 +15,64 @@ from shared.errors import ObjectStoreUnavailable
 from shared.objects import ObjectStore
 
 _OPTIONS: Final = pa.ipc.IpcReadOptions(use_threads=False)
-_KEPT: Final = 2  # slices of several predictions take turns
-_FOOTER_BYTES: Final = 64 * 2**10  # a longer one takes another request
+_MAX_OPEN: Final = 2  # open objects, because slices of several predictions alternate
+_FOOTER_BYTES: Final = 64 * 2**10  # a longer footer takes another request
 
 
 class RowSource:
-    """Reads slices: from a folder by mapping a file into memory, from any other store by requests for its parts."""
+    """Reads slices: from a folder by mapping a file into memory, from any other store by range requests."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._kept: OrderedDict[str, _Opened] = OrderedDict()
+        self._open_objects: OrderedDict[str, _OpenObject] = OrderedDict()
 
     def read(self, source: Source, part: Slice) -> pa.Table:
         """Read the rows of a slice, without carried columns.
 
-        A table of a folder refers to the mapped file and releases it: a deleted file takes no space for longer.
+        If the store is a folder, the table refers to the mapped file, and the mapping ends with the table, so that a
+        deleted file does not keep its space.
 
         Returns:
-            The columns `f0`, `f1`, …, and `error` if the rows have it.
+            The columns `f0`, `f1`, …, and `error` if the rows have that column.
 
         Raises:
-            FileNotFoundError: the object is gone.
-            ObjectStoreUnavailable: it cannot be read now.
+            FileNotFoundError: the object does not exist any more.
+            ObjectStoreUnavailable: the object cannot be read now.
         """
         path = self._store.local_path(source.key)
         if path is not None:
-            return _read(pa.ipc.open_file(_map(path), options=_OPTIONS), source, part)
-        file, reader = self._open(source.key)
+            return _read_slice(pa.ipc.open_file(_map_file(path), options=_OPTIONS), source, part)
+        file, reader = self._open_object(source.key)
         # Record batches have about the same length: one request for all of them, instead of one for each.
         n_read = part.n_rows + 2 * source.batch_rows
         with file.reading_ahead(file.n_bytes * n_read // source.n_rows):
-            return _read(reader, source, part)
+            return _read_slice(reader, source, part)
 
-    def _open(self, key: str) -> "_Opened":
-        """Open an object and read its footer, unless it is one of the latest."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
+    def _open_object(self, key: str) -> "_OpenObject":
+        """Open an object and read its footer, unless it is still open."""
+        if key in self._open_objects:
+            self._open_objects.move_to_end(key)
+            return self._open_objects[key]
         file = RangedFile(self._store, key)
         with file.reading_ahead(_FOOTER_BYTES):
             file.seek(max(0, file.n_bytes - _FOOTER_BYTES))
             file.read(0)
-            opened = _Opened(file, pa.ipc.open_file(pa.PythonFile(file, "r"), options=_OPTIONS))
-        self._kept[key] = opened
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+            opened = _OpenObject(file, pa.ipc.open_file(pa.PythonFile(file, "r"), options=_OPTIONS))
+        self._open_objects[key] = opened
+        if len(self._open_objects) > _MAX_OPEN:
+            self._open_objects.popitem(last=False)
         return opened
 
 
 class RangedFile:
-    """An object as a file: what is read at once is requested at once."""
+    """An object as a file: each read is one request, unless the bytes were read ahead."""
 
     def __init__(self, store: ObjectStore, key: str) -> None:
-        """Find out how long it is.
+        """Request the length of the object.
 
         Raises:
-            FileNotFoundError: the object is gone.
-            ObjectStoreUnavailable: it cannot be read now.
+            FileNotFoundError: the object does not exist any more.
+            ObjectStoreUnavailable: the object cannot be read now.
         """
         self._store = store
         self._key = key
@@ -79,11 +80,11 @@ class RangedFile:
         self._position = 0
         self._n_ahead = 0
         self._held, self._held_from = memoryview(b""), 0
-        self.closed = False  # pyarrow asks for it
+        self.closed = False  # pyarrow reads it
 
     @contextmanager
     def reading_ahead(self, n_bytes: int) -> Iterator[None]:
-        """Request at least so many bytes with the first request, and hold them until the end of the block."""
+        """Request at least `n_bytes` with the first request within the context, and keep them until its end."""
         self._n_ahead = n_bytes
         try:
             yield
@@ -94,8 +95,8 @@ class RangedFile:
         """Read from the current position.
 
         Raises:
-            FileNotFoundError: the object is gone.
-            ObjectStoreUnavailable: it cannot be read now.
+            FileNotFoundError: the object does not exist any more.
+            ObjectStoreUnavailable: the object cannot be read now.
         """
         start, left = self._position, self.n_bytes - self._position
         wanted = min(size, left)
@@ -116,12 +117,12 @@ class RangedFile:
         return self._position
 
 
-class _Opened(NamedTuple):
+class _OpenObject(NamedTuple):
     file: RangedFile
     reader: Any
 
 
-def _read(reader: Any, source: Source, part: Slice) -> pa.Table:
+def _read_slice(reader: Any, source: Source, part: Slice) -> pa.Table:
     first, n_before = divmod(part.first_row, source.batch_rows)
     last = (part.first_row + part.n_rows - 1) // source.batch_rows
     table = pa.Table.from_batches([reader.get_batch(index) for index in range(first, last + 1)])
@@ -129,7 +130,7 @@ def _read(reader: Any, source: Source, part: Slice) -> pa.Table:
     return table.drop_columns(list(carried)).slice(n_before, part.n_rows)
 
 
-def _map(path: Path) -> Any:
+def _map_file(path: Path) -> Any:
     try:
         return pa.memory_map(str(path))
     except FileNotFoundError:

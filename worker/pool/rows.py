@@ -1,4 +1,4 @@
-"""Decodes rows into what the pipeline takes: a matrix, a data frame of the library it was fitted with, or texts."""
+"""Decodes rows into the pipeline's input: a matrix, a data frame of the library it was fitted with, or texts."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,8 +14,8 @@ Decoder = Callable[[EncodedRows], Any]
 """Decodes the rows of one or more members; the rows keep their order."""
 
 
-def decoder_for(card: ModelCard) -> Decoder:
-    """Make the decoder of a model's rows; imports the library of its data frames.
+def make_decoder(card: ModelCard) -> Decoder:
+    """Make the decoder of a model's rows; import the library of its data frames.
 
     Raises:
         ImportError: that library is not installed.
@@ -23,13 +23,13 @@ def decoder_for(card: ModelCard) -> Decoder:
     if card.input.kind == "text":
         return decode
     if card.input.library == "pandas":
-        from worker.pool.pandas_frame import PandasFrame  # here: other models do not pay its memory
+        from worker.pool.pandas_frame import PandasDecoder  # imported here: other models do not need its memory
 
-        return PandasFrame(card.input.columns, card.input.names_dtype)
+        return PandasDecoder(card.input.columns, card.input.names_dtype)
     if card.input.library == "polars":
-        from worker.pool.polars_frame import PolarsFrame  # likewise
+        from worker.pool.polars_frame import PolarsDecoder  # likewise
 
-        return PolarsFrame(card.input.columns)
+        return PolarsDecoder(card.input.columns)
     return partial(_decode_matrix, np.dtype(card.input.columns[0].dtype), len(card.input.columns))
 
 

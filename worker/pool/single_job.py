@@ -6,20 +6,21 @@ from typing import Any, Final
 import numpy as np
 
 _METHODS: Final = ("fit", "transform", "predict", "predict_proba")
-"""A class with one of them is a model: it may have `n_jobs` or contain other models."""
+"""An object with one of these methods is a model: it may have `n_jobs` or contain other models."""
 
 
 def use_single_job(pipeline: Any) -> None:
     """Set `n_jobs` to 1 in a pipeline and in every model that its parameters and fitted attributes contain.
 
     Several jobs would also add the probabilities of a forest's trees in the order in which threads finish, so the last
-    bits would change from call to call. Only stored attributes are read, as `estimators_samples_` is slow to compute.
+    bits would change from call to call. Only stored attributes are read, since computed ones can be slow, such as
+    `estimators_samples_`.
     """
     seen: set[int] = set()
     to_visit = [pipeline]
     while to_visit:
         value = to_visit.pop()
-        parts = _parts(value)
+        parts = _contained_values(value)
         if parts is None or id(value) in seen:
             continue
         seen.add(id(value))
@@ -28,7 +29,7 @@ def use_single_job(pipeline: Any) -> None:
         to_visit.extend(parts)
 
 
-def _parts(value: Any) -> Iterable[Any] | None:
+def _contained_values(value: Any) -> Iterable[Any] | None:
     """Return what a value contains, or None if it cannot contain a model."""
     if isinstance(value, dict):
         return list(value.values())

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class SliceAttempts:
-    """Attempts at slices, with one predictor."""
+    """Runs attempts at slices with one predictor."""
 
     def __init__(
         self,
@@ -40,14 +40,14 @@ class SliceAttempts:
     def open(
         cls, predictor: Predictor, attempts: Attempts, url: str, seconds: float, report: Callable[[SliceReport], None]
     ) -> "SliceAttempts":
-        """Open the object store, and prepare this process for arrays of megabytes.
+        """Open the object store, and make this process keep freed memory for later slices.
 
         Args:
-            predictor: loaded and warmed up.
-            attempts: at batches of any kind.
-            url: of the object store.
-            seconds: that an attempt may take.
-            report: tells the parent how an attempt ended.
+            predictor: a predictor that is loaded and warmed up.
+            attempts: records attempts in the store.
+            url: the URL of the object store.
+            seconds: the time limit of an attempt.
+            report: reports to the parent how an attempt ended.
         """
         keep_freed_memory()
         store = ObjectStore.open(url)
@@ -57,8 +57,8 @@ class SliceAttempts:
         """Score a slice and commit its result.
 
         Args:
-            claim: of the slice.
-            refusal: why its prediction fails without being scored, if it does.
+            claim: the claim of the slice.
+            refusal: the failure of its prediction, if the slice must not be scored.
 
         Returns:
             The microseconds inside the pipeline; None if no result was committed.
@@ -76,7 +76,7 @@ class SliceAttempts:
             self._attempts.give_back(claim.batch_id)
             self._report(SliceReport(GIVEN_BACK))
         except SearchTooLong:
-            log.warning("has a slice halved: its pipeline refuses many of its rows", batch=claim.batch_id)
+            log.warning("halving a slice: the pipeline refuses many of its rows", batch=claim.batch_id)
             self._attempts.requeue(claim.batch_id, _HALVED, is_last=True)
             self._report(SliceReport(HALVED))
         else:
@@ -95,9 +95,11 @@ class SliceAttempts:
         return is_committed
 
     def _delete(self, result: SliceResult | Failure) -> None:
-        """Delete the object of a result that was refused: nothing points at it."""
+        """Delete the object of a result that was refused: no record refers to it."""
         if isinstance(result, SliceResult):
             try:
                 self._store.delete([result.key])
-            except ObjectStoreUnavailable as error:  # it goes with the objects of its prediction
-                log.warning("could not delete an object", key=result.key, reason=str(error.__cause__))
+            except ObjectStoreUnavailable as error:  # it is deleted later, with the objects of its prediction
+                log.warning(
+                    "could not delete the object of a dropped result", key=result.key, reason=str(error.__cause__)
+                )

@@ -22,7 +22,7 @@ GIVEN_BACK: Final = "given-back"
 HALVED: Final = "halved"
 SLICE_ENDS: Final = (COMMITTED, DROPPED, GIVEN_BACK, HALVED)
 """How an attempt at a slice can end, unless it is lost: its result was committed or refused; the object store was
-unavailable; or it is repeated in halves."""
+unavailable; or the slice was halved."""
 
 
 class AttemptReport(NamedTuple):
@@ -136,7 +136,7 @@ class WorkerMetrics:
             self._slice_bad_rows.inc(report.n_bad)
 
     def count_attempts(self, reports: Iterable[AttemptReport | SliceReport]) -> None:
-        """Count attempts that have ended."""
+        """Count attempts at batches and at slices that have ended."""
         for report in reports:
             if isinstance(report, SliceReport):
                 self.count_slice(report)
@@ -156,7 +156,7 @@ class WorkerCollector(Collector):
         self._count_loaded = count_loaded
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric."""
+        """Yield the gauges of loaded pool processes and of the model."""
         yield GaugeMetricFamily(
             "sepal_loaded_processes", "Pool processes of this worker that have loaded the model.", self._count_loaded()
         )

@@ -1,4 +1,4 @@
-"""Writes the spans of a batch after its commit, from the times measured by then.
+"""Writes the spans of a batch after its commit, from the times that were measured.
 
 A batch serves many requests. Each request's trace has a span `queue` for its time in the queue. The spans `batch` and
 `predict` belong to the first request's trace. The span `batch` links to every request of the batch, and each span
@@ -19,7 +19,7 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class BatchTracer:
-    """Belongs to one pool process: the exporter of spans does not survive a fork."""
+    """Writes the spans of one pool process; created after the fork, which the exporter of spans does not survive."""
 
     def __init__(self, tracer: Tracer, worker: str) -> None:
         self._tracer = tracer
@@ -27,7 +27,7 @@ class BatchTracer:
 
     @classmethod
     def make(cls, endpoint: str | None, worker: str) -> Self | None:
-        """Make a tracer if there is an endpoint."""
+        """Make a tracer; return None without an endpoint."""
         return None if endpoint is None else cls(make_tracer(endpoint, "sepal-worker"), worker)
 
     def record(self, claim: Claim, predict_us: int) -> None:

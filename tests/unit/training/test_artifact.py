@@ -71,7 +71,7 @@ def test_failed_save_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def fail(_: object) -> dict[str, str]:
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(artifact, "_versions", fail)
+    monkeypatch.setattr(artifact, "_installed_versions", fail)
     with pytest.raises(RuntimeError, match="disk full"):
         save_misbehaving(tmp_path, pipelines.SignClassifier())
     assert list(tmp_path.iterdir()) == []

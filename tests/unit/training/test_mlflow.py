@@ -62,7 +62,7 @@ def test_input_example_describes_the_columns(
     assert card.data.rows == 0  # an example says nothing of the data
     assert "guessed from the input example (3 rows)" in printed
     assert "petal width (cm): float64\n" in printed
-    assert "knows no categories" in printed
+    assert "records no categories" in printed
     assert "make run MODEL=any/1" in printed
 
 
@@ -120,7 +120,7 @@ def test_run_and_registered_model_are_found(
         ("names", "columns cannot be read from it.*Give --data"),
         ("texts", "columns cannot be read from it.*Give --data"),
         ("other", "has no scikit-learn flavour, but: xgboost.*Load it with MLflow"),
-        ("src", "is no MLflow model: it has no file MLmodel"),
+        ("src", "is not an MLflow model: it has no file MLmodel"),
         ("absent", "there is no folder"),
     ],
 )
@@ -135,7 +135,9 @@ def test_model_of_which_more_must_be_known_is_refused(
 def test_unknown_run_is_refused_with_the_option_that_helps(run: Import, mlflow_models: Path) -> None:
     refused = run("models:/churn/9", f"--tracking-uri={(mlflow_models / 'mlruns').as_uri()}")
     assert refused.returncode == 1
-    assert re.search(r"MLflow finds no model models:/churn/9 .*give --tracking-uri", refused.stderr), refused.stderr
+    assert re.search(r"MLflow cannot find the model models:/churn/9 .*give --tracking-uri", refused.stderr), (
+        refused.stderr
+    )
 
 
 def test_signature_selects_from_data_with_further_columns(
@@ -151,7 +153,7 @@ def test_signature_selects_from_data_with_further_columns(
 def test_data_base_of_mlflow_is_refused_with_what_works(run: Import) -> None:
     refused = run("models:/churn/1")  # in a folder without runs, where MLflow makes a data base
     assert refused.returncode == 1
-    assert "cannot read the data base of MLflow, sqlite:" in refused.stderr
+    assert "cannot read the database of MLflow, sqlite:" in refused.stderr
     assert "mlruns/0/models/m-…/artifacts" in refused.stderr
     assert "-m pip install sqlalchemy alembic;" in refused.stderr
 

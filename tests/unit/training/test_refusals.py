@@ -12,7 +12,7 @@ from dateutil.tz import gettz, tzoffset
 from scipy import sparse
 
 from shared.errors import CannotServe
-from training.inputs import describe
+from training.inputs import describe_input
 
 
 def column(values: Any, dtype: Any = object) -> pd.DataFrame:
@@ -65,7 +65,7 @@ COLUMNS: dict[str, tuple[pd.DataFrame, str]] = {
 def test_column_is_refused(kind: str) -> None:
     X, reason = COLUMNS[kind]
     with pytest.raises(CannotServe, match=f'(?s)"any name".*{reason}'):
-        describe(None, X)
+        describe_input(None, X)
 
 
 INPUTS: dict[str, tuple[Any, str]] = {
@@ -108,25 +108,25 @@ INPUTS: dict[str, tuple[Any, str]] = {
 def test_input_is_refused(kind: str) -> None:
     X, reason = INPUTS[kind]
     with pytest.raises(CannotServe, match=f"(?s){reason}"):
-        describe(None, X)
+        describe_input(None, X)
 
 
 def test_names_of_a_matrix_must_fit_it() -> None:
     with pytest.raises(CannotServe, match="the data has 2 columns, and there are 1 names"):
-        describe(None, np.ones((2, 2)), ["a"])
+        describe_input(None, np.ones((2, 2)), ["a"])
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
 def test_column_that_cannot_store_a_missing_value_is_not_made_nullable(dtype: str) -> None:
     X = pd.DataFrame({"any name": [1], "other": [0.5]}).astype({"any name": dtype})
     with pytest.raises(CannotServe, match=r'"any name" is stored as .*astype\("float64"\)'):
-        describe(None, X, nullable=["any name"])
-    described = describe(None, X, nullable=True)
+        describe_input(None, X, nullable=["any name"])
+    described = describe_input(None, X, nullable=True)
     assert [column.nullable for column in described.columns] == [False, True]
 
 
 def test_nullable_names_columns_of_X() -> None:  # noqa: N802 - scikit-learn's name
     X = pd.DataFrame({"a": [0.5], "b": [0.5]})
-    assert [column.nullable for column in describe(None, X, nullable=["b"]).columns] == [False, True]
+    assert [column.nullable for column in describe_input(None, X, nullable=["b"]).columns] == [False, True]
     with pytest.raises(CannotServe, match='nullable names "c"'):
-        describe(None, X, nullable=["c"])
+        describe_input(None, X, nullable=["c"])

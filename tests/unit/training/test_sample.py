@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from tests.request_path import RequestPath
-from training.sample import example_indices, rows_of
+from training.sample import as_client_rows, example_indices
 
 MATRICES = {
     "float64": np.array([[0.1, -0.0], [1e-300, 1e300]]),
@@ -65,4 +65,4 @@ def test_examples_are_complete_rows_far_apart() -> None:
 
 def test_rows_of_a_table_hold_plain_values() -> None:
     X = pd.DataFrame({"when": pd.to_datetime(["2026-01-31"]).tz_localize("Europe/Berlin"), "n": [np.int8(1)]})
-    assert rows_of(RequestPath.to(X).card.input, X) == [["2026-01-30T23:00:00.000000Z", 1]]
+    assert as_client_rows(RequestPath.to(X).card.input, X) == [["2026-01-30T23:00:00.000000Z", 1]]

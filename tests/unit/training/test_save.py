@@ -61,7 +61,7 @@ def test_outputs_on_request_that_cannot_be_served_are_left_out_with_a_warning(tm
         f"the output {output} is left out" for output in ("decision", "leaves", "scores", "transform")
     ]
     for warning, reason in zip(
-        warnings, ("cannot be sent", "number of rows", "no scores of", "more than"), strict=True
+        warnings, ("cannot be encoded", "number of rows", "no scores of", "more than"), strict=True
     ):
         assert reason in warning
 
@@ -142,8 +142,11 @@ class ReturnsObjects(AnswersAtRandom):
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (AnswersAtRandom, "in a new process the pipeline gives another prediction.*same for the same rows"),
-        (ReturnsObjects, "prediction cannot be sent.*JSON has no type.*numbers, texts"),
+        (
+            AnswersAtRandom,
+            "in a new process the pipeline returns a different prediction.*same outputs for the same rows",
+        ),
+        (ReturnsObjects, "prediction cannot be encoded as JSON.*JSON has no type.*numbers, strings"),
     ],
 )
 def test_labels_that_cannot_be_served_are_refused(tmp_path: Path, model: type[AnswersAtRandom], reason: str) -> None:
@@ -190,7 +193,7 @@ def test_classes_of_several_targets_are_written_for_each(tmp_path: Path) -> None
 def test_classes_that_json_lacks_are_refused(tmp_path: Path) -> None:
     model = pipelines.SignClassifier().fit(X, Y)
     model.classes_ = np.array([1j, 2j], dtype=object)
-    with pytest.raises(CannotServe, match=r"a class is a complex.*texts, numbers, booleans, dates"):
+    with pytest.raises(CannotServe, match=r"a class is a complex.*strings, numbers, booleans, dates"):
         try_to_save(tmp_path, model)
 
 

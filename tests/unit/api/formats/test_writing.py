@@ -20,7 +20,7 @@ from shared.names import OnError, Output
 from shared.objects import ObjectStore
 from tests.stored_results import result_schema, store_result
 from tests.tables import FORMATS, Columns, exact, parse_table
-from worker.pool.encoding import json_items
+from worker.pool.encoding import encode_items
 
 FLOATS = [0.0, -0.0, -np.inf, np.inf, np.nan, None, 0.1, 1.0, 1e16, 1e22, 5e-324, 1.7976931348623157e308, 1e-5, 1 / 3]
 TEXTS = [
@@ -164,7 +164,7 @@ def test_numbers_have_the_text_that_predict_gives_them(store: ObjectStore, dtype
         numbers = numbers.astype(dtype)
     stored = store_result(store, pa.table({"prediction": numbers}), [len(numbers)])
     lines = written(store, "ndjson", stored).splitlines()
-    assert lines == [b'{"prediction":%b}' % item for item in json_items(numbers)]
+    assert lines == [b'{"prediction":%b}' % item for item in encode_items(numbers)]
 
 
 @pytest.mark.parametrize("form", FORMATS)

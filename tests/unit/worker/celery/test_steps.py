@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.errors import BrokerUnavailable
-from worker.celery.steps import HandOverStep, _consumer_state, heartbeat_step
+from worker.celery.steps import HandOverStep, _read_consumer_state, make_heartbeat_step
 
 
 def test_task_is_written_at_once_to_idle_pool_processes() -> None:
@@ -22,7 +22,7 @@ def test_task_is_written_at_once_to_idle_pool_processes() -> None:
 
 
 def test_consumer_that_takes_only_alien_messages_is_not_idle() -> None:
-    before, after = (_consumer_state([1], n_loaded=1, n_alien_messages=number) for number in (1, 3))
+    before, after = (_read_consumer_state([1], n_loaded=1, n_alien_messages=number) for number in (1, 3))
     assert after.n_started - before.n_started == 2
 
 
@@ -31,7 +31,7 @@ def test_broker_lost_at_start_makes_celery_reconnect() -> None:
         raise BrokerUnavailable
 
     unused: Any = None
-    step = heartbeat_step(unused, unused, unused, forget_deliveries, unused, unused)
+    step = make_heartbeat_step(unused, unused, unused, forget_deliveries, unused, unused)
     consumer: Any = SimpleNamespace()
     with pytest.raises(ConnectionError):
         step(consumer).start(consumer)

@@ -15,10 +15,10 @@ from tests.request_path import card_of
 from tests.stored_rows import stored_table
 from tests.unit.training import test_pandas_columns as pandas_columns
 from tests.unit.training import test_polars_columns as polars_columns
-from training.inputs import describe
-from training.sample import rows_of
-from worker.pool.arrow_rows import converter_for
-from worker.pool.rows import decoder_for
+from training.inputs import describe_input
+from training.sample import as_client_rows
+from worker.pool.arrow_rows import make_converter
+from worker.pool.rows import make_decoder
 
 MATRICES = {
     "float64": np.array([[0.1, -0.0], [1e-300, 5e-324]]),
@@ -32,13 +32,13 @@ MATRICES = {
 
 def check(X: Any, nullable: bool = False) -> None:
     """Compare stored rows, whole and in parts that begin within a byte of a bitmap, with decoded ones."""
-    described = describe(None, X, nullable=nullable)
+    described = describe_input(None, X, nullable=nullable)
     card = card_of(described)
-    rows = rows_of(described, X)
+    rows = as_client_rows(described, X)
     if nullable and described.kind != "text":
         values = zip(described.columns, rows[0], strict=True)
         rows.append([None if column.nullable else value for column, value in values])
-    table, convert, decode = stored_table(described, rows), converter_for(card), decoder_for(card)
+    table, convert, decode = stored_table(described, rows), make_converter(card), make_decoder(card)
     in_batches = pa.Table.from_batches(table.to_batches(max_chunksize=3))
     for start, stop in ((0, len(rows)), (1, len(rows)), (0, 1), (len(rows) // 2, len(rows))):
         if start == stop:
@@ -110,7 +110,7 @@ def test_rows_of_every_pipeline_are_as_decoded(name: str) -> None:
 
 
 def test_missing_integer_of_a_column_without_missing_values_is_an_error() -> None:
-    described = describe(None, np.array([[1, 2]]))
+    described = describe_input(None, np.array([[1, 2]]))
     table = pa.table([pa.array([1, None]), pa.array([1, 2])], names=["f0", "f1"])
     with pytest.raises(ValueError, match="missing in a column of int64"):
-        converter_for(card_of(described))(table)
+        make_converter(card_of(described))(table)

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from worker.pool.encoding import json_items
+from worker.pool.encoding import encode_items
 
 
 def text(values: NDArray[Any]) -> str:
-    return b",".join(json_items(values)).decode()
+    return b",".join(encode_items(values)).decode()
 
 
 def objects(*values: Any) -> NDArray[Any]:
@@ -63,4 +63,4 @@ def test_float32_has_at_most_nine_digits() -> None:
 
 def test_object_that_json_lacks_is_an_error() -> None:
     with pytest.raises(TypeError, match="JSON has no object"):
-        json_items(objects(object()))
+        encode_items(objects(object()))

@@ -21,8 +21,8 @@ from structlog.testing import capture_logs
 from shared.names import Output
 from tests.pipelines import CountsCalls, SignClassifier
 from worker.pool import one_evaluation
-from worker.pool.evaluation import Evaluation, _find_difference
-from worker.pool.outputs import Wanted
+from worker.pool.evaluation import Evaluator, _find_difference
+from worker.pool.outputs import WantedRows
 
 Array = NDArray[Any]
 
@@ -30,7 +30,7 @@ ROWS = np.random.default_rng(1).uniform(size=(60, 3))
 TARGET = np.arange(60) % 3
 GRID = {"max_depth": [1, 2]}
 PAIR = (Output.PREDICTION, Output.LOG_PROBA)
-ALL_ROWS: Wanted = dict.fromkeys(PAIR)
+ALL_ROWS: WantedRows = dict.fromkeys(PAIR)
 
 
 class CountingTree(DecisionTreeClassifier):  # type: ignore[misc]  # scikit-learn is untyped
@@ -43,7 +43,7 @@ class CountingTree(DecisionTreeClassifier):  # type: ignore[misc]  # scikit-lear
         return super().predict_proba(X, check_input)
 
 
-def equal_plain_outputs(evaluation: Evaluation, pipeline: Any, rows: Any) -> bool:
+def equal_plain_outputs(evaluation: Evaluator, pipeline: Any, rows: Any) -> bool:
     with np.errstate(divide="ignore"):
         expected = {
             Output.PREDICTION: np.asarray(pipeline.predict(rows)),
@@ -64,21 +64,21 @@ def searches(model: Any) -> list[Any]:
 @pytest.mark.parametrize("search", searches(DecisionTreeClassifier()), ids=lambda search: type(search).__name__)
 def test_search_is_evaluated_as_the_model_it_found(search: Any) -> None:
     pipeline = make_pipeline(StandardScaler(), search).fit(ROWS, TARGET)
-    evaluation = Evaluation(pipeline, PAIR)
+    evaluation = Evaluator(pipeline, PAIR)
     assert evaluation._final is pipeline[-1].best_estimator_
     assert equal_plain_outputs(evaluation, pipeline, ROWS)
 
 
 def test_search_that_kept_no_model_is_not_split() -> None:
     search = GridSearchCV(DecisionTreeClassifier(), GRID, cv=2, refit=False).fit(ROWS, TARGET)
-    assert Evaluation(search, PAIR)._final is search
+    assert Evaluator(search, PAIR)._final is search
 
 
 def test_rows_are_transformed_once_in_nested_pipelines_and_searches() -> None:
     outer, inner = CountsCalls(), CountsCalls()
     nested = make_pipeline(inner, "passthrough", GridSearchCV(DecisionTreeClassifier(), GRID, cv=2))
     pipeline = make_pipeline(outer, None, nested).fit(ROWS, TARGET)
-    evaluation = Evaluation(pipeline, PAIR)
+    evaluation = Evaluator(pipeline, PAIR)
     calls = outer.calls, inner.calls
     evaluation(ROWS, ALL_ROWS)
     assert (outer.calls, inner.calls) == (calls[0] + 1, calls[1] + 1)
@@ -91,19 +91,19 @@ class ResamplingPipeline(Pipeline):  # type: ignore[misc]  # scikit-learn is unt
 
 def test_subclass_of_pipeline_is_not_split() -> None:
     pipeline = ResamplingPipeline([("tree", DecisionTreeClassifier())]).fit(ROWS, TARGET)
-    assert Evaluation(pipeline, PAIR)._final is pipeline
+    assert Evaluator(pipeline, PAIR)._final is pipeline
 
 
 def test_model_in_the_table_is_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(one_evaluation._EVALUATIONS, f"{__name__}.CountingTree", one_evaluation.argmax_of_proba)
     model = CountingTree().fit(ROWS, TARGET)
-    Evaluation(model, PAIR)(ROWS, ALL_ROWS)
+    Evaluator(model, PAIR)(ROWS, ALL_ROWS)
     assert model.evaluations == 1
 
 
 def test_log_probabilities_are_computed_only_if_asked_for() -> None:
     model = CountingTree().fit(ROWS, TARGET)
-    outputs = Evaluation(model, PAIR)(ROWS, {Output.PREDICTION: None})
+    outputs = Evaluator(model, PAIR)(ROWS, {Output.PREDICTION: None})
     assert {output: np.asarray(values).tolist() for output, values in outputs.items()} == {
         "prediction": TARGET.tolist()
     }
@@ -133,35 +133,35 @@ def raises(model: Any, rows: Any) -> tuple[Array, Array]:
 def test_wrong_evaluation_is_found_and_not_used(monkeypatch: pytest.MonkeyPatch, lie: Any) -> None:
     monkeypatch.setitem(one_evaluation._EVALUATIONS, "sklearn.ensemble.RandomForestClassifier", lie)
     pipeline = make_pipeline(StandardScaler(), RandomForestClassifier(3, random_state=1)).fit(ROWS, TARGET)
-    evaluation = Evaluation(pipeline, PAIR)
+    evaluation = Evaluator(pipeline, PAIR)
     with capture_logs() as lines:
-        evaluation.prove(ROWS[:5])
+        evaluation.prove_one_evaluation(ROWS[:5])
     assert [line["step"] for line in lines] == ["RandomForestClassifier"]
     assert equal_plain_outputs(evaluation, pipeline, ROWS)
 
 
 @pytest.mark.parametrize("model", [RandomForestClassifier(3), SignClassifier()])
 def test_right_evaluation_is_proved_without_a_log_line(model: Any) -> None:
-    evaluation = Evaluation(make_pipeline(model).fit(ROWS, TARGET), PAIR)
+    evaluation = Evaluator(make_pipeline(model).fit(ROWS, TARGET), PAIR)
     with capture_logs() as lines:
-        evaluation.prove(ROWS[:5])
+        evaluation.prove_one_evaluation(ROWS[:5])
     assert lines == []
 
 
 @pytest.mark.filterwarnings("ignore")  # overflow
 def test_nan_equals_nan_in_the_proof() -> None:
-    evaluation = Evaluation(GaussianNB().fit(ROWS, TARGET), PAIR)
+    evaluation = Evaluator(GaussianNB().fit(ROWS, TARGET), PAIR)
     rows = np.full((1, 3), 1e200)
     assert "nan" in str(evaluation(rows, ALL_ROWS)[Output.LOG_PROBA])
     with capture_logs() as lines:
-        evaluation.prove(rows)
+        evaluation.prove_one_evaluation(rows)
     assert lines == []
 
 
 def test_proof_raises_what_the_pipeline_raises() -> None:
-    evaluation = Evaluation(DecisionTreeClassifier().fit(ROWS, TARGET), PAIR)
+    evaluation = Evaluator(DecisionTreeClassifier().fit(ROWS, TARGET), PAIR)
     with pytest.raises(ValueError, match="features"):
-        evaluation.prove(ROWS[:, :2])
+        evaluation.prove_one_evaluation(ROWS[:, :2])
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
@@ -169,15 +169,15 @@ def test_rows_may_be_a_data_frame(frame: Any) -> None:
     rows = frame({"a": ROWS[:, 0], "b": ROWS[:, 1]})
     columns = make_column_transformer((StandardScaler(), ["a"]), remainder="passthrough").set_output(transform="pandas")
     pipeline = make_pipeline(columns, RandomForestClassifier(3, random_state=1)).fit(rows, TARGET)
-    evaluation = Evaluation(pipeline, PAIR)
-    evaluation.prove(rows)
+    evaluation = Evaluator(pipeline, PAIR)
+    evaluation.prove_one_evaluation(rows)
     assert equal_plain_outputs(evaluation, pipeline, rows)
 
 
 def test_rows_may_be_texts() -> None:
     texts = ["red apple", "green pear", "red pear", "green apple"]
     pipeline = make_pipeline(CountVectorizer(), MultinomialNB()).fit(texts, ["a", "p", "p", "a"])
-    assert equal_plain_outputs(Evaluation(pipeline, PAIR), pipeline, texts)
+    assert equal_plain_outputs(Evaluator(pipeline, PAIR), pipeline, texts)
 
 
 class FrameOutputs(SignClassifier):
@@ -191,6 +191,6 @@ class FrameOutputs(SignClassifier):
 
 
 def test_outputs_are_arrays_of_the_same_type() -> None:
-    outputs = Evaluation(FrameOutputs().fit(ROWS, TARGET), PAIR)(ROWS, ALL_ROWS)
+    outputs = Evaluator(FrameOutputs().fit(ROWS, TARGET), PAIR)(ROWS, ALL_ROWS)
     assert [type(values) for values in outputs.values()] == [np.ndarray, np.ndarray]
     assert [np.asarray(values).dtype.name for values in outputs.values()] == ["int64", "float32"]

@@ -28,9 +28,9 @@ from sklearn.semi_supervised import LabelPropagation, LabelSpreading
 from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 from threadpoolctl import threadpool_limits
 
-from worker.pool.evaluation import _bits
-from worker.pool.one_evaluation import _EVALUATIONS, evaluate_plainly, find_evaluation
-from worker.pool.pipeline_steps import is_exactly
+from worker.pool.evaluation import _comparable_bits
+from worker.pool.one_evaluation import _EVALUATIONS, evaluate_by_own_methods, find_evaluation
+from worker.pool.pipeline_steps import has_exact_class
 
 Array = NDArray[Any]
 
@@ -112,8 +112,8 @@ def served_rows() -> Array:
 
 def outputs_are_equal(model: Any, rows: Array) -> bool:
     with np.errstate(divide="ignore"):
-        expected, found = evaluate_plainly(model, rows), find_evaluation(model)(model, rows)
-    return all(_bits(one) == _bits(other) for one, other in zip(expected, found, strict=True))
+        expected, found = evaluate_by_own_methods(model, rows), find_evaluation(model)(model, rows)
+    return all(_comparable_bits(one) == _comparable_bits(other) for one, other in zip(expected, found, strict=True))
 
 
 @pytest.mark.filterwarnings("ignore")  # models of so few rows do not converge
@@ -121,13 +121,13 @@ def outputs_are_equal(model: Any, rows: Array) -> bool:
 @pytest.mark.parametrize(("model", "kind"), CASES, ids=name)
 def test_one_evaluation_equals_the_methods_to_the_bit(model: Any, kind: str, n_classes: int) -> None:
     fitted = clone(model).fit(*training_data(kind, n_classes))
-    assert find_evaluation(fitted) is not evaluate_plainly
+    assert find_evaluation(fitted) is not evaluate_by_own_methods
     assert outputs_are_equal(fitted, served_rows())
     assert outputs_are_equal(fitted, served_rows().astype(np.float32))
 
 
 def test_every_class_of_the_table_is_tested() -> None:
-    assert [path for path in _EVALUATIONS if not any(is_exactly(model, path) for model in MODELS)] == []
+    assert [path for path in _EVALUATIONS if not any(has_exact_class(model, path) for model in MODELS)] == []
 
 
 @pytest.mark.parametrize("score", [1e-300, 1e-17, 1e-9, -1e-9, 0.0])

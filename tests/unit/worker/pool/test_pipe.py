@@ -13,7 +13,7 @@ from shared.rows import EncodedRows
 from shared.store.attempts import Claim
 from shared.store.records import Answer, Failure, Member, Outcome
 from worker.pool.pipe import PoolPipe
-from worker.pool.process import attempt_report
+from worker.pool.process import make_attempt_report
 from worker.telemetry.metrics import AttemptReport, SliceReport
 
 ANSWER = Answer({"prediction": b"1"})
@@ -52,13 +52,13 @@ def claim(*deadlines: int) -> Claim:
 def test_each_prediction_is_counted_at_most_once(
     deadlines: tuple[int, ...], ends: tuple[Answer | Failure, ...], n_open: int, expected: tuple[int, int, int]
 ) -> None:
-    report = attempt_report(claim(*deadlines), Outcome(50, 7, list(ends)), n_open, FINISHED)
+    report = make_attempt_report(claim(*deadlines), Outcome(50, 7, list(ends)), n_open, FINISHED)
     assert report[5:] == expected
     assert report[:5] == (Queue.INTERACTIVE, "committed", 2 * len(deadlines), 50, 7)
 
 
 def test_refused_outcome_counts_no_final_prediction() -> None:
-    assert attempt_report(claim(0), Outcome(50, 7, [ANSWER]), None, FINISHED) == AttemptReport(
+    assert make_attempt_report(claim(0), Outcome(50, 7, [ANSWER]), None, FINISHED) == AttemptReport(
         Queue.INTERACTIVE, "dropped", 2, 50, 7
     )
 

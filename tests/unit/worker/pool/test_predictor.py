@@ -13,7 +13,7 @@ from shared.rows import encode_matrix
 from shared.store.records import Answer, Failure, Member
 from tests import pipelines
 from tests.models import save_misbehaving
-from training.outputs import call
+from training.outputs import compute_output
 from worker.pool.predictor import Predictor
 
 SECRET = bytes(13)
@@ -60,7 +60,7 @@ def test_outputs_equal_those_of_the_whole_pipeline_to_the_bit(iris_dir: Path) ->
     rows = np.random.default_rng(1).uniform(0, 8, (500, 4))
     outputs = predictor.evaluate(rows, dict.fromkeys(predictor.card.outputs))
     with np.errstate(divide="ignore"):
-        expected = {output: call(pipeline, output, rows) for output in predictor.card.outputs}
+        expected = {output: compute_output(pipeline, output, rows) for output in predictor.card.outputs}
     assert {output: np.asarray(values).tobytes() for output, values in outputs.items()} == {
         output: values.tobytes() for output, values in expected.items()
     }

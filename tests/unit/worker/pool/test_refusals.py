@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shared.names import Output
-from worker.pool.refusals import Found, Search, SearchTooLong
+from worker.pool.refusals import RefusalSearch, SearchResult, SearchTooLong
 
 
 class Interruption(Exception):
@@ -33,8 +33,8 @@ class Pipeline:
         return {Output.PREDICTION: np.array(rows) * 10, Output.PROBA: [np.array(rows), np.array(rows) + 0.5]}
 
 
-def find(pipeline: Pipeline, n_rows: int, most: int | None = None, seconds: float = 60) -> Found:
-    return Search(range, pipeline, (Interruption,), most=most, seconds=seconds).run(n_rows)
+def find(pipeline: Pipeline, n_rows: int, most: int | None = None, seconds: float = 60) -> SearchResult:
+    return RefusalSearch(range, pipeline, (Interruption,), most=most, seconds=seconds).run(n_rows)
 
 
 def test_rows_that_are_taken_are_evaluated_once() -> None:
@@ -42,7 +42,7 @@ def test_rows_that_are_taken_are_evaluated_once() -> None:
     found = find(pipeline, 1000)
     assert pipeline.calls == [1000]
     assert (found.reasons, [part[:2] for part in found.parts]) == ({}, [(0, 1000)])
-    assert found.outputs()[Output.PREDICTION] is found.parts[0][2][Output.PREDICTION]
+    assert found.merged_outputs()[Output.PREDICTION] is found.parts[0][2][Output.PREDICTION]
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 4, 5, 7, 64, 1000])
@@ -55,8 +55,8 @@ def test_each_refused_row_has_its_reason_and_the_others_their_outputs(n_rows: in
     assert found.reasons == {row: f"bad {row}" for row in refused}
     good = [row for row in range(n_rows) if row not in refused]
     if good:
-        assert found.rows().tolist() == good
-        outputs = found.outputs()
+        assert found.accepted_rows().tolist() == good
+        outputs = found.merged_outputs()
         assert outputs[Output.PREDICTION].tolist() == [10 * row for row in good]  # type: ignore[union-attr]
         assert [each.tolist() for each in outputs[Output.PROBA]] == [good, [row + 0.5 for row in good]]
     else:
@@ -96,15 +96,15 @@ def test_search_that_takes_too_long_ends_with_what_it_found_if_only_some_are_wan
                 search._deadline = 0
             return super().__call__(rows)
 
-    search = Search(range, Slow(range(1000)), (), most=100, seconds=60)
+    search = RefusalSearch(range, Slow(range(1000)), (), most=100, seconds=60)
     assert 1 <= len(search.run(1000).reasons) < 100
 
 
 def test_rows_that_are_refused_together_only_are_evaluated_in_parts() -> None:
     found = find(Pipeline(most_rows=100), 1000)
     assert found.reasons == {}
-    assert found.rows().tolist() == list(range(1000))
-    assert found.outputs()[Output.PREDICTION].tolist() == [10 * row for row in range(1000)]  # type: ignore[union-attr]
+    assert found.accepted_rows().tolist() == list(range(1000))
+    assert found.merged_outputs()[Output.PREDICTION].tolist() == [10 * row for row in range(1000)]  # type: ignore[union-attr]
 
 
 def test_interruptions_and_errors_of_the_conversion_are_raised() -> None:
@@ -115,9 +115,9 @@ def test_interruptions_and_errors_of_the_conversion_are_raised() -> None:
         raise ValueError
 
     with pytest.raises(Interruption):
-        Search(range, interrupted, (Interruption,), most=None, seconds=60).run(10)
+        RefusalSearch(range, interrupted, (Interruption,), most=None, seconds=60).run(10)
     with pytest.raises(ValueError):  # noqa: PT011  it is not caught as a refusal would be
-        Search(unconvertible, Pipeline(), (Interruption,), most=None, seconds=60).run(10)
+        RefusalSearch(unconvertible, Pipeline(), (Interruption,), most=None, seconds=60).run(10)
 
 
 def test_reason_without_a_text_is_the_name_of_its_exception() -> None:

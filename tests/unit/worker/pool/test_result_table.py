@@ -12,16 +12,16 @@ import pytest
 from shared.names import Output
 from shared.objects import ObjectStore
 from tests.request_path import card_of
-from training.inputs import describe
-from worker.pool.result_table import ResultTable, write
+from training.inputs import describe_input
+from worker.pool.result_table import ResultEncoder, write_table
 
-INPUT = describe(None, np.zeros((1, 1)))
+INPUT = describe_input(None, np.zeros((1, 1)))
 PREDICTION, LOG_PROBA, PROBA = Output.PREDICTION, Output.LOG_PROBA, Output.PROBA
 INF = float("inf")
 
 
 def table(outputs: dict[Output, Any], *args: Any, classes: Any = None) -> pa.Table:
-    return ResultTable(card_of(INPUT, classes=classes)).encode(outputs, *args)
+    return ResultEncoder(card_of(INPUT, classes=classes)).encode(outputs, *args)
 
 
 def test_columns_are_named_by_output_and_class() -> None:
@@ -113,7 +113,7 @@ def test_slice_without_errors_has_their_column_if_they_are_reported() -> None:
 def test_written_table_is_read_again(tmp_path: Path) -> None:
     store = ObjectStore.open(str(tmp_path))
     result = table({PREDICTION: np.arange(100_000)})
-    n_bytes = write(store, "sepal/result.arrow", result)
+    n_bytes = write_table(store, "sepal/result.arrow", result)
     assert n_bytes == store.size("sepal/result.arrow")
     reader = pa.ipc.open_file(pa.BufferReader(store.read("sepal/result.arrow", 0, n_bytes)))
     assert [reader.get_batch(index).num_rows for index in range(reader.num_record_batches)] == [65_536, 34_464]

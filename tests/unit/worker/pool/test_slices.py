@@ -22,7 +22,7 @@ from shared.store.records import Failure
 from tests import pipelines
 from tests.models import save_misbehaving, train_once
 from tests.stored_rows import stored_table, write_rows
-from training.sample import rows_of
+from training.sample import as_client_rows
 from worker.pool.predictor import Predictor
 from worker.pool.refusals import SearchTooLong
 from worker.pool.row_source import RowSource
@@ -69,7 +69,10 @@ def test_results_equal_those_of_the_pipeline_to_the_bit(
     X = frame(predictor, 500)
     outputs = (Output.PREDICTION, Output.LOG_PROBA, Output.PROBA)
     source = write_rows(
-        store, "sepal/rows", stored_table(predictor.card.input, rows_of(predictor.card.input, X)), outputs=outputs
+        store,
+        "sepal/rows",
+        stored_table(predictor.card.input, as_client_rows(predictor.card.input, X)),
+        outputs=outputs,
     )
     found = read(store, SliceScorer(predictor, store, SECONDS).score(source, part, KEY))
     pipeline = joblib.load(model_dir / "pipeline.joblib")
@@ -91,7 +94,7 @@ def frame(predictor: Predictor, n_rows: int) -> Any:
     generator = np.random.default_rng(4)
     if predictor.card.input.library == "numpy":
         return generator.uniform(0, 8, (n_rows, 4))
-    example = predictor.decode.of_columns(zip(*predictor.card.example, strict=True), len(predictor.card.example))  # type: ignore[attr-defined]
+    example = predictor.decode.build_frame(zip(*predictor.card.example, strict=True), len(predictor.card.example))  # type: ignore[attr-defined]
     rows = example.iloc[generator.integers(len(example), size=n_rows)].reset_index(drop=True)
     for column in rows.select_dtypes("float64"):
         rows[column] = (rows[column] + generator.normal(size=n_rows)).where(generator.random(n_rows) > 0.1)
@@ -210,7 +213,7 @@ def test_slice_waits_for_the_object_store(rejecting: Predictor, store: ObjectSto
     scorer = SliceScorer(rejecting, store, SECONDS)
     with (
         patch.object(scorer, "_rows", Mock(read=failing(RowSource(store).read, 2, error))),
-        patch("worker.pool.slices.write", failing(lambda *_: 12, 2, error)),
+        patch("worker.pool.slices.write_table", failing(lambda *_: 12, 2, error)),
     ):
         scored = scorer.score(source, Slice(0, 2), KEY)
     assert scored.result == SliceResult(0, 2, KEY, 12)
@@ -220,7 +223,7 @@ def test_slice_waits_for_the_object_store(rejecting: Predictor, store: ObjectSto
 def test_long_outage_is_raised(rejecting: Predictor, store: ObjectStore, error: Exception) -> None:
     source = write_numbers(store, [1, 2])
     with (
-        patch("worker.pool.slices.write", failing(lambda *_: 12, np.inf, error)),
+        patch("worker.pool.slices.write_table", failing(lambda *_: 12, np.inf, error)),
         pytest.raises(type(error)),
     ):
         SliceScorer(rejecting, store, 1).score(source, Slice(0, 2), KEY)
