@@ -36,9 +36,9 @@ def _zstd(
 
 
 def _bomb(n_bytes: int, piece: bytes = b"\n") -> bytes:
-    compressor = zlib.compressobj(9, wbits=31)
-    block = piece * (2**20 // len(piece))
-    return b"".join(compressor.compress(block) for _ in range(n_bytes // len(block))) + compressor.flush()
+    """Return members of 64 MiB each: the first one exceeds every limit."""
+    member = gzip.compress(piece * (2**26 // len(piece)))
+    return member * (n_bytes // 2**26)
 
 
 _GZIP: Final = gzip.compress(_ROWS)
