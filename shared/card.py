@@ -7,7 +7,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from shared.columns import FLOATS, Complete, Frozen, ModelInput, Value
+from shared.columns import FLOATS, CompleteModel, FrozenModel, ModelInput, Value
 from shared.errors import ArtifactIncompatible, ArtifactMissing
 from shared.names import Output
 from shared.rows import Encoding
@@ -23,21 +23,21 @@ PYTHON: Final = "python"
 """Its key in the versions of a card; the other keys are names of distributions."""
 
 
-class Data(Frozen):
+class Data(FrozenModel):
     """The data that the pipeline was fitted on."""
 
     source: str
     rows: int
 
 
-class Metric(Frozen):
+class Metric(FrozenModel):
     """A cross-validated score over the folds."""
 
     mean: float
     std: float
 
 
-class ModelRef(Frozen):
+class ModelRef(FrozenModel):
     """The part of a card that every response contains."""
 
     name: str
@@ -45,7 +45,7 @@ class ModelRef(Frozen):
     digest: str
 
 
-class ModelCard(Complete):
+class ModelCard(CompleteModel):
     """Everything that the gateway and the worker know about a pipeline without unpickling it."""
 
     card_schema: Literal[3] = Field(default=CARD_SCHEMA, alias="schema")
@@ -120,7 +120,7 @@ def read_card(model_dir: Path) -> ModelCard:
         raise ArtifactMissing(f"{path.name} is not a model card ({where or 'JSON'}: {faults[0]['msg']})") from error
 
 
-def digest(file: BufferedReader) -> str:
+def compute_digest(file: BufferedReader) -> str:
     """Return the digest of an artifact as the card states it."""
     file.seek(0)
     return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,19 +23,19 @@ from pydantic_core import CoreSchema
 Value = bool | int | float | str
 
 
-class Frozen(BaseModel):
+class FrozenModel(BaseModel):
     """An immutable value that refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
-class Complete(Frozen):
+class CompleteModel(FrozenModel):
     """A value that is written with all its fields, also those with defaults."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
-class Sparse(Frozen):
+class SparseModel(FrozenModel):
     """A value whose fields that are None, `| SkipJsonSchema[None]`, are left out when it is written."""
 
     @classmethod
@@ -99,7 +99,7 @@ UNIT_DIGITS: Final = {Unit.SECOND: 0, Unit.MILLISECOND: 3, Unit.MICROSECOND: 6, 
 """How many digits of a second each unit keeps."""
 
 
-class Values(Sparse):
+class Values(SparseModel):
     """The values of a column, or of the categories of a column."""
 
     type: ValueType
@@ -120,7 +120,7 @@ class Categories(Values):
     ordered: bool = False
 
 
-class Seen(Sparse):
+class Seen(SparseModel):
     """What a column of the training data held: for people, and for monitoring later."""
 
     missing: float
@@ -154,7 +154,7 @@ class Column(Values):
         return self
 
 
-class ModelInput(Complete):
+class ModelInput(CompleteModel):
     """What a pipeline takes."""
 
     kind: Literal["matrix", "table", "text"]

@@ -13,7 +13,7 @@ from shared.card import PYTHON, ModelCard
 _COMPATIBLE_WITHIN_MAJOR: Final = frozenset({"joblib", "numpy", "pandas", "polars", "pyarrow", "scipy"})
 """Distributions of which other minor versions read the pickles; of all others the minor version must be the same."""
 
-_DISTRIBUTION_OF: Final = {
+_DISTRIBUTIONS_BY_MODULE: Final = {
     "bs4": "beautifulsoup4",
     "catboost": "catboost",
     "category_encoders": "category-encoders",
@@ -55,7 +55,7 @@ _DISTRIBUTION_OF: Final = {
 registers the name of a team's own module in a package index could otherwise run code where it is installed."""
 
 
-class Differing(NamedTuple):
+class DifferingDistribution(NamedTuple):
     """A distribution that is not installed as an artifact needs it."""
 
     name: str
@@ -64,7 +64,7 @@ class Differing(NamedTuple):
     """The version, or `none`."""
 
 
-def find_differing(card: ModelCard) -> list[Differing]:
+def find_differing(card: ModelCard) -> list[DifferingDistribution]:
     """Return the distributions that an artifact needs and that are missing here, or have an incompatible version."""
     found = []
     for name, made_with in card.versions.items():
@@ -76,7 +76,7 @@ def find_differing(card: ModelCard) -> list[Differing]:
             installed = "none"
         n_parts = 1 if name in _COMPATIBLE_WITHIN_MAJOR else 2
         if made_with.split(".")[:n_parts] != installed.split(".")[:n_parts]:
-            found.append(Differing(name, made_with, installed))
+            found.append(DifferingDistribution(name, made_with, installed))
     return found
 
 
@@ -89,12 +89,12 @@ def installed_versions(card: ModelCard) -> dict[str, str]:
     return found
 
 
-def pins(differing: Sequence[Differing]) -> str:
+def pip_requirements(differing: Sequence[DifferingDistribution]) -> str:
     """Return what `pip install` takes to install the versions that the artifact needs."""
     return " ".join(f"{each.name}=={each.made_with}" for each in differing)
 
 
-def missing_module(what: str, module: str | None, *, is_here: bool = False) -> tuple[str, str]:
+def describe_missing_module(what: str, module: str | None, *, is_here: bool = False) -> tuple[str, str]:
     """Return the problem and the remedy where `what` needs a module that is not installed.
 
     Args:
@@ -103,17 +103,17 @@ def missing_module(what: str, module: str | None, *, is_here: bool = False) -> t
         is_here: whether it must be installed into the environment of this process, whose path is then shown.
     """
     top = (module or "?").partition(".")[0]
-    distribution = _DISTRIBUTION_OF.get(top)
+    distribution = _DISTRIBUTIONS_BY_MODULE.get(top)
     install = f"install {distribution or 'the distribution that provides it'}"
     if distribution is not None and is_here:
-        install = f"install it: {pip_install(distribution)}"
+        install = f"install it: {pip_install_command(distribution)}"
     return (
         f"{what} needs the module {module}, which is not installed",
         f"If {top} is your own, give it to `save` with code=[…], or --code on the command line; otherwise {install}.",
     )
 
 
-def pip_install(*requirements: str) -> str:
+def pip_install_command(*requirements: str) -> str:
     """Return the command that installs distributions into this environment."""
     python = Path(sys.executable)
     with suppress(ValueError):

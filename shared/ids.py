@@ -46,7 +46,7 @@ def child_id(parent: BatchId, index: int) -> BatchId:
     return BatchId(f"{parent}.{index}")
 
 
-def split_child_id(batch_id: BatchId) -> tuple[BatchId, int] | None:
+def parse_child_id(batch_id: BatchId) -> tuple[BatchId, int] | None:
     """Undo `child_id`; None for the id of a batch without a parent."""
     parent, dot, index = batch_id.partition(".")
     return (BatchId(parent), int(index)) if dot else None

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from shared.card import REQUIREMENTS_FILE, ModelCard, digest
+from shared.card import REQUIREMENTS_FILE, ModelCard, compute_digest
 from shared.errors import ArtifactAltered, ArtifactMissing
 
 CODE_DIR: Final = "code"
@@ -12,18 +12,22 @@ CODE_DIR: Final = "code"
 _RESTORE: Final = "restore the model directory, or save the pipeline again"
 
 
-def digests(model_dir: Path) -> dict[str, str]:
+def compute_file_digests(model_dir: Path) -> dict[str, str]:
     """Return the digests of own code and requirements, by path in the model directory."""
-    return {name: file_digest(model_dir / name) for name in sorted(_names(model_dir)) if (model_dir / name).is_file()}
+    return {
+        name: compute_file_digest(model_dir / name)
+        for name in sorted(_list_files(model_dir))
+        if (model_dir / name).is_file()
+    }
 
 
-def file_digest(path: Path) -> str:
+def compute_file_digest(path: Path) -> str:
     """Return the digest of a file as the card states it."""
     with path.open("rb") as file:
-        return digest(file)
+        return compute_digest(file)
 
 
-def check(model_dir: Path, card: ModelCard) -> None:
+def check_files(model_dir: Path, card: ModelCard) -> None:
     """Compare own code and requirements with the card.
 
     Raises:
@@ -32,7 +36,7 @@ def check(model_dir: Path, card: ModelCard) -> None:
     """
     for name, wanted in card.files.items():
         try:
-            found = file_digest(model_dir / name)
+            found = compute_file_digest(model_dir / name)
         except OSError as error:
             raise ArtifactMissing(
                 f"{name} cannot be read ({error.strerror})", f"The file {name} is missing: {_RESTORE}."
@@ -42,14 +46,14 @@ def check(model_dir: Path, card: ModelCard) -> None:
                 f"{name} has the digest {found}, but the card says {wanted}",
                 f"The file {name} was replaced or damaged: {_RESTORE}.",
             )
-    if additional := sorted(_names(model_dir) - card.files.keys() - {REQUIREMENTS_FILE}):
+    if additional := sorted(_list_files(model_dir) - card.files.keys() - {REQUIREMENTS_FILE}):
         raise ArtifactAltered(
             f"{additional[0]} is not in the card",
             f"The card does not name the file {additional[0]}: remove it, or save the pipeline again with it.",
         )
 
 
-def _names(model_dir: Path) -> set[str]:
+def _list_files(model_dir: Path) -> set[str]:
     """Return the paths of all files of the code and of the requirements; bytecode caches are never read."""
     found = {REQUIREMENTS_FILE}
     for folder, folders, files in os.walk(model_dir / CODE_DIR):

@@ -30,7 +30,7 @@ PREFIX: Final = "sepal/"
 _PART_BYTES: Final = 8 * 2**20  # S3 takes 10,000 parts: an object can have 80 GB
 _PARTS_UNDER_WAY: Final = 4
 """Of a writer. With the part that it gathers, they are its memory: 40 MB."""
-_DELETED_AT_ONCE: Final = 1000  # the most that S3 takes in a request
+_DELETED_TOGETHER: Final = 1000  # the most that S3 takes in a request
 
 # A call ends within 20 s; giving up an object of several parts takes another 15 s. A worker that waits for the object
 # store counts on that. A part has to arrive within 15 s, so a writer needs 2 MB/s.
@@ -70,7 +70,7 @@ class ObjectWriter:
             ObjectStoreUnavailable, StorageFull: the object will not be written.
         """
         view = memoryview(content).cast("B")  # buffers of Arrow are of signed bytes
-        with _translated():
+        with _translate_errors():
             self._writer.write(view)
         self.n_bytes += view.nbytes
         return view.nbytes
@@ -106,11 +106,11 @@ class ObjectStore:
         Raises:
             ObjectStoreUnavailable, StorageFull: it was not written.
         """
-        with _translated():
+        with _translate_errors():
             writer = obstore.open_writer(self._store, key, buffer_size=_PART_BYTES, max_concurrency=_PARTS_UNDER_WAY)
         try:
             yield ObjectWriter(writer)
-            with _translated():
+            with _translate_errors():
                 writer.close()
                 self._sync(key)
         except BaseException as error:
@@ -133,7 +133,7 @@ class ObjectStore:
             FileNotFoundError: there is no such object.
             ObjectStoreUnavailable: it cannot be read now.
         """
-        with _translated(may_be_missing=True):
+        with _translate_errors(may_be_missing=True):
             return int(obstore.head(self._store, key)["size"])
 
     def read(self, key: str, start: int, n_bytes: int) -> memoryview:
@@ -145,7 +145,7 @@ class ObjectStore:
         """
         if not n_bytes:
             return memoryview(b"")
-        with _translated(may_be_missing=True):
+        with _translate_errors(may_be_missing=True):
             content = memoryview(obstore.get_range(self._store, key, start=start, length=n_bytes))
         if content.nbytes != n_bytes:
             raise FileNotFoundError(f"the object {key} ends before byte {start + n_bytes}")
@@ -161,9 +161,9 @@ class ObjectStore:
         Raises:
             ObjectStoreUnavailable: the listing broke off.
         """
-        with _translated():
+        with _translate_errors():
             if self._folder is not None:
-                yield from _files(self._folder, prefix)
+                yield from _list_files(self._folder, prefix)
                 return
             for entries in obstore.list(self._store, prefix.rstrip("/")):
                 for entry in entries:
@@ -176,10 +176,10 @@ class ObjectStore:
             ObjectStoreUnavailable: some may be left.
         """
         remaining = iter(keys)
-        while several := list(islice(remaining, _DELETED_AT_ONCE)):
-            with _translated():
+        while several := list(islice(remaining, _DELETED_TOGETHER)):
+            with _translate_errors():
                 if self._folder is None:
-                    _delete(self._store, several)
+                    _delete_remote(self._store, several)
                 else:
                     _unlink(self._folder, several)
 
@@ -228,7 +228,7 @@ def absolute_url(url: str) -> str:
     return url if "://" in url else str(Path(url).absolute())
 
 
-def _delete(store: Any, keys: list[str]) -> None:
+def _delete_remote(store: Any, keys: list[str]) -> None:
     try:
         obstore.delete(store, keys)
     except FileNotFoundError:  # not from S3
@@ -247,9 +247,9 @@ def _unlink(folder: Path, keys: list[str]) -> None:
                 path.rmdir()
 
 
-def _files(folder: Path, prefix: str) -> Iterator[StoredObject]:
+def _list_files(folder: Path, prefix: str) -> Iterator[StoredObject]:
     """List files, those of unfinished writes included, which obstore does not list."""
-    for path, _, names in os.walk(folder / prefix, onerror=_unless_missing):
+    for path, _, names in os.walk(folder / prefix, onerror=_raise_unless_missing):
         for name in names:
             file = Path(path, name)
             with suppress(FileNotFoundError):  # it was deleted meanwhile
@@ -258,13 +258,13 @@ def _files(folder: Path, prefix: str) -> Iterator[StoredObject]:
                 yield StoredObject(str(file.relative_to(folder)), status.st_size, modified)
 
 
-def _unless_missing(error: OSError) -> None:
+def _raise_unless_missing(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
 
 
 @contextmanager
-def _translated(*, may_be_missing: bool = False) -> Iterator[None]:
+def _translate_errors(*, may_be_missing: bool = False) -> Iterator[None]:
     """Raise an error of Sepal's own; a missing object is one only where an object is read.
 
     Where one is written or listed, its bucket is missing, or its folder was deleted meanwhile.

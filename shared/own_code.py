@@ -22,12 +22,12 @@ from typing import Any, Final, Never
 from shared.errors import ArtifactAltered
 from shared.model_files import CODE_DIR
 
-SEPAL: Final = frozenset(
+SEPAL_MODULES: Final = frozenset(
     {"api", "benchmarks", "deploy", "docs", "local", "locustfile", "sepal_client", "shared", "tests", "tools"}
     | {"training", "worker"}
 )
 """Top-level modules of Sepal."""
-DISTRIBUTIONS: Final = frozenset(
+WORKER_DISTRIBUTIONS: Final = frozenset(
     {"celery", "hiredis", "joblib", "msgspec", "numpy", "obstore"}
     | {"opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"}
     | {"pandas", "polars", "prometheus-client", "pyarrow", "pydantic", "pydantic-settings", "redis", "scikit-learn"}
@@ -37,13 +37,13 @@ DISTRIBUTIONS: Final = frozenset(
 _EXTRA: Final = re.compile(r"\bextra\s*==")
 
 
-def top_level(files: Iterable[str]) -> set[str]:
+def top_level_names(files: Iterable[str]) -> set[str]:
     """Return the names of the modules and packages among the files of a model directory."""
     names = {name.split("/")[1] for name in files if name.startswith(f"{CODE_DIR}/")}
     return {name.partition(".")[0] for name in names}
 
 
-def find_conflict(names: Iterable[str]) -> str | None:
+def find_name_conflict(names: Iterable[str]) -> str | None:
     """Return why a model cannot have own code with these names; None if it can.
 
     A module of the same name as another one would take its place in a pool process, or never be imported.
@@ -52,11 +52,11 @@ def find_conflict(names: Iterable[str]) -> str | None:
     for name in sorted(names):
         if not name.isidentifier() or keyword.iskeyword(name):
             return f'"{name}" is no name that Python can import'
-        if name in SEPAL:
+        if name in SEPAL_MODULES:
             return f'"{name}" is the name of a part of Sepal'
         if name in sys.stdlib_module_names:
             return f'"{name}" is the name of a module of Python'
-        needed = _modules_needed() if needed is None else needed
+        needed = _needed_modules() if needed is None else needed
         if name in needed:
             return f'"{name}" is the name of a module of {needed[name]}, which Sepal needs'
     return None
@@ -72,7 +72,7 @@ def make_importable(model_dir: Path, files: Mapping[str, str]) -> None:
         model_dir: the model directory.
         files: the digests of the files of the model directory, of which nothing is imported yet.
     """
-    if not top_level(files):
+    if not top_level_names(files):
         return
     root = model_dir.absolute()
     folder = str(root / CODE_DIR)
@@ -109,9 +109,9 @@ class _CheckedLoader(SourceFileLoader):
         return content
 
 
-def _modules_needed() -> dict[str, str]:
+def _needed_modules() -> dict[str, str]:
     """Return the top-level modules of all distributions that Sepal needs, with the names of the distributions."""
-    needed, waiting = set[str](), set(DISTRIBUTIONS)
+    needed, waiting = set[str](), set(WORKER_DISTRIBUTIONS)
     while waiting:
         name = waiting.pop()
         needed.add(name)
@@ -119,15 +119,15 @@ def _modules_needed() -> dict[str, str]:
             requirements = requires(name) or []
         except PackageNotFoundError:
             continue
-        waiting |= {_normalized(each) for each in requirements if not _EXTRA.search(each)} - needed
+        waiting |= {_distribution_name(each) for each in requirements if not _EXTRA.search(each)} - needed
     return {
         module: providers[0]
         for module, providers in packages_distributions().items()
-        if any(_normalized(provider) in needed for provider in providers)
+        if any(_distribution_name(provider) in needed for provider in providers)
     }
 
 
-def _normalized(requirement: str) -> str:
+def _distribution_name(requirement: str) -> str:
     """Return the name of a distribution as in its index, from a requirement or a name."""
     name = re.split(r"[^A-Za-z0-9._-]", requirement.strip(), maxsplit=1)[0]
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -19,7 +19,7 @@ from shared.card import SKOPS_FILE, ModelCard
 from shared.columns import ModelInput
 from shared.errors import ArtifactError
 from shared.names import Output
-from shared.own_code import top_level
+from shared.own_code import top_level_names
 from shared.rows import EncodedRows
 from worker.distributions import imported_by, modules_of_skops, recorded_modules, versions_of
 from worker.pool import artifact
@@ -67,7 +67,7 @@ def _versions(model_dir: Path, card: ModelCard, modules: set[str]) -> dict[str, 
     """Return the versions of the distributions of these modules and of those that the model's own code imports."""
     if card.artifact == SKOPS_FILE:
         modules = modules_of_skops(model_dir / SKOPS_FILE)
-    own = top_level(card.files)
+    own = top_level_names(card.files)
     return versions_of(module for module in modules | imported_by(own) if module.partition(".")[0] not in own)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 T = TypeVar("T")
 
 
-async def first_of(wanted: Coroutine[Any, Any, T], *others: Coroutine[Any, Any, NoReturn]) -> T:
+async def run_until_first_ends(wanted: Coroutine[Any, Any, T], *others: Coroutine[Any, Any, NoReturn]) -> T:
     """Return what `wanted` returns, or raise what is raised first; the others are canceled then, and have ended.
 
     Args:

@@ -16,9 +16,9 @@ import structlog
 
 from api.bulk.formats import WRITER, Format
 from api.bulk.frames import JobLost
-from api.bulk.refusals import error_of
+from api.bulk.refusals import error_from_refusal
 from api.bulk.tables import TableJob, TableServer
-from api.bulk.wire import Failed, Refused, WriteResult, Written
+from api.bulk.wire import JobFailed, JobRefused, ResultFinished, ResultJob
 from api.telemetry.metrics import GatewayMetrics
 from shared.bulk import SliceResult, objects_prefix
 from shared.errors import BrokerUnavailable, PredictionGone, PredictionNotFound, ResultNotWritten, SepalError
@@ -59,7 +59,7 @@ class Window(msgspec.Struct, frozen=True):
         return left if self.limit is None else min(left, self.limit)
 
 
-class WrittenResult(msgspec.Struct, frozen=True):
+class ResultObject(msgspec.Struct, frozen=True):
     """A result that lies in the object store in a format."""
 
     key: str
@@ -84,48 +84,48 @@ class Downloads:
         self._turns = asyncio.Semaphore(max_downloads)
         self._writing: dict[str, asyncio.Lock] = {}
 
-    async def job(
+    async def make_job(
         self, prediction: BulkPrediction, window: Window, form: Format, head: bytes = b"", *, is_gzipped: bool = False
-    ) -> WriteResult:
+    ) -> ResultJob:
         """Make the job that writes rows of a result.
 
         Args:
             prediction: whose result it is.
             window: its rows.
             form: its format.
-            head: of JSON, as in `WriteResult`.
+            head: of JSON, as in `ResultJob`.
             is_gzipped: whether it is compressed.
 
         Raises:
-            PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `BulkStore.results`.
+            PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `BulkStore.read_results`.
         """
-        results = without_gap(await self._store.results(prediction.id))
+        results = contiguous_results(await self._store.read_results(prediction.id))
         n_available = results[-1].first_row + results[-1].n_rows if results else 0
         first, n_rows = min(window.offset, n_available), window.n_rows(n_available)
         # At least one, because its columns are the result's.
         wanted = [each for each in results if each.first_row < first + n_rows and first < each.first_row + each.n_rows]
         written = tuple(wanted or results[:1])
-        return WriteResult(form.value, prediction.source, written, first, n_rows, head, is_gzipped=is_gzipped)
+        return ResultJob(form.value, prediction.source, written, first, n_rows, head, is_gzipped=is_gzipped)
 
     @asynccontextmanager
-    async def stream(self, prediction_id: PredictionId, job: WriteResult) -> AsyncIterator[AsyncIterator[Part]]:
+    async def stream(self, prediction_id: PredictionId, job: ResultJob) -> AsyncIterator[AsyncIterator[Part]]:
         """Have a result written; yields its parts, of which the first is there already.
 
         Raises:
             SepalError: before anything is there: it cannot be written.
             DownloadBroken: from the parts: the rest cannot be written.
         """
-        async with self._turn(), self._extending(prediction_id):
+        async with self._wait_for_turn(), self._extended_retention(prediction_id):
             try:
-                async with self._tables.job(job) as process:
-                    first = await _receive(process, None if job.key else _SILENT_SECONDS)
-                    async with aclosing(self._parts(first, process, job.format)) as parts:
+                async with self._tables.start_job(job) as process:
+                    first = await _receive_part(process, None if job.key else _SILENT_SECONDS)
+                    async with aclosing(self._yield_parts(first, process, job.format)) as parts:
                         yield parts
             except JobLost as error:
                 raise ResultNotWritten from error
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _wait_for_turn(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(_TURN_SECONDS):
                 await self._turns.acquire()
@@ -136,13 +136,13 @@ class Downloads:
         finally:
             self._turns.release()
 
-    async def _parts(self, part: Part, process: TableJob, form: str) -> AsyncGenerator[Part]:
+    async def _yield_parts(self, part: Part, process: TableJob, form: str) -> AsyncGenerator[Part]:
         outcome = "left"
         try:
             while part:
                 self._metrics.download_bytes(len(part))
                 yield part
-                part = await _receive(process, _SILENT_SECONDS)
+                part = await _receive_part(process, _SILENT_SECONDS)
             outcome = "complete"
         except (JobLost, SepalError) as error:
             outcome = "broken"
@@ -150,7 +150,7 @@ class Downloads:
         finally:
             self._metrics.downloaded(form, outcome)
 
-    async def written(self, prediction: BulkPrediction, form: Format, etag: str) -> WrittenResult:
+    async def get_or_write(self, prediction: BulkPrediction, form: Format, etag: str) -> ResultObject:
         """Return a whole result as an object, which is written the first time.
 
         Args:
@@ -165,15 +165,15 @@ class Downloads:
         try:
             async with lock:  # requests for other ranges wait for the first
                 prefix = f"{objects_prefix(prediction.id.batch_id)}rendered/"
-                found = await asyncio.to_thread(self._find, prefix, etag)
-                return found or await self._write(prediction, form, f"{prefix}{etag}-{secrets.token_hex(4)}")
+                found = await asyncio.to_thread(self._find_object, prefix, etag)
+                return found or await self._write_object(prediction, form, f"{prefix}{etag}-{secrets.token_hex(4)}")
         finally:
             if not lock.locked():
                 self._writing.pop(etag, None)
 
     @asynccontextmanager
-    async def read(
-        self, prediction_id: PredictionId, written: WrittenResult, start: int, n_bytes: int
+    async def read_range(
+        self, prediction_id: PredictionId, written: ResultObject, start: int, n_bytes: int
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Read a range of an object; yields its parts, of which the first is there already.
 
@@ -182,33 +182,33 @@ class Downloads:
             ObjectStoreUnavailable: before anything is there: it cannot be read now.
             DownloadBroken: from the parts: the rest cannot be read.
         """
-        async with self._extending(prediction_id):
+        async with self._extended_retention(prediction_id):
             try:
                 first = await self._read(written.key, start, min(n_bytes, _PART_BYTES))
             except FileNotFoundError as error:
                 raise PredictionGone from error
-            yield self._ranges(first, written.key, start + len(first), start + n_bytes)
+            yield self._yield_range(first, written.key, start + len(first), start + n_bytes)
 
-    def etag(self, prediction: BulkPrediction, window: Window, form: Format) -> str:
+    def make_etag(self, prediction: BulkPrediction, window: Window, form: Format) -> str:
         """Name the bytes of a window of a final result in a format."""
         named = f"{prediction.id} {window.offset} {window.limit} {form.value} {WRITER}"
         return hashlib.sha256(named.encode()).hexdigest()[:32]
 
-    async def _write(self, prediction: BulkPrediction, form: Format, key: str) -> WrittenResult:
-        job = msgspec.structs.replace(await self.job(prediction, Window(), form), key=key)
+    async def _write_object(self, prediction: BulkPrediction, form: Format, key: str) -> ResultObject:
+        job = msgspec.structs.replace(await self.make_job(prediction, Window(), form), key=key)
         async with self.stream(prediction.id, job) as parts:
             async for _ in parts:
                 pass
-        return WrittenResult(key, await asyncio.to_thread(self._objects.size, key))
+        return ResultObject(key, await asyncio.to_thread(self._objects.size, key))
 
-    def _find(self, prefix: str, etag: str) -> WrittenResult | None:
+    def _find_object(self, prefix: str, etag: str) -> ResultObject | None:
         for stored in self._objects.list(prefix):
             name = stored.key.removeprefix(prefix)
             if name.startswith(etag) and "#" not in name:  # not the file of a writer that was killed
-                return WrittenResult(stored.key, stored.n_bytes)
+                return ResultObject(stored.key, stored.n_bytes)
         return None
 
-    async def _ranges(self, part: bytes, key: str, start: int, end: int) -> AsyncIterator[bytes]:
+    async def _yield_range(self, part: bytes, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         yield part
         while start < end:
             try:
@@ -222,24 +222,24 @@ class Downloads:
         return bytes(await asyncio.to_thread(self._objects.read, key, start, n_bytes)) if n_bytes else b""
 
     @asynccontextmanager
-    async def _extending(self, prediction_id: PredictionId) -> AsyncIterator[None]:
+    async def _extended_retention(self, prediction_id: PredictionId) -> AsyncIterator[None]:
         """Keep the prediction for as long as its result is being sent."""
         await self._store.extend(prediction_id)
-        task = asyncio.create_task(self._extend(prediction_id))
+        task = asyncio.create_task(self._extend_repeatedly(prediction_id))
         try:
             yield
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _extend(self, prediction_id: PredictionId) -> NoReturn:
+    async def _extend_repeatedly(self, prediction_id: PredictionId) -> NoReturn:
         while True:
             await asyncio.sleep(_EXTEND_SECONDS)
             with suppress(BrokerUnavailable, PredictionGone, PredictionNotFound):
                 await self._store.extend(prediction_id)
 
 
-def without_gap(results: list[SliceResult]) -> list[SliceResult]:
+def contiguous_results(results: list[SliceResult]) -> list[SliceResult]:
     """Return the results from the first row on, up to the first row that has none."""
     n_rows = 0
     for index, result in enumerate(results):
@@ -249,7 +249,7 @@ def without_gap(results: list[SliceResult]) -> list[SliceResult]:
     return results
 
 
-async def _receive(process: TableJob, seconds: float | None) -> Part:
+async def _receive_part(process: TableJob, seconds: float | None) -> Part:
     """Return the next part of a result; empty at its end.
 
     Raises:
@@ -264,11 +264,11 @@ async def _receive(process: TableJob, seconds: float | None) -> Part:
     match received:
         case bytearray() as part:
             return part
-        case Written():
+        case ResultFinished():
             return b""
-        case Refused() as refused:
-            raise error_of(refused)
-        case Failed(traceback):
+        case JobRefused() as refused:
+            raise error_from_refusal(refused)
+        case JobFailed(traceback):
             raise RuntimeError(f"the process that writes a result failed:\n{traceback}")
         case _:
             raise JobLost

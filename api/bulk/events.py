@@ -45,7 +45,7 @@ class Events:
         self._max_clients = max_clients
         self._n_clients = 0
 
-    async def first(self, prediction_id: PredictionId) -> Change:
+    async def read_latest(self, prediction_id: PredictionId) -> Change:
         """Return the latest change.
 
         Raises:
@@ -78,7 +78,7 @@ class Events:
                 if change.is_end or stop.is_set():
                     return
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), pause(time.monotonic() - began, self._n_clients))
+                    await asyncio.wait_for(stop.wait(), pause_seconds(time.monotonic() - began, self._n_clients))
                 with suppress(BrokerUnavailable):  # the client keeps its connection
                     change = await self._read(prediction_id)
         finally:
@@ -89,10 +89,10 @@ class Events:
             stored = await self._store.read(prediction_id)
             return Change(stored.event, stored)
         prediction = await self._lookups.read(prediction_id)
-        return Change(_number_of(prediction), prediction)
+        return Change(_change_number(prediction), prediction)
 
 
-def pause(seconds: float, n_clients: int) -> float:
+def pause_seconds(seconds: float, n_clients: int) -> float:
     """Return how long to wait for the next change.
 
     Args:
@@ -103,7 +103,7 @@ def pause(seconds: float, n_clients: int) -> float:
     return min(max(shortest, _PAUSE_SHARE * seconds), _LONGEST_PAUSE_SECONDS)
 
 
-def _number_of(prediction: Prediction) -> int:
+def _change_number(prediction: Prediction) -> int:
     """Number the changes of a prediction whose record does not: each state and each row that is done makes it grow."""
     if prediction.state in FINAL_STATES:
         return prediction.rows_total + 2

@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Format(StrEnum):
-    """A format; a result is written in it by a table process (`api.bulk.wire.WriteResult`)."""
+    """A format; a result is written in it by a table process (`api.bulk.wire.ResultJob`)."""
 
     JSON = "json"
     NDJSON = "ndjson"

@@ -1,9 +1,9 @@
-"""Turns a `Refused` of a table process into the error that it stands for."""
+"""Turns a `JobRefused` of a table process into the error that it stands for."""
 
 from collections.abc import Sequence
 from typing import Final
 
-from api.bulk.wire import Refused
+from api.bulk.wire import JobRefused
 from shared.errors import InvalidRows, MalformedUpload, PredictionGone, RequestRefused, SepalError
 
 _Refusal = type[RequestRefused] | type[PredictionGone]
@@ -11,7 +11,7 @@ _REFUSALS: Final[Sequence[_Refusal]] = (*RequestRefused.__subclasses__(), Predic
 _ERRORS: Final = {error.code: error for error in _REFUSALS}
 
 
-def error_of(refused: Refused) -> SepalError:
+def error_from_refusal(refused: JobRefused) -> SepalError:
     """Make the error; its code must be one of those in `shared.errors`."""
     faults = list(refused.faults)
     if refused.code == InvalidRows.code:

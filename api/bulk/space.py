@@ -14,7 +14,7 @@ _AHEAD_BYTES: Final = 32 * 2**20
 _VALUE_BYTES: Final = 8
 _ROW_BYTES: Final = 16
 _RENEWED_FOR_SECONDS: Final = UPLOAD_SECONDS - 10
-_TRANSFORMED: Final = 4  # columns that a transformer is taken to give for each of its own
+_COLUMNS_PER_TRANSFORMED: Final = 4  # columns that a transformer is taken to give for each of its own
 _TREES: Final = 100
 
 
@@ -29,7 +29,7 @@ class UploadSpace:
         self.n_bytes = 0
         """Reserved until now."""
 
-    async def cover(self, n_stored: int) -> None:
+    async def reserve_ahead(self, n_stored: int) -> None:
         """Reserve what comes next, unless half of that is reserved already.
 
         Args:
@@ -68,7 +68,7 @@ class UploadSpace:
                 self._renewed_at = time.monotonic()
 
 
-def result_bytes(card: ModelCard, outputs: tuple[Output, ...], n_rows: int) -> int:
+def estimated_result_bytes(card: ModelCard, outputs: tuple[Output, ...], n_rows: int) -> int:
     """Estimate the size of the results of rows.
 
     Args:
@@ -76,11 +76,11 @@ def result_bytes(card: ModelCard, outputs: tuple[Output, ...], n_rows: int) -> i
         outputs: those that are asked for; empty for the model's default.
         n_rows: number of rows.
     """
-    n_columns = sum(_n_columns(card, output) for output in outputs or card.default_outputs)
+    n_columns = sum(_n_output_columns(card, output) for output in outputs or card.default_outputs)
     return n_rows * (_VALUE_BYTES * n_columns + _ROW_BYTES)
 
 
-def _n_columns(card: ModelCard, output: Output) -> int:
+def _n_output_columns(card: ModelCard, output: Output) -> int:
     classes = card.classes or ()
     has_targets = bool(classes) and isinstance(classes[0], tuple)
     n_classes = sum(len(each) for each in classes if isinstance(each, tuple)) if has_targets else len(classes)
@@ -90,7 +90,7 @@ def _n_columns(card: ModelCard, output: Output) -> int:
         case Output.LOG_PROBA | Output.PROBA:
             return n_classes
         case Output.TRANSFORM:
-            return _TRANSFORMED * len(card.input.columns)
+            return _COLUMNS_PER_TRANSFORMED * len(card.input.columns)
         case Output.LEAVES:
             return _TREES
         case _:

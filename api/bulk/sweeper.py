@@ -20,7 +20,7 @@ from shared.ids import BatchId
 from shared.objects import PREFIX, ObjectStore, StoredObject
 from shared.store.bulk import BulkStore
 
-_LISTED_AT_ONCE: Final = 1000
+_LISTED_TOGETHER: Final = 1000
 _LIST_SECONDS: Final = 600.0  # between the listings of everything
 _MIN_AGE: Final = timedelta(hours=1)
 
@@ -42,14 +42,14 @@ class Sweeper:
     async def tick(self) -> None:
         """Go on sweeping, unless the last part is still being swept; called once a second."""
         if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._sweep())
+            self._running = asyncio.create_task(self._sweep_and_log())
 
     async def close(self) -> None:
         """Wait for what is being swept."""
         if self._running is not None:
             await self._running
 
-    async def _sweep(self) -> None:
+    async def _sweep_and_log(self) -> None:
         try:
             await self.sweep()
         except (BrokerUnavailable, ObjectStoreUnavailable, StorageFull) as error:
@@ -64,8 +64,8 @@ class Sweeper:
         Raises:
             BrokerUnavailable, ObjectStoreUnavailable, StorageFull: it stops there.
         """
-        swept = await self._store.swept()
-        listed = await asyncio.to_thread(self._next_listed)
+        swept = await self._store.find_sweepable()
+        listed = await asyncio.to_thread(self._list_next)
         if not swept and not listed:
             return
         matches = await self._marker.matches()
@@ -73,7 +73,7 @@ class Sweeper:
         if matches:
             for batch_id in swept:
                 await asyncio.to_thread(self._objects.delete_all, objects_prefix(batch_id))
-            await self._store.release(swept)
+            await self._store.release_space(swept)
             await self._delete_unknown(listed)
             self._metrics.swept(len(swept))
 
@@ -88,15 +88,15 @@ class Sweeper:
             log.warning("deletes objects without a record", objects=len(unknown))
             await asyncio.to_thread(self._objects.delete, unknown)
 
-    def _next_listed(self) -> list[StoredObject]:
+    def _list_next(self) -> list[StoredObject]:
         """Return the next part of all objects; at times an empty one."""
         now = time.monotonic()
         if self._listing is None:
             if now < self._list_at:
                 return []
             self._listing = self._objects.list()
-        listed = list(islice(self._listing, _LISTED_AT_ONCE))
-        if len(listed) < _LISTED_AT_ONCE:
+        listed = list(islice(self._listing, _LISTED_TOGETHER))
+        if len(listed) < _LISTED_TOGETHER:
             self._listing, self._list_at = None, now + _LIST_SECONDS
         return listed
 

@@ -19,12 +19,12 @@ import msgspec
 import structlog
 
 from api.bulk.frames import FrameConnection, JobLost
-from api.bulk.wire import DATA, JOB, LISTENING, MAX_FRAME_BYTES, Job, Reply, Started, TableSettings
+from api.bulk.wire import DATA, JOB, LISTENING, MAX_FRAME_BYTES, Job, JobStarted, Reply, TableSettings
 from shared.objects import absolute_url
 
 _ROOT: Final = Path(__file__).parents[2]
 _START_SECONDS: Final = 60.0  # pyarrow's import takes a second on an idle machine
-_ANSWER_SECONDS: Final = 60.0
+_REPLY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 1.0
 _END_SECONDS: Final = 6.0  # for a process to remove what it has half written; it gives itself 5
 _ATTEMPTS: Final = 2
@@ -55,7 +55,7 @@ class TableJob:
         for start in range(0, len(view), MAX_FRAME_BYTES):
             await self._connection.send(DATA, view[start : start + MAX_FRAME_BYTES])
 
-    async def end(self) -> None:
+    async def end_body(self) -> None:
         """Say that the body has ended.
 
         Raises:
@@ -79,12 +79,12 @@ class TableJob:
             JobLost: the process has ended.
         """
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with asyncio.timeout(_REPLY_SECONDS):
                 await self._connection.send(JOB, msgspec.msgpack.encode(job))
                 started = await self.receive()
         except TimeoutError as error:
             raise JobLost from error
-        assert isinstance(started, Started), "the first reply"
+        assert isinstance(started, JobStarted), "the first reply"
         self._pid = started.pid
 
     async def close(self) -> None:
@@ -128,7 +128,7 @@ class TableServer:
         return None if self._process is None else self._process.pid
 
     @asynccontextmanager
-    async def job(self, job: Job) -> AsyncIterator[TableJob]:
+    async def start_job(self, job: Job) -> AsyncIterator[TableJob]:
         """Have a job done; leaving the block ends it, whether it is done or not.
 
         Raises:
@@ -147,28 +147,28 @@ class TableServer:
             self._process.stdin.close()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
-        await self._discard()
+        await self._kill_server()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _connect(self) -> FrameConnection:
         for _ in range(_ATTEMPTS):
-            path = await self._running()
+            path = await self._ensure_running()
             try:
                 return await FrameConnection.open(path)
             except OSError as error:
                 log.warning("lost the table server", reason=repr(error))
                 async with self._starting:
-                    if path == self._path():  # nobody else has started another one
-                        await self._discard()
+                    if path == self._socket_path():  # nobody else has started another one
+                        await self._kill_server()
         raise JobLost
 
-    async def _running(self) -> str:
+    async def _ensure_running(self) -> str:
         """Return the path of the socket of a server that runs."""
         async with self._starting:
             if self._process is None or self._process.returncode is not None:
                 await self._start()
-            return self._path()
+            return self._socket_path()
 
     async def _start(self) -> None:
         self._folder = self._folder or Path(tempfile.mkdtemp(prefix="sepal-"))  # only this user may enter it
@@ -177,7 +177,7 @@ class TableServer:
             sys.executable,
             "-m",
             _FORMATS_MODULE,
-            self._path(),
+            self._socket_path(),
             self._settings,
             stdin=PIPE,
             stdout=PIPE,
@@ -189,19 +189,19 @@ class TableServer:
             async with asyncio.timeout(_START_SECONDS):
                 line = await self._process.stdout.readline()
         except BaseException:
-            await self._discard()
+            await self._kill_server()
             raise
         if line != LISTENING:
-            await self._discard()
+            await self._kill_server()
             raise JobLost
 
-    async def _discard(self) -> None:
+    async def _kill_server(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
 
-    def _path(self) -> str:
+    def _socket_path(self) -> str:
         assert self._folder is not None, "made before the first start"
         return str(self._folder / f"{self._n_started}.sock")

@@ -1,7 +1,7 @@
 """Accepts bulk predictions: streams an upload to a process that reads it, and records it once its rows are stored.
 
-    body ──▶ process of `api.formats` ──▶ object store          `Stored`: more space is reserved
-                     └── `Read` ──▶ space for the results ──▶ record in the store ──▶ id
+    body ──▶ process of `api.formats` ──▶ object store          `RowsStored`: more space is reserved
+                     └── `UploadFinished` ──▶ space for the results ──▶ record in the store ──▶ id
 
 An upload that ends in any other way leaves nothing: neither objects nor space nor its idempotency key.
 """
@@ -16,13 +16,13 @@ from typing import Final, NoReturn, Protocol
 import msgspec
 import structlog
 
-from api.bulk.concurrently import first_of
+from api.bulk.concurrently import run_until_first_ends
 from api.bulk.frames import JobLost
 from api.bulk.marker import Marker
-from api.bulk.refusals import error_of
-from api.bulk.space import UploadSpace, result_bytes
+from api.bulk.refusals import error_from_refusal
+from api.bulk.space import UploadSpace, estimated_result_bytes
 from api.bulk.tables import TableJob, TableServer
-from api.bulk.wire import Failed, Read, ReadUpload, Refused, Stored
+from api.bulk.wire import JobFailed, JobRefused, RowsStored, UploadFinished, UploadJob
 from api.cluster.status import ClusterStatus
 from api.predictions.admission import Admission
 from api.telemetry.metrics import GatewayMetrics
@@ -54,7 +54,7 @@ _STOPPING: Final = "The gateway is stopping, and nothing was accepted: retry."
 log = structlog.get_logger(__name__)
 
 
-class BrokenOff(Exception):
+class ClientDisconnected(Exception):
     """The client was gone before it had its answer; nothing was accepted."""
 
 
@@ -65,7 +65,7 @@ class Body(Protocol):
         """Yield its parts.
 
         Raises:
-            BrokenOff: the client has gone.
+            ClientDisconnected: the client has gone.
         """
 
     async def wait_until_gone(self) -> None:
@@ -75,7 +75,7 @@ class Body(Protocol):
 class UploadRequest(msgspec.Struct, frozen=True):
     """What the head of a request says."""
 
-    job: ReadUpload
+    job: UploadJob
     """Without a card and a key."""
     owner: bytes
     began: float
@@ -133,17 +133,17 @@ class Uploads:
             The prediction; with an idempotency key, maybe an earlier one.
 
         Raises:
-            RequestRefused, BrokenOff: it left nothing.
+            RequestRefused, ClientDisconnected: it left nothing.
         """
         if self._draining.is_set():
             raise BodyNotRead(_STOPPING)
-        async with self._turn():
+        async with self._wait_for_turn():
             if request.key_digest is None:
                 return await self._accept_new(new_batch_id(), request, body)
             return await self._accept_once(request.key_digest, request, body)
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _wait_for_turn(self) -> AsyncIterator[None]:
         if self._turns.locked() and self._n_waiting >= _WAITING:
             raise TooManyBodies
         self._n_waiting += 1
@@ -163,8 +163,8 @@ class Uploads:
         upload = new_batch_id()
         earlier = await self._keys.reserve_upload(digest, upload)
         if earlier is not None:
-            sent = await first_of(self._hash(body), self._wait_for_drain())
-            if _fingerprint(request.job, sent) != earlier.fingerprint:
+            sent = await run_until_first_ends(self._hash_body(body), self._wait_for_drain())
+            if _upload_fingerprint(request.job, sent) != earlier.fingerprint:
                 raise IdempotencyKeyReused
             return await self._store.read(earlier.id)
         try:
@@ -174,7 +174,7 @@ class Uploads:
                 await self._keys.release_upload(digest, upload)
             raise
 
-    async def _hash(self, body: Body) -> str:
+    async def _hash_body(self, body: Body) -> str:
         digest = hashlib.sha256()
         async for part in body.parts():
             digest.update(part)
@@ -185,12 +185,12 @@ class Uploads:
         model = self._cluster.model.ref_json
         self._deadline_us(request)  # refuses what the backlog makes unreachable already
         space = UploadSpace(self._store, upload)
-        await self._mark()
+        await self._ensure_marked()
         try:
-            await space.cover(0)
-            read = await self._read(upload, card, request, body, space)
+            await space.reserve_ahead(0)
+            read = await self._read_upload(upload, card, request, body, space)
             source = read.source
-            await space.reserve(source.n_bytes + result_bytes(card, source.outputs, source.n_rows))
+            await space.reserve(source.n_bytes + estimated_result_bytes(card, source.outputs, source.n_rows))
             if request.key_digest is not None:
                 await self._keys.renew_upload(request.key_digest, upload)
             deadline_us = self._deadline_us(request)
@@ -200,7 +200,7 @@ class Uploads:
         prediction_id = PredictionId.new(upload, STORED)
         latest_us, idempotency = self._clock.now_plus(_ACCEPT_SECONDS), {}
         if request.key_digest is not None:
-            key = IdempotencyKey(request.key_digest, _fingerprint(request.job, read.fingerprint))
+            key = IdempotencyKey(request.key_digest, _upload_fingerprint(request.job, read.fingerprint))
             idempotency[key.name] = key.value(prediction_id)
         new = NewBulkPrediction(
             prediction_id,
@@ -223,7 +223,7 @@ class Uploads:
         self._metrics.accepted(Queue.BULK, 1, source.n_rows)
         return BulkPrediction(prediction_id, State.QUEUED, source, model, 0, 0, created_us=0, now_us=0, event=0)
 
-    async def _mark(self) -> None:
+    async def _ensure_marked(self) -> None:
         """Mark the object store before it holds any rows; later, a Redis that has lost its data could mark it."""
         if not self._is_marked:
             await self._marker.matches()
@@ -235,9 +235,9 @@ class Uploads:
         left = request.deadline_seconds - (time.monotonic() - request.began)
         return self._admission.deadline_us(max(left, 0.0), Queue.BULK)
 
-    async def _read(
+    async def _read_upload(
         self, upload: BatchId, card: ModelCard, request: UploadRequest, body: Body, space: UploadSpace
-    ) -> Read:
+    ) -> UploadFinished:
         job = msgspec.structs.replace(
             request.job,
             card=card.model_dump_json().encode(),
@@ -245,30 +245,30 @@ class Uploads:
             is_fingerprinted=request.key_digest is not None,
         )
         try:
-            async with self._tables.job(job) as process:
-                return await first_of(
-                    self._replies(process, space),
-                    self._send(process, body),
-                    self._renew(upload, request, space),
+            async with self._tables.start_job(job) as process:
+                return await run_until_first_ends(
+                    self._handle_replies(process, space),
+                    self._send_body(process, body),
+                    self._renew_repeatedly(upload, request, space),
                     self._wait_for_drain(),
                 )
         except JobLost as error:
             log.warning("lost the process that read an upload", batch=upload)
             raise BodyNotRead from error
 
-    async def _replies(self, process: TableJob, space: UploadSpace) -> Read:
+    async def _handle_replies(self, process: TableJob, space: UploadSpace) -> UploadFinished:
         while True:
             match await process.receive():
-                case Stored(n_bytes):
-                    await space.cover(n_bytes)
-                case Read() as read:
+                case RowsStored(n_bytes):
+                    await space.reserve_ahead(n_bytes)
+                case UploadFinished() as read:
                     return read
-                case Refused() as refused:
-                    raise error_of(refused)
-                case Failed(traceback):
+                case JobRefused() as refused:
+                    raise error_from_refusal(refused)
+                case JobFailed(traceback):
                     raise RuntimeError(f"the process that read an upload failed:\n{traceback}")
 
-    async def _send(self, process: TableJob, body: Body) -> NoReturn:
+    async def _send_body(self, process: TableJob, body: Body) -> NoReturn:
         """Send the whole body, and then wait for the client to go."""
         n_bytes = 0
         try:
@@ -279,14 +279,14 @@ class Uploads:
                     raise BodyTooLarge
                 async with asyncio.timeout(_SILENT_SECONDS):
                     await process.send(part)
-            await process.end()
+            await process.end_body()
         except JobLost:
             await asyncio.sleep(_SILENT_SECONDS)  # its last reply says why
         except TimeoutError as error:
             raise JobLost from error
-        await first_of(_silence(process), _raise_when_gone(body))
+        await run_until_first_ends(_raise_when_silent(process), _raise_when_gone(body))
 
-    async def _renew(self, upload: BatchId, request: UploadRequest, space: UploadSpace) -> NoReturn:
+    async def _renew_repeatedly(self, upload: BatchId, request: UploadRequest, space: UploadSpace) -> NoReturn:
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
             await space.renew()
@@ -315,7 +315,7 @@ class Uploads:
             log.warning("could not undo an upload: it will be swept", batch=upload, reason=error.code)
 
 
-async def _silence(process: TableJob) -> NoReturn:
+async def _raise_when_silent(process: TableJob) -> NoReturn:
     """Give a process up that says nothing."""
     n_received = -1
     while n_received != process.n_received:
@@ -326,9 +326,9 @@ async def _silence(process: TableJob) -> NoReturn:
 
 async def _raise_when_gone(body: Body) -> NoReturn:
     await body.wait_until_gone()
-    raise BrokenOff
+    raise ClientDisconnected
 
 
-def _fingerprint(job: ReadUpload, sent: str) -> str:
+def _upload_fingerprint(job: UploadJob, sent: str) -> str:
     """Return the fingerprint of an upload: of its body and of what its head says about it."""
     return hashlib.sha256(msgspec.json.encode(job) + sent.encode()).hexdigest()

@@ -47,7 +47,7 @@ class TableSettings(msgspec.Struct, frozen=True):
     """Of a text in a row."""
 
 
-class ReadUpload(msgspec.Struct, frozen=True, tag=True):
+class UploadJob(msgspec.Struct, frozen=True, tag="ReadUpload"):
     """Read the body of an upload, check it against the card, and write its rows to the object store."""
 
     card: bytes
@@ -71,7 +71,7 @@ class ReadUpload(msgspec.Struct, frozen=True, tag=True):
     """Whether the body has an idempotency key, which its fingerprint is kept with."""
 
 
-class WriteResult(msgspec.Struct, frozen=True, tag=True):
+class ResultJob(msgspec.Struct, frozen=True, tag=True):
     """Write rows of a result in a format."""
 
     format: str
@@ -90,22 +90,22 @@ class WriteResult(msgspec.Struct, frozen=True, tag=True):
     """Whether it is sent compressed with gzip."""
 
 
-Job = ReadUpload | WriteResult
+Job = UploadJob | ResultJob
 
 
-class Started(msgspec.Struct, frozen=True, tag=True):
+class JobStarted(msgspec.Struct, frozen=True, tag=True):
     """The process has the job; sent before anything else."""
 
     pid: int
 
 
-class Stored(msgspec.Struct, frozen=True, tag=True):
+class RowsStored(msgspec.Struct, frozen=True, tag=True):
     """So many bytes were written to the object store until now; sent at every few megabytes."""
 
     n_bytes: int
 
 
-class Read(msgspec.Struct, frozen=True, tag=True):
+class UploadFinished(msgspec.Struct, frozen=True, tag=True):
     """An upload was read to its end, and its rows are safe in the object store."""
 
     source: Source
@@ -113,16 +113,16 @@ class Read(msgspec.Struct, frozen=True, tag=True):
     """SHA-256 of the body as it was sent, in hexadecimal; empty if it was not asked for."""
 
 
-class Written(msgspec.Struct, frozen=True, tag=True):
+class ResultFinished(msgspec.Struct, frozen=True, tag=True):
     """A result was written to an object, or sent to its end."""
 
     n_bytes: int
 
 
-class Refused(msgspec.Struct, frozen=True, tag=True):
+class JobRefused(msgspec.Struct, frozen=True, tag=True):
     """The job ends with an error of `shared.errors`; nothing is left in the object store.
 
-    A `WriteResult` whose objects are deleted ends with `PredictionGone`.
+    A `ResultJob` whose objects are deleted ends with `PredictionGone`.
     """
 
     code: str
@@ -131,10 +131,10 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     """Of `InvalidRows`; also of a `MalformedUpload` where a place is known."""
 
 
-class Failed(msgspec.Struct, frozen=True, tag=True):
+class JobFailed(msgspec.Struct, frozen=True, tag=True):
     """The job ends with an unexpected error."""
 
     traceback: str
 
 
-Reply = Started | Stored | Read | Written | Refused | Failed
+Reply = JobStarted | RowsStored | UploadFinished | ResultFinished | JobRefused | JobFailed

@@ -21,7 +21,7 @@ from shared.errors import (
     Stalled,
 )
 from shared.names import Queue
-from shared.store.status import Overview, StoredOverview
+from shared.store.status import BulkOverview, Overview
 
 _UNREADY: Final[tuple[type[SepalError], ...]] = (
     *(BrokerUnavailable, ModelUnknown, NoWorker, Stalled, RecordIncompatible),
@@ -79,7 +79,7 @@ def _store_metrics(overview: Overview) -> Iterator[Metric]:
     yield _gauge("broker_memory_limit_bytes", "The broker's maxmemory; 0 for no limit.", overview.memory_limit_bytes)
 
 
-def _bulk_metrics(stored: StoredOverview) -> Iterator[Metric]:
+def _bulk_metrics(stored: BulkOverview) -> Iterator[Metric]:
     yield _gauge("bulk_open_predictions", "Bulk predictions that are not final.", stored.n_open)
     yield _gauge("bulk_oldest_seconds", "Age of the oldest open bulk prediction; 0 for none.", stored.oldest_seconds)
     yield _gauge("bulk_backlog_rows", "Rows of bulk predictions accepted and not yet final.", stored.backlog)

@@ -113,17 +113,17 @@ class CanonicalWriter:
         rows = pa.concat_batches(self._pending) if len(self._pending) > 1 else self._pending[0]
         n_full = rows.num_rows // self.batch_rows
         for index in range(n_full):
-            self._write(rows.slice(index * self.batch_rows, self.batch_rows))
+            self._write_batch(rows.slice(index * self.batch_rows, self.batch_rows))
         rest = rows.slice(n_full * self.batch_rows)
         self._pending, self._n_pending, self._pending_bytes = [rest], rest.num_rows, rest.nbytes
 
-    def _write(self, batch: Any) -> None:
-        self._opened().write_batch(batch)
+    def _write_batch(self, batch: Any) -> None:
+        self._open_file().write_batch(batch)
         if self.n_bytes - self._reported >= _REPORT_BYTES:
             self._reported = self.n_bytes
             self._report(self._reported)
 
-    def _opened(self) -> Any:
+    def _open_file(self) -> Any:
         if self._sink is None:
             self._sink = self._open_sink()
             self._file = pa.ipc.new_file(self._sink, self._schema)
@@ -134,5 +134,5 @@ class CanonicalWriter:
             self._choose_batch_rows()
             self._write_full_batches()
         if self._n_pending:
-            self._write(pa.concat_batches(self._pending))
-        self._opened().close()
+            self._write_batch(pa.concat_batches(self._pending))
+        self._open_file().close()

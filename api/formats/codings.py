@@ -59,13 +59,13 @@ class GzipBody:
             if not self._sent:
                 self._sent = self._body.read(_CHUNK)
                 self._has_ended = not self._sent
-            if content := self._inflated(n_bytes):
+            if content := self._inflate_some(n_bytes):
                 return content
         if self._is_within:
             raise MalformedUpload(f"The body ends within a gzip member, after {self._body.n_bytes} bytes.")
         return b""
 
-    def _inflated(self, n_bytes: int) -> bytes:
+    def _inflate_some(self, n_bytes: int) -> bytes:
         if not self._is_within:
             self._sent = self._sent.lstrip(b"\0") if self._body.n_bytes > len(self._sent) else self._sent
             if not self._sent:
@@ -137,7 +137,7 @@ class InflatedBody:
         return content
 
 
-def decoded(sent: SentBody, content_coding: str, max_bytes: int, max_ratio: int) -> Any:
+def decode_content(sent: SentBody, content_coding: str, max_bytes: int, max_ratio: int) -> Any:
     """Undo a content coding.
 
     Raises:

@@ -15,7 +15,7 @@ from shared.names import OnError
 
 _MAX_ROW_FAULTS: Final = 8
 
-Places = Callable[[Sequence[int]], Iterable[str]]
+RowLocator = Callable[[Sequence[int]], Iterable[str]]
 """Takes the indices of some rows of a piece, in order, and says where each stands: "Line 12"."""
 
 
@@ -36,7 +36,7 @@ class Piece(NamedTuple):
     carried: Sequence[Any]
     bad: dict[int, list[BadValue]]
     """By the index of the row in the piece."""
-    places: Places
+    places: RowLocator
 
 
 class Intake:
@@ -62,9 +62,9 @@ class Intake:
         if piece.bad:
             self.n_bad += len(piece.bad)
             if self._on_error is OnError.FAIL:
-                self._list(piece)
+                self._list_faults(piece)
         if not self._faults and n_rows:
-            self._writer.write(self._batch(piece, n_rows))
+            self._writer.write(self._make_batch(piece, n_rows))
         self.n_rows += n_rows
 
     def finish(self) -> None:
@@ -78,24 +78,24 @@ class Intake:
         if not self.n_rows:
             raise InvalidRows([Fault("", "The body has no rows: send at least one.")])
 
-    def _batch(self, piece: Piece, n_rows: int) -> Any:
+    def _make_batch(self, piece: Piece, n_rows: int) -> Any:
         arrays = [*piece.features, *piece.carried]
         if self._on_error is OnError.REPORT:
-            arrays.append(_errors(piece, n_rows))
+            arrays.append(_error_column(piece, n_rows))
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
-    def _list(self, piece: Piece) -> None:
+    def _list_faults(self, piece: Piece) -> None:
         rows = sorted(piece.bad)[: MAX_LISTED_ERRORS - self._n_listed]
         for row, place in zip(rows, piece.places(rows), strict=True):
             for bad in islice(piece.bad[row], _MAX_ROW_FAULTS):
                 member = "" if bad.column is None else pointer_to(bad.column)
-                self._faults.append(Fault(f"/data/{self.n_rows + row}{member}", _sentence(place, bad)))
+                self._faults.append(Fault(f"/data/{self.n_rows + row}{member}", _error_sentence(place, bad)))
         self._n_listed += len(rows)
         if self._n_listed >= MAX_LISTED_ERRORS:
             raise InvalidRows(self._faults)
 
 
-def bad_values(columns: Sequence[Column], converted: Sequence[dict[int, str]]) -> dict[int, list[BadValue]]:
+def bad_values_by_row(columns: Sequence[Column], converted: Sequence[dict[int, str]]) -> dict[int, list[BadValue]]:
     """Gather the bad values of the columns by row."""
     bad: dict[int, list[BadValue]] = {}
     for column, reasons in zip(columns, converted, strict=True):
@@ -104,15 +104,15 @@ def bad_values(columns: Sequence[Column], converted: Sequence[dict[int, str]]) -
     return bad
 
 
-def _errors(piece: Piece, n_rows: int) -> Any:
+def _error_column(piece: Piece, n_rows: int) -> Any:
     if not piece.bad:
         return pa.nulls(n_rows, pa.string())
     texts: list[str | None] = [None] * n_rows
     rows = sorted(piece.bad)
     for row, place in zip(rows, piece.places(rows), strict=True):
-        texts[row] = " ".join(_sentence(place, bad) for bad in islice(piece.bad[row], _MAX_ROW_FAULTS))
+        texts[row] = " ".join(_error_sentence(place, bad) for bad in islice(piece.bad[row], _MAX_ROW_FAULTS))
     return pa.array(texts, pa.string())
 
 
-def _sentence(place: str, bad: BadValue) -> str:
+def _error_sentence(place: str, bad: BadValue) -> str:
     return f"{place}: {bad.reason}" if bad.column is None else f"{place}, column {bad.column}: {bad.reason}"

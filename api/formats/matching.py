@@ -15,12 +15,12 @@ from shared.errors import Fault, InvalidParameter, InvalidRows
 
 _MAX_SUGGESTIONS: Final = 5  # each takes up to 2 ms
 _SHOWN_CHARACTERS: Final = 60
-_OF_RESULTS: Final = re.compile(
+_RESULT_COLUMN: Final = re.compile(
     r"prediction(_\d+)?|(log_)?proba_.*|decision(_.*)?|scores|(transform|leaves)_\d+|error", re.DOTALL
 )
 
 
-class Matched(NamedTuple):
+class MatchedColumns(NamedTuple):
     """Where the columns stand in the upload."""
 
     features: tuple[int | None, ...]
@@ -35,13 +35,15 @@ def check_carried(names: Sequence[str]) -> None:
         InvalidParameter: the result has a column of such a name, or one is named twice.
     """
     for index, name in enumerate(names):
-        if _OF_RESULTS.fullmatch(name):
-            raise InvalidParameter(f"`carry`: results have a column {shown(name)} of their own: rename yours.")
+        if _RESULT_COLUMN.fullmatch(name):
+            raise InvalidParameter(f"`carry`: results have a column {displayed_name(name)} of their own: rename yours.")
         if name in names[:index]:
-            raise InvalidParameter(f"`carry` names {shown(name)} twice.")
+            raise InvalidParameter(f"`carry` names {displayed_name(name)} twice.")
 
 
-def match(names: Sequence[str], columns: Sequence[Column], carried: Sequence[str], place: str) -> Matched:
+def match_columns(
+    names: Sequence[str], columns: Sequence[Column], carried: Sequence[str], place: str
+) -> MatchedColumns:
     """Match the names of an upload's columns.
 
     Args:
@@ -54,18 +56,22 @@ def match(names: Sequence[str], columns: Sequence[Column], carried: Sequence[str
         InvalidRows: a column is unknown, missing or there twice.
     """
     indices = {name: index for index, name in enumerate(names)}
-    faults = list(islice(_faults(names, columns, carried), MAX_LISTED_ERRORS))
+    faults = list(islice(_column_faults(names, columns, carried), MAX_LISTED_ERRORS))
     if faults:
-        raise InvalidRows([Fault("", f"{place} {shown(name)}: {detail}") for name, detail in faults])
-    return Matched(tuple(indices.get(column.name) for column in columns), tuple(indices[name] for name in carried))
+        raise InvalidRows([Fault("", f"{place} {displayed_name(name)}: {detail}") for name, detail in faults])
+    return MatchedColumns(
+        tuple(indices.get(column.name) for column in columns), tuple(indices[name] for name in carried)
+    )
 
 
-def shown(name: str) -> str:
+def displayed_name(name: str) -> str:
     """Write the name of a column for a message, cut to a readable length; an empty one is `""`."""
     return f"{name[:_SHOWN_CHARACTERS]}…" if len(name) > _SHOWN_CHARACTERS else name or '""'
 
 
-def _faults(names: Sequence[str], columns: Sequence[Column], carried: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _column_faults(
+    names: Sequence[str], columns: Sequence[Column], carried: Sequence[str]
+) -> Iterator[tuple[str, str]]:
     known = {column.name: column for column in columns}
     counts = Counter(names)
     for column in columns:
@@ -74,13 +80,15 @@ def _faults(names: Sequence[str], columns: Sequence[Column], carried: Sequence[s
     for name in carried:
         if name not in counts:
             yield name, "is missing, and the query parameter `carry` names it."
-    yield from _unknown([name for name in counts if name not in known and name not in carried], list(known))
+    yield from _unknown_column_faults(
+        [name for name in counts if name not in known and name not in carried], list(known)
+    )
     for name, count in counts.items():
         if count > 1:
             yield name, f"stands there {count} times: send each column once."
 
 
-def _unknown(names: Sequence[str], known: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _unknown_column_faults(names: Sequence[str], known: Sequence[str]) -> Iterator[tuple[str, str]]:
     for index, name in enumerate(names):
         near = nearest(name, known) if index < _MAX_SUGGESTIONS else ""
         if not near and index == 0:

@@ -16,17 +16,17 @@ from typing import Final
 import pyarrow as pa
 
 from api.bulk.wire import (
-    Failed,
     Job,
-    Read,
-    ReadUpload,
-    Refused,
+    JobFailed,
+    JobRefused,
+    JobStarted,
     Reply,
-    Started,
-    Stored,
+    ResultFinished,
+    ResultJob,
+    RowsStored,
     TableSettings,
-    WriteResult,
-    Written,
+    UploadFinished,
+    UploadJob,
 )
 from api.formats.connection import Body, Connection, GzipSink, Sink
 from api.formats.reading import read_upload
@@ -44,11 +44,11 @@ _NO_MEMORY: Final = (
 _NO_TIME: Final = "This takes longer than a process may compute: send, or ask for, fewer rows at a time."
 
 
-class _TimeUsed(BodyTooLarge):
+class _TimeLimitReached(BodyTooLarge):
     """The process has used its time."""
 
 
-def run(raw: socket.socket, settings: TableSettings) -> None:
+def run_job(raw: socket.socket, settings: TableSettings) -> None:
     """Do the job of a connection, in a process of its own.
 
     Args:
@@ -57,19 +57,19 @@ def run(raw: socket.socket, settings: TableSettings) -> None:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    threading.Thread(target=_end_with, args=[raw], daemon=True).start()
+    threading.Thread(target=_end_when_gateway_closes, args=[raw], daemon=True).start()
     connection = Connection(raw)
     try:
         job = connection.receive_job()
-        connection.reply(Started(os.getpid()))
-        _limit(settings)
-        _answer(job, connection, settings)
+        connection.reply(JobStarted(os.getpid()))
+        _set_limits(settings)
+        _execute_and_reply(job, connection, settings)
         connection.finish()
     except (ConnectionError, KeyboardInterrupt):
         pass  # the gateway has gone
 
 
-def _end_with(raw: socket.socket) -> None:
+def _end_when_gateway_closes(raw: socket.socket) -> None:
     """End this process when the gateway has closed the connection: first the job, which removes what it has written.
 
     The kernel ends the process if this thread does not run any more.
@@ -86,63 +86,65 @@ def _end_with(raw: socket.socket) -> None:
     os._exit(1)
 
 
-def _limit(settings: TableSettings) -> None:
+def _set_limits(settings: TableSettings) -> None:
     """Limit memory and computing, and the threads of pyarrow."""
     resource.setrlimit(resource.RLIMIT_DATA, (settings.process_bytes, settings.process_bytes))
-    signal.signal(signal.SIGXCPU, _raise_time_used)
+    signal.signal(signal.SIGXCPU, _raise_time_limit)
     resource.setrlimit(resource.RLIMIT_CPU, (settings.cpu_seconds, settings.cpu_seconds + _OVERTIME_SECONDS))
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
 
 
-def _raise_time_used(_signal: int, _frame: FrameType | None) -> None:
+def _raise_time_limit(_signal: int, _frame: FrameType | None) -> None:
     signal.signal(signal.SIGXCPU, signal.SIG_IGN)  # it comes every second from now on
-    raise _TimeUsed(_NO_TIME)
+    raise _TimeLimitReached(_NO_TIME)
 
 
-def _answer(job: Job, connection: Connection, settings: TableSettings) -> None:
+def _execute_and_reply(job: Job, connection: Connection, settings: TableSettings) -> None:
     """Do a job and reply; an object that it was to write is deleted if it fails, or if the gateway has gone."""
     store = ObjectStore.open(settings.object_store_url)
     try:
-        reply = _do(job, connection, store, settings)
+        reply = _execute(job, connection, store, settings)
         # The gateway may close the connection as soon as it has the reply, and the object must stay then.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         connection.reply(reply)
     except BaseException as error:
         if job.key:
-            _delete(store, job.key)
+            _delete_object(store, job.key)
         if isinstance(error, ConnectionError) or not isinstance(error, Exception):
             raise
-        connection.reply(_refusal(job, error))
+        connection.reply(_error_reply(job, error))
 
 
-def _delete(store: ObjectStore, key: str) -> None:
+def _delete_object(store: ObjectStore, key: str) -> None:
     try:
         store.delete([key])
     except ObjectStoreUnavailable:
         pass  # it is swept
 
 
-def _refusal(job: Job, error: Exception) -> Reply:
-    if isinstance(error, MemoryError) and isinstance(job, ReadUpload):
-        return Refused(BodyTooLarge.code, _NO_MEMORY)
-    if isinstance(error, FileNotFoundError) and isinstance(job, WriteResult):
-        return Refused(PredictionGone.code, PredictionGone.detail)
+def _error_reply(job: Job, error: Exception) -> Reply:
+    if isinstance(error, MemoryError) and isinstance(job, UploadJob):
+        return JobRefused(BodyTooLarge.code, _NO_MEMORY)
+    if isinstance(error, FileNotFoundError) and isinstance(job, ResultJob):
+        return JobRefused(PredictionGone.code, PredictionGone.detail)
     if isinstance(error, RequestRefused):
         faults: Sequence[Fault] = getattr(error, "faults", ())
-        return Refused(error.code, str(error), tuple(faults))
-    return Failed("".join(traceback.format_exception(error)))
+        return JobRefused(error.code, str(error), tuple(faults))
+    return JobFailed("".join(traceback.format_exception(error)))
 
 
-def _do(job: Job, connection: Connection, store: ObjectStore, settings: TableSettings) -> Read | Written:
-    if isinstance(job, ReadUpload):
+def _execute(
+    job: Job, connection: Connection, store: ObjectStore, settings: TableSettings
+) -> UploadFinished | ResultFinished:
+    if isinstance(job, UploadJob):
         body = io.BufferedReader(Body(connection), 2**18)
-        return read_upload(job, body, store, settings, lambda n_bytes: connection.reply(Stored(n_bytes)))
+        return read_upload(job, body, store, settings, lambda n_bytes: connection.reply(RowsStored(n_bytes)))
     if job.key:
         with store.writer(job.key) as writer:
             write_result(job, writer, store)
-        return Written(writer.n_bytes)
+        return ResultFinished(writer.n_bytes)
     sink = GzipSink(Sink(connection)) if job.is_gzipped else Sink(connection)
     write_result(job, sink, store)
     sink.end()
-    return Written(sink.n_bytes)
+    return ResultFinished(sink.n_bytes)

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from api.bulk.wire import Read, ReadUpload, TableSettings
+from api.bulk.wire import TableSettings, UploadFinished, UploadJob
 from api.formats.binary.arrow import ArrowTable
 from api.formats.binary.parquet import ParquetTable
 from api.formats.canonical import CanonicalWriter, canonical_schema
-from api.formats.codings import SentBody, decoded
+from api.formats.codings import SentBody, decode_content
 from api.formats.csv.table import CsvTable
 from api.formats.intake import Intake
 from api.formats.json.body import JsonTable
@@ -30,8 +30,8 @@ _TABLES: Final[dict[str, Callable[[Upload], Table]]] = {
 
 
 def read_upload(
-    job: ReadUpload, body: Any, store: ObjectStore, settings: TableSettings, report: Callable[[int], None]
-) -> Read:
+    job: UploadJob, body: Any, store: ObjectStore, settings: TableSettings, report: Callable[[int], None]
+) -> UploadFinished:
     """Read an upload to its end.
 
     Args:
@@ -49,13 +49,13 @@ def read_upload(
         ObjectStoreUnavailable, StorageFull: its rows were not written.
     """
     sent = SentBody(body, is_fingerprinted=job.is_fingerprinted)
-    content = decoded(sent, job.content_coding, settings.max_inflated_bytes, settings.max_inflate_ratio)
+    content = decode_content(sent, job.content_coding, settings.max_inflated_bytes, settings.max_inflate_ratio)
     if job.media_type not in _TABLES:
         raise UnsupportedContentType(f"Send the rows as one of {', '.join(_TABLES)}.")
     check_carried(job.carried)
     upload = Upload(content, job, ModelCard.model_validate_json(job.card), settings)
     try:
-        return Read(_write(upload, store, report), sent.fingerprint)
+        return UploadFinished(_write_rows(upload, store, report), sent.fingerprint)
     except MemoryError:
         raise BodyTooLarge(
             f"Its rows take more memory than a process may have, after {sent.n_bytes} bytes: send smaller record"
@@ -63,7 +63,7 @@ def read_upload(
         ) from None
 
 
-def _write(upload: Upload, store: ObjectStore, report: Callable[[int], None]) -> Source:
+def _write_rows(upload: Upload, store: ObjectStore, report: Callable[[int], None]) -> Source:
     job = upload.job
     table = _TABLES[job.media_type](upload)
     schema = canonical_schema(upload.columns, table.carried, with_errors=job.on_error is OnError.REPORT)

@@ -31,13 +31,13 @@ class ResultRows:
         """
         self._store = store
         self._source = source
-        self._first, self._end = first_row, _end(results, first_row, n_rows)
+        self._first, self._end = first_row, _end_row(results, first_row, n_rows)
         self._results = [
             result
             for result in results
             if first_row < result.first_row + result.n_rows and result.first_row < self._end
         ]
-        self.result_fields = _fields(store, source, results)
+        self.result_fields = _result_fields(store, source, results)
         """The fields of the columns that slices have, with their metadata."""
         carried = self._carried_fields() if source.carried else []
         self.schema: Any = pa.schema([*carried, *self.result_fields])
@@ -72,9 +72,9 @@ class ResultRows:
             ObjectStoreUnavailable: it cannot be read now.
         """
         schema = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
-        return _rebatch(self._joined(schema), max_rows, max_bytes)
+        return _rebatch(self._join_carried(schema), max_rows, max_bytes)
 
-    def _joined(self, schema: Any) -> Iterator[Any]:
+    def _join_carried(self, schema: Any) -> Iterator[Any]:
         carried_names = [name for name in self._source.carried if name in schema.names]
         results = pa.schema([field for field in schema if field.name not in carried_names])
         if not carried_names:
@@ -99,10 +99,10 @@ class ResultRows:
         """Read the range's rows of the results of slices."""
         for result, file in open_results(self._store, self._results):
             row, last = result.first_row, result.first_row + result.n_rows
-            for batch in _lost(result) if file is None else map(file.get_batch, range(file.num_record_batches)):
+            for batch in _lost_rows(result) if file is None else map(file.get_batch, range(file.num_record_batches)):
                 start, end = max(self._first, row), min(self._end, row + batch.num_rows)
                 if start < end:
-                    yield _with_schema(batch.slice(start - row, end - start), schema)
+                    yield _conform_to_schema(batch.slice(start - row, end - start), schema)
                 row += batch.num_rows
             if row != last:
                 raise ValueError(f"a result of {result.n_rows} rows ends {last - row} rows early: {result.key}")
@@ -133,25 +133,25 @@ class CarriedRows:
         row, end = first_row, first_row + n_rows
         while row < end:
             index, start = divmod(row, self._batch_rows)
-            part = self._get(index).slice(start, end - row)
+            part = self._get_batch(index).slice(start, end - row)
             parts.append(part)
             row += part.num_rows
         joined = parts[0] if len(parts) == 1 else pa.concat_batches(parts)
         return [joined.column(column) for column in self._columns]
 
-    def _get(self, index: int) -> Any:
+    def _get_batch(self, index: int) -> Any:
         if index != self._index:
             self._index, self._batch = index, self._reader.get_batch(index)
         return self._batch
 
 
-def _end(results: Sequence[SliceResult], first_row: int, n_rows: int | None) -> int:
+def _end_row(results: Sequence[SliceResult], first_row: int, n_rows: int | None) -> int:
     """Return the row behind the last one of the range that has a result."""
     end = results[-1].first_row + results[-1].n_rows if results else 0
     return end if n_rows is None else min(end, first_row + n_rows)
 
 
-def _fields(store: ObjectStore, source: Source, results: Iterable[SliceResult]) -> list[Any]:
+def _result_fields(store: ObjectStore, source: Source, results: Iterable[SliceResult]) -> list[Any]:
     """Return the fields of the results: those of the first slice in which a row has a result."""
     for result in results:
         if result.key and result.n_bad < result.n_rows:
@@ -161,12 +161,12 @@ def _fields(store: ObjectStore, source: Source, results: Iterable[SliceResult]) 
     return [*fields, pa.field(ERROR, pa.string())] if source.on_error is OnError.REPORT else fields
 
 
-def _lost(result: SliceResult) -> Iterator[Any]:
+def _lost_rows(result: SliceResult) -> Iterator[Any]:
     """Yield a batch for a result without an object."""
     yield pa.record_batch({ERROR: pa.array([result.error] * result.n_rows, pa.string())})
 
 
-def _with_schema(batch: Any, schema: Any) -> Any:
+def _conform_to_schema(batch: Any, schema: Any) -> Any:
     """Select the columns of a schema; those that are missing, because no row has a result, are null."""
     columns = []
     for field in schema:

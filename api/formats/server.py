@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from api.bulk.wire import LISTENING, TableSettings
-from api.formats.process import run
+from api.formats.process import run_job
 from shared.memory import keep_freed_memory
 
 _NICENESS: Final = 5  # the gateway's event loop goes first
@@ -36,7 +36,7 @@ def serve(path: str, settings: TableSettings) -> None:
         sys.stdout.buffer.flush()
         gc.collect()
         gc.freeze()  # children share these objects' pages as long as nothing writes to them
-        _accept(listener, settings)
+        _accept_connections(listener, settings)
     with suppress(OSError):  # the gateway does it, too, unless it was killed
         Path(path).unlink()
         Path(path).parent.rmdir()
@@ -49,7 +49,7 @@ def _check_that_forks_are_safe() -> None:
         raise RuntimeError(f"forks are unsafe: the libraries have started {n_threads - 1} threads")
 
 
-def _accept(listener: socket.socket, settings: TableSettings) -> None:
+def _accept_connections(listener: socket.socket, settings: TableSettings) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
         selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
@@ -58,11 +58,11 @@ def _accept(listener: socket.socket, settings: TableSettings) -> None:
             if listener not in ready:  # nothing is ever written to standard input: it has ended
                 return
             connection, _ = listener.accept()
-            _fork(connection, listener, settings)
+            _fork_process(connection, listener, settings)
             connection.close()
 
 
-def _fork(connection: socket.socket, listener: socket.socket, settings: TableSettings) -> None:
+def _fork_process(connection: socket.socket, listener: socket.socket, settings: TableSettings) -> None:
     try:
         pid = os.fork()
     except OSError:  # no memory, or too many processes: the gateway sees that its connection ends
@@ -72,6 +72,6 @@ def _fork(connection: socket.socket, listener: socket.socket, settings: TableSet
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         listener.close()
-        run(connection, settings)
+        run_job(connection, settings)
     finally:
         os._exit(0)  # nothing of the server runs in its children

@@ -14,7 +14,7 @@ from shared.objects import ObjectStore
 _WHOLE_BYTES: Final = 16 * 2**20
 """A file that is not larger is read at once."""
 _PART_BYTES: Final = 4 * 2**20
-_AHEAD: Final = 3  # files: their requests cost time each, wherever the object store is
+_FILES_AHEAD: Final = 3  # files: their requests cost time each, wherever the object store is
 
 
 def open_file(store: ObjectStore, key: str, n_bytes: int, included: Sequence[int] | None = None) -> Any:
@@ -37,7 +37,7 @@ def open_file(store: ObjectStore, key: str, n_bytes: int, included: Sequence[int
     elif n_bytes <= _WHOLE_BYTES:
         file = pa.BufferReader(store.read(key, 0, n_bytes))
     else:
-        file = pa.PythonFile(_Parts(store, key, n_bytes), mode="r")
+        file = pa.PythonFile(_StoredFile(store, key, n_bytes), mode="r")
     options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=None if included is None else list(included))
     return pa.ipc.open_file(file, options=options)
 
@@ -52,8 +52,8 @@ def open_results(store: ObjectStore, results: Sequence[SliceResult]) -> Iterator
             yield result, _open_result(store, result)
         return
     rest = iter(results)
-    with ThreadPoolExecutor(_AHEAD) as pool:
-        ahead = deque((result, pool.submit(_open_result, store, result)) for result in islice(rest, _AHEAD))
+    with ThreadPoolExecutor(_FILES_AHEAD) as pool:
+        ahead = deque((result, pool.submit(_open_result, store, result)) for result in islice(rest, _FILES_AHEAD))
         while ahead:
             result, opened = ahead.popleft()
             ahead.extend((each, pool.submit(_open_result, store, each)) for each in islice(rest, 1))
@@ -64,7 +64,7 @@ def _open_result(store: ObjectStore, result: SliceResult) -> Any:
     return open_file(store, result.key, result.n_bytes) if result.key else None
 
 
-class _Parts:
+class _StoredFile:
     """An object as a file that is read in parts of some megabytes."""
 
     def __init__(self, store: ObjectStore, key: str, n_bytes: int) -> None:

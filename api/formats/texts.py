@@ -30,7 +30,7 @@ class Style:
     """From an array of strings to their texts; the text of a null may be anything."""
 
 
-def write_texts(column: Any, style: Style) -> Any:
+def write_values(column: Any, style: Style) -> Any:
     """Write each value of a column.
 
     Floats keep every bit: their text is the shortest that parses to the same number of their own precision, as in the
@@ -49,13 +49,15 @@ def write_texts(column: Any, style: Style) -> Any:
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return column.cast(pa.string()).fill_null(style.missing)
     if pa.types.is_floating(kind):
-        return _write_once(column, lambda values: _floats(values, style).fill_null(style.missing))
+        return _write_distinct_values(column, lambda values: _write_floats(values, style).fill_null(style.missing))
     if pa.types.is_temporal(kind):
         column = pc.replace_substring(column.cast(pa.string()), " ", "T", max_replacements=1)
-    return _write_once(column.cast(pa.string()), lambda values: style.strings(values).fill_null(style.missing))
+    return _write_distinct_values(
+        column.cast(pa.string()), lambda values: style.strings(values).fill_null(style.missing)
+    )
 
 
-def write_rows(batch: Any, write: Callable[[Any], Any]) -> Any:
+def write_distinct_rows(batch: Any, write: Callable[[Any], Any]) -> Any:
     """Write each row of a record batch; only one of those that are equal, if the first rows have few different ones.
 
     Args:
@@ -71,24 +73,24 @@ def write_rows(batch: Any, write: Callable[[Any], Any]) -> Any:
     return write(batch.take(pa.array(_last_rows(numbers)))).take(pa.array(numbers))
 
 
-def bytes_of(strings: Any) -> memoryview:
+def joined_bytes(strings: Any) -> memoryview:
     """Return the bytes of all values of an array of strings, one after the other, without a copy."""
     _, offsets, content = strings.buffers()
     ends = np.frombuffer(offsets, np.int32, len(strings) + 1, strings.offset * 4)
     return memoryview(content or b"")[ends[0] : ends[-1]]
 
 
-def json_strings(values: Any) -> Any:
+def encode_json_strings(values: Any) -> Any:
     """Write strings as JSON."""
-    content = np.frombuffer(bytes_of(values), np.uint8)
+    content = np.frombuffer(joined_bytes(values), np.uint8)
     if (content < _FIRST_PRINTABLE).any() or (content == ord('"')).any() or (content == ord("\\")).any():
         return _split_lines(_encode_lines(values.to_pylist()), len(values))
     return pc.binary_join_element_wise('"', values, '"', "")
 
 
-def csv_strings(values: Any) -> Any:
+def encode_csv_strings(values: Any) -> Any:
     """Write strings as cells of CSV, in quotes where needed; an empty cell without quotes is a missing value."""
-    content = np.frombuffer(bytes_of(values), np.uint8)
+    content = np.frombuffer(joined_bytes(values), np.uint8)
     if not np.isin(content, _CSV_SPECIAL).any() and pc.min(pc.binary_length(values)).as_py() != 0:
         return values
     needs_quotes = pc.match_substring_regex(values, '[",\r\n]|^$')
@@ -96,29 +98,29 @@ def csv_strings(values: Any) -> Any:
     return pc.if_else(needs_quotes, quoted, values)
 
 
-def _write_once(column: Any, write: Callable[[Any], Any]) -> Any:
-    return write_rows(pa.record_batch([column], ["column"]), lambda batch: write(batch.column(0)))
+def _write_distinct_values(column: Any, write: Callable[[Any], Any]) -> Any:
+    return write_distinct_rows(pa.record_batch([column], ["column"]), lambda batch: write(batch.column(0)))
 
 
 def _number_rows(batch: Any) -> Any:
     """Number the different rows of a record batch from 0, and return the number of each row, as an array of int64."""
     if all(column.type in _WIDE and not column.null_count for column in batch.columns):
-        words = [_bits(column).to_numpy().view(np.uint64) for column in batch.columns]
-        numbers = _number(_hash(words).view(np.int64))
+        words = [_comparable_values(column).to_numpy().view(np.uint64) for column in batch.columns]
+        numbers = _number_values(_hash_rows(words).view(np.int64))
         rows = _last_rows(numbers)
         if all((column[rows][numbers] == column).all() for column in words):  # no two different rows have one hash
             return numbers
     numbers, n_numbers = np.zeros(batch.num_rows, np.int64), 1
     for column in batch.columns:
-        encoded = _bits(column).dictionary_encode("encode")
+        encoded = _comparable_values(column).dictionary_encode("encode")
         numbers = numbers * len(encoded.dictionary) + encoded.indices.to_numpy()
         n_numbers *= len(encoded.dictionary)
         if n_numbers > _MAX_NUMBER:
-            numbers, n_numbers = _number(numbers), batch.num_rows
-    return _number(numbers)
+            numbers, n_numbers = _number_values(numbers), batch.num_rows
+    return _number_values(numbers)
 
 
-def _hash(columns: list[Any]) -> Any:
+def _hash_rows(columns: list[Any]) -> Any:
     hashes = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
         hashes ^= column
@@ -134,18 +136,18 @@ def _last_rows(numbers: Any) -> Any:
     return rows
 
 
-def _number(values: Any) -> Any:
+def _number_values(values: Any) -> Any:
     return pa.array(values).dictionary_encode().indices.to_numpy().astype(np.int64)
 
 
-def _bits(column: Any) -> Any:
+def _comparable_values(column: Any) -> Any:
     """Return values that are equal only if every bit of the column's is."""
     if pa.types.is_dictionary(column.type):
         return column.dictionary_decode()
     return column.view(_BITS[column.type.bit_width]) if pa.types.is_floating(column.type) else column
 
 
-def _floats(values: Any, style: Style) -> Any:
+def _write_floats(values: Any, style: Style) -> Any:
     if values.type.bit_width < 64:
         values = values.cast(pa.string()).cast(pa.float64())  # 0.1, not 0.10000000149011612
     texts = _split_lines(_encode_lines(values.to_numpy(zero_copy_only=False).tolist()), len(values))
@@ -170,5 +172,5 @@ _HALF: Final = np.uint64(32)
 _WIDE: Final = (pa.int64(), pa.float64())
 _BITS: Final = {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
 _CSV_SPECIAL: Final = np.frombuffer(b'",\r\n', np.uint8)
-JSON: Final = Style("null", '"-Infinity"', '"Infinity"', '"NaN"', json_strings)
-CSV: Final = Style("", "-Infinity", "Infinity", "NaN", csv_strings)
+JSON: Final = Style("null", '"-Infinity"', '"Infinity"', '"NaN"', encode_json_strings)
+CSV: Final = Style("", "-Infinity", "Infinity", "NaN", encode_csv_strings)

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from api.bulk.wire import ReadUpload, TableSettings
+from api.bulk.wire import TableSettings, UploadJob
 from api.formats.intake import Piece
 from shared.card import ModelCard
 from shared.columns import Column
@@ -17,7 +17,7 @@ class Upload(msgspec.Struct, frozen=True):
 
     body: Any
     """Has `read(n)`, which returns at most `n` bytes, and none at the end."""
-    job: ReadUpload
+    job: UploadJob
     card: ModelCard
     settings: TableSettings
 

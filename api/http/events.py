@@ -63,7 +63,7 @@ class EventStreams:
         """
         last = request.headers.get("last-event-id", "")
         seen = int(last) if _NUMBER.fullmatch(last) else None
-        change = await self._events.first(prediction_id)
+        change = await self._events.read_latest(prediction_id)
         if change.is_end and change.number == seen:
             return Response(status_code=204)  # which keeps an EventSource from connecting again
         if IS_HEAD in request.scope:

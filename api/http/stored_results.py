@@ -100,7 +100,7 @@ class StoredResults:
 
     async def _file(self, prediction: BulkPrediction, request: Request, window: Window, form: Format) -> Response:
         """Answer with a file that has a strong tag: whole or, if it has all rows, a range of it."""
-        tag = self._downloads.etag(prediction, window, form)
+        tag = self._downloads.make_etag(prediction, window, form)
         headers = {"etag": f'"{tag}"', "cache-control": "private, no-cache"}
         if has_current(request.headers, headers["etag"]):
             return _respond(304, headers, form)
@@ -110,7 +110,7 @@ class StoredResults:
         is_range = wants_range(request.headers, headers["etag"])
         if not is_range and IS_HEAD not in request.scope:
             return await self._stream(prediction, request, window, form, headers)
-        written = await self._downloads.written(prediction, form, tag)
+        written = await self._downloads.get_or_write(prediction, form, tag)
         part = range_of(request.headers, written.n_bytes) if is_range else ByteRange(0, written.n_bytes)
         headers["content-length"] = str(part.end - part.start)
         if is_range:
@@ -118,7 +118,7 @@ class StoredResults:
         status = 206 if is_range else 200
         if IS_HEAD in request.scope:
             return _respond(status, headers, form)
-        open_parts = partial(self._downloads.read, prediction.id, written, part.start, part.end - part.start)
+        open_parts = partial(self._downloads.read_range, prediction.id, written, part.start, part.end - part.start)
         return StreamedResponse(open_parts, status, _headers(form, headers))
 
     async def _stream(
@@ -128,7 +128,7 @@ class StoredResults:
             return _respond(200, headers, form)
         head = msgspec.json.encode(bulk_status_of(prediction))[1:-1] if form is Format.JSON else b""
         is_gzipped = headers.get("content-encoding") == _GZIP
-        job = await self._downloads.job(prediction, window, form, head, is_gzipped=is_gzipped)
+        job = await self._downloads.make_job(prediction, window, form, head, is_gzipped=is_gzipped)
         if not job.results:  # the first rows are not done
             return self.status(prediction)
         return StreamedResponse(partial(self._downloads.stream, prediction.id, job), 200, _headers(form, headers))

@@ -10,8 +10,8 @@ from starlette.types import Receive
 from structlog.contextvars import bind_contextvars
 
 from api.bulk.formats import FORMATS, MEDIA_TYPES, Format
-from api.bulk.uploads import BrokenOff, UploadRequest, Uploads
-from api.bulk.wire import ReadUpload
+from api.bulk.uploads import ClientDisconnected, UploadRequest, Uploads
+from api.bulk.wire import UploadJob
 from api.cluster.status import ClusterStatus
 from api.http.headers import RequestHeaders
 from api.telemetry.metrics import ACCEPTED, GatewayMetrics
@@ -71,7 +71,7 @@ class UploadOperation:
                 Origin(headers.request_id) if headers.request_id else None,
             )
             prediction = await self._uploads.accept(upload, _Body(request.receive))
-        except BrokenOff as error:
+        except ClientDisconnected as error:
             outcome = "broken-off"
             raise MalformedUpload("The body ended early.") from error
         except RequestRefused as error:
@@ -100,7 +100,7 @@ class _Body:
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise BrokenOff
+                raise ClientDisconnected
             if body := message.get("body", b""):
                 yield body
             more = message.get("more_body", False)
@@ -130,14 +130,14 @@ def _coding(content_coding: bytes) -> str:
         raise UnsupportedUploadCoding from None
 
 
-def _job(media_type: str, coding: str, query_string: bytes, card: ModelCard) -> ReadUpload:
+def _job(media_type: str, coding: str, query_string: bytes, card: ModelCard) -> UploadJob:
     """Read the query string.
 
     Raises:
         InvalidParameter: it has a parameter that is unknown, repeated or invalid.
     """
     query = _query(query_string, is_csv=media_type == MEDIA_TYPES[Format.CSV])
-    return ReadUpload(
+    return UploadJob(
         b"",
         media_type,
         coding,

@@ -12,12 +12,12 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from shared.store.scripts import Script
-from shared.store.transport import EXPECTED_ERRORS, Argument, eval_command, is_unknown_script, translated
+from shared.store.transport import EXPECTED_ERRORS, Argument, eval_command, is_script_unknown, translate_error
 
 # A pool process that loses the store retries: it has no other work, and giving up would cost the batch an attempt.
 # Twenty tries with at most a second between them outlast a restart of the broker.
-_WAITING_TRIES: Final = 20
-_WAITING_TIMEOUT_SECONDS: Final = 2
+_RETRYING_TRIES: Final = 20
+_RETRYING_TIMEOUT_SECONDS: Final = 2
 _FAIL_FAST_TIMEOUT_SECONDS: Final = 1
 
 
@@ -34,11 +34,11 @@ class BlockingTransport:
         self._lock = threading.Lock()
 
     @classmethod
-    def waiting(cls, url: str) -> Self:
+    def retrying(cls, url: str) -> Self:
         """Make the transport of a pool process: it waits for an unreachable server. Opens no connection yet."""
         errors = RedisConnectionError, RedisTimeoutError, ConnectionError
-        retry = Retry(ExponentialBackoff(cap=1, base=0.05), _WAITING_TRIES, supported_errors=errors)
-        return cls(url, _WAITING_TIMEOUT_SECONDS, retry)
+        retry = Retry(ExponentialBackoff(cap=1, base=0.05), _RETRYING_TRIES, supported_errors=errors)
+        return cls(url, _RETRYING_TIMEOUT_SECONDS, retry)
 
     @classmethod
     def failing_fast(cls, url: str) -> Self:
@@ -53,7 +53,7 @@ class BlockingTransport:
                     lambda: self._try(script, args), lambda _error: self._connection.disconnect()
                 )
             except EXPECTED_ERRORS as error:
-                raise translated(error) from error
+                raise translate_error(error) from error
 
     def close(self) -> None:
         """Close the connection."""
@@ -63,7 +63,7 @@ class BlockingTransport:
         try:
             return self._call(*eval_command(script, args, is_known=True))
         except ResponseError as error:
-            if not is_unknown_script(error):
+            if not is_script_unknown(error):
                 raise
         return self._call(*eval_command(script, args, is_known=False))
 

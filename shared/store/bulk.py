@@ -191,7 +191,7 @@ class BulkStore:
         """
         return (await self._read(prediction_id, with_results=False))[0]
 
-    async def results(self, prediction_id: PredictionId) -> list[SliceResult]:
+    async def read_results(self, prediction_id: PredictionId) -> list[SliceResult]:
         """Return the results of the slices that are done, in the order of their rows; there may be gaps.
 
         Raises:
@@ -209,7 +209,7 @@ class BulkStore:
         if not reply:
             raise PredictionNotFound
         now, results, *fields = reply
-        prediction = _prediction(prediction_id.batch_id, int(now), fields)
+        prediction = _decode_prediction(prediction_id.batch_id, int(now), fields)
         if not prediction_id.is_stored or not hmac.compare_digest(prediction.id.secret, prediction_id.secret):
             raise PredictionNotFound
         return prediction, [SliceResult.decode(result) for result in results]
@@ -249,7 +249,7 @@ class BulkStore:
             now, *entries = await self._transport.run(_LIST_BULK, [owner.hex(), before, _MAX_READ])
             for batch_id, score, *fields in entries:
                 cursor = score.decode()
-                prediction = _prediction(BatchId(batch_id.decode()), int(now), fields) if fields else None
+                prediction = _decode_prediction(BatchId(batch_id.decode()), int(now), fields) if fields else None
                 if prediction is not None and (not states or prediction.state in states):
                     found.append((cursor, prediction))
             if len(entries) < _MAX_READ:
@@ -269,7 +269,7 @@ class BulkStore:
         held: bytes = await self._transport.run(_CLAIM_MARKER, [marker])
         return held.decode()
 
-    async def swept(self) -> list[BatchId]:
+    async def find_sweepable(self) -> list[BatchId]:
         """Return up to 100 predictions and uploads that hold space, and whose objects nobody needs any more.
 
         These are uploads without a gateway, predictions whose record has expired, and predictions that are final
@@ -282,7 +282,7 @@ class BulkStore:
         swept = await self._transport.run(_SWEPT, [_MAX_SWEPT])
         return [BatchId(batch_id.decode()) for batch_id in swept]
 
-    async def release(self, batch_ids: Sequence[BatchId]) -> None:
+    async def release_space(self, batch_ids: Sequence[BatchId]) -> None:
         """Give back the space of predictions whose objects are deleted.
 
         Raises:
@@ -306,7 +306,7 @@ def _slice_limits(source: Source) -> tuple[int, int]:
     return min(-(-n_rows // MAX_SLICES), largest), largest
 
 
-def _prediction(batch_id: BatchId, now_us: int, fields: Sequence[Any]) -> BulkPrediction:
+def _decode_prediction(batch_id: BatchId, now_us: int, fields: Sequence[Any]) -> BulkPrediction:
     """Decode a prediction from its position and the fields that `bulk_fields` in slices.lua lists."""
     position, source, raw_state, members, model, done, bad, created, event, started, finished, predict_us, ended = (
         fields

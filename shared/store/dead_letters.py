@@ -48,7 +48,7 @@ class DeadLetters:
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
 
-    async def entries(self, offset: int, limit: int) -> Sequence[DeadLetterEntry]:
+    async def list_entries(self, offset: int, limit: int) -> Sequence[DeadLetterEntry]:
         """List dead letters, the latest first.
 
         Raises:

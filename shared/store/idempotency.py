@@ -64,7 +64,7 @@ class IdempotencyKeys:
             BrokerUnavailable: Redis did not answer in time.
             RecordIncompatible: another version of Sepal wrote it.
         """
-        held = await self._hold(key.name, key.fingerprint)
+        held = await self._reserve_or_read(key.name, key.fingerprint)
         if held is None:
             return None
         fingerprint, prediction_id = held
@@ -88,7 +88,7 @@ class IdempotencyKeys:
         Raises:
             IdempotencyKeyInUse, BrokerUnavailable, RecordIncompatible: as `reserve`.
         """
-        held = await self._hold(Key.IDEMPOTENCY + digest, _UPLOAD + upload)
+        held = await self._reserve_or_read(Key.IDEMPOTENCY + digest, _UPLOAD + upload)
         if held is None or held == (_UPLOAD + upload, ""):  # its reply was lost
             return None
         fingerprint, prediction_id = held
@@ -115,7 +115,7 @@ class IdempotencyKeys:
         """
         await self._transport.run(_RENEW, [Key.IDEMPOTENCY + digest, _UPLOAD + upload, 0])
 
-    async def _hold(self, name: str, fingerprint: str) -> tuple[str, str] | None:
+    async def _reserve_or_read(self, name: str, fingerprint: str) -> tuple[str, str] | None:
         """Reserve a key; the fingerprint and the prediction id that it has, which may be empty, if it is taken."""
         held = await self._transport.run(_RESERVE, [name, fingerprint, RESERVED_SECONDS])
         if held is None:

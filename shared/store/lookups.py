@@ -71,15 +71,15 @@ class Lookups:
         indices = [] if first.spans_batches else [prediction_id.index for prediction_id in prediction_ids]
         reply = await self._transport.run(_LOOK_UP, [first.batch_id, *indices])
         if reply is None:
-            raise self._missing(first)
+            raise self._missing_error(first)
         if not reply:  # a batch's index with a parent, or the reverse: Sepal issues no such id
             raise PredictionNotFound
         now, state, raw_members, model, *fields = reply
         members = unpack_members(raw_members)
         if first.spans_batches:
-            member = _member(first, members, 0)
+            member = _checked_member(first, members, 0)
             return [_spanning_prediction(BatchState(state.decode()), member, model, int(now), fields)]
-        mine = [_member(prediction_id, members, prediction_id.index) for prediction_id in prediction_ids]
+        mine = [_checked_member(prediction_id, members, prediction_id.index) for prediction_id in prediction_ids]
         return _member_predictions(BatchState(state.decode()), mine, indices, model, int(now), fields)
 
     async def cancel(self, prediction_id: PredictionId) -> None:
@@ -107,13 +107,13 @@ class Lookups:
             some = answered[first : first + _MAX_SHORTENED]
             await self._transport.run(_SHORTEN, [self._answered_ttl_seconds, *some])
 
-    def _missing(self, prediction_id: PredictionId) -> PredictionGone | PredictionNotFound:
+    def _missing_error(self, prediction_id: PredictionId) -> PredictionGone | PredictionNotFound:
         """Open records never expire: the retention of a missing one has ended, or it never existed."""
         shortest = min(self._result_ttl_seconds, self._answered_ttl_seconds)
         return PredictionGone() if prediction_id.age_seconds >= shortest else PredictionNotFound()
 
 
-def answered_prediction(
+def prediction_from_outcome(
     result: Answer | Failure,
     outcome: Outcome,
     n_rows: int,
@@ -163,7 +163,7 @@ def _member_predictions(
         elif outcome is not None:
             result = outcome.members[0 if raw_child else index]
             is_late = _is_late(member, int(child_finished or finished))
-            predictions.append(answered_prediction(result, outcome, member.n_rows, model, is_late=is_late))
+            predictions.append(prediction_from_outcome(result, outcome, member.n_rows, model, is_late=is_late))
         else:
             shown = State.EXPIRED if _is_late(member, now_us) else _OPEN_STATES.get(state, State.RUNNING)
             predictions.append(Prediction(shown, 0, member.n_rows, model))
@@ -194,7 +194,7 @@ def _is_late(member: Member, when_us: int) -> bool:
     return 0 < member.deadline_us < when_us
 
 
-def _member(prediction_id: PredictionId, members: Sequence[Member], index: int) -> Member:
+def _checked_member(prediction_id: PredictionId, members: Sequence[Member], index: int) -> Member:
     """Return the member that the id leads to, if the secrets are equal."""
     if index >= len(members) or not hmac.compare_digest(members[index].secret, prediction_id.secret):
         raise PredictionNotFound

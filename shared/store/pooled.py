@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from shared.store.scripts import Script
-from shared.store.transport import EXPECTED_ERRORS, Argument, run_awaited, translated
+from shared.store.transport import EXPECTED_ERRORS, Argument, run_async, translate_error
 
 TIMEOUT_SECONDS: Final = 0.8
 """For one reply, or for a connection."""
@@ -41,16 +41,16 @@ class PooledTransport:
 
     async def run(self, script: Script, args: Sequence[Argument]) -> Any:
         """Run a script; see `Transport.run`."""
-        with _cancellation_kept():
+        with _reraise_cancellation():
             try:
                 async with asyncio.timeout(self._call_timeout_seconds):
-                    return await run_awaited(self._client.execute_command, script, args)
+                    return await run_async(self._client.execute_command, script, args)
             except EXPECTED_ERRORS as error:
                 if not isinstance(error, ResponseError):
-                    await self._drop_idle()
-                raise translated(error) from error
+                    await self._close_idle_connections()
+                raise translate_error(error) from error
 
-    async def _drop_idle(self) -> None:
+    async def _close_idle_connections(self) -> None:
         """Close the idle connections: each may be half-open, and would cost the next call a timeout."""
         with suppress(*EXPECTED_ERRORS):
             async with asyncio.timeout(_CLOSING_SECONDS):
@@ -62,7 +62,7 @@ class PooledTransport:
 
 
 @contextmanager
-def _cancellation_kept() -> Iterator[None]:
+def _reraise_cancellation() -> Iterator[None]:
     """Raise a cancellation that the block has swallowed.
 
     redis-py sends with `asyncio.wait_for`, which before Python 3.12 returns normally if it is canceled just when the

@@ -7,7 +7,7 @@ import msgspec
 
 from shared.bulk import Slice, SliceResult, Source
 from shared.errors import Fault
-from shared.ids import SPANNING, BatchId, PredictionId, child_id, split_child_id
+from shared.ids import SPANNING, BatchId, PredictionId, child_id, parse_child_id
 from shared.names import FailureCode, OnError, Queue
 from shared.store.records import Failure, Member, Outcome, pack_origins, unpack_members, unpack_origins
 from shared.store.schema import ANNOUNCEMENT_SECONDS, BatchState
@@ -39,7 +39,7 @@ class Reconciled(NamedTuple):
     """Batches whose attempts are used up."""
 
 
-class Verdict(Enum):
+class IsolationResult(Enum):
     """What became of a batch whose attempts are used up."""
 
     NONE = auto()  # every client has canceled, or another gateway was faster
@@ -77,7 +77,7 @@ class Recovery:
         n_published, n_requeued, *exhausted = await self._transport.run(_RECONCILE, args)
         return Reconciled(n_published, n_requeued, [BatchId(batch_id.decode()) for batch_id in exhausted])
 
-    async def isolate_poison(self, batch_id: BatchId) -> tuple[Verdict, Queue]:
+    async def isolate_poison(self, batch_id: BatchId) -> tuple[IsolationResult, Queue]:
         """Split an exhausted batch or slice; give it up, as a dead letter or a failure, if it has one member or row.
 
         Returns:
@@ -95,15 +95,15 @@ class Recovery:
         if rows is not None:
             is_done, verdict = await self._isolate_row(batch_id, rows, Source.decode(source))
         elif len(members) > 1:
-            is_done, verdict = await self._split(batch_id, queue, members, origins), Verdict.SPLIT
+            is_done, verdict = await self._split(batch_id, queue, members, origins), IsolationResult.SPLIT
         else:  # the script checks the state
-            is_done, verdict = await self._dead_letter(batch_id, members, parents_member), Verdict.DEAD_LETTERED
-        return (verdict if is_done else Verdict.NONE), queue
+            is_done, verdict = await self._dead_letter(batch_id, members, parents_member), IsolationResult.DEAD_LETTERED
+        return (verdict if is_done else IsolationResult.NONE), queue
 
-    async def _isolate_row(self, slice_id: BatchId, raw_slice: bytes, source: Source) -> tuple[bool, Verdict]:
+    async def _isolate_row(self, slice_id: BatchId, raw_slice: bytes, source: Source) -> tuple[bool, IsolationResult]:
         rows = msgspec.msgpack.decode(raw_slice, type=Slice)
         if rows.n_rows > 1:
-            return bool(await self._transport.run(_SPLIT_SLICE, [slice_id, self._max_attempts])), Verdict.SPLIT
+            return bool(await self._transport.run(_SPLIT_SLICE, [slice_id, self._max_attempts])), IsolationResult.SPLIT
         row, fails = rows.first_row, source.on_error is OnError.FAIL
         detail = f"Each of {self._max_attempts} attempts at this row alone crashed or timed out."
         if fails:
@@ -111,7 +111,9 @@ class Recovery:
             packed = Failure(FailureCode.POISON, f"Row {row} cannot be scored: see `errors`.", (fault,)).encode()
         else:
             packed = SliceResult(row, 1, key="", n_bytes=0, n_bad=1, error=detail).encode()
-        return bool(await self._transport.run(_GIVE_UP_ROW, [slice_id, packed, int(fails), row])), Verdict.GIVEN_UP
+        return bool(
+            await self._transport.run(_GIVE_UP_ROW, [slice_id, packed, int(fails), row])
+        ), IsolationResult.GIVEN_UP
 
     async def _split(self, batch_id: BatchId, queue: Queue, members: list[Member], packed_origins: bytes) -> bool:
         origins = unpack_origins(packed_origins)
@@ -140,7 +142,7 @@ class Recovery:
 
 def _prediction_id(batch_id: BatchId, members: list[Member], parents_member: bytes | None) -> PredictionId:
     """Return the id of a batch's only prediction, which is a member of the batch or of its parent."""
-    parent, index = split_child_id(batch_id) or (batch_id, 0)
+    parent, index = parse_child_id(batch_id) or (batch_id, 0)
     if parents_member is None:
         return PredictionId(parent, index, members[0].secret)
     return PredictionId(parent, SPANNING, unpack_members(parents_member)[0].secret)

@@ -15,7 +15,7 @@ from shared.store.workers import LoadFailure
 _STATUS: Final = Script.load("status")
 
 
-class StoredOverview(NamedTuple):
+class BulkOverview(NamedTuple):
     """The bulk predictions, whose rows are in the object store."""
 
     accepted_rows: int = 0
@@ -32,7 +32,7 @@ class StoredOverview(NamedTuple):
         return self.accepted_rows - self.final_rows
 
 
-_NOTHING_STORED: Final = StoredOverview()
+_NO_BULK_PREDICTIONS: Final = BulkOverview()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Overview:
     """The server's `maxmemory`; 0 for none."""
     load_failure: LoadFailure | None = None
     """Why a worker could not load its model, within the last minute."""
-    stored: StoredOverview = _NOTHING_STORED
+    stored: BulkOverview = _NO_BULK_PREDICTIONS
 
     def backlog(self, queue: Queue) -> int:
         """Rows of a queue that were accepted and are not yet final."""
@@ -84,12 +84,12 @@ class Status:
         raw_now, card, workers, gateways, letters, memory, load_failure, stored, *of_queues = reply
         now_us = int(raw_now)
         self._clock.set(now_us)
-        loaded = _loaded_processes(workers[1::2], now_us)
+        loaded = _parse_announcements(workers[1::2], now_us)
         of_queue = {queue: sum(n for n, queues in loaded if queue in queues) for queue in Queue}
         numbers = {
             queue: [int(number or 0) for number in counted] for queue, counted in zip(Queue, of_queues, strict=True)
         }
-        memory_bytes, memory_limit_bytes = _memory(memory)
+        memory_bytes, memory_limit_bytes = _parse_memory(memory)
         return Overview(
             card=card,
             gateways=gateways,
@@ -98,33 +98,33 @@ class Status:
             queue_processes=of_queue,
             accepted_rows={queue: accepted for queue, (accepted, _, _) in numbers.items()},
             final_rows={queue: final for queue, (_, final, _) in numbers.items()},
-            oldest_seconds={queue: _age(created, now_us) for queue, (_, _, created) in numbers.items()},
+            oldest_seconds={queue: _age_seconds(created, now_us) for queue, (_, _, created) in numbers.items()},
             dead_letters=letters,
             memory_bytes=memory_bytes,
             memory_limit_bytes=memory_limit_bytes,
-            load_failure=_load_failure(load_failure),
-            stored=_stored_overview([int(number or 0) for number in stored], now_us),
+            load_failure=_decode_load_failure(load_failure),
+            stored=_decode_bulk_overview([int(number or 0) for number in stored], now_us),
         )
 
 
-def _stored_overview(numbers: list[int], now_us: int) -> StoredOverview:
+def _decode_bulk_overview(numbers: list[int], now_us: int) -> BulkOverview:
     accepted, final, n_bytes, n_open, created_us = numbers
-    return StoredOverview(accepted, final, n_bytes, n_open, _age(created_us, now_us))
+    return BulkOverview(accepted, final, n_bytes, n_open, _age_seconds(created_us, now_us))
 
 
-def _age(created_us: int, now_us: int) -> float:
+def _age_seconds(created_us: int, now_us: int) -> float:
     """Return the age in seconds of what was created at a time; 0 for nothing."""
     return max(0, now_us - created_us) / 1e6 if created_us else 0
 
 
-def _load_failure(raw: bytes | None) -> LoadFailure | None:
+def _decode_load_failure(raw: bytes | None) -> LoadFailure | None:
     try:
         return msgspec.json.decode(raw or b"null", type=LoadFailure | None)
     except msgspec.MsgspecError:  # another version of Sepal wrote it
         return None
 
 
-def _loaded_processes(announcements: list[bytes], now_us: int) -> list[tuple[int, list[str]]]:
+def _parse_announcements(announcements: list[bytes], now_us: int) -> list[tuple[int, list[str]]]:
     """Read how many pool processes each worker has loaded, and its queues, from the valid announcements."""
     announced = [announcement.decode().split(" ") for announcement in announcements]
     return [
@@ -134,7 +134,7 @@ def _loaded_processes(announcements: list[bytes], now_us: int) -> list[tuple[int
     ]
 
 
-def _memory(info: bytes) -> tuple[int, int]:
+def _parse_memory(info: bytes) -> tuple[int, int]:
     """Read `used_memory` and `maxmemory` from INFO."""
     values: dict[str, Any] = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
     return int(values["used_memory"]), int(values["maxmemory"])

@@ -1,4 +1,4 @@
-"""How scripts are run on the server, and how its errors are translated.
+"""How scripts are run on the server, and how its errors are translate_error.
 
 Transport[Reply]            Reply is the type that `run` returns
 ├── PipelinedTransport      awaitable: submissions and the reply channel on one connection (pipelined.py)
@@ -65,17 +65,17 @@ def eval_command(script: Script, args: Sequence[Argument], *, is_known: bool) ->
     return ("EVALSHA", script.sha, 0, *args) if is_known else ("EVAL", script.text, 0, *args)
 
 
-def is_unknown_script(error: ResponseError) -> bool:
+def is_script_unknown(error: ResponseError) -> bool:
     """Whether the server does not know the script's hash, as after a restart, which scripts do not survive."""
     return isinstance(error, NoScriptError) or str(error).startswith("NOSCRIPT")
 
 
-async def run_awaited(send: Callable[..., Awaitable[Any]], script: Script, args: Sequence[Argument]) -> Any:
+async def run_async(send: Callable[..., Awaitable[Any]], script: Script, args: Sequence[Argument]) -> Any:
     """Run a script with `send`, which sends a command and awaits its reply."""
     try:
         return await send(*eval_command(script, args, is_known=True))
     except ResponseError as error:
-        if not is_unknown_script(error):
+        if not is_script_unknown(error):
             raise
     return await send(*eval_command(script, args, is_known=False))
 
@@ -91,7 +91,7 @@ EXPECTED_ERRORS: Final = (
 """The errors that a transport translates; any other is a bug in the caller."""
 
 
-def translated(error: Exception) -> Exception:
+def translate_error(error: Exception) -> Exception:
     """Return the error to raise instead of one of `EXPECTED_ERRORS`."""
     text = str(error)
     if not isinstance(error, ResponseError) or isinstance(error, (MasterDownError, OutOfMemoryError, ReadOnlyError)):

@@ -45,7 +45,7 @@ class Exposition:
             The body and its media type.
         """
         if self._folder is not None:
-            _forget_dead_processes(self._folder)
+            _delete_gauges_of_dead_processes(self._folder)
         try:
             encode, media_type = choose_encoder(accept)
         except (TypeError, ValueError):  # the header has an invalid version
@@ -53,7 +53,7 @@ class Exposition:
         return encode(self._registry), media_type
 
 
-def _forget_dead_processes(folder: Path) -> None:
+def _delete_gauges_of_dead_processes(folder: Path) -> None:
     """Delete the gauges of dead processes; their counters stay."""
     for path in folder.glob("gauge_live*.db"):
         pid = int(path.stem.rpartition("_")[2])

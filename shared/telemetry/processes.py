@@ -11,7 +11,7 @@ _FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_clien
 
 
 @contextmanager
-def counted_together() -> Iterator[None]:
+def shared_metrics_folder() -> Iterator[None]:
     """Give the child processes a folder for their metrics, deleted afterwards."""
     with TemporaryDirectory(prefix="sepal-metrics-", ignore_cleanup_errors=True) as folder:
         os.environ[_FOLDER_VARIABLE] = folder

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from api.formats.binary.fields import UNREADABLE, Fields, reason, refusal
-from api.formats.binary.spool import spooled
+from api.formats.binary.fields import READ_ERRORS, Fields, error_text, read_error
+from api.formats.binary.spool import spool
 from api.formats.intake import Piece
 from api.formats.upload import Upload
 from shared.errors import MalformedUpload
@@ -30,7 +30,7 @@ class ArrowTable:
             InvalidRows: a column is unknown, missing, there twice, or of a wrong type.
             StorageFull: there is no room to keep the body.
         """
-        with spooled(upload.body) as file:
+        with spool(upload.body) as file:
             is_file = file.read(len(_FILE_MAGIC)) == _FILE_MAGIC
             self._n_bytes = file.seek(0, os.SEEK_END)
             if not self._n_bytes:
@@ -45,8 +45,8 @@ class ArrowTable:
             self._fields = Fields(self._reader.schema, upload)
             self._source.seek(0)
             self._reader = self._open(is_file, self._fields.indices)
-        except UNREADABLE as error:
-            raise MalformedUpload(f"The schema, which comes first, cannot be read: {reason(error)}.") from None
+        except READ_ERRORS as error:
+            raise MalformedUpload(f"The schema, which comes first, cannot be read: {error_text(error)}.") from None
         self.carried = self._fields.carried
         self._is_file = is_file
 
@@ -63,17 +63,17 @@ class ArrowTable:
         first_row = n_batches = 0
         while True:
             try:
-                batch = self._next(n_batches)
+                batch = self._read_next(n_batches)
                 if batch is None:
                     return
                 for column in batch.columns:
                     column.validate(full=True)
-                    self._forget()
-            except UNREADABLE as error:
-                raise refusal(f"Record batch {n_batches}", first_row, error) from None
+                    self._release_pages()
+            except READ_ERRORS as error:
+                raise read_error(f"Record batch {n_batches}", first_row, error) from None
             for piece in self._fields.pieces(batch, first_row):
                 yield piece
-                self._forget()
+                self._release_pages()
             first_row += batch.num_rows
             n_batches += 1
 
@@ -81,7 +81,7 @@ class ArrowTable:
         options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=indices or [])
         return (pa.ipc.open_file if is_file else pa.ipc.open_stream)(self._source, options=options)
 
-    def _next(self, index: int) -> Any:
+    def _read_next(self, index: int) -> Any:
         """Read a record batch; return None after the last."""
         if self._is_file:
             return self._reader.get_batch(index) if index < self._reader.num_record_batches else None
@@ -96,6 +96,6 @@ class ArrowTable:
             raise pa.ArrowInvalid(f"{self._n_bytes - end} bytes follow the end marker")
         return None
 
-    def _forget(self) -> None:
+    def _release_pages(self) -> None:
         """Give back the memory that the pages read so far take; they are read again when they are needed."""
         self._mapped.madvise(mmap.MADV_DONTNEED)

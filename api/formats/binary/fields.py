@@ -7,11 +7,11 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from api.formats.conversion.carried import carried_texts
+from api.formats.conversion.carried import encode_carried_strings
 from api.formats.conversion.columns import ColumnConverter, Converted, WrongType, canonical_type
 from api.formats.conversion.dictionaries import DictionaryConverter
-from api.formats.intake import Piece, bad_values
-from api.formats.matching import match, shown
+from api.formats.intake import Piece, bad_values_by_row
+from api.formats.matching import displayed_name, match_columns
 from api.formats.upload import Upload
 from shared.columns import Column
 from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedUpload
@@ -29,7 +29,7 @@ _CARRIED: Final = (
 )  # fmt: skip
 
 
-UNREADABLE: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
+READ_ERRORS: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
 """What pyarrow raises on bytes that are not what they should be; the last for the name of a column."""
 
 
@@ -53,7 +53,7 @@ class Fields:
         names = [schema.names[index] for index in self.indices]
         types = [schema.types[index] for index in self.indices]
         self._columns = upload.columns
-        self._features, self._carried = match(names, upload.columns, carried, "Column")
+        self._features, self._carried = match_columns(names, upload.columns, carried, "Column")
         faults: list[Fault] = []
         self._converters = [
             None if index is None else _converter(column, types[index], upload.settings.max_text_bytes, faults)
@@ -73,10 +73,10 @@ class Fields:
         """
         for start in range(0, batch.num_rows, _PIECE_ROWS):
             rows = batch.slice(start, _PIECE_ROWS)
-            for part_start, part in _parts([_storage(column) for column in rows.columns]):
-                yield self._piece(part, first_row + start + part_start)
+            for part_start, part in _cut_into_parts([_storage_array(column) for column in rows.columns]):
+                yield self._convert_piece(part, first_row + start + part_start)
 
-    def _piece(self, arrays: Sequence[Any], first_row: int) -> Piece:
+    def _convert_piece(self, arrays: Sequence[Any], first_row: int) -> Piece:
         n_rows = len(arrays[0])
         converted = [
             Converted(pa.nulls(n_rows, canonical_type(column)), {})
@@ -86,13 +86,13 @@ class Fields:
         ]
         return Piece(
             [each.array for each in converted],
-            [_carry(arrays[index], type_) for index, type_ in zip(self._carried, self.carried, strict=True)],
-            bad_values(self._columns, [each.bad for each in converted]),
+            [_convert_carried(arrays[index], type_) for index, type_ in zip(self._carried, self.carried, strict=True)],
+            bad_values_by_row(self._columns, [each.bad for each in converted]),
             lambda rows: [f"Row {first_row + row}" for row in rows],
         )
 
 
-def refusal(part: str, row: int, error: Exception | str) -> MalformedUpload | BodyTooLarge:
+def read_error(part: str, row: int, error: Exception | str) -> MalformedUpload | BodyTooLarge:
     """Return the error for a part of an upload that cannot be read.
 
     Args:
@@ -103,16 +103,16 @@ def refusal(part: str, row: int, error: Exception | str) -> MalformedUpload | Bo
     place = f"{part}, from row {row} on, cannot be read"
     if isinstance(error, MemoryError):
         return BodyTooLarge(f"{place}: it takes more memory than a process may have. Send smaller ones.")
-    detail = f"{place}: {reason(error)}."
+    detail = f"{place}: {error_text(error)}."
     return MalformedUpload(detail, [Fault(f"/data/{row}", detail)])
 
 
-def reason(error: Exception | str) -> str:
+def error_text(error: Exception | str) -> str:
     """Write an error of pyarrow for a message: on one line, and without an end."""
     return " ".join(str(error).split()).rstrip(" .")
 
 
-def is_text(type_: Any) -> bool:
+def is_string_or_binary(type_: Any) -> bool:
     """Whether values of a type are texts, or bytes that may be texts."""
     return any(is_kind(type_) for is_kind in _TEXTS)
 
@@ -128,7 +128,7 @@ def _converter(
             return DictionaryConverter(inner, nullable=column.nullable)
         return ColumnConverter(column, source, max_text_bytes)
     except WrongType as error:
-        faults.append(Fault("", f"Column {shown(column.name)}: {error}"))
+        faults.append(Fault("", f"Column {displayed_name(column.name)}: {error}"))
         return None
 
 
@@ -136,48 +136,50 @@ def _carried_type(name: str, type_: Any, faults: list[Fault]) -> Any:
     source = _storage_type(type_)
     if pa.types.is_dictionary(source):
         source = source.value_type
-    if is_text(source):
+    if is_string_or_binary(source):
         return pa.string()
     if not any(is_kind(source) for is_kind in _CARRIED):
-        faults.append(Fault("", f"Column {shown(name)}: the type {source} cannot be carried: convert it to text."))
+        faults.append(
+            Fault("", f"Column {displayed_name(name)}: the type {source} cannot be carried: convert it to text.")
+        )
     return source
 
 
-def _carry(array: Any, type_: Any) -> Any:
+def _convert_carried(array: Any, type_: Any) -> Any:
     if pa.types.is_dictionary(array.type):
         array = array.dictionary.take(array.indices)
-    return carried_texts(array.cast(type_)) if pa.types.is_string(type_) else array
+    return encode_carried_strings(array.cast(type_)) if pa.types.is_string(type_) else array
 
 
 def _storage_type(type_: Any) -> Any:
     return type_.storage_type if isinstance(type_, pa.BaseExtensionType) else type_
 
 
-def _storage(array: Any) -> Any:
+def _storage_array(array: Any) -> Any:
     return array.storage if isinstance(array, pa.ExtensionArray) else array
 
 
-def _parts(arrays: Sequence[Any], start: int = 0) -> Iterator[tuple[int, Sequence[Any]]]:
+def _cut_into_parts(arrays: Sequence[Any], start: int = 0) -> Iterator[tuple[int, Sequence[Any]]]:
     """Cut columns into parts that take little memory once dictionaries are replaced by their values."""
     n_rows = len(arrays[0])
     if n_rows < 2 or sum(map(_n_bytes, arrays)) <= _PIECE_BYTES:
         yield start, arrays
         return
     half = n_rows // 2
-    yield from _parts([array.slice(0, half) for array in arrays], start)
-    yield from _parts([array.slice(half) for array in arrays], start + half)
+    yield from _cut_into_parts([array.slice(0, half) for array in arrays], start)
+    yield from _cut_into_parts([array.slice(half) for array in arrays], start + half)
 
 
 def _n_bytes(array: Any) -> int:
-    if pa.types.is_dictionary(array.type) and is_text(array.type.value_type):
-        lengths = _lengths(array.dictionary)
+    if pa.types.is_dictionary(array.type) and is_string_or_binary(array.type.value_type):
+        lengths = _byte_lengths(array.dictionary)
         return pc.sum(lengths.take(array.indices)).as_py() or 0
     if pa.types.is_string_view(array.type) or pa.types.is_binary_view(array.type):
-        return pc.sum(_lengths(array)).as_py() or 0
+        return pc.sum(_byte_lengths(array)).as_py() or 0
     return int(array.nbytes)
 
 
-def _lengths(texts: Any) -> Any:
+def _byte_lengths(texts: Any) -> Any:
     """Return the numbers of bytes of texts, without copying them."""
     if not pa.types.is_string_view(texts.type) and not pa.types.is_binary_view(texts.type):
         return pc.binary_length(texts).cast(pa.int64())

@@ -6,8 +6,8 @@ from typing import IO, Any, Final
 import pyarrow as pa
 from pyarrow import parquet
 
-from api.formats.binary.fields import UNREADABLE, Fields, is_text, reason, refusal
-from api.formats.binary.spool import spooled
+from api.formats.binary.fields import READ_ERRORS, Fields, error_text, is_string_or_binary, read_error
+from api.formats.binary.spool import spool
 from api.formats.intake import Piece
 from api.formats.upload import Upload
 from shared.errors import MalformedUpload
@@ -36,16 +36,16 @@ class ParquetTable:
             InvalidRows: a column is unknown, missing, there twice, or of a wrong type.
             StorageFull: there is no room to keep the body.
         """
-        with spooled(upload.body) as body:
+        with spool(upload.body) as body:
             if body.read(len(_MAGIC)) != _MAGIC:
                 raise MalformedUpload("The body is not Parquet: it does not begin with PAR1.")
             try:
-                file = _open(body)
+                file = _open_parquet(body)
                 schema = file.schema_arrow
-                self._file = _open(body, file.metadata, _dictionaries(schema, file.metadata))
+                self._file = _open_parquet(body, file.metadata, _dictionary_columns(schema, file.metadata))
                 self._fields = Fields(self._file.schema_arrow, upload)
-            except UNREADABLE as error:
-                raise MalformedUpload(f"The footer, which comes last, cannot be read: {reason(error)}.") from None
+            except READ_ERRORS as error:
+                raise MalformedUpload(f"The footer, which comes last, cannot be read: {error_text(error)}.") from None
         self._names = [schema.names[index] for index in self._fields.indices]
         paths = [self._file.schema.column(index).path for index in range(len(self._file.schema))]
         self._leaves = [(index, path) for index, path in enumerate(paths) if path in self._names]
@@ -66,19 +66,21 @@ class ParquetTable:
             n_rows = 0
             part = f"Row group {group}"
             try:
-                for batch in self._batches(group):
+                for batch in self._read_batches(group):
                     batch.validate(full=True)
                     yield from self._fields.pieces(batch, first_row + n_rows)
                     n_rows += batch.num_rows
-            except UNREADABLE as error:
-                raise refusal(part, first_row + n_rows, error) from None
-            if (problem := self._contradiction(group, n_rows)) is not None:
-                raise refusal(part, first_row, problem)
+            except READ_ERRORS as error:
+                raise read_error(part, first_row + n_rows, error) from None
+            if (problem := self._find_contradiction(group, n_rows)) is not None:
+                raise read_error(part, first_row, problem)
             first_row += n_rows
         if first_row != self._file.metadata.num_rows:
-            raise refusal("The rest", first_row, f"the footer says that there are {self._file.metadata.num_rows} rows")
+            raise read_error(
+                "The rest", first_row, f"the footer says that there are {self._file.metadata.num_rows} rows"
+            )
 
-    def _contradiction(self, group: int, n_rows: int) -> str | None:
+    def _find_contradiction(self, group: int, n_rows: int) -> str | None:
         """Say what the footer says otherwise about a row group that has been read."""
         metadata = self._file.metadata.row_group(group)
         if metadata.num_rows != n_rows:
@@ -88,7 +90,7 @@ class ParquetTable:
                 return f"it has {n_rows} rows, and the footer says {n_values} for {name}"
         return None
 
-    def _batches(self, group: int) -> Iterator[Any]:
+    def _read_batches(self, group: int) -> Iterator[Any]:
         """Read a row group in batches of a few megabytes, if it is what its metadata says."""
         metadata = self._file.metadata.row_group(group)
         rows = _BATCH_BYTES * metadata.num_rows // max(metadata.total_byte_size, 1)
@@ -97,15 +99,15 @@ class ParquetTable:
         return batches
 
 
-def _dictionaries(schema: Any, metadata: Any) -> list[str]:
+def _dictionary_columns(schema: Any, metadata: Any) -> list[str]:
     """Return the columns of texts to read as dictionaries, which pyarrow gathers for a whole row group."""
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
     if any(group.total_byte_size > _DICTIONARY_BYTES for group in groups):
         return []
-    return [name for name, type_ in zip(schema.names, schema.types, strict=True) if is_text(type_)]
+    return [name for name, type_ in zip(schema.names, schema.types, strict=True) if is_string_or_binary(type_)]
 
 
-def _open(body: IO[bytes], metadata: Any = None, dictionaries: Sequence[str] | None = None) -> Any:
+def _open_parquet(body: IO[bytes], metadata: Any = None, dictionaries: Sequence[str] | None = None) -> Any:
     """Open a temporary file once more."""
     n_columns = 1 if metadata is None else max(metadata.num_columns, 1)
     return parquet.ParquetFile(

@@ -11,7 +11,7 @@ _CHUNK: Final = 2**20
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def spooled(body: Any) -> IO[bytes]:
+def spool(body: Any) -> IO[bytes]:
     """Write a body to a temporary file, and return it at its beginning.
 
     Raises:
@@ -20,7 +20,7 @@ def spooled(body: Any) -> IO[bytes]:
     file = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
     try:
         while chunk := body.read(_CHUNK):
-            _write(file, chunk)
+            _write_chunk(file, chunk)
     except BaseException:
         with suppress(OSError):  # it tries to write the rest
             file.close()
@@ -29,7 +29,7 @@ def spooled(body: Any) -> IO[bytes]:
     return file
 
 
-def _write(file: IO[bytes], chunk: bytes) -> None:
+def _write_chunk(file: IO[bytes], chunk: bytes) -> None:
     try:
         file.write(chunk)
         file.flush()

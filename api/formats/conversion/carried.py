@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 from shared.bulk import JSON_MARK
 
 
-def carried_json(value: bytes) -> str | None:
+def encode_carried_json(value: bytes) -> str | None:
     """Write a JSON value, which is valid, as a carried text; null is a missing one."""
     if value.startswith(b'"'):
-        return carried_text(msgspec.json.decode(value, type=str))
+        return encode_carried_string(msgspec.json.decode(value, type=str))
     if value == b"null":
         return None
     if value.startswith((b"{", b"[")):
@@ -21,13 +21,13 @@ def carried_json(value: bytes) -> str | None:
     return JSON_MARK + value.decode()
 
 
-def carried_text(text: str) -> str:
+def encode_carried_string(text: str) -> str:
     """Write a text as a carried text."""
     return JSON_MARK + json.dumps(text) if text.startswith(JSON_MARK) else text
 
 
-def carried_texts(texts: Any) -> Any:
+def encode_carried_strings(texts: Any) -> Any:
     """Write an array of texts as carried texts."""
     if not pc.any(pc.starts_with(texts, JSON_MARK), min_count=0).as_py():
         return texts
-    return pa.array([text if text is None else carried_text(text) for text in texts.to_pylist()], pa.string())
+    return pa.array([text if text is None else encode_carried_string(text) for text in texts.to_pylist()], pa.string())

@@ -42,7 +42,7 @@ class Block(NamedTuple):
             line += 1 + row.count(_QUOTED)
         return lines
 
-    def place(self, offset: int, delimiter: bytes) -> tuple[int, int, int]:
+    def locate(self, offset: int, delimiter: bytes) -> tuple[int, int, int]:
         """Return in which line, row of the block and cell a byte stands; lines from 1, rows and cells from 0."""
         before = self.content[:offset]
         line = self.first_line + len(_LINE_END.findall(before))
@@ -74,7 +74,7 @@ def read_blocks(body: Any) -> Iterator[Block]:
         yield Block(pending if pending.endswith((b"\n", b"\r")) else pending + b"\n", line)
 
 
-def misplaced(block: Block, delimiter: bytes) -> tuple[int, str] | None:
+def find_invalid_byte(block: Block, delimiter: bytes) -> tuple[int, str] | None:
     """Find a byte that no CSV has there, and say what is wrong with it."""
     content = block.content
     if (nul := content.find(b"\0")) >= 0:
@@ -83,10 +83,10 @@ def misplaced(block: Block, delimiter: bytes) -> tuple[int, str] | None:
         return None
     parts = content.split(b'"')
     outside = b'"'.join(parts[::2])  # each pair of quotes, with what is within, is one quote
-    kinds = outside.translate(_kinds(delimiter))
+    kinds = outside.translate(_byte_kinds(delimiter))
     stray = min((at for at in (kinds.find(b'x"'), kinds.find(b'"x')) if at >= 0), default=-1)
     if stray >= 0:
-        return _unmasked(content, stray), _STRAY
+        return _unmask_offset(content, stray), _STRAY
     if len(parts) % 2:
         return None
     opening = len(parts) - 2
@@ -101,7 +101,7 @@ _STRAY: Final = 'holds a quote in the middle: put the whole cell in quotes, and 
 
 
 @cache
-def _kinds(delimiter: bytes) -> bytes:
+def _byte_kinds(delimiter: bytes) -> bytes:
     """Map what separates cells to a comma, a quote to itself, and everything else to an x."""
     return bytes(
         ord(",") if byte in delimiter + b"\r\n" else ord('"') if byte == ord('"') else ord("x") for byte in range(256)
@@ -126,7 +126,7 @@ def _last_line_end(content: bytes, before: int) -> int:
     return max(newline, content.rfind(b"\r", newline + 1, last)) + 1
 
 
-def _unmasked(content: bytes, offset: int) -> int:
+def _unmask_offset(content: bytes, offset: int) -> int:
     """Return where the byte stands that follows so many others once each pair of quotes is one byte."""
     shift = 0
     for pair in _PAIR.finditer(content):

@@ -59,11 +59,11 @@ class BlockParser:
         """
         self._layout = layout
         self._types = {index: decoded_type(column) for column, index in layout.columns}
-        self._of_types = {
+        self._typed_converters = {
             index: ColumnConverter(column, self._types[index], max_text_bytes, has_cells=True)
             for column, index in layout.columns
         }
-        self._of_texts = {
+        self._string_converters = {
             index: ColumnConverter(column, pa.string(), max_text_bytes, has_cells=True)
             for column, index in layout.columns
         }
@@ -81,20 +81,20 @@ class BlockParser:
             try:
                 parsed = self._parse(block, texts)
             except pa.ArrowInvalid as error:
-                doubtful = self._failed(str(error))
+                doubtful = self._failed_columns(str(error))
             else:
-                doubtful = set(self._infinite(parsed))
+                doubtful = set(self._non_finite_columns(parsed))
                 if not doubtful:
                     return parsed
             texts = texts | doubtful
         return self._parse(block, set(self._types))
 
-    def _failed(self, error: str) -> set[int]:
+    def _failed_columns(self, error: str) -> set[int]:
         """Return the column that pyarrow says it cannot convert, or all of them."""
         found = _FAILED_COLUMN.search(error)
         return {int(found[1])} & self._types.keys() if found is not None else set(self._types)
 
-    def _infinite(self, parsed: Parsed) -> Iterator[int]:
+    def _non_finite_columns(self, parsed: Parsed) -> Iterator[int]:
         """Yield the columns with texts such as `nan`, which pyarrow takes for numbers."""
         for (_, index), array in zip(self._layout.columns, parsed.features, strict=True):
             if pa.types.is_floating(array.type) and not pc.all(pc.is_finite(array), min_count=0).as_py():
@@ -107,19 +107,19 @@ class BlockParser:
         carried = dict.fromkeys(layout.carried, pa.string())
         ragged: dict[int, int] = {}
         if self._carries_features:
-            table = self._read(block, types, layout.null_texts, ragged)
-            carried_table = self._read(block, carried, (), {}) if carried else table
+            table = self._read_csv(block, types, layout.null_texts, ragged)
+            carried_table = self._read_csv(block, carried, (), {}) if carried else table
         else:
-            table = carried_table = self._read(block, types | carried, (), ragged)
+            table = carried_table = self._read_csv(block, types | carried, (), ragged)
         return Parsed(
-            [_array(table, index) for index in self._types],
-            [(self._of_texts if index in texts else self._of_types)[index] for index in self._types],
-            [_array(carried_table, index) for index in layout.carried],
+            [_column_array(table, index) for index in self._types],
+            [(self._string_converters if index in texts else self._typed_converters)[index] for index in self._types],
+            [_column_array(carried_table, index) for index in layout.carried],
             table.num_rows + len(ragged),
             ragged,
         )
 
-    def _read(self, block: Block, types: dict[int, Any], null_texts: Iterable[str], ragged: dict[int, int]) -> Any:
+    def _read_csv(self, block: Block, types: dict[int, Any], null_texts: Iterable[str], ragged: dict[int, int]) -> Any:
         def skip(row: Any) -> str:
             ragged[row.number - 1] = row.actual_columns
             return "skip"
@@ -148,6 +148,6 @@ class BlockParser:
         )
 
 
-def _array(table: Any, index: int) -> Any:
+def _column_array(table: Any, index: int) -> Any:
     column = table.column(str(index))
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

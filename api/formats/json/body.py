@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from api.formats.intake import Piece
-from api.formats.json.decoding import Form
+from api.formats.json.decoding import RowForm
 from api.formats.json.pieces import PieceReader
 from api.formats.upload import Upload
 from api.http.requested_outputs import OUTPUTS, read_outputs
@@ -25,9 +25,9 @@ _MAX_ROW_BYTES: Final = 2**24
 _TAIL_BYTES: Final = 4096
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _BETWEEN: Final = {
-    Form.ARRAY: re.compile(rb"\][ \t\r\n]*,[ \t\r\n]*(?=\[)"),
-    Form.OBJECT: re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*(?=\{)"),
-    Form.TEXT: re.compile(rb'"[ \t\r\n]*,[ \t\r\n]*(?=")'),
+    RowForm.ARRAY: re.compile(rb"\][ \t\r\n]*,[ \t\r\n]*(?=\[)"),
+    RowForm.OBJECT: re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*(?=\{)"),
+    RowForm.TEXT: re.compile(rb'"[ \t\r\n]*,[ \t\r\n]*(?=")'),
 }
 """What may separate two rows, unless it is within a text."""
 _TAIL: Final = re.compile(rb'\]\s*(?:,\s*"outputs"\s*:\s*\[[^\[\]]*\]\s*)?\}\s*$')
@@ -62,31 +62,31 @@ class JsonTable:
             BodyTooLarge: it is too large for one of JSON.
         """
         self._skip_space()
-        if not self._takes(b"{"):
-            self._value()  # or it is not JSON
+        if not self._take_token(b"{"):
+            self._take_value()  # or it is not JSON
             raise InvalidRows([Fault("", 'The body must be an object with the member "data".')])
         names: set[str] = set()
-        more = not self._takes(b"}")
+        more = not self._take_token(b"}")
         while more:
-            name = self._name(names)
+            name = self._read_name(names)
             if name == _DATA:
-                yield from self._data()
+                yield from self._read_data()
             else:
                 self._take_outputs(name)
-            more = self._goes_on(b"}")
+            more = self._take_separator(b"}")
         if _DATA not in names:
             raise InvalidRows([Fault("/data", 'The member "data", an array of rows, is missing.')])
         if self._at < len(self._body):
             raise self._malformed(self._at, "there must be nothing after the object")
 
-    def _name(self, names: set[str]) -> str:
+    def _read_name(self, names: set[str]) -> str:
         if self._body[self._at : self._at + 1] != b'"':
             raise self._malformed(self._at, "a member's name is missing")
-        name: str = self._value()
+        name: str = self._take_value()
         if name in names:
             raise InvalidRows([Fault(pointer_to(name), f"{show(name)} stands there more than once: send it once.")])
         names.add(name)
-        if not self._takes(b":"):
+        if not self._take_token(b":"):
             raise self._malformed(self._at, "a colon is missing")
         return name
 
@@ -94,43 +94,45 @@ class JsonTable:
         if name != OUTPUTS:
             detail = f'Unknown member {show(name)}: a body has "data", and may have "outputs".'
             raise InvalidRows([Fault(pointer_to(name), detail)])
-        self._outputs = read_outputs(self._value(), self._upload.card)
+        self._outputs = read_outputs(self._take_value(), self._upload.card)
         if self._upload.job.outputs:
             detail = '"outputs" stands in the query, too: send it once.'
             raise InvalidRows([Fault(f"/{OUTPUTS}", detail)])
 
-    def _data(self) -> Iterator[Piece]:
-        if not self._takes(b"["):
-            value = self._value()
+    def _read_data(self) -> Iterator[Piece]:
+        if not self._take_token(b"["):
+            value = self._take_value()
             raise InvalidRows([Fault("/data", f'"data" must be an array of rows; {show(value)} is none.')])
-        if self._takes(b"]"):
+        if self._take_token(b"]"):
             return
-        form = Form.of(bytes(self._body[self._at : self._at + 1]))
+        form = RowForm.detect(bytes(self._body[self._at : self._at + 1]))
         reader = PieceReader(self._upload, form, are_lines=False)
         more = True
         while more:
-            piece = self._piece(reader, form)
+            piece = self._read_piece(reader, form)
             yield piece
             self._n_rows += len(piece.features[0])
-            more = self._goes_on(b"]")
+            more = self._take_separator(b"]")
 
-    def _piece(self, reader: PieceReader, form: Form) -> Piece:
+    def _read_piece(self, reader: PieceReader, form: RowForm) -> Piece:
         def places(rows: Any) -> list[str]:
             return [f"Row {first + row}" for row in rows]
 
         first = self._n_rows
         end = self._guessed_end(form)
         # If these bytes are rows in an array, they end where a row ends, for they begin where one begins.
-        piece = reader.at_once(bytes(memoryview(self._body)[self._at : end]), places) if end > self._at else None
+        piece = (
+            reader.read_whole_piece(bytes(memoryview(self._body)[self._at : end]), places) if end > self._at else None
+        )
         if piece is not None:
             self._at = end
             self._skip_space()
             return piece
-        piece = reader.row_by_row(list(self._rows()), places)
+        piece = reader.read_row_by_row(list(self._parse_rows()), places)
         self._n_rows = first
         return piece
 
-    def _guessed_end(self, form: Form) -> int:
+    def _guessed_end(self, form: RowForm) -> int:
         """Return where the piece probably ends; -1 if no place is probable."""
         limit = self._at + 2 * _PIECE_BYTES
         self._receive(limit + _TAIL_BYTES)
@@ -140,28 +142,28 @@ class JsonTable:
         found = _BETWEEN[form].search(self._body, self._at + _PIECE_BYTES, limit)
         return -1 if found is None else found.start() + 1
 
-    def _rows(self) -> Iterator[tuple[Any, bytes]]:
+    def _parse_rows(self) -> Iterator[tuple[Any, bytes]]:
         """Parse some rows; leave the comma or bracket after the last of them."""
         stop = self._at + _PIECE_BYTES
         while True:
-            value, end = self._parse()
+            value, end = self._parse_value()
             yield value, bytes(self._body[self._at : end])
             self._n_rows += 1
             self._at = end
             self._skip_space()
             if self._at >= stop or not self._body.startswith(b",", self._at):
                 return
-            self._takes(b",")
+            self._take_token(b",")
 
-    def _value(self) -> Any:
+    def _take_value(self) -> Any:
         """Take the value that comes next."""
-        value, self._at = self._parse()
+        value, self._at = self._parse_value()
         self._skip_space()
         if isinstance(value, InvalidRows):
             raise value
         return value
 
-    def _parse(self) -> tuple[Any, int]:
+    def _parse_value(self) -> tuple[Any, int]:
         """Parse the value that comes next; return it, or the error if a member stands twice in it, and its end."""
         n_bytes = _WINDOW_BYTES
         while True:
@@ -170,7 +172,7 @@ class JsonTable:
             is_all = self._has_all and end == len(self._body)
             try:
                 text = codecs.getincrementaldecoder("utf-8")().decode(self._body[self._at : end], is_all)
-                value, n_characters = _parse(text)
+                value, n_characters = _parse_text(text)
                 if is_all or n_characters < len(text):  # a number may go on in the next window
                     return value, self._at + len(text[:n_characters].encode())
             except UnicodeDecodeError as error:
@@ -185,17 +187,17 @@ class JsonTable:
                 raise self._malformed(self._at, f"it has a value of more than {_MAX_ROW_BYTES} bytes, or is not JSON")
             n_bytes *= 16
 
-    def _takes(self, token: bytes) -> bool:
+    def _take_token(self, token: bytes) -> bool:
         if not self._body.startswith(token, self._at):
             return False
         self._at += len(token)
         self._skip_space()
         return True
 
-    def _goes_on(self, end: bytes) -> bool:
-        if self._takes(b","):
+    def _take_separator(self, end: bytes) -> bool:
+        if self._take_token(b","):
             return True
-        if not self._takes(end):
+        if not self._take_token(end):
             raise self._malformed(self._at, f"a comma or {end.decode()} is missing")
         return False
 
@@ -229,7 +231,7 @@ class JsonTable:
         return MalformedUpload(detail, [Fault(f"/data/{self._n_rows}", detail)])
 
 
-def _parse(text: str) -> tuple[Any, int]:
+def _parse_text(text: str) -> tuple[Any, int]:
     try:
         return parse_at(text, 0)
     except InvalidRows as repeated:

@@ -38,15 +38,17 @@ class Script:
     def load(cls, name: str) -> "Script":
         """Read `name`.lua and put the shared functions that it uses in front of it."""
         flags = "" if name in _REFUSED_WHEN_FULL else " flags=allow-oom" + (",no-writes" if name in _READ_ONLY else "")
-        return cls(f"#!lua{flags}\n{_with_functions(_read(name))}")
+        return cls(f"#!lua{flags}\n{_prepend_functions(_read_script(name))}")
 
 
-def _with_functions(script: str) -> str:
-    for function in reversed(list(_FUNCTION.finditer(_read("prelude") + _read("slices")))):  # each uses those above it
+def _prepend_functions(script: str) -> str:
+    for function in reversed(
+        list(_FUNCTION.finditer(_read_script("prelude") + _read_script("slices")))
+    ):  # each uses those above it
         if re.search(rf"\b{function[1]}\b", script):
             script = function[0] + script
     return script
 
 
-def _read(name: str) -> str:
+def _read_script(name: str) -> str:
     return files(__name__).joinpath(f"{name}.lua").read_text()

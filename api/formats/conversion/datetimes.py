@@ -5,7 +5,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from api.formats.conversion.attempt import Attempt, both, where
+from api.formats.conversion.partial import PartialConversion, keep_where, merge_doubtful
 from shared.columns import UNIT_DIGITS, Unit
 
 # A valid day, whatever the year: the 29th of February is left to the calendar.
@@ -20,12 +20,12 @@ _OFFSET: Final = "(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 _SEPARATOR: Final = len("2026-01-31")  # where the T stands
 
 
-def dates(texts: Any) -> Attempt:
+def check_dates(texts: Any) -> PartialConversion:
     """Check texts that should be dates."""
-    return where(texts, pc.match_substring_regex(texts, f"^{_YEAR}-{_DAY}$"))
+    return keep_where(texts, pc.match_substring_regex(texts, f"^{_YEAR}-{_DAY}$"))
 
 
-def datetimes(texts: Any, unit: Unit, *, is_zoned: bool) -> Attempt:
+def convert_datetimes(texts: Any, unit: Unit, *, is_zoned: bool) -> PartialConversion:
     """Convert texts that should be datetimes to ISO 8601 texts with all digits of a unit, in UTC if they are zoned."""
     year = _YEAR_OF_NANOSECONDS if unit is Unit.NANOSECOND else _YEAR
     digits = UNIT_DIGITS[unit]
@@ -33,16 +33,16 @@ def datetimes(texts: Any, unit: Unit, *, is_zoned: bool) -> Attempt:
     canonical = f"^{year}-{_DAY}T{_MINUTES}:[0-5][0-9]{fraction}{'Z' if is_zoned else ''}$"
     is_canonical = pc.match_substring_regex(texts, canonical)
     if pc.all(is_canonical, min_count=0).as_py():
-        return Attempt(texts)
+        return PartialConversion(texts)
     some_digits = f"(?:\\.[0-9]{{1,{digits}}})?" if digits else ""
     time = f"[T ]{_MINUTES}(?::[0-5][0-9]{some_digits})?{_OFFSET if is_zoned else ''}"
     readable = f"^{year}-{_DAY}{time if is_zoned else f'(?:{time})?'}$"
-    known = where(texts, pc.match_substring_regex(texts, readable))
+    known = keep_where(texts, pc.match_substring_regex(texts, readable))
     moments = known.array.cast(pa.timestamp(unit.value, "UTC" if is_zoned else None))
-    return both(known, Attempt(iso_texts(moments)))
+    return merge_doubtful(known, PartialConversion(format_timestamps(moments)))
 
 
-def iso_texts(moments: Any) -> Any:
+def format_timestamps(moments: Any) -> Any:
     """Write timestamps as ISO 8601 texts with all digits of their unit, in UTC and with a final Z if they are zoned.
 
     A year beyond those of four digits gives a text that is no datetime.
@@ -52,7 +52,7 @@ def iso_texts(moments: Any) -> Any:
     return texts if moments.type.tz is None else pc.binary_join_element_wise(texts, "Z", "")
 
 
-def date_texts(days: Any) -> Any:
+def format_dates(days: Any) -> Any:
     """Write dates as ISO 8601 texts; a date64 that is not midnight gives a text that is no date."""
     if pa.types.is_date64(days.type):
         moments = days.cast(pa.int64()).cast(pa.timestamp("ms"))
