@@ -1,4 +1,4 @@
-"""Turns a `JobRefused` of a table process into the error that it stands for."""
+"""Converts the `JobRefused` of a table process to an error of `shared.errors`."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,7 +12,7 @@ _ERRORS: Final = {error.code: error for error in _REFUSALS}
 
 
 def error_from_refusal(refused: JobRefused) -> SepalError:
-    """Make the error; its code must be one of those in `shared.errors`."""
+    """Return the error with the code, detail and faults of `refused`."""
     faults = list(refused.faults)
     if refused.code == InvalidRows.code:
         return InvalidRows(faults)

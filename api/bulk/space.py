@@ -1,4 +1,4 @@
-"""The space that an upload holds in the object store: reserved in pieces, ahead of what is written."""
+"""The space of an upload in the object store: reserved step by step, before the rows are written."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ _AHEAD_BYTES: Final = 32 * 2**20
 _VALUE_BYTES: Final = 8
 _ROW_BYTES: Final = 16
 _RENEWED_FOR_SECONDS: Final = UPLOAD_SECONDS - 10
-_COLUMNS_PER_TRANSFORMED: Final = 4  # columns that a transformer is taken to give for each of its own
+_COLUMNS_PER_TRANSFORMED: Final = 4  # estimate: output columns of a transformer per input column
 _TREES: Final = 100
 
 
@@ -27,13 +27,13 @@ class UploadSpace:
         self._lock = asyncio.Lock()  # a renewal must not undo an increase
         self._renewed_at = time.monotonic()
         self.n_bytes = 0
-        """Reserved until now."""
+        """Bytes reserved until now."""
 
     async def reserve_ahead(self, n_stored: int) -> None:
-        """Reserve what comes next, unless half of that is reserved already.
+        """Reserve 32 MiB beyond the bytes written, if less than half of that is left.
 
         Args:
-            n_stored: bytes that were written until now.
+            n_stored: bytes written until now.
 
         Raises:
             StorageFull, BrokerUnavailable: as `BulkStore.reserve`.
@@ -42,7 +42,7 @@ class UploadSpace:
             await self.reserve(n_stored + _AHEAD_BYTES)
 
     async def reserve(self, n_bytes: int) -> None:
-        """Reserve so many bytes in all.
+        """Set the reservation to `n_bytes` in total.
 
         Raises:
             StorageFull, BrokerUnavailable: as `BulkStore.reserve`.
@@ -53,10 +53,11 @@ class UploadSpace:
             self._renewed_at = time.monotonic()
 
     async def renew(self) -> None:
-        """Keep the reservation; an outage of the store is borne for as long as the reservation lasts.
+        """Renew the reservation.
 
         Raises:
-            StorageFull, BrokerUnavailable: as `BulkStore.reserve`.
+            StorageFull: as `BulkStore.reserve`.
+            BrokerUnavailable: Redis has not answered for almost as long as the reservation lasts.
         """
         async with self._lock:
             try:
@@ -69,11 +70,11 @@ class UploadSpace:
 
 
 def estimated_result_bytes(card: ModelCard, outputs: tuple[Output, ...], n_rows: int) -> int:
-    """Estimate the size of the results of rows.
+    """Estimate the size of a result in bytes.
 
     Args:
-        card: of the model.
-        outputs: those that are asked for; empty for the model's default.
+        card: the model card.
+        outputs: the requested outputs; empty for the model's default.
         n_rows: number of rows.
     """
     n_columns = sum(_n_output_columns(card, output) for output in outputs or card.default_outputs)

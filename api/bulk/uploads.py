@@ -1,9 +1,9 @@
-"""Accepts bulk predictions: streams an upload to a process that reads it, and records it once its rows are stored.
+"""Accepts bulk predictions: streams each upload to a table process, and records it once its rows are stored.
 
     body ──▶ process of `api.formats` ──▶ object store          `RowsStored`: more space is reserved
                      └── `UploadFinished` ──▶ space for the results ──▶ record in the store ──▶ id
 
-An upload that ends in any other way leaves nothing: neither objects nor space nor its idempotency key.
+An upload that fails leaves nothing behind: no objects, no reserved space, no idempotency key.
 """
 
 import asyncio
@@ -45,45 +45,45 @@ from shared.store.idempotency import IdempotencyKey, IdempotencyKeys
 from shared.store.records import Origin
 
 _RENEW_SECONDS: Final = 3.0
-_ACCEPT_SECONDS: Final = 1.8  # as a submission: after that the client is told that the broker is unavailable
-_SILENT_SECONDS: Final = 120.0  # a process that neither takes nor says anything for so long is given up
+_ACCEPT_SECONDS: Final = 1.8  # as for a submission: after that the response is `broker-unavailable`
+_SILENT_SECONDS: Final = 120.0  # without progress of the process: the upload is then refused
 _TURN_SECONDS: Final = 30.0
-_WAITING: Final = 64  # uploads that wait for their turn
+_WAITING: Final = 64  # uploads that may wait for a free process
 _STOPPING: Final = "The gateway is stopping, and nothing was accepted: retry."
 
 log = structlog.get_logger(__name__)
 
 
 class ClientDisconnected(Exception):
-    """The client was gone before it had its answer; nothing was accepted."""
+    """The client disconnected before the response; nothing was accepted."""
 
 
 class Body(Protocol):
-    """The body of an upload, as it arrives."""
+    """The body of an upload, while it arrives."""
 
     def parts(self) -> AsyncIterator[bytes]:
         """Yield its parts.
 
         Raises:
-            ClientDisconnected: the client has gone.
+            ClientDisconnected: the client has disconnected.
         """
 
     async def wait_until_gone(self) -> None:
-        """Return once the client has gone; called after the last part."""
+        """Return once the client has disconnected; called after the last part."""
 
 
 class UploadRequest(msgspec.Struct, frozen=True):
-    """What the head of a request says."""
+    """An upload request without its body."""
 
     job: UploadJob
-    """Without a card and a key."""
+    """The job, without a model card and an object key yet."""
     owner: bytes
     began: float
-    """When the request arrived, on the monotonic clock."""
+    """When the request arrived, by the monotonic clock."""
     deadline_seconds: float | None = None
-    """From then on."""
+    """Counted from `began`."""
     key_digest: str | None = None
-    """Of its idempotency key."""
+    """The digest of its idempotency key."""
     origin: Origin | None = None
 
 
@@ -123,17 +123,17 @@ class Uploads:
         self._draining = asyncio.Event()
 
     def drain(self) -> None:
-        """Refuse the uploads that are under way, and later ones: the gateway stops."""
+        """Refuse the current uploads and all later ones, because the gateway is stopping."""
         self._draining.set()
 
     async def accept(self, request: UploadRequest, body: Body) -> BulkPrediction:
-        """Store the rows of an upload, and record its prediction.
+        """Store the rows of an upload, and record the prediction.
 
         Returns:
-            The prediction; with an idempotency key, maybe an earlier one.
+            The new prediction, or the earlier one with the same idempotency key.
 
         Raises:
-            RequestRefused, ClientDisconnected: it left nothing.
+            RequestRefused, ClientDisconnected: nothing was accepted.
         """
         if self._draining.is_set():
             raise BodyNotRead(_STOPPING)
@@ -183,7 +183,7 @@ class Uploads:
     async def _accept_new(self, upload: BatchId, request: UploadRequest, body: Body) -> BulkPrediction:
         card = await self._cluster.current_card()
         model = self._cluster.model.ref_json
-        self._deadline_us(request)  # refuses what the backlog makes unreachable already
+        self._deadline_us(request)  # refuses a deadline that the backlog makes unreachable
         space = UploadSpace(self._store, upload)
         await self._ensure_marked()
         try:
@@ -217,14 +217,14 @@ class Uploads:
         try:
             await self._store.accept(new)
         except BrokerUnavailable:
-            if request.key_digest is None:  # otherwise the key may lead to it
+            if request.key_digest is None:  # with a key, a retry finds the prediction if it was recorded
                 await asyncio.shield(self._abandon(upload))
             raise
         self._metrics.accepted(Queue.BULK, 1, source.n_rows)
         return BulkPrediction(prediction_id, State.QUEUED, source, model, 0, 0, created_us=0, now_us=0, event=0)
 
     async def _ensure_marked(self) -> None:
-        """Mark the object store before it holds any rows; later, a Redis that has lost its data could mark it."""
+        """Write the marker before any rows: a Redis that has lost its data must find the old marker there."""
         if not self._is_marked:
             await self._marker.matches()
             self._is_marked = True
@@ -253,7 +253,7 @@ class Uploads:
                     self._wait_for_drain(),
                 )
         except JobLost as error:
-            log.warning("lost the process that read an upload", batch=upload)
+            log.warning("lost the connection to the process that reads an upload", batch=upload)
             raise BodyNotRead from error
 
     async def _handle_replies(self, process: TableJob, space: UploadSpace) -> UploadFinished:
@@ -269,7 +269,7 @@ class Uploads:
                     raise RuntimeError(f"the process that read an upload failed:\n{traceback}")
 
     async def _send_body(self, process: TableJob, body: Body) -> NoReturn:
-        """Send the whole body, and then wait for the client to go."""
+        """Send the body; then raise once the process is silent or the client has disconnected."""
         n_bytes = 0
         try:
             async for part in body.parts():
@@ -281,7 +281,7 @@ class Uploads:
                     await process.send(part)
             await process.end_body()
         except JobLost:
-            await asyncio.sleep(_SILENT_SECONDS)  # its last reply says why
+            await asyncio.sleep(_SILENT_SECONDS)  # `_handle_replies` raises the reason from its last reply
         except TimeoutError as error:
             raise JobLost from error
         await run_until_first_ends(_raise_when_silent(process), _raise_when_gone(body))
@@ -299,7 +299,7 @@ class Uploads:
         raise BodyNotRead(_STOPPING)
 
     async def _abandon(self, upload: BatchId) -> None:
-        """Undo an upload that the store may have accepted, without saying so; it is swept if that fails."""
+        """Undo an upload that the store may have recorded (its reply was lost); if this fails, the sweeper does it."""
         try:
             await self._store.abandon(upload)
         except BrokerUnavailable:
@@ -307,16 +307,20 @@ class Uploads:
         await self._undo(upload)
 
     async def _undo(self, upload: BatchId) -> None:
-        """Delete what was written and give the space back; what cannot be deleted now is swept later."""
+        """Delete the objects and release the space of an upload; the sweeper does it if this fails."""
         try:
             await asyncio.to_thread(self._objects.delete_all, objects_prefix(upload))
             await self._store.abandon(upload)
         except RequestRefused as error:
-            log.warning("could not undo an upload: it will be swept", batch=upload, reason=error.code)
+            log.warning(
+                "cannot delete the objects of a refused upload; the sweeper will delete them",
+                batch=upload,
+                reason=error.code,
+            )
 
 
 async def _raise_when_silent(process: TableJob) -> NoReturn:
-    """Give a process up that says nothing."""
+    """Raise `JobLost` once a process has sent no frame for two minutes."""
     n_received = -1
     while n_received != process.n_received:
         n_received = process.n_received
@@ -330,5 +334,5 @@ async def _raise_when_gone(body: Body) -> NoReturn:
 
 
 def _upload_fingerprint(job: UploadJob, sent: str) -> str:
-    """Return the fingerprint of an upload: of its body and of what its head says about it."""
+    """Return the fingerprint of an upload: a hash of its job and of the SHA-256 of its body."""
     return hashlib.sha256(msgspec.json.encode(job) + sent.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Takes the rows of an upload as they are read: writes the good ones, and lists or reports the bad ones."""
+"""Writes the rows of an upload that can be scored, and lists or reports the bad ones."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -16,31 +16,31 @@ from shared.names import OnError
 _MAX_ROW_FAULTS: Final = 8
 
 RowLocator = Callable[[Sequence[int]], Iterable[str]]
-"""Takes the indices of some rows of a piece, in order, and says where each stands: "Line 12"."""
+"""Returns the position in the upload of each of some rows, such as "Line 12"; takes their indices, in order."""
 
 
 class BadValue(NamedTuple):
-    """Why a row cannot be scored."""
+    """A reason why a row cannot be scored."""
 
     column: str | None
-    """None if it is the row as a whole."""
+    """The name of the column; None if the reason concerns the whole row."""
     reason: str
-    """The rest of a sentence that begins with the column, or with the row."""
+    """The reason, without the column and the position: the rest of a sentence about it."""
 
 
 class Piece(NamedTuple):
-    """Some rows of an upload."""
+    """Consecutive rows of an upload."""
 
     features: Sequence[Any]
     """Canonical arrays, one for each column of the model card."""
     carried: Sequence[Any]
     bad: dict[int, list[BadValue]]
-    """By the index of the row in the piece."""
+    """The bad values of each bad row, by its index in the piece."""
     places: RowLocator
 
 
 class Intake:
-    """Takes the pieces of an upload, in order."""
+    """Processes the pieces of an upload, in order."""
 
     def __init__(self, writer: CanonicalWriter, schema: Any, on_error: OnError) -> None:
         self.n_rows = 0
@@ -52,11 +52,10 @@ class Intake:
         self._n_listed = 0
 
     def take(self, piece: Piece) -> None:
-        """Take the next rows.
+        """Write the next rows, or list the bad ones.
 
         Raises:
-            InvalidRows: they cannot be scored, and that is not to be reported with the result; there are as many of
-                them as an error lists.
+            InvalidRows: `on_error` is `FAIL`, and 100 bad rows, the most that an error lists, have been found.
         """
         n_rows = len(piece.features[0])
         if piece.bad:
@@ -68,10 +67,10 @@ class Intake:
         self.n_rows += n_rows
 
     def finish(self) -> None:
-        """Say that there are no more rows.
+        """Check the upload after its last row.
 
         Raises:
-            InvalidRows: some cannot be scored, or there are none.
+            InvalidRows: `on_error` is `FAIL` and there are bad rows, or there are no rows.
         """
         if self._faults:
             raise InvalidRows(self._faults)
@@ -96,7 +95,7 @@ class Intake:
 
 
 def bad_values_by_row(columns: Sequence[Column], converted: Sequence[dict[int, str]]) -> dict[int, list[BadValue]]:
-    """Gather the bad values of the columns by row."""
+    """Group the bad values of all columns by row."""
     bad: dict[int, list[BadValue]] = {}
     for column, reasons in zip(columns, converted, strict=True):
         for row, reason in reasons.items():

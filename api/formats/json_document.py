@@ -1,4 +1,4 @@
-"""Writes a result as one JSON document in the shape of the answers of `/predict`."""
+"""Writes a result as one JSON document, in the form of a response of `/predict`."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -13,22 +13,22 @@ from api.formats.texts import JSON, joined_bytes, write_distinct_rows, write_val
 from shared.bulk import ERROR, OUTPUT, TARGET
 
 Shape = str | list["Shape"]
-"""What a row's item of an output is made of: the name of a column, or a list."""
+"""The form of one row's item of an output: the name of a column, or an array of such forms."""
 
 
 class ResultDocument:
-    """A document `{"prediction": […], …, "carried": {…}, "errors": […], …}`, as it is written.
+    """Writes the document `{"prediction": […], …, "carried": {…}, "errors": […], …}`.
 
-    It has a list for each output, so the rows are read once for each of them: they are never in memory together.
+    It has an array for each output. The rows are read once for each array, so that they need not be held in memory.
     """
 
     def __init__(self, rows: ResultRows, first_row: int, sink: Any) -> None:
         """Write nothing yet.
 
         Args:
-            rows: to write.
-            first_row: the number of the first of them, for the pointers of errors.
-            sink: a file.
+            rows: the rows to write.
+            first_row: the number of the first row, for the pointers of errors.
+            sink: a writable file.
         """
         self._rows = rows
         self._first_row = first_row
@@ -36,7 +36,7 @@ class ResultDocument:
         self._has_errors = ERROR in rows.result_names
 
     def write(self, head: bytes) -> None:
-        """Write it all, with the members of `head` at the end, which has no braces."""
+        """Write the document; `head` has its last members, encoded and without braces."""
         writes: dict[str, Callable[[], None]] = {}
         for output, shape in output_shapes(self._rows.result_fields).items():
             writes[output] = partial(self._write_output, shape)
@@ -72,7 +72,7 @@ class ResultDocument:
         self._sink.write((b"," if head and writes else b"") + head + b"}")
 
     def _write_list(self, arrays: Iterable[Any]) -> None:
-        """Write a list of what arrays contain as JSON, with a comma in front of each item."""
+        """Write an array of the items of Arrow arrays, which are JSON with a comma in front of each item."""
         self._sink.write(b"[")
         is_first = True
         for array in arrays:
@@ -83,7 +83,7 @@ class ResultDocument:
 
 
 def output_shapes(fields: Sequence[Any]) -> dict[str, Shape]:
-    """Return each output's shape, in order: a single column, a list, or a list of several targets' shapes."""
+    """Return the shape of each output, in order: a column, an array of columns, or an array of a shape per target."""
     names: dict[str, dict[str, list[str]]] = {}
     for field in fields:
         metadata = field.metadata or {}
@@ -111,7 +111,7 @@ def _column_names(shape: Shape) -> Iterator[str]:
 
 
 def _write_items(shape: Shape, batch: Any) -> Any:
-    """Write an item of each row, with a comma in front: null for a row without a result."""
+    """Return the item of each row as JSON, with a comma in front; null for a row without a result."""
     items = pc.binary_join_element_wise(",", *_item_pieces(batch, shape), "")
     if ERROR not in batch.schema.names or batch.column(ERROR).null_count == batch.num_rows:
         return items

@@ -1,4 +1,4 @@
-"""Matches the columns of an upload to those of the model card and to the carried ones, by name."""
+"""Matches the columns of an upload by name to the columns of the model card and to the carried columns."""
 
 import re
 from collections import Counter
@@ -21,10 +21,10 @@ _RESULT_COLUMN: Final = re.compile(
 
 
 class MatchedColumns(NamedTuple):
-    """Where the columns stand in the upload."""
+    """The positions of the columns in the upload."""
 
     features: tuple[int | None, ...]
-    """By the card's order; None for a nullable column that the upload does not have."""
+    """In the order of the card; None for a nullable column that the upload does not have."""
     carried: tuple[int, ...]
 
 
@@ -32,7 +32,7 @@ def check_carried(names: Sequence[str]) -> None:
     """Check the names of the columns to carry.
 
     Raises:
-        InvalidParameter: the result has a column of such a name, or one is named twice.
+        InvalidParameter: a name is that of a result column, or occurs twice.
     """
     for index, name in enumerate(names):
         if _RESULT_COLUMN.fullmatch(name):
@@ -44,16 +44,16 @@ def check_carried(names: Sequence[str]) -> None:
 def match_columns(
     names: Sequence[str], columns: Sequence[Column], carried: Sequence[str], place: str
 ) -> MatchedColumns:
-    """Match the names of an upload's columns.
+    """Find the columns of the model card and the carried columns in an upload.
 
     Args:
-        names: the columns of the upload.
-        columns: those of the model card.
-        carried: the names of those to carry.
-        place: what stands before a name in a refusal, such as "Line 1, column".
+        names: the column names of the upload.
+        columns: the columns of the model card.
+        carried: the names of the columns to carry.
+        place: the words before a column name in an error, such as "Line 1, column".
 
     Raises:
-        InvalidRows: a column is unknown, missing or there twice.
+        InvalidRows: a column is unknown, missing or duplicate.
     """
     indices = {name: index for index, name in enumerate(names)}
     faults = list(islice(_column_faults(names, columns, carried), MAX_LISTED_ERRORS))
@@ -65,7 +65,7 @@ def match_columns(
 
 
 def displayed_name(name: str) -> str:
-    """Write the name of a column for a message, cut to a readable length; an empty one is `""`."""
+    """Return a column name for a message, cut to 60 characters; `""` for an empty name."""
     return f"{name[:_SHOWN_CHARACTERS]}…" if len(name) > _SHOWN_CHARACTERS else name or '""'
 
 
@@ -79,13 +79,13 @@ def _column_faults(
             yield column.name, f"is missing: send {expected(column)}."
     for name in carried:
         if name not in counts:
-            yield name, "is missing, and the query parameter `carry` names it."
+            yield name, "is missing, although `carry` names it."
     yield from _unknown_column_faults(
         [name for name in counts if name not in known and name not in carried], list(known)
     )
     for name, count in counts.items():
         if count > 1:
-            yield name, f"stands there {count} times: send each column once."
+            yield name, f"occurs {count} times: send each column once."
 
 
 def _unknown_column_faults(names: Sequence[str], known: Sequence[str]) -> Iterator[tuple[str, str]]:

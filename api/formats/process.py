@@ -1,4 +1,4 @@
-"""A job's own process: its limits, its job, its replies, and its end when the gateway goes."""
+"""A table process: sets its limits, runs one job, replies, and exits if the gateway closes the connection."""
 
 import io
 import os
@@ -34,26 +34,26 @@ from api.formats.writing import write_result
 from shared.errors import BodyTooLarge, Fault, ObjectStoreUnavailable, PredictionGone, RequestRefused
 from shared.objects import ObjectStore
 
-_STUCK_SECONDS: Final = 60  # without a turn of the interpreter: a library waits for itself, as out of memory
+_STUCK_SECONDS: Final = 60  # until SIGALRM if the interpreter is blocked: a library deadlocks when it is out of memory
 _CHECK_MS: Final = 5_000
-_END_SECONDS: Final = 5.0  # for what is half written to be removed, after the gateway has gone
-_OVERTIME_SECONDS: Final = 10  # of computing, to say that the time is up
+_END_SECONDS: Final = 5.0  # to delete an unfinished object after the gateway has closed the connection
+_OVERTIME_SECONDS: Final = 10  # of CPU time, for the reply after the limit
 _NO_MEMORY: Final = (
     "Reading the body takes more memory than a process may have: send smaller record batches, row groups or rows."
 )
-_NO_TIME: Final = "This takes longer than a process may compute: send, or ask for, fewer rows at a time."
+_NO_TIME: Final = "This takes more CPU time than a process may use: send or request fewer rows at a time."
 
 
 class _TimeLimitReached(BodyTooLarge):
-    """The process has used its time."""
+    """The process has reached its CPU time limit."""
 
 
 def run_job(raw: socket.socket, settings: TableSettings) -> None:
-    """Do the job of a connection, in a process of its own.
+    """Run the job of a connection; called in the forked process.
 
     Args:
-        raw: the connection; if the gateway closes it, the job ends and nothing is left of it.
-        settings: the limits, and the object store.
+        raw: the connection; if the gateway closes it early, the job ends and leaves no object.
+        settings: the limits and the object store.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -66,13 +66,13 @@ def run_job(raw: socket.socket, settings: TableSettings) -> None:
         _execute_and_reply(job, connection, settings)
         connection.finish()
     except (ConnectionError, KeyboardInterrupt):
-        pass  # the gateway has gone
+        pass  # the gateway has closed the connection
 
 
 def _end_when_gateway_closes(raw: socket.socket) -> None:
-    """End this process when the gateway has closed the connection: first the job, which removes what it has written.
+    """Interrupt the job when the gateway closes the connection, so that it deletes its object; then exit.
 
-    The kernel ends the process if this thread does not run any more.
+    If this thread does not run for a minute, the kernel ends the process by SIGALRM.
     """
     poll = select.poll()
     poll.register(raw, select.POLLRDHUP)
@@ -87,7 +87,7 @@ def _end_when_gateway_closes(raw: socket.socket) -> None:
 
 
 def _set_limits(settings: TableSettings) -> None:
-    """Limit memory and computing, and the threads of pyarrow."""
+    """Limit the memory, the CPU time, and the threads of pyarrow."""
     resource.setrlimit(resource.RLIMIT_DATA, (settings.process_bytes, settings.process_bytes))
     signal.signal(signal.SIGXCPU, _raise_time_limit)
     resource.setrlimit(resource.RLIMIT_CPU, (settings.cpu_seconds, settings.cpu_seconds + _OVERTIME_SECONDS))
@@ -96,16 +96,16 @@ def _set_limits(settings: TableSettings) -> None:
 
 
 def _raise_time_limit(_signal: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGXCPU, signal.SIG_IGN)  # it comes every second from now on
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)  # from now on, the kernel sends it every second
     raise _TimeLimitReached(_NO_TIME)
 
 
 def _execute_and_reply(job: Job, connection: Connection, settings: TableSettings) -> None:
-    """Do a job and reply; an object that it was to write is deleted if it fails, or if the gateway has gone."""
+    """Run a job and reply; delete its object if it fails, or if the gateway has closed the connection."""
     store = ObjectStore.open(settings.object_store_url)
     try:
         reply = _execute(job, connection, store, settings)
-        # The gateway may close the connection as soon as it has the reply, and the object must stay then.
+        # The gateway may close the connection as soon as it has the reply: the object must not be deleted then.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         connection.reply(reply)
     except BaseException as error:
@@ -120,7 +120,7 @@ def _delete_object(store: ObjectStore, key: str) -> None:
     try:
         store.delete([key])
     except ObjectStoreUnavailable:
-        pass  # it is swept
+        pass  # the sweeper deletes it
 
 
 def _error_reply(job: Job, error: Exception) -> Reply:

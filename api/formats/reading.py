@@ -1,4 +1,4 @@
-"""Reads an upload: checks it against the model card, and writes its rows to the object store."""
+"""Reads an upload: validates it against the model card, and writes its rows to the object store."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -35,18 +35,18 @@ def read_upload(
     """Read an upload to its end.
 
     Args:
-        job: what to read.
-        body: has `read(n)`, which returns no bytes at the end, and raises if the upload breaks off.
-        store: where its rows are written.
+        job: the job.
+        body: a reader whose `read(n)` returns no bytes at the end, and raises if the upload is aborted.
+        store: the object store for the rows.
         settings: the limits.
-        report: is told every few megabytes how many bytes were written.
+        report: called every 8 MiB with the number of bytes written.
 
     Raises:
-        MalformedUpload: it cannot be read as its media type says.
-        InvalidRows: it does not fit the model card.
-        BodyTooLarge: it exceeds a limit, or takes too much memory.
-        InvalidParameter, UnsupportedContentType, UnsupportedContentCoding: the request does not fit it.
-        ObjectStoreUnavailable, StorageFull: its rows were not written.
+        MalformedUpload: the body is not of its media type.
+        InvalidRows: the rows do not fit the model card.
+        BodyTooLarge: the body exceeds a limit, or reading it takes too much memory.
+        InvalidParameter, UnsupportedContentType, UnsupportedContentCoding: a parameter or header is invalid.
+        ObjectStoreUnavailable, StorageFull: the rows were not written.
     """
     sent = SentBody(body, is_fingerprinted=job.is_fingerprinted)
     content = decode_content(sent, job.content_coding, settings.max_inflated_bytes, settings.max_inflate_ratio)
@@ -58,8 +58,8 @@ def read_upload(
         return UploadFinished(_write_rows(upload, store, report), sent.fingerprint)
     except MemoryError:
         raise BodyTooLarge(
-            f"Its rows take more memory than a process may have, after {sent.n_bytes} bytes: send smaller record"
-            " batches, row groups or rows."
+            f"Reading the body takes more memory than a process may have, after {sent.n_bytes} bytes: send smaller"
+            " record batches, row groups or rows."
         ) from None
 
 

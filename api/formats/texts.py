@@ -1,4 +1,4 @@
-"""Writes values as texts of JSON or CSV: a whole column at once; a value, or row, of which there are many, once."""
+"""Writes columns as the text of JSON or CSV; encodes each distinct value or row once if there are few."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _PROBE_ROWS: Final = 1024
-_FEW: Final = 128  # distinct values in the first rows: writing them once is then quicker
-_MAX_NUMBER: Final = 2**31  # times the rows of a batch, it is below 2^63
+_FEW: Final = 128  # with fewer distinct values in the first rows, writing each of them once is faster
+_MAX_NUMBER: Final = 2**31  # multiplied by the rows of a batch, below 2^63
 _LINE_END: Final = 10
 _FIRST_PRINTABLE: Final = 32
 
@@ -20,25 +20,25 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a format writes what is not a finite number."""
+    """How a format writes strings, missing values and numbers that are not finite."""
 
     missing: str
     negative_infinity: str
     infinity: str
     nan: str
     strings: Callable[[Any], Any]
-    """From an array of strings to their texts; the text of a null may be anything."""
+    """Encodes an array of strings; the result for a null is ignored."""
 
 
 def write_values(column: Any, style: Style) -> Any:
-    """Write each value of a column.
+    """Encode each value of a column as text.
 
-    Floats keep every bit: their text is the shortest that parses to the same number of their own precision, as in the
-    answers of `/predict`. Dates and datetimes are written in ISO 8601.
+    A float is written with the fewest digits that parse to the same value in its precision, as in responses of
+    `/predict`. Dates and datetimes are written in ISO 8601.
 
     Args:
-        column: an array of numbers, booleans, strings, dates, datetimes, or anything that can be cast to strings.
-        style: of the format.
+        column: an array of numbers, booleans, strings, dates, datetimes, or any type that can be cast to strings.
+        style: the style of the format.
 
     Returns:
         An array of strings without nulls.
@@ -58,11 +58,11 @@ def write_values(column: Any, style: Style) -> Any:
 
 
 def write_distinct_rows(batch: Any, write: Callable[[Any], Any]) -> Any:
-    """Write each row of a record batch; only one of those that are equal, if the first rows have few different ones.
+    """Encode each row of a record batch; each distinct row once, if the first rows have few distinct ones.
 
     Args:
-        batch: a record batch.
-        write: returns an array of strings, one for each row of a record batch.
+        batch: the record batch.
+        write: encodes a record batch: returns an array of one string for each row.
 
     Returns:
         An array of strings.
@@ -74,14 +74,14 @@ def write_distinct_rows(batch: Any, write: Callable[[Any], Any]) -> Any:
 
 
 def joined_bytes(strings: Any) -> memoryview:
-    """Return the bytes of all values of an array of strings, one after the other, without a copy."""
+    """Return the concatenated bytes of an array of strings, without a copy."""
     _, offsets, content = strings.buffers()
     ends = np.frombuffer(offsets, np.int32, len(strings) + 1, strings.offset * 4)
     return memoryview(content or b"")[ends[0] : ends[-1]]
 
 
 def encode_json_strings(values: Any) -> Any:
-    """Write strings as JSON."""
+    """Encode an array of strings as JSON strings."""
     content = np.frombuffer(joined_bytes(values), np.uint8)
     if (content < _FIRST_PRINTABLE).any() or (content == ord('"')).any() or (content == ord("\\")).any():
         return _split_lines(_encode_lines(values.to_pylist()), len(values))
@@ -89,7 +89,7 @@ def encode_json_strings(values: Any) -> Any:
 
 
 def encode_csv_strings(values: Any) -> Any:
-    """Write strings as cells of CSV, in quotes where needed; an empty cell without quotes is a missing value."""
+    """Encode an array of strings as CSV cells, in quotes if needed; an unquoted empty cell is a missing value."""
     content = np.frombuffer(joined_bytes(values), np.uint8)
     if not np.isin(content, _CSV_SPECIAL).any() and pc.min(pc.binary_length(values)).as_py() != 0:
         return values
@@ -103,12 +103,12 @@ def _write_distinct_values(column: Any, write: Callable[[Any], Any]) -> Any:
 
 
 def _number_rows(batch: Any) -> Any:
-    """Number the different rows of a record batch from 0, and return the number of each row, as an array of int64."""
+    """Number the distinct rows of a record batch from 0; return the number of each row, int64, shape (n_rows,)."""
     if all(column.type in _WIDE and not column.null_count for column in batch.columns):
         words = [_comparable_values(column).to_numpy().view(np.uint64) for column in batch.columns]
         numbers = _number_values(_hash_rows(words).view(np.int64))
         rows = _last_rows(numbers)
-        if all((column[rows][numbers] == column).all() for column in words):  # no two different rows have one hash
+        if all((column[rows][numbers] == column).all() for column in words):  # no hash collision
             return numbers
     numbers, n_numbers = np.zeros(batch.num_rows, np.int64), 1
     for column in batch.columns:
@@ -130,7 +130,7 @@ def _hash_rows(columns: list[Any]) -> Any:
 
 
 def _last_rows(numbers: Any) -> Any:
-    """Return the last row that has each number."""
+    """Return the index of the last row with each number."""
     rows = np.empty(numbers.max() + 1, np.int64)
     rows[numbers] = np.arange(len(numbers))
     return rows
@@ -141,7 +141,7 @@ def _number_values(values: Any) -> Any:
 
 
 def _comparable_values(column: Any) -> Any:
-    """Return values that are equal only if every bit of the column's is."""
+    """Return integers in place of floats, so that values are equal only if all their bits are."""
     if pa.types.is_dictionary(column.type):
         return column.dictionary_decode()
     return column.view(_BITS[column.type.bit_width]) if pa.types.is_floating(column.type) else column
@@ -159,7 +159,7 @@ def _write_floats(values: Any, style: Style) -> Any:
 
 
 def _split_lines(lines: bytes, n_lines: int) -> Any:
-    """Make an array of strings of lines that each end with a line feed."""
+    """Return the lines of `lines`, which all end with a line feed, as an array of strings."""
     content = np.frombuffer(lines, np.uint8)
     is_end = content == _LINE_END
     ends = np.zeros(n_lines + 1, np.int32)

@@ -1,4 +1,4 @@
-"""What the reading of every format has in common."""
+"""The interface that the readers of all formats share."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -13,10 +13,10 @@ from shared.names import Output
 
 
 class Upload(msgspec.Struct, frozen=True):
-    """A body that is to be read, and what it is to be read as."""
+    """An upload to read: the body, the job, the model card and the limits."""
 
     body: Any
-    """Has `read(n)`, which returns at most `n` bytes, and none at the end."""
+    """A reader of the decompressed body: `read(n)` returns at most `n` bytes, and none at the end."""
     job: UploadJob
     card: ModelCard
     settings: TableSettings
@@ -28,14 +28,14 @@ class Upload(msgspec.Struct, frozen=True):
 
 
 class Table(Protocol):
-    """The rows of an upload, in the order in which they stand there."""
+    """Reads the rows of an upload in one format, in order."""
 
     @property
     def carried(self) -> Sequence[Any]:
         """The types of the carried columns."""
 
     def pieces(self) -> Iterator[Piece]:
-        """Read the rows."""
+        """Yield the rows in pieces."""
 
     def outputs(self) -> tuple[Output, ...]:
-        """Return the outputs that the upload asks for, once it has been read; empty if it asks for none."""
+        """Return the outputs that the body requests, after `pieces` has ended; empty if it requests none."""

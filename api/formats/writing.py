@@ -23,16 +23,16 @@ _ROW_GROUP_BYTES: Final = 32 * 2**20
 
 
 def write_result(job: ResultJob, sink: Any, store: ObjectStore) -> None:
-    """Write the rows that a job asks for; the same job writes the same bytes.
+    """Write the rows of a job; equal jobs write equal bytes.
 
     Args:
-        job: what to write.
-        sink: a file.
-        store: has the objects.
+        job: the job.
+        sink: a writable file.
+        store: the object store.
 
     Raises:
-        FileNotFoundError: an object is gone.
-        ObjectStoreUnavailable: one cannot be read now.
+        FileNotFoundError: an object was deleted.
+        ObjectStoreUnavailable: an object cannot be read.
     """
     rows = ResultRows(store, job.source, job.results, job.first_row, job.n_rows)
     if job.format == "json":
@@ -60,11 +60,11 @@ def _csv_pieces(batch: Any, *, is_single: bool) -> Iterator[Any]:
     for index, column in enumerate(batch.columns):
         yield "," if index else ""
         texts = write_values(column, CSV)
-        yield pc.if_else(column.is_null(), '""', texts) if is_single else texts  # an empty line would be skipped
+        yield pc.if_else(column.is_null(), '""', texts) if is_single else texts  # readers skip an empty line
 
 
 def _write_lines(rows: ResultRows, sink: Any, pieces: Callable[[Any], Iterator[Any]], start: str, end: str) -> None:
-    """Write a line for each row: its carried columns, and its result, which many rows may have in common."""
+    """Write a line for each row: its carried columns, then its result columns, encoded once for equal results."""
     carried = rows.carried_names
 
     def write_results(batch: Any) -> Any:
@@ -82,9 +82,9 @@ def _write_lines(rows: ResultRows, sink: Any, pieces: Callable[[Any], Iterator[A
 
 
 def _produce_ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield items, each while another thread makes the next one: to send some takes as long as to write others.
+    """Yield items, and produce the next one in another thread meanwhile: sending takes about as long as encoding.
 
-    Who stops early waits until that is made.
+    A caller that stops early waits until the next item is produced.
     """
     with ThreadPoolExecutor(1) as pool:
         making = pool.submit(next, items, None)

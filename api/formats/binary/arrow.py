@@ -1,4 +1,4 @@
-"""Reads Arrow: the stream, and the file."""
+"""Reads Arrow streams and Arrow files."""
 
 import mmap
 import os
@@ -16,7 +16,7 @@ from shared.names import Output
 
 _FILE_MAGIC: Final = b"ARROW1"
 _END: Final = b"\xff\xff\xff\xff\0\0\0\0"
-"""The end marker of a stream."""
+"""The end-of-stream marker."""
 
 
 class ArrowTable:
@@ -26,9 +26,9 @@ class ArrowTable:
         """Receive the body, and read its schema.
 
         Raises:
-            MalformedUpload: it is not Arrow.
-            InvalidRows: a column is unknown, missing, there twice, or of a wrong type.
-            StorageFull: there is no room to keep the body.
+            MalformedUpload: the body is not Arrow.
+            InvalidRows: a column is unknown, missing, duplicate, or of a wrong type.
+            StorageFull: the temporary folder is full.
         """
         with spool(upload.body) as file:
             is_file = file.read(len(_FILE_MAGIC)) == _FILE_MAGIC
@@ -36,7 +36,7 @@ class ArrowTable:
             if not self._n_bytes:
                 raise MalformedUpload("The body is empty: an Arrow stream begins with its schema.")
             if not is_file:
-                file.write(_END)  # a stream without its own one is then found to end here
+                file.write(_END)  # reveals a stream that has no marker of its own
                 file.flush()
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._source = pa.BufferReader(pa.py_buffer(self._mapped))
@@ -51,14 +51,14 @@ class ArrowTable:
         self._is_file = is_file
 
     def outputs(self) -> tuple[Output, ...]:
-        """Return no outputs: only a query can ask for them."""
+        """Return no outputs: only the query string can request them."""
         return ()
 
     def pieces(self) -> Iterator[Piece]:
-        """Read the rows.
+        """Yield the rows in pieces.
 
         Raises:
-            MalformedUpload: some cannot be read.
+            MalformedUpload: a record batch cannot be read.
         """
         first_row = n_batches = 0
         while True:
@@ -82,7 +82,7 @@ class ArrowTable:
         return (pa.ipc.open_file if is_file else pa.ipc.open_stream)(self._source, options=options)
 
     def _read_next(self, index: int) -> Any:
-        """Read a record batch; return None after the last."""
+        """Return the next record batch; None after the last."""
         if self._is_file:
             return self._reader.get_batch(index) if index < self._reader.num_record_batches else None
         try:
@@ -97,5 +97,5 @@ class ArrowTable:
         return None
 
     def _release_pages(self) -> None:
-        """Give back the memory that the pages read so far take; they are read again when they are needed."""
+        """Release the memory of the mapped pages; they are read again if they are needed."""
         self._mapped.madvise(mmap.MADV_DONTNEED)

@@ -18,7 +18,7 @@ from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedUpload
 
 _PIECE_ROWS: Final = 2**16
 _PIECE_BYTES: Final = 2**23
-_INDEX: Final = re.compile(r"__index_level_\d+__")  # pandas writes its index so
+_INDEX: Final = re.compile(r"__index_level_\d+__")  # the index of a pandas data frame
 _TEXTS: Final = (
     pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
     pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view,
@@ -30,26 +30,26 @@ _CARRIED: Final = (
 
 
 READ_ERRORS: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
-"""What pyarrow raises on bytes that are not what they should be; the last for the name of a column."""
+"""The errors that pyarrow raises for invalid data; UnicodeDecodeError for a column name."""
 
 
 class Fields:
-    """The columns of an upload, and how they are converted."""
+    """Matches and converts the columns of an upload."""
 
     def __init__(self, schema: Any, upload: Upload) -> None:
         """Match the columns to the model card, and plan their conversion.
 
         Args:
-            schema: of the upload.
-            upload: what is read.
+            schema: the schema of the upload.
+            upload: the upload.
 
         Raises:
-            InvalidRows: a column is unknown, missing, there twice, or of a wrong type.
+            InvalidRows: a column is unknown, missing, duplicate, or of a wrong type.
         """
         carried = upload.job.carried
         wanted = {*carried, *(column.name for column in upload.columns)}
         self.indices = [i for i, name in enumerate(schema.names) if name in wanted or not _INDEX.fullmatch(name)]
-        """Of the columns to read."""
+        """The indices of the columns to read."""
         names = [schema.names[index] for index in self.indices]
         types = [schema.types[index] for index in self.indices]
         self._columns = upload.columns
@@ -65,10 +65,10 @@ class Fields:
             raise InvalidRows(faults)
 
     def pieces(self, batch: Any, first_row: int) -> Iterator[Piece]:
-        """Convert a batch of the columns to read, which has been validated.
+        """Convert a record batch of the columns to read.
 
         Args:
-            batch: a record batch.
+            batch: the record batch, which has been validated.
             first_row: the number of its first row in the upload.
         """
         for start in range(0, batch.num_rows, _PIECE_ROWS):
@@ -96,9 +96,9 @@ def read_error(part: str, row: int, error: Exception | str) -> MalformedUpload |
     """Return the error for a part of an upload that cannot be read.
 
     Args:
-        part: its name.
-        row: the first row of it that was not read.
-        error: what pyarrow raised, or what is wrong.
+        part: the name of the part.
+        row: the first row of the part that was not read.
+        error: the error of pyarrow, or the problem.
     """
     place = f"{part}, from row {row} on, cannot be read"
     if isinstance(error, MemoryError):
@@ -108,12 +108,12 @@ def read_error(part: str, row: int, error: Exception | str) -> MalformedUpload |
 
 
 def error_text(error: Exception | str) -> str:
-    """Write an error of pyarrow for a message: on one line, and without an end."""
+    """Return the message of an error on one line, without a final period."""
     return " ".join(str(error).split()).rstrip(" .")
 
 
 def is_string_or_binary(type_: Any) -> bool:
-    """Whether values of a type are texts, or bytes that may be texts."""
+    """Whether a type is a string, or bytes, which may be UTF-8 strings."""
     return any(is_kind(type_) for is_kind in _TEXTS)
 
 
@@ -160,7 +160,7 @@ def _storage_array(array: Any) -> Any:
 
 
 def _cut_into_parts(arrays: Sequence[Any], start: int = 0) -> Iterator[tuple[int, Sequence[Any]]]:
-    """Cut columns into parts that take little memory once dictionaries are replaced by their values."""
+    """Halve columns until a part takes at most 8 MiB with dictionaries replaced by their values."""
     n_rows = len(arrays[0])
     if n_rows < 2 or sum(map(_n_bytes, arrays)) <= _PIECE_BYTES:
         yield start, arrays
@@ -180,10 +180,10 @@ def _n_bytes(array: Any) -> int:
 
 
 def _byte_lengths(texts: Any) -> Any:
-    """Return the numbers of bytes of texts, without copying them."""
+    """Return the length of each string in bytes, without a copy of the strings."""
     if not pa.types.is_string_view(texts.type) and not pa.types.is_binary_view(texts.type):
         return pc.binary_length(texts).cast(pa.int64())
-    # A view is 16 bytes, and begins with the length.
+    # A string view is 16 bytes; the first 4 are the length.
     words = pa.Array.from_buffers(pa.int32(), 4 * (texts.offset + len(texts)), [None, texts.buffers()[1]])
     lengths = pc.list_element(pa.FixedSizeListArray.from_arrays(words, 4).slice(texts.offset), 0)
     return pc.if_else(pc.is_valid(texts), lengths, None).cast(pa.int64())

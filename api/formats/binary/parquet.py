@@ -1,4 +1,4 @@
-"""Reads Parquet."""
+"""Reads Parquet files."""
 
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, Final
@@ -17,8 +17,8 @@ _MAGIC: Final = b"PAR1"
 _BATCH_BYTES: Final = 2**23
 _MIN_ROWS: Final = 64
 _MAX_ROWS: Final = 2**16
-_DICTIONARY_BYTES: Final = 3 * 2**24  # of a row group
-_BUFFER_BYTES: Final = 2**24  # of all columns together
+_DICTIONARY_BYTES: Final = 3 * 2**24  # the largest row group whose columns are read as dictionaries
+_BUFFER_BYTES: Final = 2**24  # for all columns together
 _MIN_BUFFER_BYTES: Final = 2**13
 _MAX_THRIFT_BYTES: Final = 2**24
 _MAX_THRIFT_ITEMS: Final = 2**20
@@ -26,15 +26,15 @@ _MAX_DEPTH: Final = 32
 
 
 class ParquetTable:
-    """The rows of Parquet."""
+    """The rows of a Parquet file."""
 
     def __init__(self, upload: Upload) -> None:
         """Receive the body, and read its footer.
 
         Raises:
-            MalformedUpload: it is not Parquet.
-            InvalidRows: a column is unknown, missing, there twice, or of a wrong type.
-            StorageFull: there is no room to keep the body.
+            MalformedUpload: the body is not Parquet.
+            InvalidRows: a column is unknown, missing, duplicate, or of a wrong type.
+            StorageFull: the temporary folder is full.
         """
         with spool(upload.body) as body:
             if body.read(len(_MAGIC)) != _MAGIC:
@@ -52,14 +52,14 @@ class ParquetTable:
         self.carried = self._fields.carried
 
     def outputs(self) -> tuple[Output, ...]:
-        """Return no outputs: only a query can ask for them."""
+        """Return no outputs: only the query string can request them."""
         return ()
 
     def pieces(self) -> Iterator[Piece]:
-        """Read the rows.
+        """Yield the rows in pieces.
 
         Raises:
-            MalformedUpload: some cannot be read.
+            MalformedUpload: a row group cannot be read, or contradicts the footer.
         """
         first_row = 0
         for group in range(self._file.num_row_groups):
@@ -81,17 +81,17 @@ class ParquetTable:
             )
 
     def _find_contradiction(self, group: int, n_rows: int) -> str | None:
-        """Say what the footer says otherwise about a row group that has been read."""
+        """Return how the footer contradicts a row group that has been read; None if it does not."""
         metadata = self._file.metadata.row_group(group)
         if metadata.num_rows != n_rows:
             return f"it has {n_rows} rows, and the footer says {metadata.num_rows}"
-        for index, name in self._leaves:  # the others' metadata may be such that pyarrow ends the process
+        for index, name in self._leaves:  # the metadata of other columns may crash pyarrow
             if (n_values := metadata.column(index).num_values) != n_rows:
                 return f"it has {n_rows} rows, and the footer says {n_values} for {name}"
         return None
 
     def _read_batches(self, group: int) -> Iterator[Any]:
-        """Read a row group in batches of a few megabytes, if it is what its metadata says."""
+        """Yield a row group in record batches of about 8 MiB, by the size in its metadata."""
         metadata = self._file.metadata.row_group(group)
         rows = _BATCH_BYTES * metadata.num_rows // max(metadata.total_byte_size, 1)
         size = min(max(rows, _MIN_ROWS), _MAX_ROWS)
@@ -100,7 +100,7 @@ class ParquetTable:
 
 
 def _dictionary_columns(schema: Any, metadata: Any) -> list[str]:
-    """Return the columns of texts to read as dictionaries, which pyarrow gathers for a whole row group."""
+    """Return the string columns to read as dictionaries; none if a row group is too large for that."""
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
     if any(group.total_byte_size > _DICTIONARY_BYTES for group in groups):
         return []
@@ -108,7 +108,7 @@ def _dictionary_columns(schema: Any, metadata: Any) -> list[str]:
 
 
 def _open_parquet(body: IO[bytes], metadata: Any = None, dictionaries: Sequence[str] | None = None) -> Any:
-    """Open a temporary file once more."""
+    """Open the temporary file again, as a Parquet file with limits on its metadata."""
     n_columns = 1 if metadata is None else max(metadata.num_columns, 1)
     return parquet.ParquetFile(
         pa.OSFile(f"/dev/fd/{body.fileno()}"),

@@ -1,4 +1,4 @@
-"""Writes carried values as texts, so that they can be given back as they were (`shared.bulk.JSON_MARK`)."""
+"""Encodes carried values as strings, from which they can be restored exactly (`shared.bulk.JSON_MARK`)."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from shared.bulk import JSON_MARK
 
 
 def encode_carried_json(value: bytes) -> str | None:
-    """Write a JSON value, which is valid, as a carried text; null is a missing one."""
+    """Encode a valid JSON value as a carried string; null as a missing value."""
     if value.startswith(b'"'):
         return encode_carried_string(msgspec.json.decode(value, type=str))
     if value == b"null":
@@ -22,12 +22,12 @@ def encode_carried_json(value: bytes) -> str | None:
 
 
 def encode_carried_string(text: str) -> str:
-    """Write a text as a carried text."""
+    """Encode a string as a carried string."""
     return JSON_MARK + json.dumps(text) if text.startswith(JSON_MARK) else text
 
 
 def encode_carried_strings(texts: Any) -> Any:
-    """Write an array of texts as carried texts."""
+    """Encode an array of strings as carried strings."""
     if not pc.any(pc.starts_with(texts, JSON_MARK), min_count=0).as_py():
         return texts
     return pa.array([text if text is None else encode_carried_string(text) for text in texts.to_pylist()], pa.string())

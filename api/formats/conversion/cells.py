@@ -1,4 +1,4 @@
-"""Converts cells of CSV, which are texts, to numbers and booleans."""
+"""Converts CSV cells to numbers and booleans."""
 
 import math
 import re
@@ -12,19 +12,19 @@ from api.formats.conversion.partial import PartialConversion, keep_where, merge_
 from shared.columns import FLOATS, INTEGERS, Values, ValueType
 
 TRUE: Final = ("true", "True", "TRUE", "1")
-"""Cells that are true."""
+"""Cells that mean true."""
 FALSE: Final = ("false", "False", "FALSE", "0")
-"""Cells that are false."""
+"""Cells that mean false."""
 _NUMBER: Final = re.compile(r"[ \t]*([+-]?(?:[0-9]+(\.[0-9]*)?|(\.[0-9]+))([eE][+-]?[0-9]+)?)[ \t]*", re.ASCII)
 _BOOLEANS: Final = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}
 
-# What pyarrow converts exactly, too: numbers far from the ends of float64, and integers far from those of int64.
+# Cells that pyarrow converts exactly: numbers and integers well within the ranges of float64 and int64.
 _PLAIN_NUMBER: Final = r"^[ \t]*[+-]?(?:[0-9]{1,100}(?:\.[0-9]{0,100})?|\.[0-9]{1,100})(?:[eE][+-]?[0-9]{1,2})?[ \t]*$"
 _PLAIN_INTEGER: Final = r"^[ \t]*[+-]?[0-9]{1,18}[ \t]*$"
 
 
 def parse_cell(values: Values, cell: str) -> Any:
-    """Return what a cell stands for in a column, as JSON would have it: the text itself, if it stands for nothing."""
+    """Return the value of a cell for a column, as JSON would have it; the cell itself if it has no such value."""
     if values.type in FLOATS or values.type in INTEGERS:
         number = _NUMBER.fullmatch(cell)
         return cell if number is None else _parse_number(number)
@@ -34,7 +34,7 @@ def parse_cell(values: Values, cell: str) -> Any:
 
 
 def to_numbers(values: Values, cells: Any) -> PartialConversion:
-    """Convert cells to float64, or to the integers of a type; the doubtful ones are not plain numbers."""
+    """Convert cells to float64 or, for an integer type, to that type; cells that are not plain numbers are doubtful."""
     if values.type in FLOATS:
         return _to_floats(cells)
     integers = keep_where(cells, pc.match_substring_regex(cells, _PLAIN_INTEGER))
@@ -69,5 +69,5 @@ def _parse_number(match: re.Match[str]) -> int | float:
         return float(text)
     try:
         return int(text)
-    except ValueError:  # thousands of digits, which Python does not convert
+    except ValueError:  # more digits than Python converts, 4,300
         return -math.inf if text.startswith("-") else math.inf

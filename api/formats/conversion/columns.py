@@ -1,7 +1,7 @@
-"""Converts the values of a column to its canonical form, and says of each that cannot be converted why.
+"""Converts the values of a column to its canonical form, and reports a reason for each invalid value.
 
-All values are tried at once. Those that remain doubtful are read one by one by the rules of `api.http.values`, which
-alone decide what is refused.
+A vectorized conversion comes first. The values that it cannot decide are converted one by one by the rules of
+`api.http.values`, which alone decide which values are invalid.
 """
 
 from collections.abc import Callable
@@ -26,20 +26,20 @@ _NUMBERS: Final = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decima
 
 
 class WrongType(Exception):
-    """A column has a type that cannot be converted; the message is the rest of a sentence that begins with it."""
+    """The type of a column cannot be converted; the message is the rest of a sentence about the column."""
 
 
 class Converted(NamedTuple):
     """A column in its canonical form."""
 
     array: Any
-    """Null where a value is missing or bad."""
+    """The values; null for a missing or bad value."""
     bad: dict[int, str]
-    """For each bad value, by its index: the rest of a sentence that begins with the column."""
+    """The reason for each bad value, by index: the rest of a sentence about the column."""
 
 
 def canonical_type(column: Column) -> Any:
-    """Return the type of a column in the canonical rows."""
+    """Return the Arrow type of a column in the canonical rows."""
     return _canonical_value_type(column.categories or column)
 
 
@@ -50,13 +50,13 @@ class ColumnConverter:
         """Plan the conversion.
 
         Args:
-            column: of the model card.
+            column: the column of the model card.
             source: the type of the arrays.
-            max_text_bytes: the largest size of a text.
-            has_cells: whether the arrays hold cells of CSV, which are texts.
+            max_text_bytes: the maximum size of a string.
+            has_cells: whether the arrays contain CSV cells.
 
         Raises:
-            WrongType: no value of this type is one of the column.
+            WrongType: values of this type cannot be converted to the type of the column.
         """
         self.type = canonical_type(column)
         self._column = column
@@ -68,7 +68,7 @@ class ColumnConverter:
         self._convert_array = self._plan(source)
         self._n_suggestions = 0
         self.missing = f"must not be missing: send {expected(column)}."
-        """Why a missing value is bad."""
+        """The reason for a missing value of a column that is not nullable."""
 
     def __call__(self, array: Any) -> Converted:
         """Convert an array."""
@@ -113,7 +113,7 @@ class ColumnConverter:
             try:
                 value = value.decode()
             except UnicodeDecodeError:
-                raise ValueError("must be a text in UTF-8.") from None
+                raise ValueError("must be a string in UTF-8.") from None
         elif type(value) is Decimal:
             value = int(value) if value == value.to_integral_value() else float(value)
         elif type(value) is int and self._values.type in FLOATS and abs(value) > numbers.EXACT:
@@ -189,7 +189,7 @@ class ColumnConverter:
 
 
 def _to_strings(array: Any) -> Any:
-    """Write dates and datetimes as texts, and turn every kind of text into the one; the rest stays."""
+    """Convert dates, datetimes and every kind of string to the type string; return other arrays unchanged."""
     if pa.types.is_timestamp(array.type):
         return datetimes.format_timestamps(array)
     if pa.types.is_date(array.type):
@@ -223,7 +223,7 @@ def _then_float32(convert: Callable[[Any], PartialConversion]) -> Callable[[Any]
 
 
 def decoded_type(column: Column) -> Any:
-    """Return the type of the arrays of a column, as its converter takes them."""
+    """Return the type to which a parser decodes the values of a column, for its `ColumnConverter`."""
     values = column.categories or column
     if values.type in FLOATS:
         return pa.float64()

@@ -1,4 +1,4 @@
-"""Converts dictionary arrays: the dictionary once, and then what refers to it."""
+"""Converts dictionary arrays: each value of a dictionary once."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ class DictionaryConverter:
     """Converts dictionary arrays to the canonical form of a column."""
 
     def __init__(self, converter: ColumnConverter, *, nullable: bool) -> None:
-        """Wrap the converter of the dictionary's values.
+        """Wrap a converter.
 
         Args:
-            converter: of the values.
-            nullable: whether a value may be missing.
+            converter: converts the values of a dictionary.
+            nullable: whether a value of the column may be missing.
         """
         self._convert = converter
         self._nullable = nullable
@@ -45,7 +45,7 @@ class DictionaryConverter:
 
 
 def _is_same(first: Any, second: Any) -> bool:
-    """Whether two arrays share their memory, which they keep alive."""
+    """Whether two arrays have the same buffers; both are alive, so that no address was reused."""
     if second is None or len(first) != len(second) or first.offset != second.offset:
         return False
     pairs = zip(first.buffers(), second.buffers(), strict=True)

@@ -1,4 +1,4 @@
-"""Converts arrays of numbers to other types of numbers, where that is exact."""
+"""Converts arrays of numbers to other numeric types; a value that would change is doubtful."""
 
 from typing import Any, Final
 
@@ -9,20 +9,20 @@ from api.formats.conversion.partial import PartialConversion, keep_where, merge_
 from shared.columns import INTEGERS, ValueType
 
 EXACT: Final = 2**53
-"""Every integer up to it is a float64."""
+"""Float64 represents every integer up to this one exactly."""
 
 
 def to_float64(array: Any) -> PartialConversion:
-    """Convert integers, floats and decimals to float64; NaN is missing, and infinities are doubtful."""
+    """Convert integers, floats and decimals to float64; NaN becomes null, and infinities are doubtful."""
     if pa.types.is_decimal(array.type):
-        array = array.cast(pa.string())  # and from there correctly rounded
+        array = array.cast(pa.string())  # the conversion from strings rounds correctly
     if pa.types.is_integer(array.type):
         return _integers_to_float64(array)
     return keep_where(array := nan_to_null(array.cast(pa.float64())), pc.is_finite(array))
 
 
 def to_float32(array: Any) -> PartialConversion:
-    """Convert likewise to float32, rounding; what is beyond its range is doubtful."""
+    """Convert like `to_float64`, then round to float32; numbers out of its range are doubtful."""
     if array.type == pa.float32():
         return keep_where(array := nan_to_null(array), pc.is_finite(array))
     wide = to_float64(array)
@@ -31,7 +31,7 @@ def to_float32(array: Any) -> PartialConversion:
 
 
 def to_integers(value_type: ValueType, array: Any) -> PartialConversion:
-    """Convert integers within the range, and floats and decimals that are integers; NaN is missing."""
+    """Convert integers, and floats and decimals without a fraction, to an integer type; NaN becomes null."""
     target = pa.type_for_alias(value_type.value)
     if pa.types.is_floating(array.type):
         array = nan_to_null(array.cast(pa.float64()))
@@ -42,7 +42,7 @@ def to_integers(value_type: ValueType, array: Any) -> PartialConversion:
         return _convert_in_range(value_type, array)
     try:
         return PartialConversion(array.cast(target))
-    except pa.ArrowInvalid:  # some decimal does not fit: each is read alone
+    except pa.ArrowInvalid:  # some decimal does not fit: all are doubtful
         return keep_where(pa.nulls(len(array), target), pc.is_null(array))
 
 

@@ -1,4 +1,4 @@
-"""A first try at all values of an array at once; only the doubtful ones are then read one by one."""
+"""A vectorized conversion of an array, which leaves the values that it cannot decide to be converted one by one."""
 
 from typing import Any, NamedTuple
 
@@ -7,20 +7,20 @@ import pyarrow.compute as pc
 
 
 class PartialConversion(NamedTuple):
-    """What became of an array; both have its length."""
+    """The result of a vectorized conversion; both arrays have the length of the input."""
 
     array: Any
-    """The converted values: null where a value is missing or doubtful."""
+    """The converted values; null for a missing or doubtful value."""
     doubtful: Any = None
-    """A mask, without nulls, of the values that must be read one by one; None if there are none."""
+    """A mask without nulls of the values that must be converted one by one; None if there are none."""
 
 
 def keep_where(array: Any, is_good: Any) -> PartialConversion:
-    """Keep the values for which a mask is true; the others that are not null are doubtful.
+    """Keep the values for which a mask is true; mark those for which it is false as doubtful.
 
     Args:
         array: the converted values.
-        is_good: a mask, which may be null where the value is.
+        is_good: the mask; null for a missing value.
     """
     if pc.all(is_good, min_count=0).as_py():  # nulls are skipped
         return PartialConversion(array)
@@ -29,12 +29,12 @@ def keep_where(array: Any, is_good: Any) -> PartialConversion:
 
 
 def null_unless(array: Any, is_good: Any) -> Any:
-    """Replace by null each value for which a mask, which may be null where the value is, is false."""
+    """Replace each value for which a mask is false by null; the mask may be null for a missing value."""
     return pc.if_else(pc.fill_null(is_good, True), array, pa.scalar(None, array.type))
 
 
 def merge_doubtful(first: PartialConversion, second: PartialConversion) -> PartialConversion:
-    """Return the second of two attempts, which was made on the first one's values, with the doubtful ones of both."""
+    """Return `second`, a conversion of the values of `first`, with the doubtful values of both."""
     if first.doubtful is None or second.doubtful is None:
         return PartialConversion(second.array, first.doubtful if second.doubtful is None else second.doubtful)
     return PartialConversion(second.array, pc.or_(first.doubtful, second.doubtful))

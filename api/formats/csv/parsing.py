@@ -1,7 +1,7 @@
 """Parses blocks of CSV into columns.
 
-A block is parsed into columns of the types of the model card. Columns where that fails, or gives what no cell of CSV
-stands for, are parsed into texts, which `api.formats.conversion.cells` then reads.
+A block is parsed into columns of the types of the model card. Columns for which pyarrow fails, or accepts cells that
+Sepal does not accept, are parsed into strings, which `api.formats.conversion.cells` converts.
 """
 
 import re
@@ -17,34 +17,34 @@ from api.formats.conversion.columns import ColumnConverter, decoded_type
 from api.formats.csv.blocks import Block
 from shared.columns import Column
 
-_HEXADECIMAL: Final = re.compile(rb"0[xX]")  # pyarrow takes it for an integer
+_HEXADECIMAL: Final = re.compile(rb"0[xX]")  # pyarrow parses hexadecimal integers
 _FAILED_COLUMN: Final = re.compile(r"In CSV column #(\d+): ")
-_MAX_ATTEMPTS: Final = 4  # before all columns are parsed into texts
+_MAX_ATTEMPTS: Final = 4  # then all columns are parsed into strings
 
 
 class Layout(NamedTuple):
-    """How the columns stand in the upload."""
+    """The columns of the upload, and how its cells are written."""
 
     columns: Sequence[tuple[Column, int]]
-    """The columns of the model card that are there, with their index in the upload."""
+    """The columns of the model card that the upload has, with their indices in the upload."""
     carried: Sequence[int]
     n_columns: int
     delimiter: str
     null_texts: Sequence[str]
-    """Texts of missing values, beside the empty cell; not of carried ones."""
+    """Cells that are missing values, in addition to the empty cell; not in carried columns."""
 
 
 class Parsed(NamedTuple):
-    """The columns of a block, without its ragged rows."""
+    """The columns of a block, without rows that have the wrong number of cells."""
 
     features: Sequence[Any]
-    """Arrays that `converters` take."""
+    """The columns of the model card, as input for `converters`."""
     converters: Sequence[ColumnConverter]
     carried: Sequence[Any]
     n_rows: int
-    """The ragged ones included."""
+    """Including the ragged rows."""
     ragged: dict[int, int]
-    """For each row that has not as many cells as there are columns: how many it has."""
+    """The number of cells of each row that does not have one for each column, by its index."""
 
 
 class BlockParser:
@@ -54,8 +54,8 @@ class BlockParser:
         """Plan the conversions.
 
         Args:
-            layout: of the upload.
-            max_text_bytes: the largest size of a text.
+            layout: the layout of the upload.
+            max_text_bytes: the maximum size of a string.
         """
         self._layout = layout
         self._types = {index: decoded_type(column) for column, index in layout.columns}
@@ -74,7 +74,7 @@ class BlockParser:
         """Parse a block.
 
         Raises:
-            pyarrow.ArrowInvalid: it is not UTF-8.
+            pyarrow.ArrowInvalid: the block is not UTF-8.
         """
         texts = self._integers if _HEXADECIMAL.search(block.content) else set()
         for _ in range(_MAX_ATTEMPTS):
@@ -90,18 +90,18 @@ class BlockParser:
         return self._parse(block, set(self._types))
 
     def _failed_columns(self, error: str) -> set[int]:
-        """Return the column that pyarrow says it cannot convert, or all of them."""
+        """Return the column that pyarrow reports in an error; all columns if it reports none."""
         found = _FAILED_COLUMN.search(error)
         return {int(found[1])} & self._types.keys() if found is not None else set(self._types)
 
     def _non_finite_columns(self, parsed: Parsed) -> Iterator[int]:
-        """Yield the columns with texts such as `nan`, which pyarrow takes for numbers."""
+        """Yield the columns with cells such as `nan`, which pyarrow parses as numbers."""
         for (_, index), array in zip(self._layout.columns, parsed.features, strict=True):
             if pa.types.is_floating(array.type) and not pc.all(pc.is_finite(array), min_count=0).as_py():
                 yield index
 
     def _parse(self, block: Block, texts: set[int]) -> Parsed:
-        """Parse a block; read some columns as texts."""
+        """Parse a block; parse the columns in `texts` into strings."""
         layout = self._layout
         types = {index: pa.string() if index in texts else type_ for index, type_ in self._types.items()}
         carried = dict.fromkeys(layout.carried, pa.string())

@@ -1,4 +1,4 @@
-"""Reads the rows of CSV."""
+"""Reads CSV files."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -22,19 +22,19 @@ _NO_DELIMITERS: Final = frozenset('"\r\n\0')
 
 
 class CsvTable:
-    """The rows of CSV."""
+    """The rows of a CSV file."""
 
     def __init__(self, upload: Upload) -> None:
         """Read the header.
 
         Raises:
-            MalformedUpload: it cannot be read.
-            InvalidRows: a column is unknown, missing or there twice.
-            InvalidParameter: the delimiter is none; or there is no header, and columns are to be carried.
+            MalformedUpload: the first block cannot be parsed.
+            InvalidRows: a column is unknown, missing or duplicate.
+            InvalidParameter: the delimiter is invalid, or `carry` is given without a header.
         """
         job = upload.job
         if len(job.delimiter) != 1 or not job.delimiter.isascii() or job.delimiter in _NO_DELIMITERS:
-            raise InvalidParameter("`delimiter` must be one ASCII character, and neither a quote nor a line's end.")
+            raise InvalidParameter("`delimiter` must be one ASCII character, and neither a quote nor a line break.")
         if job.carried and not job.has_header:
             raise InvalidParameter("Without a header the columns have no names to carry: leave out `carry`.")
         self._delimiter = job.delimiter
@@ -54,14 +54,14 @@ class CsvTable:
         self.carried = [pa.string()] * len(carried)
 
     def outputs(self) -> tuple[Output, ...]:
-        """Return no outputs: only a query can ask for them."""
+        """Return no outputs: only the query string can request them."""
         return ()
 
     def pieces(self) -> Iterator[Piece]:
-        """Read the rows.
+        """Yield the rows in pieces.
 
         Raises:
-            MalformedUpload: they cannot be read.
+            MalformedUpload: a block cannot be parsed.
         """
         while (block := self._block) is not None:
             if block.content.strip(b"\r\n"):  # pyarrow refuses a block without rows
@@ -71,7 +71,7 @@ class CsvTable:
             self._block = self._next_block()
 
     def _read_header(self) -> None:
-        """Read the names of the columns off the first block."""
+        """Read the column names from the first block, and remove them from it."""
         while self._block is not None and not self._block.content.strip(b"\r\n"):
             self._block = self._next_block()
         block = self._block
@@ -143,7 +143,7 @@ class CsvTable:
 
 
 class _LineReader:
-    """The lines of a content, decoded one by one, and how much of it has been read."""
+    """Decodes lines one by one, and counts the bytes and lines read."""
 
     def __init__(self, content: bytes) -> None:
         self._lines = iter(content.splitlines(keepends=True))
@@ -159,7 +159,7 @@ class _LineReader:
 
 
 class _RowLines:
-    """Says at which line a row of a block stands."""
+    """Returns the lines of rows of a block, as a `RowLocator`."""
 
     def __init__(self, block: Block, n_rows: int) -> None:
         self._block = block
@@ -167,7 +167,7 @@ class _RowLines:
 
     @cached_property
     def _lines(self) -> Sequence[int]:
-        if b'"' not in self._block.content and self._block.n_lines == self._n_rows:  # a row to a line
+        if b'"' not in self._block.content and self._block.n_lines == self._n_rows:  # one line per row
             return range(self._block.first_line, self._block.first_line + self._n_rows)
         return self._block.row_lines()
 
@@ -176,7 +176,7 @@ class _RowLines:
 
 
 def _spread_rows(arrays: Sequence[Any], rows: Sequence[int], n_rows: int) -> list[Any]:
-    """Put the values of arrays at the given rows; the others are null."""
+    """Move the values of arrays to the given rows; other rows are null."""
     positions: list[int | None] = [None] * n_rows
     for position, row in enumerate(rows):
         positions[row] = position

@@ -1,4 +1,4 @@
-"""Reads JSON bodies as `POST /predict` takes them: an object with the rows, in "data", and maybe "outputs"."""
+"""Reads JSON bodies like those of `POST /predict`: an object with the rows in "data", and optionally "outputs"."""
 
 import codecs
 import json
@@ -29,9 +29,9 @@ _BETWEEN: Final = {
     RowForm.OBJECT: re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*(?=\{)"),
     RowForm.TEXT: re.compile(rb'"[ \t\r\n]*,[ \t\r\n]*(?=")'),
 }
-"""What may separate two rows, unless it is within a text."""
+"""A separator of two rows, unless it is within a string."""
 _TAIL: Final = re.compile(rb'\]\s*(?:,\s*"outputs"\s*:\s*\[[^\[\]]*\]\s*)?\}\s*$')
-"""What may follow the last row."""
+"""The end of the body after the last row, if "data" is the last member or only "outputs" follows."""
 
 
 class JsonTable:
@@ -42,28 +42,28 @@ class JsonTable:
         self.carried = [pa.string()] * len(upload.job.carried)
         self._upload = upload
         self._body = bytearray()
-        """What has been received: rows are read while more is."""
+        """The bytes received; rows are read before the whole body is received."""
         self._has_all = False
         self._at = 0
-        """Where the next byte is read."""
+        """The offset of the next byte to read."""
         self._n_rows = 0
         self._outputs: tuple[Output, ...] = ()
 
     def outputs(self) -> tuple[Output, ...]:
-        """Return the outputs that the body asks for."""
+        """Return the outputs that the body requests."""
         return self._outputs
 
     def pieces(self) -> Iterator[Piece]:
-        """Read the rows.
+        """Yield the rows in pieces.
 
         Raises:
             MalformedUpload: the body is not JSON.
-            InvalidRows: it has not the members of such a body.
-            BodyTooLarge: it is too large for one of JSON.
+            InvalidRows: a member is unknown, missing, duplicate or invalid.
+            BodyTooLarge: the body exceeds the limit for JSON.
         """
         self._skip_space()
         if not self._take_token(b"{"):
-            self._take_value()  # or it is not JSON
+            self._take_value()  # raises an error if it is not JSON
             raise InvalidRows([Fault("", 'The body must be an object with the member "data".')])
         names: set[str] = set()
         more = not self._take_token(b"}")
@@ -84,7 +84,7 @@ class JsonTable:
             raise self._malformed(self._at, "a member's name is missing")
         name: str = self._take_value()
         if name in names:
-            raise InvalidRows([Fault(pointer_to(name), f"{show(name)} stands there more than once: send it once.")])
+            raise InvalidRows([Fault(pointer_to(name), f"{show(name)} occurs more than once: send it once.")])
         names.add(name)
         if not self._take_token(b":"):
             raise self._malformed(self._at, "a colon is missing")
@@ -96,7 +96,7 @@ class JsonTable:
             raise InvalidRows([Fault(pointer_to(name), detail)])
         self._outputs = read_outputs(self._take_value(), self._upload.card)
         if self._upload.job.outputs:
-            detail = '"outputs" stands in the query, too: send it once.'
+            detail = '"outputs" is in the query string, too: send it once.'
             raise InvalidRows([Fault(f"/{OUTPUTS}", detail)])
 
     def _read_data(self) -> Iterator[Piece]:
@@ -120,7 +120,7 @@ class JsonTable:
 
         first = self._n_rows
         end = self._guessed_end(form)
-        # If these bytes are rows in an array, they end where a row ends, for they begin where one begins.
+        # These bytes begin with a row: if they decode as the rows of an array, they also end with a row.
         piece = (
             reader.read_whole_piece(bytes(memoryview(self._body)[self._at : end]), places) if end > self._at else None
         )
@@ -133,7 +133,7 @@ class JsonTable:
         return piece
 
     def _guessed_end(self, form: RowForm) -> int:
-        """Return where the piece probably ends; -1 if no place is probable."""
+        """Return a probable end of the piece; -1 if none is found."""
         limit = self._at + 2 * _PIECE_BYTES
         self._receive(limit + _TAIL_BYTES)
         if len(self._body) <= limit + _TAIL_BYTES and self._has_all:
@@ -143,7 +143,7 @@ class JsonTable:
         return -1 if found is None else found.start() + 1
 
     def _parse_rows(self) -> Iterator[tuple[Any, bytes]]:
-        """Parse some rows; leave the comma or bracket after the last of them."""
+        """Parse about a mebibyte of rows one by one; stop before the comma or bracket after the last one."""
         stop = self._at + _PIECE_BYTES
         while True:
             value, end = self._parse_value()
@@ -156,7 +156,7 @@ class JsonTable:
             self._take_token(b",")
 
     def _take_value(self) -> Any:
-        """Take the value that comes next."""
+        """Parse the next value, and move behind it."""
         value, self._at = self._parse_value()
         self._skip_space()
         if isinstance(value, InvalidRows):
@@ -164,7 +164,7 @@ class JsonTable:
         return value
 
     def _parse_value(self) -> tuple[Any, int]:
-        """Parse the value that comes next; return it, or the error if a member stands twice in it, and its end."""
+        """Parse the next value; return it, or the error if it has a duplicate member, and the offset of its end."""
         n_bytes = _WINDOW_BYTES
         while True:
             self._receive(self._at + n_bytes)
@@ -173,7 +173,7 @@ class JsonTable:
             try:
                 text = codecs.getincrementaldecoder("utf-8")().decode(self._body[self._at : end], is_all)
                 value, n_characters = _parse_text(text)
-                if is_all or n_characters < len(text):  # a number may go on in the next window
+                if is_all or n_characters < len(text):  # a number at the end of the window may be incomplete
                     return value, self._at + len(text[:n_characters].encode())
             except UnicodeDecodeError as error:
                 raise self._malformed(self._at + error.start, "it is not UTF-8") from None
@@ -202,17 +202,17 @@ class JsonTable:
         return False
 
     def _skip_space(self) -> None:
-        """Skip space; then at least one byte more has been received, if there is one."""
+        """Skip whitespace, and receive the byte that follows it, if there is one."""
         is_end = False
         while not is_end:
             self._receive(self._at + 1)
             space = _SPACE.match(self._body, self._at)
-            assert space is not None, "it matches nothing, too"
+            assert space is not None, "it also matches an empty string"
             self._at = space.end()
             is_end = self._has_all or self._at < len(self._body)
 
     def _receive(self, n_bytes: int) -> None:
-        """Receive the body up to so many bytes, or to its end."""
+        """Receive the first `n_bytes` bytes of the body, or all of it."""
         max_bytes = self._upload.settings.max_json_bytes
         while len(self._body) < n_bytes and not self._has_all:
             chunk = self._upload.body.read(_CHUNK)
@@ -220,7 +220,7 @@ class JsonTable:
             self._body += chunk
             if len(self._body) > max_bytes:
                 raise BodyTooLarge(
-                    f"A body of JSON may have {max_bytes} bytes (SEPAL_MAX_JSON_UPLOAD_BYTES): "
+                    f"A JSON body may have at most {max_bytes} bytes (SEPAL_MAX_JSON_UPLOAD_BYTES): "
                     "send NDJSON, CSV or Parquet."
                 )
 

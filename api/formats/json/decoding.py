@@ -1,6 +1,6 @@
-"""Decodes pieces of JSON whose rows are valid as they stand, all at once, by types that are made from the model card.
+"""Decodes whole pieces of valid JSON rows with msgspec, by types made from the model card.
 
-As `api.http.row_decoder`, it neither says what is wrong nor accepts all that is right.
+Like `api.http.row_decoder`, it reports no errors, and does not accept all valid rows.
 """
 
 import re
@@ -26,7 +26,7 @@ _MEMBER: Final = re.compile(rb'"[ \t\r\n]*:')
 
 
 class RowForm(Enum):
-    """What the rows of an upload are: what the first of them is."""
+    """The form of the rows of an upload, which is that of the first row."""
 
     ARRAY = "arrays"
     OBJECT = "objects"
@@ -34,7 +34,7 @@ class RowForm(Enum):
 
     @classmethod
     def detect(cls, row: bytes) -> "RowForm":
-        """Return the form of a row by its first byte; a row of no form passes for a text."""
+        """Return the form of a row by its first byte: neither `[` nor `{` means text."""
         return {b"[": cls.ARRAY, b"{": cls.OBJECT}.get(row[:1], cls.TEXT)
 
 
@@ -42,7 +42,7 @@ class Decoded(NamedTuple):
     """The columns of some rows."""
 
     features: Sequence[Any]
-    """Arrays of the types that `decoded_type` returns."""
+    """Arrow arrays of the types that `decoded_type` returns."""
     carried: Sequence[Any]
 
 
@@ -53,10 +53,10 @@ class PieceDecoder:
         """Build the decoders.
 
         Args:
-            columns: of the model card.
+            columns: the columns of the model card.
             carried: the names of the carried columns.
-            form: of the rows.
-            are_lines: whether a piece has a row to a line; else it has rows as they stand in an array.
+            form: the form of the rows.
+            are_lines: whether the rows of a piece are lines; otherwise they are separated by commas.
         """
         decoder = _line_decoder if are_lines else _item_decoder
         self._types = [decoded_type(column) for column in columns]
@@ -86,7 +86,7 @@ class PieceDecoder:
 
 
 class _StringDecoder:
-    """Rows that are texts."""
+    """Decodes rows that are strings."""
 
     def __init__(self, decode: Decode) -> None:
         self._decode = decode
@@ -96,7 +96,7 @@ class _StringDecoder:
 
 
 class _ArrayDecoder:
-    """Rows that are arrays."""
+    """Decodes rows that are arrays."""
 
     def __init__(self, decode: Decode, numbers: NumberArrays | None) -> None:
         self._decode = decode
@@ -108,7 +108,7 @@ class _ArrayDecoder:
 
 
 class _ObjectDecoder:
-    """Rows that are objects."""
+    """Decodes rows that are objects."""
 
     def __init__(
         self, columns: Sequence[Column], types: Sequence[Any], carried: Sequence[str], decoder: Callable[[Any], Decode]
@@ -143,12 +143,12 @@ class _ObjectDecoder:
             values = _field_values(rows, index)
             try:
                 features.append(pa.array(values, type_))
-            except pa.ArrowException:  # some are UNSET, which nothing finds faster
+            except pa.ArrowException:  # some are UNSET; this is the fastest way to find out
                 n_absent += values.count(UNSET)
                 features.append(pa.array([None if value is UNSET else value for value in values], type_))
         carried = {name: _field_values(rows, index) for index, name in enumerate(self._carried_only, len(features))}
         n_absent += sum(values.count(UNSET) for values in carried.values())
-        if not _has_members(content, len(rows) * (len(features) + len(carried)) - n_absent):  # one stands twice
+        if not _has_members(content, len(rows) * (len(features) + len(carried)) - n_absent):  # a member is duplicate
             return None
         if self._decode_shared is not None:
             shared = self._decode_shared(content)
@@ -190,12 +190,12 @@ def _field_values(rows: Sequence[Any], index: int) -> list[Any]:
 
 
 def _can_be_a_field(name: str) -> bool:
-    """Whether msgspec takes the name, which it compares with JSON as it is written."""
+    """Whether a name can be matched by msgspec, which compares it with the JSON text without unescaping."""
     return name.isprintable() and not {'"', "\\"} & set(name)
 
 
 def _has_members(content: bytes, n_members: int) -> bool:
-    """Whether objects have no more than so many members, which all of them have at least."""
+    """Whether objects that have at least `n_members` members in total have no more."""
     return content.count(b":") == n_members or len(_MEMBER.findall(content)) == n_members
 
 

@@ -1,4 +1,4 @@
-"""Reads NDJSON: a row to a line."""
+"""Reads NDJSON, one row per line."""
 
 import json
 from collections.abc import Iterator
@@ -20,21 +20,21 @@ _SPACE: Final = b" \t\r\n"
 
 
 class _Block(NamedTuple):
-    """Some whole lines."""
+    """Consecutive whole lines."""
 
     content: bytes
-    """Without the space at its ends."""
+    """Without whitespace at its ends."""
     first_line: int
     """The number of its first line in the body, from 1."""
 
     def numbered_lines(self) -> list[tuple[int, bytes]]:
-        """Return the lines that are not blank, with their numbers."""
+        """Return the numbers and contents of the lines that are not blank."""
         numbered = enumerate(self.content.split(b"\n"), self.first_line)
         return [(number, line) for number, text in numbered if (line := text.strip(_SPACE))]
 
 
 class NdjsonTable:
-    """The rows of NDJSON."""
+    """The rows of an NDJSON file."""
 
     def __init__(self, upload: Upload) -> None:
         """Read nothing yet."""
@@ -43,15 +43,15 @@ class NdjsonTable:
         self._n_rows = 0
 
     def outputs(self) -> tuple[Output, ...]:
-        """Return no outputs: only a query can ask for them."""
+        """Return no outputs: only the query string can request them."""
         return ()
 
     def pieces(self) -> Iterator[Piece]:
-        """Read the rows.
+        """Yield the rows in pieces.
 
         Raises:
             MalformedUpload: a line is not JSON, or too long.
-            InvalidRows: columns are to be carried, and the rows are not objects.
+            InvalidRows: `carry` is given, and the rows are not objects.
         """
         reader: PieceReader | None = None
         for block in _read_blocks(self._upload.body):
@@ -72,7 +72,7 @@ class NdjsonTable:
         return reader.read_row_by_row(rows, lambda rows: [f"Line {lines[row][0]}" for row in rows])
 
     def _parse_line(self, index: int, line: int, content: bytes) -> Any:
-        """Parse a line; return the error if a member stands twice in it."""
+        """Parse a line; return the error if it has a duplicate member."""
         try:
             text = content.decode()
             value, end = parse_at(text, 0)

@@ -1,4 +1,4 @@
-"""Turns pieces of JSON rows into columns: all at once where that is possible, else row by row."""
+"""Converts pieces of JSON rows to columns: as a whole if possible, otherwise row by row."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,18 +12,18 @@ from shared.errors import Fault, InvalidRows
 
 
 class PieceReader:
-    """Reads the pieces of an upload, whose rows have the form of the first one."""
+    """Reads the pieces of an upload, whose rows must all have the form of the first one."""
 
     def __init__(self, upload: Upload, form: RowForm, *, are_lines: bool) -> None:
         """Build the readers.
 
         Args:
-            upload: what is read.
-            form: of the rows.
-            are_lines: whether a piece has a row to a line; else it has rows as they stand in an array.
+            upload: the upload.
+            form: the form of the rows.
+            are_lines: whether the rows of a piece are lines; otherwise they are separated by commas.
 
         Raises:
-            InvalidRows: columns are to be carried, and the rows are not objects.
+            InvalidRows: `carry` is given, and the rows are not objects.
         """
         carried = upload.job.carried
         if carried and form is not RowForm.OBJECT:
@@ -39,12 +39,12 @@ class PieceReader:
         self._read_rows = RowReader(upload.card, carried, form, max_text_bytes)
 
     def read_whole_piece(self, content: bytes, places: RowLocator, n_rows: int | None = None) -> Piece | None:
-        """Read a piece at once; return None if it must be read row by row.
+        """Decode and convert a piece as a whole; return None if it must be read row by row.
 
         Args:
             content: the rows.
-            places: says where each stands.
-            n_rows: how many rows there must be, if that is known.
+            places: returns the positions of rows in the upload.
+            n_rows: the number of rows that there must be; None if it is unknown.
         """
         decoded = self._decode(content) if self._decode is not None else None
         if decoded is None or (n_rows is not None and len(decoded.features[0]) != n_rows):
@@ -54,6 +54,6 @@ class PieceReader:
         return Piece([each.array for each in converted], decoded.carried, bad, places)
 
     def read_row_by_row(self, rows: Sequence[tuple[Any, bytes]], places: RowLocator) -> Piece:
-        """Read rows: the value of each, or the error that refuses it, and its JSON."""
+        """Read a piece row by row; `rows` has the value of each row, or its error, and its JSON."""
         read = self._read_rows(rows)
         return Piece(read.columns.features, read.columns.carried, read.bad, places)

@@ -1,4 +1,4 @@
-"""Reads rows of JSON one by one, and says what is wrong with each."""
+"""Reads JSON rows one at a time and reports the errors in each invalid row."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -17,16 +17,16 @@ from api.http.values import column_reader, expected, nearest, refusal
 from shared.card import ModelCard
 from shared.errors import InvalidRows
 
-_MAX_FAULTS: Final = 100  # of a row: an object has room for a million unknown columns
+_MAX_FAULTS: Final = 100  # of a row: an object may have a million unknown members
 _MAX_SUGGESTIONS: Final = 5  # each takes up to 2 ms
 _ABSENT: Final = object()
 
 
 class RowsRead(NamedTuple):
-    """Rows that were read one by one."""
+    """The columns of rows that were read one by one, and their errors."""
 
     columns: Decoded
-    """Canonical."""
+    """In canonical form."""
     bad: dict[int, list[BadValue]]
 
 
@@ -39,8 +39,8 @@ class RowReader:
         Args:
             card: the model card.
             carried: the names of the carried columns.
-            form: of the rows.
-            max_text_bytes: the largest size of a text.
+            form: the form of the rows.
+            max_text_bytes: the maximum size of a string.
         """
         self._columns = {column.name: column for column in card.input.columns}
         self._names = list(self._columns)
@@ -54,7 +54,7 @@ class RowReader:
         """Read rows.
 
         Args:
-            rows: the value of each, or the error that refuses it; and its JSON.
+            rows: the value of each row, or its error, and its JSON.
         """
         features: list[list[Any]] = []
         carried: list[list[str | None]] = []
@@ -94,7 +94,7 @@ class RowReader:
         return read
 
     def _row_values(self, row: Any, faults: list[BadValue]) -> list[Any]:
-        """Return a value for each column; those of a row that has another form are absent."""
+        """Return a value for each column; all are absent if the row has the wrong form."""
         if isinstance(row, InvalidRows):
             faults += [BadValue(None, fault.detail) for fault in row.faults]
             return [_ABSENT] * len(self._names)
