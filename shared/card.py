@@ -20,7 +20,7 @@ SKOPS_FILE: Final = "pipeline.skops"
 CARD_FILE: Final = "card.json"
 REQUIREMENTS_FILE: Final = "requirements.txt"
 PYTHON: Final = "python"
-"""Its key in the versions of a card; the other keys are names of distributions."""
+"""The key of Python in the versions of a card; the other keys are names of distributions."""
 
 
 class Data(FrozenModel):
@@ -60,10 +60,10 @@ class ModelCard(CompleteModel):
     """Digests of the other files that the model needs, by path in the model directory: own code and requirements."""
     input: ModelInput
     classes: tuple[Value, ...] | tuple[tuple[Value, ...], ...] | None
-    """The columns of `log_proba` and `proba`, in order; those of each output where a row has several predictions; None
-    if the pipeline is not a classifier."""
+    """The classes, in the column order of `log_proba` and `proba`; for several targets, those of each; None if the
+    pipeline is not a classifier."""
     outputs: tuple[Output, ...] = Field(min_length=1)
-    """What the pipeline can give, on request."""
+    """The outputs that a request may ask for."""
     versions: dict[str, str]
     """Versions at training time: of Python, and of the distributions that the pipeline needs."""
     data: Data
@@ -80,20 +80,20 @@ class ModelCard(CompleteModel):
 
     @property
     def encoding(self) -> Encoding:
-        """How the gateway encodes rows for this model: numbers of at most 64-bit floats as a matrix."""
+        """The encoding of rows for this model: `MATRIX` if the input is a matrix of floats, otherwise `MESSAGEPACK`."""
         is_float = self.input.kind == "matrix" and all(column.type in FLOATS for column in self.input.columns)
         return Encoding.MATRIX if is_float else Encoding.MESSAGEPACK
 
     @property
     def default_outputs(self) -> tuple[Output, ...]:
-        """What a client gets that asks for no outputs."""
+        """The outputs of a request that names none."""
         predicted = tuple(each for each in (Output.PREDICTION, Output.LOG_PROBA) if each in self.outputs)
         transformed = tuple(each for each in self.outputs if each is Output.TRANSFORM)
         return predicted or transformed or self.outputs[:1]
 
     @property
     def ref(self) -> ModelRef:
-        """The name, version and digest, for responses."""
+        """The reference to this model, for responses."""
         return ModelRef(name=self.name, version=self.version, digest=self.digest)
 
 
@@ -121,6 +121,6 @@ def read_card(model_dir: Path) -> ModelCard:
 
 
 def compute_digest(file: BufferedReader) -> str:
-    """Return the digest of an artifact as the card states it."""
+    """Compute the digest of an artifact in the form that the card has."""
     file.seek(0)
     return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()

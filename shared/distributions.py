@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from shared.card import PYTHON, ModelCard
 
 _COMPATIBLE_WITHIN_MAJOR: Final = frozenset({"joblib", "numpy", "pandas", "polars", "pyarrow", "scipy"})
-"""Distributions of which other minor versions read the pickles; of all others the minor version must be the same."""
+"""Distributions whose pickles other minor versions can read; for all others, the minor version must be equal."""
 
 _DISTRIBUTIONS_BY_MODULE: Final = {
     "bs4": "beautifulsoup4",
@@ -51,12 +51,12 @@ _DISTRIBUTIONS_BY_MODULE: Final = {
     "xgboost": "xgboost",
     "yaml": "pyyaml",
 }
-"""Which distributions provide the modules that pipelines often need. For any other module, no name is suggested: who
-registers the name of a team's own module in a package index could otherwise run code where it is installed."""
+"""The distributions of modules that pipelines often need. No distribution is suggested for any other module: if it is a
+team's own, someone else could register its name in a package index, and so run code where it is installed."""
 
 
 class DifferingDistribution(NamedTuple):
-    """A distribution that is not installed as an artifact needs it."""
+    """A distribution that is missing, or installed in a version incompatible with an artifact."""
 
     name: str
     made_with: str
@@ -65,7 +65,7 @@ class DifferingDistribution(NamedTuple):
 
 
 def find_differing(card: ModelCard) -> list[DifferingDistribution]:
-    """Return the distributions that an artifact needs and that are missing here, or have an incompatible version."""
+    """Return the distributions of a card that are missing here, or installed in an incompatible version."""
     found = []
     for name, made_with in card.versions.items():
         if name == PYTHON:
@@ -81,7 +81,7 @@ def find_differing(card: ModelCard) -> list[DifferingDistribution]:
 
 
 def installed_versions(card: ModelCard) -> dict[str, str]:
-    """Return the versions of Python and of the distributions that a card names, as installed here."""
+    """Return the installed versions of Python and of the distributions that a card names."""
     found = {PYTHON: platform.python_version()}
     for name in card.versions:
         with suppress(PackageNotFoundError):
@@ -90,17 +90,17 @@ def installed_versions(card: ModelCard) -> dict[str, str]:
 
 
 def pip_requirements(differing: Sequence[DifferingDistribution]) -> str:
-    """Return what `pip install` takes to install the versions that the artifact needs."""
+    """Return the arguments of `pip install` for the versions that the artifact needs."""
     return " ".join(f"{each.name}=={each.made_with}" for each in differing)
 
 
 def describe_missing_module(what: str, module: str | None, *, is_here: bool = False) -> tuple[str, str]:
-    """Return the problem and the remedy where `what` needs a module that is not installed.
+    """Return the problem and the remedy if `what` needs a module that is not installed.
 
     Args:
-        what: needs the module.
-        module: its full name.
-        is_here: whether it must be installed into the environment of this process, whose path is then shown.
+        what: the thing that needs the module.
+        module: the full name of the module.
+        is_here: whether this process needs the module; the remedy then shows the command for its environment.
     """
     top = (module or "?").partition(".")[0]
     distribution = _DISTRIBUTIONS_BY_MODULE.get(top)
@@ -114,7 +114,7 @@ def describe_missing_module(what: str, module: str | None, *, is_here: bool = Fa
 
 
 def pip_install_command(*requirements: str) -> str:
-    """Return the command that installs distributions into this environment."""
+    """Return the command that installs distributions into the environment of this process."""
     python = Path(sys.executable)
     with suppress(ValueError):
         python = python.relative_to(Path.cwd())

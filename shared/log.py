@@ -16,7 +16,7 @@ _INDENT: Final = "    "
 
 
 def configure_logging(as_json: bool, level: str) -> None:
-    """Send structlog and the standard library's loggers through one formatter to stderr."""
+    """Write the events of structlog and of the standard library's loggers to stderr, in one format."""
     chain: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -54,7 +54,7 @@ def configure_logging(as_json: bool, level: str) -> None:
 
 
 def _escape_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Escape line breaks and other control characters: a text that a client sent cannot look like a log line."""
+    """Escape line breaks and other control characters, so that a string from a client cannot forge a log line."""
     return {name: value if name == "exc_info" else _escape_value(value) for name, value in event.items()}
 
 
@@ -68,7 +68,7 @@ def _escape_text(text: str) -> str:
 
 
 def _write_indented_traceback(stream: TextIO, exc_info: ExcInfo) -> None:
-    """Write a traceback whose every line is indented: the message of an exception can hold line breaks."""
+    """Write a traceback with every line indented, because the message of an exception may contain line breaks."""
     written = StringIO()
     structlog.dev.plain_traceback(written, exc_info)
     stream.write("\n" + "\n".join(_INDENT + _escape_text(line) for line in written.getvalue().strip("\n").split("\n")))

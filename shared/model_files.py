@@ -1,4 +1,4 @@
-"""The files of a model directory beside its artifact and card: own code and requirements, with their digests."""
+"""The files of a model directory other than its artifact and card: own code and requirements."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ _RESTORE: Final = "restore the model directory, or save the pipeline again"
 
 
 def compute_file_digests(model_dir: Path) -> dict[str, str]:
-    """Return the digests of own code and requirements, by path in the model directory."""
+    """Compute the digests of own code and requirements, by path in the model directory."""
     return {
         name: compute_file_digest(model_dir / name)
         for name in sorted(_list_files(model_dir))
@@ -22,17 +22,17 @@ def compute_file_digests(model_dir: Path) -> dict[str, str]:
 
 
 def compute_file_digest(path: Path) -> str:
-    """Return the digest of a file as the card states it."""
+    """Compute the digest of a file in the form that the card has."""
     with path.open("rb") as file:
         return compute_digest(file)
 
 
 def check_files(model_dir: Path, card: ModelCard) -> None:
-    """Compare own code and requirements with the card.
+    """Check own code and requirements against the digests of the card.
 
     Raises:
-        ArtifactMissing: a file of the card is not there.
-        ArtifactAltered: a file has another digest, or there is code that the card does not name.
+        ArtifactMissing: a file that the card names is missing or unreadable.
+        ArtifactAltered: a file has another digest, or the card does not name it.
     """
     for name, wanted in card.files.items():
         try:
@@ -54,7 +54,7 @@ def check_files(model_dir: Path, card: ModelCard) -> None:
 
 
 def _list_files(model_dir: Path) -> set[str]:
-    """Return the paths of all files of the code and of the requirements; bytecode caches are never read."""
+    """Return the paths of the requirements and of all files of own code, except bytecode caches."""
     found = {REQUIREMENTS_FILE}
     for folder, folders, files in os.walk(model_dir / CODE_DIR):
         links = [name for name in folders if Path(folder, name).is_symlink()]

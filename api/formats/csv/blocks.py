@@ -97,7 +97,9 @@ def find_invalid_byte(block: Block, delimiter: bytes) -> tuple[int, str] | None:
     return len(b'"'.join(parts[: opening + 1])), problem
 
 
-_STRAY: Final = 'contains a quote: put the whole cell in quotes, and double the quotes within it ("5"" disk")'
+_STRAY: Final = (
+    'contains a quote in the middle: put the whole cell in quotes, and double the quotes within it ("5"" disk")'
+)
 
 
 @cache
