@@ -6,7 +6,7 @@ The rows of a **bulk prediction** are one object, `Source.key`: an Arrow IPC fil
   that of their values; strings, dates and datetimes are strings, in the form that `shared.columns` describes. A missing
   value is null. No value is NaN.
 - `c0`, `c1`, …: the carried columns, named by `Source.carried`. Those of CSV and JSON are strings; those of Arrow and
-  Parquet keep their type: boolean, integer, float32, float64, decimal, date32, time, timestamp or string; NaN stays NaN.
+  Parquet keep their type (boolean, integer, float32, float64, decimal, date32, time, timestamp or string) and NaN.
   A carried string that begins with `JSON_MARK` continues with the JSON of the value, on one line: the value was not a
   string, or was a string that begins with the mark. Any other string is the value itself. So `{"id": "7"}` is carried
   as `7`, and `{"id": 7}` as `JSON_MARK` and `7`.

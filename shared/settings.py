@@ -25,8 +25,8 @@ class BrokerSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The lowest level that is logged."""
     otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://")
-    """URL of the OTLP receiver of traces, such as `http://host:4318`; if it is not set, no traces are sent. The `OTEL_…`
-    variables of OpenTelemetry configure the rest, such as sampling."""
+    """URL of the OTLP receiver of traces, such as `http://host:4318`; if it is not set, no traces are sent.
+    OpenTelemetry's `OTEL_…` variables configure the rest, such as sampling."""
     result_ttl_seconds: int = Field(default=3600, gt=0)
     """How long a final prediction is kept, in seconds."""
     max_attempts: int = Field(default=3, ge=1)

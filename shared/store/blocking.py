@@ -1,4 +1,4 @@
-"""The worker's transport: one connection and blocking calls."""
+"""The worker's transport: one connection with blocking calls."""
 
 import threading
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from redis.retry import Retry
 from shared.store.scripts import Script
 from shared.store.transport import EXPECTED_ERRORS, Argument, eval_command, is_script_unknown, translate_error
 
-# A pool process that loses the store retries: it has no other work, and giving up would cost the batch an attempt.
-# Twenty tries with at most a second between them outlast a restart of the broker.
+# A pool process retries if the store is unavailable: it has no other work, and an error would cost the batch an
+# attempt. Twenty tries with at most a second between them last longer than a restart of the broker.
 _RETRYING_TRIES: Final = 20
 _RETRYING_TIMEOUT_SECONDS: Final = 2
 _FAIL_FAST_TIMEOUT_SECONDS: Final = 1
@@ -24,8 +24,8 @@ _FAIL_FAST_TIMEOUT_SECONDS: Final = 1
 class BlockingTransport:
     """Runs scripts over one connection; threads take turns.
 
-    redis-py's client takes a connection from its pool at every call, and counts, names and times the call: more than
-    half of the cost of a call here (docs/decisions/0013-few-round-trips-a-batch.md).
+    redis-py's client would take a connection from its pool for each call, and count and time the call: more than half
+    of the cost of a call (docs/decisions/0013-few-round-trips-a-batch.md).
     """
 
     def __init__(self, url: str, timeout_seconds: float, retry: Retry) -> None:
@@ -35,14 +35,14 @@ class BlockingTransport:
 
     @classmethod
     def retrying(cls, url: str) -> Self:
-        """Make the transport of a pool process: it waits for an unreachable server. Opens no connection yet."""
+        """Create the transport of a pool process, which retries while the server is unreachable; open no connection."""
         errors = RedisConnectionError, RedisTimeoutError, ConnectionError
         retry = Retry(ExponentialBackoff(cap=1, base=0.05), _RETRYING_TRIES, supported_errors=errors)
         return cls(url, _RETRYING_TIMEOUT_SECONDS, retry)
 
     @classmethod
     def failing_fast(cls, url: str) -> Self:
-        """Make the consumer's transport: calls block its event loop, so only a lost connection is retried, once."""
+        """Create the consumer's transport: it retries only once, because calls block the consumer's event loop."""
         return cls(url, _FAIL_FAST_TIMEOUT_SECONDS, Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)))
 
     def run(self, script: Script, args: Sequence[Argument]) -> Any:
@@ -73,6 +73,6 @@ class BlockingTransport:
             return self._connection.read_response()
         except ResponseError:
             raise
-        except BaseException:  # such as a time limit: the unread reply would be taken for that of the next command
+        except BaseException:  # such as a time limit: the next command would read the reply of this one
             self._connection.disconnect()
             raise

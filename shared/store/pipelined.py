@@ -1,8 +1,9 @@
 """The gateway's pipelined connection: submissions and the reply channel share one socket.
 
-Commands are sent without waiting for the replies before them, and messages of the reply channel arrive between replies
-(RESP3). This costs a third of redis-py's pipelines and subscriptions (docs/decisions/0012-one-link-to-the-broker.md).
-The connection subscribes before it submits, so it misses no message while it is up.
+Commands are sent without waiting for earlier replies, and messages of the reply channel arrive between replies (RESP3).
+This takes a third of the CPU time of redis-py's pipelines and subscriptions
+(docs/decisions/0012-one-link-to-the-broker.md). The connection subscribes before the first submission, so no message is
+missed while it is up.
 """
 
 import asyncio
@@ -22,9 +23,9 @@ from shared.store.transport import EXPECTED_ERRORS, Argument, run_async, transla
 _RECONNECT_SECONDS: Final = 0.5
 _PING_SECONDS: Final = 1.0
 TIMEOUT_SECONDS: Final = 0.8
-"""For one reply, or for a connection."""
-_TIMEOUTS_PER_CALL: Final = 2.25  # a request that finds the broker frozen is refused within two seconds
-_MAX_UNANSWERED_BYTES: Final = 4 * 1024 * 1024  # written within milliseconds: no request times out behind others
+"""The timeout for one reply, or for a connection."""
+_TIMEOUTS_PER_CALL: Final = 2.25  # a request is refused within two seconds if the broker hangs
+_MAX_UNANSWERED_BYTES: Final = 4 * 1024 * 1024  # sent within milliseconds, so that queued commands do not time out
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ class Subscriber(Protocol):
         """Handle a message."""
 
     async def recheck_all(self) -> None:
-        """Called after each subscription: messages published before it are lost."""
+        """Check every pending batch; called after each subscription, because earlier messages are lost."""
 
 
 class _Connection(asyncio.Protocol):
@@ -102,7 +103,7 @@ class _Connection(asyncio.Protocol):
         future, size = self._replies.popleft()
         self.unanswered_bytes -= size
         self._reply_arrived.set()
-        if future.done():  # its request no longer waits
+        if future.done():  # the caller was canceled
             return
         if isinstance(reply, Exception):
             future.set_exception(reply)
@@ -111,7 +112,7 @@ class _Connection(asyncio.Protocol):
 
 
 class PipelinedTransport:
-    """Runs scripts over one connection, which is made again when it is lost."""
+    """Runs scripts over one connection, and reconnects when it is lost."""
 
     def __init__(self, url: str, channel: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._url = url
@@ -126,7 +127,7 @@ class PipelinedTransport:
         return self._up.is_set()
 
     async def keep_connected(self, subscriber: Subscriber) -> None:
-        """Connect, and reconnect whenever the connection is lost; never returns."""
+        """Connect, and reconnect whenever the connection is lost; never return."""
         is_failing = False
         while True:
             try:
@@ -136,7 +137,7 @@ class PipelinedTransport:
                 await _wait_until_lost(connection, self._timeout_seconds)
                 log.warning("lost the connection to the broker")
             except (OSError, RedisConnectionError, ResponseError) as error:
-                if not is_failing:  # not for every retry
+                if not is_failing:  # log only the first failure
                     log.warning("cannot connect to the broker", reason=str(error) or type(error).__name__)
                 is_failing = True
             except Exception:
@@ -149,7 +150,7 @@ class PipelinedTransport:
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def run(self, script: Script, args: Sequence[Argument]) -> Any:
-        """Run a script, and retry once if the connection is lost meanwhile; see `Transport.run`."""
+        """Run a script; retry once if the connection is lost. See `Transport.run`."""
         try:
             async with asyncio.timeout(_TIMEOUTS_PER_CALL * self._timeout_seconds):
                 return await self._run(script, args)
@@ -199,7 +200,7 @@ class PipelinedTransport:
 
 
 async def _wait_until_lost(connection: _Connection, timeout_seconds: float) -> None:
-    """Return when the connection is lost; close it if a ping times out."""
+    """Ping every second; close the connection if a ping times out, and return when the connection is lost."""
     while not connection.lost.is_set():
         try:
             async with asyncio.timeout(_PING_SECONDS):
@@ -218,7 +219,7 @@ async def _run_before(connection: _Connection, deadline: float, script: Script, 
         async with asyncio.timeout_at(deadline):
             return await run_async(connection.send, script, args)
     except TimeoutError:
-        connection.close()  # the server is frozen or the connection is dead: reconnect
+        connection.close()  # the server hangs or the connection is dead: reconnect
         raise
 
 
@@ -228,7 +229,7 @@ async def _open_connection(options: dict[str, Any], protocol: Callable[[], _Conn
         opened: Any = await loop.create_unix_connection(protocol, options["path"])
     else:
         tls = options.pop("connection_class", None) is SSLConnection
-        context = SSLConnection(**options).ssl_context.get() if tls else None  # with every TLS option of the URL
+        context = SSLConnection(**options).ssl_context.get() if tls else None  # applies all TLS options of the URL
         host, port = options.get("host", "localhost"), options.get("port", 6379)
         opened = await loop.create_connection(protocol, host, port, ssl=context)
     return cast(_Connection, opened[1])

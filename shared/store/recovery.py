@@ -1,4 +1,4 @@
-"""The reconciler's part of the store: recovers lost batches, and isolates the poison in a batch."""
+"""The store's methods for the reconciler: recovers lost batches, and isolates poison."""
 
 from enum import Enum, auto
 from typing import Final, NamedTuple
@@ -23,33 +23,33 @@ _SPLIT_SLICE: Final = Script.load("split_slice")
 _GIVE_UP_ROW: Final = Script.load("give_up_row")
 
 RECONCILE_MS: Final = 900
-"""Minimum time between two runs, over all gateways; each gateway calls once a second."""
+"""Minimum time between two runs, over all gateways, each of which calls once a second."""
 OUTAGE_MS: Final = 3000
-"""After so long without a run, the broker was unavailable, and no worker could announce itself."""
+"""Time without a run that means that the broker was unavailable, so that no worker could announce itself."""
 
 
 class Reconciled(NamedTuple):
-    """What one run of the reconciler found."""
+    """The result of one run of the reconciler."""
 
     n_published: int
-    """Lost batches that were published again."""
+    """Number of batches with a lost message that were published again."""
     n_requeued: int
-    """Attempts of lost workers that were ended."""
+    """Number of attempts of lost workers that were ended."""
     exhausted: list[BatchId]
     """Batches whose attempts are used up."""
 
 
 class IsolationResult(Enum):
-    """What became of a batch whose attempts are used up."""
+    """The result of isolating the poison in an exhausted batch."""
 
-    NONE = auto()  # every client has canceled, or another gateway was faster
+    NONE = auto()  # all clients have canceled, or another gateway has done it
     SPLIT = auto()
     DEAD_LETTERED = auto()
-    GIVEN_UP = auto()  # a slice of one row: it has no result, or its prediction has failed
+    GIVEN_UP = auto()  # a slice of one row: the row has no result, or the prediction has failed
 
 
 class Recovery:
-    """Runs the recovery scripts. Any gateway may do so at any time, and all of them do."""
+    """Runs the recovery scripts. All gateways do so, independently of each other."""
 
     def __init__(
         self,
@@ -67,10 +67,10 @@ class Recovery:
         self._dead_letter_ttl_seconds = dead_letter_ttl_seconds
 
     async def reconcile(self) -> Reconciled:
-        """Publish lost batches again, and end the attempts of lost workers; does nothing if another gateway just did.
+        """Publish lost messages again, and end the attempts of lost workers, unless a gateway has just done so.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis timed out.
         """
         announced_ms = ANNOUNCEMENT_SECONDS * 1000
         args = [RECONCILE_MS, OUTAGE_MS, announced_ms, self._max_attempts, self._dead_letter_ttl_seconds]
@@ -78,14 +78,14 @@ class Recovery:
         return Reconciled(n_published, n_requeued, [BatchId(batch_id.decode()) for batch_id in exhausted])
 
     async def isolate_poison(self, batch_id: BatchId) -> tuple[IsolationResult, Queue]:
-        """Split an exhausted batch or slice; give it up, as a dead letter or a failure, if it has one member or row.
+        """Split an exhausted batch or halve a slice; end one of a single member or row as a dead letter or a failure.
 
         Returns:
-            What was done with the batch, and its queue.
+            The result, and the queue of the batch.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time.
-            RecordIncompatible: only a gateway of the record's schema can do it.
+            BrokerUnavailable: Redis timed out.
+            RecordIncompatible: the record has another schema; only a gateway with that schema can do it.
         """
         reply = await self._transport.run(_EXAMINE, [batch_id])
         state, raw_queue, raw_members, origins, parents_member, rows, source = reply
@@ -141,7 +141,7 @@ class Recovery:
 
 
 def _prediction_id(batch_id: BatchId, members: list[Member], parents_member: bytes | None) -> PredictionId:
-    """Return the id of a batch's only prediction, which is a member of the batch or of its parent."""
+    """Return the id of the only prediction of a batch, which is a member of the batch or of its parent."""
     parent, index = parse_child_id(batch_id) or (batch_id, 0)
     if parents_member is None:
         return PredictionId(parent, index, members[0].secret)

@@ -1,4 +1,4 @@
-"""The cluster status: the model, the workers, the backlog, the server's memory."""
+"""Reads the cluster status: the model, the workers, the backlog, the memory of the server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ _STATUS: Final = Script.load("status")
 
 
 class BulkOverview(NamedTuple):
-    """The bulk predictions, whose rows are in the object store."""
+    """The status of bulk predictions, whose rows are in the object store."""
 
     accepted_rows: int = 0
     final_rows: int = 0
     n_bytes: int = 0
-    """Reserved for rows and results, of final predictions, too."""
+    """Space for rows and results, including those of final predictions."""
     n_open: int = 0
     oldest_seconds: float = 0
-    """Age of the oldest open prediction; 0 where there is none."""
+    """Age of the oldest open prediction; 0 if there is none."""
 
     @property
     def backlog(self) -> int:
@@ -37,7 +37,7 @@ _NO_BULK_PREDICTIONS: Final = BulkOverview()
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The cluster status, which a gateway reads every second."""
+    """The cluster status, as a gateway reads it every second."""
 
     card: bytes | None
     gateways: int
@@ -47,19 +47,19 @@ class Overview:
     pool_processes: int
     """Loaded pool processes of all workers."""
     queue_processes: Mapping[Queue, int]
-    """Of these, those that run the batches of each queue; one may run those of both."""
+    """Loaded pool processes for each queue; a process may serve both queues."""
     accepted_rows: Mapping[Queue, int]
-    """Of predictions whose rows are in Redis."""
+    """Rows of predictions whose rows are in Redis."""
     final_rows: Mapping[Queue, int]
     oldest_seconds: Mapping[Queue, float]
-    """Age of the oldest batch that no worker has claimed; 0 where there is none."""
+    """Age of the oldest batch that no worker has claimed; 0 if there is none."""
     dead_letters: int
     memory_bytes: int
     """Memory that the server uses."""
     memory_limit_bytes: int
     """The server's `maxmemory`; 0 for none."""
     load_failure: LoadFailure | None = None
-    """Why a worker could not load its model, within the last minute."""
+    """The load failure of a worker within the last minute."""
     stored: BulkOverview = _NO_BULK_PREDICTIONS
 
     def backlog(self, queue: Queue) -> int:
@@ -78,7 +78,7 @@ class Status:
         """Read the cluster status.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis timed out.
         """
         reply = await self._transport.run(_STATUS, [])
         raw_now, card, workers, gateways, letters, memory, load_failure, stored, *of_queues = reply
@@ -113,7 +113,7 @@ def _decode_bulk_overview(numbers: list[int], now_us: int) -> BulkOverview:
 
 
 def _age_seconds(created_us: int, now_us: int) -> float:
-    """Return the age in seconds of what was created at a time; 0 for nothing."""
+    """Return the time since `created_us` in seconds; 0 if `created_us` is 0."""
     return max(0, now_us - created_us) / 1e6 if created_us else 0
 
 
@@ -125,7 +125,7 @@ def _decode_load_failure(raw: bytes | None) -> LoadFailure | None:
 
 
 def _parse_announcements(announcements: list[bytes], now_us: int) -> list[tuple[int, list[str]]]:
-    """Read how many pool processes each worker has loaded, and its queues, from the valid announcements."""
+    """Return the number of loaded pool processes and the queues of each worker with a valid announcement."""
     announced = [announcement.decode().split(" ") for announcement in announcements]
     return [
         (int(processes), "".join(rest[:1]).split(","))
@@ -135,6 +135,6 @@ def _parse_announcements(announcements: list[bytes], now_us: int) -> list[tuple[
 
 
 def _parse_memory(info: bytes) -> tuple[int, int]:
-    """Read `used_memory` and `maxmemory` from INFO."""
+    """Return `used_memory` and `maxmemory` from a reply of INFO."""
     values: dict[str, Any] = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
     return int(values["used_memory"]), int(values["maxmemory"])
