@@ -33,7 +33,7 @@ _CANCEL_BULK: Final = Script.load("cancel_bulk")
 _EXTEND_BULK: Final = Script.load("extend_bulk")
 _LIST_BULK: Final = Script.load("list_bulk")
 _CLAIM_MARKER: Final = Script.load("claim_marker")
-_SWEPT: Final = Script.load("swept")
+_FIND_SWEEPABLE: Final = Script.load("find_sweepable")
 _RELEASE_SPACE: Final = Script.load("release_space")
 _HAVE_RECORDS: Final = Script.load("have_records")
 
@@ -279,7 +279,7 @@ class BulkStore:
         Raises:
             BrokerUnavailable: Redis timed out.
         """
-        swept = await self._transport.run(_SWEPT, [_MAX_SWEPT])
+        swept = await self._transport.run(_FIND_SWEEPABLE, [_MAX_SWEPT])
         return [BatchId(batch_id.decode()) for batch_id in swept]
 
     async def release_space(self, batch_ids: Sequence[BatchId]) -> None:
