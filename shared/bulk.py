@@ -47,7 +47,7 @@ MAX_LISTED_ERRORS: Final = 100
 
 
 class Source(msgspec.Struct, array_like=True, frozen=True):
-    """The rows of a bulk prediction, and what to do with them."""
+    """The rows of a bulk prediction, and the options for scoring them."""
 
     key: str
     n_rows: int

@@ -31,14 +31,14 @@ class Data(FrozenModel):
 
 
 class Metric(FrozenModel):
-    """A cross-validated score over the folds."""
+    """A cross-validated score: mean and standard deviation over the folds."""
 
     mean: float
     std: float
 
 
 class ModelRef(FrozenModel):
-    """The part of a card that every response contains."""
+    """The reference to a model, which every response contains."""
 
     name: str
     version: str
@@ -46,7 +46,7 @@ class ModelRef(FrozenModel):
 
 
 class ModelCard(CompleteModel):
-    """Everything that the gateway and the worker know about a pipeline without unpickling it."""
+    """The description of a pipeline: everything that is known about it without loading it."""
 
     card_schema: Literal[3] = Field(default=CARD_SCHEMA, alias="schema")
     """Version of the card's format; a card with another version is refused."""

@@ -1,4 +1,4 @@
-"""The errors that Sepal raises on purpose.
+"""The expected errors of Sepal.
 
 SepalError
 ├── RequestRefused              nothing was accepted, and no id was issued
@@ -27,8 +27,8 @@ SepalError
 │   ├── ModelUnknown
 │   └── OperatorsOnly
 ├── NoWorker                    a reason why the gateway is not ready; it still accepts predictions
-├── Stalled                     as above
-├── WorkerCannotLoad            as above; with the worker's reason
+├── Stalled                     another such reason
+├── WorkerCannotLoad            another such reason, from the worker
 ├── ResultNotWritten            the table process was killed
 ├── RecordIncompatible          another version of Sepal wrote the record
 ├── PredictionNotFound
@@ -210,7 +210,7 @@ class MalformedUpload(RequestRefused):
     """The body of an upload is not of its media type."""
 
     code = "malformed-upload"
-    detail = "The body is not what its Content-Type says."
+    detail = "The body does not have the format of its Content-Type."
 
     def __init__(self, detail: str | None = None, faults: list[Fault] | None = None) -> None:
         super().__init__(detail)
@@ -269,7 +269,7 @@ class NoWorker(SepalError):
 
 
 class Stalled(SepalError):
-    """Rows wait and workers are announced, but no prediction becomes final."""
+    """Rows are waiting and workers are announced, but no batch has finished for a long time."""
 
     code = "stalled"
     detail = "Rows wait and workers are announced, but no batch has been finished for a long time."
@@ -287,7 +287,7 @@ class ResultNotWritten(SepalError):
     """The process that writes the result was killed, or timed out, or no process was free."""
 
     code = "result-not-written"
-    detail = "The result could not be written in this format: retry, or ask for another one."
+    detail = "The result could not be written in this format: retry, or request another format."
 
 
 class RecordIncompatible(SepalError):

@@ -69,7 +69,7 @@ class PredictionId(msgspec.Struct, frozen=True):
         """Parse an id.
 
         Raises:
-            PredictionNotFound: the text is not a valid id.
+            PredictionNotFound: the string is not a valid id.
         """
         try:
             raw = urlsafe_b64decode(text.encode("ascii"))

@@ -8,7 +8,7 @@ from typing import Any, Final, TextIO
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-# Celery's two lines per task cost as much CPU as the pipeline; its events give Flower the same information.
+# Celery's two lines per task take as much CPU time as the pipeline; Flower gets the same information from events.
 _QUIET_LOGGERS = ("celery.worker.strategy", "celery.app.trace")
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

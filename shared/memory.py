@@ -5,7 +5,7 @@ from typing import Final
 
 _M_TRIM_THRESHOLD: Final = -1  # from glibc's malloc.h
 _M_MMAP_THRESHOLD: Final = -3
-_MAX_MMAP_THRESHOLD: Final = 32 * 2**20  # the most that glibc takes
+_MAX_MMAP_THRESHOLD: Final = 32 * 2**20  # the maximum of glibc
 _KEPT_BYTES: Final = 128 * 2**20
 
 

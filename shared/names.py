@@ -20,7 +20,7 @@ class State(StrEnum):
     QUEUED = "queued"  # recorded and published; no worker has claimed it yet
     RUNNING = "running"  # a worker has claimed it, or at least one of its batches
     SUCCEEDED = "succeeded"  # the result is in the store
-    FAILED = "failed"  # there is no result; the error says why
+    FAILED = "failed"  # there is no result; the error contains the reason
     CANCELED = "canceled"  # the client canceled it
     EXPIRED = "expired"  # its deadline passed before there was a result
 

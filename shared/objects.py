@@ -27,7 +27,7 @@ from shared.errors import ObjectStoreUnavailable, StorageFull
 PREFIX: Final = "sepal/"
 """The prefix of every key of Sepal; other objects are neither listed nor deleted."""
 
-_PART_BYTES: Final = 8 * 2**20  # S3 takes 10,000 parts: an object can have 80 GB
+_PART_BYTES: Final = 8 * 2**20  # S3 allows 10,000 parts: an object can have 80 GB
 _PARTS_UNDER_WAY: Final = 4
 """Parts that a writer sends at the same time. With the part that it collects, they need 40 MB of memory."""
 _DELETED_TOGETHER: Final = 1000  # the limit of one S3 request

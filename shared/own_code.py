@@ -80,7 +80,7 @@ def make_importable(model_dir: Path, files: Mapping[str, str]) -> None:
 
     def find(path: str) -> FileFinder:
         if path != folder and not path.startswith(folder + os.sep):
-            raise ImportError  # Python asks the next hook
+            raise ImportError  # makes Python try the next hook
         return FileFinder(path, (ExtensionFileLoader, EXTENSION_SUFFIXES), (source, SOURCE_SUFFIXES))
 
     sys.path_hooks.insert(0, find)

@@ -67,7 +67,7 @@ class ResultObject(msgspec.Struct, frozen=True):
 
 
 class Downloads:
-    """The downloads of one gateway process."""
+    """Runs the downloads of one gateway process."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Downloads:
     async def make_job(
         self, prediction: BulkPrediction, window: Window, form: Format, head: bytes = b"", *, is_gzipped: bool = False
     ) -> ResultJob:
-        """Make the job that writes rows of a result.
+        """Build the job that writes rows of a result.
 
         Args:
             prediction: the prediction.

@@ -37,7 +37,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Events:
-    """The clients that follow predictions at one gateway process."""
+    """Follows predictions for the clients of one gateway process."""
 
     def __init__(self, store: BulkStore, lookups: Lookups, max_clients: int) -> None:
         self._store = store
@@ -79,7 +79,7 @@ class Events:
                     return
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), pause_seconds(time.monotonic() - began, self._n_clients))
-                with suppress(BrokerUnavailable):  # the client keeps its connection
+                with suppress(BrokerUnavailable):  # keep the connection to the client
                     change = await self._read(prediction_id)
         finally:
             self._n_clients -= 1

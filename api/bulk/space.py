@@ -19,7 +19,7 @@ _TREES: Final = 100
 
 
 class UploadSpace:
-    """The reservation of one upload."""
+    """Reserves and renews the space of one upload."""
 
     def __init__(self, store: BulkStore, upload: BatchId) -> None:
         self._store = store

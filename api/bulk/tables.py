@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 class TableJob:
-    """The gateway's end of one job."""
+    """A job in a table process, as the gateway sees it."""
 
     def __init__(self, connection: FrameConnection) -> None:
         self._connection = connection
@@ -42,7 +42,7 @@ class TableJob:
 
     @property
     def n_received(self) -> int:
-        """Frames that the process has sent."""
+        """Number of frames received from the process."""
         return self._connection.n_received
 
     async def send(self, part: bytes) -> None:
@@ -115,7 +115,7 @@ class TableServer:
         Args:
             settings: the settings of each table process.
         """
-        url = absolute_url(settings.object_store_url)  # the process has a working directory of its own
+        url = absolute_url(settings.object_store_url)  # the server has another working directory
         self._settings = msgspec.json.encode(msgspec.structs.replace(settings, object_store_url=url)).decode()
         self._starting = asyncio.Lock()
         self._process: Process | None = None

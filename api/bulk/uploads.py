@@ -62,7 +62,7 @@ class Body(Protocol):
     """The body of an upload, while it arrives."""
 
     def parts(self) -> AsyncIterator[bytes]:
-        """Yield its parts.
+        """Yield the parts of the body.
 
         Raises:
             ClientDisconnected: the client has disconnected.
@@ -88,7 +88,7 @@ class UploadRequest(msgspec.Struct, frozen=True):
 
 
 class Uploads:
-    """The uploads of one gateway process."""
+    """Accepts the uploads of one gateway process."""
 
     def __init__(
         self,

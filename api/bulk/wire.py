@@ -20,7 +20,7 @@ from shared.errors import Fault
 from shared.names import OnError, Output
 
 FRAME: Final = struct.Struct("<cI")
-"""The kind of a frame, and the length of its content."""
+"""The header of a frame: its kind, and the length of its content in bytes."""
 JOB: Final = b"J"
 DATA: Final = b"D"
 REPLY: Final = b"R"
@@ -31,7 +31,7 @@ LISTENING: Final = b"listening\n"
 
 
 class TableSettings(msgspec.Struct, frozen=True):
-    """The last argument of `python -m api.formats SOCKET SETTINGS`, as JSON."""
+    """The settings of table processes: the second argument of `python -m api.formats`, as JSON."""
 
     object_store_url: str
     process_bytes: int = 400_000_000
@@ -79,7 +79,7 @@ class ResultJob(msgspec.Struct, frozen=True, tag=True):
     """One of `json`, `ndjson`, `csv`, `arrow`, `parquet`."""
     source: Source
     results: tuple[SliceResult, ...]
-    """In the order of their rows, without a gap."""
+    """The results of slices, in the order of their rows, without a gap."""
     first_row: int = 0
     n_rows: int | None = None
     """Number of rows to write; None for all."""

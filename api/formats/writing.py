@@ -1,4 +1,4 @@
-"""Writes the rows of a result in a format."""
+"""Writes the rows of a result in any format."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

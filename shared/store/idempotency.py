@@ -28,7 +28,7 @@ class IdempotencyKey(NamedTuple):
     """A client's key for one request."""
 
     digest: str
-    """SHA-256 of the client and its key."""
+    """SHA-256 of the client's identity and the key."""
     fingerprint: str
     """SHA-256 of the request's body."""
 
@@ -97,7 +97,7 @@ class IdempotencyKeys:
         return EarlierPrediction(fingerprint, PredictionId.parse(prediction_id))
 
     async def renew_upload(self, digest: str, upload: BatchId) -> None:
-        """Keep the key of an upload reserved.
+        """Renew the reservation of an upload's key.
 
         Raises:
             IdempotencyKeyInUse: the reservation has expired, and another request has the key.

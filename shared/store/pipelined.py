@@ -1,4 +1,4 @@
-"""The gateway's pipelined connection: submissions and the reply channel share one socket.
+"""The gateway's pipelined transport: submissions and the reply channel share one connection.
 
 Commands are sent without waiting for earlier replies, and messages of the reply channel arrive between replies (RESP3).
 This takes a third of the CPU time of redis-py's pipelines and subscriptions

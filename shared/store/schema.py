@@ -102,7 +102,7 @@ class Key(StrEnum):
 
 
 class Counter(StrEnum):
-    """A counter of the backlog, in rows; followed by the queue."""
+    """The prefix of a counter of the backlog, in rows; the queue follows."""
 
     ACCEPTED = "accepted:"
     FINAL = "final:"
@@ -139,7 +139,7 @@ class Field(StrEnum):
     ROWS = "rows"  # the members' rows, concatenated; this and the next two are deleted once the batch is final
     MESSAGE = "message"
     ORIGINS = "origins"
-    SEQUENCE = "sequence"  # its number in the order of acceptance
+    SEQUENCE = "sequence"  # its sequence number, in the order of acceptance
     TOKEN = "token"  # noqa: S105  the number of the latest attempt
     CLAIMANT = "claimant"  # the random name of the latest attempt
     WORKER = "worker"

@@ -41,11 +41,11 @@ class Overview:
 
     card: bytes | None
     gateways: int
-    """Gateway processes subscribed to a reply channel."""
+    """Number of gateway processes, each of which subscribes to a reply channel."""
     workers: int
-    """Announced workers with a loaded pool process."""
+    """Number of announced workers with a loaded pool process."""
     pool_processes: int
-    """Loaded pool processes of all workers."""
+    """Number of loaded pool processes of all workers."""
     queue_processes: Mapping[Queue, int]
     """Loaded pool processes for each queue; a process may serve both queues."""
     accepted_rows: Mapping[Queue, int]

@@ -1,4 +1,4 @@
-"""Submits predictions: their batches are recorded and their messages published in one step."""
+"""Submits predictions: records their batches and publishes their messages, in one step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Turns record batches of Arrow and Parquet into canonical columns."""
+"""Converts record batches of Arrow and Parquet to canonical columns."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -140,7 +140,7 @@ def _carried_type(name: str, type_: Any, faults: list[Fault]) -> Any:
         return pa.string()
     if not any(is_kind(source) for is_kind in _CARRIED):
         faults.append(
-            Fault("", f"Column {displayed_name(name)}: the type {source} cannot be carried: convert it to text.")
+            Fault("", f"Column {displayed_name(name)}: the type {source} cannot be carried: convert it to strings.")
         )
     return source
 

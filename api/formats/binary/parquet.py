@@ -76,18 +76,16 @@ class ParquetTable:
                 raise read_error(part, first_row, problem)
             first_row += n_rows
         if first_row != self._file.metadata.num_rows:
-            raise read_error(
-                "The rest", first_row, f"the footer says that there are {self._file.metadata.num_rows} rows"
-            )
+            raise read_error("The rest", first_row, f"the footer states {self._file.metadata.num_rows} rows")
 
     def _find_contradiction(self, group: int, n_rows: int) -> str | None:
         """Return how the footer contradicts a row group that has been read; None if it does not."""
         metadata = self._file.metadata.row_group(group)
         if metadata.num_rows != n_rows:
-            return f"it has {n_rows} rows, and the footer says {metadata.num_rows}"
+            return f"it has {n_rows} rows, but the footer states {metadata.num_rows}"
         for index, name in self._leaves:  # the metadata of other columns may crash pyarrow
             if (n_values := metadata.column(index).num_values) != n_rows:
-                return f"it has {n_rows} rows, and the footer says {n_values} for {name}"
+                return f"it has {n_rows} rows, but the footer states {n_values} for {name}"
         return None
 
     def _read_batches(self, group: int) -> Iterator[Any]:

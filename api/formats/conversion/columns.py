@@ -185,7 +185,7 @@ class ColumnConverter:
         return datetimes.convert_datetimes(texts, unit, is_zoned=self._values.time_zone is not None)
 
     def _remedy(self) -> str:
-        return ": convert the column, or send it as text" if self._values.type in (ValueType.STRING,) else ""
+        return ": convert the column, or send it as strings" if self._values.type in (ValueType.STRING,) else ""
 
 
 def _to_strings(array: Any) -> Any:

@@ -132,7 +132,7 @@ class CsvTable:
             block.content.decode()
         except UnicodeDecodeError as found:
             return self._malformed(block, found.start, "is not UTF-8")
-        return MalformedUpload(f"Line {block.first_line}, or one that follows: {error}")
+        return MalformedUpload(f"Line {block.first_line}, or a later line: {error}")
 
     def _malformed(self, block: Block, offset: int, problem: str) -> MalformedUpload:
         line, row, cell = block.locate(offset, self._delimiter.encode())

@@ -39,7 +39,7 @@ class RowForm(Enum):
 
 
 class Decoded(NamedTuple):
-    """The columns of some rows."""
+    """The decoded columns of rows."""
 
     features: Sequence[Any]
     """Arrow arrays of the types that `decoded_type` returns."""

@@ -34,7 +34,7 @@ class RowReader:
     """Reads rows of one form."""
 
     def __init__(self, card: ModelCard, carried: Sequence[str], form: RowForm, max_text_bytes: int) -> None:
-        """Build the readers.
+        """Build a reader for each column.
 
         Args:
             card: the model card.
@@ -51,7 +51,7 @@ class RowReader:
         self._n_suggestions = 0
 
     def __call__(self, rows: Sequence[tuple[Any, bytes]]) -> RowsRead:
-        """Read rows.
+        """Read rows, and collect the errors of each bad row.
 
         Args:
             rows: the value of each row, or its error, and its JSON.
