@@ -72,7 +72,7 @@ class ModelCard(CompleteModel):
     """Valid rows: the documentation shows them, and a worker warms up with them."""
 
     @model_validator(mode="after")
-    def _has_examples_that_are_rows(self) -> Self:
+    def _check_examples(self) -> Self:
         lengths = {None if isinstance(row, str) else len(row) for row in self.example}
         if lengths != {None if self.input.kind == "text" else len(self.input.columns)}:
             raise ValueError("an example must be a text, or have one value for each column")

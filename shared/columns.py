@@ -146,7 +146,7 @@ class Column(Values):
     seen: Seen | SkipJsonSchema[None] = None
 
     @model_validator(mode="after")
-    def _has_categories_if_it_is_categorical(self) -> Self:
+    def _check_categories(self) -> Self:
         known = None if self.categories is None else self.categories.type
         if (self.type is ValueType.CATEGORY) is (known is None) or known is ValueType.CATEGORY:
             raise ValueError("a column of the type category, and no other, has categories, which are of another type")
@@ -166,7 +166,7 @@ class ModelInput(CompleteModel):
     """For pandas: the dtype of the index of column names, as `Values.dtype`."""
 
     @model_validator(mode="after")
-    def _has_columns_that_suit_its_kind(self) -> Self:
+    def _check_columns_of_kind(self) -> Self:
         if len({column.name for column in self.columns}) < len(self.columns) or not self.columns:
             raise ValueError("there must be columns, each with a name of its own")
         if self.kind == "text" and [column.type for column in self.columns] != [ValueType.STRING]:

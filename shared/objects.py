@@ -112,9 +112,9 @@ class ObjectStore:
             yield ObjectWriter(writer)
             with _translate_errors():
                 writer.close()
-                self._sync(key)
+                self._sync_to_disk(key)
         except BaseException as error:
-            self._discard(writer, key, error)
+            self._discard_object(writer, key, error)
             raise
 
     def put(self, key: str, content: bytes) -> None:
@@ -181,7 +181,7 @@ class ObjectStore:
                 if self._folder is None:
                     _delete_remote(self._store, several)
                 else:
-                    _unlink(self._folder, several)
+                    _unlink_files(self._folder, several)
 
     def delete_all(self, prefix: str) -> None:
         """Delete the objects below a prefix that ends with a slash.
@@ -198,7 +198,7 @@ class ObjectStore:
             self._remote = LocalStore(self._folder, mkdir=True)
         return self._remote
 
-    def _sync(self, key: str) -> None:
+    def _sync_to_disk(self, key: str) -> None:
         """Sync the file of an object and the folders above it to disk, which obstore does not do."""
         if self._folder is None:
             return
@@ -211,7 +211,7 @@ class ObjectStore:
                 os.close(descriptor)
             path = path.parent
 
-    def _discard(self, writer: Any, key: str, error: BaseException) -> None:
+    def _discard_object(self, writer: Any, key: str, error: BaseException) -> None:
         """Delete what a failed write may have left; what cannot be deleted is swept later."""
         try:
             if not writer.closed():  # a closed writer has already tried to
@@ -237,7 +237,7 @@ def _delete_remote(store: Any, keys: list[str]) -> None:
                 obstore.delete(store, key)
 
 
-def _unlink(folder: Path, keys: list[str]) -> None:
+def _unlink_files(folder: Path, keys: list[str]) -> None:
     """Delete files, and then the empty folders above them."""
     for key in keys:
         path = folder / key

@@ -78,12 +78,12 @@ def make_importable(model_dir: Path, files: Mapping[str, str]) -> None:
     folder = str(root / CODE_DIR)
     source: Any = partial(_CheckedLoader, root=root, files=files)
 
-    def find(path: str) -> FileFinder:
+    def make_finder(path: str) -> FileFinder:
         if path != folder and not path.startswith(folder + os.sep):
             raise ImportError  # makes Python try the next hook
         return FileFinder(path, (ExtensionFileLoader, EXTENSION_SUFFIXES), (source, SOURCE_SUFFIXES))
 
-    sys.path_hooks.insert(0, find)
+    sys.path_hooks.insert(0, make_finder)
     sys.path.insert(0, folder)
     importlib.invalidate_caches()
 

@@ -152,7 +152,7 @@ class Downloads:
         finally:
             self._metrics.downloaded(form, outcome)
 
-    async def get_or_write(self, prediction: BulkPrediction, form: Format, etag: str) -> ResultObject:
+    async def get_or_write_object(self, prediction: BulkPrediction, form: Format, etag: str) -> ResultObject:
         """Return the object of a whole result in a format; write it if there is none yet.
 
         Args:

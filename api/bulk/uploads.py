@@ -68,7 +68,7 @@ class Body(Protocol):
             ClientDisconnected: the client has disconnected.
         """
 
-    async def wait_until_gone(self) -> None:
+    async def wait_until_disconnected(self) -> None:
         """Return once the client has disconnected; called after the last part."""
 
 
@@ -140,7 +140,7 @@ class Uploads:
         async with self._wait_for_turn():
             if request.key_digest is None:
                 return await self._accept_new(new_batch_id(), request, body)
-            return await self._accept_once(request.key_digest, request, body)
+            return await self._accept_with_key(request.key_digest, request, body)
 
     @asynccontextmanager
     async def _wait_for_turn(self) -> AsyncIterator[None]:
@@ -159,7 +159,7 @@ class Uploads:
         finally:
             self._turns.release()
 
-    async def _accept_once(self, digest: str, request: UploadRequest, body: Body) -> BulkPrediction:
+    async def _accept_with_key(self, digest: str, request: UploadRequest, body: Body) -> BulkPrediction:
         upload = new_batch_id()
         earlier = await self._keys.reserve_upload(digest, upload)
         if earlier is not None:
@@ -284,7 +284,7 @@ class Uploads:
             await asyncio.sleep(_SILENT_SECONDS)  # `_handle_replies` raises the reason from its last reply
         except TimeoutError as error:
             raise JobLost from error
-        await run_until_first_ends(_raise_when_silent(process), _raise_when_gone(body))
+        await run_until_first_ends(_raise_when_silent(process), _raise_when_disconnected(body))
 
     async def _renew_repeatedly(self, upload: BatchId, request: UploadRequest, space: UploadSpace) -> NoReturn:
         while True:
@@ -328,8 +328,8 @@ async def _raise_when_silent(process: TableJob) -> NoReturn:
     raise JobLost
 
 
-async def _raise_when_gone(body: Body) -> NoReturn:
-    await body.wait_until_gone()
+async def _raise_when_disconnected(body: Body) -> NoReturn:
+    await body.wait_until_disconnected()
     raise ClientDisconnected
 
 

@@ -13,14 +13,14 @@ from api.formats.intake import Intake
 from api.formats.json.body import JsonTable
 from api.formats.json.lines import NdjsonTable
 from api.formats.matching import check_carried
-from api.formats.upload import Table, Upload
+from api.formats.upload import Upload, UploadReader
 from shared.bulk import Source
 from shared.card import ModelCard
 from shared.errors import BodyTooLarge, UnsupportedContentType
 from shared.names import OnError
 from shared.objects import ObjectStore
 
-_TABLES: Final[dict[str, Callable[[Upload], Table]]] = {
+_TABLES: Final[dict[str, Callable[[Upload], UploadReader]]] = {
     "application/json": JsonTable,
     "application/vnd.apache.arrow.stream": ArrowTable,
     "application/vnd.apache.parquet": ParquetTable,

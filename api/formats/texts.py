@@ -19,7 +19,7 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class TextStyle:
     """How a format writes strings, missing values and numbers that are not finite."""
 
     missing: str
@@ -30,7 +30,7 @@ class Style:
     """Encodes an array of strings; the result for a null is ignored."""
 
 
-def write_values(column: Any, style: Style) -> Any:
+def write_values(column: Any, style: TextStyle) -> Any:
     """Encode each value of a column as text.
 
     A float is written with the fewest digits that parse to the same value in its precision, as in responses of
@@ -147,7 +147,7 @@ def _comparable_values(column: Any) -> Any:
     return column.view(_BITS[column.type.bit_width]) if pa.types.is_floating(column.type) else column
 
 
-def _write_floats(values: Any, style: Style) -> Any:
+def _write_floats(values: Any, style: TextStyle) -> Any:
     if values.type.bit_width < 64:
         values = values.cast(pa.string()).cast(pa.float64())  # 0.1, not 0.10000000149011612
     texts = _split_lines(_encode_lines(values.to_numpy(zero_copy_only=False).tolist()), len(values))
@@ -172,5 +172,5 @@ _HALF: Final = np.uint64(32)
 _WIDE: Final = (pa.int64(), pa.float64())
 _BITS: Final = {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
 _CSV_SPECIAL: Final = np.frombuffer(b'",\r\n', np.uint8)
-JSON: Final = Style("null", '"-Infinity"', '"Infinity"', '"NaN"', encode_json_strings)
-CSV: Final = Style("", "-Infinity", "Infinity", "NaN", encode_csv_strings)
+JSON: Final = TextStyle("null", '"-Infinity"', '"Infinity"', '"NaN"', encode_json_strings)
+CSV: Final = TextStyle("", "-Infinity", "Infinity", "NaN", encode_csv_strings)

@@ -27,7 +27,7 @@ class Upload(msgspec.Struct, frozen=True):
         return self.card.input.columns
 
 
-class Table(Protocol):
+class UploadReader(Protocol):
     """Reads the rows of an upload in one format, in order."""
 
     @property

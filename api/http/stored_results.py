@@ -110,7 +110,7 @@ class StoredResults:
         is_range = wants_range(request.headers, headers["etag"])
         if not is_range and IS_HEAD not in request.scope:
             return await self._stream(prediction, request, window, form, headers)
-        written = await self._downloads.get_or_write(prediction, form, tag)
+        written = await self._downloads.get_or_write_object(prediction, form, tag)
         part = range_of(request.headers, written.n_bytes) if is_range else ByteRange(0, written.n_bytes)
         headers["content-length"] = str(part.end - part.start)
         if is_range:

@@ -105,7 +105,7 @@ class _Body:
                 yield body
             more = message.get("more_body", False)
 
-    async def wait_until_gone(self) -> None:
+    async def wait_until_disconnected(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 

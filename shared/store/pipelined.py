@@ -161,11 +161,11 @@ class PipelinedTransport:
         connection = await self._wait_for_connection()
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         try:
-            return await _run_before(connection, deadline, script, args)
+            return await _run_with_deadline(connection, deadline, script, args)
         except RedisConnectionError:
             async with asyncio.timeout_at(deadline):
                 connection = await self._wait_for_connection()
-            return await _run_before(connection, deadline, script, args)
+            return await _run_with_deadline(connection, deadline, script, args)
 
     async def _wait_for_connection(self) -> _Connection:
         while True:
@@ -214,7 +214,7 @@ async def _wait_until_lost(connection: _Connection, timeout_seconds: float) -> N
                 return
 
 
-async def _run_before(connection: _Connection, deadline: float, script: Script, args: Sequence[Argument]) -> Any:
+async def _run_with_deadline(connection: _Connection, deadline: float, script: Script, args: Sequence[Argument]) -> Any:
     try:
         async with asyncio.timeout_at(deadline):
             return await run_async(connection.send, script, args)

@@ -28,7 +28,7 @@ OUTAGE_MS: Final = 3000
 """Time without a run that means that the broker was unavailable, so that no worker could announce itself."""
 
 
-class Reconciled(NamedTuple):
+class ReconcileResult(NamedTuple):
     """The result of one run of the reconciler."""
 
     n_published: int
@@ -66,7 +66,7 @@ class Recovery:
         self._result_ttl_seconds = result_ttl_seconds
         self._dead_letter_ttl_seconds = dead_letter_ttl_seconds
 
-    async def reconcile(self) -> Reconciled:
+    async def reconcile(self) -> ReconcileResult:
         """Publish lost messages again, and end the attempts of lost workers, unless a gateway has just done so.
 
         Raises:
@@ -75,7 +75,7 @@ class Recovery:
         announced_ms = ANNOUNCEMENT_SECONDS * 1000
         args = [RECONCILE_MS, OUTAGE_MS, announced_ms, self._max_attempts, self._dead_letter_ttl_seconds]
         n_published, n_requeued, *exhausted = await self._transport.run(_RECONCILE, args)
-        return Reconciled(n_published, n_requeued, [BatchId(batch_id.decode()) for batch_id in exhausted])
+        return ReconcileResult(n_published, n_requeued, [BatchId(batch_id.decode()) for batch_id in exhausted])
 
     async def isolate_poison(self, batch_id: BatchId) -> tuple[IsolationResult, Queue]:
         """Split an exhausted batch or halve a slice; end one of a single member or row as a dead letter or a failure.

@@ -206,7 +206,7 @@ ANNOUNCEMENT_SECONDS: Final = 5
 """How long an announcement is valid: a worker that misses more than four beats counts as lost."""
 
 
-def lua_names() -> dict[str, str | int]:
+def lua_literals() -> dict[str, str | int]:
     """Return the Lua literal of each name that Python and the scripts share; keys, fields and so on have a prefix."""
     names: dict[str, str | int] = {"SCHEMA_NUMBER": f"'{SCHEMA}'"}
     names |= {f"k_{key.name.lower()}": f"'{key}'" for key in Key}

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from api.formats.binary.fields import READ_ERRORS, Fields, error_text, read_error
+from api.formats.binary.fields import READ_ERRORS, ArrowColumns, error_text, read_error
 from api.formats.binary.spool import spool
 from api.formats.intake import Piece
 from api.formats.upload import Upload
@@ -42,12 +42,12 @@ class ArrowTable:
         self._source = pa.BufferReader(pa.py_buffer(self._mapped))
         try:
             self._reader = self._open(is_file, None)
-            self._fields = Fields(self._reader.schema, upload)
+            self._arrow_columns = ArrowColumns(self._reader.schema, upload)
             self._source.seek(0)
-            self._reader = self._open(is_file, self._fields.indices)
+            self._reader = self._open(is_file, self._arrow_columns.indices)
         except READ_ERRORS as error:
             raise MalformedUpload(f"The schema, which comes first, cannot be read: {error_text(error)}.") from None
-        self.carried = self._fields.carried
+        self.carried = self._arrow_columns.carried
         self._is_file = is_file
 
     def outputs(self) -> tuple[Output, ...]:
@@ -71,7 +71,7 @@ class ArrowTable:
                     self._release_pages()
             except READ_ERRORS as error:
                 raise read_error(f"Record batch {n_batches}", first_row, error) from None
-            for piece in self._fields.pieces(batch, first_row):
+            for piece in self._arrow_columns.pieces(batch, first_row):
                 yield piece
                 self._release_pages()
             first_row += batch.num_rows

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from api.formats.conversion.carried import encode_carried_strings
-from api.formats.conversion.columns import ColumnConverter, Converted, WrongType, canonical_type
+from api.formats.conversion.columns import ColumnConverter, ConvertedColumn, WrongType, canonical_type
 from api.formats.conversion.dictionaries import DictionaryConverter
 from api.formats.intake import Piece, bad_values_by_row
 from api.formats.matching import displayed_name, match_columns
@@ -33,7 +33,7 @@ READ_ERRORS: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
 """The errors that pyarrow raises for invalid data; UnicodeDecodeError for a column name."""
 
 
-class Fields:
+class ArrowColumns:
     """Matches and converts the columns of an upload."""
 
     def __init__(self, schema: Any, upload: Upload) -> None:
@@ -56,7 +56,7 @@ class Fields:
         self._features, self._carried = match_columns(names, upload.columns, carried, "Column")
         faults: list[Fault] = []
         self._converters = [
-            None if index is None else _converter(column, types[index], upload.settings.max_text_bytes, faults)
+            None if index is None else _make_converter(column, types[index], upload.settings.max_text_bytes, faults)
             for column, index in zip(upload.columns, self._features, strict=True)
         ]
         self.carried = [_carried_type(names[index], types[index], faults) for index in self._carried]
@@ -79,7 +79,7 @@ class Fields:
     def _convert_piece(self, arrays: Sequence[Any], first_row: int) -> Piece:
         n_rows = len(arrays[0])
         converted = [
-            Converted(pa.nulls(n_rows, canonical_type(column)), {})
+            ConvertedColumn(pa.nulls(n_rows, canonical_type(column)), {})
             if index is None or convert is None
             else convert(arrays[index])
             for column, index, convert in zip(self._columns, self._features, self._converters, strict=True)
@@ -117,9 +117,9 @@ def is_string_or_binary(type_: Any) -> bool:
     return any(is_kind(type_) for is_kind in _TEXTS)
 
 
-def _converter(
+def _make_converter(
     column: Column, type_: Any, max_text_bytes: int, faults: list[Fault]
-) -> Callable[[Any], Converted] | None:
+) -> Callable[[Any], ConvertedColumn] | None:
     source = _storage_type(type_)
     try:
         if pa.types.is_dictionary(source):
@@ -162,7 +162,7 @@ def _storage_array(array: Any) -> Any:
 def _cut_into_parts(arrays: Sequence[Any], start: int = 0) -> Iterator[tuple[int, Sequence[Any]]]:
     """Halve columns until a part takes at most 8 MiB with dictionaries replaced by their values."""
     n_rows = len(arrays[0])
-    if n_rows < 2 or sum(map(_n_bytes, arrays)) <= _PIECE_BYTES:
+    if n_rows < 2 or sum(map(_decoded_bytes, arrays)) <= _PIECE_BYTES:
         yield start, arrays
         return
     half = n_rows // 2
@@ -170,7 +170,7 @@ def _cut_into_parts(arrays: Sequence[Any], start: int = 0) -> Iterator[tuple[int
     yield from _cut_into_parts([array.slice(half) for array in arrays], start + half)
 
 
-def _n_bytes(array: Any) -> int:
+def _decoded_bytes(array: Any) -> int:
     if pa.types.is_dictionary(array.type) and is_string_or_binary(array.type.value_type):
         lengths = _byte_lengths(array.dictionary)
         return pc.sum(lengths.take(array.indices)).as_py() or 0

@@ -6,7 +6,7 @@ from typing import IO, Any, Final
 import pyarrow as pa
 from pyarrow import parquet
 
-from api.formats.binary.fields import READ_ERRORS, Fields, error_text, is_string_or_binary, read_error
+from api.formats.binary.fields import READ_ERRORS, ArrowColumns, error_text, is_string_or_binary, read_error
 from api.formats.binary.spool import spool
 from api.formats.intake import Piece
 from api.formats.upload import Upload
@@ -43,13 +43,13 @@ class ParquetTable:
                 file = _open_parquet(body)
                 schema = file.schema_arrow
                 self._file = _open_parquet(body, file.metadata, _dictionary_columns(schema, file.metadata))
-                self._fields = Fields(self._file.schema_arrow, upload)
+                self._arrow_columns = ArrowColumns(self._file.schema_arrow, upload)
             except READ_ERRORS as error:
                 raise MalformedUpload(f"The footer, which comes last, cannot be read: {error_text(error)}.") from None
-        self._names = [schema.names[index] for index in self._fields.indices]
+        self._names = [schema.names[index] for index in self._arrow_columns.indices]
         paths = [self._file.schema.column(index).path for index in range(len(self._file.schema))]
         self._leaves = [(index, path) for index, path in enumerate(paths) if path in self._names]
-        self.carried = self._fields.carried
+        self.carried = self._arrow_columns.carried
 
     def outputs(self) -> tuple[Output, ...]:
         """Return no outputs: only the query string can request them."""
@@ -68,7 +68,7 @@ class ParquetTable:
             try:
                 for batch in self._read_batches(group):
                     batch.validate(full=True)
-                    yield from self._fields.pieces(batch, first_row + n_rows)
+                    yield from self._arrow_columns.pieces(batch, first_row + n_rows)
                     n_rows += batch.num_rows
             except READ_ERRORS as error:
                 raise read_error(part, first_row + n_rows, error) from None

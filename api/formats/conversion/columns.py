@@ -29,7 +29,7 @@ class WrongType(Exception):
     """The type of a column cannot be converted; the message is the rest of a sentence about the column."""
 
 
-class Converted(NamedTuple):
+class ConvertedColumn(NamedTuple):
     """A column in its canonical form."""
 
     array: Any
@@ -65,12 +65,12 @@ class ColumnConverter:
         self._max_text_bytes = max_text_bytes
         self._read = column_reader(column.model_copy(update={"nullable": False}), max_text_bytes)
         self._known = None if column.categories is None else pa.array(column.categories.values, self.type)
-        self._convert_array = self._plan(source)
+        self._convert_array = self._choose_conversion(source)
         self._n_suggestions = 0
         self.missing = f"must not be missing: send {expected(column)}."
         """The reason for a missing value of a column that is not nullable."""
 
-    def __call__(self, array: Any) -> Converted:
+    def __call__(self, array: Any) -> ConvertedColumn:
         """Convert an array."""
         readable = _to_strings(array)
         attempt = self._convert_all(readable)
@@ -81,7 +81,7 @@ class ColumnConverter:
         if not self._column.nullable and converted.null_count:
             nulls = pc.indices_nonzero(pc.is_null(converted)).to_pylist()
             bad = dict.fromkeys(nulls, self.missing) | bad
-        return Converted(converted, bad)
+        return ConvertedColumn(converted, bad)
 
     def _convert_all(self, array: Any) -> PartialConversion:
         if any(is_binary(array.type) for is_binary in _BINARIES):  # some value is not UTF-8
@@ -131,16 +131,16 @@ class ColumnConverter:
             text = text.replace(" A missing value is null.", f" A missing value is {cell}.")
         return text
 
-    def _plan(self, source: Any) -> Callable[[Any], PartialConversion]:
+    def _choose_conversion(self, source: Any) -> Callable[[Any], PartialConversion]:
         if pa.types.is_null(source):
             return lambda array: PartialConversion(array.cast(self.type))
         if self._has_cells and source == pa.string() and self._takes_numbers_or_booleans():
-            return self._plan_cells()
+            return self._conversion_of_cells()
         for kinds, plan in (
-            (_NUMBERS, self._plan_numbers),
-            ((*_TEXTS, *_BINARIES), self._plan_texts),
-            ((pa.types.is_boolean,), self._plan_booleans),
-            ((pa.types.is_date, pa.types.is_timestamp), self._plan_moments),
+            (_NUMBERS, self._conversion_of_numbers),
+            ((*_TEXTS, *_BINARIES), self._conversion_of_strings),
+            ((pa.types.is_boolean,), self._conversion_of_booleans),
+            ((pa.types.is_date, pa.types.is_timestamp), self._conversion_of_datetimes),
         ):
             if any(is_kind(source) for is_kind in kinds) and (found := plan(source)) is not None:
                 return found
@@ -149,21 +149,21 @@ class ColumnConverter:
     def _takes_numbers_or_booleans(self) -> bool:
         return self._values.type in FLOATS or self._values.type in INTEGERS or self._values.type is ValueType.BOOL
 
-    def _plan_cells(self) -> Callable[[Any], PartialConversion]:
+    def _conversion_of_cells(self) -> Callable[[Any], PartialConversion]:
         if self._values.type is ValueType.BOOL:
             return csv_cells.to_booleans
         if self._values.type is ValueType.FLOAT32:
             return _then_float32(partial(csv_cells.to_numbers, self._values))
         return partial(csv_cells.to_numbers, self._values)
 
-    def _plan_numbers(self, _source: Any) -> Callable[[Any], PartialConversion] | None:
+    def _conversion_of_numbers(self, _source: Any) -> Callable[[Any], PartialConversion] | None:
         if self._values.type in INTEGERS:
             return partial(numbers.to_integers, self._values.type)
         if self._values.type is ValueType.FLOAT32:
             return numbers.to_float32
         return numbers.to_float64 if self._values.type is ValueType.FLOAT64 else None
 
-    def _plan_texts(self, _source: Any) -> Callable[[Any], PartialConversion] | None:
+    def _conversion_of_strings(self, _source: Any) -> Callable[[Any], PartialConversion] | None:
         kind = self._values.type
         if kind is ValueType.STRING:
             return partial(_check_lengths, self._max_text_bytes)
@@ -171,10 +171,10 @@ class ColumnConverter:
             return datetimes.check_dates
         return self._convert_datetimes if kind is ValueType.DATETIME else None
 
-    def _plan_booleans(self, _source: Any) -> Callable[[Any], PartialConversion] | None:
+    def _conversion_of_booleans(self, _source: Any) -> Callable[[Any], PartialConversion] | None:
         return PartialConversion if self._values.type is ValueType.BOOL else None
 
-    def _plan_moments(self, source: Any) -> Callable[[Any], PartialConversion] | None:
+    def _conversion_of_datetimes(self, source: Any) -> Callable[[Any], PartialConversion] | None:
         kind = self._values.type
         if pa.types.is_date(source) and kind in (ValueType.DATE, ValueType.DATETIME):
             return datetimes.check_dates if kind is ValueType.DATE else self._convert_datetimes

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from api.formats.conversion.columns import ColumnConverter, Converted
+from api.formats.conversion.columns import ColumnConverter, ConvertedColumn
 
 
 class DictionaryConverter:
@@ -21,9 +21,9 @@ class DictionaryConverter:
         self._convert = converter
         self._nullable = nullable
         self._dictionary: Any = None
-        self._converted: Converted
+        self._converted: ConvertedColumn
 
-    def __call__(self, array: Any) -> Converted:
+    def __call__(self, array: Any) -> ConvertedColumn:
         """Convert an array."""
         if not _is_same(array.dictionary, self._dictionary):
             self._dictionary = array.dictionary
@@ -31,7 +31,7 @@ class DictionaryConverter:
         values, reasons = self._converted
         converted = values.take(array.indices)
         if not converted.null_count:
-            return Converted(converted, {})
+            return ConvertedColumn(converted, {})
         bad: dict[int, str] = {}
         if reasons:
             is_bad = pc.is_in(array.indices, value_set=pa.array(list(reasons), array.indices.type))
@@ -41,7 +41,7 @@ class DictionaryConverter:
         if not self._nullable:
             nulls = pc.indices_nonzero(pc.is_null(converted)).to_pylist()
             bad = dict.fromkeys(nulls, self._convert.missing) | bad
-        return Converted(converted, bad)
+        return ConvertedColumn(converted, bad)
 
 
 def _is_same(first: Any, second: Any) -> bool:

@@ -22,7 +22,7 @@ _FAILED_COLUMN: Final = re.compile(r"In CSV column #(\d+): ")
 _MAX_ATTEMPTS: Final = 4  # then all columns are parsed into strings
 
 
-class Layout(NamedTuple):
+class CsvLayout(NamedTuple):
     """The columns of the upload, and how its cells are written."""
 
     columns: Sequence[tuple[Column, int]]
@@ -34,7 +34,7 @@ class Layout(NamedTuple):
     """Cells that are missing values, in addition to the empty cell; not in carried columns."""
 
 
-class Parsed(NamedTuple):
+class ParsedBlock(NamedTuple):
     """The columns of a block, without rows that have the wrong number of cells."""
 
     features: Sequence[Any]
@@ -50,7 +50,7 @@ class Parsed(NamedTuple):
 class BlockParser:
     """Parses the blocks of an upload."""
 
-    def __init__(self, layout: Layout, max_text_bytes: int) -> None:
+    def __init__(self, layout: CsvLayout, max_text_bytes: int) -> None:
         """Plan the conversions.
 
         Args:
@@ -70,7 +70,7 @@ class BlockParser:
         self._integers = {index for index, type_ in self._types.items() if pa.types.is_integer(type_)}
         self._carries_features = bool(set(layout.carried) & set(self._types)) or bool(layout.null_texts)
 
-    def __call__(self, block: Block) -> Parsed:
+    def __call__(self, block: Block) -> ParsedBlock:
         """Parse a block.
 
         Raises:
@@ -94,13 +94,13 @@ class BlockParser:
         found = _FAILED_COLUMN.search(error)
         return {int(found[1])} & self._types.keys() if found is not None else set(self._types)
 
-    def _non_finite_columns(self, parsed: Parsed) -> Iterator[int]:
+    def _non_finite_columns(self, parsed: ParsedBlock) -> Iterator[int]:
         """Yield the columns with cells such as `nan`, which pyarrow parses as numbers."""
         for (_, index), array in zip(self._layout.columns, parsed.features, strict=True):
             if pa.types.is_floating(array.type) and not pc.all(pc.is_finite(array), min_count=0).as_py():
                 yield index
 
-    def _parse(self, block: Block, texts: set[int]) -> Parsed:
+    def _parse(self, block: Block, texts: set[int]) -> ParsedBlock:
         """Parse a block; parse the columns in `texts` into strings."""
         layout = self._layout
         types = {index: pa.string() if index in texts else type_ for index, type_ in self._types.items()}
@@ -111,7 +111,7 @@ class BlockParser:
             carried_table = self._read_csv(block, carried, (), {}) if carried else table
         else:
             table = carried_table = self._read_csv(block, types | carried, (), ragged)
-        return Parsed(
+        return ParsedBlock(
             [_column_array(table, index) for index in self._types],
             [(self._string_converters if index in texts else self._typed_converters)[index] for index in self._types],
             [_column_array(carried_table, index) for index in layout.carried],

@@ -10,7 +10,7 @@ import pyarrow as pa
 from api.formats.conversion.carried import encode_carried_strings
 from api.formats.conversion.columns import canonical_type
 from api.formats.csv.blocks import MAX_ROW_BYTES, Block, find_invalid_byte, read_blocks
-from api.formats.csv.parsing import BlockParser, Layout
+from api.formats.csv.parsing import BlockParser, CsvLayout
 from api.formats.intake import BadValue, Piece, bad_values_by_row
 from api.formats.matching import displayed_name, match_columns
 from api.formats.upload import Upload
@@ -49,7 +49,7 @@ class CsvTable:
         self._present = [
             (column, index) for column, index in zip(self._columns, self._features, strict=True) if index is not None
         ]
-        layout = Layout(self._present, carried, len(self._names), job.delimiter, job.null_texts)
+        layout = CsvLayout(self._present, carried, len(self._names), job.delimiter, job.null_texts)
         self._parse = BlockParser(layout, upload.settings.max_text_bytes)
         self.carried = [pa.string()] * len(carried)
 

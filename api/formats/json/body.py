@@ -119,7 +119,7 @@ class JsonTable:
             return [f"Row {first + row}" for row in rows]
 
         first = self._n_rows
-        end = self._guessed_end(form)
+        end = self._guess_piece_end(form)
         # These bytes begin with a row: if they decode as the rows of an array, they also end with a row.
         piece = (
             reader.read_whole_piece(bytes(memoryview(self._body)[self._at : end]), places) if end > self._at else None
@@ -132,7 +132,7 @@ class JsonTable:
         self._n_rows = first
         return piece
 
-    def _guessed_end(self, form: RowForm) -> int:
+    def _guess_piece_end(self, form: RowForm) -> int:
         """Return a probable end of the piece; -1 if none is found."""
         limit = self._at + 2 * _PIECE_BYTES
         self._receive(limit + _TAIL_BYTES)

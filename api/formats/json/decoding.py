@@ -16,7 +16,7 @@ from msgspec import NODEFAULT, UNSET, Raw, UnsetType
 
 from api.formats.conversion.carried import encode_carried_json
 from api.formats.conversion.columns import decoded_type
-from api.formats.json.number_arrays import NumberArrays
+from api.formats.json.number_arrays import NumberArrayParser
 from shared.columns import FLOATS, INTEGERS, Column, ValueType
 
 Decode = Callable[[bytes], list[Any]]
@@ -38,7 +38,7 @@ class RowForm(Enum):
         return {b"[": cls.ARRAY, b"{": cls.OBJECT}.get(row[:1], cls.TEXT)
 
 
-class Decoded(NamedTuple):
+class DecodedColumns(NamedTuple):
     """The decoded columns of rows."""
 
     features: Sequence[Any]
@@ -65,12 +65,14 @@ class PieceDecoder:
         if form is RowForm.OBJECT:
             self._decode_columns = _ObjectDecoder(columns, types, carried, decoder)
         elif form is RowForm.ARRAY:
-            numbers = NumberArrays(len(columns), are_lines=are_lines) if all(each is float for each in types) else None
+            numbers = (
+                NumberArrayParser(len(columns), are_lines=are_lines) if all(each is float for each in types) else None
+            )
             self._decode_columns = _ArrayDecoder(decoder(GenericAlias(tuple, tuple(types))), numbers)
         else:
             self._decode_columns = _StringDecoder(decoder(types[0]))
 
-    def __call__(self, content: bytes) -> Decoded | None:
+    def __call__(self, content: bytes) -> DecodedColumns | None:
         """Decode a piece; return None if it must be read row by row."""
         try:
             decoded = self._decode_columns(content)
@@ -80,7 +82,7 @@ class PieceDecoder:
                 values if isinstance(values, pa.Array) else pa.array(values, type_)
                 for values, type_ in zip(decoded[0], self._types, strict=True)
             ]
-            return Decoded(features, [_encode_carried(values) for values in decoded[1]])
+            return DecodedColumns(features, [_encode_carried(values) for values in decoded[1]])
         except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, pa.ArrowException):
             return None
 
@@ -98,7 +100,7 @@ class _StringDecoder:
 class _ArrayDecoder:
     """Decodes rows that are arrays."""
 
-    def __init__(self, decode: Decode, numbers: NumberArrays | None) -> None:
+    def __init__(self, decode: Decode, numbers: NumberArrayParser | None) -> None:
         self._decode = decode
         self._numbers = numbers
 
@@ -148,7 +150,9 @@ class _ObjectDecoder:
                 features.append(pa.array([None if value is UNSET else value for value in values], type_))
         carried = {name: _field_values(rows, index) for index, name in enumerate(self._carried_only, len(features))}
         n_absent += sum(values.count(UNSET) for values in carried.values())
-        if not _has_members(content, len(rows) * (len(features) + len(carried)) - n_absent):  # a member is duplicate
+        if not _has_member_count(
+            content, len(rows) * (len(features) + len(carried)) - n_absent
+        ):  # a member is duplicate
             return None
         if self._decode_shared is not None:
             shared = self._decode_shared(content)
@@ -194,7 +198,7 @@ def _can_be_a_field(name: str) -> bool:
     return name.isprintable() and not {'"', "\\"} & set(name)
 
 
-def _has_members(content: bytes, n_members: int) -> bool:
+def _has_member_count(content: bytes, n_members: int) -> bool:
     """Whether objects that have at least `n_members` members in total have no more."""
     return content.count(b":") == n_members or len(_MEMBER.findall(content)) == n_members
 

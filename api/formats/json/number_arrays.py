@@ -45,7 +45,7 @@ _NEGATIVE_ZERO_PAIR: Final = 16 * _MINUS + _ZERO
 _LEADING_ZERO_PAIRS: Final = (16 * _ZERO + _ZERO, 16 * _ZERO + _DIGIT)
 
 
-class NumberArrays:
+class NumberArrayParser:
     """Parses pieces of rows that are arrays of plain numbers."""
 
     def __init__(self, n_columns: int, *, are_lines: bool) -> None:

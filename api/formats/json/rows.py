@@ -10,7 +10,7 @@ import pyarrow as pa
 from api.formats.conversion.carried import encode_carried_json
 from api.formats.conversion.columns import canonical_type
 from api.formats.intake import BadValue
-from api.formats.json.decoding import Decoded, RowForm
+from api.formats.json.decoding import DecodedColumns, RowForm
 from api.http.row_readers import show_names
 from api.http.strict_json import show
 from api.http.values import column_reader, expected, nearest, refusal
@@ -25,7 +25,7 @@ _ABSENT: Final = object()
 class RowsRead(NamedTuple):
     """The columns of rows that were read one by one, and their errors."""
 
-    columns: Decoded
+    columns: DecodedColumns
     """In canonical form."""
     bad: dict[int, list[BadValue]]
 
@@ -66,7 +66,7 @@ class RowReader:
             if faults:
                 bad[index] = faults
         return RowsRead(
-            Decoded(
+            DecodedColumns(
                 [
                     pa.array([row[index] for row in features], canonical_type(column))
                     for index, column in enumerate(self._columns.values())

@@ -10,7 +10,7 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Final
 
-from shared.store.schema import lua_names
+from shared.store.schema import lua_literals
 
 _REFUSED_WHEN_FULL: Final = frozenset({"submit", "reserve", "accept_bulk", "reserve_space"})
 """These do not run when `maxmemory` is reached. The others do: they finish accepted work, which frees memory."""
@@ -19,7 +19,7 @@ _READ_ONLY: Final = frozenset(
 )
 """These also run when the server rejects writes: its disk is full, it lacks replicas, or it is a replica."""
 
-_NAMES: Final = lua_names()
+_NAMES: Final = lua_literals()
 _NAME: Final = re.compile(rf"\b({'|'.join(_NAMES)})\b")
 _FUNCTION: Final = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
 
