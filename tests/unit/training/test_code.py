@@ -153,7 +153,7 @@ def test_code_that_differs_from_the_card_is_refused(
         ("worker", "a part of Sepal"),
         ("json", "a module of Python"),
         ("kombu", "a module of kombu, which Sepal needs"),  # which Celery requires
-        ("own-code", "no name that Python can import"),
+        ("own-code", "not a name that Python can import"),
     ],
 )
 def test_name_of_another_module_is_refused_by_save_and_by_the_worker(
