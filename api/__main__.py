@@ -7,14 +7,14 @@ import uvicorn
 from api.http.server.connections import raise_file_limit
 from api.http.server.protocol import HttpProtocol
 from api.settings import GatewaySettings
-from shared.telemetry.processes import counted_together
+from shared.telemetry.processes import shared_metrics_folder
 
 
 def main() -> None:
     """Run the gateway until SIGTERM or SIGINT."""
     settings = GatewaySettings()
     raise_file_limit()
-    with counted_together() if settings.api_processes > 1 else nullcontext():
+    with shared_metrics_folder() if settings.api_processes > 1 else nullcontext():
         uvicorn.run(
             "api.app:create_app",
             factory=True,

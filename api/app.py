@@ -143,7 +143,7 @@ def compose(settings: GatewaySettings) -> HotPath:
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         drain_on_signal(drain, settings.drain_seconds)
         ticks = tick_forever(cluster, [reconciler.tick, service.tick, sweeper.tick])
-        async with _running_in_background(pipelined.keep(coordinator), ticks, connections.sweep_forever()):
+        async with _running_in_background(pipelined.keep_connected(coordinator), ticks, connections.sweep_forever()):
             yield {"connections": connections}  # uvicorn passes it to the protocol of each connection
         await sweeper.close()
         await large_bodies.close()

@@ -15,7 +15,7 @@ from local.logs import log_excerpt, log_file, rotate
 from local.settings import LocalSettings
 from local.supervision import configuration, programs
 from shared.card import CARD_FILE, read_card
-from shared.distributions import find_differing, pins, pip_install
+from shared.distributions import find_differing, pip_install_command, pip_requirements
 from shared.errors import ArtifactError
 
 _CONFIGURATION_FILE: Final = "supervisord.conf"
@@ -103,13 +103,13 @@ def _ensure_distributions(model_dir: Path, settings: LocalSettings) -> None:
         return  # the worker says more
     if not differing:
         return
-    needed = pins(differing).split()
+    needed = pip_requirements(differing).split()
     command = [sys.executable, "-m", "pip", "install", *needed]
     if not settings.install:
-        print(f"sepal: the model needs other distributions than are installed: {pip_install(*needed)}")
+        print(f"sepal: the model needs other distributions than are installed: {pip_install_command(*needed)}")
         print("sepal: `make run INSTALL=1` with the same MODEL runs this command first")
     elif subprocess.run(command, check=False).returncode:
-        raise CannotStart(f"could not install what the model needs: {pip_install(*needed)}")
+        raise CannotStart(f"could not install what the model needs: {pip_install_command(*needed)}")
 
 
 def _write_configuration(settings: LocalSettings) -> Path:

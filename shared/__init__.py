@@ -1,1 +1,1 @@
-"""Code that the gateway and the worker share."""
+"""Code that gateways and workers share."""

@@ -1,26 +1,24 @@
-"""What gateway and worker must agree on about bulk predictions: their objects, and how rows and results lie in them.
+"""The objects of bulk predictions, which gateways and workers share: their keys, and the format of rows and results.
 
-A **bulk prediction** is a claim check: its rows are one object, `Source.key`, an Arrow IPC file. Its columns are, in
-this order:
+The rows of a **bulk prediction** are one object, `Source.key`: an Arrow IPC file with these columns, in this order:
 
-- `f0`, `f1`, …: a column for each column of the model card, of the type that `docs/glossary.md` lists for its value
-  type: numbers and booleans as themselves, categories as their values, texts, dates and datetimes as texts in the form
-  that `shared.columns` describes. A missing value is null. No value is NaN.
-- `c0`, `c1`, …: the carried columns, named by `Source.carried`. Those of CSV and JSON are texts; those of Arrow and
-  Parquet have the type that they have there: boolean, integer, float32, float64, decimal, date32, time, timestamp or
-  text; NaN stays NaN. In columns of texts, a text that begins with `JSON_MARK` goes on with the JSON of the value,
-  which was another value than a text, or a text that begins with the mark itself. Other texts are the value. So
-  `{"id": "7"}` is carried as `7`, and `{"id": 7}` as `JSON_MARK` and `7`. The JSON has no line's end.
-- `error`, only with `OnError.REPORT`: a text for each row that the reading refused, whose columns are then all null
-  where they are invalid; null for every other row.
+- `f0`, `f1`, …: one for each column of the model card. Numbers and booleans have the type of the column, categories
+  that of their values; strings, dates and datetimes are strings, in the form that `shared.columns` describes. A missing
+  value is null. No value is NaN.
+- `c0`, `c1`, …: the carried columns, named by `Source.carried`. Those of CSV and JSON are strings; those of Arrow and
+  Parquet keep their type (boolean, integer, float32, float64, decimal, date32, time, timestamp or string) and NaN.
+  A carried string that begins with `JSON_MARK` continues with the JSON of the value, on one line: the value was not a
+  string, or was a string that begins with the mark. Any other string is the value itself. So `{"id": "7"}` is carried
+  as `7`, and `{"id": 7}` as `JSON_MARK` and `7`.
+- `error`, only with `OnError.REPORT`: the reason for each bad row, whose invalid values are null; null for other rows.
 
 Each record batch but the last has `Source.batch_rows` rows, so that row *n* is found without an index.
 
-A **slice** is a range of rows that one batch scores. Its result is one object, an Arrow IPC file with a row for each of
-its rows, in order: the columns that `result_columns` in `worker/pool/result_table.py` names and, with `OnError.REPORT`,
-`error`, a text for each row without a result, whose other columns are then null. Each field's metadata has `output`,
-the name of the output that it is a part of, and `target`, the index of the target that it belongs to, where the output
-is a list of several targets' arrays. The schema's metadata has nothing.
+A **slice** is a range of rows that one batch scores. Its result is one object: an Arrow IPC file with one row for each
+row of the slice, in order. Its columns are those of `result_columns` in `worker/pool/result_table.py` and, with
+`OnError.REPORT`, `error`: the reason for each row without a result, whose other columns are null. The metadata of each
+field has `output`, the name of its output, and `target`, the index of its target, if the output has an array for each
+of several targets. The schema has no metadata.
 """
 
 import secrets
@@ -35,21 +33,21 @@ from shared.objects import PREFIX
 FEATURE: Final = "f"
 CARRIED: Final = "c"
 ERROR: Final = "error"
-"""The column of reasons, of rows and of results."""
+"""The column of reasons, in the files of rows and of results."""
 JSON_MARK: Final = "\x01"
-"""What a carried text begins with if the rest is JSON."""
+"""The first character of a carried string whose rest is JSON."""
 OUTPUT: Final = b"output"
-"""The key in the metadata of a result's field."""
+"""The metadata key of a result field for the name of its output."""
 TARGET: Final = b"target"
-"""The key for the index of its target, in the metadata of a field of an output that has several."""
+"""The metadata key of a result field for the index of its target."""
 MARKER: Final = f"{PREFIX}marker"
-"""The key of the marker of the store whose predictions an object store holds: it is written before any rows."""
+"""The key of the marker object, which is written before any rows."""
 MAX_LISTED_ERRORS: Final = 100
-"""Of the rows that a refusal or a failure lists."""
+"""The maximum number of bad rows that an error lists."""
 
 
 class Source(msgspec.Struct, array_like=True, frozen=True):
-    """The rows of a bulk prediction, and what to do with them."""
+    """The rows of a bulk prediction, and the options for scoring them."""
 
     key: str
     n_rows: int
@@ -58,11 +56,11 @@ class Source(msgspec.Struct, array_like=True, frozen=True):
     """Rows of each record batch but the last."""
     on_error: OnError = OnError.FAIL
     outputs: tuple[Output, ...] = ()
-    """The outputs to give; empty for the model's default."""
+    """The requested outputs; empty for the model's default."""
     carried: tuple[str, ...] = ()
     """Names of the carried columns."""
     n_bad: int = 0
-    """Rows that the reading refused."""
+    """Number of bad rows found when the upload was read."""
 
     def encode(self) -> bytes:
         """Encode as MessagePack."""
@@ -87,10 +85,10 @@ class SliceResult(msgspec.Struct, array_like=True, frozen=True):
     first_row: int
     n_rows: int
     key: str
-    """Empty if there is no object: the slice is one row that no attempt survived, and `error` says so."""
+    """Empty if there is no object: the slice is one row whose attempts are used up; `error` has the reason."""
     n_bytes: int
     n_bad: int = 0
-    """Rows without a result, those that the reading refused included."""
+    """Rows without a result, including those found when the upload was read."""
     error: str = ""
 
     def encode(self) -> bytes:
@@ -104,16 +102,16 @@ class SliceResult(msgspec.Struct, array_like=True, frozen=True):
 
 
 def objects_prefix(batch_id: BatchId) -> str:
-    """Return what all keys of a bulk prediction begin with."""
+    """Return the prefix of all keys of a bulk prediction."""
     return f"{PREFIX}{batch_id}/"
 
 
 def rows_key(batch_id: BatchId) -> str:
-    """Make the key of the rows of a bulk prediction."""
+    """Return a new key for the rows of a bulk prediction."""
     return f"{objects_prefix(batch_id)}rows-{secrets.token_hex(4)}.arrow"
 
 
 def result_key(slice_id: BatchId, token: int) -> str:
-    """Make the key of the result of an attempt at a slice; no two attempts have the same."""
+    """Return a new key for the result of an attempt at a slice; it is unique for each attempt."""
     parent, _, index = slice_id.partition(".")
     return f"{objects_prefix(BatchId(parent))}results/{index}-{token}-{secrets.token_hex(4)}.arrow"

@@ -7,7 +7,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from shared.columns import FLOATS, Complete, Frozen, ModelInput, Value
+from shared.columns import FLOATS, CompleteModel, FrozenModel, ModelInput, Value
 from shared.errors import ArtifactIncompatible, ArtifactMissing
 from shared.names import Output
 from shared.rows import Encoding
@@ -20,33 +20,33 @@ SKOPS_FILE: Final = "pipeline.skops"
 CARD_FILE: Final = "card.json"
 REQUIREMENTS_FILE: Final = "requirements.txt"
 PYTHON: Final = "python"
-"""Its key in the versions of a card; the other keys are names of distributions."""
+"""The key of Python in the versions of a card; the other keys are names of distributions."""
 
 
-class Data(Frozen):
+class Data(FrozenModel):
     """The data that the pipeline was fitted on."""
 
     source: str
     rows: int
 
 
-class Metric(Frozen):
-    """A cross-validated score over the folds."""
+class Metric(FrozenModel):
+    """A cross-validated score: mean and standard deviation over the folds."""
 
     mean: float
     std: float
 
 
-class ModelRef(Frozen):
-    """The part of a card that every response contains."""
+class ModelRef(FrozenModel):
+    """The reference to a model, which every response contains."""
 
     name: str
     version: str
     digest: str
 
 
-class ModelCard(Complete):
-    """Everything that the gateway and the worker know about a pipeline without unpickling it."""
+class ModelCard(CompleteModel):
+    """The description of a pipeline: everything that is known about it without loading it."""
 
     card_schema: Literal[3] = Field(default=CARD_SCHEMA, alias="schema")
     """Version of the card's format; a card with another version is refused."""
@@ -60,10 +60,10 @@ class ModelCard(Complete):
     """Digests of the other files that the model needs, by path in the model directory: own code and requirements."""
     input: ModelInput
     classes: tuple[Value, ...] | tuple[tuple[Value, ...], ...] | None
-    """The columns of `log_proba` and `proba`, in order; those of each output where a row has several predictions; None
-    if the pipeline is not a classifier."""
+    """The classes, in the column order of `log_proba` and `proba`; for several targets, those of each; None if the
+    pipeline is not a classifier."""
     outputs: tuple[Output, ...] = Field(min_length=1)
-    """What the pipeline can give, on request."""
+    """The outputs that a request may ask for."""
     versions: dict[str, str]
     """Versions at training time: of Python, and of the distributions that the pipeline needs."""
     data: Data
@@ -72,7 +72,7 @@ class ModelCard(Complete):
     """Valid rows: the documentation shows them, and a worker warms up with them."""
 
     @model_validator(mode="after")
-    def _has_examples_that_are_rows(self) -> Self:
+    def _check_examples(self) -> Self:
         lengths = {None if isinstance(row, str) else len(row) for row in self.example}
         if lengths != {None if self.input.kind == "text" else len(self.input.columns)}:
             raise ValueError("an example must be a text, or have one value for each column")
@@ -80,20 +80,20 @@ class ModelCard(Complete):
 
     @property
     def encoding(self) -> Encoding:
-        """How the gateway encodes rows for this model: numbers of at most 64-bit floats as a matrix."""
+        """The encoding of rows for this model: `MATRIX` if the input is a matrix of floats, otherwise `MESSAGEPACK`."""
         is_float = self.input.kind == "matrix" and all(column.type in FLOATS for column in self.input.columns)
         return Encoding.MATRIX if is_float else Encoding.MESSAGEPACK
 
     @property
     def default_outputs(self) -> tuple[Output, ...]:
-        """What a client gets that asks for no outputs."""
+        """The outputs of a request that names none."""
         predicted = tuple(each for each in (Output.PREDICTION, Output.LOG_PROBA) if each in self.outputs)
         transformed = tuple(each for each in self.outputs if each is Output.TRANSFORM)
         return predicted or transformed or self.outputs[:1]
 
     @property
     def ref(self) -> ModelRef:
-        """The name, version and digest, for responses."""
+        """The reference to this model, for responses."""
         return ModelRef(name=self.name, version=self.version, digest=self.digest)
 
 
@@ -120,7 +120,7 @@ def read_card(model_dir: Path) -> ModelCard:
         raise ArtifactMissing(f"{path.name} is not a model card ({where or 'JSON'}: {faults[0]['msg']})") from error
 
 
-def digest(file: BufferedReader) -> str:
-    """Return the digest of an artifact as the card states it."""
+def compute_digest(file: BufferedReader) -> str:
+    """Compute the digest of an artifact in the form that the card has."""
     file.seek(0)
     return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,8 @@
-"""The columns that a pipeline takes: their types, how a data frame stores them, and what the training data held.
+"""The columns of a pipeline's input: their types, their storage in a data frame, and statistics of the training data.
 
-A value on the way from the gateway to a pool process is a number, a boolean, a text or None. A date is its ISO 8601
-text, a datetime likewise, in UTC and with a final `Z` where the column has a time zone. The rows of a card's example
-are written in the same form, which clients may send as well.
+A gateway sends each value to a pool process as a number, a boolean, a string or None. A date or datetime is a string in
+ISO 8601; a datetime is in UTC and has a final `Z` if the column has a time zone. The example rows of a card have the
+same form, which clients may also send.
 """
 
 from collections.abc import Mapping
@@ -23,24 +23,24 @@ from pydantic_core import CoreSchema
 Value = bool | int | float | str
 
 
-class Frozen(BaseModel):
-    """An immutable value that refuses unknown fields."""
+class FrozenModel(BaseModel):
+    """An immutable model without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
-class Complete(Frozen):
-    """A value that is written with all its fields, also those with defaults."""
+class CompleteModel(FrozenModel):
+    """A model that is serialized with all its fields, including those with default values."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
-class Sparse(Frozen):
-    """A value whose fields that are None, `| SkipJsonSchema[None]`, are left out when it is written."""
+class SparseModel(FrozenModel):
+    """A model that is serialized without the fields that are None; their type has `| SkipJsonSchema[None]`."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Describe the fields, which the serializer hides."""
+        """Generate the schema from the fields; the serializer would hide them."""
         return handler(cast(CoreSchema, _without_serializer(schema)))
 
     @model_serializer(mode="wrap")
@@ -51,13 +51,13 @@ class Sparse(Frozen):
 
 def _without_serializer(schema: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in schema.items() if key != "serialization"}
-    if "schema" in kept:  # a validator is around the model
+    if "schema" in kept:  # the schema of the model is nested in that of a validator
         kept["schema"] = _without_serializer(kept["schema"])
     return kept
 
 
 class ValueType(StrEnum):
-    """What a value is, whatever stores it."""
+    """The type of a value, independent of its storage."""
 
     FLOAT64 = "float64"
     FLOAT32 = "float32"
@@ -96,78 +96,77 @@ class Unit(StrEnum):
 
 
 UNIT_DIGITS: Final = {Unit.SECOND: 0, Unit.MILLISECOND: 3, Unit.MICROSECOND: 6, Unit.NANOSECOND: 9}
-"""How many digits of a second each unit keeps."""
+"""The number of decimal digits of a second in each unit."""
 
 
-class Values(Sparse):
-    """The values of a column, or of the categories of a column."""
+class Values(SparseModel):
+    """The type and storage of the values of a column, or of its categories."""
 
     type: ValueType
     dtype: str
-    """The dtype that restores them: by the name that numpy, pandas or polars gives it; strings also by their storage,
-    as in `str[pyarrow]`."""
+    """The name of their dtype in numpy, pandas or polars; for strings with the storage, as in `str[pyarrow]`."""
     unit: Unit | SkipJsonSchema[None] = None
-    """Of datetimes."""
+    """The resolution of datetimes."""
     time_zone: str | SkipJsonSchema[None] = None
-    """Of datetimes that have one."""
+    """The time zone of datetimes that have one."""
 
 
 class Categories(Values):
-    """The values that a categorical column can hold."""
+    """The values of a categorical column."""
 
     values: tuple[Value, ...]
     """In the order of their codes."""
     ordered: bool = False
 
 
-class Seen(Sparse):
-    """What a column of the training data held: for people, and for monitoring later."""
+class Seen(SparseModel):
+    """Statistics of a column of the training data."""
 
     missing: float
-    """Share of the rows, from 0 to 1."""
+    """Share of the rows with a missing value, from 0 to 1."""
     minimum: Value | SkipJsonSchema[None] = None
     maximum: Value | SkipJsonSchema[None] = None
     quantiles: tuple[float, ...] | SkipJsonSchema[None] = None
     """The quantiles 0.05, 0.25, 0.5, 0.75 and 0.95 of numbers."""
     counts: tuple[tuple[Value, int], ...] | SkipJsonSchema[None] = None
-    """The most frequent values and their numbers of rows, of columns that are not numbers or datetimes."""
+    """The most frequent values and their numbers of rows; not of numbers and datetimes."""
     longest: int | SkipJsonSchema[None] = None
-    """The length of the longest text, in characters."""
+    """The length of the longest string, in characters."""
 
 
 class Column(Values):
-    """One column, or the texts of a model that takes texts."""
+    """A column, or the texts of a model whose rows are texts."""
 
     name: str
     nullable: bool = False
     """Whether a value may be missing."""
     missing: Literal["nan", "none", "na", "nat", "null"] | SkipJsonSchema[None] = None
-    """How a missing value is stored; None if none may be missing."""
+    """How the data frame stores a missing value; None if the column is not nullable."""
     categories: Categories | SkipJsonSchema[None] = None
     seen: Seen | SkipJsonSchema[None] = None
 
     @model_validator(mode="after")
-    def _has_categories_if_it_is_categorical(self) -> Self:
+    def _check_categories(self) -> Self:
         known = None if self.categories is None else self.categories.type
         if (self.type is ValueType.CATEGORY) is (known is None) or known is ValueType.CATEGORY:
             raise ValueError("a column of the type category, and no other, has categories, which are of another type")
         return self
 
 
-class ModelInput(Complete):
-    """What a pipeline takes."""
+class ModelInput(CompleteModel):
+    """The input of a pipeline."""
 
     kind: Literal["matrix", "table", "text"]
     """A row is an array of numbers, an array of values of the columns' types, or a text."""
     library: Literal["numpy", "pandas", "polars"] | None = None
-    """Of the matrix or data frame; None for texts, which the pipeline takes as a list."""
+    """The library of the matrix or data frame; None for texts, which are passed as a list."""
     columns: tuple[Column, ...]
-    """In order; of texts, one."""
+    """The columns, in order; exactly one for texts."""
     names_dtype: str | None = None
-    """Of a pandas frame: the dtype of the index of its column names, as `Values.dtype`."""
+    """For pandas: the dtype of the index of column names, as `Values.dtype`."""
 
     @model_validator(mode="after")
-    def _has_columns_that_suit_its_kind(self) -> Self:
+    def _check_columns_of_kind(self) -> Self:
         if len({column.name for column in self.columns}) < len(self.columns) or not self.columns:
             raise ValueError("there must be columns, each with a name of its own")
         if self.kind == "text" and [column.type for column in self.columns] != [ValueType.STRING]:
@@ -176,7 +175,7 @@ class ModelInput(Complete):
 
     @property
     def is_plain_matrix(self) -> bool:
-        """Whether rows are complete float64 numbers, which are encoded as they are."""
+        """Whether rows consist of float64 numbers that may not be missing."""
         return self.kind == "matrix" and all(
             column.type is ValueType.FLOAT64 and not column.nullable for column in self.columns
         )

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 from shared.card import PYTHON, ModelCard
 
 _COMPATIBLE_WITHIN_MAJOR: Final = frozenset({"joblib", "numpy", "pandas", "polars", "pyarrow", "scipy"})
-"""Distributions of which other minor versions read the pickles; of all others the minor version must be the same."""
+"""Distributions whose pickles other minor versions can read; for all others, the minor version must be equal."""
 
-_DISTRIBUTION_OF: Final = {
+_DISTRIBUTIONS_BY_MODULE: Final = {
     "bs4": "beautifulsoup4",
     "catboost": "catboost",
     "category_encoders": "category-encoders",
@@ -51,12 +51,12 @@ _DISTRIBUTION_OF: Final = {
     "xgboost": "xgboost",
     "yaml": "pyyaml",
 }
-"""Which distributions provide the modules that pipelines often need. For any other module, no name is suggested: who
-registers the name of a team's own module in a package index could otherwise run code where it is installed."""
+"""The distributions of modules that pipelines often need. No distribution is suggested for any other module: if it is a
+team's own, someone else could register its name in a package index, and so run code where it is installed."""
 
 
-class Differing(NamedTuple):
-    """A distribution that is not installed as an artifact needs it."""
+class DifferingDistribution(NamedTuple):
+    """A distribution that is missing, or installed in a version incompatible with an artifact."""
 
     name: str
     made_with: str
@@ -64,8 +64,8 @@ class Differing(NamedTuple):
     """The version, or `none`."""
 
 
-def find_differing(card: ModelCard) -> list[Differing]:
-    """Return the distributions that an artifact needs and that are missing here, or have an incompatible version."""
+def find_differing(card: ModelCard) -> list[DifferingDistribution]:
+    """Return the distributions of a card that are missing here, or installed in an incompatible version."""
     found = []
     for name, made_with in card.versions.items():
         if name == PYTHON:
@@ -76,12 +76,12 @@ def find_differing(card: ModelCard) -> list[Differing]:
             installed = "none"
         n_parts = 1 if name in _COMPATIBLE_WITHIN_MAJOR else 2
         if made_with.split(".")[:n_parts] != installed.split(".")[:n_parts]:
-            found.append(Differing(name, made_with, installed))
+            found.append(DifferingDistribution(name, made_with, installed))
     return found
 
 
 def installed_versions(card: ModelCard) -> dict[str, str]:
-    """Return the versions of Python and of the distributions that a card names, as installed here."""
+    """Return the installed versions of Python and of the distributions that a card names."""
     found = {PYTHON: platform.python_version()}
     for name in card.versions:
         with suppress(PackageNotFoundError):
@@ -89,32 +89,32 @@ def installed_versions(card: ModelCard) -> dict[str, str]:
     return found
 
 
-def pins(differing: Sequence[Differing]) -> str:
-    """Return what `pip install` takes to install the versions that the artifact needs."""
+def pip_requirements(differing: Sequence[DifferingDistribution]) -> str:
+    """Return the arguments of `pip install` for the versions that the artifact needs."""
     return " ".join(f"{each.name}=={each.made_with}" for each in differing)
 
 
-def missing_module(what: str, module: str | None, *, is_here: bool = False) -> tuple[str, str]:
-    """Return the problem and the remedy where `what` needs a module that is not installed.
+def describe_missing_module(what: str, module: str | None, *, is_here: bool = False) -> tuple[str, str]:
+    """Return the problem and the remedy if `what` needs a module that is not installed.
 
     Args:
-        what: needs the module.
-        module: its full name.
-        is_here: whether it must be installed into the environment of this process, whose path is then shown.
+        what: the thing that needs the module.
+        module: the full name of the module.
+        is_here: whether this process needs the module; the remedy then shows the command for its environment.
     """
     top = (module or "?").partition(".")[0]
-    distribution = _DISTRIBUTION_OF.get(top)
+    distribution = _DISTRIBUTIONS_BY_MODULE.get(top)
     install = f"install {distribution or 'the distribution that provides it'}"
     if distribution is not None and is_here:
-        install = f"install it: {pip_install(distribution)}"
+        install = f"install it: {pip_install_command(distribution)}"
     return (
         f"{what} needs the module {module}, which is not installed",
         f"If {top} is your own, give it to `save` with code=[…], or --code on the command line; otherwise {install}.",
     )
 
 
-def pip_install(*requirements: str) -> str:
-    """Return the command that installs distributions into this environment."""
+def pip_install_command(*requirements: str) -> str:
+    """Return the command that installs distributions into the environment of this process."""
     python = Path(sys.executable)
     with suppress(ValueError):
         python = python.relative_to(Path.cwd())

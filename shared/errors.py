@@ -1,4 +1,4 @@
-"""The errors that Sepal raises on purpose.
+"""The expected errors of Sepal.
 
 SepalError
 ├── RequestRefused              nothing was accepted, and no id was issued
@@ -7,11 +7,11 @@ SepalError
 │   ├── UnsupportedContentCoding
 │   │   └── UnsupportedUploadCoding
 │   ├── BodyTooLarge
-│   ├── TooManyBodies           in all connections together
+│   ├── TooManyBodies           counted over all connections
 │   ├── TooManyWaiters
-│   ├── BodyNotRead             its process was killed
+│   ├── BodyNotRead             the reader process was killed
 │   ├── InvalidRows             lists each invalid value
-│   ├── InvalidParameter        of the query string
+│   ├── InvalidParameter        in the query string
 │   ├── InvalidDeadline
 │   ├── InvalidIdempotencyKey
 │   ├── IdempotencyKeyReused
@@ -19,22 +19,22 @@ SepalError
 │   ├── BrokerUnavailable
 │   ├── BacklogFull
 │   ├── ObjectStoreUnavailable
-│   ├── StorageFull             of the object store, or of its limit
-│   ├── MalformedUpload         says where the body cannot be read
-│   ├── NotAcceptable           says what to ask for instead
+│   ├── StorageFull             the object store is full, or its limit is reached
+│   ├── MalformedUpload         with the position, if it is known
+│   ├── NotAcceptable           lists the available formats
 │   ├── RangeNotSatisfiable
-│   ├── DeadlineUnreachable     says when to retry
+│   ├── DeadlineUnreachable     with the time of a retry
 │   ├── ModelUnknown
 │   └── OperatorsOnly
 ├── NoWorker                    a reason why the gateway is not ready; it still accepts predictions
-├── Stalled                     as above
-├── WorkerCannotLoad            as above; carries the worker's reason
-├── ResultNotWritten            its process was killed
+├── Stalled                     another such reason
+├── WorkerCannotLoad            another such reason, from the worker
+├── ResultNotWritten            the table process was killed
 ├── RecordIncompatible          another version of Sepal wrote the record
 ├── PredictionNotFound
 ├── PredictionGone
 ├── PredictionAlreadyFinal
-├── PredictionFailed            carries the worker's reason
+├── PredictionFailed            with the worker's reason
 ├── PredictionCanceled
 ├── PredictionExpired
 ├── DeadLetterNotFound
@@ -53,7 +53,7 @@ from typing import ClassVar
 
 
 class SepalError(Exception):
-    """An expected error; the message says what the client or operator can do."""
+    """An expected error, whose message contains a remedy for the client or operator."""
 
     code: str
     detail: ClassVar[str]
@@ -86,11 +86,11 @@ class UnsupportedContentCoding(RequestRefused):
     code = "unsupported-content-coding"
     detail = "Send the body as it is, without `Content-Encoding`."
     accepted = "identity"
-    """The content codings that are taken."""
+    """The accepted content codings."""
 
 
 class UnsupportedUploadCoding(UnsupportedContentCoding):
-    """The body of an upload is compressed in a form that is not taken."""
+    """The body of an upload has a content coding that is not accepted."""
 
     detail = "Send the body as it is, or with the `Content-Encoding` gzip or zstd."
     accepted = "gzip, zstd, identity"
@@ -111,7 +111,7 @@ class TooManyBodies(RequestRefused):
 
 
 class BodyNotRead(RequestRefused):
-    """The process that reads large bodies was killed, or took too long."""
+    """The process that reads the body was killed, or timed out."""
 
     code = "body-not-read"
     detail = "The body could not be read, and nothing was accepted: retry, with fewer rows per request."
@@ -179,7 +179,7 @@ class IdempotencyKeyInUse(RequestRefused):
 
 
 class BrokerUnavailable(RequestRefused):
-    """Redis did not answer in time."""
+    """Redis is unavailable, or timed out."""
 
     code = "broker-unavailable"
     detail = "The queue is unavailable: retry."
@@ -193,43 +193,43 @@ class BacklogFull(RequestRefused):
 
 
 class ObjectStoreUnavailable(RequestRefused):
-    """The object store did not answer, or answered with an error."""
+    """The object store is unavailable: it timed out, or returned an error."""
 
     code = "object-store-unavailable"
     detail = "The object store is unavailable; nothing was accepted. Try again later."
 
 
 class StorageFull(RequestRefused):
-    """The object store is full, or holds as many bytes as its limit allows."""
+    """The object store is full, or the limit for its size is reached."""
 
     code = "storage-full"
     detail = "The object store is full: there is no room for these rows and their results. Try again later."
 
 
 class MalformedUpload(RequestRefused):
-    """The body of an upload cannot be read as its media type says."""
+    """The body of an upload is not of its media type."""
 
     code = "malformed-upload"
-    detail = "The body is not what its Content-Type says."
+    detail = "The body does not have the format of its Content-Type."
 
     def __init__(self, detail: str | None = None, faults: list[Fault] | None = None) -> None:
         super().__init__(detail)
         self.faults = faults or []
-        """Where it cannot be read, if that is known."""
+        """The position of the error, if it is known."""
 
 
 class NotAcceptable(RequestRefused):
-    """The result cannot be given in any form that `Accept` allows."""
+    """The result is not available in any format that `Accept` allows."""
 
     code = "not-acceptable"
-    detail = "Ask for JSON, NDJSON, CSV, an Arrow stream or Parquet."
+    detail = "Accept JSON, NDJSON, CSV, an Arrow stream or Parquet."
 
 
 class RangeNotSatisfiable(RequestRefused):
-    """The `Range` header asks for bytes that the result does not have."""
+    """The `Range` header requests bytes after the end of the result."""
 
     code = "range-not-satisfiable"
-    detail = "The result has fewer bytes than the Range header asks for."
+    detail = "The Range header requests bytes after the end of the result."
 
     def __init__(self, n_bytes: int) -> None:
         super().__init__()
@@ -237,7 +237,7 @@ class RangeNotSatisfiable(RequestRefused):
 
 
 class DeadlineUnreachable(RequestRefused):
-    """The waiting rows take longer than the request's deadline allows."""
+    """The predicted wait is longer than the deadline of the request."""
 
     code = "deadline-unreachable"
     detail = "The waiting rows take longer than the deadline: nothing was accepted; retry later."
@@ -255,7 +255,7 @@ class ModelUnknown(RequestRefused):
 
 
 class OperatorsOnly(RequestRefused):
-    """The request lacks the operators' token, or this gateway has no token."""
+    """The request does not have the operator token, or this gateway has none."""
 
     code = "operators-only"
     detail = "Dead letters contain clients' rows: set SEPAL_OPERATOR_TOKEN, and send it as `Authorization: Bearer …`."
@@ -269,7 +269,7 @@ class NoWorker(SepalError):
 
 
 class Stalled(SepalError):
-    """Rows wait and workers are announced, but no prediction becomes final."""
+    """Rows are waiting and workers are announced, but no batch has finished for a long time."""
 
     code = "stalled"
     detail = "Rows wait and workers are announced, but no batch has been finished for a long time."
@@ -284,10 +284,10 @@ class WorkerCannotLoad(SepalError):
 
 
 class ResultNotWritten(SepalError):
-    """The process that writes the result in the format asked for was killed, or took too long."""
+    """The process that writes the result was killed, or timed out, or no process was free."""
 
     code = "result-not-written"
-    detail = "The result could not be written in this format: retry, or ask for another one."
+    detail = "The result could not be written in this format: retry, or request another format."
 
 
 class RecordIncompatible(SepalError):
@@ -309,7 +309,7 @@ class PredictionNotFound(SepalError):
 
 
 class PredictionGone(SepalError):
-    """The prediction was final, and its retention has ended."""
+    """The retention of the prediction has ended."""
 
     code = "prediction-gone"
     detail = "The retention of this prediction's result has ended: submit the rows again."
@@ -363,14 +363,14 @@ class DeadLetterNotFound(SepalError):
 class ArtifactError(SepalError):
     """The model directory cannot be served.
 
-    `/readyz` shows what a worker raises: it contains no paths, except those inside the model directory.
+    `/readyz` shows the message of a worker: it contains no paths except those within the model directory.
     """
 
     remedy: str
-    """What the operator can do."""
+    """The remedy for the operator."""
 
     def __init__(self, problem: str, remedy: str | None = None) -> None:
-        self.problem = problem.rstrip(".")  # the messages of libraries end with one
+        self.problem = problem.rstrip(".")  # the messages of libraries end with a period
         self.remedy = remedy or self.remedy
         super().__init__(f"{self.problem}. {self.remedy}")
 
@@ -390,14 +390,14 @@ class ArtifactAltered(ArtifactError):
 
 
 class ArtifactIncompatible(ArtifactError):
-    """The pipeline was made with another scikit-learn, or the card with another Sepal, than this process runs."""
+    """The pipeline needs other versions of distributions, or the card was written by another version of Sepal."""
 
     code = "artifact-incompatible"
     remedy = "Train it again with the versions that serve it, or serve it with the versions that trained it."
 
 
 class ArtifactUntrusted(ArtifactError):
-    """The pipeline holds types that the worker's settings do not trust; none of them was imported."""
+    """The pipeline contains types that are not in SEPAL_TRUSTED_TYPES; none of them was imported."""
 
     code = "artifact-untrusted"
     remedy = "Add the types to SEPAL_TRUSTED_TYPES of the worker, if you trust them."
@@ -418,7 +418,7 @@ class ArtifactExists(ArtifactError):
 
 
 class CannotServe(ArtifactError):
-    """Sepal cannot serve this pipeline, or not with these columns."""
+    """Sepal does not support this pipeline, or a type of its columns."""
 
     code = "cannot-serve"
     remedy = "Convert the rows before the pipeline is fitted."

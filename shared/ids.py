@@ -1,4 +1,4 @@
-"""Ids of batches and predictions. An id cannot be guessed, carries its creation time, and leads to the record.
+"""Ids of batches and predictions. A prediction id cannot be guessed, and contains its creation time and its batch id.
 
 A batch id is 15 bytes: the creation time (48 bits, milliseconds since 1970, big-endian) and 72 random bits.
 A prediction id is the batch id followed by the prediction's index in the batch (16 bits) and a secret of 104 random
@@ -29,13 +29,13 @@ STORED: Final = 0xFFFE
 _TIME_BYTES: Final = 6
 _BATCH_BYTES: Final = 15
 SECRET_BYTES: Final = 13
-"""Length of the secret in a prediction id."""
+"""Length of the secret in a prediction id, in bytes."""
 _TEXT_LENGTH: Final = 40
 _BATCH_TEXT_LENGTH: Final = 20
 
 
 def new_batch_id() -> BatchId:
-    """Make a batch id with the current time."""
+    """Generate a batch id with the current time."""
     created_ms = time.time_ns() // 1_000_000
     raw = created_ms.to_bytes(_TIME_BYTES, "big") + secrets.token_bytes(_BATCH_BYTES - _TIME_BYTES)
     return BatchId(urlsafe_b64encode(raw).decode())
@@ -46,8 +46,8 @@ def child_id(parent: BatchId, index: int) -> BatchId:
     return BatchId(f"{parent}.{index}")
 
 
-def split_child_id(batch_id: BatchId) -> tuple[BatchId, int] | None:
-    """Undo `child_id`; None for the id of a batch without a parent."""
+def parse_child_id(batch_id: BatchId) -> tuple[BatchId, int] | None:
+    """Return the parent and the index of a child id; None for the id of a batch without a parent."""
     parent, dot, index = batch_id.partition(".")
     return (BatchId(parent), int(index)) if dot else None
 
@@ -61,7 +61,7 @@ class PredictionId(msgspec.Struct, frozen=True):
 
     @classmethod
     def new(cls, batch_id: BatchId, index: int) -> Self:
-        """Make the id of the prediction at `index` of a batch."""
+        """Generate the id of the prediction at `index` in a batch."""
         return cls(batch_id, index, secrets.token_bytes(SECRET_BYTES))
 
     @classmethod
@@ -69,13 +69,13 @@ class PredictionId(msgspec.Struct, frozen=True):
         """Parse an id.
 
         Raises:
-            PredictionNotFound: the text is not a valid id.
+            PredictionNotFound: the string is not a valid id.
         """
         try:
             raw = urlsafe_b64decode(text.encode("ascii"))
         except ValueError as error:
             raise PredictionNotFound from error
-        # The decoder skips characters outside its alphabet: accept only the canonical spelling.
+        # The decoder skips characters outside its alphabet: accept only the canonical encoding.
         if len(text) != _TEXT_LENGTH or urlsafe_b64encode(raw).decode() != text:
             raise PredictionNotFound
         index = int.from_bytes(raw[_BATCH_BYTES : _BATCH_BYTES + 2], "big")
@@ -101,6 +101,6 @@ class PredictionId(msgspec.Struct, frozen=True):
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since the id was made, by this process's clock; negative if that time is in the future."""
+        """Seconds since the id was generated, by the clock of this process; negative if the clocks differ."""
         created_ms = int.from_bytes(urlsafe_b64decode(self.batch_id)[:_TIME_BYTES], "big")
         return time.time() - created_ms / 1000

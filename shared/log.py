@@ -8,7 +8,7 @@ from typing import Any, Final, TextIO
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-# Celery's two lines per task cost as much CPU as the pipeline; its events give Flower the same information.
+# Celery's two lines per task take as much CPU time as the pipeline; Flower gets the same information from events.
 _QUIET_LOGGERS = ("celery.worker.strategy", "celery.app.trace")
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -16,7 +16,7 @@ _INDENT: Final = "    "
 
 
 def configure_logging(as_json: bool, level: str) -> None:
-    """Send structlog and the standard library's loggers through one formatter to stderr."""
+    """Write the events of structlog and of the standard library's loggers to stderr, in one format."""
     chain: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -26,7 +26,10 @@ def configure_logging(as_json: bool, level: str) -> None:
     render: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if as_json
-        else [_escape_controls, structlog.dev.ConsoleRenderer(colors=False, exception_formatter=_indented_traceback)]
+        else [
+            _escape_controls,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=_write_indented_traceback),
+        ]
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
@@ -51,21 +54,21 @@ def configure_logging(as_json: bool, level: str) -> None:
 
 
 def _escape_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Escape line breaks and other control characters: a text that a client sent cannot look like a log line."""
-    return {name: value if name == "exc_info" else _on_one_line(value) for name, value in event.items()}
+    """Escape line breaks and other control characters, so that a string from a client cannot forge a log line."""
+    return {name: value if name == "exc_info" else _escape_value(value) for name, value in event.items()}
 
 
-def _on_one_line(value: Any) -> Any:
+def _escape_value(value: Any) -> Any:
     text = value if isinstance(value, str) else repr(value)
-    return _escaped(text) if _CONTROL.search(text) else value
+    return _escape_text(text) if _CONTROL.search(text) else value
 
 
-def _escaped(text: str) -> str:
+def _escape_text(text: str) -> str:
     return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
-def _indented_traceback(stream: TextIO, exc_info: ExcInfo) -> None:
-    """Write a traceback whose every line is indented: the message of an exception can hold line breaks."""
+def _write_indented_traceback(stream: TextIO, exc_info: ExcInfo) -> None:
+    """Write a traceback with every line indented, because the message of an exception may contain line breaks."""
     written = StringIO()
     structlog.dev.plain_traceback(written, exc_info)
-    stream.write("\n" + "\n".join(_INDENT + _escaped(line) for line in written.getvalue().strip("\n").split("\n")))
+    stream.write("\n" + "\n".join(_INDENT + _escape_text(line) for line in written.getvalue().strip("\n").split("\n")))

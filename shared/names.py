@@ -10,7 +10,7 @@ PREDICT_BATCH: Final = "sepal.predict_batch"
 class Queue(StrEnum):
     """The queues that workers consume."""
 
-    INTERACTIVE = "interactive"  # predictions that fit into one batch: clients may be waiting for them
+    INTERACTIVE = "interactive"  # predictions that share a batch; clients may be waiting for them
     BULK = "bulk"  # spanning predictions, and the slices of bulk predictions
 
 
@@ -20,7 +20,7 @@ class State(StrEnum):
     QUEUED = "queued"  # recorded and published; no worker has claimed it yet
     RUNNING = "running"  # a worker has claimed it, or at least one of its batches
     SUCCEEDED = "succeeded"  # the result is in the store
-    FAILED = "failed"  # there is no result; the error says why
+    FAILED = "failed"  # there is no result; the error contains the reason
     CANCELED = "canceled"  # the client canceled it
     EXPIRED = "expired"  # its deadline passed before there was a result
 
@@ -29,15 +29,15 @@ FINAL_STATES: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED, 
 
 
 class Output(StrEnum):
-    """What a pipeline can give for a row; `METHODS` has the method that gives it."""
+    """An output of a pipeline for each row; `METHODS` has the method that computes it."""
 
     PREDICTION = "prediction"
-    LOG_PROBA = "log_proba"  # of classifiers only; the logarithm of predict_proba where there is no method
+    LOG_PROBA = "log_proba"  # classifiers only; the logarithm of predict_proba if there is no predict_log_proba
     PROBA = "proba"
     DECISION = "decision"
     SCORES = "scores"
     TRANSFORM = "transform"
-    LEAVES = "leaves"  # of the last step, on the transformed rows
+    LEAVES = "leaves"  # of trees: the method of the last step, applied to the transformed rows
 
 
 METHODS: Final = {
@@ -49,7 +49,7 @@ METHODS: Final = {
     Output.TRANSFORM: "transform",
     Output.LEAVES: "apply",
 }
-"""The methods of scikit-learn, by output."""
+"""The scikit-learn method of each output."""
 
 
 class LostReason(StrEnum):
@@ -67,12 +67,12 @@ class FailureCode(StrEnum):
     ROWS_REJECTED = "rows-rejected"  # the pipeline raised an exception on the rows
     POISON = "poison"  # every attempt at these rows alone crashed or timed out
     EXPIRED = "prediction-expired"  # the deadline passed before a worker ran the rows; the state is then `expired`
-    MODEL_CHANGED = "model-changed"  # the rows were accepted for another artifact than the workers now serve
-    ROWS_LOST = "rows-lost"  # the object that held the rows is not in the object store any more
+    MODEL_CHANGED = "model-changed"  # the workers no longer serve the artifact that the rows were accepted for
+    ROWS_LOST = "rows-lost"  # the object of the rows is no longer in the object store
 
 
 class OnError(StrEnum):
-    """What becomes of a bulk prediction with rows that cannot be scored."""
+    """How a bulk prediction handles bad rows."""
 
-    FAIL = "fail"  # it fails, and its error lists the first of these rows
-    REPORT = "report"  # the other rows are scored, and each of these has its reason in the result
+    FAIL = "fail"  # the prediction fails, and its error lists the first bad rows
+    REPORT = "report"  # the other rows are scored, and the result has a reason for each bad row

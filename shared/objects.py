@@ -1,11 +1,11 @@
-"""The object store: a folder, or S3, GCS or Azure, which hold the rows and the results of bulk predictions.
+"""The object store, a folder or S3, GCS or Azure: contains the rows and results of bulk predictions.
 
-No key is written twice, and nothing depends on conditional writes. An object counts as written once the block of
-`ObjectStore.writer` has ended: it is then safe on disk, and a record may point at it.
+No key is written twice, and conditional writes are not needed. When the block of `ObjectStore.writer` has ended, the
+object is durable, and a record may refer to it.
 
-What a killed writer leaves: in a folder, a file beside the object, `KEY#1`, which is listed and deleted like any other;
-in S3, a multipart upload, which a lifecycle rule of the bucket has to end (docs/operations.md). A request that was
-given up may still be carried out later, and leave an object without a record.
+A killed writer leaves, in a folder, an unfinished file `KEY#1`, which is listed and deleted like any other object; in
+S3, a multipart upload, which a lifecycle rule of the bucket must abort (docs/operations.md). A request that timed out
+may still be executed later, and leave an object without a record.
 """
 
 import errno
@@ -25,15 +25,15 @@ from obstore.store import LocalStore, from_url
 from shared.errors import ObjectStoreUnavailable, StorageFull
 
 PREFIX: Final = "sepal/"
-"""Every key of Sepal begins with it; other objects are neither listed nor deleted."""
+"""The prefix of every key of Sepal; other objects are neither listed nor deleted."""
 
-_PART_BYTES: Final = 8 * 2**20  # S3 takes 10,000 parts: an object can have 80 GB
+_PART_BYTES: Final = 8 * 2**20  # S3 allows 10,000 parts: an object can have 80 GB
 _PARTS_UNDER_WAY: Final = 4
-"""Of a writer. With the part that it gathers, they are its memory: 40 MB."""
-_DELETED_AT_ONCE: Final = 1000  # the most that S3 takes in a request
+"""Parts that a writer sends at the same time. With the part that it collects, they need 40 MB of memory."""
+_DELETED_TOGETHER: Final = 1000  # the limit of one S3 request
 
-# A call ends within 20 s; giving up an object of several parts takes another 15 s. A worker that waits for the object
-# store counts on that. A part has to arrive within 15 s, so a writer needs 2 MB/s.
+# A call ends within 20 s; aborting an object of several parts takes another 15 s. A worker's timeouts depend on that.
+# Each part must be sent within 15 s, so a writer needs 2 MB/s.
 _REQUEST_TIMEOUT: Final = "15s"
 _CONNECT_TIMEOUT: Final = "3s"
 _RETRY: Final[Any] = {"max_retries": 3, "retry_timeout": timedelta(seconds=5)}
@@ -61,16 +61,16 @@ class ObjectWriter:
     def __init__(self, writer: Any) -> None:
         self._writer = writer
         self.n_bytes = 0
-        self.closed = False  # pyarrow asks for it
+        self.closed = False  # read by pyarrow
 
     def write(self, content: Any) -> int:
-        """Write more bytes: any buffer.
+        """Write the bytes of any buffer.
 
         Raises:
-            ObjectStoreUnavailable, StorageFull: the object will not be written.
+            ObjectStoreUnavailable, StorageFull: the object was not written.
         """
-        view = memoryview(content).cast("B")  # buffers of Arrow are of signed bytes
-        with _translated():
+        view = memoryview(content).cast("B")  # Arrow's buffers have signed bytes
+        with _translate_errors():
             self._writer.write(view)
         self.n_bytes += view.nbytes
         return view.nbytes
@@ -88,11 +88,11 @@ class ObjectStore:
 
     @classmethod
     def open(cls, url: str) -> Self:
-        """Make a client; nothing is read or written yet.
+        """Create a client; send no request yet.
 
         Args:
-            url: a folder, which is made if it is missing, as a path or `file:///folder`; else `s3://bucket/prefix`,
-                `gs://…` or `az://…`, with credentials and endpoints from the environment, as in `AWS_…` variables.
+            url: a folder, as a path or `file:///folder`, which is created if it is missing; or `s3://bucket/prefix`,
+                `gs://…` or `az://…`, with credentials and endpoints from environment variables such as `AWS_…`.
         """
         if "://" not in url or url.startswith("file://"):
             return cls(None, Path(unquote(urlsplit(url).path) if "://" in url else url).absolute())
@@ -101,87 +101,87 @@ class ObjectStore:
 
     @contextmanager
     def writer(self, key: str) -> Iterator[ObjectWriter]:
-        """Write an object in parts, within a `with` block; if the block raises, nothing is left of it.
+        """Write an object in parts, within a `with` block; delete it if the block raises.
 
         Raises:
-            ObjectStoreUnavailable, StorageFull: it was not written.
+            ObjectStoreUnavailable, StorageFull: the object was not written.
         """
-        with _translated():
+        with _translate_errors():
             writer = obstore.open_writer(self._store, key, buffer_size=_PART_BYTES, max_concurrency=_PARTS_UNDER_WAY)
         try:
             yield ObjectWriter(writer)
-            with _translated():
+            with _translate_errors():
                 writer.close()
-                self._sync(key)
+                self._sync_to_disk(key)
         except BaseException as error:
-            self._discard(writer, key, error)
+            self._discard_object(writer, key, error)
             raise
 
     def put(self, key: str, content: bytes) -> None:
         """Write a small object.
 
         Raises:
-            ObjectStoreUnavailable, StorageFull: it was not written.
+            ObjectStoreUnavailable, StorageFull: the object was not written.
         """
         with self.writer(key) as writer:
             writer.write(content)
 
     def size(self, key: str) -> int:
-        """Return the number of bytes of an object.
+        """Return the size of an object in bytes.
 
         Raises:
             FileNotFoundError: there is no such object.
-            ObjectStoreUnavailable: it cannot be read now.
+            ObjectStoreUnavailable: the size cannot be read.
         """
-        with _translated(may_be_missing=True):
+        with _translate_errors(may_be_missing=True):
             return int(obstore.head(self._store, key)["size"])
 
     def read(self, key: str, start: int, n_bytes: int) -> memoryview:
-        """Read a part of an object.
+        """Read a byte range of an object.
 
         Raises:
-            FileNotFoundError: there is no such object, or it ends earlier.
-            ObjectStoreUnavailable: it cannot be read now.
+            FileNotFoundError: there is no such object, or it is shorter.
+            ObjectStoreUnavailable: the object cannot be read.
         """
         if not n_bytes:
             return memoryview(b"")
-        with _translated(may_be_missing=True):
+        with _translate_errors(may_be_missing=True):
             content = memoryview(obstore.get_range(self._store, key, start=start, length=n_bytes))
         if content.nbytes != n_bytes:
             raise FileNotFoundError(f"the object {key} ends before byte {start + n_bytes}")
         return content
 
     def local_path(self, key: str) -> Path | None:
-        """Return the path of an object of a folder, which can be mapped into memory; None for any other store."""
+        """Return the path of an object's file; None if the object store is not a folder."""
         return None if self._folder is None else self._folder / key
 
     def list(self, prefix: str = PREFIX) -> Iterator[StoredObject]:
         """List the objects below a prefix that ends with a slash.
 
         Raises:
-            ObjectStoreUnavailable: the listing broke off.
+            ObjectStoreUnavailable: the listing is incomplete.
         """
-        with _translated():
+        with _translate_errors():
             if self._folder is not None:
-                yield from _files(self._folder, prefix)
+                yield from _list_files(self._folder, prefix)
                 return
             for entries in obstore.list(self._store, prefix.rstrip("/")):
                 for entry in entries:
                     yield StoredObject(entry["path"], entry["size"], entry["last_modified"])
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; a missing one is no error.
+        """Delete objects; ignore missing ones.
 
         Raises:
             ObjectStoreUnavailable: some may be left.
         """
         remaining = iter(keys)
-        while several := list(islice(remaining, _DELETED_AT_ONCE)):
-            with _translated():
+        while several := list(islice(remaining, _DELETED_TOGETHER)):
+            with _translate_errors():
                 if self._folder is None:
-                    _delete(self._store, several)
+                    _delete_remote(self._store, several)
                 else:
-                    _unlink(self._folder, several)
+                    _unlink_files(self._folder, several)
 
     def delete_all(self, prefix: str) -> None:
         """Delete the objects below a prefix that ends with a slash.
@@ -193,13 +193,13 @@ class ObjectStore:
 
     @property
     def _store(self) -> Any:
-        """The client. That of a folder is made when it is used: the folder may be there only then."""
+        """The client; that of a folder is created at its first use, together with the folder."""
         if self._remote is None:
             self._remote = LocalStore(self._folder, mkdir=True)
         return self._remote
 
-    def _sync(self, key: str) -> None:
-        """Write an object of a folder, and the folders above it, to disk: obstore renames a file and syncs nothing."""
+    def _sync_to_disk(self, key: str) -> None:
+        """Sync the file of an object and the folders above it to disk, which obstore does not do."""
         if self._folder is None:
             return
         path = self._folder / key
@@ -211,45 +211,45 @@ class ObjectStore:
                 os.close(descriptor)
             path = path.parent
 
-    def _discard(self, writer: Any, key: str, error: BaseException) -> None:
-        """Remove what a broken write may have left; a sweep by age finds what this cannot remove."""
+    def _discard_object(self, writer: Any, key: str, error: BaseException) -> None:
+        """Delete what a failed write may have left; what cannot be deleted is swept later."""
         try:
-            if not writer.closed():  # else it has tried to
+            if not writer.closed():  # a closed writer has already tried to
                 writer.__exit__(type(error), error, None)  # aborts a multipart upload
-            # An object store that does not answer would not delete either.
+            # An object store that is unavailable would not delete it either.
             if self._folder is not None or not isinstance(error, ObjectStoreUnavailable):
                 self.delete([key])
-        except Exception:  # noqa: S110  the reason to discard it is already being raised
+        except Exception:  # noqa: S110  the original error is already being raised
             pass
 
 
 def absolute_url(url: str) -> str:
-    """Return the URL with the absolute path of a folder, for a process with another working directory."""
+    """Return the URL, with an absolute path if it is a folder, for a process with another working directory."""
     return url if "://" in url else str(Path(url).absolute())
 
 
-def _delete(store: Any, keys: list[str]) -> None:
+def _delete_remote(store: Any, keys: list[str]) -> None:
     try:
         obstore.delete(store, keys)
-    except FileNotFoundError:  # not from S3
+    except FileNotFoundError:  # other stores than S3 raise it for a missing object
         for key in keys:
             with suppress(FileNotFoundError):
                 obstore.delete(store, key)
 
 
-def _unlink(folder: Path, keys: list[str]) -> None:
-    """Delete files, and the folders that are then empty."""
+def _unlink_files(folder: Path, keys: list[str]) -> None:
+    """Delete files, and then the empty folders above them."""
     for key in keys:
         path = folder / key
         path.unlink(missing_ok=True)
-        with suppress(OSError):  # it is not empty, or another process was faster
+        with suppress(OSError):  # it is not empty, or another process has deleted it
             while (path := path.parent) != folder:
                 path.rmdir()
 
 
-def _files(folder: Path, prefix: str) -> Iterator[StoredObject]:
-    """List files, those of unfinished writes included, which obstore does not list."""
-    for path, _, names in os.walk(folder / prefix, onerror=_unless_missing):
+def _list_files(folder: Path, prefix: str) -> Iterator[StoredObject]:
+    """List files, including those of unfinished writes, which obstore does not list."""
+    for path, _, names in os.walk(folder / prefix, onerror=_raise_unless_missing):
         for name in names:
             file = Path(path, name)
             with suppress(FileNotFoundError):  # it was deleted meanwhile
@@ -258,16 +258,17 @@ def _files(folder: Path, prefix: str) -> Iterator[StoredObject]:
                 yield StoredObject(str(file.relative_to(folder)), status.st_size, modified)
 
 
-def _unless_missing(error: OSError) -> None:
+def _raise_unless_missing(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
 
 
 @contextmanager
-def _translated(*, may_be_missing: bool = False) -> Iterator[None]:
-    """Raise an error of Sepal's own; a missing object is one only where an object is read.
+def _translate_errors(*, may_be_missing: bool = False) -> Iterator[None]:
+    """Translate the errors of obstore and the file system to errors of Sepal.
 
-    Where one is written or listed, its bucket is missing, or its folder was deleted meanwhile.
+    FileNotFoundError is raised unchanged if an object may be missing. In other calls, it means that the bucket is
+    missing, or that the folder was deleted meanwhile.
     """
     try:
         yield

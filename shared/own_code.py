@@ -22,74 +22,74 @@ from typing import Any, Final, Never
 from shared.errors import ArtifactAltered
 from shared.model_files import CODE_DIR
 
-SEPAL: Final = frozenset(
+SEPAL_MODULES: Final = frozenset(
     {"api", "benchmarks", "deploy", "docs", "local", "locustfile", "sepal_client", "shared", "tests", "tools"}
     | {"training", "worker"}
 )
 """Top-level modules of Sepal."""
-DISTRIBUTIONS: Final = frozenset(
+WORKER_DISTRIBUTIONS: Final = frozenset(
     {"celery", "hiredis", "joblib", "msgspec", "numpy", "obstore"}
     | {"opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"}
     | {"pandas", "polars", "prometheus-client", "pyarrow", "pydantic", "pydantic-settings", "redis", "scikit-learn"}
     | {"skops", "structlog", "threadpoolctl"}
 )
-"""Distributions that a worker imports; it needs their requirements too."""
+"""The distributions that a worker imports; it also needs their requirements."""
 _EXTRA: Final = re.compile(r"\bextra\s*==")
 
 
-def top_level(files: Iterable[str]) -> set[str]:
-    """Return the names of the modules and packages among the files of a model directory."""
+def top_level_names(files: Iterable[str]) -> set[str]:
+    """Return the names of the top-level modules and packages in the own code of a model directory."""
     names = {name.split("/")[1] for name in files if name.startswith(f"{CODE_DIR}/")}
     return {name.partition(".")[0] for name in names}
 
 
-def find_conflict(names: Iterable[str]) -> str | None:
+def find_name_conflict(names: Iterable[str]) -> str | None:
     """Return why a model cannot have own code with these names; None if it can.
 
-    A module of the same name as another one would take its place in a pool process, or never be imported.
+    A module with the name of another module would replace it in a pool process, or would never be imported.
     """
     needed = None
     for name in sorted(names):
         if not name.isidentifier() or keyword.iskeyword(name):
-            return f'"{name}" is no name that Python can import'
-        if name in SEPAL:
+            return f'"{name}" is not a name that Python can import'
+        if name in SEPAL_MODULES:
             return f'"{name}" is the name of a part of Sepal'
         if name in sys.stdlib_module_names:
             return f'"{name}" is the name of a module of Python'
-        needed = _modules_needed() if needed is None else needed
+        needed = _needed_modules() if needed is None else needed
         if name in needed:
             return f'"{name}" is the name of a module of {needed[name]}, which Sepal needs'
     return None
 
 
 def make_importable(model_dir: Path, files: Mapping[str, str]) -> None:
-    """Put a model's own code first on the import path of this process, until it ends.
+    """Put a model's own code first on the import path of this process.
 
-    Each module is compared with its digest when it is imported. Bytecode is neither read nor written: it could be that
-    of another version of the code, and the folder may be read-only.
+    Each module is checked against its digest when it is imported. Bytecode is neither read, because it may belong to
+    another version of the code, nor written, because the folder may be read-only.
 
     Args:
         model_dir: the model directory.
-        files: the digests of the files of the model directory, of which nothing is imported yet.
+        files: the digests of the files of the model directory; none of them may be imported yet.
     """
-    if not top_level(files):
+    if not top_level_names(files):
         return
     root = model_dir.absolute()
     folder = str(root / CODE_DIR)
     source: Any = partial(_CheckedLoader, root=root, files=files)
 
-    def find(path: str) -> FileFinder:
+    def make_finder(path: str) -> FileFinder:
         if path != folder and not path.startswith(folder + os.sep):
-            raise ImportError  # Python asks the next hook
+            raise ImportError  # makes Python try the next hook
         return FileFinder(path, (ExtensionFileLoader, EXTENSION_SUFFIXES), (source, SOURCE_SUFFIXES))
 
-    sys.path_hooks.insert(0, find)
+    sys.path_hooks.insert(0, make_finder)
     sys.path.insert(0, folder)
     importlib.invalidate_caches()
 
 
 class _CheckedLoader(SourceFileLoader):
-    """Imports a file only if it has its digest, and always from its source."""
+    """Imports a module from its source file, after it has checked the digest."""
 
     def __init__(self, name: str, path: str, root: Path, files: Mapping[str, str]) -> None:
         super().__init__(name, path)
@@ -97,11 +97,11 @@ class _CheckedLoader(SourceFileLoader):
         self._files = files
 
     def path_stats(self, path: str) -> Never:
-        """Without the time of the source, Python neither reads nor writes bytecode."""
+        """Raise OSError, so that Python neither reads nor writes bytecode."""
         raise OSError(f"the bytecode of {path} is not used")
 
     def get_data(self, path: str) -> bytes:
-        """Read a file of the code and compare it with its digest."""
+        """Read a file and check its digest."""
         content = super().get_data(path)
         name = Path(path).relative_to(self._root).as_posix()
         if self._files.get(name) != f"sha256:{sha256(content).hexdigest()}":
@@ -109,9 +109,9 @@ class _CheckedLoader(SourceFileLoader):
         return content
 
 
-def _modules_needed() -> dict[str, str]:
-    """Return the top-level modules of all distributions that Sepal needs, with the names of the distributions."""
-    needed, waiting = set[str](), set(DISTRIBUTIONS)
+def _needed_modules() -> dict[str, str]:
+    """Return the top-level modules of all distributions that a worker needs, with their distributions."""
+    needed, waiting = set[str](), set(WORKER_DISTRIBUTIONS)
     while waiting:
         name = waiting.pop()
         needed.add(name)
@@ -119,15 +119,15 @@ def _modules_needed() -> dict[str, str]:
             requirements = requires(name) or []
         except PackageNotFoundError:
             continue
-        waiting |= {_normalized(each) for each in requirements if not _EXTRA.search(each)} - needed
+        waiting |= {_distribution_name(each) for each in requirements if not _EXTRA.search(each)} - needed
     return {
         module: providers[0]
         for module, providers in packages_distributions().items()
-        if any(_normalized(provider) in needed for provider in providers)
+        if any(_distribution_name(provider) in needed for provider in providers)
     }
 
 
-def _normalized(requirement: str) -> str:
-    """Return the name of a distribution as in its index, from a requirement or a name."""
+def _distribution_name(requirement: str) -> str:
+    """Return the normalized name of the distribution in a requirement (PEP 503)."""
     name = re.split(r"[^A-Za-z0-9._-]", requirement.strip(), maxsplit=1)[0]
     return re.sub(r"[-_.]+", "-", name).lower()

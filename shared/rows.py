@@ -1,7 +1,7 @@
-"""The encoding of rows between the gateway and a pool process. No numerics: bytes and a number of rows.
+"""The encoding of rows between the gateway and a pool process.
 
-The store handles rows as bytes with the name of their encoding. The rows of several members can be concatenated, and
-separated again by their lengths.
+The store keeps encoded rows as bytes with the name of the encoding. The bytes of several members can be concatenated,
+and split again by their lengths.
 """
 
 from array import array
@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import msgspec
 
 Row = Sequence[Any] | str
-"""The values of one row in the card's order, or one text; values as `shared.columns` describes them."""
+"""The values of one row in the card's order, in the form that `shared.columns` describes; or one text."""
 
 _NAN: Final = float("nan")
 _ARRAY32: Final = b"\xdd"  # MessagePack's array with a length of 32 bits
@@ -22,10 +22,8 @@ _ARRAY32: Final = b"\xdd"  # MessagePack's array with a length of 32 bits
 class Encoding(StrEnum):
     """The format of the bytes."""
 
-    MATRIX = (
-        "float64"  # row-major, in this machine's byte order: little-endian on all supported platforms; NaN: missing
-    )
-    MESSAGEPACK = "msgpack"  # one value after the other: a row is an array, or a text
+    MATRIX = "float64"  # row-major, little-endian on all supported platforms; a missing value is NaN
+    MESSAGEPACK = "msgpack"  # concatenated rows, each an array or a text
 
 
 class EncodedRows(msgspec.Struct, frozen=True):
@@ -59,14 +57,14 @@ def encode_messagepack(rows: Sequence[Row], max_rows: int, max_bytes: int) -> li
 
 
 def encode_one_batch(rows: Sequence[Row], encoding: Encoding) -> EncodedRows:
-    """Encode rows, whatever their number, as the rows of one batch."""
+    """Encode any number of rows as the rows of one batch."""
     if encoding is Encoding.MESSAGEPACK:
         return EncodedRows(b"".join(map(_encode, rows)), len(rows), encoding)
-    return encode_matrix(with_nan(rows), len(rows))[0]
+    return encode_matrix(nan_for_missing(rows), len(rows))[0]
 
 
-def with_nan(rows: Sequence[Row]) -> list[list[float]]:
-    """Replace each missing number by NaN, which marks it in a matrix."""
+def nan_for_missing(rows: Sequence[Row]) -> list[list[float]]:
+    """Replace each missing number by NaN, as in a matrix."""
     return [[_NAN if value is None else value for value in cast(Sequence[float | None], row)] for row in rows]
 
 

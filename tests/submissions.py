@@ -42,7 +42,7 @@ class GatewayStore:
 
 def connect(url: str, name: str) -> tuple[Attempts, BlockingTransport]:
     """Connect a pool process of the named worker; the caller closes the transport."""
-    transport = BlockingTransport.waiting(url)
+    transport = BlockingTransport.retrying(url)
     return Attempts(transport, name, result_ttl_seconds=600, max_attempts=3), transport
 
 

@@ -19,9 +19,9 @@ from api.bulk.wire import (
     MAX_FRAME_BYTES,
     REPLY,
     Job,
-    Refused,
+    JobRefused,
+    JobStarted,
     Reply,
-    Started,
     TableSettings,
 )
 from tests.patience import patience
@@ -51,7 +51,7 @@ class TableConnection:
     def start(self) -> int:
         """Wait until the job has started; returns the id of its process."""
         self.receive()
-        assert isinstance(self.replies[0], Started)
+        assert isinstance(self.replies[0], JobStarted)
         return self.replies[0].pid
 
     def send_body(self, parts: Iterable[bytes]) -> None:
@@ -60,11 +60,11 @@ class TableConnection:
             self.send_part(part)
         self._send(DATA, b"")
 
-    def send_until_refused(self, part: bytes) -> Refused:
+    def send_until_refused(self, part: bytes) -> JobRefused:
         """Send a part of a body again and again; returns the refusal."""
-        while not isinstance(self.replies[-1], Refused):
+        while not isinstance(self.replies[-1], JobRefused):
             self._send(DATA, part)
-            while select.select([self.socket], [], [], 0)[0] and not isinstance(self.replies[-1], Refused):
+            while select.select([self.socket], [], [], 0)[0] and not isinstance(self.replies[-1], JobRefused):
                 self.receive()
         return self.replies[-1]
 

@@ -27,7 +27,7 @@ from shared.card import (
 )
 from shared.columns import ModelInput
 from shared.errors import ArtifactExists, CannotServe
-from shared.model_files import digests, file_digest
+from shared.model_files import compute_file_digest, compute_file_digests
 from training import skops_file
 from training.code import copy_code
 from training.inputs import describe_input, without_summaries
@@ -103,7 +103,7 @@ def save(
             name=name,
             version=version,
             artifact=written.name,
-            digest=file_digest(written),
+            digest=compute_file_digest(written),
             input=described,
             classes=classes_of(pipeline),
             outputs=outputs,
@@ -167,7 +167,7 @@ def _write_card(card: ModelCard, model_dir: Path) -> ModelCard:
     """Write the requirements file and the card; return the card with the digests of all files."""
     pins = [f"{name}=={number}\n" for name, number in card.versions.items() if name != PYTHON]
     (model_dir / REQUIREMENTS_FILE).write_text("".join(pins))
-    card = card.model_copy(update={"files": digests(model_dir)})
+    card = card.model_copy(update={"files": compute_file_digests(model_dir)})
     (model_dir / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n")
     return card
 

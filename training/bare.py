@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
 
-from shared.distributions import missing_module, pip_install
+from shared.distributions import describe_missing_module, pip_install_command
 from shared.errors import CannotServe
 from training import skops_file
 from training.artifact import check_name, save
@@ -162,7 +162,7 @@ def _load_file(artifact: Path, trusted_types: Collection[str]) -> Any:
     except CannotServe:
         raise
     except ModuleNotFoundError as error:
-        raise CannotServe(*missing_module(artifact.name, error.name, is_here=True)) from error
+        raise CannotServe(*describe_missing_module(artifact.name, error.name, is_here=True)) from error
     except AttributeError as error:
         raise CannotServe(
             f"{artifact.name} cannot be loaded ({error})",
@@ -184,7 +184,8 @@ def _check_sklearn_version(artifact: Path, warning: InconsistentVersionWarning) 
     if made_with.split(".")[:2] != installed.split(".")[:2]:
         raise CannotServe(
             f"{artifact.name} was made with scikit-learn {made_with}, but {installed} is installed",
-            f"Fit it again with {installed}, or install the other: {pip_install(f'scikit-learn=={made_with}')}.",
+            f"Fit it again with {installed}, or install the other: "
+            f"{pip_install_command(f'scikit-learn=={made_with}')}.",
         )
 
 

@@ -8,8 +8,8 @@ from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from pathlib import Path
 
 from shared.errors import CannotServe
-from shared.model_files import CODE_DIR, digests
-from shared.own_code import find_conflict, make_importable
+from shared.model_files import CODE_DIR, compute_file_digests
+from shared.own_code import find_name_conflict, make_importable
 
 
 def copy_code(paths: Sequence[Path | str], model_dir: Path) -> None:
@@ -44,7 +44,7 @@ def importable_code(paths: Sequence[Path | str]) -> Iterator[None]:
     """
     with tempfile.TemporaryDirectory() as folder:
         copy_code(paths, Path(folder))
-        make_importable(Path(folder), digests(Path(folder)))
+        make_importable(Path(folder), compute_file_digests(Path(folder)))
         yield
 
 
@@ -57,7 +57,7 @@ def _checked_module_name(path: Path, name: str) -> str:
             "Give code as .py files and folders of packages; put a data file into the package that reads it.",
         )
     module = name.partition(".")[0] if is_module else name
-    if conflict := find_conflict({module}):
+    if conflict := find_name_conflict({module}):
         raise CannotServe(f"the code {path} cannot be served: {conflict}", "Rename it, and fit the pipeline again.")
     return module
 

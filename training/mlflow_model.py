@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from shared.distributions import pip_install
+from shared.distributions import pip_install_command
 from shared.errors import CannotServe
 from training.skops_file import SUFFIX
 
@@ -86,7 +86,7 @@ def _check_database_libraries(tracking_uri: str) -> None:
         raise CannotServe(
             f"mlflow-skinny alone cannot read the database of MLflow, {tracking_uri.rpartition('@')[2]}",
             "Give the folder of the model instead, such as mlruns/0/models/m-…/artifacts; "
-            f"or install the libraries that read it: {pip_install(*absent)}; "
+            f"or install the libraries that read it: {pip_install_command(*absent)}; "
             "or give --tracking-uri with the address of a server or the folder of the runs.",
         )
 
@@ -131,7 +131,7 @@ def _import_mlflow() -> None:
         import mlflow  # noqa: F401
     except ModuleNotFoundError as error:
         raise CannotServe(
-            f"reading an MLflow model needs MLflow ({error})", f"Install it: {pip_install('mlflow-skinny')}."
+            f"reading an MLflow model needs MLflow ({error})", f"Install it: {pip_install_command('mlflow-skinny')}."
         ) from error
 
 

@@ -20,7 +20,7 @@ from shared.card import SKOPS_FILE, ModelCard
 from shared.columns import ModelInput
 from shared.errors import ArtifactError
 from shared.names import Output
-from shared.own_code import top_level
+from shared.own_code import top_level_names
 from shared.rows import EncodedRows
 from worker.distributions import distribution_versions, find_imports, find_skops_modules, recorded_modules
 from worker.pool import artifact
@@ -70,7 +70,7 @@ def _find_versions(model_dir: Path, card: ModelCard, modules: set[str]) -> dict[
     """Return the versions of the distributions of these modules, and of those that the model's own code imports."""
     if card.artifact == SKOPS_FILE:
         modules = find_skops_modules(model_dir / SKOPS_FILE)
-    own = top_level(card.files)
+    own = top_level_names(card.files)
     return distribution_versions(
         module for module in modules | find_imports(own) if module.partition(".")[0] not in own
     )

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from shared.card import read_card
-from shared.distributions import find_differing, pins
+from shared.distributions import find_differing, pip_requirements
 from shared.errors import ArtifactError
 from worker.pool.artifact import verify
 
@@ -23,7 +23,7 @@ def main() -> None:
     try:
         if arguments.missing:
             missing = find_differing(read_card(arguments.model_dir))
-            sys.stdout.writelines(f"{pins([each])}\n" for each in missing)
+            sys.stdout.writelines(f"{pip_requirements([each])}\n" for each in missing)
         else:
             verify(arguments.model_dir)
     except ArtifactError as error:

@@ -1,1 +1,1 @@
-"""The gateway's part of bulk predictions: uploads, downloads, progress, and what is swept."""
+"""The gateway's part of bulk predictions: uploads, downloads, events, and the sweeper."""

@@ -1,4 +1,4 @@
-"""Runs several things until the first of them ends."""
+"""Runs coroutines concurrently until the first of them ends."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,12 +7,12 @@ from typing import Any, NoReturn, TypeVar
 T = TypeVar("T")
 
 
-async def first_of(wanted: Coroutine[Any, Any, T], *others: Coroutine[Any, Any, NoReturn]) -> T:
-    """Return what `wanted` returns, or raise what is raised first; the others are canceled then, and have ended.
+async def run_until_first_ends(wanted: Coroutine[Any, Any, T], *others: Coroutine[Any, Any, NoReturn]) -> T:
+    """Return the result of `wanted`, or raise the first error; cancel the others and wait until they have ended.
 
     Args:
-        wanted: if it ends at the same time as another one, its result or error counts.
-        others: each of them only ever raises.
+        wanted: the coroutine to run; its result or error takes precedence if another one ends at the same time.
+        others: coroutines that never return; they can only raise.
     """
     tasks: list[asyncio.Task[Any]] = [asyncio.ensure_future(each) for each in (wanted, *others)]
     try:

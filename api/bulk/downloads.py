@@ -1,7 +1,7 @@
-"""Gives the results of bulk predictions back: rows in a format, streamed in order, or ranges of a file.
+"""Serves the results of bulk predictions: rows in a format, streamed in order, or byte ranges of a file.
 
 results of slices in the object store ──▶ process of `api.formats` ──▶ client
-                                                  └──▶ object, written once ──▶ ranges of it
+                                                  └──▶ object, written once ──▶ byte ranges
 """
 
 import asyncio
@@ -16,9 +16,9 @@ import structlog
 
 from api.bulk.formats import WRITER, Format
 from api.bulk.frames import JobLost
-from api.bulk.refusals import error_of
+from api.bulk.refusals import error_from_refusal
 from api.bulk.tables import TableJob, TableServer
-from api.bulk.wire import Failed, Refused, WriteResult, Written
+from api.bulk.wire import JobFailed, JobRefused, ResultFinished, ResultJob
 from api.telemetry.metrics import GatewayMetrics
 from shared.bulk import SliceResult, objects_prefix
 from shared.errors import BrokerUnavailable, PredictionGone, PredictionNotFound, ResultNotWritten, SepalError
@@ -26,9 +26,9 @@ from shared.ids import PredictionId
 from shared.objects import ObjectStore
 from shared.store.bulk import BulkPrediction, BulkStore
 
-_EXTEND_SECONDS: Final = 20.0  # of the minute that `BulkStore.extend` grants
+_EXTEND_SECONDS: Final = 20.0  # `BulkStore.extend` keeps a record for a minute
 _TURN_SECONDS: Final = 30.0
-_SILENT_SECONDS: Final = 120.0  # a process that says nothing for so long is given up
+_SILENT_SECONDS: Final = 120.0  # without a frame from the process: the job is then abandoned
 _PART_BYTES: Final = 2**20
 
 Part = bytes | bytearray
@@ -37,37 +37,37 @@ log = structlog.get_logger(__name__)
 
 
 class DownloadBroken(Exception):
-    """The rest of a result cannot be sent; the connection must not end as if it were complete."""
+    """The rest of a result cannot be sent; the connection must be aborted, or the response would look complete."""
 
 
 class Window(msgspec.Struct, frozen=True):
-    """The rows that a client asks for."""
+    """The range of rows that a client requests."""
 
     offset: int = 0
     limit: int | None = None
     is_partial: bool = False
-    """Whether the rows that are done suffice, if the prediction is not final."""
+    """Whether the client accepts the rows that are done before the prediction is final."""
 
     @property
     def has_all_rows(self) -> bool:
-        """Whether no row is left out."""
+        """Whether the window includes every row."""
         return self.offset == 0 and self.limit is None
 
     def n_rows(self, n_available: int) -> int:
-        """How many of the available rows, from the first on, are in the window."""
+        """Return how many of the first `n_available` rows are in the window."""
         left = max(n_available - self.offset, 0)
         return left if self.limit is None else min(left, self.limit)
 
 
-class WrittenResult(msgspec.Struct, frozen=True):
-    """A result that lies in the object store in a format."""
+class ResultObject(msgspec.Struct, frozen=True):
+    """The object of a result in one format."""
 
     key: str
     n_bytes: int
 
 
 class Downloads:
-    """The downloads of one gateway process."""
+    """Runs the downloads of one gateway process."""
 
     def __init__(
         self,
@@ -84,65 +84,67 @@ class Downloads:
         self._turns = asyncio.Semaphore(max_downloads)
         self._writing: dict[str, asyncio.Lock] = {}
 
-    async def job(
+    async def make_job(
         self, prediction: BulkPrediction, window: Window, form: Format, head: bytes = b"", *, is_gzipped: bool = False
-    ) -> WriteResult:
-        """Make the job that writes rows of a result.
+    ) -> ResultJob:
+        """Build the job that writes rows of a result.
 
         Args:
-            prediction: whose result it is.
-            window: its rows.
-            form: its format.
-            head: of JSON, as in `WriteResult`.
-            is_gzipped: whether it is compressed.
+            prediction: the prediction.
+            window: the rows of its result to write.
+            form: the format.
+            head: for JSON, as in `ResultJob`.
+            is_gzipped: whether to compress the rows.
 
         Raises:
-            PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `BulkStore.results`.
+            PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `BulkStore.read_results`.
         """
-        results = without_gap(await self._store.results(prediction.id))
+        results = contiguous_results(await self._store.read_results(prediction.id))
         n_available = results[-1].first_row + results[-1].n_rows if results else 0
         first, n_rows = min(window.offset, n_available), window.n_rows(n_available)
-        # At least one, because its columns are the result's.
+        # At least one slice, because the columns of the result are read from it.
         wanted = [each for each in results if each.first_row < first + n_rows and first < each.first_row + each.n_rows]
         written = tuple(wanted or results[:1])
-        return WriteResult(form.value, prediction.source, written, first, n_rows, head, is_gzipped=is_gzipped)
+        return ResultJob(form.value, prediction.source, written, first, n_rows, head, is_gzipped=is_gzipped)
 
     @asynccontextmanager
-    async def stream(self, prediction_id: PredictionId, job: WriteResult) -> AsyncIterator[AsyncIterator[Part]]:
-        """Have a result written; yields its parts, of which the first is there already.
+    async def stream(self, prediction_id: PredictionId, job: ResultJob) -> AsyncIterator[AsyncIterator[Part]]:
+        """Run a job, wait for the first part of the result, and yield an iterator over all parts.
 
         Raises:
-            SepalError: before anything is there: it cannot be written.
-            DownloadBroken: from the parts: the rest cannot be written.
+            SepalError: no part could be written.
+            DownloadBroken: raised by the iterator: the rest cannot be written.
         """
-        async with self._turn(), self._extending(prediction_id):
+        async with self._wait_for_turn(), self._extended_retention(prediction_id):
             try:
-                async with self._tables.job(job) as process:
-                    first = await _receive(process, None if job.key else _SILENT_SECONDS)
-                    async with aclosing(self._parts(first, process, job.format)) as parts:
+                async with self._tables.start_job(job) as process:
+                    first = await _receive_part(process, None if job.key else _SILENT_SECONDS)
+                    async with aclosing(self._yield_parts(first, process, job.format)) as parts:
                         yield parts
             except JobLost as error:
                 raise ResultNotWritten from error
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _wait_for_turn(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(_TURN_SECONDS):
                 await self._turns.acquire()
         except TimeoutError as error:
-            raise ResultNotWritten("The gateway writes as many results as it may: retry.") from error
+            raise ResultNotWritten(
+                "The gateway is already writing as many results as it may at a time: retry."
+            ) from error
         try:
             yield
         finally:
             self._turns.release()
 
-    async def _parts(self, part: Part, process: TableJob, form: str) -> AsyncGenerator[Part]:
+    async def _yield_parts(self, part: Part, process: TableJob, form: str) -> AsyncGenerator[Part]:
         outcome = "left"
         try:
             while part:
                 self._metrics.count_download_bytes(len(part))
                 yield part
-                part = await _receive(process, _SILENT_SECONDS)
+                part = await _receive_part(process, _SILENT_SECONDS)
             outcome = "complete"
         except (JobLost, SepalError) as error:
             outcome = "broken"
@@ -150,65 +152,65 @@ class Downloads:
         finally:
             self._metrics.count_download(form, outcome)
 
-    async def written(self, prediction: BulkPrediction, form: Format, etag: str) -> WrittenResult:
-        """Return a whole result as an object, which is written the first time.
+    async def get_or_write_object(self, prediction: BulkPrediction, form: Format, etag: str) -> ResultObject:
+        """Return the object of a whole result in a format; write it if there is none yet.
 
         Args:
-            prediction: whose result it is; it is final.
-            form: its format.
-            etag: names its bytes in this format.
+            prediction: the prediction, which is final.
+            form: the format.
+            etag: the entity tag of the result in this format.
 
         Raises:
-            SepalError: it cannot be written.
+            SepalError: the result cannot be written.
         """
         lock = self._writing.setdefault(etag, asyncio.Lock())
         try:
-            async with lock:  # requests for other ranges wait for the first
+            async with lock:  # concurrent requests for other ranges wait until the object is written
                 prefix = f"{objects_prefix(prediction.id.batch_id)}rendered/"
-                found = await asyncio.to_thread(self._find, prefix, etag)
-                return found or await self._write(prediction, form, f"{prefix}{etag}-{secrets.token_hex(4)}")
+                found = await asyncio.to_thread(self._find_object, prefix, etag)
+                return found or await self._write_object(prediction, form, f"{prefix}{etag}-{secrets.token_hex(4)}")
         finally:
             if not lock.locked():
                 self._writing.pop(etag, None)
 
     @asynccontextmanager
-    async def read(
-        self, prediction_id: PredictionId, written: WrittenResult, start: int, n_bytes: int
+    async def read_range(
+        self, prediction_id: PredictionId, written: ResultObject, start: int, n_bytes: int
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Read a range of an object; yields its parts, of which the first is there already.
+        """Read the first part of a byte range of an object, and yield an iterator over all parts.
 
         Raises:
-            PredictionGone: the object is gone.
-            ObjectStoreUnavailable: before anything is there: it cannot be read now.
-            DownloadBroken: from the parts: the rest cannot be read.
+            PredictionGone: the object was deleted.
+            ObjectStoreUnavailable: the first part cannot be read.
+            DownloadBroken: raised by the iterator: the rest cannot be read.
         """
-        async with self._extending(prediction_id):
+        async with self._extended_retention(prediction_id):
             try:
                 first = await self._read(written.key, start, min(n_bytes, _PART_BYTES))
             except FileNotFoundError as error:
                 raise PredictionGone from error
-            yield self._ranges(first, written.key, start + len(first), start + n_bytes)
+            yield self._yield_range(first, written.key, start + len(first), start + n_bytes)
 
-    def etag(self, prediction: BulkPrediction, window: Window, form: Format) -> str:
-        """Name the bytes of a window of a final result in a format."""
+    def make_etag(self, prediction: BulkPrediction, window: Window, form: Format) -> str:
+        """Return the entity tag of a window of a final result in a format."""
         named = f"{prediction.id} {window.offset} {window.limit} {form.value} {WRITER}"
         return hashlib.sha256(named.encode()).hexdigest()[:32]
 
-    async def _write(self, prediction: BulkPrediction, form: Format, key: str) -> WrittenResult:
-        job = msgspec.structs.replace(await self.job(prediction, Window(), form), key=key)
+    async def _write_object(self, prediction: BulkPrediction, form: Format, key: str) -> ResultObject:
+        job = msgspec.structs.replace(await self.make_job(prediction, Window(), form), key=key)
         async with self.stream(prediction.id, job) as parts:
             async for _ in parts:
                 pass
-        return WrittenResult(key, await asyncio.to_thread(self._objects.size, key))
+        return ResultObject(key, await asyncio.to_thread(self._objects.size, key))
 
-    def _find(self, prefix: str, etag: str) -> WrittenResult | None:
+    def _find_object(self, prefix: str, etag: str) -> ResultObject | None:
         for stored in self._objects.list(prefix):
             name = stored.key.removeprefix(prefix)
-            if name.startswith(etag) and "#" not in name:  # not the file of a writer that was killed
-                return WrittenResult(stored.key, stored.n_bytes)
+            if name.startswith(etag) and "#" not in name:  # `#`: the unfinished file of a killed writer
+                return ResultObject(stored.key, stored.n_bytes)
         return None
 
-    async def _ranges(self, part: bytes, key: str, start: int, end: int) -> AsyncIterator[bytes]:
+    async def _yield_range(self, part: bytes, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         yield part
         while start < end:
             try:
@@ -222,25 +224,25 @@ class Downloads:
         return bytes(await asyncio.to_thread(self._objects.read, key, start, n_bytes)) if n_bytes else b""
 
     @asynccontextmanager
-    async def _extending(self, prediction_id: PredictionId) -> AsyncIterator[None]:
-        """Keep the prediction for as long as its result is being sent."""
+    async def _extended_retention(self, prediction_id: PredictionId) -> AsyncIterator[None]:
+        """Extend the retention of a prediction repeatedly while its result is being sent."""
         await self._store.extend(prediction_id)
-        task = asyncio.create_task(self._extend(prediction_id))
+        task = asyncio.create_task(self._extend_repeatedly(prediction_id))
         try:
             yield
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _extend(self, prediction_id: PredictionId) -> NoReturn:
+    async def _extend_repeatedly(self, prediction_id: PredictionId) -> NoReturn:
         while True:
             await asyncio.sleep(_EXTEND_SECONDS)
             with suppress(BrokerUnavailable, PredictionGone, PredictionNotFound):
                 await self._store.extend(prediction_id)
 
 
-def without_gap(results: list[SliceResult]) -> list[SliceResult]:
-    """Return the results from the first row on, up to the first row that has none."""
+def contiguous_results(results: list[SliceResult]) -> list[SliceResult]:
+    """Return the results of the first rows, up to the first gap."""
     n_rows = 0
     for index, result in enumerate(results):
         if result.first_row != n_rows:
@@ -249,12 +251,16 @@ def without_gap(results: list[SliceResult]) -> list[SliceResult]:
     return results
 
 
-async def _receive(process: TableJob, seconds: float | None) -> Part:
-    """Return the next part of a result; empty at its end.
+async def _receive_part(process: TableJob, seconds: float | None) -> Part:
+    """Return the next part of a result; empty at the end.
+
+    Args:
+        process: the connection to the process.
+        seconds: the timeout; None for none.
 
     Raises:
-        JobLost: the process has ended, or says nothing for so long.
-        SepalError: it cannot go on.
+        JobLost: the process has ended, or the timeout has passed.
+        SepalError: the process has refused the job.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -264,11 +270,11 @@ async def _receive(process: TableJob, seconds: float | None) -> Part:
     match received:
         case bytearray() as part:
             return part
-        case Written():
+        case ResultFinished():
             return b""
-        case Refused() as refused:
-            raise error_of(refused)
-        case Failed(traceback):
+        case JobRefused() as refused:
+            raise error_from_refusal(refused)
+        case JobFailed(traceback):
             raise RuntimeError(f"the process that writes a result failed:\n{traceback}")
         case _:
             raise JobLost

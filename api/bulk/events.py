@@ -1,6 +1,6 @@
-"""Follows a prediction: each change of it that a client has not seen, and then its end.
+"""Follows a prediction: yields each change that a client has not seen, until the prediction is final.
 
-The numbers of the changes come from the store, so that a client can go on at any gateway.
+The numbers of the changes come from the store, so that a client can reconnect to any gateway.
 """
 
 import asyncio
@@ -18,26 +18,26 @@ from shared.store.bulk import BulkPrediction, BulkStore
 from shared.store.lookups import Lookups, Prediction
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.01
-_LOOKS_PER_SECOND: Final = 2000  # as long as the longest pause allows it
+_LOOKS_PER_SECOND: Final = 2000  # of all clients together, as far as the longest pause allows
 _LONGEST_PAUSE_SECONDS: Final = 0.5
-_PAUSE_SHARE: Final = 0.1  # of the time that a client has followed: a tenth is what it may wait in vain
-_QUIET_SECONDS: Final = 15.0  # proxies close a connection on which nothing moves for a minute
+_PAUSE_SHARE: Final = 0.1  # of the time for which a client has followed: an event is late by a tenth of that at most
+_QUIET_SECONDS: Final = 15.0  # proxies close a connection that is idle for a minute
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A prediction as it is after a change."""
+    """The state of a prediction after a change."""
 
     number: int
     prediction: Prediction | BulkPrediction
 
     @property
     def is_end(self) -> bool:
-        """Whether nothing changes after it."""
+        """Whether the prediction is final, so that no change follows."""
         return self.prediction.state in FINAL_STATES
 
 
 class Events:
-    """The clients that follow predictions at one gateway process."""
+    """Follows predictions for the clients of one gateway process."""
 
     def __init__(self, store: BulkStore, lookups: Lookups, max_clients: int) -> None:
         self._store = store
@@ -45,11 +45,11 @@ class Events:
         self._max_clients = max_clients
         self._n_clients = 0
 
-    async def first(self, prediction_id: PredictionId) -> Change:
-        """Return the latest change.
+    async def read_latest(self, prediction_id: PredictionId) -> Change:
+        """Read the latest change.
 
         Raises:
-            TooManyWaiters: no further client may follow a prediction.
+            TooManyWaiters: `max_clients` clients already follow a prediction.
             PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `Lookups.read`.
         """
         if self._n_clients >= self._max_clients:
@@ -59,13 +59,13 @@ class Events:
     async def follow(
         self, prediction_id: PredictionId, change: Change, seen: int | None, stop: asyncio.Event
     ) -> AsyncGenerator[Change | None]:
-        """Yield changes until the end of the prediction, and None where nothing has changed for a while.
+        """Yield changes until the prediction is final, and None after each 15 seconds without a change.
 
         Args:
-            prediction_id: of the prediction.
-            change: the first.
-            seen: the number of the last change that the client has seen.
-            stop: ends it, once it is set.
+            prediction_id: the prediction's id.
+            change: the latest change, from `read_latest`.
+            seen: the number of the last change that the client has seen; None if it has seen none.
+            stop: ends the iteration once it is set.
         """
         self._n_clients += 1
         try:
@@ -78,8 +78,8 @@ class Events:
                 if change.is_end or stop.is_set():
                     return
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), pause(time.monotonic() - began, self._n_clients))
-                with suppress(BrokerUnavailable):  # the client keeps its connection
+                    await asyncio.wait_for(stop.wait(), pause_seconds(time.monotonic() - began, self._n_clients))
+                with suppress(BrokerUnavailable):  # keep the connection to the client
                     change = await self._read(prediction_id)
         finally:
             self._n_clients -= 1
@@ -89,22 +89,22 @@ class Events:
             stored = await self._store.read(prediction_id)
             return Change(stored.event, stored)
         prediction = await self._lookups.read(prediction_id)
-        return Change(_number_of(prediction), prediction)
+        return Change(_change_number(prediction), prediction)
 
 
-def pause(seconds: float, n_clients: int) -> float:
-    """Return how long to wait for the next change.
+def pause_seconds(seconds: float, n_clients: int) -> float:
+    """Return how many seconds to wait before the prediction is read again.
 
     Args:
-        seconds: for which the client has followed.
-        n_clients: that follow predictions here.
+        seconds: how long the client has followed the prediction.
+        n_clients: how many clients follow predictions at this gateway process.
     """
     shortest = max(_SHORTEST_PAUSE_SECONDS, n_clients / _LOOKS_PER_SECOND)
     return min(max(shortest, _PAUSE_SHARE * seconds), _LONGEST_PAUSE_SECONDS)
 
 
-def _number_of(prediction: Prediction) -> int:
-    """Number the changes of a prediction whose record does not: each state and each row that is done makes it grow."""
+def _change_number(prediction: Prediction) -> int:
+    """Return the number of the latest change of a prediction that is not stored: it grows with its state and rows."""
     if prediction.state in FINAL_STATES:
         return prediction.rows_total + 2
     return prediction.rows_done + (prediction.state is not State.QUEUED)

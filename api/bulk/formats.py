@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Format(StrEnum):
-    """A format; a result is written in it by a table process (`api.bulk.wire.WriteResult`)."""
+    """A format of uploads and results."""
 
     JSON = "json"
     NDJSON = "ndjson"
@@ -24,6 +24,6 @@ MEDIA_TYPES: Final = {
 }
 FORMATS: Final = {media_type: each for each, media_type in MEDIA_TYPES.items()}
 BINARY: Final = frozenset({Format.ARROW, Format.PARQUET})
-"""Formats whose files are read in ranges, and are compressed in themselves."""
+"""Formats with their own compression, whose files clients read in byte ranges."""
 WRITER: Final = f"pyarrow {version('pyarrow')}"
-"""What decides about the bytes of a result, beside its rows: another version may write others."""
+"""The library that writes results: another version may write other bytes for the same rows."""

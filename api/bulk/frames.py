@@ -1,4 +1,4 @@
-"""The gateway's end of a connection to a job's process: frames (`api.bulk.wire`), without copies of their content."""
+"""The gateway's end of a connection to a table process: frames (`api.bulk.wire`), whose content is not copied."""
 
 import asyncio
 from contextlib import suppress
@@ -10,49 +10,49 @@ _MAX_REPLY_BYTES: Final = 2**24
 
 
 class JobLost(Exception):
-    """The process of a job has ended without its last reply, or could not be started."""
+    """The table process ended before its last reply, or could not be started."""
 
 
 class FrameConnection(asyncio.BufferedProtocol):
-    """Sends frames, and receives each into memory of its own."""
+    """Sends frames, and receives each frame into a separate buffer."""
 
     def __init__(self) -> None:
         self._head = bytearray(FRAME.size)
         self._content: bytearray | None = None
-        """Of the frame whose head has arrived."""
+        """The buffer for the content of the frame whose head has arrived."""
         self._kind = b""
         self._n_filled = 0
-        """Bytes that have arrived of the head, or of the content."""
+        """Bytes received of the head or, after it, of the content."""
         self._frame: tuple[bytes, bytearray] | None = None
-        """The one that nobody has taken; nothing is read meanwhile."""
+        """The frame that waits for `receive`; reading is paused meanwhile."""
         self._waiter: asyncio.Future[None] | None = None
         self._may_write = asyncio.Event()
         self._may_write.set()
         self._ended = asyncio.Event()
         self._is_closing = False
         self.n_received = 0
-        """Frames that have arrived."""
+        """Frames received."""
 
     @classmethod
     async def open(cls, path: str) -> "FrameConnection":
         """Connect to a Unix socket.
 
         Raises:
-            OSError: nobody listens.
+            OSError: no process listens on the socket.
         """
         _, connection = await asyncio.get_running_loop().create_unix_connection(cls, path)
         return connection
 
     async def send(self, kind: bytes, content: bytes | memoryview) -> None:
-        """Send a frame; returns when most of it was taken.
+        """Send a frame; return when the transport's write buffer has room again.
 
         Raises:
-            JobLost: the process takes none; what has arrived can still be received.
+            JobLost: the connection is closed; a frame that has arrived can still be received.
         """
         if self._transport.is_closing():
             raise JobLost
         head = FRAME.pack(kind, len(content))
-        # Nothing empty: asyncio's own transports, from Python 3.12 on, would try to send it for ever.
+        # No empty buffer: asyncio's transports, from Python 3.12 on, would try to send it forever.
         self._transport.writelines([head, content] if content else [head])
         await self._may_write.wait()
 
@@ -60,7 +60,7 @@ class FrameConnection(asyncio.BufferedProtocol):
         """Receive the kind and the content of a frame.
 
         Raises:
-            JobLost: there are no more.
+            JobLost: the process has closed the connection, and no frame is left.
         """
         while self._frame is None:
             if self._ended.is_set():
@@ -76,7 +76,7 @@ class FrameConnection(asyncio.BufferedProtocol):
         return frame
 
     async def finish(self) -> None:
-        """Say that nothing more is sent, and wait until the process has ended the connection, too."""
+        """Close the sending half of the connection, and wait until the process closes the other half."""
         self._is_closing = True
         if not self._transport.is_closing():
             with suppress(OSError):
@@ -89,39 +89,39 @@ class FrameConnection(asyncio.BufferedProtocol):
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection."""
+        """Store the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """Wake whoever waits."""
+        """Wake the tasks that wait to send or to receive."""
         self._may_write.set()
         self.eof_received()
 
     def eof_received(self) -> bool:
-        """Return that the connection stays open: the process may still read."""
+        """End receiving; return True to keep the connection open for sending."""
         self._ended.set()
         self._wake()
         return True
 
     def pause_writing(self) -> None:
-        """The process does not read."""
+        """Pause `send`: the write buffer is full."""
         self._may_write.clear()
 
     def resume_writing(self) -> None:
-        """The process reads again."""
+        """Resume `send`."""
         self._may_write.set()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
-        """Return the rest of the memory for a head, or for the content of the frame."""
+        """Return the unfilled rest of the buffer for the head or the content."""
         return memoryview(self._head if self._content is None else self._content)[self._n_filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what has arrived."""
+        """Process the bytes that were written into the buffer."""
         self._n_filled += nbytes
         if self._content is None and self._n_filled == FRAME.size:
             self._kind, n_bytes = FRAME.unpack(self._head)
             if n_bytes > (MAX_FRAME_BYTES if self._kind == DATA else _MAX_REPLY_BYTES):
-                self._transport.abort()  # strangers' bytes have got at the process
+                self._transport.abort()  # too long for a frame: the process may be compromised
                 return
             self._content, self._n_filled = bytearray(n_bytes), 0
         if self._content is not None and self._n_filled == len(self._content):

@@ -1,6 +1,6 @@
-"""The marker: a random text, both in Redis and in the object store, which shows that they belong together.
+"""The marker: a random string in Redis and in the object store, which shows that they belong together.
 
-If Redis has come back empty, or the object store is that of another Redis, every object seems to lack its record.
+If Redis has lost its data, or the object store belongs to another Redis, no object has a record here.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ log = structlog.get_logger(__name__)
 
 
 class Marker:
-    """Compares both copies, and writes those that are missing.
+    """Compares the two copies of the marker.
 
-    Without the one in the object store, this is taken to belong to the Redis that is there.
+    A copy that is missing is written: an object store without a marker is assigned to this Redis.
     """
 
     def __init__(self, store: BulkStore, objects: ObjectStore) -> None:
@@ -33,7 +33,7 @@ class Marker:
         """Whether the object store belongs to this Redis.
 
         Raises:
-            BrokerUnavailable, ObjectStoreUnavailable, StorageFull: it cannot be said now.
+            BrokerUnavailable, ObjectStoreUnavailable, StorageFull: a copy cannot be read or written.
         """
         of_redis = await self._store.claim_marker(secrets.token_hex(_BYTES))
         of_objects = await asyncio.to_thread(self._read)

@@ -1,9 +1,9 @@
-"""Turns a `Refused` of a table process into the error that it stands for."""
+"""Converts the `JobRefused` of a table process to an error of `shared.errors`."""
 
 from collections.abc import Sequence
 from typing import Final
 
-from api.bulk.wire import Refused
+from api.bulk.wire import JobRefused
 from shared.errors import InvalidRows, MalformedUpload, PredictionGone, RequestRefused, SepalError
 
 _Refusal = type[RequestRefused] | type[PredictionGone]
@@ -11,8 +11,8 @@ _REFUSALS: Final[Sequence[_Refusal]] = (*RequestRefused.__subclasses__(), Predic
 _ERRORS: Final = {error.code: error for error in _REFUSALS}
 
 
-def error_of(refused: Refused) -> SepalError:
-    """Make the error; its code must be one of those in `shared.errors`."""
+def error_from_refusal(refused: JobRefused) -> SepalError:
+    """Return the error with the code, detail and faults of `refused`."""
     faults = list(refused.faults)
     if refused.code == InvalidRows.code:
         return InvalidRows(faults)

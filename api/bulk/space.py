@@ -1,4 +1,4 @@
-"""The space that an upload holds in the object store: reserved in pieces, ahead of what is written."""
+"""The space of an upload in the object store: reserved step by step, before the rows are written."""
 
 import asyncio
 import time
@@ -14,12 +14,12 @@ _AHEAD_BYTES: Final = 32 * 2**20
 _VALUE_BYTES: Final = 8
 _ROW_BYTES: Final = 16
 _RENEWED_FOR_SECONDS: Final = UPLOAD_SECONDS - 10
-_TRANSFORMED: Final = 4  # columns that a transformer is taken to give for each of its own
+_COLUMNS_PER_TRANSFORMED: Final = 4  # estimate: output columns of a transformer per input column
 _TREES: Final = 100
 
 
 class UploadSpace:
-    """The reservation of one upload."""
+    """Reserves and renews the space of one upload."""
 
     def __init__(self, store: BulkStore, upload: BatchId) -> None:
         self._store = store
@@ -27,13 +27,13 @@ class UploadSpace:
         self._lock = asyncio.Lock()  # a renewal must not undo an increase
         self._renewed_at = time.monotonic()
         self.n_bytes = 0
-        """Reserved until now."""
+        """Bytes reserved until now."""
 
-    async def cover(self, n_stored: int) -> None:
-        """Reserve what comes next, unless half of that is reserved already.
+    async def reserve_ahead(self, n_stored: int) -> None:
+        """Reserve 32 MiB beyond the bytes written, if less than half of that is left.
 
         Args:
-            n_stored: bytes that were written until now.
+            n_stored: bytes written until now.
 
         Raises:
             StorageFull, BrokerUnavailable: as `BulkStore.reserve`.
@@ -42,7 +42,7 @@ class UploadSpace:
             await self.reserve(n_stored + _AHEAD_BYTES)
 
     async def reserve(self, n_bytes: int) -> None:
-        """Reserve so many bytes in all.
+        """Set the reservation to `n_bytes` in total.
 
         Raises:
             StorageFull, BrokerUnavailable: as `BulkStore.reserve`.
@@ -53,10 +53,11 @@ class UploadSpace:
             self._renewed_at = time.monotonic()
 
     async def renew(self) -> None:
-        """Keep the reservation; an outage of the store is borne for as long as the reservation lasts.
+        """Renew the reservation.
 
         Raises:
-            StorageFull, BrokerUnavailable: as `BulkStore.reserve`.
+            StorageFull: as `BulkStore.reserve`.
+            BrokerUnavailable: Redis has not answered for almost as long as the reservation lasts.
         """
         async with self._lock:
             try:
@@ -68,19 +69,19 @@ class UploadSpace:
                 self._renewed_at = time.monotonic()
 
 
-def result_bytes(card: ModelCard, outputs: tuple[Output, ...], n_rows: int) -> int:
-    """Estimate the size of the results of rows.
+def estimated_result_bytes(card: ModelCard, outputs: tuple[Output, ...], n_rows: int) -> int:
+    """Estimate the size of a result in bytes.
 
     Args:
-        card: of the model.
-        outputs: those that are asked for; empty for the model's default.
+        card: the model card.
+        outputs: the requested outputs; empty for the model's default.
         n_rows: number of rows.
     """
-    n_columns = sum(_n_columns(card, output) for output in outputs or card.default_outputs)
+    n_columns = sum(_n_output_columns(card, output) for output in outputs or card.default_outputs)
     return n_rows * (_VALUE_BYTES * n_columns + _ROW_BYTES)
 
 
-def _n_columns(card: ModelCard, output: Output) -> int:
+def _n_output_columns(card: ModelCard, output: Output) -> int:
     classes = card.classes or ()
     has_targets = bool(classes) and isinstance(classes[0], tuple)
     n_classes = sum(len(each) for each in classes if isinstance(each, tuple)) if has_targets else len(classes)
@@ -90,7 +91,7 @@ def _n_columns(card: ModelCard, output: Output) -> int:
         case Output.LOG_PROBA | Output.PROBA:
             return n_classes
         case Output.TRANSFORM:
-            return _TRANSFORMED * len(card.input.columns)
+            return _COLUMNS_PER_TRANSFORMED * len(card.input.columns)
         case Output.LEAVES:
             return _TREES
         case _:

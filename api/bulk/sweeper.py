@@ -1,6 +1,6 @@
-"""Deletes objects that nothing leads to: of predictions whose records are gone, and what crashes have left.
+"""Deletes objects that no record refers to: those of expired predictions, and those that crashes left.
 
-It deletes nothing if Redis has come back empty, because then every record is missing (`api.bulk.marker`).
+It deletes nothing if Redis has lost its data, because then every record is missing (`api.bulk.marker`).
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from shared.ids import BatchId
 from shared.objects import PREFIX, ObjectStore, StoredObject
 from shared.store.bulk import BulkStore
 
-_LISTED_AT_ONCE: Final = 1000
-_LIST_SECONDS: Final = 600.0  # between the listings of everything
+_LISTED_TOGETHER: Final = 1000
+_LIST_SECONDS: Final = 600.0  # between two listings of the whole object store
 _MIN_AGE: Final = timedelta(hours=1)
 
 log = structlog.get_logger(__name__)
 
 
 class Sweeper:
-    """Sweeps the object store, a part at each tick of the gateway's clock, beside it."""
+    """Sweeps the object store in a background task, one part at each tick of the gateway's clock."""
 
     def __init__(self, store: BulkStore, objects: ObjectStore, marker: Marker, metrics: GatewayMetrics) -> None:
         self._store = store
@@ -40,16 +40,16 @@ class Sweeper:
         self._list_at = 0.0
 
     async def tick(self) -> None:
-        """Go on sweeping, unless the last part is still being swept; called once a second."""
+        """Start to sweep the next part, unless the previous one is still being swept; called once a second."""
         if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._sweep())
+            self._running = asyncio.create_task(self._sweep_and_log())
 
     async def close(self) -> None:
-        """Wait for what is being swept."""
+        """Wait until the current part is swept."""
         if self._running is not None:
             await self._running
 
-    async def _sweep(self) -> None:
+    async def _sweep_and_log(self) -> None:
         try:
             await self.sweep()
         except (BrokerUnavailable, ObjectStoreUnavailable, StorageFull) as error:
@@ -59,13 +59,13 @@ class Sweeper:
             log.exception("failed to sweep the object store")
 
     async def sweep(self) -> None:
-        """Sweep once: up to 100 predictions without a record, and the next part of all objects.
+        """Sweep one part: up to 100 predictions whose objects are not needed, and up to 1,000 listed objects.
 
         Raises:
-            BrokerUnavailable, ObjectStoreUnavailable, StorageFull: it stops there.
+            BrokerUnavailable, ObjectStoreUnavailable, StorageFull: the rest of the part was not swept.
         """
-        swept = await self._store.swept()
-        listed = await asyncio.to_thread(self._next_listed)
+        swept = await self._store.find_sweepable()
+        listed = await asyncio.to_thread(self._list_next)
         if not swept and not listed:
             return
         matches = await self._marker.matches()
@@ -73,30 +73,30 @@ class Sweeper:
         if matches:
             for batch_id in swept:
                 await asyncio.to_thread(self._objects.delete_all, objects_prefix(batch_id))
-            await self._store.release(swept)
+            await self._store.release_space(swept)
             await self._delete_unknown(listed)
             self._metrics.count_swept(len(swept))
 
     async def _delete_unknown(self, listed: list[StoredObject]) -> None:
-        """Delete those of the listed objects whose predictions have neither a record nor a reservation."""
+        """Delete the listed objects older than an hour whose prediction has neither a record nor a reservation."""
         youngest = datetime.now(UTC) - _MIN_AGE
         old = [stored.key for stored in listed if stored.modified < youngest and stored.key != MARKER]
         batch_ids = sorted({_batch_id(key) for key in old})
         known = dict(zip(batch_ids, await self._store.have_records(batch_ids), strict=True)) if batch_ids else {}
         unknown = [key for key in old if not known[_batch_id(key)]]
         if unknown:
-            log.warning("deletes objects without a record", objects=len(unknown))
+            log.warning("deleting objects that no record refers to", objects=len(unknown))
             await asyncio.to_thread(self._objects.delete, unknown)
 
-    def _next_listed(self) -> list[StoredObject]:
-        """Return the next part of all objects; at times an empty one."""
+    def _list_next(self) -> list[StoredObject]:
+        """Return the next objects of the listing; none if the next listing is not due yet."""
         now = time.monotonic()
         if self._listing is None:
             if now < self._list_at:
                 return []
             self._listing = self._objects.list()
-        listed = list(islice(self._listing, _LISTED_AT_ONCE))
-        if len(listed) < _LISTED_AT_ONCE:
+        listed = list(islice(self._listing, _LISTED_TOGETHER))
+        if len(listed) < _LISTED_TOGETHER:
             self._listing, self._list_at = None, now + _LIST_SECONDS
         return listed
 

@@ -1,6 +1,6 @@
 """The table server of a gateway process, which forks a process for each upload and download (`api.bulk.wire`).
 
-It is started with the first job, and again after it has died; processes that have a job survive it.
+It is started for the first job, and restarted after it has died; the processes that it forked outlive it.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ import msgspec
 import structlog
 
 from api.bulk.frames import FrameConnection, JobLost
-from api.bulk.wire import DATA, JOB, LISTENING, MAX_FRAME_BYTES, Job, Reply, Started, TableSettings
+from api.bulk.wire import DATA, JOB, LISTENING, MAX_FRAME_BYTES, Job, JobStarted, Reply, TableSettings
 from shared.objects import absolute_url
 
 _ROOT: Final = Path(__file__).parents[2]
 _START_SECONDS: Final = 60.0  # pyarrow's import takes a second on an idle machine
-_ANSWER_SECONDS: Final = 60.0
+_REPLY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 1.0
-_END_SECONDS: Final = 6.0  # for a process to remove what it has half written; it gives itself 5
+_END_SECONDS: Final = 6.0  # for a process to delete its unfinished object; its own limit is 5
 _ATTEMPTS: Final = 2
 _FORMATS_MODULE: Final = "api.formats"
 
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 class TableJob:
-    """The gateway's end of one job."""
+    """A job in a table process, as the gateway sees it."""
 
     def __init__(self, connection: FrameConnection) -> None:
         self._connection = connection
@@ -42,21 +42,21 @@ class TableJob:
 
     @property
     def n_received(self) -> int:
-        """Frames that the process has sent."""
+        """Number of frames received from the process."""
         return self._connection.n_received
 
     async def send(self, part: bytes) -> None:
-        """Send a part of the body; returns when the process has taken most of it.
+        """Send a part of the body, as `FrameConnection.send`.
 
         Raises:
-            JobLost: the process does not read it; what it has replied can still be received.
+            JobLost: the connection is closed; a reply that has arrived can still be received.
         """
         view = memoryview(part)
         for start in range(0, len(view), MAX_FRAME_BYTES):
             await self._connection.send(DATA, view[start : start + MAX_FRAME_BYTES])
 
-    async def end(self) -> None:
-        """Say that the body has ended.
+    async def end_body(self) -> None:
+        """Send the end of the body.
 
         Raises:
             JobLost: as `send`.
@@ -64,7 +64,7 @@ class TableJob:
         await self._connection.send(DATA, b"")
 
     async def receive(self) -> Reply | bytearray:
-        """Receive a reply, or a part of a result; an empty part is its end.
+        """Receive a reply, or a part of a result; the last part is empty.
 
         Raises:
             JobLost: the process has ended.
@@ -73,22 +73,22 @@ class TableJob:
         return content if kind == DATA else msgspec.msgpack.decode(content, type=Reply)
 
     async def start(self, job: Job) -> None:
-        """Hand over the job.
+        """Send the job, and wait until the process has started it.
 
         Raises:
-            JobLost: the process has ended.
+            JobLost: the process has ended, or did not reply in time.
         """
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with asyncio.timeout(_REPLY_SECONDS):
                 await self._connection.send(JOB, msgspec.msgpack.encode(job))
                 started = await self.receive()
         except TimeoutError as error:
             raise JobLost from error
-        assert isinstance(started, Started), "the first reply"
+        assert isinstance(started, JobStarted), "the first reply"
         self._pid = started.pid
 
     async def close(self) -> None:
-        """End the process, which removes what it has half written; returns when it has ended."""
+        """End the process, which deletes an unfinished object; kill it if it has not ended in time."""
         try:
             async with asyncio.timeout(_END_SECONDS):
                 await self._connection.finish()
@@ -107,15 +107,15 @@ class TableJob:
 
 
 class TableServer:
-    """The process of `python -m api.formats`, and its jobs."""
+    """Starts the process of `python -m api.formats`, and jobs in the processes that it forks."""
 
     def __init__(self, settings: TableSettings) -> None:
         """Start no process yet.
 
         Args:
-            settings: of each job's process.
+            settings: the settings of each table process.
         """
-        url = absolute_url(settings.object_store_url)  # the process has a working directory of its own
+        url = absolute_url(settings.object_store_url)  # the server has another working directory
         self._settings = msgspec.json.encode(msgspec.structs.replace(settings, object_store_url=url)).decode()
         self._starting = asyncio.Lock()
         self._process: Process | None = None
@@ -128,11 +128,11 @@ class TableServer:
         return None if self._process is None else self._process.pid
 
     @asynccontextmanager
-    async def job(self, job: Job) -> AsyncIterator[TableJob]:
-        """Have a job done; leaving the block ends it, whether it is done or not.
+    async def start_job(self, job: Job) -> AsyncIterator[TableJob]:
+        """Start a job in a process; the end of the block ends the process, also before the job is done.
 
         Raises:
-            JobLost: its process could not be started.
+            JobLost: the process could not be started.
         """
         started = TableJob(await self._connect())
         try:
@@ -147,61 +147,61 @@ class TableServer:
             self._process.stdin.close()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
-        await self._discard()
+        await self._kill_server()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _connect(self) -> FrameConnection:
         for _ in range(_ATTEMPTS):
-            path = await self._running()
+            path = await self._ensure_running()
             try:
                 return await FrameConnection.open(path)
             except OSError as error:
-                log.warning("lost the table server", reason=repr(error))
+                log.warning("lost the connection to the table server", reason=repr(error))
                 async with self._starting:
-                    if path == self._path():  # nobody else has started another one
-                        await self._discard()
+                    if path == self._socket_path():  # no other task has restarted the server
+                        await self._kill_server()
         raise JobLost
 
-    async def _running(self) -> str:
-        """Return the path of the socket of a server that runs."""
+    async def _ensure_running(self) -> str:
+        """Start the server if it does not run; return the path of its socket."""
         async with self._starting:
             if self._process is None or self._process.returncode is not None:
                 await self._start()
-            return self._path()
+            return self._socket_path()
 
     async def _start(self) -> None:
-        self._folder = self._folder or Path(tempfile.mkdtemp(prefix="sepal-"))  # only this user may enter it
+        self._folder = self._folder or Path(tempfile.mkdtemp(prefix="sepal-"))  # with access for this user only
         self._n_started += 1
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             _FORMATS_MODULE,
-            self._path(),
+            self._socket_path(),
             self._settings,
             stdin=PIPE,
             stdout=PIPE,
             cwd=_ROOT,
-            start_new_session=True,  # Ctrl-C is for the gateway, which stops the server
+            start_new_session=True,  # Ctrl-C must not reach the server: the gateway stops it
         )
         assert self._process.stdout is not None, "a pipe"
         try:
             async with asyncio.timeout(_START_SECONDS):
                 line = await self._process.stdout.readline()
         except BaseException:
-            await self._discard()
+            await self._kill_server()
             raise
         if line != LISTENING:
-            await self._discard()
+            await self._kill_server()
             raise JobLost
 
-    async def _discard(self) -> None:
+    async def _kill_server(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
 
-    def _path(self) -> str:
+    def _socket_path(self) -> str:
         assert self._folder is not None, "made before the first start"
         return str(self._folder / f"{self._n_started}.sock")

@@ -1,9 +1,9 @@
-"""Accepts bulk predictions: streams an upload to a process that reads it, and records it once its rows are stored.
+"""Accepts bulk predictions: streams each upload to a table process, and records it once its rows are stored.
 
-    body ──▶ process of `api.formats` ──▶ object store          `Stored`: more space is reserved
-                     └── `Read` ──▶ space for the results ──▶ record in the store ──▶ id
+    body ──▶ process of `api.formats` ──▶ object store          `RowsStored`: more space is reserved
+                     └── `UploadFinished` ──▶ space for the results ──▶ record in the store ──▶ id
 
-An upload that ends in any other way leaves nothing: neither objects nor space nor its idempotency key.
+An upload that fails leaves nothing behind: no objects, no reserved space, no idempotency key.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from typing import Final, NoReturn, Protocol
 import msgspec
 import structlog
 
-from api.bulk.concurrently import first_of
+from api.bulk.concurrently import run_until_first_ends
 from api.bulk.frames import JobLost
 from api.bulk.marker import Marker
-from api.bulk.refusals import error_of
-from api.bulk.space import UploadSpace, result_bytes
+from api.bulk.refusals import error_from_refusal
+from api.bulk.space import UploadSpace, estimated_result_bytes
 from api.bulk.tables import TableJob, TableServer
-from api.bulk.wire import Failed, Read, ReadUpload, Refused, Stored
+from api.bulk.wire import JobFailed, JobRefused, RowsStored, UploadFinished, UploadJob
 from api.cluster.status import ClusterStatus
 from api.predictions.admission import Admission
 from api.telemetry.metrics import GatewayMetrics
@@ -45,50 +45,50 @@ from shared.store.idempotency import IdempotencyKey, IdempotencyKeys
 from shared.store.records import Origin
 
 _RENEW_SECONDS: Final = 3.0
-_ACCEPT_SECONDS: Final = 1.8  # as a submission: after that the client is told that the broker is unavailable
-_SILENT_SECONDS: Final = 120.0  # a process that neither takes nor says anything for so long is given up
+_ACCEPT_SECONDS: Final = 1.8  # as for a submission: after that the response is `broker-unavailable`
+_SILENT_SECONDS: Final = 120.0  # without progress of the process: the upload is then refused
 _TURN_SECONDS: Final = 30.0
-_WAITING: Final = 64  # uploads that wait for their turn
+_WAITING: Final = 64  # uploads that may wait for a free process
 _STOPPING: Final = "The gateway is stopping, and nothing was accepted: retry."
 
 log = structlog.get_logger(__name__)
 
 
-class BrokenOff(Exception):
-    """The client was gone before it had its answer; nothing was accepted."""
+class ClientDisconnected(Exception):
+    """The client disconnected before the response; nothing was accepted."""
 
 
 class Body(Protocol):
-    """The body of an upload, as it arrives."""
+    """The body of an upload, while it arrives."""
 
     def parts(self) -> AsyncIterator[bytes]:
-        """Yield its parts.
+        """Yield the parts of the body.
 
         Raises:
-            BrokenOff: the client has gone.
+            ClientDisconnected: the client has disconnected.
         """
 
-    async def wait_until_gone(self) -> None:
-        """Return once the client has gone; called after the last part."""
+    async def wait_until_disconnected(self) -> None:
+        """Return once the client has disconnected; called after the last part."""
 
 
 class UploadRequest(msgspec.Struct, frozen=True):
-    """What the head of a request says."""
+    """An upload request without its body."""
 
-    job: ReadUpload
-    """Without a card and a key."""
+    job: UploadJob
+    """The job, without a model card and an object key yet."""
     owner: bytes
     began: float
-    """When the request arrived, on the monotonic clock."""
+    """When the request arrived, by the monotonic clock."""
     deadline_seconds: float | None = None
-    """From then on."""
+    """Counted from `began`."""
     key_digest: str | None = None
-    """Of its idempotency key."""
+    """The digest of its idempotency key."""
     origin: Origin | None = None
 
 
 class Uploads:
-    """The uploads of one gateway process."""
+    """Accepts the uploads of one gateway process."""
 
     def __init__(
         self,
@@ -123,27 +123,27 @@ class Uploads:
         self._draining = asyncio.Event()
 
     def drain(self) -> None:
-        """Refuse the uploads that are under way, and later ones: the gateway stops."""
+        """Refuse the current uploads and all later ones, because the gateway is stopping."""
         self._draining.set()
 
     async def accept(self, request: UploadRequest, body: Body) -> BulkPrediction:
-        """Store the rows of an upload, and record its prediction.
+        """Store the rows of an upload, and record the prediction.
 
         Returns:
-            The prediction; with an idempotency key, maybe an earlier one.
+            The new prediction, or the earlier one with the same idempotency key.
 
         Raises:
-            RequestRefused, BrokenOff: it left nothing.
+            RequestRefused, ClientDisconnected: nothing was accepted.
         """
         if self._draining.is_set():
             raise BodyNotRead(_STOPPING)
-        async with self._turn():
+        async with self._wait_for_turn():
             if request.key_digest is None:
                 return await self._accept_new(new_batch_id(), request, body)
-            return await self._accept_once(request.key_digest, request, body)
+            return await self._accept_with_key(request.key_digest, request, body)
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _wait_for_turn(self) -> AsyncIterator[None]:
         if self._turns.locked() and self._n_waiting >= _WAITING:
             raise TooManyBodies
         self._n_waiting += 1
@@ -159,12 +159,12 @@ class Uploads:
         finally:
             self._turns.release()
 
-    async def _accept_once(self, digest: str, request: UploadRequest, body: Body) -> BulkPrediction:
+    async def _accept_with_key(self, digest: str, request: UploadRequest, body: Body) -> BulkPrediction:
         upload = new_batch_id()
         earlier = await self._keys.reserve_upload(digest, upload)
         if earlier is not None:
-            sent = await first_of(self._hash(body), self._wait_for_drain())
-            if _fingerprint(request.job, sent) != earlier.fingerprint:
+            sent = await run_until_first_ends(self._hash_body(body), self._wait_for_drain())
+            if _upload_fingerprint(request.job, sent) != earlier.fingerprint:
                 raise IdempotencyKeyReused
             return await self._store.read(earlier.id)
         try:
@@ -174,7 +174,7 @@ class Uploads:
                 await self._keys.release_upload(digest, upload)
             raise
 
-    async def _hash(self, body: Body) -> str:
+    async def _hash_body(self, body: Body) -> str:
         digest = hashlib.sha256()
         async for part in body.parts():
             digest.update(part)
@@ -183,14 +183,14 @@ class Uploads:
     async def _accept_new(self, upload: BatchId, request: UploadRequest, body: Body) -> BulkPrediction:
         card = await self._cluster.current_card()
         model = self._cluster.model.ref_json
-        self._deadline_us(request)  # refuses what the backlog makes unreachable already
+        self._deadline_us(request)  # refuses a deadline that the backlog makes unreachable
         space = UploadSpace(self._store, upload)
-        await self._mark()
+        await self._ensure_marked()
         try:
-            await space.cover(0)
-            read = await self._read(upload, card, request, body, space)
+            await space.reserve_ahead(0)
+            read = await self._read_upload(upload, card, request, body, space)
             source = read.source
-            await space.reserve(source.n_bytes + result_bytes(card, source.outputs, source.n_rows))
+            await space.reserve(source.n_bytes + estimated_result_bytes(card, source.outputs, source.n_rows))
             if request.key_digest is not None:
                 await self._keys.renew_upload(request.key_digest, upload)
             deadline_us = self._deadline_us(request)
@@ -200,7 +200,7 @@ class Uploads:
         prediction_id = PredictionId.new(upload, STORED)
         latest_us, idempotency = self._clock.now_plus(_ACCEPT_SECONDS), {}
         if request.key_digest is not None:
-            key = IdempotencyKey(request.key_digest, _fingerprint(request.job, read.fingerprint))
+            key = IdempotencyKey(request.key_digest, _upload_fingerprint(request.job, read.fingerprint))
             idempotency[key.name] = key.value(prediction_id)
         new = NewBulkPrediction(
             prediction_id,
@@ -217,14 +217,14 @@ class Uploads:
         try:
             await self._store.accept(new)
         except BrokerUnavailable:
-            if request.key_digest is None:  # otherwise the key may lead to it
+            if request.key_digest is None:  # with a key, a retry finds the prediction if it was recorded
                 await asyncio.shield(self._abandon(upload))
             raise
         self._metrics.count_accepted(Queue.BULK, 1, source.n_rows)
         return BulkPrediction(prediction_id, State.QUEUED, source, model, 0, 0, created_us=0, now_us=0, event=0)
 
-    async def _mark(self) -> None:
-        """Mark the object store before it holds any rows; later, a Redis that has lost its data could mark it."""
+    async def _ensure_marked(self) -> None:
+        """Write the marker before any rows: a Redis that has lost its data must find the old marker there."""
         if not self._is_marked:
             await self._marker.matches()
             self._is_marked = True
@@ -235,9 +235,9 @@ class Uploads:
         left = request.deadline_seconds - (time.monotonic() - request.began)
         return self._admission.deadline_us(max(left, 0.0), Queue.BULK)
 
-    async def _read(
+    async def _read_upload(
         self, upload: BatchId, card: ModelCard, request: UploadRequest, body: Body, space: UploadSpace
-    ) -> Read:
+    ) -> UploadFinished:
         job = msgspec.structs.replace(
             request.job,
             card=card.model_dump_json().encode(),
@@ -245,31 +245,31 @@ class Uploads:
             is_fingerprinted=request.key_digest is not None,
         )
         try:
-            async with self._tables.job(job) as process:
-                return await first_of(
-                    self._replies(process, space),
-                    self._send(process, body),
-                    self._renew(upload, request, space),
+            async with self._tables.start_job(job) as process:
+                return await run_until_first_ends(
+                    self._handle_replies(process, space),
+                    self._send_body(process, body),
+                    self._renew_repeatedly(upload, request, space),
                     self._wait_for_drain(),
                 )
         except JobLost as error:
-            log.warning("lost the process that read an upload", batch=upload)
+            log.warning("lost the connection to the process that reads an upload", batch=upload)
             raise BodyNotRead from error
 
-    async def _replies(self, process: TableJob, space: UploadSpace) -> Read:
+    async def _handle_replies(self, process: TableJob, space: UploadSpace) -> UploadFinished:
         while True:
             match await process.receive():
-                case Stored(n_bytes):
-                    await space.cover(n_bytes)
-                case Read() as read:
+                case RowsStored(n_bytes):
+                    await space.reserve_ahead(n_bytes)
+                case UploadFinished() as read:
                     return read
-                case Refused() as refused:
-                    raise error_of(refused)
-                case Failed(traceback):
+                case JobRefused() as refused:
+                    raise error_from_refusal(refused)
+                case JobFailed(traceback):
                     raise RuntimeError(f"the process that read an upload failed:\n{traceback}")
 
-    async def _send(self, process: TableJob, body: Body) -> NoReturn:
-        """Send the whole body, and then wait for the client to go."""
+    async def _send_body(self, process: TableJob, body: Body) -> NoReturn:
+        """Send the body; then raise once the process is silent or the client has disconnected."""
         n_bytes = 0
         try:
             async for part in body.parts():
@@ -279,14 +279,14 @@ class Uploads:
                     raise BodyTooLarge
                 async with asyncio.timeout(_SILENT_SECONDS):
                     await process.send(part)
-            await process.end()
+            await process.end_body()
         except JobLost:
-            await asyncio.sleep(_SILENT_SECONDS)  # its last reply says why
+            await asyncio.sleep(_SILENT_SECONDS)  # `_handle_replies` raises the reason from its last reply
         except TimeoutError as error:
             raise JobLost from error
-        await first_of(_silence(process), _raise_when_gone(body))
+        await run_until_first_ends(_raise_when_silent(process), _raise_when_disconnected(body))
 
-    async def _renew(self, upload: BatchId, request: UploadRequest, space: UploadSpace) -> NoReturn:
+    async def _renew_repeatedly(self, upload: BatchId, request: UploadRequest, space: UploadSpace) -> NoReturn:
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
             await space.renew()
@@ -299,7 +299,7 @@ class Uploads:
         raise BodyNotRead(_STOPPING)
 
     async def _abandon(self, upload: BatchId) -> None:
-        """Undo an upload that the store may have accepted, without saying so; it is swept if that fails."""
+        """Undo an upload that the store may have recorded (its reply was lost); if this fails, the sweeper does it."""
         try:
             await self._store.abandon(upload)
         except BrokerUnavailable:
@@ -307,16 +307,20 @@ class Uploads:
         await self._undo(upload)
 
     async def _undo(self, upload: BatchId) -> None:
-        """Delete what was written and give the space back; what cannot be deleted now is swept later."""
+        """Delete the objects and release the space of an upload; the sweeper does it if this fails."""
         try:
             await asyncio.to_thread(self._objects.delete_all, objects_prefix(upload))
             await self._store.abandon(upload)
         except RequestRefused as error:
-            log.warning("could not undo an upload: it will be swept", batch=upload, reason=error.code)
+            log.warning(
+                "cannot delete the objects of a refused upload; the sweeper will delete them",
+                batch=upload,
+                reason=error.code,
+            )
 
 
-async def _silence(process: TableJob) -> NoReturn:
-    """Give a process up that says nothing."""
+async def _raise_when_silent(process: TableJob) -> NoReturn:
+    """Raise `JobLost` once a process has sent no frame for two minutes."""
     n_received = -1
     while n_received != process.n_received:
         n_received = process.n_received
@@ -324,11 +328,11 @@ async def _silence(process: TableJob) -> NoReturn:
     raise JobLost
 
 
-async def _raise_when_gone(body: Body) -> NoReturn:
-    await body.wait_until_gone()
-    raise BrokenOff
+async def _raise_when_disconnected(body: Body) -> NoReturn:
+    await body.wait_until_disconnected()
+    raise ClientDisconnected
 
 
-def _fingerprint(job: ReadUpload, sent: str) -> str:
-    """Return the fingerprint of an upload: of its body and of what its head says about it."""
+def _upload_fingerprint(job: UploadJob, sent: str) -> str:
+    """Return the fingerprint of an upload: a hash of its job and of the SHA-256 of its body."""
     return hashlib.sha256(msgspec.json.encode(job) + sent.encode()).hexdigest()

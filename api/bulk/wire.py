@@ -1,12 +1,13 @@
-"""What the gateway and the processes of `api.formats` say to each other.
+"""The protocol between the gateway and the processes of `api.formats`.
 
-A process serves one job on one connection. Each frame is `FRAME` and its content. The gateway sends a `Job` as
-MessagePack in a frame of kind `JOB`; then, for an upload, the body in frames of kind `DATA`, the last of them empty.
-The process answers with frames of kind `REPLY`, each a `Reply` as MessagePack, and, for a download, with frames of kind
-`DATA` and an empty one at the end. It closes its half of the connection after its last reply, which may come before the
-body has ended: it reads what the gateway still sends, and ends once that closes the connection too.
+A process serves one job on one connection. Each frame is a `FRAME` header and its content. The gateway sends a `Job` as
+MessagePack in a frame of kind `JOB`; then, for an upload, the body in frames of kind `DATA`; the last one is empty. The
+process sends frames of kind `REPLY`, each a `Reply` as MessagePack, and for a download frames of kind `DATA`; the last
+one is empty. It closes its half of the connection after its last reply, which may come before the end of the body. It
+then reads the rest of the body, and exits when the gateway closes the connection.
 
-If the gateway closes the connection earlier, even one half of it, the job ends and leaves nothing in the object store.
+If the gateway closes the connection, or one half of it, before the last reply, the job ends and leaves nothing in the
+object store.
 """
 
 import struct
@@ -19,36 +20,36 @@ from shared.errors import Fault
 from shared.names import OnError, Output
 
 FRAME: Final = struct.Struct("<cI")
-"""The kind of a frame, and the length of its content."""
+"""The header of a frame: its kind, and the length of its content in bytes."""
 JOB: Final = b"J"
 DATA: Final = b"D"
 REPLY: Final = b"R"
 MAX_FRAME_BYTES: Final = 2**20
-"""Of a frame of kind `DATA`."""
+"""The limit for the content of a `DATA` frame."""
 LISTENING: Final = b"listening\n"
-"""What the table server writes to its standard output once its socket takes connections."""
+"""The line that the table server writes to its standard output once its socket accepts connections."""
 
 
 class TableSettings(msgspec.Struct, frozen=True):
-    """The last argument of `python -m api.formats SOCKET SETTINGS`, as JSON."""
+    """The settings of table processes: the second argument of `python -m api.formats`, as JSON."""
 
     object_store_url: str
     process_bytes: int = 400_000_000
-    """The memory of each process, by `RLIMIT_DATA`; the libraries take 75 MB of it."""
+    """The memory limit of each process (`RLIMIT_DATA`); the libraries use 75 MB of it."""
     cpu_seconds: int = 3600
-    """The time that each process may compute."""
+    """The CPU time limit of each process."""
     max_inflated_bytes: int = 16 * 2**30
-    """Of an upload whose content coding is undone."""
+    """The limit for a compressed upload after decompression."""
     max_inflate_ratio: int = 200
-    """Of an upload: inflated bytes for each byte that was sent."""
+    """The limit for a compressed upload: decompressed bytes per byte that was sent."""
     max_json_bytes: int = 64 * 2**20
-    """Of an upload of `application/json`, inflated."""
+    """The limit for an upload of `application/json`, after decompression."""
     max_text_bytes: int = 2**20
-    """Of a text in a row."""
+    """The limit for a string in a row."""
 
 
-class ReadUpload(msgspec.Struct, frozen=True, tag=True):
-    """Read the body of an upload, check it against the card, and write its rows to the object store."""
+class UploadJob(msgspec.Struct, frozen=True, tag="ReadUpload"):  # the tag is part of stored fingerprints
+    """Read the body of an upload, validate it against the card, and write its rows to the object store."""
 
     card: bytes
     """The model card, as JSON."""
@@ -56,85 +57,85 @@ class ReadUpload(msgspec.Struct, frozen=True, tag=True):
     """One of `application/json`, `application/x-ndjson`, `text/csv`, `application/vnd.apache.arrow.stream`,
     `application/vnd.apache.parquet`."""
     content_coding: str
-    """Of the body: empty, `gzip` or `zstd`."""
+    """The coding of the body: empty, `gzip` or `zstd`."""
     key: str
-    """Of the object to write."""
+    """The key of the object to write."""
     on_error: OnError = OnError.FAIL
     outputs: tuple[Output, ...] = ()
-    """Those of the query string; empty for none. A body of JSON may name them instead."""
+    """The outputs that the query string requests; empty for none. A JSON body may request them instead."""
     carried: tuple[str, ...] = ()
     delimiter: str = ","
     has_header: bool = True
     null_texts: tuple[str, ...] = ()
-    """Texts of CSV cells that are missing values, beside the empty cell."""
+    """CSV cells that are missing values, in addition to the empty cell."""
     is_fingerprinted: bool = False
-    """Whether the body has an idempotency key, which its fingerprint is kept with."""
+    """Whether to compute the fingerprint of the body, because the request has an idempotency key."""
 
 
-class WriteResult(msgspec.Struct, frozen=True, tag=True):
+class ResultJob(msgspec.Struct, frozen=True, tag=True):
     """Write rows of a result in a format."""
 
     format: str
     """One of `json`, `ndjson`, `csv`, `arrow`, `parquet`."""
     source: Source
     results: tuple[SliceResult, ...]
-    """In the order of their rows, without a gap."""
+    """The results of slices, in the order of their rows, without a gap."""
     first_row: int = 0
     n_rows: int | None = None
-    """How many rows; None for all of them."""
+    """Number of rows to write; None for all."""
     head: bytes = b""
-    """Of JSON: the members that follow the outputs, from `"id"` on, without braces."""
+    """For JSON: the encoded members that follow the outputs, from `"id"` on, without braces."""
     key: str = ""
-    """Of the object to write instead of sending it; empty to send it."""
+    """The key of the object to write; empty to send the rows to the gateway instead."""
     is_gzipped: bool = False
-    """Whether it is sent compressed with gzip."""
+    """Whether to compress the rows that are sent with gzip."""
 
 
-Job = ReadUpload | WriteResult
+Job = UploadJob | ResultJob
 
 
-class Started(msgspec.Struct, frozen=True, tag=True):
-    """The process has the job; sent before anything else."""
+class JobStarted(msgspec.Struct, frozen=True, tag=True):
+    """The process has received the job; always the first reply."""
 
     pid: int
 
 
-class Stored(msgspec.Struct, frozen=True, tag=True):
-    """So many bytes were written to the object store until now; sent at every few megabytes."""
+class RowsStored(msgspec.Struct, frozen=True, tag=True):
+    """Number of bytes written to the object store until now; sent every few megabytes."""
 
     n_bytes: int
 
 
-class Read(msgspec.Struct, frozen=True, tag=True):
-    """An upload was read to its end, and its rows are safe in the object store."""
+class UploadFinished(msgspec.Struct, frozen=True, tag=True):
+    """The upload was read to its end, and its rows are in the object store."""
 
     source: Source
     fingerprint: str
-    """SHA-256 of the body as it was sent, in hexadecimal; empty if it was not asked for."""
+    """SHA-256 of the body as it was sent, in hexadecimal; empty if `UploadJob.is_fingerprinted` is false."""
 
 
-class Written(msgspec.Struct, frozen=True, tag=True):
-    """A result was written to an object, or sent to its end."""
+class ResultFinished(msgspec.Struct, frozen=True, tag=True):
+    """The whole result was written to the object, or sent."""
 
     n_bytes: int
 
 
-class Refused(msgspec.Struct, frozen=True, tag=True):
-    """The job ends with an error of `shared.errors`; nothing is left in the object store.
+class JobRefused(msgspec.Struct, frozen=True, tag=True):
+    """The job failed with an error of `shared.errors`, and left nothing in the object store.
 
-    A `WriteResult` whose objects are deleted ends with `PredictionGone`.
+    The error of a `ResultJob` whose source objects are deleted is `PredictionGone`.
     """
 
     code: str
     detail: str
     faults: tuple[Fault, ...] = ()
-    """Of `InvalidRows`; also of a `MalformedUpload` where a place is known."""
+    """The faults of `InvalidRows`, or of `MalformedUpload` if the position is known."""
 
 
-class Failed(msgspec.Struct, frozen=True, tag=True):
-    """The job ends with an unexpected error."""
+class JobFailed(msgspec.Struct, frozen=True, tag=True):
+    """The job failed with an unexpected error."""
 
     traceback: str
 
 
-Reply = Started | Stored | Read | Written | Refused | Failed
+Reply = JobStarted | RowsStored | UploadFinished | ResultFinished | JobRefused | JobFailed

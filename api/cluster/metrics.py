@@ -21,7 +21,7 @@ from shared.errors import (
     Stalled,
 )
 from shared.names import Queue
-from shared.store.status import Overview, StoredOverview
+from shared.store.status import BulkOverview, Overview
 
 _UNREADY_ERRORS: Final[tuple[type[SepalError], ...]] = (
     *(BrokerUnavailable, ModelUnknown, NoWorker, Stalled, RecordIncompatible),
@@ -93,7 +93,7 @@ def _store_metrics(overview: Overview) -> Iterator[Metric]:
     )
 
 
-def _bulk_metrics(stored: StoredOverview) -> Iterator[Metric]:
+def _bulk_metrics(stored: BulkOverview) -> Iterator[Metric]:
     yield _gauge("bulk_open_predictions", "Bulk predictions that are not final.", stored.n_open)
     yield _gauge("bulk_oldest_seconds", "Age of the oldest open bulk prediction; 0 for none.", stored.oldest_seconds)
     yield _gauge("bulk_backlog_rows", "Rows of bulk predictions accepted and not yet final.", stored.backlog)

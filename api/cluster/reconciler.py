@@ -10,7 +10,7 @@ import structlog
 from api.telemetry.metrics import GatewayMetrics
 from shared.errors import BrokerUnavailable, RecordIncompatible
 from shared.ids import BatchId
-from shared.store.recovery import Recovery, Verdict
+from shared.store.recovery import IsolationResult, Recovery
 from shared.store.transport import StoreRefused
 
 log = structlog.get_logger(__name__)
@@ -41,11 +41,11 @@ class Reconciler:
         except (RecordIncompatible, StoreRefused) as error:
             log.error("could not isolate the poison in a batch", batch=batch_id, reason=str(error))
             return
-        if verdict is Verdict.SPLIT:
+        if verdict is IsolationResult.SPLIT:
             self._metrics.count_split()
             log.warning("split an exhausted batch", batch=batch_id)
-        elif verdict is Verdict.DEAD_LETTERED:
+        elif verdict is IsolationResult.DEAD_LETTERED:
             self._metrics.count_dead_letter(queue)
             log.error("moved a batch to the dead letters", batch=batch_id)
-        elif verdict is Verdict.GIVEN_UP:
+        elif verdict is IsolationResult.GIVEN_UP:
             log.error("gave up on a row of a bulk prediction after its last attempt", slice=batch_id)

@@ -1,1 +1,1 @@
-"""Reads uploads into the object store and writes results from it, in processes of their own (`api.bulk.wire`)."""
+"""The table processes: read uploads into the object store, and write results from it (`api.bulk.wire`)."""

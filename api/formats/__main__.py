@@ -1,7 +1,7 @@
-"""`python -m api.formats SOCKET SETTINGS`: serve jobs on a Unix socket, until standard input ends.
+"""`python -m api.formats SOCKET SETTINGS`: serves jobs on a Unix socket until standard input is closed.
 
-Each connection has a process of its own, forked from this one, which has the libraries loaded. This one must therefore
-have no threads: they would not exist in its children, and their locks would stay locked.
+It forks a process for each connection, after it has loaded the libraries. It must have no threads: they would not exist
+in the forked processes, and their locks would stay locked.
 """
 
 import os
@@ -16,25 +16,25 @@ from api.bulk.wire import TableSettings
 _FOR_LIBRARIES: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
-    # The default, mimalloc, takes memory from the system by the gigabyte, which RLIMIT_DATA refuses.
+    # The default, mimalloc, allocates memory by the gigabyte, which RLIMIT_DATA refuses.
     "ARROW_DEFAULT_MEMORY_POOL": "system",
-    # A backtrace of a failed allocation allocates, and then waits for itself.
+    # The backtrace of a failed allocation would allocate memory, and deadlock.
     "RUST_BACKTRACE": "0",
 }
 
 
 class _WithoutPandas(MetaPathFinder):
-    """Hides pandas, which pyarrow imports where it can, in every process: it takes longer than 500,000 rows."""
+    """Hides pandas from pyarrow, which would import it in every process: that takes longer than 500,000 rows."""
 
     def find_spec(self, fullname: str, _path: object, _target: object = None) -> None:
-        """Refuse pandas; leave every other module to the other finders."""
+        """Raise ModuleNotFoundError for pandas; leave every other module to the other finders."""
         if fullname == "pandas":
             raise ModuleNotFoundError("Tables are read and written without pandas.", name=fullname)
 
 
 def main() -> None:
-    """Serve until the gateway closes this process's standard input or ends."""
-    os.environ.update(_FOR_LIBRARIES)  # the libraries read it when they are imported
+    """Serve until the gateway closes the standard input of this process, or exits."""
+    os.environ.update(_FOR_LIBRARIES)  # the libraries read these when they are imported
     sys.meta_path.insert(0, _WithoutPandas())
     from api.formats.server import serve
 

@@ -1,4 +1,4 @@
-"""Writes the canonical rows of an upload (`shared.bulk`): one Arrow IPC file, whose record batches have one size."""
+"""Writes the canonical rows of an upload (`shared.bulk`): an Arrow IPC file with record batches of equal size."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,18 +15,18 @@ from shared.objects import ObjectStore, ObjectWriter
 _BATCH_BYTES: Final = 2**20
 _MIN_ROWS: Final = 16
 _MAX_ROWS: Final = 2**16
-_MAX_ROWS_OF_TEXTS: Final = 2**12  # the texts that follow may be much longer than the first ones
+_MAX_ROWS_WITH_STRINGS: Final = 2**12  # later strings may be much longer than the first ones
 _MAX_PENDING_BYTES: Final = 2**26
 _REPORT_BYTES: Final = 2**23
 
 
 def canonical_schema(columns: Sequence[Column], carried: Sequence[Any], *, with_errors: bool) -> Any:
-    """Return the schema of the rows.
+    """Return the schema of the canonical rows.
 
     Args:
-        columns: of the model card.
+        columns: the columns of the model card.
         carried: the types of the carried columns.
-        with_errors: whether there is a column of reasons.
+        with_errors: whether to add the `error` column.
     """
     fields = [pa.field(f"{FEATURE}{index}", canonical_type(column)) for index, column in enumerate(columns)]
     fields += [pa.field(f"{CARRIED}{index}", type_) for index, type_ in enumerate(carried)]
@@ -34,12 +34,12 @@ def canonical_schema(columns: Sequence[Column], carried: Sequence[Any], *, with_
 
 
 class CanonicalWriter:
-    """Writes rows, in record batches of any size, as record batches of one size."""
+    """Collects record batches of any size, and writes their rows in record batches of equal size."""
 
     def __init__(self, open_sink: Callable[[], ObjectWriter], schema: Any, report: Callable[[int], None]) -> None:
         self.n_rows = 0
         self.batch_rows = 0
-        """Rows of each record batch but the last; chosen once about a record batch has been seen."""
+        """Rows of each record batch but the last; 0 until about 1 MiB of rows has been collected."""
         self._open_sink = open_sink
         self._schema = schema
         self._report = report
@@ -55,18 +55,18 @@ class CanonicalWriter:
     def open(
         cls, store: ObjectStore, key: str, schema: Any, report: Callable[[int], None]
     ) -> Iterator["CanonicalWriter"]:
-        """Write an object within a `with` block; if the block raises, nothing is left of it.
+        """Write an object within a `with` block; if the block raises, the object is deleted.
 
-        The object store is not asked for anything before there is a record batch to write.
+        The first request to the object store is sent with the first full record batch.
 
         Args:
-            store: where the object is written.
-            key: of the object.
-            schema: as `canonical_schema` returns it.
-            report: is told every few megabytes how many bytes were written.
+            store: the object store.
+            key: the key of the object.
+            schema: the schema, from `canonical_schema`.
+            report: called every 8 MiB with the number of bytes written.
 
         Raises:
-            ObjectStoreUnavailable, StorageFull: it was not written.
+            ObjectStoreUnavailable, StorageFull: the object was not written.
         """
         with ExitStack() as stack:
             writer = cls(lambda: stack.enter_context(store.writer(key)), schema, report)
@@ -75,14 +75,14 @@ class CanonicalWriter:
 
     @property
     def n_bytes(self) -> int:
-        """The size of the object; all of it after the block of `open` has ended."""
+        """Bytes written until now; the size of the object once the block of `open` has ended."""
         return 0 if self._sink is None else self._sink.n_bytes
 
     def write(self, batch: Any) -> None:
         """Write the next rows.
 
         Raises:
-            BodyTooLarge: the rows have become so long that a record batch of them is too large.
+            BodyTooLarge: over 64 MiB of rows do not fill a record batch: they are longer than the first ones.
         """
         self.n_rows += batch.num_rows
         self._pending.append(batch)
@@ -95,14 +95,14 @@ class CanonicalWriter:
         if self._pending_bytes > _MAX_PENDING_BYTES:
             first = self.n_rows - self._n_pending
             raise BodyTooLarge(
-                f"The rows from row {first} on are much longer than the first ones: send rows of such a length in a"
-                " prediction of their own, or the longest rows first."
+                f"The rows from row {first} on are much longer than the first ones: send them as a separate prediction,"
+                " or send the longest rows first."
             )
 
     def _choose_batch_rows(self) -> None:
-        has_texts = any(pa.types.is_string(each) for each in self._schema.types[: -1 if self._has_errors else None])
+        has_strings = any(pa.types.is_string(each) for each in self._schema.types[: -1 if self._has_errors else None])
         fitting = _BATCH_BYTES * self._n_pending // max(self._pending_bytes, 1)
-        limited = min(max(fitting * 4 // 3, _MIN_ROWS), _MAX_ROWS_OF_TEXTS if has_texts else _MAX_ROWS)
+        limited = min(max(fitting * 4 // 3, _MIN_ROWS), _MAX_ROWS_WITH_STRINGS if has_strings else _MAX_ROWS)
         self.batch_rows = 1 << (limited.bit_length() - 1)
 
     @property
@@ -113,17 +113,17 @@ class CanonicalWriter:
         rows = pa.concat_batches(self._pending) if len(self._pending) > 1 else self._pending[0]
         n_full = rows.num_rows // self.batch_rows
         for index in range(n_full):
-            self._write(rows.slice(index * self.batch_rows, self.batch_rows))
+            self._write_batch(rows.slice(index * self.batch_rows, self.batch_rows))
         rest = rows.slice(n_full * self.batch_rows)
         self._pending, self._n_pending, self._pending_bytes = [rest], rest.num_rows, rest.nbytes
 
-    def _write(self, batch: Any) -> None:
-        self._opened().write_batch(batch)
+    def _write_batch(self, batch: Any) -> None:
+        self._open_file().write_batch(batch)
         if self.n_bytes - self._reported >= _REPORT_BYTES:
             self._reported = self.n_bytes
             self._report(self._reported)
 
-    def _opened(self) -> Any:
+    def _open_file(self) -> Any:
         if self._sink is None:
             self._sink = self._open_sink()
             self._file = pa.ipc.new_file(self._sink, self._schema)
@@ -134,5 +134,5 @@ class CanonicalWriter:
             self._choose_batch_rows()
             self._write_full_batches()
         if self._n_pending:
-            self._write(pa.concat_batches(self._pending))
-        self._opened().close()
+            self._write_batch(pa.concat_batches(self._pending))
+        self._open_file().close()

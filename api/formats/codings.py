@@ -1,4 +1,4 @@
-"""Undoes the content codings of an upload, within limits, and fingerprints the body as it was sent."""
+"""Decompresses the body of an upload within limits, and computes the fingerprint of the body as it was sent."""
 
 import hashlib
 import zlib
@@ -9,21 +9,21 @@ import pyarrow as pa
 from shared.errors import BodyTooLarge, MalformedUpload, UnsupportedContentCoding
 
 _CHUNK: Final = 2**18
-_RATIO_FROM: Final = 2**24  # inflated bytes: a small body may be mostly zeros
+_RATIO_FROM: Final = 2**24  # decompressed bytes; smaller bodies may have any ratio, such as those of mostly zeros
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class SentBody:
-    """A body as it was sent; it counts its bytes, and may fingerprint them."""
+    """The body as it was sent: counts its bytes and, if requested, hashes them."""
 
     def __init__(self, body: Any, *, is_fingerprinted: bool = False) -> None:
         self._body = body
         self._hash = hashlib.sha256() if is_fingerprinted else None
         self.n_bytes = 0
-        self.closed = False  # pyarrow asks for it
+        self.closed = False  # read by pyarrow
 
     def read(self, n_bytes: int = -1) -> bytes:
-        """Read at most so many bytes; none at the end."""
+        """Read at most `n_bytes` bytes; none at the end."""
         content: bytes = self._body.read(n_bytes)
         if self._hash is not None:
             self._hash.update(content)
@@ -31,41 +31,41 @@ class SentBody:
         return content
 
     def close(self) -> None:
-        """Do nothing: who made the body closes it."""
+        """Do nothing: the caller owns the body."""
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what was read, in hexadecimal; empty without one."""
+        """SHA-256 of the bytes read, in hexadecimal; empty if it was not requested."""
         return "" if self._hash is None else self._hash.hexdigest()
 
 
 class GzipBody:
-    """The content of a body of gzip members (RFC 1952), one after the other."""
+    """Decompresses a body of one or more gzip members (RFC 1952)."""
 
     def __init__(self, body: SentBody) -> None:
         self._body = body
         self._sent = b""
         self._has_ended = False
         self._inflate = zlib.decompressobj(_GZIP)
-        self._is_within = False  # a member
+        self._is_within = False  # whether the position is within a member
 
     def read(self, n_bytes: int) -> bytes:
-        """Read at most so many bytes; none at the end.
+        """Read at most `n_bytes` bytes; none at the end.
 
         Raises:
-            MalformedUpload: it is not gzip, or ends early.
+            MalformedUpload: the body is not gzip, or ends within a member.
         """
         while not self._has_ended:
             if not self._sent:
                 self._sent = self._body.read(_CHUNK)
                 self._has_ended = not self._sent
-            if content := self._inflated(n_bytes):
+            if content := self._inflate_some(n_bytes):
                 return content
         if self._is_within:
             raise MalformedUpload(f"The body ends within a gzip member, after {self._body.n_bytes} bytes.")
         return b""
 
-    def _inflated(self, n_bytes: int) -> bytes:
+    def _inflate_some(self, n_bytes: int) -> bytes:
         if not self._is_within:
             self._sent = self._sent.lstrip(b"\0") if self._body.n_bytes > len(self._sent) else self._sent
             if not self._sent:
@@ -84,29 +84,29 @@ class GzipBody:
 
 
 class ZstdBody:
-    """The content of a body of zstd frames (RFC 8878), one after the other; their windows have at most 128 MB."""
+    """Decompresses a body of one or more zstd frames (RFC 8878) with windows of at most 128 MB."""
 
     def __init__(self, body: SentBody) -> None:
         self._body = body
         self._inflate = pa.CompressedInputStream(pa.PythonFile(body, mode="r"), "zstd")
 
     def read(self, n_bytes: int) -> bytes:
-        """Read at most so many bytes; none at the end.
+        """Read at most `n_bytes` bytes; none at the end.
 
         Raises:
-            MalformedUpload: it is not zstd, or ends early.
+            MalformedUpload: the body is not zstd, or ends within a frame.
         """
         try:
             content: bytes = self._inflate.read(n_bytes)
         except (pa.ArrowInvalid, OSError) as error:
             if not isinstance(error, pa.ArrowException) and type(error) is not OSError:
-                raise  # the connection broke
+                raise  # the connection was lost
             raise MalformedUpload(f"The body is not zstd, before byte {self._body.n_bytes}: {error}.") from None
         return content
 
 
 class InflatedBody:
-    """The content of a compressed body, as long as it stays within the limits."""
+    """Limits the size and the ratio of a decompressed body."""
 
     def __init__(self, sent: SentBody, content: GzipBody | ZstdBody, max_bytes: int, max_ratio: int) -> None:
         self._sent = sent
@@ -116,11 +116,11 @@ class InflatedBody:
         self._n_bytes = 0
 
     def read(self, n_bytes: int) -> bytes:
-        """Read at most so many bytes; none at the end.
+        """Read at most `n_bytes` bytes; none at the end.
 
         Raises:
-            MalformedUpload: it cannot be decompressed.
-            BodyTooLarge: it becomes too large, or so for what was sent.
+            MalformedUpload: the body cannot be decompressed.
+            BodyTooLarge: the decompressed bytes, or their ratio to the bytes sent, exceed a limit.
         """
         content = self._content.read(n_bytes)
         self._n_bytes += len(content)
@@ -137,11 +137,17 @@ class InflatedBody:
         return content
 
 
-def decoded(sent: SentBody, content_coding: str, max_bytes: int, max_ratio: int) -> Any:
-    """Undo a content coding.
+def decode_content(sent: SentBody, content_coding: str, max_bytes: int, max_ratio: int) -> Any:
+    """Return a reader of the body without its content coding.
+
+    Args:
+        sent: the body as it was sent.
+        content_coding: the `Content-Encoding`; empty for none.
+        max_bytes: the limit for the decompressed bytes.
+        max_ratio: the limit for decompressed bytes per byte sent.
 
     Raises:
-        UnsupportedContentCoding: it is neither gzip nor zstd.
+        UnsupportedContentCoding: the coding is neither gzip nor zstd.
     """
     if content_coding in ("", "identity"):
         return sent

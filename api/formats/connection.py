@@ -1,4 +1,4 @@
-"""A job process's end of its connection: frames, the body of an upload, and what is sent back."""
+"""A table process's end of its connection: frames, the body of an upload, and the rows of a download."""
 
 import io
 import socket
@@ -9,19 +9,19 @@ import msgspec
 
 from api.bulk.wire import DATA, FRAME, JOB, MAX_FRAME_BYTES, REPLY, Job, Reply
 
-_GZIP_LEVEL: Final = 1  # 100 MB/s; level 6 takes three times as long for a tenth less
-_GZIP_HEADER: Final = 16  # added to the size of the window, it asks zlib for gzip's header and checksum
-_BUFFER_BYTES: Final = 2**18  # of small writes; also a Unix socket's own buffer, about
+_GZIP_LEVEL: Final = 1  # 100 MB/s; level 6 takes three times as long and saves a tenth
+_GZIP_HEADER: Final = 16  # added to the window bits: makes zlib write the header and checksum of gzip
+_BUFFER_BYTES: Final = 2**18  # for small writes; about the size of a Unix socket's buffer
 
 
 class Connection:
-    """Frames to and from the gateway; every method raises `ConnectionError` once that has gone."""
+    """Sends and receives frames; every method raises `ConnectionError` once the gateway has closed the connection."""
 
     def __init__(self, raw: socket.socket) -> None:
         self._raw = raw
 
     def receive_job(self) -> Job:
-        """Receive the job, which comes first."""
+        """Receive the job, which is in the first frame."""
         kind, n_bytes = self.receive_head()
         if kind != JOB:
             raise ConnectionError("the gateway sent no job")
@@ -42,7 +42,7 @@ class Connection:
         return kind, n_bytes
 
     def receive_into(self, buffer: memoryview) -> int:
-        """Receive some content, at least a byte."""
+        """Receive at least one byte of content; return the number of bytes."""
         if n_bytes := self._raw.recv_into(buffer):
             return n_bytes
         raise ConnectionError("the gateway closed the connection")
@@ -52,18 +52,18 @@ class Connection:
         self._send(REPLY, memoryview(msgspec.msgpack.encode(reply)))
 
     def send_data(self, content: memoryview) -> None:
-        """Send bytes in as many frames as they need; none if there are none."""
+        """Send bytes in `DATA` frames; send no frame if there are no bytes."""
         for start in range(0, len(content), MAX_FRAME_BYTES):
             self._send(DATA, content[start : start + MAX_FRAME_BYTES])
 
     def send_end(self) -> None:
-        """Send the empty frame that follows all data."""
+        """Send the empty `DATA` frame that ends the data."""
         self._send(DATA, memoryview(b""))
 
     def finish(self) -> None:
-        """Say that nothing more comes, and wait until the gateway closes the connection.
+        """Close the sending half of the connection, and wait until the gateway closes the connection.
 
-        What it still sends is read: a socket that is closed with unread content loses what was sent, too.
+        Bytes that still arrive are read and dropped: closing a socket with unread bytes would discard the reply, too.
         """
         self._raw.shutdown(socket.SHUT_WR)
         rest = bytearray(_BUFFER_BYTES)
@@ -76,28 +76,28 @@ class Connection:
 
 
 class Body(io.RawIOBase):
-    """The body of an upload; wrap it into `io.BufferedReader` for reads of an exact size."""
+    """The body of an upload; an `io.BufferedReader` around it reads exact sizes."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__()
         self._connection = connection
-        self._left = 0  # of the current frame
+        self._left = 0  # unread bytes of the current frame
         self._has_ended = False
 
     def readable(self) -> bool:
-        """Return that it can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read some bytes: 0 at the end, which is an empty frame.
+        """Read into a buffer; return the number of bytes, 0 at the end of the body.
 
         Raises:
-            ConnectionError: the gateway has gone before the end.
+            ConnectionError: the gateway closed the connection before the end of the body.
         """
         if not self._left and not self._has_ended:
             kind, self._left = self._connection.receive_head()
             if kind != DATA:
-                raise ConnectionError("the gateway sent something else than data")
+                raise ConnectionError("the gateway sent a frame of another kind than data")
             self._has_ended = not self._left
         if self._has_ended:
             return 0
@@ -107,19 +107,19 @@ class Body(io.RawIOBase):
 
 
 class Sink:
-    """A file of which every byte is sent to the gateway."""
+    """A writable file that sends its bytes to the gateway."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._buffer = bytearray()
         self.n_bytes = 0
-        self.closed = False  # pyarrow asks for it
+        self.closed = False  # read by pyarrow
 
     def write(self, content: Any) -> int:
-        """Send any buffer; small ones are sent together.
+        """Send the bytes of any buffer; collect small ones, and send them together.
 
         Raises:
-            ConnectionError: the gateway has gone.
+            ConnectionError: the gateway has closed the connection.
         """
         view = memoryview(content).cast("B")
         self.n_bytes += len(view)
@@ -131,43 +131,43 @@ class Sink:
         return len(view)
 
     def flush(self) -> None:
-        """Send what waits for more."""
+        """Send the collected bytes."""
         self._connection.send_data(memoryview(self._buffer))
         self._buffer = bytearray()
 
     def end(self) -> None:
-        """Send the rest, and that it was the last."""
+        """Send the rest, and the end of the data."""
         self.flush()
         self._connection.send_end()
 
 
 class GzipSink:
-    """A file of which every byte is sent to the gateway, compressed."""
+    """A writable file that compresses its bytes and sends them to the gateway."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._compressor = zlib.compressobj(_GZIP_LEVEL, wbits=zlib.MAX_WBITS | _GZIP_HEADER)
-        self.closed = False  # pyarrow asks for it
+        self.closed = False  # read by pyarrow
 
     @property
     def n_bytes(self) -> int:
-        """Bytes that were sent."""
+        """Compressed bytes that were sent."""
         return self._sink.n_bytes
 
     def write(self, content: Any) -> int:
-        """Compress any buffer, and send what has come out of it.
+        """Compress the bytes of any buffer, and send the output.
 
         Raises:
-            ConnectionError: the gateway has gone.
+            ConnectionError: the gateway has closed the connection.
         """
         view = memoryview(content).cast("B")
         self._sink.write(self._compressor.compress(view))
         return len(view)
 
     def flush(self) -> None:
-        """Do nothing: what is flushed early compresses worse."""
+        """Do nothing: an early flush would reduce the compression."""
 
     def end(self) -> None:
-        """Send the rest, and that it was the last."""
+        """Send the rest, and the end of the data."""
         self._sink.write(self._compressor.flush())
         self._sink.end()

@@ -1,4 +1,4 @@
-"""Takes the rows of an upload as they are read: writes the good ones, and lists or reports the bad ones."""
+"""Writes the rows of an upload that can be scored, and lists or reports the bad ones."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -15,32 +15,32 @@ from shared.names import OnError
 
 _MAX_ROW_FAULTS: Final = 8
 
-Places = Callable[[Sequence[int]], Iterable[str]]
-"""Takes the indices of some rows of a piece, in order, and says where each stands: "Line 12"."""
+RowLocator = Callable[[Sequence[int]], Iterable[str]]
+"""Returns the position in the upload of each of some rows, such as "Line 12"; takes their indices, in order."""
 
 
 class BadValue(NamedTuple):
-    """Why a row cannot be scored."""
+    """A reason why a row cannot be scored."""
 
     column: str | None
-    """None if it is the row as a whole."""
+    """The name of the column; None if the reason concerns the whole row."""
     reason: str
-    """The rest of a sentence that begins with the column, or with the row."""
+    """The reason, without the column and the position: the rest of a sentence about it."""
 
 
 class Piece(NamedTuple):
-    """Some rows of an upload."""
+    """Consecutive rows of an upload."""
 
     features: Sequence[Any]
     """Canonical arrays, one for each column of the model card."""
     carried: Sequence[Any]
     bad: dict[int, list[BadValue]]
-    """By the index of the row in the piece."""
-    places: Places
+    """The bad values of each bad row, by its index in the piece."""
+    places: RowLocator
 
 
 class Intake:
-    """Takes the pieces of an upload, in order."""
+    """Processes the pieces of an upload, in order."""
 
     def __init__(self, writer: CanonicalWriter, schema: Any, on_error: OnError) -> None:
         self.n_rows = 0
@@ -52,51 +52,50 @@ class Intake:
         self._n_listed = 0
 
     def take(self, piece: Piece) -> None:
-        """Take the next rows.
+        """Write the next rows, or list the bad ones.
 
         Raises:
-            InvalidRows: they cannot be scored, and that is not to be reported with the result; there are as many of
-                them as an error lists.
+            InvalidRows: `on_error` is `FAIL`, and 100 bad rows, the most that an error lists, have been found.
         """
         n_rows = len(piece.features[0])
         if piece.bad:
             self.n_bad += len(piece.bad)
             if self._on_error is OnError.FAIL:
-                self._list(piece)
+                self._list_faults(piece)
         if not self._faults and n_rows:
-            self._writer.write(self._batch(piece, n_rows))
+            self._writer.write(self._make_batch(piece, n_rows))
         self.n_rows += n_rows
 
     def finish(self) -> None:
-        """Say that there are no more rows.
+        """Check the upload after its last row.
 
         Raises:
-            InvalidRows: some cannot be scored, or there are none.
+            InvalidRows: `on_error` is `FAIL` and there are bad rows, or there are no rows.
         """
         if self._faults:
             raise InvalidRows(self._faults)
         if not self.n_rows:
             raise InvalidRows([Fault("", "The body has no rows: send at least one.")])
 
-    def _batch(self, piece: Piece, n_rows: int) -> Any:
+    def _make_batch(self, piece: Piece, n_rows: int) -> Any:
         arrays = [*piece.features, *piece.carried]
         if self._on_error is OnError.REPORT:
-            arrays.append(_errors(piece, n_rows))
+            arrays.append(_error_column(piece, n_rows))
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
-    def _list(self, piece: Piece) -> None:
+    def _list_faults(self, piece: Piece) -> None:
         rows = sorted(piece.bad)[: MAX_LISTED_ERRORS - self._n_listed]
         for row, place in zip(rows, piece.places(rows), strict=True):
             for bad in islice(piece.bad[row], _MAX_ROW_FAULTS):
                 member = "" if bad.column is None else pointer_to(bad.column)
-                self._faults.append(Fault(f"/data/{self.n_rows + row}{member}", _sentence(place, bad)))
+                self._faults.append(Fault(f"/data/{self.n_rows + row}{member}", _error_sentence(place, bad)))
         self._n_listed += len(rows)
         if self._n_listed >= MAX_LISTED_ERRORS:
             raise InvalidRows(self._faults)
 
 
-def bad_values(columns: Sequence[Column], converted: Sequence[dict[int, str]]) -> dict[int, list[BadValue]]:
-    """Gather the bad values of the columns by row."""
+def bad_values_by_row(columns: Sequence[Column], converted: Sequence[dict[int, str]]) -> dict[int, list[BadValue]]:
+    """Group the bad values of all columns by row."""
     bad: dict[int, list[BadValue]] = {}
     for column, reasons in zip(columns, converted, strict=True):
         for row, reason in reasons.items():
@@ -104,15 +103,15 @@ def bad_values(columns: Sequence[Column], converted: Sequence[dict[int, str]]) -
     return bad
 
 
-def _errors(piece: Piece, n_rows: int) -> Any:
+def _error_column(piece: Piece, n_rows: int) -> Any:
     if not piece.bad:
         return pa.nulls(n_rows, pa.string())
     texts: list[str | None] = [None] * n_rows
     rows = sorted(piece.bad)
     for row, place in zip(rows, piece.places(rows), strict=True):
-        texts[row] = " ".join(_sentence(place, bad) for bad in islice(piece.bad[row], _MAX_ROW_FAULTS))
+        texts[row] = " ".join(_error_sentence(place, bad) for bad in islice(piece.bad[row], _MAX_ROW_FAULTS))
     return pa.array(texts, pa.string())
 
 
-def _sentence(place: str, bad: BadValue) -> str:
+def _error_sentence(place: str, bad: BadValue) -> str:
     return f"{place}: {bad.reason}" if bad.column is None else f"{place}, column {bad.column}: {bad.reason}"

@@ -1,4 +1,4 @@
-"""Writes a result as one JSON document in the shape of the answers of `/predict`."""
+"""Writes a result as one JSON document, in the form of a response of `/predict`."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -9,26 +9,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from api.formats.result_rows import ResultRows
-from api.formats.texts import JSON, bytes_of, write_rows, write_texts
+from api.formats.texts import JSON, joined_bytes, write_distinct_rows, write_values
 from shared.bulk import ERROR, OUTPUT, TARGET
 
 Shape = str | list["Shape"]
-"""What a row's item of an output is made of: the name of a column, or a list."""
+"""The form of one row's item of an output: the name of a column, or an array of such forms."""
 
 
-class Document:
-    """A document `{"prediction": […], …, "carried": {…}, "errors": […], …}`, as it is written.
+class ResultDocument:
+    """Writes the document `{"prediction": […], …, "carried": {…}, "errors": […], …}`.
 
-    It has a list for each output, so the rows are read once for each of them: they are never in memory together.
+    It has an array for each output. The rows are read once for each array, so that they need not be held in memory.
     """
 
     def __init__(self, rows: ResultRows, first_row: int, sink: Any) -> None:
         """Write nothing yet.
 
         Args:
-            rows: to write.
-            first_row: the number of the first of them, for the pointers of errors.
-            sink: a file.
+            rows: the rows to write.
+            first_row: the number of the first row, for the pointers of errors.
+            sink: a writable file.
         """
         self._rows = rows
         self._first_row = first_row
@@ -36,31 +36,31 @@ class Document:
         self._has_errors = ERROR in rows.result_names
 
     def write(self, head: bytes) -> None:
-        """Write it all, with the members of `head` at the end, which has no braces."""
+        """Write the document; `head` has its last members, encoded and without braces."""
         writes: dict[str, Callable[[], None]] = {}
-        for output, shape in shapes(self._rows.result_fields).items():
+        for output, shape in output_shapes(self._rows.result_fields).items():
             writes[output] = partial(self._write_output, shape)
         if self._rows.carried_names:
             writes["carried"] = self._write_carried
         if self._has_errors:
-            writes["errors"] = lambda: self._write_list(self._errors())
+            writes["errors"] = lambda: self._write_list(self._error_items())
         self._write_object(writes, head)
 
     def _write_carried(self) -> None:
         self._write_object({name: partial(self._write_output, name) for name in self._rows.carried_names})
 
     def _write_output(self, shape: Shape) -> None:
-        names = list(_names(shape))
+        names = list(_column_names(shape))
         error = [ERROR] if self._has_errors and names[0] in self._rows.result_names else []
         batches = self._rows.batches([*names, *error])
-        self._write_list(write_rows(batch, partial(_items, shape)) for batch in batches)
+        self._write_list(write_distinct_rows(batch, partial(_write_items, shape)) for batch in batches)
 
-    def _errors(self) -> Iterator[Any]:
+    def _error_items(self) -> Iterator[Any]:
         row = self._first_row
         for batch in self._rows.batches([ERROR]):
             details = batch.column(ERROR)
             pointers = pa.array(range(row, row + batch.num_rows)).filter(details.is_valid()).cast(pa.string())
-            details = write_texts(details.drop_null(), JSON)
+            details = write_values(details.drop_null(), JSON)
             yield pc.binary_join_element_wise(',{"pointer":"/data/', pointers, '","detail":', details, "}", "")
             row += batch.num_rows
 
@@ -72,18 +72,18 @@ class Document:
         self._sink.write((b"," if head and writes else b"") + head + b"}")
 
     def _write_list(self, arrays: Iterable[Any]) -> None:
-        """Write a list of what arrays contain as JSON, with a comma in front of each item."""
+        """Write an array of the items of Arrow arrays, which are JSON with a comma in front of each item."""
         self._sink.write(b"[")
         is_first = True
         for array in arrays:
-            content = bytes_of(array)
+            content = joined_bytes(array)
             self._sink.write(content[1:] if is_first else content)
             is_first = is_first and not content
         self._sink.write(b"]")
 
 
-def shapes(fields: Sequence[Any]) -> dict[str, Shape]:
-    """Return each output's shape, in order: a single column, a list, or a list of several targets' shapes."""
+def output_shapes(fields: Sequence[Any]) -> dict[str, Shape]:
+    """Return the shape of each output, in order: a column, an array of columns, or an array of a shape per target."""
     names: dict[str, dict[str, list[str]]] = {}
     for field in fields:
         metadata = field.metadata or {}
@@ -91,37 +91,37 @@ def shapes(fields: Sequence[Any]) -> dict[str, Shape]:
             output, target = metadata[OUTPUT].decode(), metadata.get(TARGET, b"").decode()
             names.setdefault(output, {}).setdefault(f"{output}_{target}" if target else output, []).append(field.name)
     return {
-        output: _shape(output, targets[output])
+        output: _output_shape(output, targets[output])
         if output in targets
-        else [_shape(target, columns) for target, columns in targets.items()]
+        else [_output_shape(target, columns) for target, columns in targets.items()]
         for output, targets in names.items()
     }
 
 
-def _shape(name: str, columns: list[str]) -> Shape:
+def _output_shape(name: str, columns: list[str]) -> Shape:
     return name if columns == [name] else list[Shape](columns)
 
 
-def _names(shape: Shape) -> Iterator[str]:
+def _column_names(shape: Shape) -> Iterator[str]:
     if isinstance(shape, str):
         yield shape
     else:
         for part in shape:
-            yield from _names(part)
+            yield from _column_names(part)
 
 
-def _items(shape: Shape, batch: Any) -> Any:
-    """Write an item of each row, with a comma in front: null for a row without a result."""
-    items = pc.binary_join_element_wise(",", *_pieces(batch, shape), "")
+def _write_items(shape: Shape, batch: Any) -> Any:
+    """Return the item of each row as JSON, with a comma in front; null for a row without a result."""
+    items = pc.binary_join_element_wise(",", *_item_pieces(batch, shape), "")
     if ERROR not in batch.schema.names or batch.column(ERROR).null_count == batch.num_rows:
         return items
     return pc.if_else(batch.column(ERROR).is_valid(), ",null", items)
 
 
-def _pieces(batch: Any, shape: Shape) -> list[Any]:
+def _item_pieces(batch: Any, shape: Shape) -> list[Any]:
     if isinstance(shape, str):
-        return [write_texts(batch.column(shape), JSON)]
+        return [write_values(batch.column(shape), JSON)]
     pieces: list[Any] = []
     for part in shape:
-        pieces += [",", *_pieces(batch, part)]
+        pieces += [",", *_item_pieces(batch, part)]
     return ["[", *pieces[1:], "]"]

@@ -1,4 +1,4 @@
-"""Matches the columns of an upload to those of the model card and to the carried ones, by name."""
+"""Matches the columns of an upload by name to the columns of the model card and to the carried columns."""
 
 import re
 from collections import Counter
@@ -15,16 +15,16 @@ from shared.errors import Fault, InvalidParameter, InvalidRows
 
 _MAX_SUGGESTIONS: Final = 5  # each takes up to 2 ms
 _SHOWN_CHARACTERS: Final = 60
-_OF_RESULTS: Final = re.compile(
+_RESULT_COLUMN: Final = re.compile(
     r"prediction(_\d+)?|(log_)?proba_.*|decision(_.*)?|scores|(transform|leaves)_\d+|error", re.DOTALL
 )
 
 
-class Matched(NamedTuple):
-    """Where the columns stand in the upload."""
+class MatchedColumns(NamedTuple):
+    """The positions of the columns in the upload."""
 
     features: tuple[int | None, ...]
-    """By the card's order; None for a nullable column that the upload does not have."""
+    """In the order of the card; None for a nullable column that the upload does not have."""
     carried: tuple[int, ...]
 
 
@@ -32,40 +32,46 @@ def check_carried(names: Sequence[str]) -> None:
     """Check the names of the columns to carry.
 
     Raises:
-        InvalidParameter: the result has a column of such a name, or one is named twice.
+        InvalidParameter: a name is that of a result column, or occurs twice.
     """
     for index, name in enumerate(names):
-        if _OF_RESULTS.fullmatch(name):
-            raise InvalidParameter(f"`carry`: results have a column {shown(name)} of their own: rename yours.")
+        if _RESULT_COLUMN.fullmatch(name):
+            raise InvalidParameter(f"`carry`: results have a column {displayed_name(name)} of their own: rename yours.")
         if name in names[:index]:
-            raise InvalidParameter(f"`carry` names {shown(name)} twice.")
+            raise InvalidParameter(f"`carry` names {displayed_name(name)} twice.")
 
 
-def match(names: Sequence[str], columns: Sequence[Column], carried: Sequence[str], place: str) -> Matched:
-    """Match the names of an upload's columns.
+def match_columns(
+    names: Sequence[str], columns: Sequence[Column], carried: Sequence[str], place: str
+) -> MatchedColumns:
+    """Find the columns of the model card and the carried columns in an upload.
 
     Args:
-        names: the columns of the upload.
-        columns: those of the model card.
-        carried: the names of those to carry.
-        place: what stands before a name in a refusal, such as "Line 1, column".
+        names: the column names of the upload.
+        columns: the columns of the model card.
+        carried: the names of the columns to carry.
+        place: the words before a column name in an error, such as "Line 1, column".
 
     Raises:
-        InvalidRows: a column is unknown, missing or there twice.
+        InvalidRows: a column is unknown, missing or duplicate.
     """
     indices = {name: index for index, name in enumerate(names)}
-    faults = list(islice(_faults(names, columns, carried), MAX_LISTED_ERRORS))
+    faults = list(islice(_column_faults(names, columns, carried), MAX_LISTED_ERRORS))
     if faults:
-        raise InvalidRows([Fault("", f"{place} {shown(name)}: {detail}") for name, detail in faults])
-    return Matched(tuple(indices.get(column.name) for column in columns), tuple(indices[name] for name in carried))
+        raise InvalidRows([Fault("", f"{place} {displayed_name(name)}: {detail}") for name, detail in faults])
+    return MatchedColumns(
+        tuple(indices.get(column.name) for column in columns), tuple(indices[name] for name in carried)
+    )
 
 
-def shown(name: str) -> str:
-    """Write the name of a column for a message, cut to a readable length; an empty one is `""`."""
+def displayed_name(name: str) -> str:
+    """Return a column name for a message, cut to 60 characters; `""` for an empty name."""
     return f"{name[:_SHOWN_CHARACTERS]}…" if len(name) > _SHOWN_CHARACTERS else name or '""'
 
 
-def _faults(names: Sequence[str], columns: Sequence[Column], carried: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _column_faults(
+    names: Sequence[str], columns: Sequence[Column], carried: Sequence[str]
+) -> Iterator[tuple[str, str]]:
     known = {column.name: column for column in columns}
     counts = Counter(names)
     for column in columns:
@@ -73,14 +79,16 @@ def _faults(names: Sequence[str], columns: Sequence[Column], carried: Sequence[s
             yield column.name, f"is missing: send {expected_values(column)}."
     for name in carried:
         if name not in counts:
-            yield name, "is missing, and the query parameter `carry` names it."
-    yield from _unknown([name for name in counts if name not in known and name not in carried], list(known))
+            yield name, "is missing, although `carry` names it."
+    yield from _unknown_column_faults(
+        [name for name in counts if name not in known and name not in carried], list(known)
+    )
     for name, count in counts.items():
         if count > 1:
-            yield name, f"stands there {count} times: send each column once."
+            yield name, f"occurs {count} times: send each column once."
 
 
-def _unknown(names: Sequence[str], known: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _unknown_column_faults(names: Sequence[str], known: Sequence[str]) -> Iterator[tuple[str, str]]:
     for index, name in enumerate(names):
         near = nearest_suggestion(name, known) if index < _MAX_SUGGESTIONS else ""
         if not near and index == 0:

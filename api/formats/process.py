@@ -1,4 +1,4 @@
-"""A job's own process: its limits, its job, its replies, and its end when the gateway goes."""
+"""A table process: sets its limits, runs one job, replies, and exits if the gateway closes the connection."""
 
 import io
 import os
@@ -16,17 +16,17 @@ from typing import Final
 import pyarrow as pa
 
 from api.bulk.wire import (
-    Failed,
     Job,
-    Read,
-    ReadUpload,
-    Refused,
+    JobFailed,
+    JobRefused,
+    JobStarted,
     Reply,
-    Started,
-    Stored,
+    ResultFinished,
+    ResultJob,
+    RowsStored,
     TableSettings,
-    WriteResult,
-    Written,
+    UploadFinished,
+    UploadJob,
 )
 from api.formats.connection import Body, Connection, GzipSink, Sink
 from api.formats.reading import read_upload
@@ -34,45 +34,45 @@ from api.formats.writing import write_result
 from shared.errors import BodyTooLarge, Fault, ObjectStoreUnavailable, PredictionGone, RequestRefused
 from shared.objects import ObjectStore
 
-_STUCK_SECONDS: Final = 60  # without a turn of the interpreter: a library waits for itself, as out of memory
+_STUCK_SECONDS: Final = 60  # until SIGALRM if the interpreter is blocked: a library deadlocks when it is out of memory
 _CHECK_MS: Final = 5_000
-_END_SECONDS: Final = 5.0  # for what is half written to be removed, after the gateway has gone
-_OVERTIME_SECONDS: Final = 10  # of computing, to say that the time is up
+_END_SECONDS: Final = 5.0  # to delete an unfinished object after the gateway has closed the connection
+_OVERTIME_SECONDS: Final = 10  # of CPU time, for the reply after the limit
 _NO_MEMORY: Final = (
     "Reading the body takes more memory than a process may have: send smaller record batches, row groups or rows."
 )
-_NO_TIME: Final = "This takes longer than a process may compute: send, or ask for, fewer rows at a time."
+_NO_TIME: Final = "This takes more CPU time than a process may use: send or request fewer rows at a time."
 
 
-class _TimeUsed(BodyTooLarge):
-    """The process has used its time."""
+class _TimeLimitReached(BodyTooLarge):
+    """The process has reached its CPU time limit."""
 
 
-def run(raw: socket.socket, settings: TableSettings) -> None:
-    """Do the job of a connection, in a process of its own.
+def run_job(raw: socket.socket, settings: TableSettings) -> None:
+    """Run the job of a connection; called in the forked process.
 
     Args:
-        raw: the connection; if the gateway closes it, the job ends and nothing is left of it.
-        settings: the limits, and the object store.
+        raw: the connection; if the gateway closes it early, the job ends and leaves no object.
+        settings: the limits and the object store.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    threading.Thread(target=_end_with, args=[raw], daemon=True).start()
+    threading.Thread(target=_end_when_gateway_closes, args=[raw], daemon=True).start()
     connection = Connection(raw)
     try:
         job = connection.receive_job()
-        connection.reply(Started(os.getpid()))
-        _limit(settings)
-        _answer(job, connection, settings)
+        connection.reply(JobStarted(os.getpid()))
+        _set_limits(settings)
+        _execute_and_reply(job, connection, settings)
         connection.finish()
     except (ConnectionError, KeyboardInterrupt):
-        pass  # the gateway has gone
+        pass  # the gateway has closed the connection
 
 
-def _end_with(raw: socket.socket) -> None:
-    """End this process when the gateway has closed the connection: first the job, which removes what it has written.
+def _end_when_gateway_closes(raw: socket.socket) -> None:
+    """Interrupt the job when the gateway closes the connection, so that it deletes its object; then exit.
 
-    The kernel ends the process if this thread does not run any more.
+    If this thread does not run for a minute, the kernel ends the process by SIGALRM.
     """
     poll = select.poll()
     poll.register(raw, select.POLLRDHUP)
@@ -86,63 +86,65 @@ def _end_with(raw: socket.socket) -> None:
     os._exit(1)
 
 
-def _limit(settings: TableSettings) -> None:
-    """Limit memory and computing, and the threads of pyarrow."""
+def _set_limits(settings: TableSettings) -> None:
+    """Limit the memory, the CPU time, and the threads of pyarrow."""
     resource.setrlimit(resource.RLIMIT_DATA, (settings.process_bytes, settings.process_bytes))
-    signal.signal(signal.SIGXCPU, _raise_time_used)
+    signal.signal(signal.SIGXCPU, _raise_time_limit)
     resource.setrlimit(resource.RLIMIT_CPU, (settings.cpu_seconds, settings.cpu_seconds + _OVERTIME_SECONDS))
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
 
 
-def _raise_time_used(_signal: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGXCPU, signal.SIG_IGN)  # it comes every second from now on
-    raise _TimeUsed(_NO_TIME)
+def _raise_time_limit(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)  # from now on, the kernel sends it every second
+    raise _TimeLimitReached(_NO_TIME)
 
 
-def _answer(job: Job, connection: Connection, settings: TableSettings) -> None:
-    """Do a job and reply; an object that it was to write is deleted if it fails, or if the gateway has gone."""
+def _execute_and_reply(job: Job, connection: Connection, settings: TableSettings) -> None:
+    """Run a job and reply; delete its object if it fails, or if the gateway has closed the connection."""
     store = ObjectStore.open(settings.object_store_url)
     try:
-        reply = _do(job, connection, store, settings)
-        # The gateway may close the connection as soon as it has the reply, and the object must stay then.
+        reply = _execute(job, connection, store, settings)
+        # The gateway may close the connection as soon as it has the reply: the object must not be deleted then.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         connection.reply(reply)
     except BaseException as error:
         if job.key:
-            _delete(store, job.key)
+            _delete_object(store, job.key)
         if isinstance(error, ConnectionError) or not isinstance(error, Exception):
             raise
-        connection.reply(_refusal(job, error))
+        connection.reply(_error_reply(job, error))
 
 
-def _delete(store: ObjectStore, key: str) -> None:
+def _delete_object(store: ObjectStore, key: str) -> None:
     try:
         store.delete([key])
     except ObjectStoreUnavailable:
-        pass  # it is swept
+        pass  # the sweeper deletes it
 
 
-def _refusal(job: Job, error: Exception) -> Reply:
-    if isinstance(error, MemoryError) and isinstance(job, ReadUpload):
-        return Refused(BodyTooLarge.code, _NO_MEMORY)
-    if isinstance(error, FileNotFoundError) and isinstance(job, WriteResult):
-        return Refused(PredictionGone.code, PredictionGone.detail)
+def _error_reply(job: Job, error: Exception) -> Reply:
+    if isinstance(error, MemoryError) and isinstance(job, UploadJob):
+        return JobRefused(BodyTooLarge.code, _NO_MEMORY)
+    if isinstance(error, FileNotFoundError) and isinstance(job, ResultJob):
+        return JobRefused(PredictionGone.code, PredictionGone.detail)
     if isinstance(error, RequestRefused):
         faults: Sequence[Fault] = getattr(error, "faults", ())
-        return Refused(error.code, str(error), tuple(faults))
-    return Failed("".join(traceback.format_exception(error)))
+        return JobRefused(error.code, str(error), tuple(faults))
+    return JobFailed("".join(traceback.format_exception(error)))
 
 
-def _do(job: Job, connection: Connection, store: ObjectStore, settings: TableSettings) -> Read | Written:
-    if isinstance(job, ReadUpload):
+def _execute(
+    job: Job, connection: Connection, store: ObjectStore, settings: TableSettings
+) -> UploadFinished | ResultFinished:
+    if isinstance(job, UploadJob):
         body = io.BufferedReader(Body(connection), 2**18)
-        return read_upload(job, body, store, settings, lambda n_bytes: connection.reply(Stored(n_bytes)))
+        return read_upload(job, body, store, settings, lambda n_bytes: connection.reply(RowsStored(n_bytes)))
     if job.key:
         with store.writer(job.key) as writer:
             write_result(job, writer, store)
-        return Written(writer.n_bytes)
+        return ResultFinished(writer.n_bytes)
     sink = GzipSink(Sink(connection)) if job.is_gzipped else Sink(connection)
     write_result(job, sink, store)
     sink.end()
-    return Written(sink.n_bytes)
+    return ResultFinished(sink.n_bytes)

@@ -1,26 +1,26 @@
-"""Reads an upload: checks it against the model card, and writes its rows to the object store."""
+"""Reads an upload: validates it against the model card, and writes its rows to the object store."""
 
 from collections.abc import Callable
 from typing import Any, Final
 
-from api.bulk.wire import Read, ReadUpload, TableSettings
+from api.bulk.wire import TableSettings, UploadFinished, UploadJob
 from api.formats.binary.arrow import ArrowTable
 from api.formats.binary.parquet import ParquetTable
 from api.formats.canonical import CanonicalWriter, canonical_schema
-from api.formats.codings import SentBody, decoded
+from api.formats.codings import SentBody, decode_content
 from api.formats.csv.table import CsvTable
 from api.formats.intake import Intake
 from api.formats.json.body import JsonTable
 from api.formats.json.lines import NdjsonTable
 from api.formats.matching import check_carried
-from api.formats.upload import Table, Upload
+from api.formats.upload import Upload, UploadReader
 from shared.bulk import Source
 from shared.card import ModelCard
 from shared.errors import BodyTooLarge, UnsupportedContentType
 from shared.names import OnError
 from shared.objects import ObjectStore
 
-_TABLES: Final[dict[str, Callable[[Upload], Table]]] = {
+_TABLES: Final[dict[str, Callable[[Upload], UploadReader]]] = {
     "application/json": JsonTable,
     "application/vnd.apache.arrow.stream": ArrowTable,
     "application/vnd.apache.parquet": ParquetTable,
@@ -30,40 +30,40 @@ _TABLES: Final[dict[str, Callable[[Upload], Table]]] = {
 
 
 def read_upload(
-    job: ReadUpload, body: Any, store: ObjectStore, settings: TableSettings, report: Callable[[int], None]
-) -> Read:
+    job: UploadJob, body: Any, store: ObjectStore, settings: TableSettings, report: Callable[[int], None]
+) -> UploadFinished:
     """Read an upload to its end.
 
     Args:
-        job: what to read.
-        body: has `read(n)`, which returns no bytes at the end, and raises if the upload breaks off.
-        store: where its rows are written.
+        job: the job.
+        body: a reader whose `read(n)` returns no bytes at the end, and raises if the upload is aborted.
+        store: the object store for the rows.
         settings: the limits.
-        report: is told every few megabytes how many bytes were written.
+        report: called every 8 MiB with the number of bytes written.
 
     Raises:
-        MalformedUpload: it cannot be read as its media type says.
-        InvalidRows: it does not fit the model card.
-        BodyTooLarge: it exceeds a limit, or takes too much memory.
-        InvalidParameter, UnsupportedContentType, UnsupportedContentCoding: the request does not fit it.
-        ObjectStoreUnavailable, StorageFull: its rows were not written.
+        MalformedUpload: the body is not of its media type.
+        InvalidRows: the rows do not fit the model card.
+        BodyTooLarge: the body exceeds a limit, or reading it takes too much memory.
+        InvalidParameter, UnsupportedContentType, UnsupportedContentCoding: a parameter or header is invalid.
+        ObjectStoreUnavailable, StorageFull: the rows were not written.
     """
     sent = SentBody(body, is_fingerprinted=job.is_fingerprinted)
-    content = decoded(sent, job.content_coding, settings.max_inflated_bytes, settings.max_inflate_ratio)
+    content = decode_content(sent, job.content_coding, settings.max_inflated_bytes, settings.max_inflate_ratio)
     if job.media_type not in _TABLES:
         raise UnsupportedContentType(f"Send the rows as one of {', '.join(_TABLES)}.")
     check_carried(job.carried)
     upload = Upload(content, job, ModelCard.model_validate_json(job.card), settings)
     try:
-        return Read(_write(upload, store, report), sent.fingerprint)
+        return UploadFinished(_write_rows(upload, store, report), sent.fingerprint)
     except MemoryError:
         raise BodyTooLarge(
-            f"Its rows take more memory than a process may have, after {sent.n_bytes} bytes: send smaller record"
-            " batches, row groups or rows."
+            f"Reading the body takes more memory than a process may have, after {sent.n_bytes} bytes: send smaller"
+            " record batches, row groups or rows."
         ) from None
 
 
-def _write(upload: Upload, store: ObjectStore, report: Callable[[int], None]) -> Source:
+def _write_rows(upload: Upload, store: ObjectStore, report: Callable[[int], None]) -> Source:
     job = upload.job
     table = _TABLES[job.media_type](upload)
     schema = canonical_schema(upload.columns, table.carried, with_errors=job.on_error is OnError.REPORT)

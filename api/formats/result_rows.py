@@ -1,4 +1,4 @@
-"""The rows of a result: read from the results of slices, and joined with the columns that the upload carried."""
+"""The rows of a result: reads the results of slices, and joins them with the carried columns of the upload."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -11,7 +11,7 @@ from shared.names import OnError, Output
 from shared.objects import ObjectStore
 
 MAX_BATCH_ROWS: Final = 65_536
-MAX_BATCH_BYTES: Final = 8 * 2**20  # as texts, and joined to lines, they take about six times as many
+MAX_BATCH_BYTES: Final = 8 * 2**20  # written as lines of JSON or CSV, the rows take about six times as many
 
 
 class ResultRows:
@@ -20,28 +20,28 @@ class ResultRows:
     def __init__(
         self, store: ObjectStore, source: Source, results: Sequence[SliceResult], first_row: int, n_rows: int | None
     ) -> None:
-        """Find out the columns.
+        """Read the schemas of the columns.
 
         Args:
-            store: has the objects.
-            source: what the upload was.
-            results: of slices, in the order of their rows, without a gap.
-            first_row: of the range, from the prediction's first row.
-            n_rows: of the range, which may reach beyond the last result; None for all rows from the first.
+            store: the object store.
+            source: the rows of the prediction.
+            results: the results of slices, in the order of their rows, without a gap.
+            first_row: the first row of the range, counted from the prediction's first row.
+            n_rows: number of rows of the range, which may end after the last result; None for all from `first_row`.
         """
         self._store = store
         self._source = source
-        self._first, self._end = first_row, _end(results, first_row, n_rows)
+        self._first, self._end = first_row, _end_row(results, first_row, n_rows)
         self._results = [
             result
             for result in results
             if first_row < result.first_row + result.n_rows and result.first_row < self._end
         ]
-        self.result_fields = _fields(store, source, results)
-        """The fields of the columns that slices have, with their metadata."""
+        self.result_fields = _result_fields(store, source, results)
+        """The fields of the columns of slice results, with their metadata."""
         carried = self._carried_fields() if source.carried else []
         self.schema: Any = pa.schema([*carried, *self.result_fields])
-        """Of all columns: carried ones first."""
+        """The schema of all columns, carried ones first."""
 
     @property
     def carried_names(self) -> Sequence[str]:
@@ -50,7 +50,7 @@ class ResultRows:
 
     @property
     def result_names(self) -> list[str]:
-        """Names of the columns that slices have."""
+        """Names of the columns of slice results."""
         return [field.name for field in self.result_fields]
 
     def batches(
@@ -60,21 +60,21 @@ class ResultRows:
         max_rows: int = MAX_BATCH_ROWS,
         max_bytes: int = MAX_BATCH_BYTES,
     ) -> Iterator[Any]:
-        """Read record batches, each of `max_rows` but the last, and but those that would exceed `max_bytes`.
+        """Read the rows in record batches of `max_rows`, or fewer where they would exceed `max_bytes`.
 
         Args:
-            names: of the columns to read; None for all.
-            max_rows: of a batch.
-            max_bytes: of a batch, about.
+            names: names of the columns to read; None for all.
+            max_rows: the maximum number of rows in a record batch.
+            max_bytes: the approximate maximum size of a record batch.
 
         Raises:
-            FileNotFoundError: an object is gone.
-            ObjectStoreUnavailable: it cannot be read now.
+            FileNotFoundError: an object was deleted.
+            ObjectStoreUnavailable: an object cannot be read.
         """
         schema = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
-        return _rebatch(self._joined(schema), max_rows, max_bytes)
+        return _rebatch(self._join_carried(schema), max_rows, max_bytes)
 
-    def _joined(self, schema: Any) -> Iterator[Any]:
+    def _join_carried(self, schema: Any) -> Iterator[Any]:
         carried_names = [name for name in self._source.carried if name in schema.names]
         results = pa.schema([field for field in schema if field.name not in carried_names])
         if not carried_names:
@@ -87,7 +87,7 @@ class ResultRows:
             row += n_rows
 
     def _result_columns(self, schema: Any) -> Iterator[tuple[int, list[Any]]]:
-        """Read the range's rows, as numbers of rows and their columns; a schema without columns needs no object."""
+        """Yield the number of rows and the columns of each part; read no object if the schema has no columns."""
         if schema.names:
             for batch in self._result_batches(schema):
                 yield batch.num_rows, batch.columns
@@ -96,13 +96,13 @@ class ResultRows:
                 yield min(self._source.batch_rows, self._end - row), []
 
     def _result_batches(self, schema: Any) -> Iterator[Any]:
-        """Read the range's rows of the results of slices."""
+        """Yield the rows of the range from the results of slices."""
         for result, file in open_results(self._store, self._results):
             row, last = result.first_row, result.first_row + result.n_rows
-            for batch in _lost(result) if file is None else map(file.get_batch, range(file.num_record_batches)):
+            for batch in _lost_rows(result) if file is None else map(file.get_batch, range(file.num_record_batches)):
                 start, end = max(self._first, row), min(self._end, row + batch.num_rows)
                 if start < end:
-                    yield _with_schema(batch.slice(start - row, end - start), schema)
+                    yield _conform_to_schema(batch.slice(start - row, end - start), schema)
                 row += batch.num_rows
             if row != last:
                 raise ValueError(f"a result of {result.n_rows} rows ends {last - row} rows early: {result.key}")
@@ -113,7 +113,7 @@ class ResultRows:
 
 
 class CarriedRows:
-    """Carried columns of an upload's rows."""
+    """Reads carried columns of an upload."""
 
     def __init__(self, store: ObjectStore, source: Source, names: Sequence[str]) -> None:
         self._batch_rows = source.batch_rows
@@ -128,31 +128,31 @@ class CarriedRows:
         self._batch: Any = None
 
     def read(self, first_row: int, n_rows: int) -> list[Any]:
-        """Read the columns of a range of rows, as arrays."""
+        """Return the columns of a range of rows, as Arrow arrays."""
         parts = []
         row, end = first_row, first_row + n_rows
         while row < end:
             index, start = divmod(row, self._batch_rows)
-            part = self._get(index).slice(start, end - row)
+            part = self._get_batch(index).slice(start, end - row)
             parts.append(part)
             row += part.num_rows
         joined = parts[0] if len(parts) == 1 else pa.concat_batches(parts)
         return [joined.column(column) for column in self._columns]
 
-    def _get(self, index: int) -> Any:
+    def _get_batch(self, index: int) -> Any:
         if index != self._index:
             self._index, self._batch = index, self._reader.get_batch(index)
         return self._batch
 
 
-def _end(results: Sequence[SliceResult], first_row: int, n_rows: int | None) -> int:
-    """Return the row behind the last one of the range that has a result."""
+def _end_row(results: Sequence[SliceResult], first_row: int, n_rows: int | None) -> int:
+    """Return the number of the last row of the range that has a result, plus one."""
     end = results[-1].first_row + results[-1].n_rows if results else 0
     return end if n_rows is None else min(end, first_row + n_rows)
 
 
-def _fields(store: ObjectStore, source: Source, results: Iterable[SliceResult]) -> list[Any]:
-    """Return the fields of the results: those of the first slice in which a row has a result."""
+def _result_fields(store: ObjectStore, source: Source, results: Iterable[SliceResult]) -> list[Any]:
+    """Return the fields of the first slice in which a row has a result; fields of type null if there is none."""
     for result in results:
         if result.key and result.n_bad < result.n_rows:
             return list(open_file(store, result.key, result.n_bytes).schema)
@@ -161,13 +161,13 @@ def _fields(store: ObjectStore, source: Source, results: Iterable[SliceResult]) 
     return [*fields, pa.field(ERROR, pa.string())] if source.on_error is OnError.REPORT else fields
 
 
-def _lost(result: SliceResult) -> Iterator[Any]:
-    """Yield a batch for a result without an object."""
+def _lost_rows(result: SliceResult) -> Iterator[Any]:
+    """Yield one record batch with the error of a result that has no object."""
     yield pa.record_batch({ERROR: pa.array([result.error] * result.n_rows, pa.string())})
 
 
-def _with_schema(batch: Any, schema: Any) -> Any:
-    """Select the columns of a schema; those that are missing, because no row has a result, are null."""
+def _conform_to_schema(batch: Any, schema: Any) -> Any:
+    """Return the columns of a schema; null for columns that are missing because no row of the slice has a result."""
     columns = []
     for field in schema:
         index = batch.schema.get_field_index(field.name)

@@ -1,4 +1,4 @@
-"""Arrow files in the object store: mapped into memory where it is a folder, else read in parts."""
+"""Opens Arrow files of the object store: from a folder as local files, from other stores in parts."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -12,48 +12,48 @@ from shared.bulk import SliceResult
 from shared.objects import ObjectStore
 
 _WHOLE_BYTES: Final = 16 * 2**20
-"""A file that is not larger is read at once."""
+"""A file of at most this size is read with one request."""
 _PART_BYTES: Final = 4 * 2**20
-_AHEAD: Final = 3  # files: their requests cost time each, wherever the object store is
+_FILES_AHEAD: Final = 3  # files requested ahead, because each request takes a round trip
 
 
 def open_file(store: ObjectStore, key: str, n_bytes: int, included: Sequence[int] | None = None) -> Any:
-    """Open a file, as a `RecordBatchFileReader`.
+    """Open an Arrow file as a `RecordBatchFileReader`.
 
     Args:
-        store: has the file.
-        key: of the file.
-        n_bytes: of the file.
+        store: the object store.
+        key: the key of the file.
+        n_bytes: the size of the file.
         included: the indices of the columns to read; None for all.
 
     Raises:
-        FileNotFoundError: there is none.
-        ObjectStoreUnavailable: it cannot be read now.
+        FileNotFoundError: there is no such file.
+        ObjectStoreUnavailable: the file cannot be read.
     """
     path = store.local_path(key)
     if path is not None:
-        # The memory that is mapped counts: that of one result, but not of the rows of a whole upload.
+        # Mapped memory counts towards the limit: map a result, but not the rows of a whole upload.
         file = pa.memory_map(str(path)) if included is None else pa.OSFile(str(path))
     elif n_bytes <= _WHOLE_BYTES:
         file = pa.BufferReader(store.read(key, 0, n_bytes))
     else:
-        file = pa.PythonFile(_Parts(store, key, n_bytes), mode="r")
+        file = pa.PythonFile(_StoredFile(store, key, n_bytes), mode="r")
     options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=None if included is None else list(included))
     return pa.ipc.open_file(file, options=options)
 
 
 def open_results(store: ObjectStore, results: Sequence[SliceResult]) -> Iterator[tuple[SliceResult, Any]]:
-    """Open the results of slices, one after the other; None for one without an object.
+    """Yield each slice result and its open file; None for a result without an object.
 
-    Of a store that is not a folder, the next ones are read meanwhile.
+    If the object store is not a folder, the next files are requested ahead.
     """
     if store.local_path("") is not None:
         for result in results:
             yield result, _open_result(store, result)
         return
     rest = iter(results)
-    with ThreadPoolExecutor(_AHEAD) as pool:
-        ahead = deque((result, pool.submit(_open_result, store, result)) for result in islice(rest, _AHEAD))
+    with ThreadPoolExecutor(_FILES_AHEAD) as pool:
+        ahead = deque((result, pool.submit(_open_result, store, result)) for result in islice(rest, _FILES_AHEAD))
         while ahead:
             result, opened = ahead.popleft()
             ahead.extend((each, pool.submit(_open_result, store, each)) for each in islice(rest, 1))
@@ -64,20 +64,20 @@ def _open_result(store: ObjectStore, result: SliceResult) -> Any:
     return open_file(store, result.key, result.n_bytes) if result.key else None
 
 
-class _Parts:
-    """An object as a file that is read in parts of some megabytes."""
+class _StoredFile:
+    """A readable, seekable file that requests an object in parts of at least 4 MiB."""
 
     def __init__(self, store: ObjectStore, key: str, n_bytes: int) -> None:
         self._store = store
         self._key = key
         self._n_bytes = n_bytes
         self._position = 0
-        self._start = 0  # of the part
+        self._start = 0  # the offset of the part in the object
         self._part = memoryview(b"")
-        self.closed = False  # pyarrow asks for it
+        self.closed = False  # read by pyarrow
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move, as a file does."""
+        """Set the position, as `io.IOBase.seek`."""
         self._position = offset + (0, self._position, self._n_bytes)[whence]
         return self._position
 
@@ -86,7 +86,7 @@ class _Parts:
         return self._position
 
     def read(self, n_bytes: int = -1) -> bytes:
-        """Read bytes from the position on; all that are left if `n_bytes` is negative."""
+        """Read `n_bytes` from the position; all remaining bytes if `n_bytes` is negative."""
         left = self._n_bytes - self._position
         n_bytes = left if n_bytes < 0 else min(n_bytes, left)
         start = self._position - self._start

@@ -1,11 +1,11 @@
-"""What the reading of every format has in common."""
+"""The interface that the readers of all formats share."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
-from api.bulk.wire import ReadUpload, TableSettings
+from api.bulk.wire import TableSettings, UploadJob
 from api.formats.intake import Piece
 from shared.card import ModelCard
 from shared.columns import Column
@@ -13,11 +13,11 @@ from shared.names import Output
 
 
 class Upload(msgspec.Struct, frozen=True):
-    """A body that is to be read, and what it is to be read as."""
+    """An upload to read: the body, the job, the model card and the limits."""
 
     body: Any
-    """Has `read(n)`, which returns at most `n` bytes, and none at the end."""
-    job: ReadUpload
+    """A reader of the decompressed body: `read(n)` returns at most `n` bytes, and none at the end."""
+    job: UploadJob
     card: ModelCard
     settings: TableSettings
 
@@ -27,15 +27,15 @@ class Upload(msgspec.Struct, frozen=True):
         return self.card.input.columns
 
 
-class Table(Protocol):
-    """The rows of an upload, in the order in which they stand there."""
+class UploadReader(Protocol):
+    """Reads the rows of an upload in one format, in order."""
 
     @property
     def carried(self) -> Sequence[Any]:
         """The types of the carried columns."""
 
     def pieces(self) -> Iterator[Piece]:
-        """Read the rows."""
+        """Yield the rows in pieces."""
 
     def outputs(self) -> tuple[Output, ...]:
-        """Return the outputs that the upload asks for, once it has been read; empty if it asks for none."""
+        """Return the outputs that the body requests, after `pieces` has ended; empty if it requests none."""

@@ -63,7 +63,7 @@ class EventStreams:
         """
         last = request.headers.get("last-event-id", "")
         seen = int(last) if _EVENT_NUMBER.fullmatch(last) else None
-        change = await self._events.first(prediction_id)
+        change = await self._events.read_latest(prediction_id)
         if change.is_end and change.number == seen:
             return Response(status_code=204)  # after a 204, an EventSource does not reconnect
         if IS_HEAD in request.scope:

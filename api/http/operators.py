@@ -91,7 +91,7 @@ def operator_routes(
     async def list_dead_letters(
         offset: Annotated[int, Query(ge=0, le=_MAX_OFFSET)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
     ) -> DeadLetterPage:
-        entries = await dead_letters.entries(offset, limit)
+        entries = await dead_letters.list_entries(offset, limit)
         return DeadLetterPage(dead_letters=[ListedDeadLetter(id=entry.id, buried=entry.buried) for entry in entries])
 
     @router.get("/{batch_id}", **operations.DEAD_LETTER)

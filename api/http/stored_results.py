@@ -104,7 +104,7 @@ class StoredResults:
         self, prediction: BulkPrediction, request: Request, window: Window, form: Format
     ) -> Response:
         """Respond with a file that has a strong tag, or with a range of it if it contains all rows."""
-        tag = self._downloads.etag(prediction, window, form)
+        tag = self._downloads.make_etag(prediction, window, form)
         headers = {"etag": f'"{tag}"', "cache-control": "private, no-cache"}
         if has_current_copy(request.headers, headers["etag"]):
             return _empty_response(304, headers, form)
@@ -114,7 +114,7 @@ class StoredResults:
         is_range = wants_range(request.headers, headers["etag"])
         if not is_range and IS_HEAD not in request.scope:
             return await self._respond_with_stream(prediction, request, window, form, headers)
-        written = await self._downloads.written(prediction, form, tag)
+        written = await self._downloads.get_or_write_object(prediction, form, tag)
         part = requested_range(request.headers, written.n_bytes) if is_range else ByteRange(0, written.n_bytes)
         headers["content-length"] = str(part.end - part.start)
         if is_range:
@@ -122,7 +122,7 @@ class StoredResults:
         status = 206 if is_range else 200
         if IS_HEAD in request.scope:
             return _empty_response(status, headers, form)
-        open_parts = partial(self._downloads.read, prediction.id, written, part.start, part.end - part.start)
+        open_parts = partial(self._downloads.read_range, prediction.id, written, part.start, part.end - part.start)
         return StreamedResponse(open_parts, status, _response_headers(form, headers))
 
     async def _respond_with_stream(
@@ -132,7 +132,7 @@ class StoredResults:
             return _empty_response(200, headers, form)
         head = msgspec.json.encode(bulk_status_of(prediction))[1:-1] if form is Format.JSON else b""
         is_gzipped = headers.get("content-encoding") == _GZIP
-        job = await self._downloads.job(prediction, window, form, head, is_gzipped=is_gzipped)
+        job = await self._downloads.make_job(prediction, window, form, head, is_gzipped=is_gzipped)
         if not job.results:  # the first rows are not done
             return self.status_response(prediction)
         return StreamedResponse(

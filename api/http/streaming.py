@@ -7,7 +7,7 @@ from typing import NoReturn
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.bulk.concurrently import first_of
+from api.bulk.concurrently import run_until_first_ends
 
 Parts = AsyncIterator[bytes | bytearray]
 
@@ -31,7 +31,7 @@ class StreamedResponse(Response):
         async with self._open_parts() as parts:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             try:
-                await first_of(_send(parts, send), _raise_on_disconnect(receive))
+                await run_until_first_ends(_send(parts, send), _raise_on_disconnect(receive))
             except _ClientGone:
                 pass
 

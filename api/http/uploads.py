@@ -10,8 +10,8 @@ from starlette.types import Receive
 from structlog.contextvars import bind_contextvars
 
 from api.bulk.formats import FORMATS, MEDIA_TYPES, Format
-from api.bulk.uploads import BrokenOff, UploadRequest, Uploads
-from api.bulk.wire import ReadUpload
+from api.bulk.uploads import ClientDisconnected, UploadRequest, Uploads
+from api.bulk.wire import UploadJob
 from api.cluster.status import ClusterStatus
 from api.http.headers import RequestHeaders
 from api.telemetry.metrics import ACCEPTED, GatewayMetrics
@@ -73,7 +73,7 @@ class UploadOperation:
                 Origin(headers.request_id) if headers.request_id else None,
             )
             prediction = await self._uploads.accept(upload, _Body(request.receive))
-        except BrokenOff as error:
+        except ClientDisconnected as error:
             outcome = "broken-off"
             raise MalformedUpload("The body ended early.") from error
         except RequestRefused as error:
@@ -102,12 +102,12 @@ class _Body:
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise BrokenOff
+                raise ClientDisconnected
             if body := message.get("body", b""):
                 yield body
             more = message.get("more_body", False)
 
-    async def wait_until_gone(self) -> None:
+    async def wait_until_disconnected(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
@@ -132,14 +132,14 @@ def _parse_content_coding(content_coding: bytes) -> str:
         raise UnsupportedUploadCoding from None
 
 
-def _upload_job(media_type: str, coding: str, query_string: bytes, card: ModelCard) -> ReadUpload:
+def _upload_job(media_type: str, coding: str, query_string: bytes, card: ModelCard) -> UploadJob:
     """Return the job for the table process, with the parameters of the query string.
 
     Raises:
         InvalidParameter: a parameter is unknown, repeated or invalid.
     """
     query = _parse_query(query_string, is_csv=media_type == MEDIA_TYPES[Format.CSV])
-    return ReadUpload(
+    return UploadJob(
         b"",
         media_type,
         coding,

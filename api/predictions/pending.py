@@ -9,7 +9,7 @@ import msgspec
 
 from shared.ids import BatchId, PredictionId
 from shared.names import FINAL_STATES
-from shared.store.lookups import Prediction, answered_prediction
+from shared.store.lookups import Prediction, prediction_from_outcome
 from shared.store.records import Outcome
 
 
@@ -69,7 +69,7 @@ class PendingBatch:
     def resolve(self, outcome: Outcome, finished_us: int) -> None:
         """Give every waiter its part of the outcome."""
         for waiter in self.waiting:
-            answered = answered_prediction(
+            answered = prediction_from_outcome(
                 outcome.members[waiter.prediction_id.index],
                 outcome,
                 waiter.n_rows,

@@ -1,4 +1,4 @@
-"""The pool process's part of the store: claims a batch, commits its outcome, or ends the attempt without one."""
+"""The store's methods for a pool process: claims batches, commits outcomes, and ends attempts without an outcome."""
 
 import os
 import secrets
@@ -48,16 +48,16 @@ class Claim:
     queue_us: int
     """Microseconds from the submission to this claim."""
     rows: EncodedRows
-    """The rows of all members, concatenated; of a slice, their number only."""
+    """The rows of all members, concatenated; for a slice, only their number."""
     members: list[Member]
     model: ModelRef
     queue: Queue
     origins: dict[int, Origin]
-    """By member index; not every member has one."""
+    """The origins of members, by index; not every member has one."""
     slice: Slice | None = None
-    """The range of rows of a bulk prediction that the batch is; None for a batch whose rows are in the store."""
+    """For a slice of a bulk prediction: its range of rows. None for a batch whose rows are in the store."""
     source: Source | None = None
-    """Of a slice: the rows that it is a range of."""
+    """For a slice: the rows of the bulk prediction."""
 
 
 class Attempts:
@@ -72,10 +72,10 @@ class Attempts:
         self._model = b"", ModelRef(name="", version="", digest="")
 
     def claim(self, batch_id: BatchId) -> Claim | None:
-        """Start an attempt; None if the batch is final, canceled or deleted, or another attempt has it.
+        """Start an attempt; return None if the batch is final, canceled or deleted, or has another attempt.
 
         Raises:
-            BrokerUnavailable, RecordIncompatible, StoreRefused: there is no attempt to commit.
+            BrokerUnavailable, RecordIncompatible, StoreRefused: no attempt was started, or its token is unknown.
         """
         name = secrets.token_hex(8)
         args: list[Argument] = [batch_id, name, self._worker, self._pid, self._result_ttl_seconds]
@@ -92,7 +92,7 @@ class Attempts:
             batch_id=batch_id,
             token=token,
             claimed_us=int(now),
-            queue_us=max(0, int(now) - int(created)),  # the clock may have been set back
+            queue_us=max(0, int(now) - int(created)),  # negative if the clock was set back
             rows=EncodedRows(
                 b"" if is_slice else rows,
                 sum([member.n_rows for member in members]),
@@ -107,7 +107,7 @@ class Attempts:
         )
 
     def _model_ref(self, raw: bytes) -> ModelRef:
-        """Decode a model reference, and cache it for the next batch, which usually has the same."""
+        """Decode a model reference; cache it, because successive batches usually have the same one."""
         if raw != self._model[0]:
             self._model = raw, ModelRef.model_validate_json(raw)
         return self._model[1]
@@ -116,8 +116,8 @@ class Attempts:
         """Record the outcome of a batch.
 
         Returns:
-            How many predictions of the batch this commit did not make final: they were canceled, or wait for other
-            batches. None if another attempt has the batch, or it is already final.
+            Number of predictions of the batch that are not made final by this commit: they were canceled, or wait for
+            other batches. None if the outcome was dropped: another attempt has the batch, or it is final.
 
         Raises:
             BrokerUnavailable, StoreRefused: the outcome may have been recorded nevertheless.
@@ -136,13 +136,13 @@ class Attempts:
         """Record the result of a slice, or fail its prediction.
 
         Args:
-            claim: of the slice.
-            result: its object must be safe.
-            errors: of a failure, the first rows that cannot be scored.
-            predict_us: microseconds inside the pipeline.
+            claim: the claim of the slice.
+            result: the result, whose object has been written, or the failure.
+            errors: for a failure, the first bad rows.
+            predict_us: microseconds in the pipeline.
 
         Returns:
-            False if another attempt has the slice, or it or its prediction is final: the object is not wanted.
+            False if the result was dropped: another attempt has the slice, or the slice or its prediction is final.
 
         Raises:
             BrokerUnavailable, StoreRefused: the result may have been recorded nevertheless.
@@ -158,12 +158,12 @@ class Attempts:
         return bool(self._transport.run(_COMMIT_SLICE, args))
 
     def give_back(self, batch_id: BatchId) -> Queue | None:
-        """End an attempt at a slice without an outcome, and without counting it: the object store was unavailable.
+        """End an attempt at a slice without counting it, because the object store is unavailable.
 
-        The slice is queued again, behind all others.
+        The slice is queued again, as the last one.
 
         Returns:
-            The batch's queue; None if there was no attempt to end.
+            The queue of the slice; None if there was no attempt to end.
 
         Raises:
             BrokerUnavailable, RecordIncompatible, StoreRefused: the attempt is still recorded.
@@ -175,12 +175,12 @@ class Attempts:
         """End an attempt without an outcome; the batch is published again if it has attempts left.
 
         Args:
-            batch_id: of the batch.
+            batch_id: the id of the batch.
             reason: how the attempt ended.
-            is_last: whether the batch has no attempts left, however many there were: a slice is then halved at once.
+            is_last: make the batch exhausted after this attempt, whatever its number, so that a slice is halved next.
 
         Returns:
-            The batch's queue; None if there was no attempt to end.
+            The queue of the batch; None if there was no attempt to end.
 
         Raises:
             BrokerUnavailable, RecordIncompatible, StoreRefused: the attempt is still recorded.

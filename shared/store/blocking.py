@@ -1,4 +1,4 @@
-"""The worker's transport: one connection and blocking calls."""
+"""The worker's transport: one connection with blocking calls."""
 
 import threading
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from shared.store.scripts import Script
-from shared.store.transport import EXPECTED_ERRORS, Argument, eval_command, is_unknown_script, translated
+from shared.store.transport import EXPECTED_ERRORS, Argument, eval_command, is_script_unknown, translate_error
 
-# A pool process that loses the store retries: it has no other work, and giving up would cost the batch an attempt.
-# Twenty tries with at most a second between them outlast a restart of the broker.
-_WAITING_TRIES: Final = 20
-_WAITING_TIMEOUT_SECONDS: Final = 2
+# A pool process retries if the store is unavailable: it has no other work, and an error would cost the batch an
+# attempt. Twenty tries with at most a second between them last longer than a restart of the broker.
+_RETRYING_TRIES: Final = 20
+_RETRYING_TIMEOUT_SECONDS: Final = 2
 _FAIL_FAST_TIMEOUT_SECONDS: Final = 1
 
 
 class BlockingTransport:
     """Runs scripts over one connection; threads take turns.
 
-    redis-py's client takes a connection from its pool at every call, and counts, names and times the call: more than
-    half of the cost of a call here (docs/decisions/0013-few-round-trips-a-batch.md).
+    redis-py's client would take a connection from its pool for each call, and count and time the call: more than half
+    of the cost of a call (docs/decisions/0013-few-round-trips-a-batch.md).
     """
 
     def __init__(self, url: str, timeout_seconds: float, retry: Retry) -> None:
@@ -34,15 +34,15 @@ class BlockingTransport:
         self._lock = threading.Lock()
 
     @classmethod
-    def waiting(cls, url: str) -> Self:
-        """Make the transport of a pool process: it waits for an unreachable server. Opens no connection yet."""
+    def retrying(cls, url: str) -> Self:
+        """Create the transport of a pool process, which retries while the server is unreachable; open no connection."""
         errors = RedisConnectionError, RedisTimeoutError, ConnectionError
-        retry = Retry(ExponentialBackoff(cap=1, base=0.05), _WAITING_TRIES, supported_errors=errors)
-        return cls(url, _WAITING_TIMEOUT_SECONDS, retry)
+        retry = Retry(ExponentialBackoff(cap=1, base=0.05), _RETRYING_TRIES, supported_errors=errors)
+        return cls(url, _RETRYING_TIMEOUT_SECONDS, retry)
 
     @classmethod
     def failing_fast(cls, url: str) -> Self:
-        """Make the consumer's transport: calls block its event loop, so only a lost connection is retried, once."""
+        """Create the consumer's transport: it retries only once, because calls block the consumer's event loop."""
         return cls(url, _FAIL_FAST_TIMEOUT_SECONDS, Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)))
 
     def run(self, script: Script, args: Sequence[Argument]) -> Any:
@@ -53,7 +53,7 @@ class BlockingTransport:
                     lambda: self._try(script, args), lambda _error: self._connection.disconnect()
                 )
             except EXPECTED_ERRORS as error:
-                raise translated(error) from error
+                raise translate_error(error) from error
 
     def close(self) -> None:
         """Close the connection."""
@@ -63,7 +63,7 @@ class BlockingTransport:
         try:
             return self._call(*eval_command(script, args, is_known=True))
         except ResponseError as error:
-            if not is_unknown_script(error):
+            if not is_script_unknown(error):
                 raise
         return self._call(*eval_command(script, args, is_known=False))
 
@@ -73,6 +73,6 @@ class BlockingTransport:
             return self._connection.read_response()
         except ResponseError:
             raise
-        except BaseException:  # such as a time limit: the unread reply would be taken for that of the next command
+        except BaseException:  # such as a time limit: the next command would read the reply of this one
             self._connection.disconnect()
             raise

@@ -1,4 +1,4 @@
-"""Bulk predictions in the store, for a gateway: their space, acceptance, progress and objects."""
+"""The store's methods for bulk predictions, for a gateway: their space, acceptance, progress and objects."""
 
 import hmac
 import secrets
@@ -33,20 +33,20 @@ _CANCEL_BULK: Final = Script.load("cancel_bulk")
 _EXTEND_BULK: Final = Script.load("extend_bulk")
 _LIST_BULK: Final = Script.load("list_bulk")
 _CLAIM_MARKER: Final = Script.load("claim_marker")
-_SWEPT: Final = Script.load("swept")
+_FIND_SWEEPABLE: Final = Script.load("find_sweepable")
 _RELEASE_SPACE: Final = Script.load("release_space")
 _HAVE_RECORDS: Final = Script.load("have_records")
 
 UPLOAD_SECONDS: Final = 30
 """How long space stays reserved for an upload whose gateway no longer renews it."""
-_ACCEPT_SECONDS: Final = 1.8  # after that the client is told that the broker is unavailable
+_ACCEPT_SECONDS: Final = 1.8  # after that the response is `broker-unavailable`
 _DOWNLOAD_SECONDS: Final = 60
 _MAX_SWEPT: Final = 100
 _MAX_READ: Final = 100  # predictions in one step of a listing; a long script blocks the server
 
 
 class NewBulkPrediction(msgspec.Struct, frozen=True):
-    """A bulk prediction whose rows are safe in the object store."""
+    """A bulk prediction whose rows are in the object store, and which is to be recorded."""
 
     id: PredictionId
     source: Source
@@ -55,18 +55,18 @@ class NewBulkPrediction(msgspec.Struct, frozen=True):
     reply_channel: str
     owner: bytes = NO_OWNER
     deadline_us: int = 0
-    """By the store's clock, since 1970; 0 for none."""
+    """Microseconds since 1970, by the store's clock; 0 for none."""
     idempotency: Mapping[str, str] = {}
-    """From each key's name in the store to its value."""
+    """The values of its idempotency keys, by their names in the store."""
     latest_us: int = NEVER_US
-    """By the store's clock: the store refuses it after this time."""
+    """Microseconds since 1970, by the store's clock: the store refuses the prediction after this time."""
     origin: Origin | None = None
     reserved_bytes: int = 0
-    """For its rows and its results."""
+    """Space reserved for its rows and results."""
 
 
 class BulkPrediction(msgspec.Struct, frozen=True):
-    """A bulk prediction as the store has it. Times are in microseconds since 1970, by the store's clock."""
+    """A bulk prediction as recorded. Times are in microseconds since 1970, by the store's clock."""
 
     id: PredictionId
     state: State
@@ -74,11 +74,11 @@ class BulkPrediction(msgspec.Struct, frozen=True):
     model: bytes
     rows_done: int
     rows_bad: int
-    """Of those that are done, the rows without a result."""
+    """Number of the done rows that have no result."""
     created_us: int
     now_us: int
     event: int
-    """The number of its latest change: it grows with each, and is the id of its event."""
+    """The number of its latest change, which is the id of the event; it increases with each change."""
     started_us: int | None = None
     finished_us: int | None = None
     predict_us: int = 0
@@ -86,19 +86,19 @@ class BulkPrediction(msgspec.Struct, frozen=True):
     """Number of open bulk predictions that were accepted earlier."""
     failure: Failure | None = None
     errors: Sequence[Fault] = ()
-    """Of a failure: the first rows that cannot be scored."""
+    """For a failure, the first bad rows."""
 
 
 class BulkPage(msgspec.Struct, frozen=True):
-    """Some predictions of an owner, the latest first."""
+    """A page of the bulk predictions of an owner, the latest first."""
 
     predictions: Sequence[BulkPrediction]
     cursor: str | None
-    """Of the next page; None on the last."""
+    """The cursor of the next page; None on the last page."""
 
 
 class BulkStore:
-    """Bulk predictions, for one gateway."""
+    """Records, reads and ends bulk predictions for one gateway."""
 
     def __init__(
         self,
@@ -112,11 +112,11 @@ class BulkStore:
         """Send nothing yet.
 
         Args:
-            transport: to the store.
-            clock: the store's.
-            max_bytes: the bytes that all predictions and uploads may hold in the object store.
+            transport: the transport to the store.
+            clock: the store's clock.
+            max_bytes: the limit for the space of all predictions and uploads in the object store.
             result_ttl_seconds: how long a final prediction is kept.
-            message_template: from `CeleryMessages.template`, for the bulk queue.
+            message_template: the template of `CeleryMessages.template` for the bulk queue.
         """
         self._transport = transport
         self._clock = clock
@@ -124,14 +124,14 @@ class BulkStore:
         self._result_ttl_seconds = result_ttl_seconds
         self._message_template = message_template
         self._uploads: set[BatchId] = set()
-        """The uploads of this gateway with a reservation."""
+        """The uploads of this gateway that have a reservation."""
 
     async def reserve(self, upload: BatchId, n_bytes: int) -> None:
-        """Reserve `n_bytes` in all for an upload, or renew its reservation, for `UPLOAD_SECONDS`.
+        """Set the space reserved for an upload to `n_bytes`, or renew it, for `UPLOAD_SECONDS`.
 
         Raises:
-            StorageFull: the reserved bytes of all predictions would exceed the limit; the reservation is as it was.
-            BrokerUnavailable: Redis did not answer in time, or the reservation was not renewed in time.
+            StorageFull: the space of all predictions would exceed the limit; the reservation is unchanged.
+            BrokerUnavailable: Redis timed out, or the reservation was not renewed in time.
         """
         args: list[Argument] = [upload, n_bytes, self._max_bytes, UPLOAD_SECONDS, int(upload in self._uploads)]
         reserved = await self._transport.run(_RESERVE_SPACE, args)
@@ -142,22 +142,22 @@ class BulkStore:
         self._uploads.add(upload)
 
     async def abandon(self, upload: BatchId) -> None:
-        """Give back the space of an upload that was refused, whose objects are deleted.
+        """Release the space of a refused upload, whose objects are deleted.
 
-        If `accept` recorded it after all, although its reply was lost, the prediction is canceled.
+        If `accept` recorded its prediction, but the reply was lost, cancel the prediction.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time; the reservation ends by itself.
+            BrokerUnavailable: Redis timed out; the reservation expires.
         """
         self._uploads.discard(upload)
         await self._transport.run(_ABANDON_UPLOAD, [upload])
 
     async def accept(self, prediction: NewBulkPrediction) -> None:
-        """Record a bulk prediction, turn its upload's reservation into its own, and hand out its first slices.
+        """Record a bulk prediction, transfer the space of its upload to it, and hand out its first slices.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time, and refuses the prediction if it runs this later; or the
-                upload's reservation was not renewed in time, and its objects may be deleted.
+            BrokerUnavailable: Redis timed out, and will refuse the prediction if it runs the script later; or the
+                upload's reservation has expired, and its objects may be deleted.
         """
         batch_id, source = prediction.id.batch_id, prediction.source
         member = Member(prediction.id.secret, 0, deadline_us=prediction.deadline_us, owner=prediction.owner)
@@ -191,8 +191,8 @@ class BulkStore:
         """
         return (await self._read(prediction_id, with_results=False))[0]
 
-    async def results(self, prediction_id: PredictionId) -> list[SliceResult]:
-        """Return the results of the slices that are done, in the order of their rows; there may be gaps.
+    async def read_results(self, prediction_id: PredictionId) -> list[SliceResult]:
+        """Read the results of the slices that are done, in the order of their rows; there may be gaps.
 
         Raises:
             PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `Lookups.read`.
@@ -209,13 +209,13 @@ class BulkStore:
         if not reply:
             raise PredictionNotFound
         now, results, *fields = reply
-        prediction = _prediction(prediction_id.batch_id, int(now), fields)
+        prediction = _decode_prediction(prediction_id.batch_id, int(now), fields)
         if not prediction_id.is_stored or not hmac.compare_digest(prediction.id.secret, prediction_id.secret):
             raise PredictionNotFound
         return prediction, [SliceResult.decode(result) for result in results]
 
     async def cancel(self, prediction_id: PredictionId) -> None:
-        """Cancel a bulk prediction: its queued slices are gone, and its running ones are stopped.
+        """Cancel a bulk prediction: delete its queued slices, and have workers stop the running ones.
 
         Raises:
             PredictionAlreadyFinal: it is already final.
@@ -226,30 +226,30 @@ class BulkStore:
             raise PredictionAlreadyFinal
 
     async def extend(self, prediction_id: PredictionId) -> None:
-        """Make the retention of a final prediction last for a minute at least: it is being downloaded.
+        """Extend the retention of a final prediction to at least a minute, because it is being downloaded.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis timed out.
         """
         await self._transport.run(_EXTEND_BULK, [prediction_id.batch_id, _DOWNLOAD_SECONDS])
 
     async def list_predictions(self, owner: bytes, states: Sequence[State], limit: int, cursor: str | None) -> BulkPage:
-        """List an owner's bulk predictions that still have a record, the latest first; all states if none is given.
+        """List the bulk predictions of an owner, the latest first; all of them if no states are given.
 
         Raises:
-            InvalidParameter: the cursor is none of this listing's.
-            BrokerUnavailable: Redis did not answer in time.
+            InvalidParameter: the cursor is invalid.
+            BrokerUnavailable: Redis timed out.
             RecordIncompatible: another version of Sepal wrote one of them.
         """
         if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
-            raise InvalidParameter("The cursor is not one that this listing has returned.")
+            raise InvalidParameter("`cursor` must be a cursor that this listing has returned.")
         found: list[tuple[str, BulkPrediction]] = []
         while len(found) <= limit:
             before = "+inf" if cursor is None else f"({cursor}"
             now, *entries = await self._transport.run(_LIST_BULK, [owner.hex(), before, _MAX_READ])
             for batch_id, score, *fields in entries:
                 cursor = score.decode()
-                prediction = _prediction(BatchId(batch_id.decode()), int(now), fields) if fields else None
+                prediction = _decode_prediction(BatchId(batch_id.decode()), int(now), fields) if fields else None
                 if prediction is not None and (not states or prediction.state in states):
                     found.append((cursor, prediction))
             if len(entries) < _MAX_READ:
@@ -258,35 +258,35 @@ class BulkStore:
         return BulkPage(page, found[limit - 1][0] if len(found) > limit else None)
 
     async def claim_marker(self, marker: str) -> str:
-        """Return the marker of this store, which becomes `marker` if it has none.
+        """Return the marker of this store; set it to `marker` if there is none.
 
-        The object store keeps the marker of the store whose predictions it holds (`Sweeper`): if Redis has come back
-        empty, its marker differs, and nothing may be swept.
+        The object store has a copy of the marker (`api.bulk.marker`). If Redis has lost its data, the markers differ,
+        and nothing may be swept.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis timed out.
         """
         held: bytes = await self._transport.run(_CLAIM_MARKER, [marker])
         return held.decode()
 
-    async def swept(self) -> list[BatchId]:
-        """Return up to 100 predictions and uploads that hold space, and whose objects nobody needs any more.
+    async def find_sweepable(self) -> list[BatchId]:
+        """Return up to 100 predictions and uploads that have space, but whose objects are no longer needed.
 
-        These are uploads without a gateway, predictions whose record has expired, and predictions that are final
-        without a result, once no attempt at a slice of theirs runs. Each is returned again after a minute, until it is
-        released. The last kind is returned once more when its record has expired.
+        These are uploads whose reservation has expired, predictions whose record has expired, and predictions that are
+        final without a result, once none of their slices is running. Each is returned again after a minute until its
+        space is released. One that is final without a result is returned once more after its record has expired.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis timed out.
         """
-        swept = await self._transport.run(_SWEPT, [_MAX_SWEPT])
+        swept = await self._transport.run(_FIND_SWEEPABLE, [_MAX_SWEPT])
         return [BatchId(batch_id.decode()) for batch_id in swept]
 
-    async def release(self, batch_ids: Sequence[BatchId]) -> None:
-        """Give back the space of predictions whose objects are deleted.
+    async def release_space(self, batch_ids: Sequence[BatchId]) -> None:
+        """Release the space of predictions and uploads whose objects are deleted.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis timed out.
         """
         await self._transport.run(_RELEASE_SPACE, [*batch_ids])
 
@@ -294,20 +294,20 @@ class BulkStore:
         """Whether each of these predictions or uploads has a record or a reservation.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis timed out.
         """
         return [bool(has) for has in await self._transport.run(_HAVE_RECORDS, [*batch_ids])]
 
 
 def _slice_limits(source: Source) -> tuple[int, int]:
-    """Return the rows of the smallest and of the largest slice."""
+    """Return the numbers of rows of the smallest and of the largest slice."""
     n_rows = max(1, source.n_rows)
     largest = max(1, min(MAX_SLICE_ROWS, MAX_SLICE_BYTES * n_rows // max(1, source.n_bytes)))
     return min(-(-n_rows // MAX_SLICES), largest), largest
 
 
-def _prediction(batch_id: BatchId, now_us: int, fields: Sequence[Any]) -> BulkPrediction:
-    """Decode a prediction from its position and the fields that `bulk_fields` in slices.lua lists."""
+def _decode_prediction(batch_id: BatchId, now_us: int, fields: Sequence[Any]) -> BulkPrediction:
+    """Decode a prediction from its position and the fields of `bulk_fields` in slices.lua."""
     position, source, raw_state, members, model, done, bad, created, event, started, finished, predict_us, ended = (
         fields
     )

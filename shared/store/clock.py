@@ -8,9 +8,9 @@ NEVER_US: Final = 2**53
 
 
 class StoreClock:
-    """The time last read from the store, plus the time that has passed since.
+    """Estimates the store's time: the time last read from the store, plus the time that has passed since.
 
-    All deadlines and leases use the store's clock: the clocks of gateways and workers may be wrong.
+    All deadlines and leases use the store's clock, because the clocks of gateways and workers may be wrong.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class StoreClock:
         self._ahead_us = now_us - time.monotonic_ns() // 1000
 
     def now_plus(self, seconds: float) -> int:
-        """The time in `seconds` from now, in microseconds since 1970; `NEVER_US` before the first `set`."""
+        """Return the time `seconds` from now, in microseconds since 1970; `NEVER_US` before the first `set`."""
         if self._ahead_us is None:
             return NEVER_US
         return self._ahead_us + time.monotonic_ns() // 1000 + round(seconds * 1_000_000)

@@ -1,4 +1,4 @@
-"""Dead letters: exhausted batches, kept with their evidence until an operator replays or discards them."""
+"""Dead letters: exhausted batches, kept with their rows and lost attempts for operators."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -16,16 +16,16 @@ _DISCARD: Final = Script.load("discard_dead_letter")
 
 
 class DeadLetterEntry(NamedTuple):
-    """One dead letter in a list."""
+    """An entry in the list of dead letters."""
 
     id: str
-    """Id of the batch, which held one prediction or a part of a spanning one."""
+    """Id of the batch, which has one prediction or a part of a spanning one."""
     buried: int
     """When it became a dead letter, in seconds since 1970."""
 
 
 class DeadLetter(NamedTuple):
-    """A dead letter with its evidence."""
+    """A dead letter with its rows and lost attempts."""
 
     prediction: str
     """The prediction's id."""
@@ -39,7 +39,7 @@ class DeadLetter(NamedTuple):
     buried: int
     """When it became a dead letter, in seconds since 1970."""
     outputs: tuple[Output, ...]
-    """The outputs that the client asked for; empty for the model's default."""
+    """The requested outputs; empty for the model's default."""
 
 
 class DeadLetters:
@@ -48,11 +48,11 @@ class DeadLetters:
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
 
-    async def entries(self, offset: int, limit: int) -> Sequence[DeadLetterEntry]:
+    async def list_entries(self, offset: int, limit: int) -> Sequence[DeadLetterEntry]:
         """List dead letters, the latest first.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis timed out.
         """
         entries = await self._transport.run(_LIST, [offset, limit])
         pairs = zip(entries[::2], entries[1::2], strict=True)
@@ -63,7 +63,7 @@ class DeadLetters:
 
         Raises:
             DeadLetterNotFound: no dead letter has this id.
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis timed out.
             RecordIncompatible: another version of Sepal wrote it.
         """
         reply = await self._transport.run(_GET, [batch_id])
@@ -79,7 +79,7 @@ class DeadLetters:
 
         Raises:
             DeadLetterNotFound: no dead letter has this id.
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis timed out.
         """
         if not await self._transport.run(_DISCARD, [batch_id]):
             raise DeadLetterNotFound

@@ -1,10 +1,10 @@
 """Idempotency keys in the store: a key is reserved before its rows are accepted.
 
-The script that records the rows stores the prediction's id under the key, in the same step. The key is then kept as
-long as the prediction.
+The script that records the rows also sets the value of the key to the prediction's id. The key is then kept as long as
+the prediction.
 
-An upload is under way for as long as its client sends, and only its end shows its fingerprint. So its key is reserved
-in the name of the upload, and renewed.
+An upload may take long, and its fingerprint is known only at its end. So the reservation of its key contains the id of
+the upload instead, and is renewed.
 """
 
 from typing import Final, NamedTuple
@@ -18,17 +18,17 @@ from shared.store.transport import Argument, AsyncTransport
 _RESERVE: Final = Script.load("reserve")
 _RELEASE: Final = Script.load("release")
 _RENEW: Final = Script.load("renew")
-_UPLOAD: Final = "upload:"  # in the place of the fingerprint
+_UPLOAD: Final = "upload:"  # followed by the upload's id, instead of a fingerprint
 
 RESERVED_SECONDS: Final = 10
-"""How long a key stays reserved if its gateway dies before the rows are accepted."""
+"""How long a reservation lasts if the gateway dies before the rows are accepted."""
 
 
 class IdempotencyKey(NamedTuple):
     """A client's key for one request."""
 
     digest: str
-    """SHA-256 of the client and its key."""
+    """SHA-256 of the client's identity and the key."""
     fingerprint: str
     """SHA-256 of the request's body."""
 
@@ -43,7 +43,7 @@ class IdempotencyKey(NamedTuple):
 
 
 class EarlierPrediction(NamedTuple):
-    """What a key leads to."""
+    """The prediction that was accepted with a key."""
 
     fingerprint: str
     id: PredictionId
@@ -56,15 +56,15 @@ class IdempotencyKeys:
         self._transport = transport
 
     async def reserve(self, key: IdempotencyKey) -> PredictionId | None:
-        """Reserve a key for a new prediction, or return the prediction that it already leads to.
+        """Reserve a key for a new prediction, or return the prediction that was accepted with it.
 
         Raises:
             IdempotencyKeyReused: the key was used with a different body.
             IdempotencyKeyInUse: the first request with this key is still being accepted.
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis timed out.
             RecordIncompatible: another version of Sepal wrote it.
         """
-        held = await self._hold(key.name, key.fingerprint)
+        held = await self._reserve_or_read(key.name, key.fingerprint)
         if held is None:
             return None
         fingerprint, prediction_id = held
@@ -78,18 +78,18 @@ class IdempotencyKeys:
         """Release a key whose rows were refused.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time; the reservation ends by itself.
+            BrokerUnavailable: Redis timed out; the reservation expires.
         """
         await self._transport.run(_RELEASE, [key.name])
 
     async def reserve_upload(self, digest: str, upload: BatchId) -> EarlierPrediction | None:
-        """Reserve a key for an upload, or return what it already leads to; `digest` is the key's.
+        """Reserve a key, given by its digest, for an upload, or return the prediction that was accepted with it.
 
         Raises:
             IdempotencyKeyInUse, BrokerUnavailable, RecordIncompatible: as `reserve`.
         """
-        held = await self._hold(Key.IDEMPOTENCY + digest, _UPLOAD + upload)
-        if held is None or held == (_UPLOAD + upload, ""):  # its reply was lost
+        held = await self._reserve_or_read(Key.IDEMPOTENCY + digest, _UPLOAD + upload)
+        if held is None or held == (_UPLOAD + upload, ""):  # reserved by this call, whose first reply was lost
             return None
         fingerprint, prediction_id = held
         if not prediction_id:
@@ -97,10 +97,10 @@ class IdempotencyKeys:
         return EarlierPrediction(fingerprint, PredictionId.parse(prediction_id))
 
     async def renew_upload(self, digest: str, upload: BatchId) -> None:
-        """Keep the key of an upload reserved.
+        """Renew the reservation of an upload's key.
 
         Raises:
-            IdempotencyKeyInUse: the reservation has ended, and another request has the key.
+            IdempotencyKeyInUse: the reservation has expired, and another request has the key.
             BrokerUnavailable, RecordIncompatible: as `reserve`.
         """
         args: list[Argument] = [Key.IDEMPOTENCY + digest, _UPLOAD + upload, RESERVED_SECONDS]
@@ -111,12 +111,12 @@ class IdempotencyKeys:
         """Release the key of an upload that was refused.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time; the reservation ends by itself.
+            BrokerUnavailable: Redis timed out; the reservation expires.
         """
         await self._transport.run(_RENEW, [Key.IDEMPOTENCY + digest, _UPLOAD + upload, 0])
 
-    async def _hold(self, name: str, fingerprint: str) -> tuple[str, str] | None:
-        """Reserve a key; the fingerprint and the prediction id that it has, which may be empty, if it is taken."""
+    async def _reserve_or_read(self, name: str, fingerprint: str) -> tuple[str, str] | None:
+        """Reserve a key; if it is taken, return its fingerprint and prediction id, which is '' before acceptance."""
         held = await self._transport.run(_RESERVE, [name, fingerprint, RESERVED_SECONDS])
         if held is None:
             return None

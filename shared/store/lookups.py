@@ -1,4 +1,4 @@
-"""Operations on a prediction by its id: look up, cancel, shorten the retention."""
+"""Operations on predictions by id: look up, cancel, shorten the retention."""
 
 import hmac
 import secrets
@@ -21,11 +21,11 @@ _SHORTEN: Final = Script.load("shorten")
 
 _MAX_SHORTENED: Final = 500
 _OPEN_STATES: Final = {BatchState.QUEUED: State.QUEUED}
-"""How open states are shown; any other is shown as running."""
+"""The states of predictions in open batches; in all other open states they are running."""
 
 
 class Prediction(msgspec.Struct, frozen=True):
-    """A prediction as the store has it."""
+    """A prediction as recorded."""
 
     state: State
     rows_done: int
@@ -35,11 +35,11 @@ class Prediction(msgspec.Struct, frozen=True):
     queue_us: int | None = None
     predict_us: int | None = None
     answers: Sequence[Answer] = ()
-    """The results of a succeeded prediction, to be joined in this order."""
+    """The results of a succeeded prediction, one for each batch, in the order of their rows."""
     failure: Failure | None = None
     """Why a failed prediction has no result."""
     provenance: Sequence[Provenance] = ()
-    """What ran each of its batches, as far as they are final."""
+    """The provenance of each of its batches that is final."""
 
 
 class Lookups:
@@ -57,7 +57,7 @@ class Lookups:
             PredictionNotFound: no prediction has this id.
             PredictionGone: the prediction was final, and its retention has ended.
             RecordIncompatible: another version of Sepal wrote the record.
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis timed out.
         """
         return (await self.read_all([prediction_id]))[0]
 
@@ -71,15 +71,15 @@ class Lookups:
         indices = [] if first.spans_batches else [prediction_id.index for prediction_id in prediction_ids]
         reply = await self._transport.run(_LOOK_UP, [first.batch_id, *indices])
         if reply is None:
-            raise self._missing(first)
+            raise self._missing_error(first)
         if not reply:  # a batch's index with a parent, or the reverse: Sepal issues no such id
             raise PredictionNotFound
         now, state, raw_members, model, *fields = reply
         members = unpack_members(raw_members)
         if first.spans_batches:
-            member = _member(first, members, 0)
+            member = _checked_member(first, members, 0)
             return [_spanning_prediction(BatchState(state.decode()), member, model, int(now), fields)]
-        mine = [_member(prediction_id, members, prediction_id.index) for prediction_id in prediction_ids]
+        mine = [_checked_member(prediction_id, members, prediction_id.index) for prediction_id in prediction_ids]
         return _member_predictions(BatchState(state.decode()), mine, indices, model, int(now), fields)
 
     async def cancel(self, prediction_id: PredictionId) -> None:
@@ -96,24 +96,24 @@ class Lookups:
             raise PredictionAlreadyFinal
 
     async def shorten_retention(self, answered: Sequence[BatchId]) -> None:
-        """Shorten the retention of batches whose every prediction was returned to a client that waited for it.
+        """Shorten the retention of batches, all of whose predictions were returned to waiting clients.
 
-        Open records are not changed: their clients were told that the deadline had passed.
+        Open records are not changed: their predictions were returned as expired.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis timed out.
         """
         for first in range(0, len(answered), _MAX_SHORTENED):  # a long script blocks the server
             some = answered[first : first + _MAX_SHORTENED]
             await self._transport.run(_SHORTEN, [self._answered_ttl_seconds, *some])
 
-    def _missing(self, prediction_id: PredictionId) -> PredictionGone | PredictionNotFound:
-        """Open records never expire: the retention of a missing one has ended, or it never existed."""
+    def _missing_error(self, prediction_id: PredictionId) -> PredictionGone | PredictionNotFound:
+        """Return the error for a missing record: its retention has ended, or, if the id is recent, it never existed."""
         shortest = min(self._result_ttl_seconds, self._answered_ttl_seconds)
         return PredictionGone() if prediction_id.age_seconds >= shortest else PredictionNotFound()
 
 
-def answered_prediction(
+def prediction_from_outcome(
     result: Answer | Failure,
     outcome: Outcome,
     n_rows: int,
@@ -122,12 +122,12 @@ def answered_prediction(
     gathered_us: int = 0,
     is_late: bool = False,
 ) -> Prediction:
-    """Convert what a worker committed into a prediction.
+    """Convert the committed result of a member to a prediction.
 
     Args:
-        result: of this prediction.
-        outcome: of its batch.
-        n_rows: of the prediction.
+        result: the result of the member.
+        outcome: the outcome of its batch.
+        n_rows: number of rows of the prediction.
         model: the model's reference, as JSON.
         gathered_us: microseconds that its rows waited in the gateway before the batch was submitted.
         is_late: whether the outcome was committed after the prediction's deadline.
@@ -147,7 +147,7 @@ def answered_prediction(
 def _member_predictions(
     state: BatchState, members: Sequence[Member], indices: Sequence[int], model: bytes, now_us: int, fields: list[Any]
 ) -> list[Prediction]:
-    """Decode predictions of one batch, whose outcome is in its record or, after a split, in those of its children."""
+    """Decode predictions of one batch, from its outcome or, after a split, from the outcomes of its children."""
     is_split, raw_outcome, finished, *of_members = fields
     batch_outcome = Outcome.decode(raw_outcome) if raw_outcome else None
     n = len(members)
@@ -163,7 +163,7 @@ def _member_predictions(
         elif outcome is not None:
             result = outcome.members[0 if raw_child else index]
             is_late = _is_late(member, int(child_finished or finished))
-            predictions.append(answered_prediction(result, outcome, member.n_rows, model, is_late=is_late))
+            predictions.append(prediction_from_outcome(result, outcome, member.n_rows, model, is_late=is_late))
         else:
             shown = State.EXPIRED if _is_late(member, now_us) else _OPEN_STATES.get(state, State.RUNNING)
             predictions.append(Prediction(shown, 0, member.n_rows, model))
@@ -194,8 +194,8 @@ def _is_late(member: Member, when_us: int) -> bool:
     return 0 < member.deadline_us < when_us
 
 
-def _member(prediction_id: PredictionId, members: Sequence[Member], index: int) -> Member:
-    """Return the member that the id leads to, if the secrets are equal."""
+def _checked_member(prediction_id: PredictionId, members: Sequence[Member], index: int) -> Member:
+    """Return the member at an index; raise PredictionNotFound if the secret of the id differs."""
     if index >= len(members) or not hmac.compare_digest(members[index].secret, prediction_id.secret):
         raise PredictionNotFound
     return members[index]

@@ -1,4 +1,4 @@
-"""The encoding of members, outcomes and replies in the store and on its channels."""
+"""The encoding of members, outcomes and replies in the store and on reply channels."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -11,29 +11,29 @@ from shared.names import Output
 from shared.store.schema import MEMBER, OWNER_BYTES
 
 MAX_PUBLISHED_BYTES: Final = 256 * 1024
-"""A longer outcome is read from the store: Redis disconnects a subscriber with 8 MB pending for a minute."""
+"""The maximum size of an outcome in a reply. Redis disconnects a subscriber with 8 MB pending for a minute."""
 
 NO_OWNER: Final = bytes(OWNER_BYTES)
 
 
 class AlienMessage(Exception):
-    """A message that Sepal did not write, in one of its queues or channels; the text says where it differs."""
+    """A message in a queue or channel that Sepal did not write."""
 
 
 class Member(msgspec.Struct, frozen=True):
     """One prediction's entry in a batch."""
 
     secret: bytes
-    """13 bytes that the prediction's id must contain."""
+    """The secret in the prediction's id, 13 bytes."""
     n_rows: int
     n_bytes: int = 0
-    """Length of its rows in the batch."""
+    """Length of its encoded rows, in bytes."""
     deadline_us: int = 0
-    """By the store's clock, since 1970: an outcome committed later is not returned; 0 for no deadline."""
+    """Microseconds since 1970, by the store's clock: an outcome committed later is not returned; 0 for none."""
     owner: bytes = NO_OWNER
-    """The client, once clients have keys; `NO_OWNER` until then."""
+    """The owner of a bulk prediction; `NO_OWNER` in other batches."""
     outputs: tuple[Output, ...] = ()
-    """The outputs that it asks for; empty for the model's default. Recorded in its origin."""
+    """The requested outputs, which its origin contains; empty for the model's default."""
 
 
 def pack_members(members: Iterable[Member]) -> bytes:
@@ -50,7 +50,7 @@ def unpack_members(raw: bytes) -> list[Member]:
 
 
 def split_rows(rows: bytes, members: Sequence[Member]) -> Iterator[bytes]:
-    """Yield each member's part of a batch's rows."""
+    """Yield the encoded rows of each member of a batch."""
     start = 0
     for member in members:
         yield rows[start : start + member.n_bytes]
@@ -58,14 +58,14 @@ def split_rows(rows: bytes, members: Sequence[Member]) -> Iterator[bytes]:
 
 
 class Origin(msgspec.Struct, array_like=True, frozen=True):
-    """The request that a member came with: what its headers and its body say beyond the rows."""
+    """The request of a member without the rows: correlation id, trace and outputs."""
 
     request_id: str = ""
     """The correlation id, for the log lines of a pool process."""
     traceparent: str = ""
-    """The span that waits for the member, in the format of W3C Trace Context; empty if it is not sampled."""
+    """The parent span, in the format of W3C Trace Context; empty if the trace is not sampled."""
     outputs: tuple[Output, ...] = ()
-    """The outputs that it asks for; empty for the model's default."""
+    """The requested outputs; empty for the model's default."""
 
 
 def pack_origins(origins: Mapping[int, Origin]) -> bytes:
@@ -82,8 +82,8 @@ class Answer(msgspec.Struct, array_like=True, tag=True, frozen=True):
     """One member's result."""
 
     outputs: dict[str, bytes]
-    """By name, in the order in which they are written: JSON without the outer brackets, so that answers of several
-    batches can be joined."""
+    """The items of each output, by name and in the order of the response: JSON without the outer brackets, so that the
+    answers of several batches can be joined."""
 
 
 class Failure(msgspec.Struct, array_like=True, tag=True, frozen=True):
@@ -92,7 +92,7 @@ class Failure(msgspec.Struct, array_like=True, tag=True, frozen=True):
     code: str
     detail: str
     faults: tuple[Fault, ...] = ()
-    """Of a bulk prediction: the first rows that cannot be scored."""
+    """For a bulk prediction, the first bad rows."""
 
     def encode(self) -> bytes:
         """Encode as MessagePack."""
@@ -105,27 +105,27 @@ class Failure(msgspec.Struct, array_like=True, tag=True, frozen=True):
 
 
 class Provenance(msgspec.Struct, array_like=True, frozen=True):
-    """What ran a batch."""
+    """The attempt that produced an outcome, and its environment."""
 
     attempt: int
     """The number of the attempt, from 1."""
     n_rows: int
-    """In the batch."""
+    """Number of rows in the batch."""
     worker: str
     versions: dict[str, str]
-    """Of Python, and of the distributions that the model card names, as installed there."""
+    """The versions in the worker of Python and of the distributions that the model card names."""
 
 
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
-    """What a worker commits for a batch: an answer or failure for each member, in the order of their indices."""
+    """The outcome of a batch: an answer or failure for each member, in the order of their indices."""
 
     queue_us: int
     """Microseconds from the submission to the claim that was committed."""
     predict_us: int
-    """Microseconds inside the pipeline."""
+    """Microseconds in the pipeline."""
     members: list[Answer | Failure]
     provenance: Provenance | None = None
-    """None if no attempt had an outcome."""
+    """None if no attempt produced an outcome."""
 
     def encode(self) -> bytes:
         """Encode as MessagePack."""
@@ -144,18 +144,18 @@ _origins_decoder = msgspec.msgpack.Decoder(dict[int, Origin])
 
 
 class Reply(NamedTuple):
-    """A reply, as published on a reply channel."""
+    """A reply on a reply channel."""
 
     batch_id: BatchId
     """The batch or parent that the gateway waits for."""
     finished_us: int
-    """When the outcome was committed, by the store's clock, since 1970."""
+    """When the outcome was committed, in microseconds since 1970, by the store's clock."""
     outcome: Outcome | None
-    """None if it must be read from the store, because it is too long or there are several."""
+    """None if it must be read from the store, because it is too long or there are several outcomes."""
 
 
 def parse_reply(message: bytes) -> Reply:
-    """Parse a reply as the scripts publish it: id, time and, unless it must be read from the store, the outcome.
+    """Parse a reply of a script: the id, the time and, unless it must be read from the store, the outcome.
 
     Raises:
         AlienMessage: the message is not a reply.

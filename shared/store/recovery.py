@@ -1,4 +1,4 @@
-"""The reconciler's part of the store: recovers lost batches, and isolates the poison in a batch."""
+"""The store's methods for the reconciler: recovers lost batches, and isolates poison."""
 
 from enum import Enum, auto
 from typing import Final, NamedTuple
@@ -7,7 +7,7 @@ import msgspec
 
 from shared.bulk import Slice, SliceResult, Source
 from shared.errors import Fault
-from shared.ids import SPANNING, BatchId, PredictionId, child_id, split_child_id
+from shared.ids import SPANNING, BatchId, PredictionId, child_id, parse_child_id
 from shared.names import FailureCode, OnError, Queue
 from shared.store.records import Failure, Member, Outcome, pack_origins, unpack_members, unpack_origins
 from shared.store.schema import ANNOUNCEMENT_SECONDS, BatchState
@@ -23,33 +23,33 @@ _SPLIT_SLICE: Final = Script.load("split_slice")
 _GIVE_UP_ROW: Final = Script.load("give_up_row")
 
 RECONCILE_MS: Final = 900
-"""Minimum time between two runs, over all gateways; each gateway calls once a second."""
+"""Minimum time between two runs, over all gateways, each of which calls once a second."""
 OUTAGE_MS: Final = 3000
-"""After so long without a run, the broker was unavailable, and no worker could announce itself."""
+"""Time without a run that means that the broker was unavailable, so that no worker could announce itself."""
 
 
-class Reconciled(NamedTuple):
-    """What one run of the reconciler found."""
+class ReconcileResult(NamedTuple):
+    """The result of one run of the reconciler."""
 
     n_published: int
-    """Lost batches that were published again."""
+    """Number of batches with a lost message that were published again."""
     n_requeued: int
-    """Attempts of lost workers that were ended."""
+    """Number of attempts of lost workers that were ended."""
     exhausted: list[BatchId]
     """Batches whose attempts are used up."""
 
 
-class Verdict(Enum):
-    """What became of a batch whose attempts are used up."""
+class IsolationResult(Enum):
+    """The result of isolating the poison in an exhausted batch."""
 
-    NONE = auto()  # every client has canceled, or another gateway was faster
+    NONE = auto()  # all clients have canceled, or another gateway has done it
     SPLIT = auto()
     DEAD_LETTERED = auto()
-    GIVEN_UP = auto()  # a slice of one row: it has no result, or its prediction has failed
+    GIVEN_UP = auto()  # a slice of one row: the row has no result, or the prediction has failed
 
 
 class Recovery:
-    """Runs the recovery scripts. Any gateway may do so at any time, and all of them do."""
+    """Runs the recovery scripts. All gateways do so, independently of each other."""
 
     def __init__(
         self,
@@ -66,26 +66,26 @@ class Recovery:
         self._result_ttl_seconds = result_ttl_seconds
         self._dead_letter_ttl_seconds = dead_letter_ttl_seconds
 
-    async def reconcile(self) -> Reconciled:
-        """Publish lost batches again, and end the attempts of lost workers; does nothing if another gateway just did.
+    async def reconcile(self) -> ReconcileResult:
+        """Publish lost messages again, and end the attempts of lost workers, unless a gateway has just done so.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time.
+            BrokerUnavailable: Redis timed out.
         """
         announced_ms = ANNOUNCEMENT_SECONDS * 1000
         args = [RECONCILE_MS, OUTAGE_MS, announced_ms, self._max_attempts, self._dead_letter_ttl_seconds]
         n_published, n_requeued, *exhausted = await self._transport.run(_RECONCILE, args)
-        return Reconciled(n_published, n_requeued, [BatchId(batch_id.decode()) for batch_id in exhausted])
+        return ReconcileResult(n_published, n_requeued, [BatchId(batch_id.decode()) for batch_id in exhausted])
 
-    async def isolate_poison(self, batch_id: BatchId) -> tuple[Verdict, Queue]:
-        """Split an exhausted batch or slice; give it up, as a dead letter or a failure, if it has one member or row.
+    async def isolate_poison(self, batch_id: BatchId) -> tuple[IsolationResult, Queue]:
+        """Split an exhausted batch or halve a slice; end one of a single member or row as a dead letter or a failure.
 
         Returns:
-            What was done with the batch, and its queue.
+            The result, and the queue of the batch.
 
         Raises:
-            BrokerUnavailable: Redis did not answer in time.
-            RecordIncompatible: only a gateway of the record's schema can do it.
+            BrokerUnavailable: Redis timed out.
+            RecordIncompatible: the record has another schema; only a gateway with that schema can do it.
         """
         reply = await self._transport.run(_EXAMINE, [batch_id])
         state, raw_queue, raw_members, origins, parents_member, rows, source = reply
@@ -95,15 +95,15 @@ class Recovery:
         if rows is not None:
             is_done, verdict = await self._isolate_row(batch_id, rows, Source.decode(source))
         elif len(members) > 1:
-            is_done, verdict = await self._split(batch_id, queue, members, origins), Verdict.SPLIT
+            is_done, verdict = await self._split(batch_id, queue, members, origins), IsolationResult.SPLIT
         else:  # the script checks the state
-            is_done, verdict = await self._dead_letter(batch_id, members, parents_member), Verdict.DEAD_LETTERED
-        return (verdict if is_done else Verdict.NONE), queue
+            is_done, verdict = await self._dead_letter(batch_id, members, parents_member), IsolationResult.DEAD_LETTERED
+        return (verdict if is_done else IsolationResult.NONE), queue
 
-    async def _isolate_row(self, slice_id: BatchId, raw_slice: bytes, source: Source) -> tuple[bool, Verdict]:
+    async def _isolate_row(self, slice_id: BatchId, raw_slice: bytes, source: Source) -> tuple[bool, IsolationResult]:
         rows = msgspec.msgpack.decode(raw_slice, type=Slice)
         if rows.n_rows > 1:
-            return bool(await self._transport.run(_SPLIT_SLICE, [slice_id, self._max_attempts])), Verdict.SPLIT
+            return bool(await self._transport.run(_SPLIT_SLICE, [slice_id, self._max_attempts])), IsolationResult.SPLIT
         row, fails = rows.first_row, source.on_error is OnError.FAIL
         detail = f"Each of {self._max_attempts} attempts at this row alone crashed or timed out."
         if fails:
@@ -111,7 +111,9 @@ class Recovery:
             packed = Failure(FailureCode.POISON, f"Row {row} cannot be scored: see `errors`.", (fault,)).encode()
         else:
             packed = SliceResult(row, 1, key="", n_bytes=0, n_bad=1, error=detail).encode()
-        return bool(await self._transport.run(_GIVE_UP_ROW, [slice_id, packed, int(fails), row])), Verdict.GIVEN_UP
+        return bool(
+            await self._transport.run(_GIVE_UP_ROW, [slice_id, packed, int(fails), row])
+        ), IsolationResult.GIVEN_UP
 
     async def _split(self, batch_id: BatchId, queue: Queue, members: list[Member], packed_origins: bytes) -> bool:
         origins = unpack_origins(packed_origins)
@@ -139,8 +141,8 @@ class Recovery:
 
 
 def _prediction_id(batch_id: BatchId, members: list[Member], parents_member: bytes | None) -> PredictionId:
-    """Return the id of a batch's only prediction, which is a member of the batch or of its parent."""
-    parent, index = split_child_id(batch_id) or (batch_id, 0)
+    """Return the id of the only prediction of a batch, which is a member of the batch or of its parent."""
+    parent, index = parse_child_id(batch_id) or (batch_id, 0)
     if parents_member is None:
         return PredictionId(parent, index, members[0].secret)
     return PredictionId(parent, SPANNING, unpack_members(parents_member)[0].secret)

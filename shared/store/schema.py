@@ -1,13 +1,13 @@
-"""The names of what Redis holds: keys, fields, the states of a batch. The scripts get them from here.
+"""The schema of the data in Redis: keys, fields and states. The scripts get these names from here.
 
-A **batch** record (`sepal:batch:{id}`) holds the rows of one or more members; a member is one prediction's entry in the
-batch. A spanning prediction has a **parent** record and **children**, batches named `{parent}.{index}`. The parent
-counts their rows and collects their outcomes, so that polling costs the same however many there are. A batch that is
-split to isolate the poison becomes such a parent, with one child for each member.
+A **batch** record (`sepal:batch:{id}`) contains the rows of one or more members; a member is one prediction's entry in
+the batch. A spanning prediction has a **parent** record and **children**, batches named `{parent}.{index}`. The parent
+counts their rows and collects their outcomes, so that the cost of polling does not depend on their number. A batch that
+is split to isolate the poison becomes such a parent, with one child for each member.
 
-A **bulk prediction** is a parent, too. Its rows are in the object store, and its children are **slices**: each names a
-range of the rows, and is cut only when it is handed out, that is, published. The objects of their results are listed in
-`sepal:results:{id}`.
+The record of a **bulk prediction** is also a parent. Its rows are in the object store, and its children are **slices**.
+Each slice is a range of the rows, which is cut only when it is handed out, that is, published. `sepal:results:{id}`
+lists the objects of their results.
 """
 
 import struct
@@ -17,7 +17,7 @@ from typing import Final
 from shared.names import Queue, State
 
 SCHEMA: Final = 4
-"""Version of every record. A record with another version is refused: an older or newer Sepal wrote it."""
+"""Version of every record. A record with another version, written by another version of Sepal, is refused."""
 
 
 class BatchState(StrEnum):
@@ -38,15 +38,16 @@ class BatchState(StrEnum):
         queued ──the first claim of a child──▶ running ──the last child is committed──▶ succeeded
                                                   └──────a child is committed with a failure──▶ failed
 
-    The parent of a bulk prediction has the same states. It fails with a failure of any slice, and its slices are halved
-    instead of split: an exhausted slice of several rows is replaced by two, which have one attempt each.
+    The parent of a bulk prediction has the same states. It fails if any slice fails. Its slices are halved instead of
+    split: an exhausted slice of several rows is replaced by two slices, which have one attempt each.
 
-    Every open state becomes canceled when the last member is canceled. A child is deleted when it is final: its outcome
-    is in its parent. `expired` is not a state of a record: readers compare the deadlines with the clock.
+    A record in an open state becomes canceled when the last member is canceled. A child is deleted when it is final,
+    because its outcome is in its parent. `expired` is not a state of a record: readers compare the deadlines with the
+    clock.
     """
 
     QUEUED = State.QUEUED.value  # recorded and published; no worker has claimed it
-    RUNNING = State.RUNNING.value  # an attempt has it, or an attempt has started at a child
+    RUNNING = State.RUNNING.value  # a worker has claimed it, or a child of it
     EXHAUSTED = "exhausted"  # its attempts are used up; a reconciler splits it or makes a dead letter of it
     SPLIT = "split"  # replaced by a child for each of its members
     COMMITTED = "committed"  # its outcome is recorded; this state and those below are final
@@ -62,15 +63,19 @@ class Key(StrEnum):
     BACKLOG = "sepal:backlog"  # hash of two counters for each queue, in rows: `accepted:{queue}`, `final:{queue}`
     SEQUENCE = "sepal:sequence"  # hash of a counter for each queue: the number of the batch accepted last
     # The reconciler's keys contain the schema: each version finds only the batches of its schema.
-    QUEUED = f"sepal:queued:{SCHEMA}:"  # for each queue: sorted set of the unclaimed batches, by number
-    LEASES = "sepal:leases:"  # for each worker: hash from the batches it has claimed to its pool processes
+    QUEUED = f"sepal:queued:{SCHEMA}:"  # for each queue: sorted set of the unclaimed batches, by sequence number
+    LEASES = "sepal:leases:"  # for each worker: hash from its claimed batches to its pool processes
     # Hash from worker name to `until_ms pool_processes queues`, the queues separated by commas; leases end at until_ms.
     WORKERS = "sepal:workers"
     UNACKED = "sepal:unacked:"  # for each worker: kombu's hash of its unacknowledged messages
     UNACKED_INDEX = "sepal:unacked-index:"  # for each worker: kombu's index of that hash
     EXHAUSTED = f"sepal:exhausted:{SCHEMA}"  # set of the exhausted batches
-    RECONCILER = f"sepal:reconciler:{SCHEMA}"  # hash: time of the last run, and the batch number read in each queue
-    DEAD_LETTERS = "sepal:dead-letters"  # sorted set of the dead letters, by when they became dead letters, in seconds
+    RECONCILER = (
+        f"sepal:reconciler:{SCHEMA}"  # hash: time of the last run, and for each queue the sequence number found there
+    )
+    DEAD_LETTERS = (
+        "sepal:dead-letters"  # sorted set of the dead letters, by the time when they became dead letters, in seconds
+    )
     DEAD_LETTER = "sepal:dead-letter:"  # for each dead letter: hash of some fields in `Field`
     IDEMPOTENCY = "sepal:idempotency:"  # for each idempotency key: schema, fingerprint, and prediction id once accepted
     MODEL = "sepal:model"  # the model card that was announced last, as JSON
@@ -78,22 +83,26 @@ class Key(StrEnum):
     ALIEN_MESSAGES = "sepal:alien-messages"  # list of the latest alien messages, for operators
     # Bulk predictions.
     SLICES = f"sepal:slices:{SCHEMA}"  # set of the slices that are handed out and not final
-    OWNERS = f"sepal:owners:{SCHEMA}"  # list of the owners with rows that are not cut, in the order of their turns
-    UNCUT = f"sepal:uncut:{SCHEMA}:"  # for each of these: list of its predictions with such rows, likewise
+    OWNERS = f"sepal:owners:{SCHEMA}"  # list of the owners with uncut rows, in the order of their turns
+    UNCUT = f"sepal:uncut:{SCHEMA}:"  # for each of these owners: list of predictions with uncut rows, in turn
     BULK_OPEN = f"sepal:bulk-open:{SCHEMA}"  # sorted set of the open bulk predictions, in the order of acceptance
     RESULTS = "sepal:results:"  # for each prediction: sorted set of its packed `SliceResult`s, by their first rows
-    RATES = "sepal:rates"  # hash from a model's reference to the rows of it that one pool process scores a second
-    OWNER = "sepal:owner:"  # for each owner: sorted set of its bulk predictions with a record, by when it was accepted
+    RATES = "sepal:rates"  # hash from a model's reference to the rows per second of one pool process
+    OWNER = "sepal:owner:"  # for each owner: sorted set of its bulk predictions with a record, by time of acceptance
     STORED = "sepal:stored"  # hash from prediction or upload to `bytes owner`: its space in the object store
     STORED_BYTES = "sepal:stored-bytes"  # the sum of these bytes
-    UPLOADS = "sepal:uploads"  # sorted set of the uploads that hold space, by when their reservations end, in seconds
-    SWEEP = "sepal:sweep"  # sorted set of the predictions in `STORED`, by when the sweeper examines them next, too
-    MARKER = "sepal:marker"  # a random text: the object store has a copy while it belongs to this store
+    UPLOADS = (
+        "sepal:uploads"  # sorted set of the uploads with reserved space, by the end of the reservation, in seconds
+    )
+    SWEEP = (
+        "sepal:sweep"  # sorted set of the predictions in `STORED`, by the time of the sweeper's next check, in seconds
+    )
+    MARKER = "sepal:marker"  # a random string; the object store that belongs to this store has a copy
     REPLY = "sepal:reply:"  # not a key: the reply channel of each gateway process
 
 
 class Counter(StrEnum):
-    """A counter of the backlog, in rows; followed by the queue."""
+    """The prefix of a counter of the backlog, in rows; the queue follows."""
 
     ACCEPTED = "accepted:"
     FINAL = "final:"
@@ -105,7 +114,7 @@ class Counter(StrEnum):
 
 
 STORED_ROWS: Final = "stored"
-"""Follows a counter instead of a queue: rows of bulk predictions, which are not in Redis and have another limit."""
+"""The suffix of a counter, instead of a queue, for rows of bulk predictions, which have a separate limit."""
 
 
 class Field(StrEnum):
@@ -119,24 +128,24 @@ class Field(StrEnum):
     CREATED = "created"  # times are in microseconds since 1970, by the store's clock
     MEMBERS = "members"  # packed as `MEMBER`, in the order of their indices
     N_ROWS = "n_rows"
-    IDEMPOTENCY = "idempotency"  # the idempotency keys that lead to it; they are kept as long as the record
+    IDEMPOTENCY = "idempotency"  # its idempotency keys, which are kept as long as the record
     FINISHED = "finished"
     CANCELED = "canceled"  # number of canceled members
-    CANCELED_MEMBER = "canceled:"  # the request that canceled the member
+    CANCELED_MEMBER = "canceled:"  # name of the request that canceled the member
     OUTCOME = "outcome"
 
     # Batches only.
     ENCODING = "encoding"
-    ROWS = "rows"  # the members' rows, concatenated; deleted once the batch is final, like the next two
+    ROWS = "rows"  # the members' rows, concatenated; this and the next two are deleted once the batch is final
     MESSAGE = "message"
     ORIGINS = "origins"
-    SEQUENCE = "sequence"  # its number in the order of acceptance
+    SEQUENCE = "sequence"  # its sequence number, in the order of acceptance
     TOKEN = "token"  # noqa: S105  the number of the latest attempt
-    CLAIMANT = "claimant"  # the name of the latest attempt
+    CLAIMANT = "claimant"  # the random name of the latest attempt
     WORKER = "worker"
     PID = "pid"
     CLAIMED = "claimed"
-    GIVEN_BACK = "given_back"  # number of attempts that do not count: a slice whose objects could not be reached
+    GIVEN_BACK = "given_back"  # number of uncounted attempts at a slice, because the object store was unavailable
     LOST = "lost"  # how attempts without an outcome ended: JSON objects, separated by commas
 
     # Parents only.
@@ -149,15 +158,15 @@ class Field(StrEnum):
     CHILD_FINISHED = "finished:"
 
     # Parents of slices only.
-    SOURCE = "source"  # packed `Source`: what and where its rows are
-    NEXT_ROW = "next_row"  # the first row that is not cut
+    SOURCE = "source"  # packed `Source`
+    NEXT_ROW = "next_row"  # the first uncut row
     SLICES = "slices"  # number of slices that were cut
     SLICE_ROWS = "slice_rows"  # rows of the slice that was cut last
     MIN_SLICE_ROWS = "min_slice_rows"
     MAX_SLICE_ROWS = "max_slice_rows"
-    BATCH_ROWS = "batch_rows"  # rows of a record batch, at whose ends a large slice ends
+    BATCH_ROWS = "batch_rows"  # rows of a record batch; a large slice ends at the end of one
     ROWS_BAD = "rows_bad"
-    EVENT = "event"  # grows with each change
+    EVENT = "event"  # increases with each change
     OWNER = "owner"  # in hexadecimal
     TTL = "ttl"  # seconds to keep it once it is final
 
@@ -174,31 +183,31 @@ _N_ROWS_OFFSET: Final = struct.calcsize("<13s") + 1  # Lua counts from 1; the by
 _DEADLINE_OFFSET: Final = struct.calcsize("<13sII") + 1
 
 SLICE: Final = "slice"
-"""The encoding of a slice: its rows are a packed `shared.bulk.Slice`."""
+"""The encoding of a slice, whose rows are a packed `shared.bulk.Slice`."""
 SLICES_A_PROCESS: Final = 2
-"""Slices that are handed out for each loaded pool process: one runs, and one waits for it."""
+"""Slices handed out for each loaded pool process: one that runs, and one that waits."""
 SLICE_SECONDS: Final = 0.2
-"""How long a slice should take: the longest wait of another prediction for its turn."""
+"""The target duration of a slice, for which other predictions have to wait for their turn."""
 FIRST_SLICE_ROWS: Final = 1000
-"""While the model's rate is unknown."""
+"""Rows of a slice while the rate of the model is unknown."""
 SLICE_GROWTH: Final = 4
-"""A slice has at most so many times the rows of the prediction's slice before."""
+"""The maximum ratio of the rows of a slice to those of the previous slice of the prediction."""
 MAX_SLICE_ROWS: Final = 2**18
 MAX_SLICE_BYTES: Final = 32 * 2**20
-"""Of the stored rows of a slice; a pool process holds them decoded, with the results."""
+"""Maximum size of the stored rows of a slice; a pool process needs memory for the decoded rows and the results."""
 MAX_SLICES: Final = 2**16
-"""Of a prediction, unless the limits above need more: each leaves about 150 bytes in Redis."""
+"""Maximum number of slices of a prediction, unless the limits above require more; each takes 150 bytes in Redis."""
 SWEEP_SECONDS: Final = 600
-"""After so long the sweeper examines an open prediction: its record may be lost."""
+"""Interval between the sweeper's checks of an open prediction, whose record may be lost."""
 RATE_SECONDS: Final = 7 * 24 * 3600
-"""How long the rates are kept without any commit."""
+"""How long the rates are kept after the last commit."""
 
 ANNOUNCEMENT_SECONDS: Final = 5
-"""How long an announcement is valid: a worker may miss four beats before it counts as lost."""
+"""How long an announcement is valid: a worker that misses more than four beats counts as lost."""
 
 
-def lua_names() -> dict[str, str | int]:
-    """Return the Lua literal for every name that Python and the scripts share, with a prefix for its kind."""
+def lua_literals() -> dict[str, str | int]:
+    """Return the Lua literal of each name that Python and the scripts share; keys, fields and so on have a prefix."""
     names: dict[str, str | int] = {"SCHEMA_NUMBER": f"'{SCHEMA}'"}
     names |= {f"k_{key.name.lower()}": f"'{key}'" for key in Key}
     names |= {f"f_{field.name.lower()}": f"'{field}'" for field in Field}

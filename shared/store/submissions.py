@@ -1,4 +1,4 @@
-"""Submits predictions: their batches are recorded and their messages published in one step."""
+"""Submits predictions: records their batches and publishes their messages, in one step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from shared.store.scripts import Script
 from shared.store.transport import Argument, AsyncTransport
 
 _SUBMIT: Final = Script.load("submit")
-_SUBMIT_SECONDS: Final = 1.8  # after that the client is told that the broker is unavailable
+_SUBMIT_SECONDS: Final = 1.8  # after that the response is `broker-unavailable`
 
 
 class Messages(Protocol):
@@ -33,7 +33,7 @@ class NewBatch:
     """The rows of all members, concatenated."""
     members: Sequence[Member]
     origins: Mapping[int, Origin] = field(default_factory=dict)
-    """By member index; not every member has one."""
+    """The origins of members, by index; not every member has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +42,26 @@ class Submission:
 
     queue: Queue
     id: BatchId
-    """Id of the record that the client's id leads to: the only batch, or the parent of all batches."""
+    """Id of the record whose id the client gets: the only batch, or the parent of all batches."""
     parents_member: Member | None
-    """The prediction that spans the batches; None where there is no parent."""
+    """The member of the parent, a spanning prediction; None if there is no parent."""
     batches: Sequence[NewBatch]
     model: bytes
     """The model's reference, as JSON."""
     reply_channel: str
     idempotency: Mapping[str, str] = field(default_factory=dict)
-    """The idempotency keys of its predictions: from each key's name in the store to its value."""
+    """The values of its predictions' idempotency keys, by their names in the store."""
     latest_us: int = NEVER_US
-    """By the store's clock, since 1970: the store refuses the submission after this time."""
+    """Microseconds since 1970, by the store's clock: the store refuses the submission after this time."""
 
     @property
     def n_predictions(self) -> int:
-        """Predictions in all its batches."""
+        """Number of predictions in all batches."""
         return 1 if self.parents_member else sum(len(batch.members) for batch in self.batches)
 
     @property
     def n_rows(self) -> int:
-        """Rows in all its batches."""
+        """Number of rows in all batches."""
         return sum(batch.rows.n_rows for batch in self.batches)
 
 
@@ -81,7 +81,7 @@ class Submissions:
 
         Raises:
             BacklogFull: the backlog is at its limit; nothing was recorded.
-            BrokerUnavailable: Redis did not answer in time; it will refuse the submission if it runs it later.
+            BrokerUnavailable: Redis timed out, and will refuse the submission if it runs the script later.
         """
         args: list[Argument] = [
             submission.queue.value,

@@ -1,9 +1,9 @@
-"""How scripts are run on the server, and how its errors are translated.
+"""Runs scripts on the server, and translates its errors.
 
-Transport[Reply]            Reply is the type that `run` returns
+Transport[Reply]            `run` returns a Reply
 ├── PipelinedTransport      awaitable: submissions and the reply channel on one connection (pipelined.py)
-├── PooledTransport         awaitable: redis-py's pool, for calls that must not delay those (pooled.py)
-└── BlockingTransport       the reply itself: for workers, whose code is synchronous (blocking.py)
+├── PooledTransport         awaitable: redis-py's pool, for all other calls of a gateway (pooled.py)
+└── BlockingTransport       not awaitable: for workers, whose code is synchronous (blocking.py)
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -41,11 +41,11 @@ _SCHEMA_ERROR: Final = "SCHEMA "  # raised by prelude.lua
 
 
 class StoreRefused(Exception):
-    """The server rejected a script: a bug in Sepal, or a key with a value that Sepal did not write."""
+    """The server rejected a script: Sepal has a bug, or something else wrote to one of its keys."""
 
 
 class Transport(Protocol[Reply]):
-    """Runs scripts; a script may run twice if its first reply is lost."""
+    """Runs scripts; a script may run twice if the first reply is lost."""
 
     def run(self, script: Script, args: Sequence[Argument]) -> Reply:
         """Run a script.
@@ -61,21 +61,21 @@ AsyncTransport = Transport[Awaitable[Any]]
 
 
 def eval_command(script: Script, args: Sequence[Argument], *, is_known: bool) -> tuple[Argument, ...]:
-    """Return the command that runs a script: by its hash if the server is assumed to know it."""
+    """Return the command that runs a script: by its hash if `is_known`, otherwise with its text."""
     return ("EVALSHA", script.sha, 0, *args) if is_known else ("EVAL", script.text, 0, *args)
 
 
-def is_unknown_script(error: ResponseError) -> bool:
-    """Whether the server does not know the script's hash, as after a restart, which scripts do not survive."""
+def is_script_unknown(error: ResponseError) -> bool:
+    """Whether the server does not know the hash of the script, as after a restart."""
     return isinstance(error, NoScriptError) or str(error).startswith("NOSCRIPT")
 
 
-async def run_awaited(send: Callable[..., Awaitable[Any]], script: Script, args: Sequence[Argument]) -> Any:
-    """Run a script with `send`, which sends a command and awaits its reply."""
+async def run_async(send: Callable[..., Awaitable[Any]], script: Script, args: Sequence[Argument]) -> Any:
+    """Run a script with `send`, which sends a command and returns an awaitable of its reply."""
     try:
         return await send(*eval_command(script, args, is_known=True))
     except ResponseError as error:
-        if not is_unknown_script(error):
+        if not is_script_unknown(error):
             raise
     return await send(*eval_command(script, args, is_known=False))
 
@@ -91,7 +91,7 @@ EXPECTED_ERRORS: Final = (
 """The errors that a transport translates; any other is a bug in the caller."""
 
 
-def translated(error: Exception) -> Exception:
+def translate_error(error: Exception) -> Exception:
     """Return the error to raise instead of one of `EXPECTED_ERRORS`."""
     text = str(error)
     if not isinstance(error, ResponseError) or isinstance(error, (MasterDownError, OutOfMemoryError, ReadOnlyError)):

@@ -1,4 +1,4 @@
-"""The Celery parent's part of the store: announces the worker, and ends attempts of its pool processes."""
+"""The store's methods for the parent of a worker: announces it, and ends attempts of its pool processes."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -20,7 +20,7 @@ _REPORT_LOAD_FAILURE: Final = Script.load("report_load_failure")
 _KEEP_ALIEN: Final = Script.load("keep_alien")
 _MAX_ALIEN_MESSAGES: Final = 100
 _ALIEN_MESSAGE_SECONDS: Final = 7 * 24 * 3600  # the default retention of a dead letter
-_LOAD_FAILURE_SECONDS: Final = 60  # by then its supervisor has restarted the worker, which reports again
+_LOAD_FAILURE_SECONDS: Final = 60  # a supervisor restarts the worker sooner, and the worker reports again
 
 
 class Lease(NamedTuple):
@@ -29,14 +29,14 @@ class Lease(NamedTuple):
     batch_id: BatchId
     pid: int
     is_wanted: bool
-    """False once every client has canceled."""
+    """Whether the outcome is needed; False once all clients have canceled."""
 
 
 class AnnounceReply(NamedTuple):
     """The store's reply to a worker's announcement."""
 
     n_waiting: int
-    """Messages in the worker's queues."""
+    """Number of messages in the queues of the worker."""
     leases: Sequence[Lease]
     """The leases of this worker."""
 
@@ -46,16 +46,16 @@ class LoadFailure(msgspec.Struct, frozen=True):
 
     code: str
     remedy: str
-    problem: str = ""  # workers of earlier versions report none
+    problem: str = ""  # empty from workers of earlier versions
 
     @property
     def reason(self) -> str:
-        """The problem and the remedy, in sentences."""
+        """The problem and the remedy, as sentences."""
         return f"{self.problem}. {self.remedy}" if self.problem else self.remedy
 
 
 class WorkerRegistry:
-    """Announces one worker, and ends attempts of its pool processes."""
+    """The worker registry: announces one worker, and ends attempts of its pool processes."""
 
     def __init__(
         self,
@@ -73,12 +73,12 @@ class WorkerRegistry:
         self._is_first = True
 
     def announce(self, pool_processes: int) -> AnnounceReply:
-        """Announce that `pool_processes` can take a batch. The worker's leases last while the announcement is valid.
+        """Announce the worker and its number of loaded pool processes; this also extends its leases.
 
         Raises:
-            BrokerUnavailable: the store cannot be reached.
+            BrokerUnavailable: the store is unavailable.
         """
-        # Gateways validate against the announced card: a worker that cannot load its model announces none.
+        # Gateways validate rows against the announced card, so a worker announces it only once its model is loaded.
         card = self._card if pool_processes else ""
         args: list[Argument] = [self._worker, pool_processes, ANNOUNCEMENT_SECONDS * 1000, card, int(self._is_first)]
         args.append(self._queues)
@@ -90,11 +90,11 @@ class WorkerRegistry:
         )
 
     def requeue(self, batch_id: BatchId, reason: str) -> Queue | None:
-        """End an attempt that its pool process cannot end, or never started.
+        """End an attempt that its pool process cannot end itself; publish the batch again if it is still queued.
 
         Args:
-            batch_id: of the batch; nothing happens if another worker has it, or it is final.
-            reason: how the attempt ended, for the dead letter that the batch may become.
+            batch_id: the id of the batch; it is not changed if another worker has claimed it, or it is final.
+            reason: how the attempt ended, for a dead letter.
 
         Returns:
             The batch's queue; None if there was no attempt to end.
@@ -106,15 +106,15 @@ class WorkerRegistry:
         return None if queue is None else Queue(queue.decode())
 
     def forget_deliveries(self) -> None:
-        """Delete kombu's list of the messages that an earlier connection took: the reconciler then finds them lost.
+        """Delete kombu's list of the messages of an earlier connection: the reconciler then publishes them again.
 
         Raises:
-            BrokerUnavailable: the store cannot be reached.
+            BrokerUnavailable: the store is unavailable.
         """
         self._transport.run(_FORGET_DELIVERIES, [self._worker])
 
     def keep_alien_message(self, entry: bytes) -> None:
-        """Keep the description of a message that was set aside, for operators, among the latest hundred.
+        """Keep the description of an alien message for operators, among the latest hundred.
 
         Raises:
             BrokerUnavailable, StoreRefused: the description is not kept.
@@ -123,10 +123,10 @@ class WorkerRegistry:
 
 
 def report_load_failure(transport: Transport[Any], error: ArtifactError) -> None:
-    """Report why this worker exits, so that gateways can show it.
+    """Report why this worker cannot load its model, for `/readyz`.
 
     Raises:
-        BrokerUnavailable: the store cannot be reached.
+        BrokerUnavailable: the store is unavailable.
     """
     failure = LoadFailure(error.code, error.remedy, error.problem)
     transport.run(_REPORT_LOAD_FAILURE, [msgspec.json.encode(failure), _LOAD_FAILURE_SECONDS])

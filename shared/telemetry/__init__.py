@@ -1,1 +1,1 @@
-"""The export of metrics and traces, as the gateway and the worker share it."""
+"""Exports metrics and traces, for gateways and workers."""

@@ -1,4 +1,4 @@
-"""Sums the metrics of a gateway's processes: each writes separate files, the scraped one reads all."""
+"""Combines the metrics of a gateway's processes: each writes its own files, and the scraped process reads all files."""
 
 import os
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ _FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_clien
 
 
 @contextmanager
-def counted_together() -> Iterator[None]:
-    """Give the child processes a folder for their metrics, deleted afterwards."""
+def shared_metrics_folder() -> Iterator[None]:
+    """Set up a temporary folder for the metrics of the child processes; delete it at the end of the block."""
     with TemporaryDirectory(prefix="sepal-metrics-", ignore_cleanup_errors=True) as folder:
         os.environ[_FOLDER_VARIABLE] = folder
         yield
 
 
 def multiprocess_folder() -> Path | None:
-    """The folder of metrics that this process shares with others; None if it shares none."""
+    """Return the folder of metrics that this process shares with others; None if there is none."""
     folder = os.environ.get(_FOLDER_VARIABLE)
     return Path(folder) if folder else None

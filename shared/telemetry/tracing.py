@@ -1,14 +1,14 @@
-"""Exports spans to an OTLP endpoint, outside the requests and batches that they measure.
+"""Exports spans to an OTLP endpoint in the background, so that requests and batches do not wait.
 
-Without an endpoint, OpenTelemetry's SDK is not imported. With one, its environment variables set how many requests
-are traced (`OTEL_TRACES_SAMPLER`), how often spans are sent (`OTEL_BSP_SCHEDULE_DELAY`), the headers, and so on.
+Without an endpoint, OpenTelemetry's SDK is not imported. With an endpoint, its environment variables configure the
+sampling (`OTEL_TRACES_SAMPLER`), the interval between exports (`OTEL_BSP_SCHEDULE_DELAY`), the headers, and so on.
 """
 
 from opentelemetry.trace import Tracer
 
 
 def make_tracer(endpoint: str, service: str) -> Tracer:
-    """Make a tracer that sends spans to `endpoint`/v1/traces; if the receiver is full or absent, spans are dropped.
+    """Create a tracer that sends spans to `endpoint`/v1/traces; spans are dropped if the receiver is unavailable.
 
     Args:
         endpoint: the URL of an OTLP receiver over HTTP.

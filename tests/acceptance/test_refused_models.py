@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from shared.card import read_card
-from shared.model_files import file_digest
+from shared.model_files import compute_file_digest
 from shared.store.schema import Key
 from tests.models import without_proof
 from tests.run import Run
@@ -120,7 +120,7 @@ def truncate(model_dir: Path) -> None:
 
 def be_no_pickle(model_dir: Path) -> None:
     (model_dir / "pipeline.joblib").write_bytes(b"no pickle")
-    alter_card(model_dir, digest=file_digest(model_dir / "pipeline.joblib"))
+    alter_card(model_dir, digest=compute_file_digest(model_dir / "pipeline.joblib"))
 
 
 def alter_code(model_dir: Path) -> None:

@@ -49,7 +49,7 @@ def listener() -> Listener:
 @pytest_asyncio.fixture
 async def store(url: str, listener: Listener) -> AsyncIterator[GatewayStore]:
     pipelined, pooled = PipelinedTransport(url, "reply", patience()), PooledTransport(url, patience())
-    keeping = asyncio.create_task(pipelined.keep(listener))
+    keeping = asyncio.create_task(pipelined.keep_connected(listener))
     yield GatewayStore(pipelined, pooled)
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)

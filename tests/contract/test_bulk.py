@@ -19,7 +19,7 @@ from shared.store.attempts import Attempts, Claim
 from shared.store.bulk import BulkStore
 from shared.store.idempotency import IdempotencyKey
 from shared.store.records import Failure, Origin, parse_reply
-from shared.store.recovery import Recovery, Verdict
+from shared.store.recovery import IsolationResult, Recovery
 from shared.store.schema import MAX_SLICE_BYTES, MAX_SLICE_ROWS, MAX_SLICES, Field, Key
 from shared.store.scripts import Script
 from tests.contract.conftest import Announce, Connect
@@ -30,7 +30,7 @@ from tests.submissions import GatewayStore, claimed
 FAILURE = Failure(FailureCode.ROWS_REJECTED, "no")
 
 
-async def reconcile(recovery: Recovery, server: redis.Redis) -> list[Verdict]:
+async def reconcile(recovery: Recovery, server: redis.Redis) -> list[IsolationResult]:
     """Run the reconciler as if a second had passed."""
     server.hdel(Key.RECONCILER, "at")
     reconciled = await recovery.reconcile()
@@ -59,7 +59,7 @@ async def test_bulk_prediction_is_scored_slice_by_slice(
         assert (await bulk.read(made.id)).state is State.RUNNING
         scored.append(result_of(claim, n_bad=1))
         assert worker.commit_slice(claim, scored[-1], (), 500)
-    assert await bulk.results(made.id) == scored
+    assert await bulk.read_results(made.id) == scored
     assert [result.first_row for result in scored] == [sum(r.n_rows for r in scored[:n]) for n in range(len(scored))]
     final = await bulk.read(made.id)
     assert (final.state, final.rows_done, final.rows_bad) == (State.SUCCEEDED, 10_000, len(scored))
@@ -323,7 +323,7 @@ async def test_row_that_no_attempt_survives_is_found_by_halving(
         else:
             assert worker.commit_slice(claim, result_of(claim))
     assert n_attempts <= 3 + 9 + 3
-    final, results = await bulk.read(made.id), await bulk.results(made.id)
+    final, results = await bulk.read(made.id), await bulk.read_results(made.id)
     assert server.scard(Key.SLICES) == server.scard(Key.EXHAUSTED) == open_rows(server) == 0
     if on_error is OnError.REPORT:
         assert (final.state, final.rows_done, final.rows_bad) == (State.SUCCEEDED, 1000, 1)
@@ -369,7 +369,7 @@ async def test_final_prediction_is_kept_for_its_retention(
         await bulk.read(made.id)
     old = msgspec.structs.replace(made.id, batch_id="A" * 20)
     with pytest.raises(PredictionGone):
-        await bulk.results(old)
+        await bulk.read_results(old)
 
 
 async def test_open_prediction_is_not_extended(bulk: BulkStore, server: redis.Redis) -> None:
@@ -381,7 +381,7 @@ async def test_open_prediction_is_not_extended(bulk: BulkStore, server: redis.Re
 async def test_prediction_without_rows_succeeds_at_once(bulk: BulkStore) -> None:
     made = await accepted(bulk, 0)
     assert (await bulk.read(made.id)).state is State.SUCCEEDED
-    assert await bulk.results(made.id) == []
+    assert await bulk.read_results(made.id) == []
 
 
 async def test_prediction_past_its_deadline_is_expired(

@@ -74,20 +74,20 @@ async def test_upload_whose_gateway_has_died_is_swept(bulk: BulkStore, server: r
     prediction = new_prediction(100)
     upload = prediction.id.batch_id
     await bulk.reserve(upload, 100)
-    assert await bulk.swept() == []
+    assert await bulk.find_sweepable() == []
     let_pass(server)
-    assert await bulk.swept() == [upload]
-    assert await bulk.swept() == [], "another gateway sweeps it, too"
+    assert await bulk.find_sweepable() == [upload]
+    assert await bulk.find_sweepable() == [], "another gateway sweeps it, too"
     with pytest.raises(BrokerUnavailable):
         await bulk.reserve(upload, 200)
     with pytest.raises(BrokerUnavailable):
         await bulk.accept(prediction)
     let_pass(server)
-    assert await bulk.swept() == [upload], "its sweeper may have died"
-    await bulk.release([upload])
-    await bulk.release([upload])
+    assert await bulk.find_sweepable() == [upload], "its sweeper may have died"
+    await bulk.release_space([upload])
+    await bulk.release_space([upload])
     let_pass(server)
-    assert await bulk.swept() == []
+    assert await bulk.find_sweepable() == []
     assert held(server) == 0
 
 
@@ -97,17 +97,17 @@ async def test_open_and_succeeded_predictions_are_not_swept(
     announce("worker", 1)
     made = await accepted(bulk, 100)
     let_pass(server)
-    assert await bulk.swept() == []
-    await bulk.release([made.id.batch_id])
+    assert await bulk.find_sweepable() == []
+    await bulk.release_space([made.id.batch_id])
     assert held(server) == made.reserved_bytes, "an open prediction has lost its space"
     claim = claim_next(server, worker)
     worker.commit_slice(claim, result_of(claim))
     let_pass(server)
-    assert await bulk.swept() == []
+    assert await bulk.find_sweepable() == []
     server.delete(Key.BATCH + made.id.batch_id)
     let_pass(server)
-    assert await bulk.swept() == [made.id.batch_id]
-    await bulk.release([made.id.batch_id])
+    assert await bulk.find_sweepable() == [made.id.batch_id]
+    await bulk.release_space([made.id.batch_id])
     assert held(server) == server.zcard(Key.SWEEP) == 0
 
 
@@ -126,20 +126,20 @@ async def test_prediction_without_a_result_is_swept_once_nothing_of_it_runs(
         code = FailureCode.EXPIRED if end is State.EXPIRED else FailureCode.ROWS_REJECTED
         worker.commit_slice(last, Failure(code, "no"))
     assert (await bulk.read(made.id)).state is end
-    assert await bulk.swept() == []
+    assert await bulk.find_sweepable() == []
     assert not worker.commit_slice(running, result_of(running))
     let_pass(server)
-    assert await bulk.swept() == [batch_id]
-    await bulk.release([batch_id])
+    assert await bulk.find_sweepable() == [batch_id]
+    await bulk.release_space([batch_id])
     assert held(server) == 0
     assert (await bulk.read(made.id)).state is end
     let_pass(server)
-    assert await bulk.swept() == []
+    assert await bulk.find_sweepable() == []
     assert (await bulk.list_predictions(OWNER, [], 10, None)).predictions != []
     server.delete(Key.BATCH + batch_id)
     let_pass(server)
-    assert await bulk.swept() == [batch_id], "a late attempt may have written an object"
-    await bulk.release([batch_id])
+    assert await bulk.find_sweepable() == [batch_id], "a late attempt may have written an object"
+    await bulk.release_space([batch_id])
     assert server.exists(Key.SWEEP, Key.STORED, Key.OWNER + OWNER.hex()) == 0
 
 
@@ -151,14 +151,14 @@ async def test_result_that_is_too_late_is_swept(
     claim = claim_next(server, worker)
     assert not worker.commit_slice(claim, result_of(claim)), "its worker must delete the object"
     assert (await bulk.read(made.id)).state is State.EXPIRED
-    assert await bulk.swept() == [made.id.batch_id]
+    assert await bulk.find_sweepable() == [made.id.batch_id]
 
 
 async def test_abandoned_upload_that_was_accepted_is_canceled(bulk: BulkStore, server: redis.Redis) -> None:
     made = await accepted(bulk, 100)
     await bulk.abandon(made.id.batch_id)
     assert (await bulk.read(made.id)).state is State.CANCELED
-    assert await bulk.swept() == [made.id.batch_id]
+    assert await bulk.find_sweepable() == [made.id.batch_id]
     assert held(server) == made.reserved_bytes
 
 
@@ -224,7 +224,7 @@ async def test_nothing_is_left_after_the_retention(
     assert all(server.ttl(key) > 0 for key in left if made.id.batch_id.encode() in key)
     server.delete(*[key for key in left if made.id.batch_id.encode() in key])
     let_pass(server)
-    await bulk.release(await bulk.swept())
+    await bulk.release_space(await bulk.find_sweepable())
     assert set(server.keys("*")) - before == {Key.STORED_BYTES.encode()}
     assert held(server) == 0
     with pytest.raises(PredictionNotFound):

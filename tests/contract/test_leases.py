@@ -228,7 +228,7 @@ async def test_only_the_poison_fails_and_becomes_a_dead_letter(
     assert worker.claim(child_id(submission.id, 3)) is None
 
     letters = DeadLetters(store.pooled)
-    (entry,) = await letters.entries(0, 10)
+    (entry,) = await letters.list_entries(0, 10)
     letter = await letters.get(entry.id)
     assert letter.prediction == str(ids[1])
     assert decode(letter.rows) == [[1.0, 0.5], [2.0, 0.5]]
@@ -236,7 +236,7 @@ async def test_only_the_poison_fails_and_becomes_a_dead_letter(
     assert [attempt["reason"] for attempt in attempts] == ["lost 0", "lost 1", "lost 2"]
     assert {attempt["worker"] for attempt in attempts} == {"worker"}
     await letters.discard(entry.id)
-    assert await letters.entries(0, 10) == []
+    assert await letters.list_entries(0, 10) == []
     with pytest.raises(DeadLetterNotFound):
         await letters.discard(entry.id)
 
@@ -251,7 +251,7 @@ async def test_spanning_prediction_with_poison_fails_and_becomes_a_dead_letter(
     failure = (await store.read(prediction_id)).failure
     assert failure is not None
     assert failure.code == FailureCode.POISON
-    (entry,) = await DeadLetters(store.pooled).entries(0, 10)
+    (entry,) = await DeadLetters(store.pooled).list_entries(0, 10)
     assert (await DeadLetters(store.pooled).get(entry.id)).prediction == str(prediction_id)
     assert worker.claim(child_id(prediction_id.batch_id, 0)) is None
     assert backlog(server) == 0
@@ -269,7 +269,7 @@ async def test_exhausted_batch_that_is_canceled_stays_canceled(
     assert [prediction.state for prediction in await store.read_all(ids)] == [State.CANCELED] * 2
     assert backlog(server) == 0
     assert server.scard(Key.EXHAUSTED) == 0
-    assert await DeadLetters(store.pooled).entries(0, 10) == []
+    assert await DeadLetters(store.pooled).list_entries(0, 10) == []
 
 
 async def test_announce_reply_contains_the_workers_leases(

@@ -23,7 +23,7 @@ LARGE = bytes(1024 * 1024)
 @asynccontextmanager
 async def connected(url: str, seconds: float) -> AsyncIterator[tuple[PipelinedTransport, Listener]]:
     transport, listener = PipelinedTransport(url, "channel", seconds), Listener()
-    keeping = asyncio.create_task(transport.keep(listener))
+    keeping = asyncio.create_task(transport.keep_connected(listener))
     try:
         yield transport, listener
     finally:

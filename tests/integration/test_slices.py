@@ -80,7 +80,7 @@ class Site:
 
     def results(self, prediction_id: PredictionId) -> list[tuple[SliceResult, pa.Table | None]]:
         """Return the results of all slices and their tables, in order."""
-        results = self._call(lambda bulk: bulk.results(prediction_id))
+        results = self._call(lambda bulk: bulk.read_results(prediction_id))
         return [(result, self._table(result) if result.key else None) for result in results]
 
     def _table(self, result: SliceResult) -> pa.Table:

@@ -63,7 +63,7 @@ class SharedTransport:
     """The connection of all actors. On request it loses the next reply, and runs the script a second time."""
 
     def __init__(self, url: str) -> None:
-        self._transport = BlockingTransport.waiting(url)
+        self._transport = BlockingTransport.retrying(url)
         self.loses_reply = False
         self.lost_reply: Any = None
         """The first reply of the last script, if that was run twice."""

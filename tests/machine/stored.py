@@ -136,11 +136,11 @@ class StoredHarness:
 
     def sweep(self, gateway: Gateway, *, is_killed: bool) -> bool:
         """Delete what the store has for the sweeper, which may be killed before it says so; whether there was any."""
-        swept = run_sync(gateway.bulk.swept())
+        swept = run_sync(gateway.bulk.find_sweepable())
         for batch_id in swept:
             self._delete_all(batch_id)
         if not is_killed:
-            run_sync(gateway.bulk.release(swept))
+            run_sync(gateway.bulk.release_space(swept))
         return bool(swept)
 
     def _check_late(self, upload: Upload) -> None:
@@ -170,7 +170,7 @@ class StoredHarness:
             return
         try:
             prediction = run_sync(gateway.bulk.read(promise.prediction.id))
-            results = run_sync(gateway.bulk.results(promise.prediction.id))
+            results = run_sync(gateway.bulk.read_results(promise.prediction.id))
         except (PredictionNotFound, PredictionGone):
             promise.observe_gone(self._harness.server.dump()[0])
             return

@@ -209,8 +209,8 @@ BULK_FAULTS: dict[str, tuple[str, str, str, list[ScriptConstant]]] = {
     ),
     "slices without a limit": (
         "more slices are handed out",
-        "bulk_processes() * SLICES_A_PROCESS",
-        "bulk_processes() * 10",
+        "count_bulk_processes() * SLICES_A_PROCESS",
+        "count_bulk_processes() * 10",
         _HANDING_OUT,
     ),
     "halves that overlap": (

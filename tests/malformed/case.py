@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs
 
-from api.bulk.wire import ReadUpload
+from api.bulk.wire import UploadJob
 from shared.errors import BodyTooLarge, InvalidParameter, InvalidRows, MalformedUpload
 from shared.names import OnError
 from tests.unit.api.http.cards import CARDS
@@ -41,10 +41,10 @@ class Case(NamedTuple):
         """The body to send."""
         return self.content if isinstance(self.content, bytes) else self.content()
 
-    def job(self, key: str) -> ReadUpload:
+    def job(self, key: str) -> UploadJob:
         """Return the job of reading it."""
         query = parse_qs(self.query, keep_blank_values=True)
-        return ReadUpload(
+        return UploadJob(
             card=CARDS[self.model].model_dump_json().encode(),
             media_type=self.media_type,
             content_coding=self.content_coding,

@@ -7,11 +7,11 @@ from typing import Any
 
 import joblib
 
-from shared.card import SKOPS_FILE, ModelCard, digest, read_card
-from shared.distributions import find_differing, missing_module, pins
+from shared.card import SKOPS_FILE, ModelCard, compute_digest, read_card
+from shared.distributions import describe_missing_module, find_differing, pip_requirements
 from shared.errors import ArtifactAltered, ArtifactIncompatible, ArtifactMissing, ArtifactUnloadable, ArtifactUntrusted
-from shared.model_files import check
-from shared.own_code import find_conflict, make_importable, top_level
+from shared.model_files import check_files
+from shared.own_code import find_name_conflict, make_importable, top_level_names
 from worker.pool.libraries import import_libraries
 
 
@@ -51,7 +51,7 @@ def load(model_dir: Path, trusted_types: Collection[str] = ()) -> tuple[ModelCar
         try:
             return card, _load_skops(file, trusted_types) if card.artifact == SKOPS_FILE else joblib.load(file)
         except ModuleNotFoundError as error:
-            raise ArtifactUnloadable(*missing_module("the pipeline", error.name)) from error
+            raise ArtifactUnloadable(*describe_missing_module("the pipeline", error.name)) from error
 
 
 def _load_skops(file: BufferedReader, trusted_types: Collection[str]) -> Any:
@@ -82,13 +82,13 @@ def _check_files(model_dir: Path, card: ModelCard, file: BufferedReader) -> None
         found = "; ".join(f"{each.name} {each.made_with}, but {each.installed} is installed" for each in differing)
         raise ArtifactIncompatible(
             f"the model was made with {found}",
-            f"Save it again with what is installed, or install {pins(differing)}.",
+            f"Save it again with what is installed, or install {pip_requirements(differing)}.",
         )
-    found = digest(file)
+    found = compute_digest(file)
     if found != card.digest:
         raise ArtifactAltered(f"{card.artifact} has the digest {found}, but its card has {card.digest}")
-    check(model_dir, card)
-    if conflict := find_conflict(top_level(card.files)):
+    check_files(model_dir, card)
+    if conflict := find_name_conflict(top_level_names(card.files)):
         raise ArtifactIncompatible(
             f"the code of the model cannot be imported: {conflict}",
             "Rename that module, and save the pipeline again.",

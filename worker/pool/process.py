@@ -78,7 +78,7 @@ class PoolProcess:
         predictor.warm_up()
         gc.freeze()  # full collections then skip the pipeline and its libraries
         attempts = Attempts(
-            BlockingTransport.waiting(settings.redis_url.get_secret_value()),
+            BlockingTransport.retrying(settings.redis_url.get_secret_value()),
             worker,
             result_ttl_seconds=settings.result_ttl_seconds,
             max_attempts=settings.max_attempts,

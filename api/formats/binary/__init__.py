@@ -1,1 +1,1 @@
-"""Reads uploads of Arrow and Parquet, which are validated in full before they are believed."""
+"""Reads uploads of Arrow and Parquet; every value is validated before it is used."""

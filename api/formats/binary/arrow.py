@@ -1,4 +1,4 @@
-"""Reads Arrow: the stream, and the file."""
+"""Reads Arrow streams and Arrow files."""
 
 import mmap
 import os
@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from api.formats.binary.fields import UNREADABLE, Fields, reason, refusal
-from api.formats.binary.spool import spooled
+from api.formats.binary.fields import READ_ERRORS, ArrowColumns, error_text, read_error
+from api.formats.binary.spool import spool
 from api.formats.intake import Piece
 from api.formats.upload import Upload
 from shared.errors import MalformedUpload
@@ -16,7 +16,7 @@ from shared.names import Output
 
 _FILE_MAGIC: Final = b"ARROW1"
 _END: Final = b"\xff\xff\xff\xff\0\0\0\0"
-"""The end marker of a stream."""
+"""The end-of-stream marker."""
 
 
 class ArrowTable:
@@ -26,54 +26,54 @@ class ArrowTable:
         """Receive the body, and read its schema.
 
         Raises:
-            MalformedUpload: it is not Arrow.
-            InvalidRows: a column is unknown, missing, there twice, or of a wrong type.
-            StorageFull: there is no room to keep the body.
+            MalformedUpload: the body is not Arrow.
+            InvalidRows: a column is unknown, missing, duplicate, or of a wrong type.
+            StorageFull: the temporary folder is full.
         """
-        with spooled(upload.body) as file:
+        with spool(upload.body) as file:
             is_file = file.read(len(_FILE_MAGIC)) == _FILE_MAGIC
             self._n_bytes = file.seek(0, os.SEEK_END)
             if not self._n_bytes:
                 raise MalformedUpload("The body is empty: an Arrow stream begins with its schema.")
             if not is_file:
-                file.write(_END)  # a stream without its own one is then found to end here
+                file.write(_END)  # reveals a stream that has no marker of its own
                 file.flush()
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._source = pa.BufferReader(pa.py_buffer(self._mapped))
         try:
             self._reader = self._open(is_file, None)
-            self._fields = Fields(self._reader.schema, upload)
+            self._arrow_columns = ArrowColumns(self._reader.schema, upload)
             self._source.seek(0)
-            self._reader = self._open(is_file, self._fields.indices)
-        except UNREADABLE as error:
-            raise MalformedUpload(f"The schema, which comes first, cannot be read: {reason(error)}.") from None
-        self.carried = self._fields.carried
+            self._reader = self._open(is_file, self._arrow_columns.indices)
+        except READ_ERRORS as error:
+            raise MalformedUpload(f"The schema, which comes first, cannot be read: {error_text(error)}.") from None
+        self.carried = self._arrow_columns.carried
         self._is_file = is_file
 
     def outputs(self) -> tuple[Output, ...]:
-        """Return no outputs: only a query can ask for them."""
+        """Return no outputs: only the query string can request them."""
         return ()
 
     def pieces(self) -> Iterator[Piece]:
-        """Read the rows.
+        """Yield the rows in pieces.
 
         Raises:
-            MalformedUpload: some cannot be read.
+            MalformedUpload: a record batch cannot be read.
         """
         first_row = n_batches = 0
         while True:
             try:
-                batch = self._next(n_batches)
+                batch = self._read_next(n_batches)
                 if batch is None:
                     return
                 for column in batch.columns:
                     column.validate(full=True)
-                    self._forget()
-            except UNREADABLE as error:
-                raise refusal(f"Record batch {n_batches}", first_row, error) from None
-            for piece in self._fields.pieces(batch, first_row):
+                    self._release_pages()
+            except READ_ERRORS as error:
+                raise read_error(f"Record batch {n_batches}", first_row, error) from None
+            for piece in self._arrow_columns.pieces(batch, first_row):
                 yield piece
-                self._forget()
+                self._release_pages()
             first_row += batch.num_rows
             n_batches += 1
 
@@ -81,8 +81,8 @@ class ArrowTable:
         options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=indices or [])
         return (pa.ipc.open_file if is_file else pa.ipc.open_stream)(self._source, options=options)
 
-    def _next(self, index: int) -> Any:
-        """Read a record batch; return None after the last."""
+    def _read_next(self, index: int) -> Any:
+        """Return the next record batch; None after the last."""
         if self._is_file:
             return self._reader.get_batch(index) if index < self._reader.num_record_batches else None
         try:
@@ -96,6 +96,6 @@ class ArrowTable:
             raise pa.ArrowInvalid(f"{self._n_bytes - end} bytes follow the end marker")
         return None
 
-    def _forget(self) -> None:
-        """Give back the memory that the pages read so far take; they are read again when they are needed."""
+    def _release_pages(self) -> None:
+        """Release the memory of the mapped pages; they are read again if they are needed."""
         self._mapped.madvise(mmap.MADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""Reads Parquet."""
+"""Reads Parquet files."""
 
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, Final
@@ -6,8 +6,8 @@ from typing import IO, Any, Final
 import pyarrow as pa
 from pyarrow import parquet
 
-from api.formats.binary.fields import UNREADABLE, Fields, is_text, reason, refusal
-from api.formats.binary.spool import spooled
+from api.formats.binary.fields import READ_ERRORS, ArrowColumns, error_text, is_string_or_binary, read_error
+from api.formats.binary.spool import spool
 from api.formats.intake import Piece
 from api.formats.upload import Upload
 from shared.errors import MalformedUpload
@@ -17,8 +17,8 @@ _MAGIC: Final = b"PAR1"
 _BATCH_BYTES: Final = 2**23
 _MIN_ROWS: Final = 64
 _MAX_ROWS: Final = 2**16
-_DICTIONARY_BYTES: Final = 3 * 2**24  # of a row group
-_BUFFER_BYTES: Final = 2**24  # of all columns together
+_DICTIONARY_BYTES: Final = 3 * 2**24  # the largest row group whose columns are read as dictionaries
+_BUFFER_BYTES: Final = 2**24  # for all columns together
 _MIN_BUFFER_BYTES: Final = 2**13
 _MAX_THRIFT_BYTES: Final = 2**24
 _MAX_THRIFT_ITEMS: Final = 2**20
@@ -26,70 +26,70 @@ _MAX_DEPTH: Final = 32
 
 
 class ParquetTable:
-    """The rows of Parquet."""
+    """The rows of a Parquet file."""
 
     def __init__(self, upload: Upload) -> None:
         """Receive the body, and read its footer.
 
         Raises:
-            MalformedUpload: it is not Parquet.
-            InvalidRows: a column is unknown, missing, there twice, or of a wrong type.
-            StorageFull: there is no room to keep the body.
+            MalformedUpload: the body is not Parquet.
+            InvalidRows: a column is unknown, missing, duplicate, or of a wrong type.
+            StorageFull: the temporary folder is full.
         """
-        with spooled(upload.body) as body:
+        with spool(upload.body) as body:
             if body.read(len(_MAGIC)) != _MAGIC:
                 raise MalformedUpload("The body is not Parquet: it does not begin with PAR1.")
             try:
-                file = _open(body)
+                file = _open_parquet(body)
                 schema = file.schema_arrow
-                self._file = _open(body, file.metadata, _dictionaries(schema, file.metadata))
-                self._fields = Fields(self._file.schema_arrow, upload)
-            except UNREADABLE as error:
-                raise MalformedUpload(f"The footer, which comes last, cannot be read: {reason(error)}.") from None
-        self._names = [schema.names[index] for index in self._fields.indices]
+                self._file = _open_parquet(body, file.metadata, _dictionary_columns(schema, file.metadata))
+                self._arrow_columns = ArrowColumns(self._file.schema_arrow, upload)
+            except READ_ERRORS as error:
+                raise MalformedUpload(f"The footer, which comes last, cannot be read: {error_text(error)}.") from None
+        self._names = [schema.names[index] for index in self._arrow_columns.indices]
         paths = [self._file.schema.column(index).path for index in range(len(self._file.schema))]
         self._leaves = [(index, path) for index, path in enumerate(paths) if path in self._names]
-        self.carried = self._fields.carried
+        self.carried = self._arrow_columns.carried
 
     def outputs(self) -> tuple[Output, ...]:
-        """Return no outputs: only a query can ask for them."""
+        """Return no outputs: only the query string can request them."""
         return ()
 
     def pieces(self) -> Iterator[Piece]:
-        """Read the rows.
+        """Yield the rows in pieces.
 
         Raises:
-            MalformedUpload: some cannot be read.
+            MalformedUpload: a row group cannot be read, or contradicts the footer.
         """
         first_row = 0
         for group in range(self._file.num_row_groups):
             n_rows = 0
             part = f"Row group {group}"
             try:
-                for batch in self._batches(group):
+                for batch in self._read_batches(group):
                     batch.validate(full=True)
-                    yield from self._fields.pieces(batch, first_row + n_rows)
+                    yield from self._arrow_columns.pieces(batch, first_row + n_rows)
                     n_rows += batch.num_rows
-            except UNREADABLE as error:
-                raise refusal(part, first_row + n_rows, error) from None
-            if (problem := self._contradiction(group, n_rows)) is not None:
-                raise refusal(part, first_row, problem)
+            except READ_ERRORS as error:
+                raise read_error(part, first_row + n_rows, error) from None
+            if (problem := self._find_contradiction(group, n_rows)) is not None:
+                raise read_error(part, first_row, problem)
             first_row += n_rows
         if first_row != self._file.metadata.num_rows:
-            raise refusal("The rest", first_row, f"the footer says that there are {self._file.metadata.num_rows} rows")
+            raise read_error("The rest", first_row, f"the footer states {self._file.metadata.num_rows} rows")
 
-    def _contradiction(self, group: int, n_rows: int) -> str | None:
-        """Say what the footer says otherwise about a row group that has been read."""
+    def _find_contradiction(self, group: int, n_rows: int) -> str | None:
+        """Return how the footer contradicts a row group that has been read; None if it does not."""
         metadata = self._file.metadata.row_group(group)
         if metadata.num_rows != n_rows:
-            return f"it has {n_rows} rows, and the footer says {metadata.num_rows}"
-        for index, name in self._leaves:  # the others' metadata may be such that pyarrow ends the process
+            return f"it has {n_rows} rows, but the footer states {metadata.num_rows}"
+        for index, name in self._leaves:  # the metadata of other columns may crash pyarrow
             if (n_values := metadata.column(index).num_values) != n_rows:
-                return f"it has {n_rows} rows, and the footer says {n_values} for {name}"
+                return f"it has {n_rows} rows, but the footer states {n_values} for {name}"
         return None
 
-    def _batches(self, group: int) -> Iterator[Any]:
-        """Read a row group in batches of a few megabytes, if it is what its metadata says."""
+    def _read_batches(self, group: int) -> Iterator[Any]:
+        """Yield a row group in record batches of about 8 MiB, by the size in its metadata."""
         metadata = self._file.metadata.row_group(group)
         rows = _BATCH_BYTES * metadata.num_rows // max(metadata.total_byte_size, 1)
         size = min(max(rows, _MIN_ROWS), _MAX_ROWS)
@@ -97,16 +97,16 @@ class ParquetTable:
         return batches
 
 
-def _dictionaries(schema: Any, metadata: Any) -> list[str]:
-    """Return the columns of texts to read as dictionaries, which pyarrow gathers for a whole row group."""
+def _dictionary_columns(schema: Any, metadata: Any) -> list[str]:
+    """Return the string columns to read as dictionaries; none if a row group is too large for that."""
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
     if any(group.total_byte_size > _DICTIONARY_BYTES for group in groups):
         return []
-    return [name for name, type_ in zip(schema.names, schema.types, strict=True) if is_text(type_)]
+    return [name for name, type_ in zip(schema.names, schema.types, strict=True) if is_string_or_binary(type_)]
 
 
-def _open(body: IO[bytes], metadata: Any = None, dictionaries: Sequence[str] | None = None) -> Any:
-    """Open a temporary file once more."""
+def _open_parquet(body: IO[bytes], metadata: Any = None, dictionaries: Sequence[str] | None = None) -> Any:
+    """Open the temporary file again, as a Parquet file with limits on its metadata."""
     n_columns = 1 if metadata is None else max(metadata.num_columns, 1)
     return parquet.ParquetFile(
         pa.OSFile(f"/dev/fd/{body.fileno()}"),

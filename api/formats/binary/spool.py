@@ -1,4 +1,4 @@
-"""Keeps a body in a temporary file without a name, for formats that are read from their end, or in any order."""
+"""Keeps a body in an anonymous temporary file, for formats that are not read from start to end."""
 
 import errno
 import tempfile
@@ -11,29 +11,29 @@ _CHUNK: Final = 2**20
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def spooled(body: Any) -> IO[bytes]:
-    """Write a body to a temporary file, and return it at its beginning.
+def spool(body: Any) -> IO[bytes]:
+    """Write a body to a temporary file; return the file at its beginning.
 
     Raises:
-        StorageFull: there is no room for it.
+        StorageFull: the temporary folder is full.
     """
     file = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
     try:
         while chunk := body.read(_CHUNK):
-            _write(file, chunk)
+            _write_chunk(file, chunk)
     except BaseException:
-        with suppress(OSError):  # it tries to write the rest
+        with suppress(OSError):  # closing tries to write the rest
             file.close()
         raise
     file.seek(0)
     return file
 
 
-def _write(file: IO[bytes], chunk: bytes) -> None:
+def _write_chunk(file: IO[bytes], chunk: bytes) -> None:
     try:
         file.write(chunk)
         file.flush()
     except OSError as error:
         if error.errno in _NO_SPACE:
-            raise StorageFull("The gateway has no room to keep the body while it is read. Try again later.") from None
+            raise StorageFull("The gateway has no disk space left for the body. Try again later.") from None
         raise

@@ -1,1 +1,1 @@
-"""Converts columns of Arrow arrays, cells of CSV and values of JSON to canonical columns (`shared.bulk`)."""
+"""Converts Arrow arrays, CSV cells and JSON values to canonical columns (`shared.bulk`)."""

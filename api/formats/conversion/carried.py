@@ -1,4 +1,4 @@
-"""Writes carried values as texts, so that they can be given back as they were (`shared.bulk.JSON_MARK`)."""
+"""Encodes carried values as strings, from which they can be restored exactly (`shared.bulk.JSON_MARK`)."""
 
 import json
 from typing import Any
@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 from shared.bulk import JSON_MARK
 
 
-def carried_json(value: bytes) -> str | None:
-    """Write a JSON value, which is valid, as a carried text; null is a missing one."""
+def encode_carried_json(value: bytes) -> str | None:
+    """Encode a valid JSON value as a carried string; null as a missing value."""
     if value.startswith(b'"'):
-        return carried_text(msgspec.json.decode(value, type=str))
+        return encode_carried_string(msgspec.json.decode(value, type=str))
     if value == b"null":
         return None
     if value.startswith((b"{", b"[")):
@@ -21,13 +21,13 @@ def carried_json(value: bytes) -> str | None:
     return JSON_MARK + value.decode()
 
 
-def carried_text(text: str) -> str:
-    """Write a text as a carried text."""
+def encode_carried_string(text: str) -> str:
+    """Encode a string as a carried string."""
     return JSON_MARK + json.dumps(text) if text.startswith(JSON_MARK) else text
 
 
-def carried_texts(texts: Any) -> Any:
-    """Write an array of texts as carried texts."""
+def encode_carried_strings(texts: Any) -> Any:
+    """Encode an array of strings as carried strings."""
     if not pc.any(pc.starts_with(texts, JSON_MARK), min_count=0).as_py():
         return texts
-    return pa.array([text if text is None else carried_text(text) for text in texts.to_pylist()], pa.string())
+    return pa.array([text if text is None else encode_carried_string(text) for text in texts.to_pylist()], pa.string())

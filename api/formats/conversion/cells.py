@@ -1,4 +1,4 @@
-"""Converts cells of CSV, which are texts, to numbers and booleans."""
+"""Converts CSV cells to numbers and booleans."""
 
 import math
 import re
@@ -7,67 +7,67 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from api.formats.conversion.attempt import Attempt, both, where
 from api.formats.conversion.numbers import to_float64, to_integers
+from api.formats.conversion.partial import PartialConversion, keep_where, merge_doubtful
 from shared.columns import FLOATS, INTEGERS, Values, ValueType
 
 TRUE: Final = ("true", "True", "TRUE", "1")
-"""Cells that are true."""
+"""Cells that mean true."""
 FALSE: Final = ("false", "False", "FALSE", "0")
-"""Cells that are false."""
+"""Cells that mean false."""
 _NUMBER: Final = re.compile(r"[ \t]*([+-]?(?:[0-9]+(\.[0-9]*)?|(\.[0-9]+))([eE][+-]?[0-9]+)?)[ \t]*", re.ASCII)
 _BOOLEANS: Final = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}
 
-# What pyarrow converts exactly, too: numbers far from the ends of float64, and integers far from those of int64.
+# Cells that pyarrow converts exactly: numbers and integers well within the ranges of float64 and int64.
 _PLAIN_NUMBER: Final = r"^[ \t]*[+-]?(?:[0-9]{1,100}(?:\.[0-9]{0,100})?|\.[0-9]{1,100})(?:[eE][+-]?[0-9]{1,2})?[ \t]*$"
 _PLAIN_INTEGER: Final = r"^[ \t]*[+-]?[0-9]{1,18}[ \t]*$"
 
 
-def value_of(values: Values, cell: str) -> Any:
-    """Return what a cell stands for in a column, as JSON would have it: the text itself, if it stands for nothing."""
+def parse_cell(values: Values, cell: str) -> Any:
+    """Return the value of a cell for a column, as JSON would have it; the cell itself if it has no such value."""
     if values.type in FLOATS or values.type in INTEGERS:
         number = _NUMBER.fullmatch(cell)
-        return cell if number is None else _number(number)
+        return cell if number is None else _parse_number(number)
     if values.type is ValueType.BOOL:
         return _BOOLEANS.get(cell, cell)
     return cell
 
 
-def to_numbers(values: Values, cells: Any) -> Attempt:
-    """Convert cells to float64, or to the integers of a type; the doubtful ones are not plain numbers."""
+def to_numbers(values: Values, cells: Any) -> PartialConversion:
+    """Convert cells to float64 or, for an integer type, to that type; cells that are not plain numbers are doubtful."""
     if values.type in FLOATS:
-        return _floats(cells)
-    integers = where(cells, pc.match_substring_regex(cells, _PLAIN_INTEGER))
-    read = to_integers(values.type, _digits(integers.array).cast(pa.int64()))
+        return _to_floats(cells)
+    integers = keep_where(cells, pc.match_substring_regex(cells, _PLAIN_INTEGER))
+    read = to_integers(values.type, _strip_for_pyarrow(integers.array).cast(pa.int64()))
     if integers.doubtful is None:
         return read
-    others = _floats(pc.if_else(integers.doubtful, cells, None))  # 2007.0 is an integer
+    others = _to_floats(pc.if_else(integers.doubtful, cells, None))  # 2007.0 is an integer
     whole = to_integers(values.type, others.array)
     doubtful = pc.and_(integers.doubtful, pc.is_null(whole.array))
-    return both(read, Attempt(pc.coalesce(read.array, whole.array), doubtful))
+    return merge_doubtful(read, PartialConversion(pc.coalesce(read.array, whole.array), doubtful))
 
 
-def to_booleans(cells: Any) -> Attempt:
+def to_booleans(cells: Any) -> PartialConversion:
     """Convert cells to booleans."""
     is_true = pc.is_in(cells, value_set=pa.array(TRUE))
     is_known = pc.or_(is_true, pc.is_in(cells, value_set=pa.array(FALSE)))
-    return where(pc.if_else(pc.is_valid(cells), is_true, None), pc.if_else(pc.is_valid(cells), is_known, None))
+    return keep_where(pc.if_else(pc.is_valid(cells), is_true, None), pc.if_else(pc.is_valid(cells), is_known, None))
 
 
-def _floats(cells: Any) -> Attempt:
-    plain = where(cells, pc.match_substring_regex(cells, _PLAIN_NUMBER))
-    return both(plain, to_float64(_digits(plain.array).cast(pa.float64())))
+def _to_floats(cells: Any) -> PartialConversion:
+    plain = keep_where(cells, pc.match_substring_regex(cells, _PLAIN_NUMBER))
+    return merge_doubtful(plain, to_float64(_strip_for_pyarrow(plain.array).cast(pa.float64())))
 
 
-def _digits(cells: Any) -> Any:
+def _strip_for_pyarrow(cells: Any) -> Any:
     return pc.ascii_ltrim(pc.ascii_trim(cells, " \t"), "+")
 
 
-def _number(match: re.Match[str]) -> int | float:
+def _parse_number(match: re.Match[str]) -> int | float:
     text, fraction, only_fraction, exponent = match.groups()
     if fraction is not None or only_fraction is not None or exponent is not None:
         return float(text)
     try:
         return int(text)
-    except ValueError:  # thousands of digits, which Python does not convert
+    except ValueError:  # more digits than Python converts, 4,300
         return -math.inf if text.startswith("-") else math.inf

@@ -1,7 +1,7 @@
-"""Converts the values of a column to its canonical form, and says of each that cannot be converted why.
+"""Converts the values of a column to its canonical form, and reports a reason for each invalid value.
 
-All values are tried at once. Those that remain doubtful are read one by one by the rules of `api.http.values`, which
-alone decide what is refused.
+A vectorized conversion comes first. The values that it cannot decide are converted one by one by the rules of
+`api.http.values`, which alone decide which values are invalid.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from api.formats.conversion import cells as csv_cells
-from api.formats.conversion import moments, numbers
-from api.formats.conversion.attempt import Attempt, both, where
+from api.formats.conversion import datetimes, numbers
+from api.formats.conversion.partial import PartialConversion, keep_where, merge_doubtful
 from api.http.strict_json import show
 from api.http.values import column_reader, expected_values, refusal_message
 from shared.columns import FLOATS, INTEGERS, Column, Unit, Values, ValueType
@@ -26,21 +26,21 @@ _NUMBERS: Final = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decima
 
 
 class WrongType(Exception):
-    """A column has a type that cannot be converted; the message is the rest of a sentence that begins with it."""
+    """The type of a column cannot be converted; the message is the rest of a sentence about the column."""
 
 
-class Converted(NamedTuple):
+class ConvertedColumn(NamedTuple):
     """A column in its canonical form."""
 
     array: Any
-    """Null where a value is missing or bad."""
+    """The values; null for a missing or bad value."""
     bad: dict[int, str]
-    """For each bad value, by its index: the rest of a sentence that begins with the column."""
+    """The reason for each bad value, by index: the rest of a sentence about the column."""
 
 
 def canonical_type(column: Column) -> Any:
-    """Return the type of a column in the canonical rows."""
-    return _canonical(column.categories or column)
+    """Return the Arrow type of a column in the canonical rows."""
+    return _canonical_value_type(column.categories or column)
 
 
 class ColumnConverter:
@@ -50,13 +50,13 @@ class ColumnConverter:
         """Plan the conversion.
 
         Args:
-            column: of the model card.
+            column: the column of the model card.
             source: the type of the arrays.
-            max_text_bytes: the largest size of a text.
-            has_cells: whether the arrays hold cells of CSV, which are texts.
+            max_text_bytes: the maximum size of a string.
+            has_cells: whether the arrays contain CSV cells.
 
         Raises:
-            WrongType: no value of this type is one of the column.
+            WrongType: values of this type cannot be converted to the type of the column.
         """
         self.type = canonical_type(column)
         self._column = column
@@ -65,15 +65,15 @@ class ColumnConverter:
         self._max_text_bytes = max_text_bytes
         self._read = column_reader(column.model_copy(update={"nullable": False}), max_text_bytes)
         self._known = None if column.categories is None else pa.array(column.categories.values, self.type)
-        self._try = self._plan(source)
+        self._convert_array = self._choose_conversion(source)
         self._n_suggestions = 0
         self.missing = f"must not be missing: send {expected_values(column)}."
-        """Why a missing value is bad."""
+        """The reason for a missing value of a column that is not nullable."""
 
-    def __call__(self, array: Any) -> Converted:
+    def __call__(self, array: Any) -> ConvertedColumn:
         """Convert an array."""
-        readable = _readable(array)
-        attempt = self._attempt(readable)
+        readable = _to_strings(array)
+        attempt = self._convert_all(readable)
         converted = attempt.array
         bad: dict[int, str] = {}
         if attempt.doubtful is not None:
@@ -81,18 +81,18 @@ class ColumnConverter:
         if not self._column.nullable and converted.null_count:
             nulls = pc.indices_nonzero(pc.is_null(converted)).to_pylist()
             bad = dict.fromkeys(nulls, self.missing) | bad
-        return Converted(converted, bad)
+        return ConvertedColumn(converted, bad)
 
-    def _attempt(self, array: Any) -> Attempt:
+    def _convert_all(self, array: Any) -> PartialConversion:
         if any(is_binary(array.type) for is_binary in _BINARIES):  # some value is not UTF-8
-            return Attempt(pa.nulls(len(array), self.type), pc.is_valid(array))
-        attempt = self._try(array)
+            return PartialConversion(pa.nulls(len(array), self.type), pc.is_valid(array))
+        attempt = self._convert_array(array)
         if self._known is None:
             return attempt
         is_known = pc.if_else(pc.is_valid(attempt.array), pc.is_in(attempt.array, value_set=self._known), None)
-        return both(attempt, where(attempt.array, is_known))
+        return merge_doubtful(attempt, keep_where(attempt.array, is_known))
 
-    def _read_doubtful(self, array: Any, attempt: Attempt) -> tuple[Any, dict[int, str]]:
+    def _read_doubtful(self, array: Any, attempt: PartialConversion) -> tuple[Any, dict[int, str]]:
         indices = pc.indices_nonzero(attempt.doubtful).to_pylist()
         values = array.filter(attempt.doubtful).to_pylist()
         known: dict[Any, Any] = {}
@@ -108,12 +108,12 @@ class ColumnConverter:
 
     def _read_one(self, value: Any) -> Any:
         if self._has_cells and type(value) is str:
-            value = csv_cells.value_of(self._values, value)
+            value = csv_cells.parse_cell(self._values, value)
         elif type(value) is bytes:
             try:
                 value = value.decode()
             except UnicodeDecodeError:
-                raise ValueError("must be a text in UTF-8.") from None
+                raise ValueError("must be a string in UTF-8.") from None
         elif type(value) is Decimal:
             value = int(value) if value == value.to_integral_value() else float(value)
         elif type(value) is int and self._values.type in FLOATS and abs(value) > numbers.EXACT:
@@ -131,16 +131,16 @@ class ColumnConverter:
             text = text.replace(" A missing value is null.", f" A missing value is {cell}.")
         return text
 
-    def _plan(self, source: Any) -> Callable[[Any], Attempt]:
+    def _choose_conversion(self, source: Any) -> Callable[[Any], PartialConversion]:
         if pa.types.is_null(source):
-            return lambda array: Attempt(array.cast(self.type))
+            return lambda array: PartialConversion(array.cast(self.type))
         if self._has_cells and source == pa.string() and self._takes_numbers_or_booleans():
-            return self._plan_cells()
+            return self._conversion_of_cells()
         for kinds, plan in (
-            (_NUMBERS, self._plan_numbers),
-            ((*_TEXTS, *_BINARIES), self._plan_texts),
-            ((pa.types.is_boolean,), self._plan_booleans),
-            ((pa.types.is_date, pa.types.is_timestamp), self._plan_moments),
+            (_NUMBERS, self._conversion_of_numbers),
+            ((*_TEXTS, *_BINARIES), self._conversion_of_strings),
+            ((pa.types.is_boolean,), self._conversion_of_booleans),
+            ((pa.types.is_date, pa.types.is_timestamp), self._conversion_of_datetimes),
         ):
             if any(is_kind(source) for is_kind in kinds) and (found := plan(source)) is not None:
                 return found
@@ -149,51 +149,51 @@ class ColumnConverter:
     def _takes_numbers_or_booleans(self) -> bool:
         return self._values.type in FLOATS or self._values.type in INTEGERS or self._values.type is ValueType.BOOL
 
-    def _plan_cells(self) -> Callable[[Any], Attempt]:
+    def _conversion_of_cells(self) -> Callable[[Any], PartialConversion]:
         if self._values.type is ValueType.BOOL:
             return csv_cells.to_booleans
         if self._values.type is ValueType.FLOAT32:
             return _then_float32(partial(csv_cells.to_numbers, self._values))
         return partial(csv_cells.to_numbers, self._values)
 
-    def _plan_numbers(self, _source: Any) -> Callable[[Any], Attempt] | None:
+    def _conversion_of_numbers(self, _source: Any) -> Callable[[Any], PartialConversion] | None:
         if self._values.type in INTEGERS:
             return partial(numbers.to_integers, self._values.type)
         if self._values.type is ValueType.FLOAT32:
             return numbers.to_float32
         return numbers.to_float64 if self._values.type is ValueType.FLOAT64 else None
 
-    def _plan_texts(self, _source: Any) -> Callable[[Any], Attempt] | None:
+    def _conversion_of_strings(self, _source: Any) -> Callable[[Any], PartialConversion] | None:
         kind = self._values.type
         if kind is ValueType.STRING:
-            return partial(_texts, self._max_text_bytes)
+            return partial(_check_lengths, self._max_text_bytes)
         if kind is ValueType.DATE:
-            return moments.dates
-        return self._datetimes if kind is ValueType.DATETIME else None
+            return datetimes.check_dates
+        return self._convert_datetimes if kind is ValueType.DATETIME else None
 
-    def _plan_booleans(self, _source: Any) -> Callable[[Any], Attempt] | None:
-        return Attempt if self._values.type is ValueType.BOOL else None
+    def _conversion_of_booleans(self, _source: Any) -> Callable[[Any], PartialConversion] | None:
+        return PartialConversion if self._values.type is ValueType.BOOL else None
 
-    def _plan_moments(self, source: Any) -> Callable[[Any], Attempt] | None:
+    def _conversion_of_datetimes(self, source: Any) -> Callable[[Any], PartialConversion] | None:
         kind = self._values.type
         if pa.types.is_date(source) and kind in (ValueType.DATE, ValueType.DATETIME):
-            return moments.dates if kind is ValueType.DATE else self._datetimes
-        return self._datetimes if pa.types.is_timestamp(source) and kind is ValueType.DATETIME else None
+            return datetimes.check_dates if kind is ValueType.DATE else self._convert_datetimes
+        return self._convert_datetimes if pa.types.is_timestamp(source) and kind is ValueType.DATETIME else None
 
-    def _datetimes(self, texts: Any) -> Attempt:
+    def _convert_datetimes(self, texts: Any) -> PartialConversion:
         unit = self._values.unit or Unit.NANOSECOND
-        return moments.datetimes(texts, unit, is_zoned=self._values.time_zone is not None)
+        return datetimes.convert_datetimes(texts, unit, is_zoned=self._values.time_zone is not None)
 
     def _remedy(self) -> str:
-        return ": convert the column, or send it as text" if self._values.type in (ValueType.STRING,) else ""
+        return ": convert the column, or send it as strings" if self._values.type in (ValueType.STRING,) else ""
 
 
-def _readable(array: Any) -> Any:
-    """Write dates and datetimes as texts, and turn every kind of text into the one; the rest stays."""
+def _to_strings(array: Any) -> Any:
+    """Convert dates, datetimes and every kind of string to the type string; return other arrays unchanged."""
     if pa.types.is_timestamp(array.type):
-        return moments.iso_texts(array)
+        return datetimes.format_timestamps(array)
     if pa.types.is_date(array.type):
-        return moments.date_texts(array)
+        return datetimes.format_dates(array)
     if any(is_text(array.type) for is_text in (*_TEXTS, *_BINARIES)):
         try:
             return array.cast(pa.string())
@@ -202,28 +202,28 @@ def _readable(array: Any) -> Any:
     return array
 
 
-def _canonical(values: Values) -> Any:
+def _canonical_value_type(values: Values) -> Any:
     if values.type in (ValueType.STRING, ValueType.DATE, ValueType.DATETIME):
         return pa.string()
     return pa.bool_() if values.type is ValueType.BOOL else pa.type_for_alias(values.type.value)
 
 
-def _texts(max_bytes: int, texts: Any) -> Attempt:
+def _check_lengths(max_bytes: int, texts: Any) -> PartialConversion:
     if texts.nbytes <= max_bytes:
-        return Attempt(texts)
-    return where(texts, pc.less_equal(pc.binary_length(texts), max_bytes))
+        return PartialConversion(texts)
+    return keep_where(texts, pc.less_equal(pc.binary_length(texts), max_bytes))
 
 
-def _then_float32(convert: Callable[[Any], Attempt]) -> Callable[[Any], Attempt]:
-    def converted(array: Any) -> Attempt:
+def _then_float32(convert: Callable[[Any], PartialConversion]) -> Callable[[Any], PartialConversion]:
+    def converted(array: Any) -> PartialConversion:
         first = convert(array)
-        return both(first, numbers.to_float32(first.array))
+        return merge_doubtful(first, numbers.to_float32(first.array))
 
     return converted
 
 
 def decoded_type(column: Column) -> Any:
-    """Return the type of the arrays of a column, as its converter takes them."""
+    """Return the type to which a parser decodes the values of a column, for its `ColumnConverter`."""
     values = column.categories or column
     if values.type in FLOATS:
         return pa.float64()

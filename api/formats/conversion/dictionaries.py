@@ -1,29 +1,29 @@
-"""Converts dictionary arrays: the dictionary once, and then what refers to it."""
+"""Converts dictionary arrays: each value of a dictionary once."""
 
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from api.formats.conversion.columns import ColumnConverter, Converted
+from api.formats.conversion.columns import ColumnConverter, ConvertedColumn
 
 
 class DictionaryConverter:
     """Converts dictionary arrays to the canonical form of a column."""
 
     def __init__(self, converter: ColumnConverter, *, nullable: bool) -> None:
-        """Wrap the converter of the dictionary's values.
+        """Wrap a converter.
 
         Args:
-            converter: of the values.
-            nullable: whether a value may be missing.
+            converter: converts the values of a dictionary.
+            nullable: whether a value of the column may be missing.
         """
         self._convert = converter
         self._nullable = nullable
         self._dictionary: Any = None
-        self._converted: Converted
+        self._converted: ConvertedColumn
 
-    def __call__(self, array: Any) -> Converted:
+    def __call__(self, array: Any) -> ConvertedColumn:
         """Convert an array."""
         if not _is_same(array.dictionary, self._dictionary):
             self._dictionary = array.dictionary
@@ -31,7 +31,7 @@ class DictionaryConverter:
         values, reasons = self._converted
         converted = values.take(array.indices)
         if not converted.null_count:
-            return Converted(converted, {})
+            return ConvertedColumn(converted, {})
         bad: dict[int, str] = {}
         if reasons:
             is_bad = pc.is_in(array.indices, value_set=pa.array(list(reasons), array.indices.type))
@@ -41,11 +41,11 @@ class DictionaryConverter:
         if not self._nullable:
             nulls = pc.indices_nonzero(pc.is_null(converted)).to_pylist()
             bad = dict.fromkeys(nulls, self._convert.missing) | bad
-        return Converted(converted, bad)
+        return ConvertedColumn(converted, bad)
 
 
 def _is_same(first: Any, second: Any) -> bool:
-    """Whether two arrays share their memory, which they keep alive."""
+    """Whether two arrays have the same buffers; both are alive, so that no address was reused."""
     if second is None or len(first) != len(second) or first.offset != second.offset:
         return False
     pairs = zip(first.buffers(), second.buffers(), strict=True)

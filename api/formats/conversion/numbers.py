@@ -1,72 +1,72 @@
-"""Converts arrays of numbers to other types of numbers, where that is exact."""
+"""Converts arrays of numbers to other numeric types; a value that would change is doubtful."""
 
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from api.formats.conversion.attempt import Attempt, both, only_where, where
+from api.formats.conversion.partial import PartialConversion, keep_where, merge_doubtful, null_unless
 from shared.columns import INTEGERS, ValueType
 
 EXACT: Final = 2**53
-"""Every integer up to it is a float64."""
+"""Float64 represents every integer up to this one exactly."""
 
 
-def to_float64(array: Any) -> Attempt:
-    """Convert integers, floats and decimals to float64; NaN is missing, and infinities are doubtful."""
+def to_float64(array: Any) -> PartialConversion:
+    """Convert integers, floats and decimals to float64; NaN becomes null, and infinities are doubtful."""
     if pa.types.is_decimal(array.type):
-        array = array.cast(pa.string())  # and from there correctly rounded
+        array = array.cast(pa.string())  # the conversion from strings rounds correctly
     if pa.types.is_integer(array.type):
-        return _from_integers(array)
-    return where(array := without_nan(array.cast(pa.float64())), pc.is_finite(array))
+        return _integers_to_float64(array)
+    return keep_where(array := nan_to_null(array.cast(pa.float64())), pc.is_finite(array))
 
 
-def to_float32(array: Any) -> Attempt:
-    """Convert likewise to float32, rounding; what is beyond its range is doubtful."""
+def to_float32(array: Any) -> PartialConversion:
+    """Convert like `to_float64`, then round to float32; numbers out of its range are doubtful."""
     if array.type == pa.float32():
-        return where(array := without_nan(array), pc.is_finite(array))
+        return keep_where(array := nan_to_null(array), pc.is_finite(array))
     wide = to_float64(array)
     narrow = wide.array.cast(pa.float32())
-    return both(wide, where(narrow, pc.is_finite(narrow)))
+    return merge_doubtful(wide, keep_where(narrow, pc.is_finite(narrow)))
 
 
-def to_integers(value_type: ValueType, array: Any) -> Attempt:
-    """Convert integers within the range, and floats and decimals that are integers; NaN is missing."""
+def to_integers(value_type: ValueType, array: Any) -> PartialConversion:
+    """Convert integers, and floats and decimals without a fraction, to an integer type; NaN becomes null."""
     target = pa.type_for_alias(value_type.value)
     if pa.types.is_floating(array.type):
-        array = without_nan(array.cast(pa.float64()))
+        array = nan_to_null(array.cast(pa.float64()))
         is_good = pc.and_(pc.equal(array, pc.trunc(array)), pc.less(pc.abs(array), float(EXACT)))
-        whole = where(array, is_good)
-        return both(whole, _within(value_type, whole.array.cast(pa.int64())))
+        whole = keep_where(array, is_good)
+        return merge_doubtful(whole, _convert_in_range(value_type, whole.array.cast(pa.int64())))
     if pa.types.is_integer(array.type):
-        return _within(value_type, array)
+        return _convert_in_range(value_type, array)
     try:
-        return Attempt(array.cast(target))
-    except pa.ArrowInvalid:  # some decimal does not fit: each is read alone
-        return where(pa.nulls(len(array), target), pc.is_null(array))
+        return PartialConversion(array.cast(target))
+    except pa.ArrowInvalid:  # some decimal does not fit: all are doubtful
+        return keep_where(pa.nulls(len(array), target), pc.is_null(array))
 
 
-def without_nan(array: Any) -> Any:
+def nan_to_null(array: Any) -> Any:
     """Replace NaN by null."""
     is_number = pc.invert(pc.is_nan(array))
-    return array if pc.all(is_number, min_count=0).as_py() else only_where(array, is_number)
+    return array if pc.all(is_number, min_count=0).as_py() else null_unless(array, is_number)
 
 
-def _from_integers(array: Any) -> Attempt:
+def _integers_to_float64(array: Any) -> PartialConversion:
     try:
-        return Attempt(array.cast(pa.float64()))
+        return PartialConversion(array.cast(pa.float64()))
     except pa.ArrowInvalid:  # some are beyond `EXACT`
         is_good = pc.less_equal(array, EXACT)
         if not pa.types.is_unsigned_integer(array.type):
             is_good = pc.and_(is_good, pc.greater_equal(array, -EXACT))
-        exact = where(array, is_good)
-        return Attempt(exact.array.cast(pa.float64()), exact.doubtful)
+        exact = keep_where(array, is_good)
+        return PartialConversion(exact.array.cast(pa.float64()), exact.doubtful)
 
 
-def _within(value_type: ValueType, array: Any) -> Attempt:
+def _convert_in_range(value_type: ValueType, array: Any) -> PartialConversion:
     target = pa.type_for_alias(value_type.value)
     try:
-        return Attempt(array.cast(target))
+        return PartialConversion(array.cast(target))
     except pa.ArrowInvalid:
         smallest, largest = INTEGERS[value_type]
         lowest, highest = INTEGERS[ValueType(str(array.type))]
@@ -74,5 +74,5 @@ def _within(value_type: ValueType, array: Any) -> Attempt:
             pc.greater_equal(array, pa.scalar(max(smallest, lowest), array.type)),
             pc.less_equal(array, pa.scalar(min(largest, highest), array.type)),
         )
-        near = where(array, is_good)
-        return Attempt(near.array.cast(target), near.doubtful)
+        near = keep_where(array, is_good)
+        return PartialConversion(near.array.cast(target), near.doubtful)

@@ -1,7 +1,7 @@
-"""Cuts CSV into blocks of whole rows, and finds rows, lines and cells in them.
+"""Cuts CSV into blocks of whole rows, and finds the row, line and cell of a byte.
 
-Quotes must stand where RFC 4180 has them, around whole cells and doubled within. Then they come in pairs, and whether a
-line's end is one of a row's follows from the number of quotes before it.
+As RFC 4180 requires, quotes enclose whole cells and are doubled within them. So a line break ends a row exactly if the
+number of quotes before it is even.
 """
 
 import re
@@ -14,11 +14,11 @@ MAX_ROW_BYTES: Final = 2**23
 _BOM: Final = b"\xef\xbb\xbf"
 _PAIR: Final = re.compile(rb'"[^"]*"')
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
-_QUOTED: Final = b"\0"  # stands for a pair of quotes; a cell holds none
+_QUOTED: Final = b"\0"  # a placeholder for a pair of quotes; valid cells do not contain it
 
 
 class Block(NamedTuple):
-    """Some rows."""
+    """Consecutive whole rows."""
 
     content: bytes
     first_line: int
@@ -26,14 +26,14 @@ class Block(NamedTuple):
 
     @property
     def n_lines(self) -> int:
-        """The number of ended lines."""
+        """The number of line breaks."""
         content = self.content
         if b"\r" not in content:
             return content.count(b"\n")
         return content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
 
     def row_lines(self) -> list[int]:
-        """Return the number of the line at which each row begins."""
+        """Return the number of the line in which each row begins."""
         masked = _PAIR.sub(lambda pair: b"x" + _QUOTED * len(_LINE_END.findall(pair[0])), self.content)
         lines, line = [], self.first_line
         for row in masked.splitlines():
@@ -42,19 +42,19 @@ class Block(NamedTuple):
             line += 1 + row.count(_QUOTED)
         return lines
 
-    def place(self, offset: int, delimiter: bytes) -> tuple[int, int, int]:
-        """Return in which line, row of the block and cell a byte stands; lines from 1, rows and cells from 0."""
+    def locate(self, offset: int, delimiter: bytes) -> tuple[int, int, int]:
+        """Return the line, the row of the block and the cell of a byte; lines count from 1, rows and cells from 0."""
         before = self.content[:offset]
         line = self.first_line + len(_LINE_END.findall(before))
-        masked = _PAIR.sub(_QUOTED, before).partition(b'"')[0]  # what follows is within a quoted cell
+        masked = _PAIR.sub(_QUOTED, before).partition(b'"')[0]  # an open quote begins the cell of the byte
         *rows, last = (masked + b".").splitlines()
         return line, sum(1 for row in rows if row), last.count(delimiter)
 
 
 def read_blocks(body: Any) -> Iterator[Block]:
-    """Read a body to its end, without the mark of UTF-8 at its beginning.
+    """Read a body to its end; skip a byte order mark.
 
-    A block of more than `MAX_ROW_BYTES` has no end of a row, and is the last one.
+    If a row exceeds `MAX_ROW_BYTES`, the block that begins with it is the last one.
     """
     pending, line, is_first = b"", 1, True
     while chunk := body.read(BLOCK_BYTES):
@@ -70,46 +70,48 @@ def read_blocks(body: Any) -> Iterator[Block]:
         if len(pending) > MAX_ROW_BYTES:
             break
     if pending:
-        # pyarrow takes an empty cell at the very end for quoted if the one before it is.
+        # Without a line break at the end, pyarrow takes an empty last cell for quoted if the one before it is.
         yield Block(pending if pending.endswith((b"\n", b"\r")) else pending + b"\n", line)
 
 
-def misplaced(block: Block, delimiter: bytes) -> tuple[int, str] | None:
-    """Find a byte that no CSV has there, and say what is wrong with it."""
+def find_invalid_byte(block: Block, delimiter: bytes) -> tuple[int, str] | None:
+    """Return the offset of the first invalid byte, and the problem; None if all bytes are valid."""
     content = block.content
     if (nul := content.find(b"\0")) >= 0:
-        return nul, "holds a NUL byte, which is not text"
+        return nul, "contains a NUL byte, which is not text"
     if b'"' not in content:
         return None
     parts = content.split(b'"')
-    outside = b'"'.join(parts[::2])  # each pair of quotes, with what is within, is one quote
-    kinds = outside.translate(_kinds(delimiter))
+    outside = b'"'.join(parts[::2])  # each quoted part is replaced by one quote
+    kinds = outside.translate(_byte_kinds(delimiter))
     stray = min((at for at in (kinds.find(b'x"'), kinds.find(b'"x')) if at >= 0), default=-1)
     if stray >= 0:
-        return _unmasked(content, stray), _STRAY
+        return _unmask_offset(content, stray), _STRAY
     if len(parts) % 2:
         return None
     opening = len(parts) - 2
-    while opening and not parts[opening]:  # two quotes in a row are one within the cell
+    while opening and not parts[opening]:  # skip doubled quotes
         opening -= 2
     is_cell = not parts[opening] or parts[opening].endswith((delimiter, b"\n", b"\r"))
     problem = "begins with a quote that is never closed" if is_cell else _STRAY
     return len(b'"'.join(parts[: opening + 1])), problem
 
 
-_STRAY: Final = 'holds a quote in the middle: put the whole cell in quotes, and double those within ("5"" disk")'
+_STRAY: Final = (
+    'contains a quote in the middle: put the whole cell in quotes, and double the quotes within it ("5"" disk")'
+)
 
 
 @cache
-def _kinds(delimiter: bytes) -> bytes:
-    """Map what separates cells to a comma, a quote to itself, and everything else to an x."""
+def _byte_kinds(delimiter: bytes) -> bytes:
+    """Return a table that maps separators of cells to a comma, a quote to itself, and every other byte to an x."""
     return bytes(
         ord(",") if byte in delimiter + b"\r\n" else ord('"') if byte == ord('"') else ord("x") for byte in range(256)
     )
 
 
 def _end_of_rows(content: bytes) -> int:
-    """Return where the last row ends that ends for sure; 0 if none does."""
+    """Return the end of the last row that is complete; 0 if none is."""
     end = _last_line_end(content, len(content))
     n_quotes = content.count(b'"', 0, end)
     while end and n_quotes % 2:
@@ -122,12 +124,12 @@ def _end_of_rows(content: bytes) -> int:
 
 def _last_line_end(content: bytes, before: int) -> int:
     newline = content.rfind(b"\n", 0, before)
-    last = before - 1 if before == len(content) else before  # what follows the last byte may be the \n of its \r
+    last = before - 1 if before == len(content) else before  # a \n may follow a \r at the end
     return max(newline, content.rfind(b"\r", newline + 1, last)) + 1
 
 
-def _unmasked(content: bytes, offset: int) -> int:
-    """Return where the byte stands that follows so many others once each pair of quotes is one byte."""
+def _unmask_offset(content: bytes, offset: int) -> int:
+    """Convert an offset in `content` with each quoted part replaced by one byte to an offset in `content`."""
     shift = 0
     for pair in _PAIR.finditer(content):
         if pair.start() - shift > offset:

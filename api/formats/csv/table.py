@@ -1,4 +1,4 @@
-"""Reads the rows of CSV."""
+"""Reads CSV files."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from api.formats.conversion.carried import carried_texts
+from api.formats.conversion.carried import encode_carried_strings
 from api.formats.conversion.columns import canonical_type
-from api.formats.csv.blocks import MAX_ROW_BYTES, Block, misplaced, read_blocks
-from api.formats.csv.parsing import BlockParser, Layout
-from api.formats.intake import BadValue, Piece, bad_values
-from api.formats.matching import match, shown
+from api.formats.csv.blocks import MAX_ROW_BYTES, Block, find_invalid_byte, read_blocks
+from api.formats.csv.parsing import BlockParser, CsvLayout
+from api.formats.intake import BadValue, Piece, bad_values_by_row
+from api.formats.matching import displayed_name, match_columns
 from api.formats.upload import Upload
 from api.http.strict_json import pointer_to
 from shared.errors import Fault, InvalidParameter, InvalidRows, MalformedUpload
@@ -22,19 +22,19 @@ _NO_DELIMITERS: Final = frozenset('"\r\n\0')
 
 
 class CsvTable:
-    """The rows of CSV."""
+    """The rows of a CSV file."""
 
     def __init__(self, upload: Upload) -> None:
         """Read the header.
 
         Raises:
-            MalformedUpload: it cannot be read.
-            InvalidRows: a column is unknown, missing or there twice.
-            InvalidParameter: the delimiter is none; or there is no header, and columns are to be carried.
+            MalformedUpload: the first block cannot be parsed.
+            InvalidRows: a column is unknown, missing or duplicate.
+            InvalidParameter: the delimiter is invalid, or `carry` is given without a header.
         """
         job = upload.job
         if len(job.delimiter) != 1 or not job.delimiter.isascii() or job.delimiter in _NO_DELIMITERS:
-            raise InvalidParameter("`delimiter` must be one ASCII character, and neither a quote nor a line's end.")
+            raise InvalidParameter("`delimiter` must be one ASCII character, and neither a quote nor a line break.")
         if job.carried and not job.has_header:
             raise InvalidParameter("Without a header the columns have no names to carry: leave out `carry`.")
         self._delimiter = job.delimiter
@@ -44,40 +44,40 @@ class CsvTable:
         self._blocks = read_blocks(upload.body)
         self._block = self._next_block()
         if job.has_header:
-            self._take_header()
-        self._features, carried = match(self._names, upload.columns, job.carried, "Line 1, column")
+            self._read_header()
+        self._features, carried = match_columns(self._names, upload.columns, job.carried, "Line 1, column")
         self._present = [
             (column, index) for column, index in zip(self._columns, self._features, strict=True) if index is not None
         ]
-        layout = Layout(self._present, carried, len(self._names), job.delimiter, job.null_texts)
+        layout = CsvLayout(self._present, carried, len(self._names), job.delimiter, job.null_texts)
         self._parse = BlockParser(layout, upload.settings.max_text_bytes)
         self.carried = [pa.string()] * len(carried)
 
     def outputs(self) -> tuple[Output, ...]:
-        """Return no outputs: only a query can ask for them."""
+        """Return no outputs: only the query string can request them."""
         return ()
 
     def pieces(self) -> Iterator[Piece]:
-        """Read the rows.
+        """Yield the rows in pieces.
 
         Raises:
-            MalformedUpload: they cannot be read.
+            MalformedUpload: a block cannot be parsed.
         """
         while (block := self._block) is not None:
             if block.content.strip(b"\r\n"):  # pyarrow refuses a block without rows
-                piece = self._piece(block)
+                piece = self._read_piece(block)
                 yield piece
                 self._n_rows += len(piece.features[0])
             self._block = self._next_block()
 
-    def _take_header(self) -> None:
-        """Read the names of the columns off the first block."""
+    def _read_header(self) -> None:
+        """Read the column names from the first block, and remove them from it."""
         while self._block is not None and not self._block.content.strip(b"\r\n"):
             self._block = self._next_block()
         block = self._block
         if block is None:
             raise InvalidRows([Fault("", "Line 1: there is no header: send the names of the columns, then the rows.")])
-        lines = _Lines(block.content)
+        lines = _LineReader(block.content)
         csv.field_size_limit(MAX_ROW_BYTES)
         try:
             self._names = next((row for row in csv.reader(lines, delimiter=self._delimiter) if row), [])
@@ -92,23 +92,26 @@ class CsvTable:
             return None
         if len(block.content) > MAX_ROW_BYTES:
             raise self._malformed(block, 0, f"begins a row of more than {MAX_ROW_BYTES} bytes: is a quote missing?")
-        if (found := misplaced(block, self._delimiter.encode())) is not None:
+        if (found := find_invalid_byte(block, self._delimiter.encode())) is not None:
             raise self._malformed(block, *found)
         return block
 
-    def _piece(self, block: Block) -> Piece:
+    def _read_piece(self, block: Block) -> Piece:
         try:
             parsed = self._parse(block)
         except pa.ArrowInvalid as error:
-            raise self._unparsable(block, error) from None
+            raise self._parse_error(block, error) from None
         converted = [convert(array) for convert, array in zip(parsed.converters, parsed.features, strict=True)]
-        bad = bad_values([column for column, _ in self._present], [each.bad for each in converted])
-        features, carried = [each.array for each in converted], [carried_texts(each) for each in parsed.carried]
+        bad = bad_values_by_row([column for column, _ in self._present], [each.bad for each in converted])
+        features, carried = (
+            [each.array for each in converted],
+            [encode_carried_strings(each) for each in parsed.carried],
+        )
         if parsed.ragged:
             rows = [row for row in range(parsed.n_rows) if row not in parsed.ragged]
-            features, carried = _spread(features, rows, parsed.n_rows), _spread(carried, rows, parsed.n_rows)
+            features, carried = _spread_rows(features, rows, parsed.n_rows), _spread_rows(carried, rows, parsed.n_rows)
             bad = {rows[row]: reasons for row, reasons in bad.items()}
-            bad |= {row: [BadValue(None, self._raggedness(n_cells))] for row, n_cells in parsed.ragged.items()}
+            bad |= {row: [BadValue(None, self._cell_count_error(n_cells))] for row, n_cells in parsed.ragged.items()}
         by_index = dict(zip([index for _, index in self._present], features, strict=True))
         return Piece(
             [
@@ -117,30 +120,30 @@ class CsvTable:
             ],
             carried,
             bad,
-            _Places(block, parsed.n_rows),
+            _RowLines(block, parsed.n_rows),
         )
 
-    def _raggedness(self, n_cells: int) -> str:
+    def _cell_count_error(self, n_cells: int) -> str:
         cells = "1 cell" if n_cells == 1 else f"{n_cells} cells"
         return f"the row has {cells}, and must have {len(self._names)}, one for each column."
 
-    def _unparsable(self, block: Block, error: Exception) -> MalformedUpload:
+    def _parse_error(self, block: Block, error: Exception) -> MalformedUpload:
         try:
             block.content.decode()
         except UnicodeDecodeError as found:
             return self._malformed(block, found.start, "is not UTF-8")
-        return MalformedUpload(f"Line {block.first_line}, or one that follows: {error}")
+        return MalformedUpload(f"Line {block.first_line}, or a later line: {error}")
 
     def _malformed(self, block: Block, offset: int, problem: str) -> MalformedUpload:
-        line, row, cell = block.place(offset, self._delimiter.encode())
+        line, row, cell = block.locate(offset, self._delimiter.encode())
         name = self._names[cell] if cell < len(self._names) else str(cell + 1)
-        detail = f"Line {line}, column {shown(name)}: {problem}."
+        detail = f"Line {line}, column {displayed_name(name)}: {problem}."
         row += self._n_rows
         return MalformedUpload(detail, [Fault(f"/data/{row}{pointer_to(name)}" if row >= 0 else "", detail)])
 
 
-class _Lines:
-    """The lines of a content, decoded one by one, and how much of it has been read."""
+class _LineReader:
+    """Decodes lines one by one, and counts the bytes and lines read."""
 
     def __init__(self, content: bytes) -> None:
         self._lines = iter(content.splitlines(keepends=True))
@@ -155,8 +158,8 @@ class _Lines:
             yield text
 
 
-class _Places:
-    """Says at which line a row of a block stands."""
+class _RowLines:
+    """Returns the lines of rows of a block, as a `RowLocator`."""
 
     def __init__(self, block: Block, n_rows: int) -> None:
         self._block = block
@@ -164,7 +167,7 @@ class _Places:
 
     @cached_property
     def _lines(self) -> Sequence[int]:
-        if b'"' not in self._block.content and self._block.n_lines == self._n_rows:  # a row to a line
+        if b'"' not in self._block.content and self._block.n_lines == self._n_rows:  # one line per row
             return range(self._block.first_line, self._block.first_line + self._n_rows)
         return self._block.row_lines()
 
@@ -172,8 +175,8 @@ class _Places:
         return [f"Line {self._lines[row]}" for row in rows]
 
 
-def _spread(arrays: Sequence[Any], rows: Sequence[int], n_rows: int) -> list[Any]:
-    """Put the values of arrays at the given rows; the others are null."""
+def _spread_rows(arrays: Sequence[Any], rows: Sequence[int], n_rows: int) -> list[Any]:
+    """Move the values of arrays to the given rows; other rows are null."""
     positions: list[int | None] = [None] * n_rows
     for position, row in enumerate(rows):
         positions[row] = position

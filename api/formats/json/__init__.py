@@ -1,1 +1,1 @@
-"""Reads uploads of JSON (RFC 8259), which are bodies as `POST /predict` takes them, and of NDJSON, a row to a line."""
+"""Reads uploads of JSON (RFC 8259), whose bodies are those of `POST /predict`, and of NDJSON, one row per line."""

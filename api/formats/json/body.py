@@ -1,4 +1,4 @@
-"""Reads JSON bodies as `POST /predict` takes them: an object with the rows, in "data", and maybe "outputs"."""
+"""Reads JSON bodies like those of `POST /predict`: an object with the rows in "data", and optionally "outputs"."""
 
 import codecs
 import json
@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from api.formats.intake import Piece
-from api.formats.json.decoding import Form
+from api.formats.json.decoding import RowForm
 from api.formats.json.pieces import PieceReader
 from api.formats.upload import Upload
 from api.http.requested_outputs import OUTPUTS, read_outputs
@@ -25,13 +25,13 @@ _MAX_ROW_BYTES: Final = 2**24
 _TAIL_BYTES: Final = 4096
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _BETWEEN: Final = {
-    Form.ARRAY: re.compile(rb"\][ \t\r\n]*,[ \t\r\n]*(?=\[)"),
-    Form.OBJECT: re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*(?=\{)"),
-    Form.TEXT: re.compile(rb'"[ \t\r\n]*,[ \t\r\n]*(?=")'),
+    RowForm.ARRAY: re.compile(rb"\][ \t\r\n]*,[ \t\r\n]*(?=\[)"),
+    RowForm.OBJECT: re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*(?=\{)"),
+    RowForm.TEXT: re.compile(rb'"[ \t\r\n]*,[ \t\r\n]*(?=")'),
 }
-"""What may separate two rows, unless it is within a text."""
+"""A separator of two rows, unless it is within a string."""
 _TAIL: Final = re.compile(rb'\]\s*(?:,\s*"outputs"\s*:\s*\[[^\[\]]*\]\s*)?\}\s*$')
-"""What may follow the last row."""
+"""The end of the body after the last row, if "data" is the last member or only "outputs" follows."""
 
 
 class JsonTable:
@@ -42,51 +42,51 @@ class JsonTable:
         self.carried = [pa.string()] * len(upload.job.carried)
         self._upload = upload
         self._body = bytearray()
-        """What has been received: rows are read while more is."""
+        """The bytes received; rows are read before the whole body is received."""
         self._has_all = False
         self._at = 0
-        """Where the next byte is read."""
+        """The offset of the next byte to read."""
         self._n_rows = 0
         self._outputs: tuple[Output, ...] = ()
 
     def outputs(self) -> tuple[Output, ...]:
-        """Return the outputs that the body asks for."""
+        """Return the outputs that the body requests."""
         return self._outputs
 
     def pieces(self) -> Iterator[Piece]:
-        """Read the rows.
+        """Yield the rows in pieces.
 
         Raises:
             MalformedUpload: the body is not JSON.
-            InvalidRows: it has not the members of such a body.
-            BodyTooLarge: it is too large for one of JSON.
+            InvalidRows: a member is unknown, missing, duplicate or invalid.
+            BodyTooLarge: the body exceeds the limit for JSON.
         """
         self._skip_space()
-        if not self._takes(b"{"):
-            self._value()  # or it is not JSON
+        if not self._take_token(b"{"):
+            self._take_value()  # raises an error if it is not JSON
             raise InvalidRows([Fault("", 'The body must be an object with the member "data".')])
         names: set[str] = set()
-        more = not self._takes(b"}")
+        more = not self._take_token(b"}")
         while more:
-            name = self._name(names)
+            name = self._read_name(names)
             if name == _DATA:
-                yield from self._data()
+                yield from self._read_data()
             else:
                 self._take_outputs(name)
-            more = self._goes_on(b"}")
+            more = self._take_separator(b"}")
         if _DATA not in names:
             raise InvalidRows([Fault("/data", 'The member "data", an array of rows, is missing.')])
         if self._at < len(self._body):
             raise self._malformed(self._at, "there must be nothing after the object")
 
-    def _name(self, names: set[str]) -> str:
+    def _read_name(self, names: set[str]) -> str:
         if self._body[self._at : self._at + 1] != b'"':
             raise self._malformed(self._at, "a member's name is missing")
-        name: str = self._value()
+        name: str = self._take_value()
         if name in names:
-            raise InvalidRows([Fault(pointer_to(name), f"{show(name)} stands there more than once: send it once.")])
+            raise InvalidRows([Fault(pointer_to(name), f"{show(name)} occurs more than once: send it once.")])
         names.add(name)
-        if not self._takes(b":"):
+        if not self._take_token(b":"):
             raise self._malformed(self._at, "a colon is missing")
         return name
 
@@ -94,44 +94,46 @@ class JsonTable:
         if name != OUTPUTS:
             detail = f'Unknown member {show(name)}: a body has "data", and may have "outputs".'
             raise InvalidRows([Fault(pointer_to(name), detail)])
-        self._outputs = read_outputs(self._value(), self._upload.card)
+        self._outputs = read_outputs(self._take_value(), self._upload.card)
         if self._upload.job.outputs:
-            detail = '"outputs" stands in the query, too: send it once.'
+            detail = '"outputs" is in the query string, too: send it once.'
             raise InvalidRows([Fault(f"/{OUTPUTS}", detail)])
 
-    def _data(self) -> Iterator[Piece]:
-        if not self._takes(b"["):
-            value = self._value()
+    def _read_data(self) -> Iterator[Piece]:
+        if not self._take_token(b"["):
+            value = self._take_value()
             raise InvalidRows([Fault("/data", f'"data" must be an array of rows; {show(value)} is none.')])
-        if self._takes(b"]"):
+        if self._take_token(b"]"):
             return
-        form = Form.of(bytes(self._body[self._at : self._at + 1]))
+        form = RowForm.detect(bytes(self._body[self._at : self._at + 1]))
         reader = PieceReader(self._upload, form, are_lines=False)
         more = True
         while more:
-            piece = self._piece(reader, form)
+            piece = self._read_piece(reader, form)
             yield piece
             self._n_rows += len(piece.features[0])
-            more = self._goes_on(b"]")
+            more = self._take_separator(b"]")
 
-    def _piece(self, reader: PieceReader, form: Form) -> Piece:
+    def _read_piece(self, reader: PieceReader, form: RowForm) -> Piece:
         def places(rows: Any) -> list[str]:
             return [f"Row {first + row}" for row in rows]
 
         first = self._n_rows
-        end = self._guessed_end(form)
-        # If these bytes are rows in an array, they end where a row ends, for they begin where one begins.
-        piece = reader.at_once(bytes(memoryview(self._body)[self._at : end]), places) if end > self._at else None
+        end = self._guess_piece_end(form)
+        # These bytes begin with a row: if they decode as the rows of an array, they also end with a row.
+        piece = (
+            reader.read_whole_piece(bytes(memoryview(self._body)[self._at : end]), places) if end > self._at else None
+        )
         if piece is not None:
             self._at = end
             self._skip_space()
             return piece
-        piece = reader.row_by_row(list(self._rows()), places)
+        piece = reader.read_row_by_row(list(self._parse_rows()), places)
         self._n_rows = first
         return piece
 
-    def _guessed_end(self, form: Form) -> int:
-        """Return where the piece probably ends; -1 if no place is probable."""
+    def _guess_piece_end(self, form: RowForm) -> int:
+        """Return a probable end of the piece; -1 if none is found."""
         limit = self._at + 2 * _PIECE_BYTES
         self._receive(limit + _TAIL_BYTES)
         if len(self._body) <= limit + _TAIL_BYTES and self._has_all:
@@ -140,29 +142,29 @@ class JsonTable:
         found = _BETWEEN[form].search(self._body, self._at + _PIECE_BYTES, limit)
         return -1 if found is None else found.start() + 1
 
-    def _rows(self) -> Iterator[tuple[Any, bytes]]:
-        """Parse some rows; leave the comma or bracket after the last of them."""
+    def _parse_rows(self) -> Iterator[tuple[Any, bytes]]:
+        """Parse about a mebibyte of rows one by one; stop before the comma or bracket after the last one."""
         stop = self._at + _PIECE_BYTES
         while True:
-            value, end = self._parse()
+            value, end = self._parse_value()
             yield value, bytes(self._body[self._at : end])
             self._n_rows += 1
             self._at = end
             self._skip_space()
             if self._at >= stop or not self._body.startswith(b",", self._at):
                 return
-            self._takes(b",")
+            self._take_token(b",")
 
-    def _value(self) -> Any:
-        """Take the value that comes next."""
-        value, self._at = self._parse()
+    def _take_value(self) -> Any:
+        """Parse the next value, and move behind it."""
+        value, self._at = self._parse_value()
         self._skip_space()
         if isinstance(value, InvalidRows):
             raise value
         return value
 
-    def _parse(self) -> tuple[Any, int]:
-        """Parse the value that comes next; return it, or the error if a member stands twice in it, and its end."""
+    def _parse_value(self) -> tuple[Any, int]:
+        """Parse the next value; return it, or the error if it has a duplicate member, and the offset of its end."""
         n_bytes = _WINDOW_BYTES
         while True:
             self._receive(self._at + n_bytes)
@@ -170,8 +172,8 @@ class JsonTable:
             is_all = self._has_all and end == len(self._body)
             try:
                 text = codecs.getincrementaldecoder("utf-8")().decode(self._body[self._at : end], is_all)
-                value, n_characters = _parse(text)
-                if is_all or n_characters < len(text):  # a number may go on in the next window
+                value, n_characters = _parse_text(text)
+                if is_all or n_characters < len(text):  # a number at the end of the window may be incomplete
                     return value, self._at + len(text[:n_characters].encode())
             except UnicodeDecodeError as error:
                 raise self._malformed(self._at + error.start, "it is not UTF-8") from None
@@ -185,32 +187,32 @@ class JsonTable:
                 raise self._malformed(self._at, f"it has a value of more than {_MAX_ROW_BYTES} bytes, or is not JSON")
             n_bytes *= 16
 
-    def _takes(self, token: bytes) -> bool:
+    def _take_token(self, token: bytes) -> bool:
         if not self._body.startswith(token, self._at):
             return False
         self._at += len(token)
         self._skip_space()
         return True
 
-    def _goes_on(self, end: bytes) -> bool:
-        if self._takes(b","):
+    def _take_separator(self, end: bytes) -> bool:
+        if self._take_token(b","):
             return True
-        if not self._takes(end):
+        if not self._take_token(end):
             raise self._malformed(self._at, f"a comma or {end.decode()} is missing")
         return False
 
     def _skip_space(self) -> None:
-        """Skip space; then at least one byte more has been received, if there is one."""
+        """Skip whitespace, and receive the byte that follows it, if there is one."""
         is_end = False
         while not is_end:
             self._receive(self._at + 1)
             space = _SPACE.match(self._body, self._at)
-            assert space is not None, "it matches nothing, too"
+            assert space is not None, "it also matches an empty string"
             self._at = space.end()
             is_end = self._has_all or self._at < len(self._body)
 
     def _receive(self, n_bytes: int) -> None:
-        """Receive the body up to so many bytes, or to its end."""
+        """Receive the first `n_bytes` bytes of the body, or all of it."""
         max_bytes = self._upload.settings.max_json_bytes
         while len(self._body) < n_bytes and not self._has_all:
             chunk = self._upload.body.read(_CHUNK)
@@ -218,7 +220,7 @@ class JsonTable:
             self._body += chunk
             if len(self._body) > max_bytes:
                 raise BodyTooLarge(
-                    f"A body of JSON may have {max_bytes} bytes (SEPAL_MAX_JSON_UPLOAD_BYTES): "
+                    f"A JSON body may have at most {max_bytes} bytes (SEPAL_MAX_JSON_UPLOAD_BYTES): "
                     "send NDJSON, CSV or Parquet."
                 )
 
@@ -229,7 +231,7 @@ class JsonTable:
         return MalformedUpload(detail, [Fault(f"/data/{self._n_rows}", detail)])
 
 
-def _parse(text: str) -> tuple[Any, int]:
+def _parse_text(text: str) -> tuple[Any, int]:
     try:
         return parse_at(text, 0)
     except InvalidRows as repeated:

@@ -1,6 +1,6 @@
-"""Decodes pieces of JSON whose rows are valid as they stand, all at once, by types that are made from the model card.
+"""Decodes whole pieces of valid JSON rows with msgspec, by types made from the model card.
 
-As `api.http.row_decoder`, it neither says what is wrong nor accepts all that is right.
+Like `api.http.row_decoder`, it reports no errors, and does not accept all valid rows.
 """
 
 import re
@@ -14,9 +14,9 @@ import msgspec
 import pyarrow as pa
 from msgspec import NODEFAULT, UNSET, Raw, UnsetType
 
-from api.formats.conversion.carried import carried_json
+from api.formats.conversion.carried import encode_carried_json
 from api.formats.conversion.columns import decoded_type
-from api.formats.json.number_arrays import NumberArrays
+from api.formats.json.number_arrays import NumberArrayParser
 from shared.columns import FLOATS, INTEGERS, Column, ValueType
 
 Decode = Callable[[bytes], list[Any]]
@@ -25,68 +25,70 @@ Decode = Callable[[bytes], list[Any]]
 _MEMBER: Final = re.compile(rb'"[ \t\r\n]*:')
 
 
-class Form(Enum):
-    """What the rows of an upload are: what the first of them is."""
+class RowForm(Enum):
+    """The form of the rows of an upload, which is that of the first row."""
 
     ARRAY = "arrays"
     OBJECT = "objects"
     TEXT = "texts"
 
     @classmethod
-    def of(cls, row: bytes) -> "Form":
-        """Return the form of a row by its first byte; a row of no form passes for a text."""
+    def detect(cls, row: bytes) -> "RowForm":
+        """Return the form of a row by its first byte: neither `[` nor `{` means text."""
         return {b"[": cls.ARRAY, b"{": cls.OBJECT}.get(row[:1], cls.TEXT)
 
 
-class Decoded(NamedTuple):
-    """The columns of some rows."""
+class DecodedColumns(NamedTuple):
+    """The decoded columns of rows."""
 
     features: Sequence[Any]
-    """Arrays of the types that `decoded_type` returns."""
+    """Arrow arrays of the types that `decoded_type` returns."""
     carried: Sequence[Any]
 
 
 class PieceDecoder:
     """Decodes pieces of rows of one form."""
 
-    def __init__(self, columns: Sequence[Column], carried: Sequence[str], form: Form, *, are_lines: bool) -> None:
+    def __init__(self, columns: Sequence[Column], carried: Sequence[str], form: RowForm, *, are_lines: bool) -> None:
         """Build the decoders.
 
         Args:
-            columns: of the model card.
+            columns: the columns of the model card.
             carried: the names of the carried columns.
-            form: of the rows.
-            are_lines: whether a piece has a row to a line; else it has rows as they stand in an array.
+            form: the form of the rows.
+            are_lines: whether the rows of a piece are lines; otherwise they are separated by commas.
         """
         decoder = _line_decoder if are_lines else _item_decoder
         self._types = [decoded_type(column) for column in columns]
         types = [_python_type(column) for column in columns]
-        self._columns_of: Callable[[bytes], tuple[Sequence[Any], Sequence[Any]] | None]
-        if form is Form.OBJECT:
-            self._columns_of = _Objects(columns, types, carried, decoder)
-        elif form is Form.ARRAY:
-            numbers = NumberArrays(len(columns), are_lines=are_lines) if all(each is float for each in types) else None
-            self._columns_of = _Arrays(decoder(GenericAlias(tuple, tuple(types))), numbers)
+        self._decode_columns: Callable[[bytes], tuple[Sequence[Any], Sequence[Any]] | None]
+        if form is RowForm.OBJECT:
+            self._decode_columns = _ObjectDecoder(columns, types, carried, decoder)
+        elif form is RowForm.ARRAY:
+            numbers = (
+                NumberArrayParser(len(columns), are_lines=are_lines) if all(each is float for each in types) else None
+            )
+            self._decode_columns = _ArrayDecoder(decoder(GenericAlias(tuple, tuple(types))), numbers)
         else:
-            self._columns_of = _Texts(decoder(types[0]))
+            self._decode_columns = _StringDecoder(decoder(types[0]))
 
-    def __call__(self, content: bytes) -> Decoded | None:
+    def __call__(self, content: bytes) -> DecodedColumns | None:
         """Decode a piece; return None if it must be read row by row."""
         try:
-            decoded = self._columns_of(content)
+            decoded = self._decode_columns(content)
             if decoded is None:
                 return None
             features = [
                 values if isinstance(values, pa.Array) else pa.array(values, type_)
                 for values, type_ in zip(decoded[0], self._types, strict=True)
             ]
-            return Decoded(features, [_carried(values) for values in decoded[1]])
+            return DecodedColumns(features, [_encode_carried(values) for values in decoded[1]])
         except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, pa.ArrowException):
             return None
 
 
-class _Texts:
-    """Rows that are texts."""
+class _StringDecoder:
+    """Decodes rows that are strings."""
 
     def __init__(self, decode: Decode) -> None:
         self._decode = decode
@@ -95,10 +97,10 @@ class _Texts:
         return [self._decode(content)], []
 
 
-class _Arrays:
-    """Rows that are arrays."""
+class _ArrayDecoder:
+    """Decodes rows that are arrays."""
 
-    def __init__(self, decode: Decode, numbers: NumberArrays | None) -> None:
+    def __init__(self, decode: Decode, numbers: NumberArrayParser | None) -> None:
         self._decode = decode
         self._numbers = numbers
 
@@ -107,29 +109,31 @@ class _Arrays:
         return columns or list(zip(*self._decode(content), strict=True)), []
 
 
-class _Objects:
-    """Rows that are objects."""
+class _ObjectDecoder:
+    """Decodes rows that are objects."""
 
     def __init__(
         self, columns: Sequence[Column], types: Sequence[Any], carried: Sequence[str], decoder: Callable[[Any], Decode]
     ) -> None:
         names = [column.name for column in columns]
-        apart = [name for name in carried if name not in names]
-        again = [name for name in carried if name in names]
+        carried_only = [name for name in carried if name not in names]
+        shared = [name for name in carried if name in names]
         fields = [
             (type_ | UnsetType, UNSET) if column.nullable else (type_, NODEFAULT)
             for column, type_ in zip(columns, types, strict=True)
         ]
         raw = (Raw | UnsetType, UNSET)
         self._types = [decoded_type(column) for column in columns]
-        self._apart = apart
-        self._again = again
+        self._carried_only = carried_only
+        self._shared = shared
         self._carried = carried
-        self._decode = self._decode_again = None
+        self._decode = self._decode_shared = None
         if all(map(_can_be_a_field, (*names, *carried))):
-            self._decode = decoder(_object([*names, *apart], [*fields, *[raw] * len(apart)], forbids_others=True))
-            if again:
-                self._decode_again = decoder(_object(again, [raw] * len(again), forbids_others=False))
+            self._decode = decoder(
+                _define_struct([*names, *carried_only], [*fields, *[raw] * len(carried_only)], forbids_others=True)
+            )
+            if shared:
+                self._decode_shared = decoder(_define_struct(shared, [raw] * len(shared), forbids_others=False))
 
     def __call__(self, content: bytes) -> tuple[Sequence[Any], Sequence[Any]] | None:
         if self._decode is None:
@@ -138,19 +142,21 @@ class _Objects:
         features: list[Any] = []
         n_absent = 0
         for index, type_ in enumerate(self._types):
-            values = _values(rows, index)
+            values = _field_values(rows, index)
             try:
                 features.append(pa.array(values, type_))
-            except pa.ArrowException:  # some are UNSET, which nothing finds faster
+            except pa.ArrowException:  # some are UNSET; this is the fastest way to find out
                 n_absent += values.count(UNSET)
                 features.append(pa.array([None if value is UNSET else value for value in values], type_))
-        carried = {name: _values(rows, index) for index, name in enumerate(self._apart, len(features))}
+        carried = {name: _field_values(rows, index) for index, name in enumerate(self._carried_only, len(features))}
         n_absent += sum(values.count(UNSET) for values in carried.values())
-        if not _has_members(content, len(rows) * (len(features) + len(carried)) - n_absent):  # one stands twice
+        if not _has_member_count(
+            content, len(rows) * (len(features) + len(carried)) - n_absent
+        ):  # a member is duplicate
             return None
-        if self._decode_again is not None:
-            again = self._decode_again(content)
-            carried |= {name: _values(again, index) for index, name in enumerate(self._again)}
+        if self._decode_shared is not None:
+            shared = self._decode_shared(content)
+            carried |= {name: _field_values(shared, index) for index, name in enumerate(self._shared)}
         return features, [carried[name] for name in self._carried]
 
 
@@ -175,7 +181,7 @@ def _line_decoder(row: Any) -> Decode:
     return msgspec.json.Decoder(row).decode_lines
 
 
-def _object(names: Sequence[str], fields: Sequence[tuple[Any, Any]], *, forbids_others: bool) -> Any:
+def _define_struct(names: Sequence[str], fields: Sequence[tuple[Any, Any]], *, forbids_others: bool) -> Any:
     defined = [(f"column_{index}", *field) for index, field in enumerate(fields)]
     renamed = {field[0]: name for field, name in zip(defined, names, strict=True)}
     return msgspec.defstruct(
@@ -183,20 +189,20 @@ def _object(names: Sequence[str], fields: Sequence[tuple[Any, Any]], *, forbids_
     )
 
 
-def _values(rows: Sequence[Any], index: int) -> list[Any]:
+def _field_values(rows: Sequence[Any], index: int) -> list[Any]:
     return list(map(attrgetter(f"column_{index}"), rows))
 
 
 def _can_be_a_field(name: str) -> bool:
-    """Whether msgspec takes the name, which it compares with JSON as it is written."""
+    """Whether a name can be matched by msgspec, which compares it with the JSON text without unescaping."""
     return name.isprintable() and not {'"', "\\"} & set(name)
 
 
-def _has_members(content: bytes, n_members: int) -> bool:
-    """Whether objects have no more than so many members, which all of them have at least."""
+def _has_member_count(content: bytes, n_members: int) -> bool:
+    """Whether objects that have at least `n_members` members in total have no more."""
     return content.count(b":") == n_members or len(_MEMBER.findall(content)) == n_members
 
 
-def _carried(values: Sequence[Any]) -> Any:
-    texts = [None if value is UNSET else carried_json(bytes(value)) for value in values]
+def _encode_carried(values: Sequence[Any]) -> Any:
+    texts = [None if value is UNSET else encode_carried_json(bytes(value)) for value in values]
     return pa.array(texts, pa.string())

@@ -1,4 +1,4 @@
-"""Reads NDJSON: a row to a line."""
+"""Reads NDJSON, one row per line."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from api.formats.intake import Piece
-from api.formats.json.decoding import Form
+from api.formats.json.decoding import RowForm
 from api.formats.json.pieces import PieceReader
 from api.formats.upload import Upload
 from api.http.strict_json import parse_at
@@ -20,21 +20,21 @@ _SPACE: Final = b" \t\r\n"
 
 
 class _Block(NamedTuple):
-    """Some whole lines."""
+    """Consecutive whole lines."""
 
     content: bytes
-    """Without the space at its ends."""
+    """Without whitespace at its ends."""
     first_line: int
     """The number of its first line in the body, from 1."""
 
-    def lines(self) -> list[tuple[int, bytes]]:
-        """Return the lines that are not blank, with their numbers."""
+    def numbered_lines(self) -> list[tuple[int, bytes]]:
+        """Return the numbers and contents of the lines that are not blank."""
         numbered = enumerate(self.content.split(b"\n"), self.first_line)
         return [(number, line) for number, text in numbered if (line := text.strip(_SPACE))]
 
 
 class NdjsonTable:
-    """The rows of NDJSON."""
+    """The rows of an NDJSON file."""
 
     def __init__(self, upload: Upload) -> None:
         """Read nothing yet."""
@@ -43,34 +43,36 @@ class NdjsonTable:
         self._n_rows = 0
 
     def outputs(self) -> tuple[Output, ...]:
-        """Return no outputs: only a query can ask for them."""
+        """Return no outputs: only the query string can request them."""
         return ()
 
     def pieces(self) -> Iterator[Piece]:
-        """Read the rows.
+        """Yield the rows in pieces.
 
         Raises:
             MalformedUpload: a line is not JSON, or too long.
-            InvalidRows: columns are to be carried, and the rows are not objects.
+            InvalidRows: `carry` is given, and the rows are not objects.
         """
         reader: PieceReader | None = None
-        for block in _blocks(self._upload.body):
-            reader = reader or PieceReader(self._upload, Form.of(block.content), are_lines=True)
-            piece = self._piece(reader, block)
+        for block in _read_blocks(self._upload.body):
+            reader = reader or PieceReader(self._upload, RowForm.detect(block.content), are_lines=True)
+            piece = self._read_piece(reader, block)
             yield piece
             self._n_rows += len(piece.features[0])
 
-    def _piece(self, reader: PieceReader, block: _Block) -> Piece:
+    def _read_piece(self, reader: PieceReader, block: _Block) -> Piece:
         n_lines = block.content.count(b"\n") + 1
-        piece = reader.at_once(block.content, lambda rows: [f"Line {block.first_line + row}" for row in rows], n_lines)
+        piece = reader.read_whole_piece(
+            block.content, lambda rows: [f"Line {block.first_line + row}" for row in rows], n_lines
+        )
         if piece is not None:
             return piece
-        lines = block.lines()
-        rows = [(self._parse(index, *line), line[1]) for index, line in enumerate(lines)]
-        return reader.row_by_row(rows, lambda rows: [f"Line {lines[row][0]}" for row in rows])
+        lines = block.numbered_lines()
+        rows = [(self._parse_line(index, *line), line[1]) for index, line in enumerate(lines)]
+        return reader.read_row_by_row(rows, lambda rows: [f"Line {lines[row][0]}" for row in rows])
 
-    def _parse(self, index: int, line: int, content: bytes) -> Any:
-        """Parse a line; return the error if a member stands twice in it."""
+    def _parse_line(self, index: int, line: int, content: bytes) -> Any:
+        """Parse a line; return the error if it has a duplicate member."""
         try:
             text = content.decode()
             value, end = parse_at(text, 0)
@@ -89,20 +91,20 @@ class NdjsonTable:
         raise MalformedUpload(detail, [Fault(f"/data/{self._n_rows + index}", detail)])
 
 
-def _blocks(body: Any) -> Iterator[_Block]:
+def _read_blocks(body: Any) -> Iterator[_Block]:
     pending, line = b"", 1
     while chunk := body.read(_BLOCK_BYTES):
         pending += chunk
         end = pending.rfind(b"\n") + 1
-        yield from _trimmed(pending[:end], line)
+        yield from _trim_block(pending[:end], line)
         line += pending.count(b"\n", 0, end)
         pending = pending[end:]
         if len(pending) > _MAX_LINE_BYTES:
             raise MalformedUpload(f"Line {line} has more than {_MAX_LINE_BYTES} bytes: send a row to a line.")
-    yield from _trimmed(pending, line)
+    yield from _trim_block(pending, line)
 
 
-def _trimmed(content: bytes, line: int) -> Iterator[_Block]:
+def _trim_block(content: bytes, line: int) -> Iterator[_Block]:
     rows = content.lstrip(_SPACE)
     if rows:
         blank = content[: len(content) - len(rows)]

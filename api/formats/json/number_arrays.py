@@ -1,8 +1,8 @@
-"""Reads rows that are arrays of plain numbers, the bulk of what clients send, with pyarrow's parser of CSV.
+"""Parses rows that are arrays of plain numbers, the most common form, with pyarrow's CSV parser.
 
-It needs a third of the time that decoding JSON into Python's objects needs, but takes for numbers more than JSON does
-(RFC 8259, section 6). So each byte is checked against the one before it, and leading zeros are looked for; what two
-neighbours cannot tell, such as `1.2.3` or a bracket too many, the parser refuses.
+It takes a third of the time of decoding JSON into Python objects, but accepts numbers that JSON does not allow
+(RFC 8259, section 6). So each pair of neighboring bytes is checked, and leading zeros are rejected. Errors that no such
+pair shows, such as `1.2.3` or an extra bracket, are rejected by the parser.
 """
 
 from typing import Any, Final
@@ -38,22 +38,22 @@ _FOLLOWERS: Final = {
     _CLOSE: (_COMMA, _SPACE),
     _SPACE: (*_DIGITS, _MINUS, _SPACE, _OPEN),
 }
-"""What may follow each kind of byte. Space may not follow a number: taking it out must not join two of them."""
+"""The kinds that may follow each kind of byte. Not a space after a number: its removal could join two numbers."""
 _KINDS: Final = bytes(next((kind for kind, all_ in _BYTES.items() if byte in all_), _OTHER) for byte in range(256))
 _ALLOWED_PAIRS: Final = bytes(16 * kind + follower for kind, followers in _FOLLOWERS.items() for follower in followers)
 _NEGATIVE_ZERO_PAIR: Final = 16 * _MINUS + _ZERO
 _LEADING_ZERO_PAIRS: Final = (16 * _ZERO + _ZERO, 16 * _ZERO + _DIGIT)
 
 
-class NumberArrays:
-    """Reads pieces of rows that are arrays of plain numbers."""
+class NumberArrayParser:
+    """Parses pieces of rows that are arrays of plain numbers."""
 
     def __init__(self, n_columns: int, *, are_lines: bool) -> None:
-        """Plan the reading.
+        """Prepare the options of the parser.
 
         Args:
-            n_columns: how many numbers each row has.
-            are_lines: whether a piece has a row to a line; else it has rows as they stand in an array.
+            n_columns: numbers in each row.
+            are_lines: whether the rows of a piece are lines; otherwise they are separated by commas.
         """
         self._names = [str(index) for index in range(n_columns)]
         self._convert = csv.ConvertOptions(
@@ -61,10 +61,12 @@ class NumberArrays:
         )
         self._parse = csv.ParseOptions(quote_char=False, ignore_empty_lines=False)
         self._space, self._between = (b" \t\r", b"]\n[") if are_lines else (b" \t\r\n", b"],[")
-        self._line_end = b"  \n"  # as long as that, which is quicker; the parser takes space around numbers
+        self._line_end = (
+            b"  \n"  # as long as the text that it replaces, which is faster; the parser accepts spaces around numbers
+        )
 
     def __call__(self, content: bytes) -> list[Any] | None:
-        """Read a piece; return an array of float64 for each column, or None if it must be read in another way."""
+        """Parse a piece; return a float64 array for each column, or None if the piece must be decoded as JSON."""
         if not (content.startswith(b"[") and content.endswith(b"]") and _has_plain_numbers(content)):
             return None
         if any(space in content for space in self._space):
@@ -80,7 +82,7 @@ class NumberArrays:
 
 
 def _has_plain_numbers(content: bytes) -> bool:
-    """Whether each byte may follow the one before it, and no number has a leading zero, or is -0, an integer."""
+    """Whether each byte may follow the one before it, and no number has a leading zero or is the integer -0."""
     kinds = np.frombuffer(content.translate(_KINDS), np.uint8)
     pairs = kinds[:-1] << 4
     pairs |= kinds[1:]
@@ -93,7 +95,7 @@ def _has_plain_numbers(content: bytes) -> bool:
 
 
 def _begins_number(kinds: Any, is_zero: Any) -> bool:
-    """Whether one of these zeros is the first digit of a number that is no exponent."""
+    """Whether one of the zeros is the first digit of a number, not of an exponent."""
     zeros = np.flatnonzero(is_zero)
     before = kinds[zeros - 1]  # the first byte is a bracket
     is_signed = before == _MINUS

@@ -1,4 +1,4 @@
-"""Reads rows of JSON one by one, and says what is wrong with each."""
+"""Reads JSON rows one at a time and reports the errors in each invalid row."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -7,40 +7,40 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from api.formats.conversion.carried import carried_json
+from api.formats.conversion.carried import encode_carried_json
 from api.formats.conversion.columns import canonical_type
 from api.formats.intake import BadValue
-from api.formats.json.decoding import Decoded, Form
+from api.formats.json.decoding import DecodedColumns, RowForm
 from api.http.row_readers import show_names
 from api.http.strict_json import show
 from api.http.values import column_reader, expected_values, nearest_suggestion, refusal_message
 from shared.card import ModelCard
 from shared.errors import InvalidRows
 
-_MAX_FAULTS: Final = 100  # of a row: an object has room for a million unknown columns
+_MAX_FAULTS: Final = 100  # of a row: an object may have a million unknown members
 _MAX_SUGGESTIONS: Final = 5  # each takes up to 2 ms
 _ABSENT: Final = object()
 
 
-class Rows(NamedTuple):
-    """Rows that were read one by one."""
+class RowsRead(NamedTuple):
+    """The columns of rows that were read one by one, and their errors."""
 
-    columns: Decoded
-    """Canonical."""
+    columns: DecodedColumns
+    """In canonical form."""
     bad: dict[int, list[BadValue]]
 
 
 class RowReader:
     """Reads rows of one form."""
 
-    def __init__(self, card: ModelCard, carried: Sequence[str], form: Form, max_text_bytes: int) -> None:
-        """Build the readers.
+    def __init__(self, card: ModelCard, carried: Sequence[str], form: RowForm, max_text_bytes: int) -> None:
+        """Build a reader for each column.
 
         Args:
             card: the model card.
             carried: the names of the carried columns.
-            form: of the rows.
-            max_text_bytes: the largest size of a text.
+            form: the form of the rows.
+            max_text_bytes: the maximum size of a string.
         """
         self._columns = {column.name: column for column in card.input.columns}
         self._names = list(self._columns)
@@ -50,23 +50,23 @@ class RowReader:
         self._takes_texts = card.input.kind == "text"
         self._n_suggestions = 0
 
-    def __call__(self, rows: Sequence[tuple[Any, bytes]]) -> Rows:
-        """Read rows.
+    def __call__(self, rows: Sequence[tuple[Any, bytes]]) -> RowsRead:
+        """Read rows, and collect the errors of each bad row.
 
         Args:
-            rows: the value of each, or the error that refuses it; and its JSON.
+            rows: the value of each row, or its error, and its JSON.
         """
         features: list[list[Any]] = []
         carried: list[list[str | None]] = []
         bad: dict[int, list[BadValue]] = {}
         for index, (row, content) in enumerate(rows):
             faults: list[BadValue] = []
-            features.append(self._read(row, faults))
+            features.append(self._read_row(row, faults))
             carried.append(self._read_carried(row, content))
             if faults:
                 bad[index] = faults
-        return Rows(
-            Decoded(
+        return RowsRead(
+            DecodedColumns(
                 [
                     pa.array([row[index] for row in features], canonical_type(column))
                     for index, column in enumerate(self._columns.values())
@@ -76,8 +76,8 @@ class RowReader:
             bad,
         )
 
-    def _read(self, row: Any, faults: list[BadValue]) -> list[Any]:
-        values = self._values(row, faults)
+    def _read_row(self, row: Any, faults: list[BadValue]) -> list[Any]:
+        values = self._row_values(row, faults)
         read: list[Any] = []
         for column, reader, value in zip(self._columns.values(), self._readers, values, strict=True):
             if value is _ABSENT:
@@ -93,22 +93,22 @@ class RowReader:
                     faults.append(BadValue(column.name, text.removeprefix(show(column.name)).lstrip()))
         return read
 
-    def _values(self, row: Any, faults: list[BadValue]) -> list[Any]:
-        """Return a value for each column; those of a row that has another form are absent."""
+    def _row_values(self, row: Any, faults: list[BadValue]) -> list[Any]:
+        """Return a value for each column; all are absent if the row has the wrong form."""
         if isinstance(row, InvalidRows):
             faults += [BadValue(None, fault.detail) for fault in row.faults]
             return [_ABSENT] * len(self._names)
-        if isinstance(row, dict) and self._form is Form.OBJECT:
+        if isinstance(row, dict) and self._form is RowForm.OBJECT:
             faults += self._member_faults(row)
             return [row.get(name, None if self._columns[name].nullable else _ABSENT) for name in self._names]
-        if isinstance(row, list) and self._form is Form.ARRAY and not self._takes_texts:
+        if isinstance(row, list) and self._form is RowForm.ARRAY and not self._takes_texts:
             if len(row) == len(self._names):
                 return row
-            faults.append(BadValue(None, self._wrong_length(len(row))))
-        elif self._takes_texts and self._form is Form.TEXT and not isinstance(row, dict | list):
+            faults.append(BadValue(None, self._wrong_length_reason(len(row))))
+        elif self._takes_texts and self._form is RowForm.TEXT and not isinstance(row, dict | list):
             return [row]
         else:
-            faults.append(BadValue(None, self._wrong_form(row)))
+            faults.append(BadValue(None, self._wrong_form_reason(row)))
         return [_ABSENT] * len(self._names)
 
     def _member_faults(self, row: dict[str, Any]) -> Iterator[BadValue]:
@@ -122,14 +122,14 @@ class RowReader:
         for name in islice(absent, _MAX_FAULTS):
             yield BadValue(name, f"must not be missing: send {expected_values(self._columns[name])}.")
 
-    def _wrong_form(self, row: Any) -> str:
+    def _wrong_form_reason(self, row: Any) -> str:
         forms = "a text" if self._takes_texts else "an array of values, or an object by column name"
         form = "array" if isinstance(row, list) else "object" if isinstance(row, dict) else "text"
         if form + "s" != self._form.value and (form != "text" or self._takes_texts):
             return f"send rows of one form: the first row is one of {self._form.value}."
         return f"a row must be {forms}."
 
-    def _wrong_length(self, n_values: int) -> str:
+    def _wrong_length_reason(self, n_values: int) -> str:
         values = "1 value" if n_values == 1 else f"{n_values} values"
         return f"a row has {len(self._names)} values, in this order: {show_names(self._names)}; this one has {values}."
 
@@ -137,4 +137,4 @@ class RowReader:
         if not self._carried or not isinstance(row, dict):
             return [None] * len(self._carried)
         members = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
-        return [carried_json(bytes(members[name])) if name in members else None for name in self._carried]
+        return [encode_carried_json(bytes(members[name])) if name in members else None for name in self._carried]

@@ -1,9 +1,9 @@
--- Give back the space of an upload that was refused, whose objects are deleted.
+-- Release the space of a refused upload, whose objects are deleted.
 --
 -- ARGV[1]  the upload
 --
 -- Reply: nothing.
--- Keeps: if it was recorded as a prediction after all, that is canceled, and the sweeper gives its space back.
+-- Keeps: if the upload was recorded as a prediction, the prediction is canceled, and the sweeper releases its space.
 
 local id = ARGV[1]
 if redis.call('ZREM', k_uploads, id) == 1 then

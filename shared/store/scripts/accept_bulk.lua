@@ -12,13 +12,13 @@
 -- ARGV[10] the reply channel
 -- ARGV[11] the template of its slices' messages
 -- ARGV[12] its origin, or ''
--- ARGV[13] bytes for its rows and results
+-- ARGV[13] bytes of space for its rows and results
 -- ARGV[14] seconds to keep it once it is final
 -- ARGV[15] microseconds since 1970 after which it is refused
 -- ARGV[16…] two for each idempotency key: its name, its value
 --
--- Reply: 1 accepted, 0 its upload has lost its space, -1 too late.
--- Keeps: a prediction that is recorded has space, which a sweeper does not take; a second run changes nothing.
+-- Reply: 1 accepted, 0 the reservation of its upload has expired, -1 too late.
+-- Keeps: a recorded prediction has space, which the sweeper does not release; a second run changes nothing.
 
 local id, member, owner, source, n_rows, batch_rows, min_rows, max_rows, model, reply, template, origin, n_bytes, ttl,
   latest = unpack(ARGV)

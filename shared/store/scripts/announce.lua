@@ -1,15 +1,15 @@
--- Announce a worker: the model that it serves, and how many of its pool processes are loaded.
+-- Announce a worker: its model, the number of its loaded pool processes, and its queues.
 --
 -- ARGV[1]  the worker's name
 -- ARGV[2]  number of loaded pool processes
 -- ARGV[3]  milliseconds for which the announcement is valid
--- ARGV[4]  the card, as JSON; '' while no pool process is loaded
+-- ARGV[4]  the model card, as JSON; '' while no pool process is loaded
 -- ARGV[5]  1 until the worker has announced its card, then 0
 -- ARGV[6]  the queues that it consumes, separated by commas
 --
--- Reply: {messages in these queues, then for each lease of the worker: the batch's id, the pool process, 1 if the outcome
---        is wanted, else 0}.
--- Keeps: new predictions are validated against the model of the worker that was the last to load its model.
+-- Reply: {number of messages in these queues, then for each lease of the worker: the batch's id, the pool process, 1 if
+--        the outcome is needed, else 0}.
+-- Keeps: new predictions are validated against the model card that was announced last.
 
 local worker, card = ARGV[1], ARGV[4]
 local now = redis.call('TIME')
@@ -20,7 +20,7 @@ if card ~= '' then
   if ARGV[5] == '1' then
     redis.call('SET', k_model, card)
   else
-    redis.call('SET', k_model, card, 'NX') -- in case the store has lost it
+    redis.call('SET', k_model, card, 'NX') -- the store may have lost it
   end
 end
 

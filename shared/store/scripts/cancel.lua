@@ -3,11 +3,11 @@
 -- ARGV[1]  the id of the prediction's record: a batch, or a parent
 -- ARGV[2]  its index in the batch, or '' for the spanning prediction of a parent
 -- ARGV[3]  seconds to keep a final record
--- ARGV[4]  the request's name: running the script again with the same name repeats the same cancellation
+-- ARGV[4]  the request's name: a second run with the same name has the same reply
 --
 -- Reply: 1 canceled, 0 the prediction is already final or there is no such record.
--- Keeps: the other members of the batch are not changed; rows leave the backlog once. If every member of a running
---        batch is canceled, its worker sees that at its next beat and stops the batch.
+-- Keeps: the other members of the batch are not changed; rows leave the backlog once. If all members of a running
+--        batch are canceled, its worker stops the batch at its next beat.
 
 local id, index, name = ARGV[1], ARGV[2], ARGV[4]
 local key, canceled_member = k_batch .. id, f_canceled_member .. index
@@ -17,11 +17,11 @@ local state, canceled_by, n_rows, members, reply, done, queue, idempotency, chil
 if canceled_by == name then
   return 1
 end
-if canceled_by or not is_open(state) or (index ~= '' and child_finished) then -- `child_finished`: of a split batch
+if canceled_by or not is_open(state) or (index ~= '' and child_finished) then -- a final child
   return 0
 end
 local deadline = struct.unpack('<I8', members, (tonumber(index) or 0) * MEMBER_BYTES + DEADLINE_OFFSET)
-if deadline > 0 and deadline < tonumber(time_us()) then -- it has expired
+if deadline > 0 and deadline < tonumber(time_us()) then -- the prediction has expired
   return 0
 end
 redis.call('HSET', key, canceled_member, name)

@@ -1,11 +1,11 @@
 -- Cancel a bulk prediction.
 --
 -- ARGV[1]  its id
--- ARGV[2]  the request's name: running the script again with the same name repeats the same cancellation
+-- ARGV[2]  the request's name: a second run with the same name has the same reply
 --
 -- Reply: 1 canceled, 0 the prediction is already final or there is no such record.
--- Keeps: either the cancellation or a commit ends the prediction; the worker of a running slice sees at its next beat that
---        it is not wanted.
+-- Keeps: either the cancellation or a commit ends the prediction; the worker of a running slice stops it at its next
+--        beat.
 
 local id, name = ARGV[1], ARGV[2]
 local state, canceled_by, members = read(id, f_state, f_canceled_member, f_members)

@@ -1,17 +1,17 @@
 -- Start an attempt at a batch.
 --
 -- ARGV[1]  the batch's id
--- ARGV[2]  the attempt's name: running the script again with the same name returns the same attempt
+-- ARGV[2]  the attempt's name: a second run with the same name returns the same attempt
 -- ARGV[3]  the worker
 -- ARGV[4]  the pool process
 -- ARGV[5]  seconds to keep a final record
 --
 -- Reply: nil if there is nothing to run, else
---        {token, created, now, encoding, rows, members, model, queue, origins, of a slice: the source of its rows}, times in
---        microseconds since 1970.
--- Keeps: every attempt has a different token, its number; only the latest attempt can commit. A running batch stays
---        with its worker, whose lease lasts while its announcement is valid. A pool process that lost the reply and
---        asks again gets the same token, so that a broker that hangs does not use up attempts.
+--        {token, created, now, encoding, rows, members, model, queue, origins, for a slice: the source of its rows};
+--        times are in microseconds since 1970.
+-- Keeps: every attempt has a different token, its number; only the latest attempt can commit. A running batch cannot be
+--        claimed again while its worker's announcement is valid. A pool process that retries because it lost the reply
+--        gets the same token, so that a broker that hangs does not use up attempts.
 
 local id, name, worker, pid = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local state, token, claimant, created, encoding, rows, members, model, queue, origins =
@@ -27,7 +27,7 @@ if parent then
   parent_state, is_canceled, source, parents_origin =
     read(parent, f_state, f_canceled_member .. index, f_source, f_origins)
 end
-redis.call('ZREM', k_queued .. queue, id) -- after the reads: if one raises an error, nothing has changed
+redis.call('ZREM', k_queued .. queue, id) -- after the reads: an error in one of them must change nothing
 if parent then
   if not is_open(parent_state) then
     redis.call('DEL', key)
@@ -53,6 +53,6 @@ if not is_retry then
   redis.call('HSET', key, f_token, token, f_state, s_running, f_claimant, name, f_worker, worker, f_pid, pid,
     f_claimed, now)
   redis.call('HSET', k_leases .. worker, id, pid)
-  redis.call('HSETNX', k_workers, worker, '0 0') -- if it was removed as lost: else the reconciler would miss its lease
+  redis.call('HSETNX', k_workers, worker, '0 0') -- so that the reconciler finds the lease of a worker that was lost
 end
 return {token, created, now, encoding, rows, members, model, queue, origins or parents_origin or false, source or false}

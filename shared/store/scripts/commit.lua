@@ -1,4 +1,4 @@
--- Record a batch's outcome and publish it to the gateway that waits for it.
+-- Record the outcome of a batch, and publish it on the reply channel of its gateway.
 --
 -- ARGV[1]  the batch's id
 -- ARGV[2]  the token of the claim
@@ -10,8 +10,8 @@
 -- ARGV[8]  the worker
 -- ARGV[9]  the pool process
 --
--- Reply: -1 refused: another attempt has the batch, or it is final. Else committed: how many predictions of the batch
---        this commit did not make final, because they were canceled, or wait for other batches.
+-- Reply: -1 if refused, because another attempt has the batch, or it is final; else the number of predictions of the
+--        batch that this commit does not make final, because they were canceled, or wait for other batches.
 -- Keeps: an outcome is recorded once, by the current token; rows leave the backlog once.
 
 local id, worker = ARGV[1], ARGV[8]
@@ -19,9 +19,9 @@ local state, token, n_rows, reply, queue, idempotency, canceled =
   read(id, f_state, f_token, f_n_rows, f_reply, f_queue, f_idempotency, f_canceled)
 local parent = parent_and_index(id)
 if parent then
-  read(parent, f_state) -- raises an error for another schema, before anything has changed
+  read(parent, f_state) -- raises an error for another schema, before anything is changed
 end
--- If the token is later, the lease belongs to the later attempt.
+-- If the recorded token is higher, the lease is that of a later attempt.
 if (not token or token == ARGV[2]) and redis.call('HGET', k_leases .. worker, id) == ARGV[9] then
   redis.call('HDEL', k_leases .. worker, id)
 end

@@ -12,8 +12,8 @@
 -- ARGV[10] the pool process
 --
 -- Reply: 1 committed, 0 refused: another attempt has the slice, it is final, or its prediction is final or has expired.
--- Keeps: the rows of a slice are counted once, by its current token. An attempt that lost the reply and asks again is told
---        the same, since its result names an object that no other attempt has written.
+-- Keeps: the rows of a slice are counted once, by its current token. A second run gets the same reply, because the
+--        result contains the key of an object that no other attempt has written.
 
 local id, packed, is_failure, worker = ARGV[1], ARGV[3], ARGV[4] == '1', ARGV[9]
 local parent = parent_and_index(id)
@@ -21,7 +21,7 @@ if not is_failure and redis.call('ZSCORE', k_results .. parent, packed) then
   return 1
 end
 local state, token, claimed, model = read(id, f_state, f_token, f_claimed, f_model)
-read(parent, f_state) -- raises an error for another schema, before anything has changed
+read(parent, f_state) -- raises an error for another schema, before anything is changed
 if (not token or token == ARGV[2]) and redis.call('HGET', k_leases .. worker, id) == ARGV[10] then
   redis.call('HDEL', k_leases .. worker, id)
 end
@@ -29,7 +29,7 @@ if state ~= s_running or token ~= ARGV[2] then
   return 0
 end
 if not is_failure then
-  -- Each slice has a fixed cost, so that a short one measures too low a rate: it lowers the average by less.
+  -- Each slice has a fixed cost, so a short slice measures too low a rate: it lowers the average less.
   local seconds = math.max(1, time_us() - claimed) / 1000000
   local rate, measured = tonumber(redis.call('HGET', k_rates, model)), ARGV[6] / seconds
   local weight = (not rate and 1) or (measured > rate and 0.5) or 0.3 * math.min(1, seconds * 1000 / SLICE_MS)

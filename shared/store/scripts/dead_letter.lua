@@ -6,8 +6,8 @@
 -- ARGV[4]  seconds to keep the dead letter
 -- ARGV[5]  the prediction's id
 --
--- Reply: 1, or 0 if another gateway has done it, or every client has canceled.
--- Keeps: the dead letter has the rows, their origin, and how each attempt ended.
+-- Reply: 1, or 0 if another gateway has done it, or all clients have canceled.
+-- Keeps: the dead letter contains the rows, their origin, and how each attempt ended.
 
 local id = ARGV[1]
 local state, n_rows, reply, queue, idempotency, encoding, rows, model, lost, created, origins =

@@ -1,9 +1,9 @@
--- Read what is needed to split an exhausted batch, to make a dead letter of it, or to halve it.
+-- Read the fields that are needed to split or halve an exhausted batch, or to make a dead letter of it.
 --
 -- ARGV[1]  the batch's id
 --
--- Reply: {state, queue, members, origins, the parent's member: nil unless the batch is part of a spanning prediction, of a
---        slice: its rows and the source of its parent}
+-- Reply: {state, queue, members, origins, the parent's member if the batch is part of a spanning prediction, and for a
+--        slice: its rows, the source of its parent}; a value that the batch does not have is nil.
 
 local parent = parent_and_index(ARGV[1])
 local reply = {read(ARGV[1], f_state, f_queue, f_members, f_origins)}

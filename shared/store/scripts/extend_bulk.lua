@@ -1,10 +1,10 @@
--- Lengthen the retention of a final bulk prediction that would end within some seconds.
+-- Extend the retention of a final bulk prediction to a minimum.
 --
 -- ARGV[1]  its id
--- ARGV[2]  the seconds that it lasts at least from now on
+-- ARGV[2]  minimum retention from now on, in seconds
 --
 -- Reply: nothing.
--- Keeps: an open record has no expiry.
+-- Keeps: an open record has no TTL.
 
 for _, key in ipairs({k_batch .. ARGV[1], k_results .. ARGV[1]}) do
   local left = redis.call('TTL', key)

@@ -1,4 +1,4 @@
--- Delete kombu's list of the messages that an earlier connection of a worker took: the reconciler then finds them lost.
+-- Delete kombu's list of the messages of an earlier connection of a worker: the reconciler then publishes them again.
 --
 -- ARGV[1]  the worker's name
 --

@@ -1,11 +1,11 @@
--- End an attempt at a slice that does not count: its objects could not be reached. It is queued behind all others.
+-- End an attempt at a slice without counting it, because the object store is unavailable; queue the slice as the last.
 --
 -- ARGV[1]  the slice's id
 -- ARGV[2]  the worker
 -- ARGV[3]  the pool process
 --
 -- Reply: the slice's queue; nil if the pool process had no attempt to end.
--- Keeps: the slice is queued, with a later number, before the attempt's lease is forgotten.
+-- Keeps: the lease is deleted and the slice queued, with a new sequence number, in one step.
 
 local id, worker, pid = ARGV[1], ARGV[2], ARGV[3]
 local state, claimed_by, process, queue, message = read(id, f_state, f_worker, f_pid, f_queue, f_message)

@@ -10,7 +10,7 @@
 
 local id, packed, is_failure = ARGV[1], ARGV[2], ARGV[3] == '1'
 local state = read(id, f_state)
-read(parent_and_index(id), f_state) -- raises an error for another schema, before anything has changed
+read(parent_and_index(id), f_state) -- raises an error for another schema, before anything is changed
 redis.call('SREM', k_exhausted, id)
 if state ~= s_exhausted then
   return 0

@@ -1,8 +1,8 @@
--- Find which predictions or uploads have a record or hold space.
+-- Check which predictions or uploads have a record or space.
 --
 -- ARGV     their ids
 --
--- Reply: for each 1, or 0.
+-- Reply: for each, 1 or 0.
 
 local reply = {}
 for i, id in ipairs(ARGV) do

@@ -1,7 +1,7 @@
 -- Keep the description of an alien message, among the latest ones.
 --
 -- ARGV[1]  the description, as JSON
--- ARGV[2]  how many are kept
+-- ARGV[2]  number of descriptions to keep
 -- ARGV[3]  seconds to keep them
 --
 -- Reply: nothing.

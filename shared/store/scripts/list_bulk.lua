@@ -1,11 +1,11 @@
 -- Read bulk predictions of an owner, the latest first.
 --
 -- ARGV[1]  the owner, in hexadecimal
--- ARGV[2]  the score below which the listing goes on: '+inf', or '(' and the score of the last one that was listed
--- ARGV[3]  how many to read
+-- ARGV[2]  the upper end of scores: '+inf', or '(' and the score of the last prediction that was listed
+-- ARGV[3]  maximum number to read
 --
--- Reply: {now, then for each: {id, score, and unless its record has expired its number of open predecessors and its fields as
---        `bulk_fields` lists them}}.
+-- Reply: {now, then for each: {id, score, and, unless its record has expired, the number of open predictions accepted
+--        earlier and the values of `bulk_fields`}}.
 
 local entries = redis.call('ZREVRANGEBYSCORE', k_owner .. ARGV[1], ARGV[2], '-inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
 local reply = {time_us()}

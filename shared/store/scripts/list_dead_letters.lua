@@ -1,7 +1,7 @@
 -- List dead letters, the latest first.
 --
--- ARGV[1]  how many to skip
--- ARGV[2]  how many to list
+-- ARGV[1]  number to skip
+-- ARGV[2]  maximum number to list
 --
 -- Reply: for each, its id and when it became a dead letter (seconds since 1970).
 

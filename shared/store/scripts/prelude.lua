@@ -1,6 +1,6 @@
--- Shared by all scripts. A script runs atomically. Scripts derive key names from the ids in records and do not declare
--- them, so they do not run on a Redis Cluster. Names that begin with k_, f_, c_, s_ and q_ are the keys, fields,
--- counters, states and queues of schema.py.
+-- Functions for all scripts. A script runs atomically. Scripts compute key names from ids and do not declare them, so
+-- they cannot run on a Redis Cluster. Names that begin with k_, f_, c_, s_ and q_ are the keys, fields, counters, states
+-- and queues of schema.py.
 
 local function is_open(state)
   return state == s_queued or state == s_running or state == s_exhausted or state == s_split
@@ -15,8 +15,8 @@ local function time_s()
   return tonumber(redis.call('TIME')[1])
 end
 
--- Read fields of a batch or a parent: false for each absent field, or if there is no record. A record of another schema
--- ends the script with an error.
+-- Read fields of a batch or a parent; false for each absent field, or if there is no record. Raise an error for a
+-- record of another schema.
 local function read(id, ...)
   local values = redis.call('HMGET', k_batch .. id, f_schema, ...)
   if values[1] ~= SCHEMA_NUMBER and (values[1] or redis.call('EXISTS', k_batch .. id) == 1) then
@@ -25,17 +25,17 @@ local function read(id, ...)
   return unpack(values, 2)
 end
 
--- A child's parent, and its index there; nil for a batch without a parent.
+-- Return the parent of a child and its index; nil for a batch without a parent.
 local function parent_and_index(id)
   return string.match(id, '^([^.]*)%.(.*)$')
 end
 
--- Add to a message its batch's sequence number, the order of acceptance; kombu ignores the member.
+-- Add the sequence number of its batch to a message, as a JSON member that kombu ignores.
 local function with_sequence(message, sequence)
   return '{"sequence":' .. string.format('%.0f', sequence) .. ',' .. string.sub(message, 2)
 end
 
--- Publish a batch's message so that it is popped next. The batch must be in the sorted set of queued batches.
+-- Publish the message of a batch as the next one to be popped. The batch must be in the sorted set of queued batches.
 local function publish_next(queue, message, sequence)
   redis.call('RPUSH', queue, with_sequence(message, tonumber(sequence)))
 end
@@ -60,7 +60,7 @@ local function delete_queued_children(parent, n_children, queue)
   end
 end
 
--- Record the outcome of a child in its parent. Arguments and result as for `finish`.
+-- Record the outcome of a child in its parent. The arguments and the result are those of `finish`.
 local function finish_child(id, batch, result, finished)
   local parent, index = parent_and_index(id)
   local state, total, done, children, idempotency =
@@ -77,7 +77,7 @@ local function finish_child(id, batch, result, finished)
   if is_split then
     redis.call('HSET', key, f_child_finished .. index, finished, f_state, is_final and s_committed or s_split)
   elseif result.fails then
-    -- The rows of the other children leave the backlog, too.
+    -- The rows of the other children also leave the backlog.
     redis.call('HSET', key, f_state, s_failed, f_failed_child, index)
     is_final, rows_final = true, rows_final + total - done
     delete_queued_children(parent, tonumber(children), batch.queue)
@@ -98,10 +98,10 @@ local function finish_child(id, batch, result, finished)
   return is_final and 0 or 1
 end
 
--- Record the outcome of a batch, in its record or in its parent's, and publish it to the gateway. `batch` has n_rows,
+-- Record the outcome of a batch in its record or in its parent's, and publish it to the gateway. `batch` has n_rows,
 -- reply, queue, idempotency and the number of canceled members; `result` has outcome, fails, predict_us, ttl, and
--- is_published: whether the reply contains the outcome. Returns how many predictions of the batch this did not make
--- final, or false if the parent is already final.
+-- is_published: whether the reply contains the outcome. Returns the number of predictions of the batch that this does not
+-- make final, or false if the parent is already final.
 local function finish(id, batch, result)
   local finished = time_us()
   if parent_and_index(id) then
@@ -114,9 +114,10 @@ local function finish(id, batch, result)
   return tonumber(batch.canceled) or 0
 end
 
--- End an attempt without an outcome. The batch is queued again and its message is popped next; without attempts left,
--- it becomes exhausted. A batch that is still queued, because its claim did not reach the store, is published again. A
--- batch that is final, or that another worker has, is not changed. Returns the queue of the ended attempt, or false.
+-- End an attempt without an outcome. The batch is queued again, and its message is popped next; if it has no attempts
+-- left, it becomes exhausted. A batch that is still queued, because its claim did not reach the store, is published
+-- again. A batch that is final, or that another worker has claimed, is not changed. Returns the queue of the ended
+-- attempt, or false.
 local function requeue(id, worker, reason, max_attempts)
   local state, claimed_by, pid, claimed, token, given_back, lost, queue, sequence, message =
     read(id, f_state, f_worker, f_pid, f_claimed, f_token, f_given_back, f_lost, f_queue, f_sequence, f_message)

@@ -1,11 +1,11 @@
 -- Read a bulk prediction.
 --
 -- ARGV[1]  its id
--- ARGV[2]  1 to read the results of its slices, too, else 0
+-- ARGV[2]  1 to also read the results of its slices, else 0
 --
--- Reply: nil if there is no record, empty if it is another kind of record, else {now, results in the order of their rows, its
---        number of open predecessors, and its fields as `bulk_fields` lists them}.
--- Keeps: a reply never mixes two states of a record.
+-- Reply: nil if there is no record, empty if it is another kind of record, else {now, results in the order of their
+--        rows, number of open predictions accepted earlier, and the values of `bulk_fields`}.
+-- Keeps: a reply is a consistent view of a record.
 
 local fields = bulk_fields(ARGV[1])
 if not fields then

@@ -1,19 +1,19 @@
--- Find batches that no queue and no announced worker has, and publish them again.
+-- End the attempts of lost workers, publish lost messages again, and find exhausted batches.
 --
 -- ARGV[1]  minimum milliseconds between two runs, over all gateways
--- ARGV[2]  milliseconds without a run after which all workers get time to announce themselves again
+-- ARGV[2]  milliseconds without a run after which all announcements get a grace period
 -- ARGV[3]  milliseconds for which an announcement is valid
--- ARGV[4]  attempts that a batch has
+-- ARGV[4]  maximum number of attempts at a batch
 -- ARGV[5]  seconds to keep a dead letter
 --
--- Reply: {batches published again, attempts of lost workers that were ended, exhausted batches…}
--- Keeps: any gateway can run this at any time: a batch that is published twice is claimed once.
+-- Reply: {number of batches published again, number of ended attempts of lost workers, exhausted batches…}
+-- Keeps: any gateway may run this at any time; a batch that is published twice is claimed once.
 --
--- Messages are popped from the end of a queue and carry the sequence numbers of their batches. So a queued batch with a
--- lower number than the message at the end has no message in the queue: an announced worker has the message in its
--- unacknowledged list, or it is lost. Two runs must find this, because a message is in neither place for an instant.
+-- Messages are popped from the end of a queue and contain the sequence numbers of their batches. So a queued batch with
+-- a lower number than the message at the end has no message in the queue: the message is in the unacknowledged list of
+-- an announced worker, or lost. Two successive runs must find this, because a message is briefly in neither place.
 
--- Sort in reverse order of acceptance: the message that is pushed last is popped first.
+-- Sort ids in reverse order of acceptance, because the message that is pushed last is popped first.
 local function latest_first(ids)
   local sequences = {}
   for _, id in ipairs(ids) do
@@ -23,7 +23,7 @@ local function latest_first(ids)
   return ids
 end
 
-local MAX_BATCHES = 1000 -- in each queue and run; a long script blocks the server
+local MAX_BATCHES = 1000 -- per queue and run; a long script blocks the server
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local last_run_ms = tonumber(redis.call('HGET', k_reconciler, 'at')) or 0
@@ -34,7 +34,7 @@ end
 redis.call('HSET', k_reconciler, 'at', string.format('%.0f', now_ms))
 redis.call('ZREMRANGEBYSCORE', k_dead_letters, '-inf', now[1] - ARGV[5])
 
--- After an outage of the broker, or a change of its clock, announcements may have ended although the workers are alive.
+-- After an outage of the broker, or a change of its clock, the announcements of live workers may have expired.
 local was_outage = elapsed_ms < 0 or elapsed_ms > tonumber(ARGV[2])
 local latest, n_requeued, unacked = now_ms + ARGV[3], 0, ''
 local workers = redis.call('HGETALL', k_workers)
@@ -43,7 +43,7 @@ for i = 1, #workers, 2 do
   local until_ms, processes, queues, granted = string.match(workers[i + 1], '(%d+) (%d+) ?(%S*)(.*)')
   until_ms = tonumber(until_ms)
   if until_ms > latest or (was_outage and until_ms > 0 and granted == '') then
-    -- An announcement is extended once at most.
+    -- An announcement is extended at most once.
     redis.call('HSET', k_workers, worker, string.format('%.0f %s %s granted', latest, processes, queues))
   elseif until_ms < now_ms then
     for _, id in ipairs(latest_first(redis.call('HKEYS', k_leases .. worker))) do
@@ -53,7 +53,7 @@ for i = 1, #workers, 2 do
       end
     end
     redis.call('DEL', k_unacked .. worker, k_unacked_index .. worker)
-    if redis.call('EXISTS', k_leases .. worker) == 0 then -- else a batch has another schema: its gateways requeue it
+    if redis.call('EXISTS', k_leases .. worker) == 0 then -- else another schema's gateways requeue the batches
       redis.call('HDEL', k_workers, worker)
     end
   else
@@ -70,7 +70,7 @@ for _, queue in ipairs({q_interactive, q_bulk}) do
   redis.call('HSET', k_reconciler, queue, string.format('%.0f', sequence))
   local below = string.format('(%.0f', math.min(sequence, previous))
   local missing = redis.call('ZRANGEBYSCORE', k_queued .. queue, '-inf', below, 'LIMIT', 0, MAX_BATCHES)
-  for i = #missing, 1, -1 do -- the oldest is pushed last, and so popped first
+  for i = #missing, 1, -1 do -- the oldest is pushed last, so that it is popped first
     local id = missing[i]
     local batch = redis.pcall('HMGET', k_batch .. id, f_state, f_schema, f_sequence, f_message)
     if batch.err then -- the key is not a hash: skip it

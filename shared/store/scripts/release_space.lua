@@ -1,10 +1,10 @@
--- Give back the space of predictions and uploads whose objects are deleted.
+-- Release the space of predictions and uploads whose objects are deleted.
 --
 -- ARGV     their ids
 --
 -- Reply: nothing.
--- Keeps: bytes are given back once, and never those of an open prediction. A prediction stays in its owner's list, and is
---        examined once more, while it has a record.
+-- Keeps: space is released once, and never that of an open prediction. A prediction with a record stays in its owner's
+--        list, and is checked again when the record has expired.
 
 for _, id in ipairs(ARGV) do
   local n_bytes, owner = string.match(redis.call('HGET', k_stored, id) or '', '^(%d+) (.*)')

@@ -1,6 +1,6 @@
--- Record why a worker cannot load its model. It is kept until a worker has loaded one, or for some seconds.
+-- Record why a worker cannot load its model. The record is deleted when a worker has loaded a model, or after a time.
 --
--- ARGV[1]  code and remedy, as JSON
+-- ARGV[1]  code, remedy and problem, as JSON
 -- ARGV[2]  seconds to keep it
 --
 -- Reply: nothing.

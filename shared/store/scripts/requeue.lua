@@ -3,9 +3,9 @@
 -- ARGV[1]  the batch's id
 -- ARGV[2]  the worker
 -- ARGV[3]  the reason
--- ARGV[4]  attempts that a batch has
+-- ARGV[4]  maximum number of attempts at the batch
 --
 -- Reply: the batch's queue; nil if the worker had no attempt to end.
--- Keeps: the attempt is counted, and its end recorded, before the batch can be claimed again.
+-- Keeps: the end of the attempt is recorded before the batch can be claimed again.
 
 return requeue(ARGV[1], ARGV[2], ARGV[3], ARGV[4])

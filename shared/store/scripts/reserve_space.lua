@@ -1,13 +1,13 @@
 -- Reserve space in the object store for an upload, or renew its reservation.
 --
 -- ARGV[1]  the upload
--- ARGV[2]  bytes in all
--- ARGV[3]  bytes that all predictions and uploads may hold
--- ARGV[4]  seconds until the reservation ends unless it is renewed
--- ARGV[5]  1 if it is renewed, 0 the first time
+-- ARGV[2]  total bytes of the upload
+-- ARGV[3]  limit for the bytes of all predictions and uploads
+-- ARGV[4]  seconds until the reservation expires unless it is renewed
+-- ARGV[5]  1 to renew a reservation, 0 for a new one
 --
--- Reply: 1 reserved, 0 the limit would be exceeded, -1 the reservation that it would renew has ended.
--- Keeps: the sum of what is held stays within the limit; a refused reservation is as it was.
+-- Reply: 1 reserved, 0 the limit would be exceeded, -1 the reservation to renew has expired.
+-- Keeps: the total stays within the limit; a refused call does not change the reservation.
 
 local id, n_bytes = ARGV[1], tonumber(ARGV[2])
 if ARGV[5] == '1' and not redis.call('ZSCORE', k_uploads, id) then

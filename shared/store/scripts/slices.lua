@@ -1,6 +1,6 @@
--- Shared by the scripts of bulk predictions, in addition to prelude.lua, whose functions come first.
+-- Functions for the scripts of bulk predictions; they use those of prelude.lua, which come first.
 
--- Encode a text whose length is a multiple of three.
+-- Encode a string whose length is a multiple of three.
 local function base64(text)
   local alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
   return (string.gsub(text, '...', function(three)
@@ -14,7 +14,7 @@ local function base64(text)
   end))
 end
 
--- Write a slice's message from its parent's template, as `CeleryMessages.template` says.
+-- Return the message of a slice: its parent's template, from `CeleryMessages.template`, with the values filled in.
 local function slice_message(template, id, n_rows)
   local quoted = id .. '"'
   local values = {batch_id = id, n_rows = n_rows, delivery_tag = string.sub(redis.sha1hex(id), 1, 36),
@@ -22,13 +22,13 @@ local function slice_message(template, id, n_rows)
   return (string.gsub(template, '{([a-z_0-9]+)}', values))
 end
 
--- The next score in a sorted set by time: each entry has another, also within a microsecond.
+-- Return the score of a new entry in a sorted set by time; it is unique, even within a microsecond.
 local function next_score(key)
   local latest = tonumber(redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')[2]) or 0
   return math.max(tonumber(time_us()), latest + 1)
 end
 
--- Record a slice as a queued batch, and publish it. `token` is the number of attempts that it does not have.
+-- Record a slice as a queued batch, and publish it. `token` is its number of used attempts: more than 0 for a half.
 local function add_slice(parent, first_row, n_rows, token)
   local member, model, reply, template = read(parent, f_members, f_model, f_reply, f_message)
   local id = string.format('%s.%.0f', parent, redis.call('HINCRBY', k_batch .. parent, f_slices, 1) - 1)
@@ -44,7 +44,7 @@ local function add_slice(parent, first_row, n_rows, token)
   redis.call('LPUSH', q_bulk, with_sequence(message, sequence))
 end
 
--- Cut the next slice of a bulk prediction; returns whether a slice was cut, and whether there are more rows.
+-- Cut the next slice of a bulk prediction. Returns whether a slice was cut, and whether uncut rows are left.
 local function cut_slice(parent)
   local state, n_rows, first_row, previous, smallest, largest, batch_rows, model = read(parent, f_state, f_n_rows,
     f_next_row, f_slice_rows, f_min_slice_rows, f_max_slice_rows, f_batch_rows, f_model)
@@ -57,7 +57,7 @@ local function cut_slice(parent)
   rows = math.max(tonumber(smallest), math.min(rows, tonumber(largest)))
   redis.call('HSET', k_batch .. parent, f_slice_rows, rows)
   first_row, batch_rows = tonumber(first_row), tonumber(batch_rows)
-  if rows > batch_rows then -- end where a record batch ends: else the next slice would read it again
+  if rows > batch_rows then -- end at the end of a record batch, which the next slice would otherwise read again
     rows = math.floor((first_row + rows) / batch_rows) * batch_rows - first_row
   end
   rows = math.min(rows, n_rows - first_row)
@@ -66,8 +66,8 @@ local function cut_slice(parent)
   return true, first_row + rows < tonumber(n_rows)
 end
 
--- Number of loaded pool processes of announced workers that consume the bulk queue.
-local function bulk_processes()
+-- Return the number of loaded pool processes of announced workers that consume the bulk queue.
+local function count_bulk_processes()
   local now_ms, n_processes = tonumber(time_us()) / 1000, 0
   for _, announcement in ipairs(redis.call('HVALS', k_workers)) do
     local until_ms, processes, queues = string.match(announcement, '^(%d+) (%d+) (%S+)')
@@ -78,9 +78,9 @@ local function bulk_processes()
   return n_processes
 end
 
--- Hand out slices, as many as the pool processes need: one of each owner in turn, and of each prediction of an owner.
+-- Hand out as many slices as the pool processes need: in turn one of each owner, and in turn of an owner's predictions.
 local function hand_out()
-  local room = bulk_processes() * SLICES_A_PROCESS - redis.call('SCARD', k_slices)
+  local room = count_bulk_processes() * SLICES_A_PROCESS - redis.call('SCARD', k_slices)
   while room > 0 do
     local owner = redis.call('LPOP', k_owners)
     if not owner then
@@ -102,13 +102,13 @@ local function hand_out()
   end
 end
 
--- Whether the deadline of a bulk prediction has passed: it counts as expired, and its result is not returned.
+-- Whether the deadline of a bulk prediction has passed, so that it counts as expired.
 local function is_late(member)
   local deadline = struct.unpack('<I8', member, DEADLINE_OFFSET)
   return deadline > 0 and deadline < tonumber(time_us())
 end
 
--- Take a bulk prediction's turn away: its rows are cut, or not wanted any more.
+-- Remove a bulk prediction from the turns of its owner.
 local function remove_turn(parent, owner)
   redis.call('LREM', k_uncut .. owner, 0, parent)
   if redis.call('EXISTS', k_uncut .. owner) == 0 then
@@ -116,8 +116,8 @@ local function remove_turn(parent, owner)
   end
 end
 
--- End a bulk prediction: delete the slices that no attempt has, and start its retention. `failure` is '' unless it failed.
--- The sweeper examines it at once, or after its retention if it has a result.
+-- End a bulk prediction: delete its slices that are not running, and start its retention. `failure` is '' unless it
+-- failed. The sweeper checks it immediately, or after its retention if it has a result.
 local function end_bulk(parent, state, failure)
   local key, finished = k_batch .. parent, time_us()
   local n_rows, done, owner, ttl, idempotency, reply =
@@ -141,8 +141,8 @@ local function end_bulk(parent, state, failure)
   redis.call('PUBLISH', reply, parent .. ' ' .. finished .. ' ')
 end
 
--- Delete a slice that is final, and record its result in its parent: `result` has first_row, n_rows, n_bad and packed, or
--- failure. Returns whether it was wanted: the parent was open, and its deadline has not passed.
+-- Delete a slice, and record its result in its parent. `result` has first_row, n_rows, n_bad, and packed or failure.
+-- Returns whether the result was recorded: the parent was open, and its deadline had not passed.
 local function finish_slice(id, result)
   local parent = parent_and_index(id)
   local state, n_rows, done, members = read(parent, f_state, f_n_rows, f_rows_done, f_members)
@@ -172,7 +172,7 @@ local function finish_slice(id, result)
   return true
 end
 
--- Read what describes a bulk prediction: false if there is no such record.
+-- Read the fields of a bulk prediction that the gateway shows; false if there is no such record.
 local function bulk_fields(id)
   local fields = {read(id, f_source, f_state, f_members, f_model, f_rows_done, f_rows_bad, f_created, f_event,
     f_started, f_finished, f_predict_us, f_outcome)}

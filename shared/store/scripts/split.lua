@@ -1,11 +1,11 @@
--- Split an exhausted batch into a child for each of its members, to isolate the poison.
+-- Split an exhausted batch into one child for each of its members, to isolate the poison.
 --
 -- ARGV[1]  the batch's id
 -- ARGV[2…] two for each member, in the order of their indices: its child's message, its origin or ''
 --
--- Reply: 1, or 0 if another gateway has done it, or every client has canceled.
--- Keeps: the predictions' ids still lead to the batch's record, which collects the outcomes. A canceled member gets no
---        child.
+-- Reply: 1, or 0 if another gateway has done it, or all clients have canceled.
+-- Keeps: the predictions' ids still contain the id of the batch, whose record collects the outcomes. A canceled member
+--        gets no child.
 
 local id = ARGV[1]
 local state, created, encoding, rows, members, model, reply, queue, sequence =

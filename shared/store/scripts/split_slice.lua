@@ -1,10 +1,10 @@
--- Replace an exhausted slice by its halves, to isolate the row that no attempt survives.
+-- Replace an exhausted slice by its two halves, to isolate the row that causes the failure.
 --
 -- ARGV[1]  the slice's id
--- ARGV[2]  attempts that a batch has
+-- ARGV[2]  maximum number of attempts at a batch
 --
 -- Reply: 1, or 0 if another gateway has done it, or the prediction is final.
--- Keeps: each row is in one slice. A half has one attempt, and a single row all of them: it is given up after these.
+-- Keeps: each row is in one slice. A half has one attempt; a single row has all attempts, and is given up after them.
 
 local id, max_attempts = ARGV[1], tonumber(ARGV[2])
 local state, rows = read(id, f_state, f_rows)

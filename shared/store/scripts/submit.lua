@@ -1,7 +1,7 @@
--- Record the batches of a submission and publish their messages: all of them or none.
+-- Record the batches of a submission and publish their messages, all or none.
 --
 -- ARGV[1]  the queue
--- ARGV[2]  the id of the record that a client's id leads to: the only batch, or the parent of all batches
+-- ARGV[2]  the id of the record whose id the client gets: the only batch, or the parent of all batches
 -- ARGV[3]  the largest backlog allowed in this queue, in rows
 -- ARGV[4]  number of rows in this submission
 -- ARGV[5]  the parent's only member, or '' if there is no parent

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from api.http.parameters import BATCH_ID_PATTERN
 from api.http.schemas import ID_PATTERN
 from shared.errors import PredictionNotFound
-from shared.ids import SPANNING, PredictionId, child_id, new_batch_id, split_child_id
+from shared.ids import SPANNING, PredictionId, child_id, new_batch_id, parse_child_id
 from shared.names import Queue
 from tests.fuzz.parsers.effort import Pumped, assert_linear, pumped
 from tests.fuzz.parsers.properties import Property
@@ -49,7 +49,7 @@ def _comes_back(index: int) -> None:
     made = PredictionId.new(new_batch_id(), index)
     assert PredictionId.parse(str(made)) == made
     child = child_id(made.batch_id, index)
-    assert split_child_id(child) == (made.batch_id, index)
+    assert parse_child_id(child) == (made.batch_id, index)
     assert re.fullmatch(BATCH_ID_PATTERN, child)
 
 

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from shared.distributions import Differing, find_differing, missing_module, pins, pip_install
+from shared.distributions import (
+    DifferingDistribution,
+    describe_missing_module,
+    find_differing,
+    pip_install_command,
+    pip_requirements,
+)
 from tests.unit.api.http.cards import matrix
 
 SKLEARN = version("scikit-learn").split(".")
@@ -35,20 +41,23 @@ def test_a_missing_distribution_has_no_version() -> None:
 
 
 def test_pins_are_what_pip_takes() -> None:
-    assert pins([Differing("a", "1.0", "none"), Differing("b", "2.1", "2.0")]) == "a==1.0 b==2.1"
+    assert (
+        pip_requirements([DifferingDistribution("a", "1.0", "none"), DifferingDistribution("b", "2.1", "2.0")])
+        == "a==1.0 b==2.1"
+    )
 
 
 def test_no_distribution_is_suggested_for_a_module_that_may_be_the_team_s_own() -> None:
-    _, remedy = missing_module("the pipeline", "features.scaling")
+    _, remedy = describe_missing_module("the pipeline", "features.scaling")
     assert remedy.endswith("otherwise install the distribution that provides it.")
-    _, remedy = missing_module("the pipeline", "skimage.filters")
+    _, remedy = describe_missing_module("the pipeline", "skimage.filters")
     assert remedy.endswith("otherwise install scikit-image.")
 
 
 def test_the_command_that_installs_names_this_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
-    assert pip_install("a==1", "b").startswith(f"{tmp_path}/.venv/bin/python -m pip ")
+    assert pip_install_command("a==1", "b").startswith(f"{tmp_path}/.venv/bin/python -m pip ")
     monkeypatch.chdir(tmp_path)
-    assert pip_install("a==1", "b") == ".venv/bin/python -m pip install a==1 b"
-    _, remedy = missing_module("model.pkl", "imblearn.pipeline", is_here=True)
+    assert pip_install_command("a==1", "b") == ".venv/bin/python -m pip install a==1 b"
+    _, remedy = describe_missing_module("model.pkl", "imblearn.pipeline", is_here=True)
     assert remedy.endswith("otherwise install it: .venv/bin/python -m pip install imbalanced-learn.")

@@ -5,7 +5,7 @@ import string
 import pytest
 
 from shared.errors import PredictionNotFound
-from shared.ids import SPANNING, PredictionId, child_id, new_batch_id, split_child_id
+from shared.ids import SPANNING, PredictionId, child_id, new_batch_id, parse_child_id
 from tests.patience import patience
 
 
@@ -47,5 +47,5 @@ def test_only_the_highest_index_spans_batches() -> None:
 
 def test_child_id_contains_the_parents_id_and_the_index() -> None:
     parent = new_batch_id()
-    assert split_child_id(child_id(parent, 17)) == (parent, 17)
-    assert split_child_id(parent) is None
+    assert parse_child_id(child_id(parent, 17)) == (parent, 17)
+    assert parse_child_id(parent) is None

@@ -153,7 +153,7 @@ def test_code_that_differs_from_the_card_is_refused(
         ("worker", "a part of Sepal"),
         ("json", "a module of Python"),
         ("kombu", "a module of kombu, which Sepal needs"),  # which Celery requires
-        ("own-code", "no name that Python can import"),
+        ("own-code", "not a name that Python can import"),
     ],
 )
 def test_name_of_another_module_is_refused_by_save_and_by_the_worker(
@@ -220,8 +220,8 @@ def test_command_line_takes_code(tmp_path: Path) -> None:
 
 def test_names_that_code_cannot_have_are_those_of_this_repository() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} | {path.stem for path in ROOT.glob("*.py")}
-    assert packages <= own_code.SEPAL
+    assert packages <= own_code.SEPAL_MODULES
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["worker"]
     names = {re.split(r"[^A-Za-z0-9._-]", each)[0] for each in wanted}
-    assert names <= own_code.DISTRIBUTIONS
+    assert names <= own_code.WORKER_DISTRIBUTIONS

@@ -14,7 +14,7 @@ from skops import io
 
 from shared.card import read_card
 from shared.errors import ArtifactUntrusted, CannotServe
-from shared.model_files import file_digest
+from shared.model_files import compute_file_digest
 from tests import pipelines
 from tests.models import fit_svc
 from tests.own_code import IRIS, fitted, write_code
@@ -72,7 +72,7 @@ def test_list_of_types_in_the_artifact_is_not_trusted(tmp_path: Path) -> None:
         file.writestr("trusted.json", json.dumps([SIGNS]))
         for name, content in members.items():
             file.writestr(name, content)
-    card = read_card(model_dir).model_copy(update={"digest": file_digest(path)})
+    card = read_card(model_dir).model_copy(update={"digest": compute_file_digest(path)})
     (model_dir / "card.json").write_text(card.model_dump_json())
     with pytest.raises(ArtifactUntrusted, match="not trusted"):
         artifact.load(model_dir)

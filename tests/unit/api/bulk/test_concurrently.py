@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-from api.bulk.concurrently import first_of
+from api.bulk.concurrently import run_until_first_ends
 
 
 class Ended(Exception):
@@ -30,24 +30,24 @@ async def give(value: int) -> int:
 
 async def test_result_ends_the_others() -> None:
     ended: list[str] = []
-    assert await first_of(give(3), forever(ended)) == 3
+    assert await run_until_first_ends(give(3), forever(ended)) == 3
     assert ended == ["forever"]
 
 
 async def test_error_of_another_ends_all() -> None:
     ended: list[str] = []
     with pytest.raises(Ended):
-        await first_of(forever(ended), fail())
+        await run_until_first_ends(forever(ended), fail())
     assert ended == ["forever"]
 
 
 async def test_result_counts_if_another_fails_at_the_same_time() -> None:
-    assert await first_of(give(3), fail()) == 3
+    assert await run_until_first_ends(give(3), fail()) == 3
 
 
 async def test_cancellation_ends_all() -> None:
     ended: list[str] = []
-    task = asyncio.create_task(first_of(forever(ended), forever(ended)))
+    task = asyncio.create_task(run_until_first_ends(forever(ended), forever(ended)))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     task.cancel()

@@ -8,7 +8,7 @@ import pytest
 from api.cluster.status import ClusterStatus
 from shared import errors
 from shared.names import Queue
-from shared.store.status import Overview, StoredOverview
+from shared.store.status import BulkOverview, Overview
 
 
 def overview(
@@ -20,7 +20,7 @@ def overview(
     final: int = 0,
     bulk: int = 0,
     bulk_final: int = 0,
-    stored: StoredOverview | None = None,
+    stored: BulkOverview | None = None,
 ) -> Overview:
     """An overview with rows of the interactive queue and of the bulk queue."""
     return Overview(
@@ -35,7 +35,7 @@ def overview(
         dead_letters=0,
         memory_bytes=0,
         memory_limit_bytes=0,
-        stored=stored or StoredOverview(),
+        stored=stored or BulkOverview(),
     )
 
 

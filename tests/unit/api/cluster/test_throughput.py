@@ -6,7 +6,7 @@ import pytest
 
 from api.cluster.throughput import Throughput, waiting_rows
 from shared.names import Queue
-from shared.store.status import StoredOverview
+from shared.store.status import BulkOverview
 from tests.unit.api.cluster.test_status import overview
 
 Measure = Callable[..., Throughput]
@@ -49,7 +49,7 @@ def test_rows_of_bulk_predictions_count_as_bulk(monkeypatch: pytest.MonkeyPatch)
     throughput = Throughput()
     for second in range(2):
         monkeypatch.setattr("api.cluster.throughput.time.monotonic", lambda second=second: float(second))
-        read = overview(bulk=5, stored=StoredOverview(accepted_rows=1000, final_rows=400 * second))
+        read = overview(bulk=5, stored=BulkOverview(accepted_rows=1000, final_rows=400 * second))
         throughput.measure(read)
     assert throughput.rows_per_second(Queue.BULK) == 400
     assert throughput.rows_per_second(Queue.INTERACTIVE) == 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.formats.conversion.cells import value_of
+from api.formats.conversion.cells import parse_cell
 from api.http.values import column_reader
 from shared.card import ModelCard
 from shared.columns import ValueType
@@ -212,7 +212,7 @@ def _read_slowly(body: str) -> list[list[Any] | None]:
         try:
             rows.append(
                 [
-                    read(value_of(each.categories or each, cell)) if cell or is_quoted else None
+                    read(parse_cell(each.categories or each, cell)) if cell or is_quoted else None
                     for each, read, cell, is_quoted in zip(_ANY.input.columns, readers, cells, are_quoted, strict=True)
                 ]
             )

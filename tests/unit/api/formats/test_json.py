@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.bulk.wire import ReadUpload, TableSettings
+from api.bulk.wire import TableSettings, UploadJob
 from api.formats.intake import Piece
-from api.formats.json.decoding import Form
+from api.formats.json.decoding import RowForm
 from api.formats.json.pieces import PieceReader
 from api.formats.upload import Upload
 from api.http.strict_json import parse
@@ -57,8 +57,8 @@ def _objects(draw: st.DrawFn) -> str:
     return f"{{{', '.join(members)}}}"
 
 
-def _reader(form: Form, carried: tuple[str, ...] = (), *, are_lines: bool) -> PieceReader:
-    job = ReadUpload(b"", JSON, "", "", carried=carried)
+def _reader(form: RowForm, carried: tuple[str, ...] = (), *, are_lines: bool) -> PieceReader:
+    job = UploadJob(b"", JSON, "", "", carried=carried)
     return PieceReader(Upload(None, job, _ANY, TableSettings("")), form, are_lines=are_lines)
 
 
@@ -78,31 +78,31 @@ def _parsed(row: str) -> Any:
         return error
 
 
-def _both_ways(rows: list[str], form: Form, carried: tuple[str, ...]) -> None:
+def _both_ways(rows: list[str], form: RowForm, carried: tuple[str, ...]) -> None:
     slow = _reader(form, carried, are_lines=False)
-    expected = _shown(slow.row_by_row([(_parsed(row), row.encode()) for row in rows], lambda _: []))
+    expected = _shown(slow.read_row_by_row([(_parsed(row), row.encode()) for row in rows], lambda _: []))
     for are_lines, content in ((False, ", ".join(rows)), (True, "\n".join(rows))):
-        piece = _reader(form, carried, are_lines=are_lines).at_once(content.encode(), lambda _: [], len(rows))
+        piece = _reader(form, carried, are_lines=are_lines).read_whole_piece(content.encode(), lambda _: [], len(rows))
         if piece is not None:
             assert _shown(piece) == expected
 
 
 @given(st.lists(_ARRAYS, min_size=1, max_size=4))
 def test_both_ways_read_the_same_arrays(rows: list[str]) -> None:
-    _both_ways(rows, Form.ARRAY, ())
+    _both_ways(rows, RowForm.ARRAY, ())
 
 
 @given(st.lists(_objects(), min_size=1, max_size=4), st.sampled_from([(), ("id",), ("x", "id"), ("t",)]))
 def test_both_ways_read_the_same_objects(rows: list[str], carried: tuple[str, ...]) -> None:
-    _both_ways(rows, Form.OBJECT, carried)
+    _both_ways(rows, RowForm.OBJECT, carried)
 
 
 def test_good_rows_are_read_at_once() -> None:
     cells = f"[{', '.join(_GOOD)}]"
     members = json.dumps(dict(zip(_NAMES, map(json.loads, _GOOD), strict=True)))
-    for row, form in ((cells, Form.ARRAY), (members, Form.OBJECT)):
+    for row, form in ((cells, RowForm.ARRAY), (members, RowForm.OBJECT)):
         for are_lines, content in ((False, f"{row}, {row}"), (True, f"{row}\n{row}")):
-            assert _reader(form, are_lines=are_lines).at_once(content.encode(), lambda _: [], 2) is not None
+            assert _reader(form, are_lines=are_lines).read_whole_piece(content.encode(), lambda _: [], 2) is not None
 
 
 def test_rows_are_found_wherever_pieces_end(tmp_path: Path) -> None:
@@ -162,9 +162,9 @@ def test_members_of_a_body_may_stand_in_any_order_and_form(tmp_path: Path) -> No
 
 @given(st.text())
 def test_text_that_is_not_json_is_never_decoded(text: str) -> None:
-    reader = _reader(Form.of(text.encode(errors="replace")), are_lines=False)
+    reader = _reader(RowForm.detect(text.encode(errors="replace")), are_lines=False)
     content = text.encode(errors="surrogatepass")
-    if reader.at_once(content, lambda _: []) is not None:
+    if reader.read_whole_piece(content, lambda _: []) is not None:
         try:
             parse(b"[%b]" % content)
         except MalformedJson as error:

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
-from api.formats.binary.spool import spooled
+from api.formats.binary.spool import spool
 from shared.errors import StorageFull
 
 
@@ -17,11 +17,11 @@ def full_disk() -> Any:
 
 def test_body_is_kept_whole() -> None:
     body = bytes(range(256)) * 10_000
-    with spooled(io.BytesIO(body)) as file:
+    with spool(io.BytesIO(body)) as file:
         assert file.read() == body
 
 
 @pytest.mark.parametrize("n_bytes", [10, 2**22])
 def test_body_without_room_is_refused(n_bytes: int) -> None:
     with patch("tempfile.TemporaryFile", full_disk), pytest.raises(StorageFull):
-        spooled(io.BytesIO(bytes(n_bytes)))
+        spool(io.BytesIO(bytes(n_bytes)))

@@ -25,7 +25,7 @@ def written(batch: Any) -> tuple[list[str], list[int]]:
         n_rows.append(some.num_rows)
         return pa.array([repr(row) for row in some.to_pylist()])
 
-    return texts.write_rows(batch, write).to_pylist(), n_rows
+    return texts.write_distinct_rows(batch, write).to_pylist(), n_rows
 
 
 def chosen(n_values: int) -> NDArray[np.int64]:
@@ -50,7 +50,7 @@ def test_rows_that_are_alike_are_written_once(batch: Any) -> None:
 
 
 def test_rows_with_one_hash_are_not_mistaken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(texts, "_hash", lambda columns: np.zeros(len(columns[0]), np.uint64))
+    monkeypatch.setattr(texts, "_hash_rows", lambda columns: np.zeros(len(columns[0]), np.uint64))
     batch = batch_of(a=chosen(3), b=np.array([0.0, -0.0])[chosen(2)])
     lines, n_rows = written(batch)
     assert (lines, n_rows) == ([repr(row) for row in batch.to_pylist()], [6])

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from obstore.store import LocalStore
 
-from api.bulk.wire import WriteResult
+from api.bulk.wire import ResultJob
 from api.formats.result_rows import ResultRows
 from api.formats.writing import ROW_GROUP_ROWS, write_result
 from shared.bulk import SliceResult, Source
@@ -68,7 +68,7 @@ def store(tmp_path: Path, request: pytest.FixtureRequest) -> ObjectStore:
 
 def written(store: ObjectStore, form: str, stored: Stored, *, head: bytes = b"", **window: Any) -> bytes:
     sink = Sink()
-    write_result(WriteResult(form, *stored, head=head, **window), sink, store)
+    write_result(ResultJob(form, *stored, head=head, **window), sink, store)
     return bytes(sink.content)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from api.bulk.wire import ReadUpload, TableSettings
+from api.bulk.wire import TableSettings, UploadJob
 from api.formats.reading import read_upload
 from shared.bulk import Source
 from shared.card import ModelCard
@@ -41,7 +41,7 @@ def upload(folder: Path, card: str | ModelCard, body: Any, media_type: str, **op
     settings = options.pop("settings", TableSettings(str(folder)))
     card = CARDS[card] if isinstance(card, str) else card
     described: dict[str, Any] = {"content_coding": "", "is_fingerprinted": True} | options
-    job = ReadUpload(card.model_dump_json().encode(), media_type, key=KEY, **described)
+    job = UploadJob(card.model_dump_json().encode(), media_type, key=KEY, **described)
     reported: list[int] = []
     body = io.BytesIO(body) if isinstance(body, bytes) else body
     read = read_upload(job, body, store, settings, reported.append)

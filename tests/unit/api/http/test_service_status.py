@@ -8,7 +8,7 @@ import pytest
 from api.cluster.status import ClusterStatus
 from api.http.service_status import EXAMPLES, ServiceStatus, service_status
 from shared.errors import BrokerUnavailable
-from shared.store.status import Overview, StoredOverview
+from shared.store.status import BulkOverview, Overview
 from tests.unit.api.cluster.test_status import overview
 from tests.unit.api.http.cards import CARDS
 
@@ -36,7 +36,7 @@ def shown(cluster: ClusterStatus) -> Any:
 
 
 async def test_numbers_are_those_of_the_last_overview(monkeypatch: pytest.MonkeyPatch) -> None:
-    stored = StoredOverview(accepted_rows=5000, final_rows=1000, n_bytes=70_000, n_open=2, oldest_seconds=4.2714)
+    stored = BulkOverview(accepted_rows=5000, final_rows=1000, n_bytes=70_000, n_open=2, oldest_seconds=4.2714)
     card = CARDS["iris"].model_dump_json().encode()
     first = overview(gateways=3, pool_processes=2, accepted=9, bulk=6)
     last = replace(overview(gateways=3, pool_processes=2, accepted=9, final=9, bulk=6, stored=stored), card=card)

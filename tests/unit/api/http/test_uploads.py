@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.bulk.wire import ReadUpload
+from api.bulk.wire import UploadJob
 from api.http import uploads
 from shared.errors import InvalidParameter, UnsupportedContentType, UnsupportedUploadCoding
 from shared.names import OnError, Output
@@ -14,7 +14,7 @@ CARD = CARDS["iris"].model_copy(update={"outputs": (Output.PREDICTION, Output.LO
 CSV, JSON = "text/csv", "application/json"
 
 
-def job(query: str, media_type: str = CSV) -> ReadUpload:
+def job(query: str, media_type: str = CSV) -> UploadJob:
     return uploads._upload_job(media_type, "", query.encode(), CARD)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.store.schema import MEMBER_BYTES, BatchState, Counter, Field, Key, lua_names
+from shared.store.schema import MEMBER_BYTES, BatchState, Counter, Field, Key, lua_literals
 from tests.stack import ROOT
 
 SCRIPTS = sorted((ROOT / "shared/store/scripts").glob("*.lua"))
@@ -63,4 +63,4 @@ def test_no_script_contains_a_literal_key_field_state_or_offset(path: Path) -> N
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_every_shared_name_in_a_script_is_defined(path: Path) -> None:
     used = set(re.findall(r"\b[kfcsq]_[a-z_]+\b|\b[A-Z][A-Z_]+[A-Z]\b", re.sub(r"'[^']*'", "", code(path))))
-    assert used <= {*lua_names(), "ARGV", "MAX_BATCHES"}
+    assert used <= {*lua_literals(), "ARGV", "MAX_BATCHES"}

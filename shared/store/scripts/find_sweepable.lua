@@ -1,10 +1,10 @@
--- Find predictions and uploads that hold space, and whose objects nobody needs any more.
+-- Find predictions and uploads that have space, but whose objects are no longer needed.
 --
--- ARGV[1]  how many to find
+-- ARGV[1]  maximum number to find
 --
 -- Reply: their ids.
--- Keeps: an upload that is found can neither be renewed nor accepted. Whatever is found is examined again after a minute,
---        until its space is released.
+-- Keeps: an upload that is found can neither be renewed nor accepted. Each is found again after a minute until its
+--        space is released.
 
 local now, found = time_s(), {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', k_uploads, '-inf', now - 1, 'LIMIT', 0, ARGV[1])) do

@@ -1,14 +1,14 @@
-"""Converts dates and datetimes to the texts that are passed on (`shared.columns`)."""
+"""Converts dates and datetimes to their canonical strings (`shared.columns`)."""
 
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from api.formats.conversion.attempt import Attempt, both, where
+from api.formats.conversion.partial import PartialConversion, keep_where, merge_doubtful
 from shared.columns import UNIT_DIGITS, Unit
 
-# A valid day, whatever the year: the 29th of February is left to the calendar.
+# A month and day that every year has: a February 29 is doubtful.
 _DAY: Final = (
     "(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
     "|02-(?:0[1-9]|1[0-9]|2[0-8]))"
@@ -17,43 +17,43 @@ _YEAR: Final = "(?:000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|9[0-8][0-9
 _YEAR_OF_NANOSECONDS: Final = "(?:167[89]|16[89][0-9]|1[7-9][0-9]{2}|2[01][0-9]{2}|22[0-5][0-9]|226[01])"
 _MINUTES: Final = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 _OFFSET: Final = "(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
-_SEPARATOR: Final = len("2026-01-31")  # where the T stands
+_SEPARATOR: Final = len("2026-01-31")  # the position of the T
 
 
-def dates(texts: Any) -> Attempt:
-    """Check texts that should be dates."""
-    return where(texts, pc.match_substring_regex(texts, f"^{_YEAR}-{_DAY}$"))
+def check_dates(texts: Any) -> PartialConversion:
+    """Validate strings as ISO 8601 dates; mark the invalid ones as doubtful."""
+    return keep_where(texts, pc.match_substring_regex(texts, f"^{_YEAR}-{_DAY}$"))
 
 
-def datetimes(texts: Any, unit: Unit, *, is_zoned: bool) -> Attempt:
-    """Convert texts that should be datetimes to ISO 8601 texts with all digits of a unit, in UTC if they are zoned."""
+def convert_datetimes(texts: Any, unit: Unit, *, is_zoned: bool) -> PartialConversion:
+    """Convert strings to canonical ISO 8601 datetimes: with all digits of `unit`, and in UTC if `is_zoned`."""
     year = _YEAR_OF_NANOSECONDS if unit is Unit.NANOSECOND else _YEAR
     digits = UNIT_DIGITS[unit]
     fraction = f"\\.[0-9]{{{digits}}}" if digits else ""
     canonical = f"^{year}-{_DAY}T{_MINUTES}:[0-5][0-9]{fraction}{'Z' if is_zoned else ''}$"
     is_canonical = pc.match_substring_regex(texts, canonical)
     if pc.all(is_canonical, min_count=0).as_py():
-        return Attempt(texts)
+        return PartialConversion(texts)
     some_digits = f"(?:\\.[0-9]{{1,{digits}}})?" if digits else ""
     time = f"[T ]{_MINUTES}(?::[0-5][0-9]{some_digits})?{_OFFSET if is_zoned else ''}"
     readable = f"^{year}-{_DAY}{time if is_zoned else f'(?:{time})?'}$"
-    known = where(texts, pc.match_substring_regex(texts, readable))
+    known = keep_where(texts, pc.match_substring_regex(texts, readable))
     moments = known.array.cast(pa.timestamp(unit.value, "UTC" if is_zoned else None))
-    return both(known, Attempt(iso_texts(moments)))
+    return merge_doubtful(known, PartialConversion(format_timestamps(moments)))
 
 
-def iso_texts(moments: Any) -> Any:
-    """Write timestamps as ISO 8601 texts with all digits of their unit, in UTC and with a final Z if they are zoned.
+def format_timestamps(moments: Any) -> Any:
+    """Convert timestamps to ISO 8601 strings with all digits of their unit; zoned ones in UTC, with a final Z.
 
-    A year beyond those of four digits gives a text that is no datetime.
+    A timestamp whose year has more than four digits results in an invalid string.
     """
     texts = moments.cast(pa.timestamp(moments.type.unit)).cast(pa.string())
     texts = pc.utf8_replace_slice(texts, _SEPARATOR, _SEPARATOR + 1, "T")
     return texts if moments.type.tz is None else pc.binary_join_element_wise(texts, "Z", "")
 
 
-def date_texts(days: Any) -> Any:
-    """Write dates as ISO 8601 texts; a date64 that is not midnight gives a text that is no date."""
+def format_dates(days: Any) -> Any:
+    """Convert dates to ISO 8601 strings; a date64 that is not midnight results in an invalid string."""
     if pa.types.is_date64(days.type):
         moments = days.cast(pa.int64()).cast(pa.timestamp("ms"))
         is_midnight = pc.equal(moments, pc.floor_temporal(moments, unit="day"))
