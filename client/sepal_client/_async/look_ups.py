@@ -18,23 +18,23 @@ _TOO_LARGE: Final = "not-acceptable"
 
 
 class LookUp(NamedTuple):
-    """What the gateway says about a prediction."""
+    """Progress of a prediction as the gateway returns it, with the delay before the next poll."""
 
     progress: Progress
     pause: float
-    """Seconds after which it wants to be asked again."""
+    """Seconds until the next poll."""
 
 
 class AsyncLookUps:
-    """Looks one prediction up."""
+    """Looks up one prediction."""
 
     def __init__(self, transport: AsyncTransport, prediction_id: str, *, is_bulk: bool | None) -> None:
-        """Send nothing yet.
+        """Prepare look-ups.
 
         Args:
-            transport: to the gateway.
+            transport: sends the requests.
             prediction_id: of the prediction.
-            is_bulk: whether it was submitted to `POST /predictions`; None if that is unknown.
+            is_bulk: whether it was submitted with `POST /predictions`; None if unknown.
         """
         self.prediction_id = prediction_id
         self._transport = transport
@@ -42,26 +42,26 @@ class AsyncLookUps:
         self._path = f"/results/{prediction_id}"
 
     async def progress(self, timer: Timer | None = None) -> LookUp:
-        """Return how far the prediction is; `timer` ends the attempts to ask.
+        """Return the progress of the prediction; `timer` ends the attempts.
 
         Raises:
-            WaitTimeout: the timer is over.
-            SepalError: the gateway cannot be asked, or does not know it.
+            WaitTimeout: the timer expired.
+            SepalError: the gateway is unreachable, or does not know the prediction.
         """
         while True:
-            params = {} if self._is_bulk is False else {"limit": "0"}  # without its rows
+            params = {} if self._is_bulk is False else {"limit": "0"}  # without rows
             try:
                 return await self._ask(params, timer)
             except RequestRefused as error:
                 if self._is_bulk is not None or error.code != _NO_WINDOW:
                     raise
-                self._is_bulk = False  # only bulk predictions have windows of rows
+                self._is_bulk = False  # the gateway refuses `limit` for other predictions
 
     async def result(self, n_rows: int) -> Result:
-        """Return the result of a prediction that has succeeded, of so many rows.
+        """Return the result of a succeeded prediction of `n_rows` rows.
 
         Raises:
-            SepalError: it cannot be read.
+            SepalError: the result cannot be fetched.
         """
         try:
             return await self._result({})
@@ -88,14 +88,14 @@ class AsyncLookUps:
             raise
 
     async def _pages(self, n_rows: int) -> Result:
-        """Return a result that is too large for one response."""
+        """Fetch a result that is too large for one response."""
         pages: list[Result] = []
         for offset in range(0, n_rows, _PAGE_ROWS):
             pages += await self._page(offset, min(_PAGE_ROWS, n_rows - offset))
         return joined(pages)
 
     async def _page(self, offset: int, limit: int) -> list[Result]:
-        """Return some of the rows, as several results if they are too many for one response."""
+        """Fetch a range of rows, as several results if it is too large for one response."""
         try:
             return [await self._result({"offset": str(offset), "limit": str(limit)})]
         except RequestRefused as error:

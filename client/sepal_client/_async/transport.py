@@ -1,4 +1,4 @@
-"""Sends requests to a gateway, and repeats them where that is of use."""
+"""Sends requests to a gateway, and retries those that may succeed later."""
 
 import contextlib
 import json
@@ -21,26 +21,26 @@ from sepal_client.timer import Timer
 T = TypeVar("T")
 
 _TURN_SECONDS: Final = 30.0
-"""How long a gateway may let an upload or a download wait for its turn."""
+"""How long a gateway may make an upload or a download wait before it begins."""
 _SHORTEST_SECONDS: Final = 1.0
-"""What a response is given where a timer is nearly over."""
+"""The least time-out, used when a timer is about to expire."""
 
 
 class AsyncTransport:
     """The connections to one gateway address."""
 
     def __init__(self, settings: Settings, timeout: float, retry_for: float) -> None:
-        """Connect to nothing yet.
+        """Create the connection pools; the first request opens a connection.
 
         Args:
             settings: the URL and the credentials.
-            timeout: seconds without a byte after which a connection is given up.
-            retry_for: seconds for which a request is repeated without progress.
+            timeout: seconds without a byte after which a connection is closed.
+            retry_for: seconds without progress for which a request is retried.
         """
         self.url = settings.url
         self._timeout = timeout
         self._retry_for = retry_for
-        # Without TLS, nothing is verified: loading the certificates takes 30 ms.
+        # Certificates are loaded only for TLS, because that takes 30 ms.
         self.is_plain = settings.url.startswith("http://")
         self._verify = False if self.is_plain else httpx.create_ssl_context()
         self._headers = {} if settings.api_key is None else {"Authorization": f"Bearer {settings.api_key}"}
@@ -53,19 +53,19 @@ class AsyncTransport:
         await self._connecting.aclose()
 
     def attempts(self, **options: Any) -> Attempts:
-        """Return the attempts at a new request; the options are those of `Attempts`."""
+        """Return the attempts of a new request; the options are those of `Attempts`."""
         return Attempts(self.url, self._retry_for, **options)
 
     async def repeat(self, attempts: Attempts, attempt: AsyncAttempt[T]) -> T:
-        """Make attempts until one succeeds.
+        """Call `attempt` until it succeeds.
 
         Args:
-            attempts: decides when it is given up.
-            attempt: makes one.
+            attempts: decides whether and when to retry.
+            attempt: sends the request once.
 
         Raises:
-            GatewayUnreachable: there was no connection, or it was lost.
-            SepalError: what the last attempt raised.
+            GatewayUnreachable: the connection failed or was lost.
+            SepalError: the last attempt raised it.
         """
         try:
             result: T = await AsyncRetrying(sleep=async_sleep, **attempts.rules)(attempt)
@@ -77,11 +77,11 @@ class AsyncTransport:
         return result
 
     async def get(self, call: Call, read: Callable[[Any], T], attempts: Attempts | None = None) -> T:
-        """Send a request without a body until it is answered, and read the JSON of the response.
+        """Send a request without a body, with retries, and parse the JSON of the response.
 
         Args:
             call: the request.
-            read: takes the JSON.
+            read: parses the decoded JSON.
             attempts: by default new ones.
 
         Raises:
@@ -96,15 +96,15 @@ class AsyncTransport:
         return await self.repeat(all_attempts, attempt)
 
     def read(self, response: httpx.Response, read: Callable[[Any], T]) -> T:
-        """Read the JSON of a response.
+        """Parse the JSON of a response.
 
         Raises:
-            GatewayFault: it is not what a gateway sends.
+            GatewayFault: it does not have the form that a gateway sends.
         """
         try:
             return read(json.loads(response.content))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            what = response.headers.get("content-type", "no type")
+            what = response.headers.get("content-type", "no Content-Type")
             raise problems.unexpected(str(response.url), response.status_code, what) from error
 
     @contextlib.asynccontextmanager
@@ -121,14 +121,14 @@ class AsyncTransport:
 
         Args:
             call: the request.
-            attempts: that this is one of.
+            attempts: the attempts that this one belongs to.
             content: the body.
-            is_streamed: whether the caller reads the response, which otherwise is read here.
-            on_new_connection: whether no connection of an earlier request is used.
+            is_streamed: whether the caller reads the body of the response; otherwise it is read here.
+            on_new_connection: whether to open a new connection.
 
         Raises:
-            ConnectionLost: there is no whole response.
-            GatewayError, PredictionEnded: the gateway refused the request.
+            ConnectionLost: the connection ended before a complete response.
+            GatewayError, PredictionEnded: the gateway responded with an error.
         """
         http = self._connecting if on_new_connection else self._http
         request = http.build_request(
@@ -146,7 +146,7 @@ class AsyncTransport:
                 if not response.is_success and response.status_code not in call.takes:
                     await response.aread()
                     raise self._error(response, attempts)
-                # Once a response has begun, its parts follow one another.
+                # Once a response has begun, its parts arrive without long pauses.
                 request.extensions["timeout"]["read"] = call.silence or self._timeout
                 if not is_streamed:
                     await response.aread()
@@ -160,25 +160,25 @@ class AsyncTransport:
         """Return the time-outs of a request.
 
         Args:
-            more: seconds that its response may take beyond the usual.
-            timer: ends it, too.
+            more: seconds that its response may take beyond the usual time-out.
+            timer: limits all time-outs.
         """
         longest = max(timer.seconds_left, _SHORTEST_SECONDS) if timer is not None else float("inf")
         read, other = min(self._timeout + more, longest), min(self._timeout, longest)
         return httpx.Timeout(connect=other, read=read, write=other, pool=None)
 
     def file_timeout(self, work: float) -> httpx.Timeout:
-        """Return the time-outs of a request that sends or fetches a file.
+        """Return the time-outs of a request that uploads or downloads a file.
 
         Args:
-            work: seconds that the gateway may work on it before the response begins.
+            work: seconds that the gateway may need before the response begins.
         """
         write = self._timeout + _TURN_SECONDS
         return httpx.Timeout(connect=self._timeout, read=write + work, write=write, pool=None)
 
     def _open(self, limits: httpx.Limits) -> httpx.AsyncClient:
         transport = None
-        if not urllib.request.getproxies():  # httpx heeds them only with transports of its own
+        if not urllib.request.getproxies():  # httpx uses them only if it creates the transport itself
             transport = httpx.AsyncHTTPTransport(verify=self._verify, limits=limits, socket_options=KEEP_ALIVE)
         return httpx.AsyncClient(headers=self._headers, verify=self._verify, limits=limits, transport=transport)
 

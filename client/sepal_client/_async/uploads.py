@@ -1,4 +1,4 @@
-"""`POST /predictions`: sends files of any size, a part at a time, until they are accepted."""
+"""`POST /predictions`: sends a file of any size in parts, with retries."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -12,13 +12,13 @@ from sepal_client.sources import Source
 
 _PART_BYTES: Final = 2**20
 _READ_BYTES_PER_SECOND: Final = 2e6
-"""How quickly a gateway reads the rows of a file that it has received, at the least."""
+"""The least rate at which a gateway is expected to read the rows of a file."""
 _UNKNOWN_SECONDS: Final = 600.0
-"""What it is given for a pipe."""
+"""The time allowed for reading a pipe, whose size is unknown."""
 
 
 class AsyncUpload:
-    """A file that is sent until it is accepted."""
+    """The upload of one file, with retries."""
 
     def __init__(
         self,
@@ -29,15 +29,15 @@ class AsyncUpload:
         deadline: float | None,
         on_sent: Callable[[int, int | None], None] | None,
     ) -> None:
-        """Send nothing yet.
+        """Prepare the upload.
 
         Args:
-            transport: to the gateway.
-            source: what is sent.
-            params: the query of the request.
+            transport: sends the requests.
+            source: the bytes to send.
+            params: the query parameters.
             key: the idempotency key.
-            deadline: seconds after which there is no use for a result.
-            on_sent: called after each part.
+            deadline: seconds after which the prediction expires.
+            on_sent: called after each part with the number of bytes sent and, if known, their total.
         """
         self._transport = transport
         self._source = source
@@ -47,10 +47,10 @@ class AsyncUpload:
         self._on_sent = on_sent
 
     async def send(self) -> str:
-        """Send the file; returns the id of the prediction.
+        """Send the file; return the id of the prediction.
 
         Raises:
-            SepalError: it was not accepted.
+            SepalError: the file was not accepted.
         """
         return await self._transport.repeat(self._attempts, self._send)
 
@@ -94,7 +94,7 @@ class _AsyncBody:
         on_sent: Callable[[int, int | None], None] | None,
     ) -> None:
         self.is_sent = False
-        """Whether the gateway may have the whole body."""
+        """Whether the gateway may have received the whole body."""
         self._source = source
         self._early = early
         self._attempts = attempts
@@ -106,7 +106,7 @@ class _AsyncBody:
         return self
 
     async def __anext__(self) -> bytes:
-        """Return the next part, once the one before it has been sent."""
+        """Return the next part; httpx asks for it after it has sent the previous one."""
         self._count()
         part = await async_call(self._source.read, _PART_BYTES)
         self._part = part
