@@ -1,4 +1,4 @@
-"""Data frames of pandas, polars and pyarrow as Arrow streams, and back."""
+"""Converts pandas, polars and pyarrow data frames to Arrow streams and back."""
 
 from importlib.util import find_spec
 from typing import IO, Any, Final
@@ -10,13 +10,13 @@ _BATCH_ROWS: Final = 2**16
 
 
 def write_arrow(frame: Any, file: IO[bytes]) -> bool:
-    """Write a data frame as an Arrow stream, without an index.
+    """Write a data frame as an Arrow stream, without its index.
 
     Returns:
-        Whether a library that can do it is installed; otherwise nothing was written.
+        False if pyarrow is needed and not installed; then nothing was written.
 
     Raises:
-        InvalidInput: Arrow has no type for a column.
+        InvalidInput: a column has no Arrow type.
     """
     if library_of(frame) == "polars":
         import polars
@@ -35,7 +35,7 @@ def write_arrow(frame: Any, file: IO[bytes]) -> bool:
 
 
 def read_arrow(file: IO[bytes], like: Any) -> Any:
-    """Read a data frame of the library of another, and with its index."""
+    """Read an Arrow stream as a data frame of the same library as `like`, with its index if that is pandas."""
     if library_of(like) == "polars":
         import polars
 
@@ -52,13 +52,13 @@ def read_arrow(file: IO[bytes], like: Any) -> Any:
 
 
 def check_frame(frame: Any) -> None:
-    """Check that a data frame can be scored, and its result be read.
+    """Check that a data frame can be sent, and its result read.
 
     Raises:
-        InvalidInput: it is none, or lacks a library.
+        InvalidInput: it is not a data frame, or pyarrow is not installed.
     """
     if not is_frame(frame):
-        raise InvalidInput(f"{type(frame).__name__} cannot be scored: give a data frame, or the path of a file.")
+        raise InvalidInput(f"A {type(frame).__name__} cannot be scored: give a data frame or the path of a file.")
     if library_of(frame) != "polars" and find_spec("pyarrow") is None:
         raise InvalidInput("Install pyarrow to score this data frame: pip install 'sepal-client[arrow]'.")
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 OUTPUTS: Final = ("prediction", "log_proba", "proba", "decision", "scores", "transform", "leaves")
 _NOT_FINITE: Final = {"-Infinity": float("-inf"), "Infinity": float("inf"), "NaN": float("nan")}
 _MILLISECONDS: Final = "dur="
-_ROW: Final = 2  # the part of a pointer /data/5
+_ROW_PART: Final = 2  # position of the row in a pointer such as /data/5
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,16 @@ class ModelRef:
 
 @dataclass(frozen=True)
 class Result:
-    """What a succeeded prediction returns. An item is None where a row has no result."""
+    """The result of a succeeded prediction. The item of a row without a result is None."""
 
     id: str
     model: ModelRef
     outputs: Mapping[str, list[Any]]
-    """A list with an item for each row, by the name of the output."""
+    """For each output name, a list with an item for each row."""
     carried: Mapping[str, list[Any]] = field(default_factory=dict)
-    """The carried columns."""
+    """The carried columns: for each name, a list with an item for each row."""
     errors: Mapping[int, str] = field(default_factory=dict)
-    """Why rows have no result, by their indices; with `on_error="report"`."""
+    """The errors of rows without a result, by row index; with `on_error="report"`."""
     queue_ms: float | None = None
     """Milliseconds in the queue."""
     predict_ms: float | None = None
@@ -59,12 +59,12 @@ class Result:
 
     @property
     def decision(self) -> list[Any]:
-        """What `decision_function` returns."""
+        """The values of `decision_function`."""
         return self._output("decision")
 
     @property
     def scores(self) -> list[Any]:
-        """What `score_samples` returns."""
+        """The values of `score_samples`."""
         return self._output("scores")
 
     @property
@@ -78,10 +78,10 @@ class Result:
         return self._output("leaves")
 
     def array(self, name: str) -> "numpy.ndarray[Any, Any]":
-        """Return an output as an array of numpy: shape (rows,) or (rows, values); NaN where a row has no result.
+        """Return an output as a NumPy array of shape (rows,) or (rows, values), with NaN for rows without a result.
 
         Raises:
-            AttributeError: the output was not asked for.
+            AttributeError: the result does not contain this output.
         """
         import numpy
 
@@ -95,19 +95,19 @@ class Result:
     def _output(self, name: str) -> list[Any]:
         if name not in self.outputs:
             has = ", ".join(self.outputs) or "none"
-            raise AttributeError(f"This result has no {name!r}: ask for it with outputs=[{name!r}]; it has {has}.")
+            raise AttributeError(f"This result has no {name!r}, only {has}: request it with outputs=[{name!r}].")
         return self.outputs[name]
 
 
 def read_result(body: Mapping[str, Any], server_timing: str = "") -> Result:
-    """Read a result from the gateway's JSON.
+    """Parse a result.
 
     Args:
-        body: of the response.
+        body: the JSON of the response.
         server_timing: the header `Server-Timing`.
 
     Raises:
-        KeyError, TypeError, ValueError: it is no such thing.
+        KeyError, TypeError, ValueError: the body has another form.
     """
     timings = _timings(server_timing)
     return Result(
@@ -115,14 +115,14 @@ def read_result(body: Mapping[str, Any], server_timing: str = "") -> Result:
         model=read_model_ref(body["model"]),
         outputs={name: _with_floats(body[name]) for name in OUTPUTS if name in body},
         carried=dict(body.get("carried", {})),
-        errors={int(each["pointer"].split("/")[_ROW]): str(each["detail"]) for each in body.get("errors", ())},
+        errors={int(each["pointer"].split("/")[_ROW_PART]): str(each["detail"]) for each in body.get("errors", ())},
         queue_ms=timings.get("queue"),
         predict_ms=timings.get("predict"),
     )
 
 
 def joined(pages: Sequence[Result]) -> Result:
-    """Return the result whose rows several pages have, in order; at least one."""
+    """Join the pages of a result, of which there is at least one, in order."""
     first = pages[0]
     return Result(
         id=first.id,
@@ -134,7 +134,7 @@ def joined(pages: Sequence[Result]) -> Result:
 
 
 def read_model_ref(body: Mapping[str, Any]) -> ModelRef:
-    """Read name, version and digest.
+    """Parse the name, version and digest of a model.
 
     Raises:
         KeyError: one is missing.
@@ -147,7 +147,7 @@ def _chained(lists: Sequence[list[Any]]) -> list[Any]:
 
 
 def _with_floats(items: list[Any]) -> list[Any]:
-    """Replace the texts that stand for numbers that are not finite; labels stay texts."""
+    """Convert `"-Infinity"`, `"Infinity"` and `"NaN"` to floats, unless the items contain other strings (labels)."""
     return _replace(items) if _texts(items) <= _NOT_FINITE.keys() else items
 
 
@@ -169,7 +169,7 @@ def _is_numeric(value: Any) -> bool:
 
 
 def _timings(header: str) -> dict[str, float]:
-    """Read milliseconds by name: `queue;dur=1.5, predict;dur=0.8`."""
+    """Return the milliseconds by name from `queue;dur=1.5, predict;dur=0.8`."""
     found = {}
     for entry in header.split(","):
         name, *parameters = [part.strip() for part in entry.split(";")]
