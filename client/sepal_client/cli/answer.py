@@ -1,4 +1,4 @@
-"""How the result of one row is shown: to a person with the probability of each class, to a program plainly."""
+"""Prints the result of one row: on a terminal with the probability of each class, otherwise as plain values."""
 
 import math
 import sys
@@ -21,10 +21,10 @@ def show_answer(result: "Result", model: "Model", *, as_json: bool, chosen: bool
     """Print the result of one row.
 
     Args:
-        result: of one row.
-        model: that made it.
-        as_json: print all of it, as JSON.
-        chosen: whether the outputs were asked for by name; else a program gets the prediction alone.
+        result: the result of one row.
+        model: the model that made it.
+        as_json: print the whole result as JSON.
+        chosen: whether outputs were requested by name; otherwise only the prediction is printed to a pipe.
     """
     values = {name: items[0] for name, items in result.outputs.items()}
     if as_json:
@@ -61,14 +61,14 @@ def _for_people(values: Mapping[str, Any], model: "Model") -> list[str]:
 
 
 def _targets(classes: Sequence[Any], values: Any, name: str) -> list[tuple[Sequence[Any], Sequence[float]]]:
-    """Return classes and probabilities of each target."""
+    """Return the classes and probabilities of each target."""
     several = bool(values) and isinstance(values[0], list)
     pairs = [*zip(classes, values, strict=True)] if several else [(classes, values)]
     return [(labels, [math.exp(p) if name == "log_proba" else p for p in items]) for labels, items in pairs]
 
 
 def _table(classes: Sequence[Any], probabilities: Sequence[float]) -> list[str]:
-    """Return a line for each class, the most probable first."""
+    """Return a table with a line for each class, the most probable first."""
     order = sorted(range(len(classes)), key=lambda i: -probabilities[i])[:_SHOWN_CLASSES]
     rows = [(_text(classes[i]), f"{probabilities[i]:.1%}", "━" * round(_BAR_WIDTH * probabilities[i])) for i in order]
     left = len(classes) - len(order)

@@ -1,4 +1,4 @@
-"""The progress bar: one line on standard error, if that is a terminal, and nothing elsewhere."""
+"""The progress bar: one line on standard error, if that is a terminal."""
 
 import sys
 import time
@@ -11,20 +11,20 @@ from sepal_client.progress import Progress, State
 if TYPE_CHECKING:
     from rich import progress as rich_progress
 
-_TEXT_WIDTH: Final = 68  # of the longest usual line beside the bar
+_TEXT_WIDTH: Final = 68  # columns that the longest usual text beside the bar takes
 _LONGEST_BAR: Final = 30
 _SHORTEST_BAR: Final = 8
-_SECONDS_PER_UPDATE: Final = 0.05  # bytes are counted for each piece, thousands of times a second
+_SECONDS_PER_UPDATE: Final = 0.05  # thousands of pieces are transferred per second
 
 
 class Bar:
     """Shows the phases of a bulk prediction: upload, queue, rows, download."""
 
     def __init__(self, address: str, *, quiet: bool = False) -> None:
-        """Show nothing yet.
+        """Create the bar; it is shown when the context is entered.
 
         Args:
-            address: of the gateway, shown until there is something to tell.
+            address: of the gateway, shown until there is progress.
             quiet: show nothing, even on a terminal.
         """
         self._address = address
@@ -35,7 +35,7 @@ class Bar:
 
     @property
     def is_shown(self) -> bool:
-        """Whether a person sees it."""
+        """Whether the bar is shown at all."""
         return self._shown is not None
 
     def __enter__(self) -> "Bar":
@@ -44,7 +44,7 @@ class Bar:
                 self._shown.start()
                 if not self._phase:
                     self._show("Connecting", None, None, self._address)
-        except BaseException:  # Ctrl-C while it starts: nothing else would stop it
+        except BaseException:  # Ctrl-C during the start, after which `__exit__` is not called
             self.stop()
             raise
         return self
@@ -53,22 +53,22 @@ class Bar:
         self.stop()
 
     def stop(self) -> None:
-        """Erase the line; what comes is not shown."""
+        """Erase the line, and show nothing more."""
         if self._shown is not None:
             self._shown.stop()
 
     def sent(self, done: int, total: int | None) -> None:
-        """Show the bytes of the upload that were sent."""
+        """Show the progress of the upload."""
         self._bytes("Uploading", done, total)
         if done == total:
             self._show("Checking", None, None, "the rows")
 
     def received(self, done: int, total: int | None) -> None:
-        """Show the bytes of the result that were received."""
+        """Show the progress of the download."""
         self._bytes("Downloading", done, total)
 
     def progress(self, now: Progress) -> None:
-        """Show the place in the queue, or the rows that are done."""
+        """Show the position in the queue, or the rows that are done."""
         if now.state is State.QUEUED and not now.rows_done:
             self._show("Queued", None, None, _queue(now.position))
         else:
@@ -112,7 +112,7 @@ def _new_bar() -> "rich_progress.Progress":
         columns.insert(
             1, BarColumn(bar_width=bar_width, complete_style="green", finished_style="green", pulse_style="green")
         )
-    # What else is written to the streams is no concern of the bar: it is not shown then.
+    # Nothing else is written to the streams while the bar is shown.
     return Shown(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
 
 

@@ -1,4 +1,4 @@
-"""`sepal model` and `sepal status`: what is served, and how the service is."""
+"""`sepal model` and `sepal status`: the served model, and the status of the service."""
 
 import shlex
 import sys
@@ -26,8 +26,8 @@ Examples:
   until sepal status > /dev/null; do sleep 1; done"""
 
 _SHOWN: Final = 6  # values of a column
-_DIGEST: Final = 19  # sha256: and 12 digits
-_REFRESH_SECONDS: Final = 1.0  # a gateway learns no more often how the others are
+_DIGEST: Final = 19  # characters: `sha256:` and 12 digits
+_REFRESH_SECONDS: Final = 1.0  # a gateway reads the status of the service once a second
 
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second, until Ctrl-C.")]
 
@@ -35,7 +35,7 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second
 def model(session: Session) -> None:
     """Show the served model: its columns, outputs and classes.
 
-    With --json, the whole model card.
+    --json prints the whole model card.
     """
     with session.connect() as sepal:
         card = sepal.model()
@@ -72,7 +72,7 @@ def _watch(session: Session, sepal: "Sepal") -> NoReturn:
 
 
 def describe_status(now: "ServiceStatus") -> list[str]:
-    """Return the lines that show the status of the service."""
+    """Return the lines of `sepal status`."""
     ready = styled("ready", f"{BOLD};{GREEN}") if now.ready else styled("not ready", f"{BOLD};{RED}")
     served = "no model" if now.model is None else f"{now.model.name} {now.model.version}  {now.model.digest[:_DIGEST]}"
     known = {"gateway": now.gateways, "worker": now.workers, "dead letter": now.dead_letters or None}
@@ -88,10 +88,10 @@ def describe_status(now: "ServiceStatus") -> list[str]:
 
 
 def _files(bulk: "BulkStatus") -> list[str]:
-    """Return a line on the predictions of files, if there are any."""
+    """Return a line on bulk predictions, if there are any."""
     if not bulk.open and not bulk.stored_bytes:
         return []
-    age = f", the oldest for {duration(bulk.oldest_seconds)}" if bulk.oldest_seconds else ""
+    age = f", the oldest {duration(bulk.oldest_seconds)} old" if bulk.oldest_seconds else ""
     return ["", f"files  {bulk.open or 0:,} not final{age}; {bytes_of(bulk.stored_bytes or 0)} stored"]
 
 
@@ -106,7 +106,7 @@ def _cells(queue: "QueueStatus") -> tuple[str, ...]:
 
 
 def describe_model(card: "Model") -> list[str]:
-    """Return the lines that show a model."""
+    """Return the lines of `sepal model`."""
     lines = [f"{styled(printable(f'{card.name} {card.version}'), BOLD)}  {card.digest[:_DIGEST]}", *_origin(card.raw)]
     if card.kind == "text":
         lines += ["", "A row is a text."]
@@ -120,7 +120,7 @@ def describe_model(card: "Model") -> list[str]:
 
 
 def _origin(raw: Mapping[str, Any]) -> list[str]:
-    """Return what the model was trained with, and how good it is."""
+    """Return lines with the training data and the metrics of a model card."""
     metrics = [f"{name} {each['mean']:.3g} ± {each['std']:.2g}" for name, each in raw.get("metrics", {}).items()]
     data = raw.get("data")
     origin = [] if data is None else [f"{counted(data['rows'], 'row')} of {data['source']}"]
@@ -145,7 +145,7 @@ def _list(values: Sequence[Any]) -> str:
 
 
 def _classes(classes: Sequence[Any]) -> list[str]:
-    """Return the classes of each target."""
+    """Return a line with the classes of each target."""
     if classes and isinstance(classes[0], (list, tuple)):
         return [_list(each) for each in classes]
     return [_list(classes)] if classes else []

@@ -1,4 +1,4 @@
-"""The commands of `sepal`, put together."""
+"""Builds the command line `sepal` from its commands."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from sepal_client.cli import cluster, dead_letters, predict, results, score
 from sepal_client.cli.manual import OVERVIEW, WIDTH, Manual
 from sepal_client.cli.session import register
 
-_ANY_VALUE = {"ignore_unknown_options": True}  # -1.5 is a value
+_ANY_VALUE = {"ignore_unknown_options": True}  # so that -1.5 is a value
 _GROUP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
 
 
@@ -42,12 +42,12 @@ def create_app() -> typer.Typer:
 def _options(
     version: Version = False,
 ) -> None:
-    """Predict with the model that a Sepal service serves: a row, or a file of millions of rows."""
+    """Predict one row, or a file of millions of rows, with the model of a Sepal service."""
 
 
 def _dead_letters() -> typer.Typer:
     app = _group(dead_letters.EXAMPLES)
-    app.callback(help="List, show, replay and discard dead letters: rows whose attempts are used up. For operators.")(
+    app.callback(help="List, show, replay and discard dead letters: batches whose attempts are used up. For operators.")(
         _nothing
     )
     register(app, dead_letters.list_all, "list")
@@ -64,9 +64,9 @@ def _group(epilog: str) -> typer.Typer:
         no_args_is_help=True,
         context_settings=_GROUP_SETTINGS,
         rich_markup_mode=None,  # rich's help takes 0.4 s
-        pretty_exceptions_enable=False,  # a traceback is for a report, as it is
+        pretty_exceptions_enable=False,  # print Python's own traceback, for bug reports
     )
 
 
 def _nothing() -> None:
-    """A group has options, but does nothing itself."""
+    """Run nothing: the group has only options and subcommands."""

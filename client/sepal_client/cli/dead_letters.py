@@ -21,7 +21,7 @@ Examples:
 
 Token = Annotated[
     str | None,
-    typer.Option("--operator-token", metavar="TOKEN", help="The operators' token; rather set SEPAL_OPERATOR_TOKEN."),
+    typer.Option("--operator-token", metavar="TOKEN", help="The operator token; SEPAL_OPERATOR_TOKEN is safer."),
 ]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of the dead letter.")]
 

@@ -1,4 +1,4 @@
-"""Follows a prediction to its end, and writes its result."""
+"""Waits for a prediction, writes its result, and reports the end on standard error."""
 
 from typing import TYPE_CHECKING
 
@@ -28,12 +28,12 @@ def deliver(
 
     Args:
         session: of the command.
-        prediction: to fetch.
-        target: of the result.
+        prediction: the prediction to fetch.
+        target: where the result is written.
         bar: shows progress.
-        is_own: whether this command has submitted it: then Ctrl-C offers to cancel it.
-        offset: how many rows to leave out at the beginning.
-        limit: how many rows to write.
+        is_own: whether this command submitted the prediction: then Ctrl-C offers to cancel it.
+        offset: the number of rows to skip.
+        limit: the greatest number of rows to write.
 
     Raises:
         PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
@@ -48,7 +48,7 @@ def deliver(
                 target.destination, format=target.format, offset=offset, limit=limit, on_received=bar.received
             )
         if target.path is None and target.format == "json":
-            show([""])  # the gateway's JSON has no line break at its end
+            show([""])  # the gateway's JSON does not end with a line break
     except KeyboardInterrupt:
         resume = target.resumption(prediction.id)
         if final is not None:
@@ -60,14 +60,14 @@ def deliver(
 
 
 def summarize(session: Session, final: Progress, target: Target, bar: Bar, seconds: float | None = None) -> None:
-    """Tell a person at the terminal, or a program, what was done.
+    """Report the number of rows and the target: on the terminal, or as JSON.
 
     Args:
         session: of the command.
-        final: the end of the prediction.
-        target: that the result was written to.
+        final: the final state of the prediction.
+        target: where the result was written.
         bar: of the command.
-        seconds: that it took, if this command has submitted the prediction.
+        seconds: the time taken, if this command submitted the prediction.
     """
     rows, bad = final.rows_done, final.rows_bad
     if session.as_json and target.path is not None:

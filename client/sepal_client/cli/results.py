@@ -26,10 +26,10 @@ Examples:
   sepal list --json | jq -r 'select(.status == "failed") | .id'"""
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of the prediction.")]
-Offset = Annotated[int | None, typer.Option("--offset", metavar="ROWS", min=0, help="Leave out the first rows.")]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="ROWS", min=0, help="Write at most so many rows.")]
+Offset = Annotated[int | None, typer.Option("--offset", metavar="ROWS", min=0, help="Skip this many rows.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="ROWS", min=0, help="Write at most this many rows.")]
 Partial = Annotated[
-    bool, typer.Option("--partial", help="Do not wait: write the rows that are done, up to the first that is not.")
+    bool, typer.Option("--partial", help="Do not wait: write the rows that are done, up to the first one that is not.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, even on a terminal.")]
 States = Annotated[
@@ -47,10 +47,10 @@ def results(
     partial: Partial = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fetch the result of a prediction, and wait for it if need be.
+    """Fetch the result of a prediction; wait until it is final.
 
-    It goes to standard output as CSV, or with -o to a file that is written whole or not at all. The result of "sepal
-    predict" and other predictions of a few rows is JSON.
+    The result is written to standard output as CSV, or to the file given with -o; an incomplete file is deleted. The
+    results of "sepal predict" and other small predictions are JSON.
     """
     is_json = session.as_json and output is None
     target = target_of(output, to or ("json" if is_json else None))
@@ -62,7 +62,7 @@ def results(
         bar = Bar(session.address, quiet=quiet)
         try:
             final = deliver(session, prediction, target, bar, is_own=False, offset=offset, limit=limit)
-        except RequestRefused as error:  # a prediction of a few rows
+        except RequestRefused as error:  # of `POST /predict`, whose result is JSON
             if error.code != "not-acceptable" or target.path is not None or to is not None:
                 raise
             final = deliver(session, prediction, target_of(None, "json"), bar, is_own=False)
@@ -71,9 +71,9 @@ def results(
 
 
 def watch(session: Session, prediction_id: Id) -> None:
-    """Show how a prediction runs, until it is final.
+    """Show the progress of a prediction until it is final.
 
-    With --json, each change is a line on standard output.
+    With --json, each change is printed as a line to standard output.
     """
     bar = Bar(session.address, quiet=session.as_json)
     now = None
@@ -99,9 +99,9 @@ def cancel(session: Session, prediction_id: Id) -> None:
 
 
 def list_predictions(session: Session, state: States = None) -> None:
-    """List your predictions of files, the latest first.
+    """List the predictions of your files, the latest first.
 
-    Yours are those with your API key or, without one, from your address.
+    They are those submitted with your API key or, without one, from your address.
     """
     with session.connect() as sepal:
         found = sepal.predictions(states=state or ())
@@ -114,7 +114,7 @@ def list_predictions(session: Session, state: States = None) -> None:
 
 
 def describe(now: Progress) -> str:
-    """Return the state of a prediction, and its rows, in one line."""
+    """Return one line with the state of a prediction and its rows."""
     if not now.rows_total:
         return now.state.value
     done = n_rows(now.rows_total) if now.state is State.SUCCEEDED else f"{now.rows_done:,} of {n_rows(now.rows_total)}"

@@ -1,4 +1,4 @@
-"""A row that a person types: texts become the values of the model's columns."""
+"""Parses the row of `sepal predict`: converts strings to the types of the model's columns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -14,10 +14,10 @@ _SHOWN: Final = 20  # names in one message
 
 
 def row_in_order(model: "Model", texts: Sequence[str]) -> Any:
-    """Return a row whose values are in the order of the model's columns.
+    """Parse a row whose values are in the order of the model's columns.
 
     Raises:
-        InvalidInput: there are too few or too many values, or one does not fit its column.
+        InvalidInput: the number of values is wrong, or a value does not fit its column.
     """
     if model.kind == "text":
         if len(texts) != 1:
@@ -26,48 +26,48 @@ def row_in_order(model: "Model", texts: Sequence[str]) -> Any:
     if len(texts) != len(model.columns):
         raise InvalidInput(
             f"A row of this model has {_counted(len(model.columns), 'value')}, not {len(texts)}: "
-            f'{_names(model)}. An empty value ("") is missing.'
+            f'{_names(model)}. Give "" for a missing value.'
         )
     return [_value(column, text) for column, text in zip(model.columns, texts, strict=True)]
 
 
 def row_by_name(model: "Model", assignments: Sequence[str]) -> dict[str, Any]:
-    """Return a row from texts `name=value`.
+    """Parse a row from strings `name=value`.
 
     Raises:
-        InvalidInput: there is no such column, one is given twice, or a value does not fit its column.
+        InvalidInput: a column is unknown or given twice, or a value does not fit its column.
     """
     if model.kind == "text":
-        raise InvalidInput('This model has no columns: a row is a text: sepal predict --text "…"')
+        raise InvalidInput('The rows of this model are texts, without columns: use sepal predict --text "…"')
     columns = {column.name: column for column in model.columns}
     row: dict[str, Any] = {}
     for assignment in assignments:
         name, text = _split(assignment, columns)
         if name in row:
-            raise InvalidInput(f"{_quoted(name)} is given twice: all --row options are one row.")
+            raise InvalidInput(f"{_quoted(name)} is given twice: all --row options together are one row.")
         row[name] = _value(columns[name], text)
     return row
 
 
 def row_of_text(model: "Model", text: str) -> str:
-    """Return a text as the row.
+    """Return the text as a row.
 
     Raises:
-        InvalidInput: the model takes columns.
+        InvalidInput: the rows of the model are not texts.
     """
     if model.kind != "text":
-        raise InvalidInput(f"This model takes no text: a row has values for its columns: {_names(model)}.")
+        raise InvalidInput(f"The rows of this model are not texts: give values for its columns: {_names(model)}.")
     return text
 
 
 def _split(assignment: str, columns: "Mapping[str, Column]") -> tuple[str, str]:
-    """Split at the sign that follows the name of a column; a name may have such signs itself."""
+    """Split `name=value` at the `=` that follows a column name, because names may contain `=`."""
     ends = [index for index, letter in enumerate(assignment) if letter == "="]
     for end in ends:
         if assignment[:end] in columns:
             return assignment[:end], assignment[end + 1 :]
     if not ends:
-        raise InvalidInput(f"{_quoted(assignment)} is no name=value.")
+        raise InvalidInput(f"{_quoted(assignment)} is not of the form name=value.")
     raise InvalidInput(_unknown(assignment[: ends[0]], columns))
 
 
@@ -80,7 +80,7 @@ def _unknown(name: str, columns: "Mapping[str, Column]") -> str:
 def _value(column: "Column", text: str) -> Any:
     if not text:
         if not column.nullable:
-            raise InvalidInput(f"{_quoted(column.name)} must not be missing.")
+            raise InvalidInput(f"{_quoted(column.name)} must have a value.")
         return None
     try:
         return _reader(column)(text)
@@ -89,7 +89,7 @@ def _value(column: "Column", text: str) -> Any:
 
 
 def _reader(column: "Column") -> Callable[[str], Any]:
-    """Return what reads a value of the column; its ValueError says what the column takes."""
+    """Return the function that parses a value of the column; its ValueError names the values that are allowed."""
     if column.type.startswith("float"):
         return _number
     if column.type.startswith(("int", "uint")):
@@ -98,7 +98,7 @@ def _reader(column: "Column") -> Callable[[str], Any]:
         return _boolean
     if column.categories is not None:
         return _category(column.categories)
-    return str  # dates and datetimes are judged by the gateway
+    return str  # the gateway validates dates and datetimes
 
 
 def _number(text: str) -> float:

@@ -1,4 +1,4 @@
-"""`sepal score`: a file with the results of a file."""
+"""`sepal score`: scores a file, and writes the result to a file or to standard output."""
 
 import sys
 import time
@@ -26,11 +26,11 @@ Examples:
   cat flowers.csv | sepal score - > scored.csv
   sepal score flowers.csv --detach
 
-On Ctrl-C it asks whether to leave the work running; "sepal results ID" picks it up."""
+Ctrl-C asks whether to leave the prediction running; "sepal results ID" fetches its result later."""
 
 
 class OnError(str, Enum):
-    """What rows do that cannot be scored."""
+    """The effect of a row that cannot be scored."""
 
     FAIL = "fail"
     REPORT = "report"
@@ -39,17 +39,18 @@ class OnError(str, Enum):
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="FILE", help="CSV, NDJSON, JSON, Arrow or Parquet by its suffix, also .gz or .zst; -: standard input."
+        metavar="FILE",
+        help="A CSV, NDJSON, JSON, Arrow or Parquet file; text formats also as .gz or .zst. -: standard input.",
     ),
 ]
 SourceFormat = Annotated[
     str | None,
-    typer.Option("--format", metavar="FORMAT", help="Of FILE. [default: by its suffix; csv for standard input]"),
+    typer.Option("--format", metavar="FORMAT", help="The format of FILE. [default: by its suffix; csv for standard input]"),
 ]
 Carry = Annotated[
     list[str] | None,
     typer.Option(
-        "--carry", metavar="NAME,NAME", help="Columns that the model does not know, to carry through to the result."
+        "--carry", metavar="NAME,NAME", help="Columns to copy to the result, which are not inputs of the model."
     ),
 ]
 Outputs = Annotated[
@@ -60,23 +61,23 @@ Errors = Annotated[
     OnError,
     typer.Option(
         "--on-error",
-        help='What rows do that cannot be scored: fail the whole file, or have their reason in a column "error".',
+        help='If a row cannot be scored: fail the prediction, or report the reason in a column "error".',
     ),
 ]
 Delimiter = Annotated[
-    str | None, typer.Option("--delimiter", metavar="CHARACTER", help="Of CSV; \\t is a tab. [default: a comma]")
+    str | None, typer.Option("--delimiter", metavar="CHARACTER", help="CSV: the delimiter; \\t is a tab. [default: a comma]")
 ]
 NoHeader = Annotated[
-    bool, typer.Option("--no-header", help="Of CSV: the first line is a row, and the columns are in the model's order.")
+    bool, typer.Option("--no-header", help="CSV: the first line is a row; the columns are in the model's order.")
 ]
 Null = Annotated[
     list[str] | None,
-    typer.Option("--null", metavar="TEXT", help="Of CSV: a text that is a missing value, beside the empty cell."),
+    typer.Option("--null", metavar="TEXT", help="CSV: a string that means a missing value, besides the empty cell."),
 ]
 Deadline = Annotated[
     float | None,
     typer.Option(
-        "--deadline", metavar="SECONDS", min=0.001, help="If there is no result by then, the prediction expires."
+        "--deadline", metavar="SECONDS", min=0.001, help="If there is no result after this time, the prediction expires."
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Do not wait: print the id once the rows are accepted.")]
@@ -101,12 +102,12 @@ def score(
 ) -> None:
     """Score a file of any number of rows.
 
-    The result goes to standard output as CSV, or with -o to a file that is written whole or not at all. The columns are
-    found by their names.
+    The result is written to standard output as CSV, or to the file given with -o; an incomplete file is deleted. Columns
+    are matched by name.
     """
     target = target_of(output, to)
     if session.as_json and target.path is None and not detach:
-        raise typer.BadParameter("--json needs -o FILE or --detach: standard output has the result")
+        raise typer.BadParameter("--json requires -o FILE or --detach, because the result goes to standard output")
     options = {
         "format": source_format or ("csv" if source == STANDARD else None),
         "carry": [name for names in carry or () for name in names.split(",")],
@@ -136,7 +137,7 @@ def _submit(
 
     def on_sent(done: int, total: int | None) -> None:
         nonlocal all_sent
-        all_sent = total is None or done == total  # of a pipe, nobody knows
+        all_sent = total is None or done == total  # the size of a pipe is unknown
         bar.sent(done, total)
 
     try:

@@ -1,4 +1,4 @@
-"""What a terminal shows to people: emphasis, aligned columns, nothing that a terminal would obey."""
+"""Formats terminal output: colors, aligned columns, and escaped control characters."""
 
 import os
 import sys
@@ -12,24 +12,24 @@ _GAP: Final = "  "
 
 
 def styled(text: str, style: str, stream: TextIO | None = None) -> str:
-    """Return the text in a style (SGR parameters of ECMA-48) if the stream is a terminal with colors."""
+    """Return the text in a style (SGR parameters of ECMA-48) if the stream is a terminal that supports colors."""
     return f"\x1b[{style}m{text}\x1b[0m" if text and _has_colors(stream or sys.stdout) else text
 
 
 def printable(text: str) -> str:
-    """Return the text without control characters, which a terminal would obey."""
+    """Return the text with control characters escaped, so that a terminal does not interpret them."""
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> list[str]:
-    """Return lines with the columns below one another, the first line the head.
+    """Return the lines of a table with aligned columns.
 
     Args:
-        head: the names of the columns.
-        rows: their cells.
-        right: the indices of the columns that end, and do not begin, below one another.
+        head: the column names, for the first line.
+        rows: the cells of the other lines.
+        right: the indices of the right-aligned columns.
     """
     cells = [[printable(cell) for cell in row] for row in (head, *rows)]
     widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
@@ -56,6 +56,6 @@ def _padded(cell: str, width: int, right: bool) -> str:
 def _width(text: str) -> int:
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len  # some letters, and most of Chinese and Japanese, take two columns or none
+    from rich.cells import cell_len  # some characters, such as most Chinese ones, take two columns or none
 
     return cell_len(text)

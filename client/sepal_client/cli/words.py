@@ -1,4 +1,4 @@
-"""Numbers for people: rows, bytes, durations."""
+"""Formats numbers of rows, bytes and seconds for people."""
 
 from typing import Final
 
