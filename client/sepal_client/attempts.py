@@ -78,24 +78,24 @@ class Attempts:
         self._n_failures = 0
         self._failing_since: float | None = None
 
-    def reached(self, n_bytes: int) -> None:
+    def record_progress(self, n_bytes: int) -> None:
         """Record the bytes transferred by this attempt; more than in every earlier attempt are progress."""
         if n_bytes > self._furthest:
             self._furthest = n_bytes
             self._n_failures, self._failing_since = 0, None
 
     @property
-    def rules(self) -> dict[str, Any]:
+    def tenacity_arguments(self) -> dict[str, Any]:
         """The arguments of tenacity's `Retrying`."""
         retry = retry_if_exception(self._is_repeatable)
-        return {"retry": retry, "wait": self._pause, "stop": self._is_over, "reraise": True}
+        return {"retry": retry, "wait": self._next_pause, "stop": self._is_over, "reraise": True}
 
-    def unreachable(self, lost: ConnectionLost) -> GatewayUnreachable:
+    def unreachable_error(self, lost: ConnectionLost) -> GatewayUnreachable:
         """Return the error to raise when the connection has failed and no attempts are left."""
         if lost.was_connected or self._furthest:
-            what = f"The connection to {self._url} was lost ({lost}){self._for_how_long()}."
+            what = f"The connection to {self._url} was lost ({lost}){self._duration_text()}."
         else:
-            what = f"Cannot connect to {self._url} ({lost}){self._for_how_long()}: check that a gateway runs there."
+            what = f"Cannot connect to {self._url} ({lost}){self._duration_text()}: check that a gateway runs there."
         return GatewayUnreachable(
             what + self.note(), may_be_accepted=self.may_be_accepted, idempotency_key=self.idempotency_key
         )
@@ -114,10 +114,10 @@ class Attempts:
             return False
         return is_repeatable(error)
 
-    def _for_how_long(self) -> str:
+    def _duration_text(self) -> str:
         return f", for {self._retry_for:g} s" if self._retry_for and self._n_failures > 1 else ""
 
-    def _pause(self, state: RetryCallState) -> float:
+    def _next_pause(self, state: RetryCallState) -> float:
         """Return the seconds until the next attempt."""
         assert state.outcome is not None, "an attempt has failed"
         assert state.outcome_timestamp is not None, "an attempt has failed"
@@ -125,13 +125,13 @@ class Attempts:
             self._failing_since = state.outcome_timestamp
         self._n_failures += 1
         error = state.outcome.exception()
-        told = getattr(error, "retry_after", None)
+        requested = getattr(error, "retry_after", None)
         is_key_in_use = getattr(error, "code", None) in _REPEATED_CODES
         limit = _LONGEST_PAUSE_FOR_KEY_SECONDS if is_key_in_use else _LONGEST_PAUSE_SECONDS
         longest = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self._n_failures - 1, 16), limit)
-        if told is None:
+        if requested is None:
             return longest * _random.uniform(0.5, 1.0)
-        return float(told) + _random.uniform(0.0, min(longest, _LONGEST_JITTER_SECONDS))
+        return float(requested) + _random.uniform(0.0, min(longest, _LONGEST_JITTER_SECONDS))
 
     def _is_over(self, state: RetryCallState) -> bool:
         assert self._failing_since is not None, "the pause has been chosen"
@@ -163,7 +163,7 @@ def _is_permanent(error: httpx.RequestError) -> bool:
     """Return whether the cause is a wrong URL, certificate or protocol rather than the network."""
     if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.DecodingError)):
         return True
-    for cause in _causes(error):
+    for cause in _cause_chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return True
         if isinstance(cause, ssl.SSLError) and cause.reason == _WRONG_PROTOCOL:
@@ -176,7 +176,7 @@ def _is_permanent(error: httpx.RequestError) -> bool:
 def _reason(error: httpx.RequestError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "timed out" if isinstance(error, _NOT_SENT) else "timed out without data"
-    for cause in _causes(error):
+    for cause in _cause_chain(error):
         if isinstance(cause, (socket.gaierror, ssl.SSLError)):
             return cause.strerror or str(cause)
         if isinstance(cause, OSError) and cause.errno:
@@ -184,7 +184,7 @@ def _reason(error: httpx.RequestError) -> str:
     return str(error) or type(error).__name__
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def _cause_chain(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause is not None:
         yield cause

@@ -30,11 +30,11 @@ class Call:
     """Time-out in seconds between bytes of the response's body; None: the transport's."""
     extensions: Mapping[str, Any] = field(default_factory=dict)
     """Request extensions of httpx."""
-    takes: tuple[int, ...] = ()
+    accepted_statuses: tuple[int, ...] = ()
     """Status codes other than 2xx that do not raise an error."""
 
 
-def new_key(key: str | None) -> str:
+def key_or_new(key: str | None) -> str:
     """Return the given idempotency key, or a new one if it is None.
 
     Raises:
@@ -66,7 +66,7 @@ class SubmissionHeaders:
         self._key = f'"{escaped}"'
         self._timer = None if deadline is None else Timer(deadline)
 
-    def now(self) -> dict[str, str]:
+    def for_new_attempt(self) -> dict[str, str]:
         """Return the headers for an attempt that begins now."""
         headers = {"Idempotency-Key": self._key}
         if self._timer is not None:

@@ -51,16 +51,16 @@ class Problem:
     """The invalid values of the first rows that cannot be scored."""
 
     def __str__(self) -> str:
-        return f"{self.detail} ({self.code}){_listed(self.faults)}"
+        return f"{self.detail} ({self.code}){_fault_lines(self.faults)}"
 
 
-_LISTED: Final = 3
+_MAX_LISTED: Final = 3
 
 
-def _listed(faults: tuple[Fault, ...]) -> str:
+def _fault_lines(faults: tuple[Fault, ...]) -> str:
     """Return the first faults, each on its own line."""
-    lines = [f"\n  {fault}" for fault in faults[:_LISTED]]
-    left = len(faults) - _LISTED
+    lines = [f"\n  {fault}" for fault in faults[:_MAX_LISTED]]
+    left = len(faults) - _MAX_LISTED
     return "".join(lines) + (f"\n  and {left} more" if left > 0 else "")
 
 
@@ -258,7 +258,7 @@ _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
 _NOT_IMPLEMENTED: Final = frozenset({501, 505})
 
 
-def class_of(code: str, status: int) -> type[GatewayError] | type[PredictionEnded]:
+def error_class(code: str, status: int) -> type[GatewayError] | type[PredictionEnded]:
     """Return the error class of a code or, if the code is unknown, of the HTTP status."""
     if code in CLASSES:
         return CLASSES[code]

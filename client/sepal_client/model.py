@@ -51,7 +51,7 @@ def read_model(body: Mapping[str, Any]) -> Model:
         version=str(body["version"]),
         digest=str(body["digest"]),
         kind=str(body["input"]["kind"]),
-        columns=tuple(map(_column, body["input"]["columns"])),
+        columns=tuple(map(_read_column, body["input"]["columns"])),
         classes=None if classes is None else tuple(classes),
         outputs=tuple(body["outputs"]),
         example=tuple(body["example"]),
@@ -59,7 +59,7 @@ def read_model(body: Mapping[str, Any]) -> Model:
     )
 
 
-def _column(body: Mapping[str, Any]) -> Column:
+def _read_column(body: Mapping[str, Any]) -> Column:
     categories = body.get("categories")
     values = None if categories is None else tuple(categories["values"])
     return Column(str(body["name"]), str(body["type"]), bool(body.get("nullable", False)), values)

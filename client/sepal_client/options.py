@@ -27,9 +27,9 @@ class UploadOptions:
         """
         params: dict[str, str | Sequence[str]] = {}
         if self.carry:
-            params["carry"] = _listed(self.carry, "carry")
+            params["carry"] = _join_names(self.carry, "carry")
         if self.outputs is not None:
-            params["outputs"] = _listed(self.outputs, "outputs")
+            params["outputs"] = _join_names(self.outputs, "outputs")
         if self.on_error != "fail":
             params["on_error"] = self.on_error
         if self.delimiter is not None:
@@ -41,7 +41,7 @@ class UploadOptions:
         return params
 
 
-def _listed(names: Sequence[str], argument: str) -> str:
+def _join_names(names: Sequence[str], argument: str) -> str:
     if isinstance(names, str):
         raise InvalidInput(f"`{argument}` must be a list of names: [{names!r}].")
     if any("," in name for name in names):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from sepal_client.errors import GatewayError, GatewayFault, PredictionEnded, Problem, class_of
+from sepal_client.errors import GatewayError, GatewayFault, PredictionEnded, Problem, error_class
 from sepal_client.progress import read_problem
 
 PROBLEM: Final = "application/problem+json"
@@ -18,7 +18,7 @@ _SHOWN: Final = 200
 _REDIRECTS: Final = range(300, 400)
 
 
-def error_of(
+def error_from_response(
     status: int, headers: Mapping[str, str], body: bytes, url: str, idempotency_key: str | None = None
 ) -> GatewayError | PredictionEnded:
     """Return the error that a response describes.
@@ -31,7 +31,7 @@ def error_of(
         idempotency_key: of the request.
     """
     problem, prediction_id = _read(status, headers, body, url)
-    kind = class_of(problem.code, status) if problem.code else _class_without_code(status)
+    kind = error_class(problem.code, status) if problem.code else _class_without_code(status)
     if issubclass(kind, PredictionEnded):
         return kind(prediction_id, problem)
     return kind(
@@ -85,7 +85,7 @@ def _read(status: int, headers: Mapping[str, str], body: bytes, url: str) -> tup
 
 def _class_without_code(status: int) -> type[GatewayError]:
     """Return the error class of a response that was not written by a gateway."""
-    kind = class_of("", status)
+    kind = error_class("", status)
     assert issubclass(kind, GatewayError), "a status without a code does not end a prediction"
     return GatewayFault if status in (404, 410) else kind
 

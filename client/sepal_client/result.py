@@ -45,37 +45,37 @@ class Result:
     @property
     def prediction(self) -> list[Any]:
         """A label or number for each row; a list of several targets."""
-        return self._output("prediction")
+        return self._get_output("prediction")
 
     @property
     def log_proba(self) -> list[Any]:
         """Natural logarithms of the probabilities, in the order of the model's classes."""
-        return self._output("log_proba")
+        return self._get_output("log_proba")
 
     @property
     def proba(self) -> list[Any]:
         """Probabilities, in the order of the model's classes."""
-        return self._output("proba")
+        return self._get_output("proba")
 
     @property
     def decision(self) -> list[Any]:
         """The values of `decision_function`."""
-        return self._output("decision")
+        return self._get_output("decision")
 
     @property
     def scores(self) -> list[Any]:
         """The values of `score_samples`."""
-        return self._output("scores")
+        return self._get_output("scores")
 
     @property
     def transform(self) -> list[Any]:
         """The transformed rows."""
-        return self._output("transform")
+        return self._get_output("transform")
 
     @property
     def leaves(self) -> list[Any]:
         """The index of the leaf in each tree."""
-        return self._output("leaves")
+        return self._get_output("leaves")
 
     def array(self, name: str) -> "numpy.ndarray[Any, Any]":
         """Return an output as a NumPy array of shape (rows,) or (rows, values), with NaN for rows without a result.
@@ -85,14 +85,14 @@ class Result:
         """
         import numpy
 
-        values = self._output(name)
+        values = self._get_output(name)
         known = next((value for value in values if value is not None), None)
         if known is None or None not in values or not _is_numeric(known):
             return numpy.asarray(values)
         missing = [float("nan")] * len(known) if isinstance(known, list) else float("nan")
         return numpy.asarray([missing if value is None else value for value in values])
 
-    def _output(self, name: str) -> list[Any]:
+    def _get_output(self, name: str) -> list[Any]:
         if name not in self.outputs:
             has = ", ".join(self.outputs) or "none"
             raise AttributeError(f"This result has no {name!r}, only {has}: request it with outputs=[{name!r}].")
@@ -109,11 +109,11 @@ def read_result(body: Mapping[str, Any], server_timing: str = "") -> Result:
     Raises:
         KeyError, TypeError, ValueError: the body has another form.
     """
-    timings = _timings(server_timing)
+    timings = _parse_server_timing(server_timing)
     return Result(
         id=str(body["id"]),
         model=read_model_ref(body["model"]),
-        outputs={name: _with_floats(body[name]) for name in OUTPUTS if name in body},
+        outputs={name: _convert_non_finite(body[name]) for name in OUTPUTS if name in body},
         carried=dict(body.get("carried", {})),
         errors={int(each["pointer"].split("/")[_ROW_PART]): str(each["detail"]) for each in body.get("errors", ())},
         queue_ms=timings.get("queue"),
@@ -121,14 +121,14 @@ def read_result(body: Mapping[str, Any], server_timing: str = "") -> Result:
     )
 
 
-def joined(pages: Sequence[Result]) -> Result:
+def join_pages(pages: Sequence[Result]) -> Result:
     """Join the pages of a result, of which there is at least one, in order."""
     first = pages[0]
     return Result(
         id=first.id,
         model=first.model,
-        outputs={name: _chained([page.outputs[name] for page in pages]) for name in first.outputs},
-        carried={name: _chained([page.carried[name] for page in pages]) for name in first.carried},
+        outputs={name: _concatenated([page.outputs[name] for page in pages]) for name in first.outputs},
+        carried={name: _concatenated([page.carried[name] for page in pages]) for name in first.carried},
         errors={row: reason for page in pages for row, reason in page.errors.items()},
     )
 
@@ -142,23 +142,23 @@ def read_model_ref(body: Mapping[str, Any]) -> ModelRef:
     return ModelRef(str(body["name"]), str(body["version"]), str(body["digest"]))
 
 
-def _chained(lists: Sequence[list[Any]]) -> list[Any]:
+def _concatenated(lists: Sequence[list[Any]]) -> list[Any]:
     return [item for items in lists for item in items]
 
 
-def _with_floats(items: list[Any]) -> list[Any]:
+def _convert_non_finite(items: list[Any]) -> list[Any]:
     """Convert `"-Infinity"`, `"Infinity"` and `"NaN"` to floats, unless the items contain other strings (labels)."""
-    return _replace(items) if _texts(items) <= _NOT_FINITE.keys() else items
+    return _to_floats(items) if _strings(items) <= _NOT_FINITE.keys() else items
 
 
-def _texts(items: list[Any]) -> set[str]:
+def _strings(items: list[Any]) -> set[str]:
     found = {item for item in items if isinstance(item, str)}
-    return found.union(*(_texts(item) for item in items if isinstance(item, list)))
+    return found.union(*(_strings(item) for item in items if isinstance(item, list)))
 
 
-def _replace(items: list[Any]) -> list[Any]:
+def _to_floats(items: list[Any]) -> list[Any]:
     return [
-        _replace(item) if isinstance(item, list) else _NOT_FINITE[item] if isinstance(item, str) else item
+        _to_floats(item) if isinstance(item, list) else _NOT_FINITE[item] if isinstance(item, str) else item
         for item in items
     ]
 
@@ -168,7 +168,7 @@ def _is_numeric(value: Any) -> bool:
     return isinstance(first, (int, float)) and not isinstance(first, bool)
 
 
-def _timings(header: str) -> dict[str, float]:
+def _parse_server_timing(header: str) -> dict[str, float]:
     """Return the milliseconds by name from `queue;dur=1.5, predict;dur=0.8`."""
     found = {}
     for entry in header.split(","):

@@ -44,7 +44,9 @@ def _check_url(url: str) -> str:
     except ValueError:  # the port is not a number
         is_valid = False
     if not is_valid or parts.query or parts.fragment:
-        raise InvalidInput(f"{url!r} is not the URL of a gateway: give one such as {DEFAULT_URL}, or set {URL_VARIABLE}.")
+        raise InvalidInput(
+            f"{url!r} is not the URL of a gateway: give one such as {DEFAULT_URL}, or set {URL_VARIABLE}."
+        )
     return url.rstrip("/")
 
 

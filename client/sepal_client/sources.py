@@ -107,7 +107,7 @@ class PipedSource:
 
     def read(self, n_bytes: int) -> bytes:
         """Return the next bytes: first those in the temporary file, then new ones from the pipe."""
-        part = self._kept.read(n_bytes) if self._n_read < self._n_kept else self._read_on(n_bytes)
+        part = self._kept.read(n_bytes) if self._n_read < self._n_kept else self._read_pipe(n_bytes)
         self._n_read += len(part)
         return part
 
@@ -117,7 +117,7 @@ class PipedSource:
         if self._is_owned:
             self._pipe.close()
 
-    def _read_on(self, n_bytes: int) -> bytes:
+    def _read_pipe(self, n_bytes: int) -> bytes:
         if self.n_bytes is not None:
             return b""
         try:

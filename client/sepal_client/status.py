@@ -71,13 +71,13 @@ def read_status(body: Mapping[str, Any]) -> ServiceStatus:
         gateways=body.get("gateways"),
         workers=body.get("workers"),
         dead_letters=body.get("dead_letters"),
-        queues={str(name): _queue(queue) for name, queue in body["queues"].items()},
-        bulk_predictions=_bulk(body.get("bulk_predictions") or {}),
+        queues={str(name): _read_queue(queue) for name, queue in body["queues"].items()},
+        bulk_predictions=_read_bulk(body.get("bulk_predictions") or {}),
         raw=body,
     )
 
 
-def _queue(body: Mapping[str, Any]) -> QueueStatus:
+def _read_queue(body: Mapping[str, Any]) -> QueueStatus:
     return QueueStatus(
         pool_processes=int(body["pool_processes"]),
         backlog_rows=int(body["backlog_rows"]),
@@ -87,5 +87,5 @@ def _queue(body: Mapping[str, Any]) -> QueueStatus:
     )
 
 
-def _bulk(body: Mapping[str, Any]) -> BulkStatus:
+def _read_bulk(body: Mapping[str, Any]) -> BulkStatus:
     return BulkStatus(body.get("open"), body.get("oldest_seconds"), body.get("stored_bytes"))

@@ -31,7 +31,7 @@ class AsyncDeadLetters:
         """List all dead letters, the latest first."""
         offset = 0
         while True:
-            call = self._call("GET", "", offset=str(offset), limit=str(_PAGE_ENTRIES))
+            call = self._build_call("GET", "", offset=str(offset), limit=str(_PAGE_ENTRIES))
             page = await self._transport.get(call, lambda body: list(map(read_entry, body["dead_letters"])))
             if not page:
                 return
@@ -45,7 +45,7 @@ class AsyncDeadLetters:
         Raises:
             DeadLetterNotFound: there is no dead letter with this id.
         """
-        return await self._transport.get(self._call("GET", f"/{dead_letter_id}"), lambda body: body)
+        return await self._transport.get(self._build_call("GET", f"/{dead_letter_id}"), lambda body: body)
 
     async def replay(self, dead_letter_id: str) -> AsyncPrediction:
         """Submit the rows of a dead letter as a new prediction.
@@ -57,7 +57,7 @@ class AsyncDeadLetters:
             DeadLetterNotFound: there is no dead letter with this id.
         """
         attempts = self._transport.attempts(is_idempotent=False)
-        call = self._call("POST", f"/{dead_letter_id}/replay")
+        call = self._build_call("POST", f"/{dead_letter_id}/replay")
         prediction_id = await self._transport.get(call, lambda body: str(body["id"]), attempts)
         return AsyncPrediction(self._transport, prediction_id, is_bulk=False)
 
@@ -67,13 +67,13 @@ class AsyncDeadLetters:
         Raises:
             DeadLetterNotFound: there is no dead letter with this id.
         """
-        attempts, call = self._transport.attempts(), self._call("DELETE", f"/{dead_letter_id}")
+        attempts, call = self._transport.attempts(), self._build_call("DELETE", f"/{dead_letter_id}")
         is_repeated = False
 
         async def attempt() -> None:
             nonlocal is_repeated
             try:
-                async with self._transport.respond(call, attempts):
+                async with self._transport.send_once(call, attempts):
                     pass
             except ConnectionLost:
                 is_repeated = True
@@ -85,7 +85,9 @@ class AsyncDeadLetters:
             if not is_repeated:  # otherwise an attempt whose response was lost may have deleted it
                 raise
 
-    def _call(self, method: str, path: str, **params: str) -> Call:
+    def _build_call(self, method: str, path: str, **params: str) -> Call:
         if self._token is None:
-            raise InvalidInput(f"Dead letters require the operator token of the gateway: set {OPERATOR_TOKEN_VARIABLE}.")
+            raise InvalidInput(
+                f"Dead letters require the operator token of the gateway: set {OPERATOR_TOKEN_VARIABLE}."
+            )
         return Call(method, f"/dead-letters{path}", params, {"Authorization": f"Bearer {self._token}"})

@@ -75,12 +75,12 @@ class AsyncDownload:
 
     async def _fetch(self) -> None:
         """Fetch the bytes that the target does not have yet."""
-        async with self._transport.respond(self._call(), self._attempts, is_streamed=True) as response:
+        async with self._transport.send_once(self._build_call(), self._attempts, is_streamed=True) as response:
             if response.status_code == _NOT_SATISFIABLE:
                 self._check_has_all(response)
                 return
             await self._check_is_result(response)
-            await self._begin(response)
+            await self._prepare_target(response)
             await self._copy(response)
 
     async def _copy(self, response: httpx.Response) -> None:
@@ -100,11 +100,11 @@ class AsyncDownload:
         if not part:
             return
         await async_call(self._target.write, part)
-        self._attempts.reached(self._target.n_bytes)
+        self._attempts.record_progress(self._target.n_bytes)
         if self._on_received is not None:
             self._on_received(self._target.n_bytes, self._n_total)
 
-    def _call(self) -> Call:
+    def _build_call(self) -> Call:
         headers = {"Accept": self._format.media_type, "Accept-Encoding": self._format.coding or "identity"}
         work = 0.0
         if self._etag and self._target.n_bytes:
@@ -112,7 +112,7 @@ class AsyncDownload:
             work = _WRITE_SECONDS
         timeout = self._transport.file_timeout(work)
         path = f"/results/{self._prediction_id}"
-        return Call("GET", path, self._window.params, headers, timeout, takes=(_NOT_SATISFIABLE,))
+        return Call("GET", path, self._window.params, headers, timeout, accepted_statuses=(_NOT_SATISFIABLE,))
 
     async def _check_is_result(self, response: httpx.Response) -> None:
         """Check that the response contains rows in the requested format, and that its end can be detected."""
@@ -123,18 +123,18 @@ class AsyncDownload:
             raise DownloadIncomplete("No rows are done yet: try again later.")
         coding = response.headers.get("content-encoding", "identity").strip().lower()
         if found != self._format.media_type or coding != (self._format.coding or "identity"):
-            raise self._unexpected(response, f"{found or 'no Content-Type'} ({coding})")
+            raise self._unexpected_response(response, f"{found or 'no Content-Type'} ({coding})")
         is_chunked = "chunked" in response.headers.get("transfer-encoding", "").lower()
         if not is_chunked and "content-length" not in response.headers:
-            raise self._unexpected(response, "neither Content-Length nor a chunked body")
+            raise self._unexpected_response(response, "neither Content-Length nor a chunked body")
 
-    async def _begin(self, response: httpx.Response) -> None:
+    async def _prepare_target(self, response: httpx.Response) -> None:
         """Prepare the target for the body: continue it with a range, or restart it with a whole result."""
         n_bytes = int(response.headers["content-length"]) if "content-length" in response.headers else None
         if response.status_code == _PARTIAL:
-            start, total = _content_range(response)
+            start, total = _parse_content_range(response)
             if start != self._target.n_bytes:
-                raise self._unexpected(response, "a range that was not requested")
+                raise self._unexpected_response(response, "a range that was not requested")
             self._n_total = total
             return
         if self._target.n_bytes:
@@ -146,16 +146,16 @@ class AsyncDownload:
 
     def _check_has_all(self, response: httpx.Response) -> None:
         """Check that the target is complete: the connection was lost after the last byte of the result."""
-        _, total = _content_range(response)
+        _, total = _parse_content_range(response)
         if total != self._target.n_bytes:
-            raise self._unexpected(response, "a size that differs from the bytes that were received")
+            raise self._unexpected_response(response, "a size that differs from the bytes that were received")
 
     @staticmethod
-    def _unexpected(response: httpx.Response, what: str) -> GatewayFault:
+    def _unexpected_response(response: httpx.Response, what: str) -> GatewayFault:
         return problems.unexpected(str(response.url), response.status_code, what)
 
 
-def _content_range(response: httpx.Response) -> tuple[int | None, int | None]:
+def _parse_content_range(response: httpx.Response) -> tuple[int | None, int | None]:
     """Return the first byte of the range, if there is one, and the size of the result, from `Content-Range`."""
     match = _RANGE.fullmatch(response.headers.get("content-range", ""))
     if match is None:

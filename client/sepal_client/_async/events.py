@@ -28,7 +28,7 @@ _MAX_FRUITLESS: Final = 3
 _PAUSE_SECONDS: Final = 0.5
 
 
-class AsyncFollower:
+class AsyncProgressStream:
     """Yields the progress of one prediction until it is final or a timer expires."""
 
     def __init__(self, transport: AsyncTransport, look_ups: AsyncLookUps, timer: Timer) -> None:
@@ -56,7 +56,7 @@ class AsyncFollower:
         """
         while True:
             if self._n_fruitless < _MAX_FRUITLESS and not self._timer.is_over:
-                async with contextlib.aclosing(self._events()) as events:
+                async with contextlib.aclosing(self._stream_once()) as events:
                     async for progress in events:
                         yield progress
                 if self._is_final:
@@ -76,19 +76,19 @@ class AsyncFollower:
     def _is_final(self) -> bool:
         return self._seen is not None and self._seen.is_final
 
-    async def _events(self) -> AsyncGenerator[Progress, None]:
+    async def _stream_once(self) -> AsyncGenerator[Progress, None]:
         """Yield the changes that arrive on one connection."""
         self._n_fruitless += 1
         silence = min(_QUIET_SECONDS if self._has_events else _FIRST_SECONDS, max(self._timer.seconds_left, 0.1))
-        call, attempts = self._call(silence), self._transport.attempts()
+        call, attempts = self._build_call(silence), self._transport.attempts()
         try:
-            async with self._transport.respond(call, attempts, is_streamed=True) as response:
+            async with self._transport.send_once(call, attempts, is_streamed=True) as response:
                 if response.headers.get("content-type", "").partition(";")[0] != _EVENT_STREAM:
                     self._n_fruitless = _MAX_FRUITLESS
                     return
                 async for event in EventSource(response).aiter_sse():
                     if event.data:
-                        yield self._take(event)
+                        yield self._record_event(event)
                     if self._is_final or self._timer.seconds_left < _SLACK * silence:
                         return  # the caller connects again, with a shorter time-out
         except ConnectionLost as lost:
@@ -97,7 +97,7 @@ class AsyncFollower:
         except (Unavailable, GatewayFault):  # there are too many streams, or a proxy blocks them
             self._n_fruitless = _MAX_FRUITLESS
 
-    def _take(self, event: ServerSentEvent) -> Progress:
+    def _record_event(self, event: ServerSentEvent) -> Progress:
         try:
             progress = read_progress(json.loads(event.data))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -106,7 +106,7 @@ class AsyncFollower:
         self._last_event_id, self._seen = event.id, progress
         return progress
 
-    def _call(self, silence: float) -> Call:
+    def _build_call(self, silence: float) -> Call:
         headers = {"Accept": _EVENT_STREAM, "Cache-Control": "no-store"}
         if self._last_event_id:
             headers["Last-Event-ID"] = self._last_event_id

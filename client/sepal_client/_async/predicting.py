@@ -52,12 +52,12 @@ class AsyncSubmission:
         """Send the rows once; return the result, or the id of the prediction if it is not final."""
         seconds = int(min(self._timer.seconds_left, _LONGEST_WAIT_SECONDS)) if self._may_wait else 0
         prefer = f"wait={seconds}" if seconds else "respond-async"
-        headers = {"Content-Type": "application/json", "Prefer": prefer, **self._headers.now()}
+        headers = {"Content-Type": "application/json", "Prefer": prefer, **self._headers.for_new_attempt()}
         call = Call("POST", "/predict", headers=headers, timeout=self._transport.usual_timeout(seconds))
         try:
-            async with self._transport.respond(call, self._attempts, self._body) as response:
+            async with self._transport.send_once(call, self._attempts, self._body) as response:
                 if response.status_code == _ACCEPTED:
-                    return self._transport.read(response, _id_of)
+                    return self._transport.read(response, _read_id)
                 timing = response.headers.get("server-timing", "")
                 return self._transport.read(response, lambda body: read_result(body, timing))
         except ConnectionLost as lost:
@@ -68,5 +68,5 @@ class AsyncSubmission:
             raise
 
 
-def _id_of(body: Any) -> str:
+def _read_id(body: Any) -> str:
     return str(body["id"])

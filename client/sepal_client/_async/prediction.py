@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from sepal_client import formats
 from sepal_client._async.downloads import AsyncDownload
-from sepal_client._async.events import AsyncFollower
+from sepal_client._async.events import AsyncProgressStream
 from sepal_client._async.look_ups import AsyncLookUps
 from sepal_client._async.transport import AsyncTransport
 from sepal_client.attempts import ConnectionLost
@@ -132,7 +132,7 @@ class AsyncPrediction:
         async def attempt() -> Progress:
             nonlocal is_repeated
             try:
-                async with self._transport.respond(Call("DELETE", f"/results/{self.id}"), attempts) as response:
+                async with self._transport.send_once(Call("DELETE", f"/results/{self.id}"), attempts) as response:
                     return self._transport.read(response, read_progress)
             except ConnectionLost:
                 is_repeated = True
@@ -147,11 +147,11 @@ class AsyncPrediction:
             raise
 
     async def _changes(self, timer: Timer) -> AsyncGenerator[Progress, None]:
-        """Yield each change until the prediction is final or the timer expires; a known final state is not requested."""
+        """Yield each change until the prediction is final or the timer expires."""
         if self._end is not None:
             yield self._end
             return
-        changes = AsyncFollower(self._transport, self._look_ups, timer).changes()
+        changes = AsyncProgressStream(self._transport, self._look_ups, timer).changes()
         async with contextlib.aclosing(changes):
             async for change in changes:
                 self._end = change if change.is_final else None

@@ -44,13 +44,15 @@ class AsyncTransport:
         self.is_plain = settings.url.startswith("http://")
         self._verify = False if self.is_plain else httpx.create_ssl_context()
         self._headers = {} if settings.api_key is None else {"Authorization": f"Bearer {settings.api_key}"}
-        self._http = self._open(httpx.Limits())
-        self._connecting = self._open(httpx.Limits(max_keepalive_connections=0))  # opens one for each request
+        self._http = self._new_http_client(httpx.Limits())
+        self._http_without_reuse = self._new_http_client(
+            httpx.Limits(max_keepalive_connections=0)
+        )  # opens one for each request
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()
-        await self._connecting.aclose()
+        await self._http_without_reuse.aclose()
 
     def attempts(self, **options: Any) -> Attempts:
         """Return the attempts of a new request; the options are those of `Attempts`."""
@@ -68,9 +70,9 @@ class AsyncTransport:
             SepalError: the last attempt raised it.
         """
         try:
-            result: T = await AsyncRetrying(sleep=async_sleep, **attempts.rules)(attempt)
+            result: T = await AsyncRetrying(sleep=async_sleep, **attempts.tenacity_arguments)(attempt)
         except ConnectionLost as lost:
-            raise attempts.unreachable(lost) from lost
+            raise attempts.unreachable_error(lost) from lost
         except GatewayError as error:
             add_note(error, attempts.note() if attempts.may_be_accepted else "")
             raise
@@ -90,7 +92,7 @@ class AsyncTransport:
         all_attempts = attempts or self.attempts()
 
         async def attempt() -> T:
-            async with self.respond(call, all_attempts) as response:
+            async with self.send_once(call, all_attempts) as response:
                 return self.read(response, read)
 
         return await self.repeat(all_attempts, attempt)
@@ -108,7 +110,7 @@ class AsyncTransport:
             raise problems.unexpected(str(response.url), response.status_code, what) from error
 
     @contextlib.asynccontextmanager
-    async def respond(
+    async def send_once(
         self,
         call: Call,
         attempts: Attempts,
@@ -130,7 +132,7 @@ class AsyncTransport:
             ConnectionLost: the connection ended before a complete response.
             GatewayError, PredictionEnded: the gateway responded with an error.
         """
-        http = self._connecting if on_new_connection else self._http
+        http = self._http_without_reuse if on_new_connection else self._http
         request = http.build_request(
             call.method,
             self.url + call.path,
@@ -143,9 +145,9 @@ class AsyncTransport:
         try:
             response = await http.send(request, stream=True)
             try:
-                if not response.is_success and response.status_code not in call.takes:
+                if not response.is_success and response.status_code not in call.accepted_statuses:
                     await response.aread()
-                    raise self._error(response, attempts)
+                    raise self._error_from(response, attempts)
                 # Once a response has begun, its parts arrive without long pauses.
                 request.extensions["timeout"]["read"] = call.silence or self._timeout
                 if not is_streamed:
@@ -176,15 +178,15 @@ class AsyncTransport:
         write = self._timeout + _TURN_SECONDS
         return httpx.Timeout(connect=self._timeout, read=write + work, write=write, pool=None)
 
-    def _open(self, limits: httpx.Limits) -> httpx.AsyncClient:
+    def _new_http_client(self, limits: httpx.Limits) -> httpx.AsyncClient:
         transport = None
         if not urllib.request.getproxies():  # httpx uses them only if it creates the transport itself
             transport = httpx.AsyncHTTPTransport(verify=self._verify, limits=limits, socket_options=KEEP_ALIVE)
         return httpx.AsyncClient(headers=self._headers, verify=self._verify, limits=limits, transport=transport)
 
     @staticmethod
-    def _error(response: httpx.Response, attempts: Attempts) -> SepalError:
-        error: GatewayError | PredictionEnded = problems.error_of(
+    def _error_from(response: httpx.Response, attempts: Attempts) -> SepalError:
+        error: GatewayError | PredictionEnded = problems.error_from_response(
             response.status_code, response.headers, response.content, str(response.url), attempts.idempotency_key
         )
         return error

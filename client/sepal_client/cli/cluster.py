@@ -12,7 +12,7 @@ from sepal_client.cli import report
 from sepal_client.cli.exits import ExitCode
 from sepal_client.cli.session import PATIENT_SECONDS, QUICK_SECONDS, Session
 from sepal_client.cli.terminal import BOLD, GREEN, RED, aligned, printable, show, styled
-from sepal_client.cli.words import bytes_of, counted, duration
+from sepal_client.cli.words import format_bytes, format_count, format_duration
 
 if TYPE_CHECKING:
     from sepal_client import Sepal
@@ -76,82 +76,85 @@ def describe_status(now: "ServiceStatus") -> list[str]:
     ready = styled("ready", f"{BOLD};{GREEN}") if now.ready else styled("not ready", f"{BOLD};{RED}")
     served = "no model" if now.model is None else f"{now.model.name} {now.model.version}  {now.model.digest[:_DIGEST]}"
     known = {"gateway": now.gateways, "worker": now.workers, "dead letter": now.dead_letters or None}
-    numbers = [counted(number, name) for name, number in known.items() if number is not None]
+    numbers = [format_count(number, name) for name, number in known.items() if number is not None]
     head = "  ".join([f"{ready}  {printable(served)}", *numbers])
     reasons = [f"  {printable(reason.code)}: {printable(reason.detail)}" for reason in now.reasons]
     titles = ("QUEUE", "PROCESSES", "BACKLOG", "OLDEST", "ROWS/S", "LEFT")
-    table = [*zip(*[(name, *_cells(queue)) for name, queue in now.queues.items()], strict=True)]
+    table = [*zip(*[(name, *_queue_cells(queue)) for name, queue in now.queues.items()], strict=True)]
     filled = [i for i, cells in enumerate(table) if any(cells)]
     rows = [*zip(*[table[i] for i in filled], strict=True)]
     lines = aligned([titles[i] for i in filled], rows, right=frozenset(range(1, len(filled))))
-    return [head, *reasons, "", *lines, *_files(now.bulk_predictions)]
+    return [head, *reasons, "", *lines, *_bulk_lines(now.bulk_predictions)]
 
 
-def _files(bulk: "BulkStatus") -> list[str]:
+def _bulk_lines(bulk: "BulkStatus") -> list[str]:
     """Return a line on bulk predictions, if there are any."""
     if not bulk.open and not bulk.stored_bytes:
         return []
-    age = f", the oldest {duration(bulk.oldest_seconds)} old" if bulk.oldest_seconds else ""
-    return ["", f"files  {bulk.open or 0:,} not final{age}; {bytes_of(bulk.stored_bytes or 0)} stored"]
+    age = f", the oldest {format_duration(bulk.oldest_seconds)} old" if bulk.oldest_seconds else ""
+    return ["", f"files  {bulk.open or 0:,} not final{age}; {format_bytes(bulk.stored_bytes or 0)} stored"]
 
 
-def _cells(queue: "QueueStatus") -> tuple[str, ...]:
+def _queue_cells(queue: "QueueStatus") -> tuple[str, ...]:
     return (
         str(queue.pool_processes),
         f"{queue.backlog_rows:,}",
-        "" if not queue.oldest_seconds else duration(queue.oldest_seconds),
+        "" if not queue.oldest_seconds else format_duration(queue.oldest_seconds),
         "" if queue.rows_per_second is None else f"{queue.rows_per_second:,.0f}",
-        "" if queue.seconds_left is None else duration(queue.seconds_left),
+        "" if queue.seconds_left is None else format_duration(queue.seconds_left),
     )
 
 
 def describe_model(card: "Model") -> list[str]:
     """Return the lines of `sepal model`."""
-    lines = [f"{styled(printable(f'{card.name} {card.version}'), BOLD)}  {card.digest[:_DIGEST]}", *_origin(card.raw)]
+    lines = [
+        f"{styled(printable(f'{card.name} {card.version}'), BOLD)}  {card.digest[:_DIGEST]}",
+        *_training_lines(card.raw),
+    ]
     if card.kind == "text":
         lines += ["", "A row is a text."]
     else:
         seen = [column.get("seen", {}) for column in card.raw["input"]["columns"]]
-        rows = [_column(column, values) for column, values in zip(card.columns, seen, strict=True)]
+        rows = [_column_cells(column, values) for column, values in zip(card.columns, seen, strict=True)]
         lines += ["", *aligned(("COLUMN", "TYPE", "MAY BE MISSING", "IN TRAINING"), rows)]
     lines += ["", f"outputs  {', '.join(card.outputs)}"]
-    lines += [f"classes  {printable(each)}" for each in _classes(card.classes or ())]
-    return [*lines, f"example  {printable(_example(card))}"]
+    lines += [f"classes  {printable(each)}" for each in _class_lines(card.classes or ())]
+    return [*lines, f"example  {printable(_example_command(card))}"]
 
 
-def _origin(raw: Mapping[str, Any]) -> list[str]:
+def _training_lines(raw: Mapping[str, Any]) -> list[str]:
     """Return lines with the training data and the metrics of a model card."""
     metrics = [f"{name} {each['mean']:.3g} ± {each['std']:.2g}" for name, each in raw.get("metrics", {}).items()]
     data = raw.get("data")
-    origin = [] if data is None else [f"{counted(data['rows'], 'row')} of {data['source']}"]
+    origin = [] if data is None else [f"{format_count(data['rows'], 'row')} of {data['source']}"]
     return [printable(line) for line in (*origin, "  ".join(metrics)) if line]
 
 
-def _column(column: "Column", seen: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    return (column.name, column.type, "yes" if column.nullable else "", _seen(column, seen))
+def _column_cells(column: "Column", seen: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    return (column.name, column.type, "yes" if column.nullable else "", _values_in_training(column, seen))
 
 
-def _seen(column: "Column", seen: Mapping[str, Any]) -> str:
+def _values_in_training(column: "Column", seen: Mapping[str, Any]) -> str:
     if column.categories is not None:
-        return _list(column.categories)
+        return _shortened(column.categories)
     if "minimum" in seen:
         return f"{seen['minimum']} to {seen['maximum']}"
-    return _list([value for value, _ in seen.get("counts", ())])
+    return _shortened([value for value, _ in seen.get("counts", ())])
 
 
-def _list(values: Sequence[Any]) -> str:
+def _shortened(values: Sequence[Any]) -> str:
     shown = ", ".join(map(str, values[:_SHOWN]))
     return f"{shown}, …" if len(values) > _SHOWN else shown
 
 
-def _classes(classes: Sequence[Any]) -> list[str]:
+def _class_lines(classes: Sequence[Any]) -> list[str]:
     """Return a line with the classes of each target."""
     if classes and isinstance(classes[0], (list, tuple)):
-        return [_list(each) for each in classes]
-    return [_list(classes)] if classes else []
+        return [_shortened(each) for each in classes]
+    return [_shortened(classes)] if classes else []
 
 
-def _example(card: "Model") -> str:
+def _example_command(card: "Model") -> str:
     row = card.example[0]
     if card.kind == "text":
         return shlex.join(["sepal", "predict", "--text", str(row)])

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from sepal_client.cli import cluster, dead_letters, predict, results, score
-from sepal_client.cli.manual import OVERVIEW, WIDTH, Manual
+from sepal_client.cli.manual import OVERVIEW, WIDTH, DocumentedGroup
 from sepal_client.cli.session import register
 
 _ANY_VALUE = {"ignore_unknown_options": True}  # so that -1.5 is a value
@@ -25,8 +25,8 @@ Version = Annotated[bool, typer.Option("--version", is_eager=True, callback=_pri
 
 def create_app() -> typer.Typer:
     """Return the command line."""
-    app = _group(OVERVIEW)
-    app.callback()(_options)
+    app = _new_group(OVERVIEW)
+    app.callback()(_root_command)
     register(app, predict.predict, "predict", group="Predict", examples=predict.EXAMPLES, settings=_ANY_VALUE)
     register(app, score.score, "score", group="Predict", examples=score.EXAMPLES)
     register(app, results.watch, "watch", group="Predictions")
@@ -39,17 +39,17 @@ def create_app() -> typer.Typer:
     return app
 
 
-def _options(
+def _root_command(
     version: Version = False,
 ) -> None:
     """Predict one row, or a file of millions of rows, with the model of a Sepal service."""
 
 
 def _dead_letters() -> typer.Typer:
-    app = _group(dead_letters.EXAMPLES)
-    app.callback(help="List, show, replay and discard dead letters: batches whose attempts are used up. For operators.")(
-        _nothing
-    )
+    app = _new_group(dead_letters.EXAMPLES)
+    app.callback(
+        help="List, show, replay and discard dead letters: batches whose attempts are used up. For operators."
+    )(_no_command)
     register(app, dead_letters.list_all, "list")
     register(app, dead_letters.show_one, "show")
     register(app, dead_letters.replay, "replay")
@@ -57,9 +57,9 @@ def _dead_letters() -> typer.Typer:
     return app
 
 
-def _group(epilog: str) -> typer.Typer:
+def _new_group(epilog: str) -> typer.Typer:
     return typer.Typer(
-        cls=Manual,
+        cls=DocumentedGroup,
         epilog=epilog,
         no_args_is_help=True,
         context_settings=_GROUP_SETTINGS,
@@ -68,5 +68,5 @@ def _group(epilog: str) -> typer.Typer:
     )
 
 
-def _nothing() -> None:
+def _no_command() -> None:
     """Run nothing: the group has only options and subcommands."""

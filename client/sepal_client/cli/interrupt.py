@@ -25,21 +25,21 @@ def end_upload(session: Session, *, all_sent: bool) -> NoReturn:
 
 def end_final(session: Session, prediction_id: str, resume: Sequence[str]) -> NoReturn:
     """End a command that was interrupted after the prediction was final."""
-    _end(session, f"Interrupted. To fetch the result later: {command(session, resume)}", prediction_id)
+    _end(session, f"Interrupted. To fetch the result later: {shell_command(session, resume)}", prediction_id)
 
 
 def end_running(session: Session, prediction_id: str, resume: Sequence[str]) -> NoReturn:
     """End a command that was interrupted while the prediction continues."""
-    _end(session, f"Interrupted. Prediction {prediction_id} continues: {command(session, resume)}", prediction_id)
+    _end(session, f"Interrupted. Prediction {prediction_id} continues: {shell_command(session, resume)}", prediction_id)
 
 
-def ask(session: Session, prediction: "Prediction", resume: Sequence[str]) -> NoReturn:
+def ask_to_cancel(session: Session, prediction: "Prediction", resume: Sequence[str]) -> NoReturn:
     """Ask on the terminal whether to leave the prediction running; if not, cancel it."""
     if not _is_interactive(session):
         end_running(session, prediction.id, resume)
     sys.stderr.write(f"Prediction {prediction.id} is not final. Leave it running? [Y/n] ")
     sys.stderr.flush()
-    if not _says_no():
+    if not _user_declines():
         end_running(session, prediction.id, resume)
     try:
         prediction.cancel()
@@ -48,7 +48,7 @@ def ask(session: Session, prediction: "Prediction", resume: Sequence[str]) -> No
     _end(session, f"Prediction {prediction.id} is canceled.", prediction.id)
 
 
-def command(session: Session, words: Sequence[str]) -> str:
+def shell_command(session: Session, words: Sequence[str]) -> str:
     """Return a `sepal` command for the same gateway, quoted for a shell."""
     gateway = [] if session.url is None else ["--url", session.url]
     return shlex.join(["sepal", *words, *gateway])
@@ -58,7 +58,7 @@ def _is_interactive(session: Session) -> bool:
     return not session.as_json and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _says_no() -> bool:
+def _user_declines() -> bool:
     try:
         answer = sys.stdin.readline()
         if not answer.endswith("\n"):  # Ctrl-D

@@ -36,7 +36,7 @@ Exit codes:
 "sepal COMMAND --help" describes a command."""
 
 
-class Page(TyperCommand):
+class DocumentedCommand(TyperCommand):
     """A command whose help ends with examples."""
 
     def get_help(self, ctx: Any) -> str:
@@ -49,10 +49,10 @@ class Page(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Write the examples without wrapping lines."""
-        _write_as_it_is(self.epilog, formatter)
+        _write_unwrapped(self.epilog, formatter)
 
 
-class Manual(TyperGroup):
+class DocumentedGroup(TyperGroup):
     """A command with subcommands, which its help lists below headings."""
 
     def get_help(self, ctx: Any) -> str:
@@ -77,10 +77,10 @@ class Manual(TyperGroup):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Write the epilog without wrapping lines."""
-        _write_as_it_is(self.epilog, formatter)
+        _write_unwrapped(self.epilog, formatter)
 
 
-def _write_as_it_is(text: str | None, formatter: Any) -> None:
+def _write_unwrapped(text: str | None, formatter: Any) -> None:
     if text:
         formatter.write(f"\n{text}\n")
 

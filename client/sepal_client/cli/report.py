@@ -24,10 +24,10 @@ def failure(problem: Problem, prediction_id: str | None = None, *, as_json: bool
     """Report a problem: a line and the first faults below it, or a JSON object."""
     if as_json:
         name = {} if prediction_id is None else {"id": prediction_id}
-        sys.stderr.write(f"{to_json({**problem_body(problem), **name})}\n")
+        sys.stderr.write(f"{format_json({**problem_body(problem), **name})}\n")
         return
     shown = for_people(problem)
-    say(shown.detail)
+    print_message(shown.detail)
     for fault in shown.faults[:SHOWN_FAULTS]:
         sys.stderr.write(f"  {printable(str(fault))}\n")
     left = len(problem.faults) - SHOWN_FAULTS
@@ -35,7 +35,7 @@ def failure(problem: Problem, prediction_id: str | None = None, *, as_json: bool
         sys.stderr.write(f"  and {left} more; --json lists all\n")
 
 
-def say(message: str) -> None:
+def print_message(message: str) -> None:
     """Write a message to standard error."""
     sys.stderr.write(f"sepal: {printable(message)}\n")
     sys.stderr.flush()
@@ -45,7 +45,7 @@ def problem_of(error: SepalError) -> Problem:
     """Return the problem of an error; the code of a client error is made from its class name: `wait-timeout`."""
     if isinstance(error, (GatewayError, PredictionEnded)):
         return error.problem
-    return Problem(_code(type(error).__name__), str(error))
+    return Problem(_error_code(type(error).__name__), str(error))
 
 
 def problem_body(problem: Problem) -> dict[str, Any]:
@@ -54,27 +54,27 @@ def problem_body(problem: Problem) -> dict[str, Any]:
     return {"code": problem.code, "detail": problem.detail, "errors": errors}
 
 
-def to_json(value: Any, *, indent: int | None = None) -> str:
+def format_json(value: Any, *, indent: int | None = None) -> str:
     """Return JSON as the gateway writes it: a number that is not finite is a string."""
-    return json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
+    return json.dumps(_replace_non_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
 
 
 def print_json(value: Any, *, indent: int | None = None) -> None:
     """Print JSON to standard output, on one line or indented."""
-    sys.stdout.write(f"{to_json(value, indent=indent)}\n")
+    sys.stdout.write(f"{format_json(value, indent=indent)}\n")
     sys.stdout.flush()
 
 
-def _finite(value: Any) -> Any:
+def _replace_non_finite(value: Any) -> Any:
     if isinstance(value, float):
         return _NOT_FINITE.get(str(value), value)
     if isinstance(value, Mapping):
-        return {str(name): _finite(item) for name, item in value.items()}
+        return {str(name): _replace_non_finite(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [_replace_non_finite(item) for item in value]
     return value
 
 
-def _code(name: str) -> str:
+def _error_code(name: str) -> str:
     """Return `wait-timeout` for `WaitTimeout`."""
     return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("-")

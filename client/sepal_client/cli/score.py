@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from sepal_client.cli import interrupt, report
-from sepal_client.cli.bar import Bar
+from sepal_client.cli.bar import ProgressBar
 from sepal_client.cli.delivery import deliver, summarize
 from sepal_client.cli.session import PATIENT_SECONDS, Session
-from sepal_client.cli.target import STANDARD, Output, Target, To, target_of
+from sepal_client.cli.target import STANDARD, Output, Target, To, output_target
 from sepal_client.cli.terminal import show
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ Source = Annotated[
 ]
 SourceFormat = Annotated[
     str | None,
-    typer.Option("--format", metavar="FORMAT", help="The format of FILE. [default: by its suffix; csv for standard input]"),
+    typer.Option(
+        "--format", metavar="FORMAT", help="The format of FILE. [default: by its suffix; csv for standard input]"
+    ),
 ]
 Carry = Annotated[
     list[str] | None,
@@ -65,7 +67,8 @@ Errors = Annotated[
     ),
 ]
 Delimiter = Annotated[
-    str | None, typer.Option("--delimiter", metavar="CHARACTER", help="CSV: the delimiter; \\t is a tab. [default: a comma]")
+    str | None,
+    typer.Option("--delimiter", metavar="CHARACTER", help="CSV: the delimiter; \\t is a tab. [default: a comma]"),
 ]
 NoHeader = Annotated[
     bool, typer.Option("--no-header", help="CSV: the first line is a row; the columns are in the model's order.")
@@ -77,7 +80,10 @@ Null = Annotated[
 Deadline = Annotated[
     float | None,
     typer.Option(
-        "--deadline", metavar="SECONDS", min=0.001, help="If there is no result after this time, the prediction expires."
+        "--deadline",
+        metavar="SECONDS",
+        min=0.001,
+        help="If there is no result after this time, the prediction expires.",
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Do not wait: print the id once the rows are accepted.")]
@@ -102,10 +108,10 @@ def score(
 ) -> None:
     """Score a file of any number of rows.
 
-    The result is written to standard output as CSV, or to the file given with -o; an incomplete file is deleted. Columns
-    are matched by name.
+    The result is written to standard output as CSV, or to the file given with -o; an incomplete file is deleted.
+    Columns are matched by name.
     """
-    target = target_of(output, to)
+    target = output_target(output, to)
     if session.as_json and target.path is None and not detach:
         raise typer.BadParameter("--json requires -o FILE or --detach, because the result goes to standard output")
     options = {
@@ -119,7 +125,7 @@ def score(
         "deadline": deadline,
     }
     began = time.monotonic()
-    bar = Bar(session.address, quiet=quiet)
+    bar = ProgressBar(session.address, quiet=quiet)
     with session.connect(retry_for=PATIENT_SECONDS) as sepal:
         prediction = _submit(session, sepal, source, options, target, bar)
         if detach:
@@ -130,7 +136,7 @@ def score(
 
 
 def _submit(
-    session: Session, sepal: "Sepal", source: str, options: Mapping[str, Any], target: Target, bar: Bar
+    session: Session, sepal: "Sepal", source: str, options: Mapping[str, Any], target: Target, bar: ProgressBar
 ) -> "Prediction":
     prediction: Prediction | None = None
     all_sent = False
@@ -138,7 +144,7 @@ def _submit(
     def on_sent(done: int, total: int | None) -> None:
         nonlocal all_sent
         all_sent = total is None or done == total  # the size of a pipe is unknown
-        bar.sent(done, total)
+        bar.show_sent(done, total)
 
     try:
         with bar:
@@ -147,5 +153,5 @@ def _submit(
     except KeyboardInterrupt:
         if prediction is None:
             interrupt.end_upload(session, all_sent=all_sent)
-        interrupt.ask(session, prediction, target.resumption(prediction.id))
+        interrupt.ask_to_cancel(session, prediction, target.resume_arguments(prediction.id))
     return prediction

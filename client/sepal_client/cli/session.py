@@ -9,7 +9,7 @@ import typer
 
 from sepal_client.cli import report
 from sepal_client.cli.exits import ExitCode, exit_code
-from sepal_client.cli.manual import Page
+from sepal_client.cli.manual import DocumentedCommand
 from sepal_client.errors import Problem, SepalError
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ QUICK_SECONDS: Final = 3.0
 
 Url = Annotated[
     str | None,
-    typer.Option("--url", metavar="URL", help="The URL of the gateway. [env: SEPAL_URL; default: http://127.0.0.1:8000]"),
+    typer.Option(
+        "--url", metavar="URL", help="The URL of the gateway. [env: SEPAL_URL; default: http://127.0.0.1:8000]"
+    ),
 ]
 ApiKey = Annotated[str | None, typer.Option("--api-key", metavar="KEY", help="Your API key; SEPAL_API_KEY is safer.")]
 Timeout = Annotated[
@@ -83,7 +85,7 @@ def register(
         settings: Click context settings, for parsing.
     """
     own = [*inspect.signature(command).parameters.values()][1:]
-    shared = [*inspect.signature(_shared).parameters.values()]
+    shared = [*inspect.signature(_shared_options).parameters.values()]
 
     def run(url: str | None, api_key: str | None, timeout: float, as_json: bool, **own: Any) -> None:
         session = Session(url, api_key, timeout, as_json)
@@ -95,11 +97,11 @@ def register(
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     run.__doc__ = command.__doc__
-    add = app.command(name, cls=Page, rich_help_panel=group, epilog=examples, context_settings=settings)
+    add = app.command(name, cls=DocumentedCommand, rich_help_panel=group, epilog=examples, context_settings=settings)
     add(run)
 
 
-def _shared(url: Url = None, api_key: ApiKey = None, timeout: Timeout = 30.0, as_json: AsJson = False) -> None:
+def _shared_options(url: Url = None, api_key: ApiKey = None, timeout: Timeout = 30.0, as_json: AsJson = False) -> None:
     """Declare the options of every command."""
 
 

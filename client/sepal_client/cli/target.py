@@ -48,7 +48,7 @@ class Target:
         """Whether the result is printed on a terminal."""
         return self.path is None and sys.stdout.isatty()
 
-    def resumption(self, prediction_id: str) -> list[str]:
+    def resume_arguments(self, prediction_id: str) -> list[str]:
         """Return the arguments of the `sepal` command that fetches the result later."""
         path = [] if self.path is None else ["-o", str(self.path)]
         return ["results", prediction_id, *path, *([] if self.to is None else ["--to", self.to])]
@@ -57,7 +57,7 @@ class Target:
         return "standard output" if self.path is None else str(self.path)
 
 
-def target_of(output: str | None, to: str | None) -> Target:
+def output_target(output: str | None, to: str | None) -> Target:
     """Return the output target that the options specify.
 
     Raises:
@@ -68,18 +68,16 @@ def target_of(output: str | None, to: str | None) -> Target:
     if output is None or output == STANDARD:
         name = to or _DEFAULT
         if formats.for_target(None, name).is_binary and sys.stdout.isatty():
-            raise InvalidInput(
-                f"A terminal cannot show {name}: give a file with -o, or redirect standard output."
-            )
+            raise InvalidInput(f"A terminal cannot show {name}: give a file with -o, or redirect standard output.")
         return Target(None, name, to)
     path = Path(output)
     found = formats.for_target(path, to)
     if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InvalidInput(f"{path} cannot be written: {_why(path)}.")
+        raise InvalidInput(f"{path} cannot be written: {_why_not_writable(path)}.")
     return Target(path, found.name, to)
 
 
-def _why(path: Path) -> str:
+def _why_not_writable(path: Path) -> str:
     if path.is_dir():
         return "it is a folder"
     return "its folder is not writable" if path.parent.is_dir() else "its folder does not exist"

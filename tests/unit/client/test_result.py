@@ -28,7 +28,7 @@ def test_labels_stay_texts() -> None:
 
 
 def test_output_that_was_not_asked_for_says_how_to_ask() -> None:
-    with pytest.raises(AttributeError, match=r"no 'proba': ask for it with outputs=\['proba'\]; it has prediction"):
+    with pytest.raises(AttributeError, match=r"no 'proba', only prediction: request it with outputs=\['proba'\]"):
         _ = result(prediction=[0]).proba
 
 

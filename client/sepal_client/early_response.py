@@ -14,7 +14,7 @@ _STATUS_LINE: Final = b"HTTP/1.1 1"
 _NOT_BLOCKING: Final = getattr(socket, "MSG_DONTWAIT", 0)
 
 
-class EarlyAnswer:
+class EarlyResponse:
     """Watches the connection of one request, which must be a new one."""
 
     def __init__(self, *, is_plain: bool) -> None:
