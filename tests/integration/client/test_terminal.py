@@ -22,7 +22,7 @@ from tests.uploads import GATED_HEADER, accepted, csv_of
 GATE = 7
 INTERRUPTED = 130
 ASKS = "Leave it running? [Y/n]"
-BEFORE_THE_RESPONSE = "Interrupted before the gateway answered"
+BEFORE_THE_RESPONSE = "Interrupted before the gateway responded"
 ID = re.compile(r"AaI[A-Za-z0-9_-]{37}")
 
 
