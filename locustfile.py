@@ -27,7 +27,7 @@ from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from benchmarks.load.rows import Draw, row_source
 from benchmarks.load.settings import LoadSettings
-from benchmarks.load.thresholds import Measured, all_met, judge
+from benchmarks.load.thresholds import Measured, all_met, check_thresholds
 
 SETTINGS: Final = LoadSettings()
 WAITING, POLLING, BULK = "waiting", "polling", "bulk"
@@ -54,15 +54,15 @@ class Caller(FastHttpUser):
         """Report a prediction: its time since submission, and the server's times from `Server-Timing`."""
         self._log(END_TO_END, (time.perf_counter() - began) * 1000)
         if failure:
-            self._entry(END_TO_END).log_error(failure)
+            self._stats_entry(END_TO_END).log_error(failure)
             return
         for part, milliseconds in _SERVER_TIMING.findall(response.headers.get("Server-Timing", "")):
             self._log(_SERVER_ROWS[part], float(milliseconds))
 
     def _log(self, name: str, milliseconds: float) -> None:
-        self._entry(name).log(milliseconds, 0)
+        self._stats_entry(name).log(milliseconds, 0)
 
-    def _entry(self, name: str) -> Any:
+    def _stats_entry(self, name: str) -> Any:
         return self.environment.stats.get(f"{name}, {self.kind}", "SEPAL")
 
 
@@ -182,11 +182,11 @@ def read_model_card(environment: Any, **_: Any) -> None:
 
 
 @events.quitting.add_listener
-def judge_run(environment: Any, **_: Any) -> None:
+def check_run(environment: Any, **_: Any) -> None:
     """Compare the figures with the thresholds; locust's workers leave that to their master."""
     if isinstance(environment.runner, WorkerRunner):
         return
-    thresholds = judge(_measured(environment), SETTINGS)
+    thresholds = check_thresholds(_measured_figures(environment), SETTINGS)
     environment.process_exit_code = 0 if all_met(thresholds) else 1
     lines = [str(threshold) for threshold in thresholds]
     options = environment.parsed_options
@@ -199,7 +199,7 @@ def judge_run(environment: Any, **_: Any) -> None:
     events.quit.add_listener(lambda **_: console.info("\n".join(lines)))
 
 
-def _measured(environment: Any) -> Measured:
+def _measured_figures(environment: Any) -> Measured:
     total = environment.stats.total
     waiting = environment.stats.get(f"{END_TO_END}, {WAITING}", "SEPAL")
     p50, p99 = (waiting.get_response_time_percentile(p) if waiting.num_requests else None for p in (0.5, 0.99))

@@ -31,7 +31,7 @@ _MAX_ROUNDS: Final = {"artifact": 3}
 
 
 def main() -> None:
-    """Measure the parts that the command line names, and write the report."""
+    """Measure the parts that the command line selects, and write the report."""
     arguments = _parse()
     try:
         if not arguments.report_only:
@@ -52,7 +52,7 @@ def _measure(names: Sequence[str], rounds: int, output: Path) -> None:
         try:
             PARTS[name](results, workload, n_rounds)
         except CannotMeasure as error:
-            results.note(name, 0, "start", error)
+            results.record_failure(name, 0, "start", error)
         results.write(output / JSON_FILE)
 
 

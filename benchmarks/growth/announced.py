@@ -1,4 +1,4 @@
-"""Waits until a worker announces itself in the store, and finds its process."""
+"""Waits for a worker's announcement in the store, and finds its process."""
 
 import time
 from typing import Final
@@ -18,7 +18,7 @@ def wait_for_worker(site: Site) -> psutil.Process:
     """Wait until a worker announces a loaded pool process, and return the worker's Celery parent.
 
     Raises:
-        SystemFailed: none does in time.
+        SystemFailed: no worker announces one in time.
     """
     deadline = time.monotonic() + _TIMEOUT_SECONDS
     with redis.Redis(port=site.redis_port, decode_responses=True) as client:
@@ -31,7 +31,7 @@ def wait_for_worker(site: Site) -> psutil.Process:
 
 
 def _listener(port: int) -> int:
-    """Find the process that listens on a port; on the worker's metrics port, that is the Celery parent."""
+    """Return the process that listens on a port; on the worker's metrics port, it is the Celery parent."""
     for each in psutil.net_connections("tcp"):
         if each.pid and each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port:
             return each.pid

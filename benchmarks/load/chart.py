@@ -22,7 +22,7 @@ Points = list[tuple[float, float]]
 
 
 def main() -> None:
-    """Draw the chart that the command line names."""
+    """Draw the chart to the path on the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load.chart", description=__doc__)
     parser.add_argument("history", type=Path, help="the file that locust's `--csv` and `--csv-full-history` write")
     parser.add_argument("chart", type=Path, help="the SVG file to write")
@@ -65,7 +65,7 @@ def _finish(panel: Any, title: str) -> None:
 
 
 def _running(history: Sequence[Row], name: str) -> list[Row]:
-    """Return the rows of one name while there were users."""
+    """Return the rows with this name, from the time that users were running."""
     return [row for row in history if row["Name"] == name and int(row["User Count"]) > 0]
 
 

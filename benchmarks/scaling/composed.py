@@ -19,7 +19,7 @@ class ComposeFailed(Exception):
 
 
 class Composed:
-    """A context manager that holds the running services of docker-compose.yml."""
+    """A context manager that runs the services of docker-compose.yml."""
 
     def __init__(self, *, workers: int, files: Sequence[Path] = (), environment: dict[str, str]) -> None:
         """Configure the project; `__enter__` starts it.

@@ -24,7 +24,7 @@ SYSTEMS: Final = {system.name: system for system in (*PEERS[:-1], SEPAL, PEERS[-
 
 
 def main() -> None:
-    """Measure the scenarios and systems that the command line names, and write the reports."""
+    """Measure the scenarios and systems that the command line selects, and write the reports."""
     arguments = _parse()
     try:
         for name in arguments.scenario:

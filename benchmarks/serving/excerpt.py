@@ -17,7 +17,7 @@ _COLUMNS: tuple[tuple[str, Figure, int], ...] = (
 
 
 def write_excerpts(folder: Path) -> str:
-    """Return a table for each scenario that has been measured and has a chart, the most usual pipeline first."""
+    """Return a table for each scenario that has results and a chart, the most typical pipeline first."""
     parts = []
     for scenario in SCENARIOS.values():
         if scenario.chart_file and (folder / scenario.json_file).exists():

@@ -42,7 +42,7 @@ def version() -> str:
 
 
 def put_load(url: str, bodies: Sequence[str], connections: int, seconds: int) -> Measured:
-    """POST the bodies in turn, and from the first again, over `connections` connections for `seconds`.
+    """POST the bodies cyclically, over `connections` connections, for `seconds`.
 
     Raises:
         SystemFailed: wrk failed.

@@ -34,7 +34,7 @@ def _python(name: str, site: Site, arguments: Sequence[str], **environment: str)
 
 
 def _celery_get(site: Site) -> list[Program]:
-    """A Redis without persistence, which favours this peer, the worker and the web process."""
+    """Return the programs: a Redis without persistence, which favours this peer; the worker; the web process."""
     url = f"redis://127.0.0.1:{site.redis_port}/0"
     server = [broker.server_path(), "--port", str(site.redis_port), "--bind", "127.0.0.1", "--save", ""]
     worker = ["-m", "celery", "--app", "tasks", "worker", "--concurrency", "1"]
@@ -81,13 +81,13 @@ def _mosec(site: Site) -> list[Program]:
 
 
 def _read_records(body: Any) -> Outputs:
-    """Read BentoML's response: one record per row."""
+    """Parse BentoML's response: one record per row."""
     log_proba = [[float(value) for value in row["log_proba"]] for row in body]
     return Outputs([row["prediction"] for row in body], log_proba)
 
 
 def _v2_body(rows: Rows, dtypes: Dtypes) -> str:
-    """Return one tensor for a matrix; for a data frame one per column, as the pandas codec takes them."""
+    """Return a V2 request body: one tensor for a matrix; for a data frame, one per column, for the pandas codec."""
     if dtypes is None:
         tensor = {"name": "data", "shape": [len(rows), len(rows[0])], "datatype": "FP64", "data": list(chain(*rows))}
         return json.dumps({"inputs": [tensor]})
@@ -99,7 +99,7 @@ def _v2_body(rows: Rows, dtypes: Dtypes) -> str:
 
 
 def _read_v2(body: Any) -> Outputs:
-    """Read MLServer's response: tensors, in which its JSON library writes infinities as null."""
+    """Parse MLServer's response: tensors, in which its JSON library writes infinities as null."""
     prediction, log_proba = (output["data"] for output in body["outputs"])
     classes = body["outputs"][1]["shape"][1]
     values = [-inf if value is None else float(value) for value in log_proba]

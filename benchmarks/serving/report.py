@@ -67,7 +67,7 @@ def _targets(summary: Summary, scenario: Scenario) -> list[str]:
 
 
 def _overview(summary: Summary) -> list[str]:
-    """Return the throughput of single rows beside its CPU, and the latency of a lone request."""
+    """Return a table of the throughput and CPU time of single rows, and the latency at one connection."""
     counts = summary.results.plan.connections
     columns = [(figure, connections) for connections in counts for figure in (THROUGHPUT, CPU)]
     if 1 in counts:

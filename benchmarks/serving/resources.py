@@ -18,7 +18,7 @@ def processes(roots: Iterable[int], mark: str) -> list[psutil.Process]:
             root = psutil.Process(pid)
             found |= {process.pid: process for process in (root, *root.children(recursive=True))}
         except psutil.NoSuchProcess:
-            pass  # it has ended; its children have the mark
+            pass  # it has ended; its children are found by the mark
     needle = f"{MARK}={mark}".encode()
     found |= {process.pid: process for process in psutil.process_iter() if needle in _environment(process)}
     return list(found.values())

@@ -17,7 +17,7 @@ from benchmarks.peers.pipeline import Pipeline
 
 
 class Predictor(MLModel):
-    """Holds the pipeline and scores the rows of many requests at once."""
+    """Scores the rows of many requests in one call of the pipeline."""
 
     async def load(self) -> bool:
         """Load the pipeline in the process that runs inference."""
