@@ -1,14 +1,14 @@
 """The load test: three kinds of users that pause between requests.
 
-Most users send a row and wait for the result. Some take an id and poll for the result after `Retry-After`. A few upload
-thousands of rows and poll for the result.
+Most users send a row and wait for the result. Some request an id and poll for the result after `Retry-After`. A few
+upload thousands of rows and poll for the result.
 
     locust --headless --users 100 --spawn-rate 100 --run-time 60s
 
-`make load` runs this and keeps the figures. Besides HTTP rows the report has rows of type SEPAL, three for each kind of
-user: the time from submission to result as the client measures it, and the times in the queue and in the model from
-`Server-Timing`. locust's "Aggregated" counts HTTP requests only. Thresholds come from the environment
-(`benchmarks/load/settings.py`); the exit code is 1 if one is missed.
+`make load` runs this and saves the figures. Besides rows for HTTP requests, the report has rows of type SEPAL, three
+for each kind of user: the time from submission to result as measured by the client, and the times in the queue and in
+the model from `Server-Timing`. locust's "Aggregated" counts HTTP requests only. Thresholds are read from the
+environment (`benchmarks/load/settings.py`); the exit code is 1 if one is missed.
 """
 
 import json
@@ -48,10 +48,10 @@ class Caller(FastHttpUser):
     host = SETTINGS.host
     kind: str
     draw_row: Draw
-    """Returns a row at random; made from the model card before the first user starts."""
+    """Draws a random row; set from the model card before the first user starts."""
 
     def end(self, began: float, response: Any, failure: str) -> None:
-        """Report a prediction: its time since submission, and the server's times from `Server-Timing`."""
+        """Record a prediction's time since submission, and the times from `Server-Timing`."""
         self._log(END_TO_END, (time.perf_counter() - began) * 1000)
         if failure:
             self._stats_entry(END_TO_END).log_error(failure)
@@ -141,7 +141,7 @@ class BulkCaller(_AsyncCaller):
 
 @cache
 def _bulk_body() -> str:
-    # Made once, because it takes tens of milliseconds, in which locust measures no other user.
+    # Built once, because it takes tens of milliseconds, which would delay the other users.
     return json.dumps({"data": [Caller.draw_row() for _ in range(SETTINGS.load_bulk_rows)]})
 
 
@@ -150,7 +150,7 @@ def _headers(**more: str) -> dict[str, str]:
 
 
 def _result_failure(response: Any, n_rows: int) -> str:
-    """Return an empty text for a result with all rows, else the failure, in words by which locust can group it."""
+    """Return an empty string for a complete result, otherwise a message by which locust groups failures."""
     if response.status_code != 200:
         return _refusal(response)
     try:
@@ -172,7 +172,7 @@ def _refusal(response: Any) -> str:
 
 @events.init.add_listener
 def read_model_card(environment: Any, **_: Any) -> None:
-    """Read the model card; without a gateway, exit before any user starts."""
+    """Read the model card; exit before any user starts if the gateway is unreachable."""
     host = environment.host or SETTINGS.host
     try:
         with urlopen(f"{host}/model", timeout=_CONNECT_SECONDS) as response:  # noqa: S310
@@ -183,7 +183,7 @@ def read_model_card(environment: Any, **_: Any) -> None:
 
 @events.quitting.add_listener
 def check_run(environment: Any, **_: Any) -> None:
-    """Compare the figures with the thresholds; locust's workers leave that to their master."""
+    """Compare the figures with the thresholds, in locust's master process only."""
     if isinstance(environment.runner, WorkerRunner):
         return
     thresholds = check_thresholds(_measured_figures(environment), SETTINGS)
@@ -191,11 +191,11 @@ def check_run(environment: Any, **_: Any) -> None:
     lines = [str(threshold) for threshold in thresholds]
     options = environment.parsed_options
     if options.csv_prefix:
-        gevent.sleep(CSV_STATS_INTERVAL_SEC * 1.5)  # locust writes them at this interval, and not at the end
+        gevent.sleep(CSV_STATS_INTERVAL_SEC * 1.5)  # locust writes these files at this interval, not at the end
         lines.append(f"figures: {options.csv_prefix}_stats.csv and {options.csv_prefix}_stats_history.csv")
     if options.html_file:
         lines.append(f"report: {options.html_file}")
-    # Printed last, below locust's tables.
+    # Print them below locust's tables.
     events.quit.add_listener(lambda **_: console.info("\n".join(lines)))
 
 

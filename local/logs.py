@@ -1,4 +1,4 @@
-"""The log files of `make run`: one for each program, in the supervisor's folder, and the previous run's."""
+"""The log files of `make run`, one for each program, of this run and the previous one."""
 
 import re
 from itertools import takewhile
@@ -21,7 +21,7 @@ def log_file(folder: Path, program: str) -> Path:
 
 
 def rotate(folder: Path) -> None:
-    """Rename every log to the name that supervisord's rotation uses, `NAME.log.1`, so that a run starts new ones."""
+    """Rename every log to `NAME.log.1`, as supervisord's rotation does, so that a run starts with new logs."""
     for path in folder.glob(f"*{_SUFFIX}"):
         path.replace(path.with_name(f"{path.name}.1"))
 

@@ -169,8 +169,8 @@ def _artifacts_compared(groups: dict[int, list[Artifact]]) -> list[str]:
     mib = _median(groups[most], lambda f: f.pool_mib) - _median(groups[least], lambda f: f.pool_mib)
     parent = _median(groups[most], lambda f: f.parent_mib) - _median(groups[least], lambda f: f.parent_mib)
     return [
-        f"With {_format_bytes(most)} instead of {_format_bytes(least)}, a start takes {format_number(seconds)} s more, the "
-        f"pool process {format_number(mib * 2**20 / (most - least))} bytes of memory per byte of the artifact, and the "
+        f"With {_format_bytes(most)} instead of {_format_bytes(least)}, a start takes {format_number(seconds)} s "
+        f"more, the pool process {format_number(mib * 2**20 / (most - least))} bytes of memory per byte of the artifact, and the "
         f"Celery parent {format_number(parent)} MiB more."
     ]
 
