@@ -65,7 +65,7 @@ class ExitReporter:
         self._last_output[program] = range(self._last_output.get(program, range(0)).stop, size)
 
     def _read_exit_status(self, program: str) -> str:
-        """Return the status from the line `exited: worker (STATUS; …)`, which supervisord logs before it sends the event."""
+        """Return the status from `exited: worker (STATUS; …)`, which supervisord logs before it sends the event."""
         found = re.findall(rf" exited: {re.escape(program)} \(([^;)]*)", tail(log_file(self._folder, SUPERVISOR)))
         return f" ({found[-1]})" if found else ""
 
