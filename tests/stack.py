@@ -64,7 +64,7 @@ def listens(port: int) -> bool:
 
 
 def wait_for(condition: Callable[[], T | None], description: str) -> T:
-    """Call `condition` until it returns a true value, and return that; fail when patience ends."""
+    """Call `condition` until it returns a true value, and return that; fail when the patience time ends."""
     seconds = patience()
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -133,11 +133,11 @@ class Part:
         return psutil.Process(self.popen.pid)
 
     def wait(self) -> int:
-        """Wait for the end of the process; returns its exit code."""
+        """Wait for the end of the process; return its exit code."""
         return self.popen.wait(timeout=patience())
 
     def stop(self) -> int:
-        """Terminate the process, or kill it when patience ends; kill its remaining children. Returns the exit code."""
+        """Terminate the process, or kill it when the patience time ends; kill its remaining children. Returns the exit code."""
         children = self.process.children(recursive=True) if self.popen.poll() is None else []
         self.popen.terminate()
         try:
@@ -266,7 +266,7 @@ class Client:
         return self.client.post("/predict", json={"data": rows}, headers=headers)
 
     def poll(self, location: str) -> httpx.Response:
-        """Poll until the prediction is final; returns the response."""
+        """Poll until the prediction is final; return the response."""
 
         def final() -> httpx.Response | None:
             response = self.client.get(location)

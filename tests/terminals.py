@@ -51,7 +51,7 @@ class Terminal:
         return self.shown.count(text)
 
     def wait(self) -> int:
-        """Wait for the end of the command; returns its exit code, negative for a signal."""
+        """Wait for the end of the command; return its exit code, negative for a signal."""
         self._read_until(lambda: self._process.poll() is not None, "the end of the command")
         while self._has_more(0) and self._read():
             pass

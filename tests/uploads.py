@@ -33,7 +33,7 @@ def upload(gateway: Gateway, body: Any, media_type: str = CSV, query: str = "", 
 
 
 def accepted(gateway: Gateway, body: Any, media_type: str = CSV, query: str = "", **headers: str) -> str:
-    """Upload a body that is accepted; returns the path of its prediction."""
+    """Upload a body that is accepted; return the path of its prediction."""
     response = upload(gateway, body, media_type, query, **headers)
     assert response.status_code == 202, response.text
     assert response.headers["Location"] == f"/results/{response.json()['id']}"

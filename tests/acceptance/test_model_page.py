@@ -66,7 +66,7 @@ def visit(open_page: Open, gateway: Gateway, **options: Any) -> Page:
 
 
 def submit(page: Page) -> Any:
-    """Send the row of the form; returns the body."""
+    """Send the row of the form; return the body."""
     with page.expect_request("**/predict") as sent:
         page.get_by_role("button", name="Predict").click()
     assert sent.value.post_data is not None

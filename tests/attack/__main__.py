@@ -73,7 +73,7 @@ def _attack(arguments: argparse.Namespace, cases: Sequence[Case]) -> tuple[list[
 
 
 def _report(outcomes: Sequence[Outcome], faults: Sequence[str], seconds: float) -> int:
-    """Print what failed; returns the exit code."""
+    """Print what failed; return the exit code."""
     groups = {case.name: group for group, cases in GROUPS.items() for case in cases}
     failed = [outcome for outcome in outcomes if outcome.faults]
     for outcome in failed:

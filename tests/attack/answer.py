@@ -63,7 +63,7 @@ class AnswerReader:
         return self._response is None and not self._connection.trailing_data[0]
 
     def feed(self, data: bytes) -> list[Answer]:
-        """Take bytes, or the end of the stream as an empty text; returns the answers that are complete with them."""
+        """Take bytes, or the end of the stream as an empty text; return the answers that are complete with them."""
         self._connection.receive_data(data)
         answers: list[Answer] = []
         while (event := self._next_event()) is not None:

@@ -35,7 +35,7 @@ def attack_site(site: Site, cases: Sequence[Case], seconds: float) -> tuple[list
 
 
 def attack_proxy(site: ProxiedSite, cases: Sequence[Case], seconds: float) -> tuple[list[Outcome], list[str]]:
-    """Run cases through a proxy; returns what each has shown, and what is wrong with the gateway afterwards."""
+    """Run cases through a proxy; return what each has shown, and what is wrong with the gateway afterwards."""
     target = Target("127.0.0.1", site.proxy.port, tls=True, seconds=seconds)
     return asyncio.run(attack_address(target, cases, proxied=True)), site.faults()
 

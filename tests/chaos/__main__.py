@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _run_site_faults(faults: Sequence[Fault | BulkFault], arguments: argparse.Namespace) -> list[str]:
-    """Inject faults into sites, each into a new one; returns the bars that were missed."""
+    """Inject faults into sites, each into a new one; return the bars that were missed."""
     results = _new_results(arguments)
     for fault in faults:
         print(f"{fault.title} …", flush=True)
@@ -65,7 +65,7 @@ def _run_site_faults(faults: Sequence[Fault | BulkFault], arguments: argparse.Na
 
 
 def _run_client_faults(faults: Sequence[ClientFault], arguments: argparse.Namespace) -> list[str]:
-    """Strike clients, all on one site; returns the bars that were missed."""
+    """Strike clients, all on one site; return the bars that were missed."""
     today = datetime.now(UTC).date().isoformat()
     results = ClientResults(machine.commit(), today, machine.describe(), arguments.seed)
     options = {"seed": arguments.seed, "first": arguments.first, "injections": arguments.injections or INJECTIONS}

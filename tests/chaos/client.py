@@ -128,7 +128,7 @@ class Client:
                 connections.rotate(1)  # to the next gateway: this one may be dead
 
     async def _poll_once(self, connection: Connection, number: int, prediction_id: str) -> bool:
-        """Fetch a result once, and record it if it is final; returns whether it is."""
+        """Fetch a result once, and record it if it is final; return whether it is."""
         try:
             response = await connection.request("GET", f"/results/{prediction_id}", _GET_SECONDS)
         except ConnectionLost:

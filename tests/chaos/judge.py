@@ -17,7 +17,7 @@ from worker.pool import artifact
 Answer = tuple[list[Any], list[list[float]]]
 """The label and the log probabilities of each row."""
 Reference = Callable[[list[list[float]]], Answer]
-"""Computes the pipeline's own answer to some rows."""
+"""Computes the pipeline's own output to some rows."""
 
 # A prediction with one of these may fail; if its process survives, the answer is the same as without it.
 _MAY_FAIL: Final = frozenset({Trouble.KILL, Trouble.HANG, Trouble.ALLOCATE})
@@ -55,11 +55,11 @@ class Verdict(msgspec.Struct):
     failed: int = 0
     """Final without a result; allowed for troublesome rows."""
     lost: int = 0
-    """Accepted, and not final when patience ended, or unknown to the gateway (404, 410)."""
+    """Accepted, and not final when the patience time ended, or unknown to the gateway (404, 410)."""
     changed: int = 0
     """Final with one response, and with another at a later poll."""
     wrong: int = 0
-    """Final, and different from the pipeline's own answer."""
+    """Final, and different from the pipeline's own output."""
     unchecked: int = 0
     """Final, but not fetched twice more at the end."""
     codes: dict[str, int] = {}

@@ -41,7 +41,7 @@ class Submission(msgspec.Struct, frozen=True):
         return [[float(self.trouble), self.argument, plain[0][2]], *plain[1:]]
 
     def without_trouble(self) -> "Submission":
-        """Return the same rows without trouble; the pipeline answers them alike."""
+        """Return the same rows without trouble, with the same expected results."""
         return Submission(self.n_rows, self.prefer)
 
 

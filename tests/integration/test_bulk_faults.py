@@ -120,7 +120,7 @@ def unfinished_upload(gateway: Gateway) -> Iterator[socket.socket]:
 
 
 def refusal(connection: socket.socket) -> tuple[int, str]:
-    """Receive a response to its end; returns its status and the code of its problem."""
+    """Receive a response to its end; return its status and the code of its problem."""
     received = b""
     while part := connection.recv(10_000):
         received += part

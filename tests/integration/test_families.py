@@ -99,7 +99,7 @@ def check_different_requests(
 def serve_alike(
     predictor: Predictor, path: RequestPath, rows: list[Any], outputs: tuple[Output, ...]
 ) -> dict[Output, list[Any]]:
-    """Serve rows as one batch of requests of up to three rows each, for all outputs; returns what the JSON holds."""
+    """Serve rows as one batch of requests of up to three rows each, for all outputs; return what the JSON holds."""
     encoded, members = path.batch(rows, 3)
     asking = [msgspec.structs.replace(member, outputs=outputs) for member in members]
     outcome, _ = predictor.predict(encoded, asking)

@@ -136,7 +136,7 @@ class Worker:
         self.registry.announce(1)
 
     def pop(self) -> bool:
-        """Pop a message as kombu does: `interactive` before `bulk`; returns whether there was one."""
+        """Pop a message as kombu does: `interactive` before `bulk`; return whether there was one."""
         message = self._server.client.rpop(Queue.INTERACTIVE.value) or self._server.client.rpop(Queue.BULK.value)
         if message is not None:
             self.popped.append(message)

@@ -68,7 +68,7 @@ class _Answers(asyncio.Protocol):
             self._answer.set_exception(exc or ConnectionResetError("the connection was closed"))
 
     async def predict(self) -> int:
-        """Send one request; returns the status of its answer."""
+        """Send one request; return the status of its answer."""
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(_REQUEST)
         async with asyncio.timeout(LOST_SECONDS):

@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_beside(arguments: argparse.Namespace) -> int:
-    """Measure beside each attack, and print a line for each; returns the exit code."""
+    """Measure beside each attack, and print a line for each; return the exit code."""
     names = [name for name in arguments.attacks.split(",") if name] or list(ATTACKS)
     with tempfile.TemporaryDirectory(prefix="sepal-beside-") as folder:
         model_dir = save_model(Path(folder) / "models", "iris")
@@ -64,7 +64,7 @@ def _measure_all(gateway: Gateway, names: Sequence[str], seconds: float) -> int:
 
 
 def _beside(gateway: Gateway, name: str, seconds: float, usual: float) -> int:
-    """Measure beside one attack; returns 1 if a bar is missed."""
+    """Measure beside one attack; return 1 if a bar is missed."""
     attack = ATTACKS[name]
     with _attacking(name, gateway.port) as attacker:
         measured = _measure(gateway, seconds)
@@ -103,7 +103,7 @@ def _bound(attack: Attack) -> float:
 
 
 def _wait_until_released(gateway: Gateway, seconds: float) -> int:
-    """Wait until the gateway holds no connection; returns how many it still holds after so many seconds."""
+    """Wait until the gateway holds no connection; return how many it still holds after so many seconds."""
     deadline = time.monotonic() + seconds
     while (held := _connections(gateway)) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -49,7 +49,7 @@ class BulkClient:
         self.final_at: float | None = None
         self.result: bytes | None = None
         self.retried_downloads = 0
-        """Downloads that broke off."""
+        """Downloads that were interrupted."""
         self._ports = cycle(ports)
         self._body = body
         self._deadline = time.monotonic() + seconds

@@ -51,7 +51,7 @@ class BulkRun:
         time.sleep(self._rng.uniform(0, _READING_SECONDS))
 
     def wait_for_job(self) -> list[psutil.Process]:
-        """Wait for the process that reads the upload; returns none if the upload was answered before."""
+        """Wait for the process that reads the upload; return none if the upload was answered before."""
 
         def reading() -> list[psutil.Process]:
             return leftovers.job_processes(self.gateway.pid)
@@ -64,13 +64,13 @@ class BulkRun:
         wait_for(self.client.was_answered.is_set, "the answer to an upload")
 
     def wait_for_scoring(self) -> int:
-        """Wait until a random row is scored; returns the pid of its process."""
+        """Wait until a random row is scored; return the pid of its process."""
         path = self._rng.choice(self._pid_files)
         wait_for(lambda: path.exists() or self.client.has_ended, f"the pid in {path.name}")
         return int(path.read_text())
 
     def wait_for_random_moment(self) -> int:
-        """Wait for a random moment of the scoring; returns the pid of a process that was scoring just before."""
+        """Wait for a random moment of the scoring; return the pid of a process that was scoring just before."""
         pid = self.wait_for_scoring()
         time.sleep(self._rng.uniform(0, _AFTER_MARK_SECONDS))
         return pid
@@ -83,7 +83,7 @@ class BulkRun:
         _spin_until(lambda: self.client.has_ended or any(each.key not in before for each in store.list(prefix)))
 
     def wait_for_download(self) -> list[psutil.Process]:
-        """Wait until the result is written to the client; returns the process that does it, unless it has ended."""
+        """Wait until the result is written to the client; return the process that does it, unless it has ended."""
 
         def writing() -> list[psutil.Process]:
             if self.client.state is None:
@@ -170,7 +170,7 @@ class BulkExperiment:
         return self._until_empty(left)
 
     def _until_empty(self, find: Callable[[], list[str]]) -> list[str]:
-        """Wait until nothing is found; returns what is found when patience ends."""
+        """Wait until nothing is found; return what is found when the patience time ends."""
         found: list[str] = []
 
         def is_empty() -> bool:

@@ -52,7 +52,7 @@ class Rows:
         return [folder / str(self._first + mark) for mark in self._marks()]
 
     def matrix_without_marks(self) -> Any:
-        """Return the rows as a matrix; the pipeline answers them alike."""
+        """Return the rows as a matrix, with the same expected results."""
         return self._matrix()
 
     def _matrix(self) -> Any:

@@ -15,11 +15,11 @@ class BulkVerdict(msgspec.Struct):
 
     uploads: int = 0
     succeeded: int = 0
-    """Final, and every row as the pipeline answers it."""
+    """Final, and every row with the pipeline's own output."""
     never_accepted: int = 0
-    """Refused each time until patience ended."""
+    """Refused each time until the patience time ended."""
     lost: int = 0
-    """Accepted, and not `succeeded` when patience ended, or its result could not be downloaded."""
+    """Accepted, and not `succeeded` when the patience time ended, or its result could not be downloaded."""
     wrong: int = 0
     """Different from the pipeline's own results, in any bit."""
     left: int = 0
@@ -27,7 +27,7 @@ class BulkVerdict(msgspec.Struct):
     unneeded: int = 0
     """Objects that killed attempts left, and that went with the other objects of their predictions."""
     retried_downloads: int = 0
-    """Downloads that broke off, and were repeated."""
+    """Downloads that were interrupted, and were repeated."""
     refusals: dict[str, int] = {}
     """Uploads without an id, by code, before the one that was accepted; `no-answer` if the connection was lost."""
     states: dict[str, int] = {}

@@ -32,7 +32,7 @@ class Bug(Enum):
     GIVES_UP = auto()  # repeats nothing
     RAW_ERRORS = auto()  # raises the errors of the HTTP library
     HALF_FILES = auto()  # repeats nothing, and writes to the target itself
-    TRUSTS_FILES = auto()  # takes what has come before the connection broke off for the whole file
+    TRUSTS_FILES = auto()  # takes what has come before the connection were interrupted for the whole file
     MIXES_ROWS = auto()  # returns rows in another order
 
 

@@ -19,7 +19,7 @@ _SUCCEEDED: Final = "succeeded"
 
 
 def submit(site: ClientSite, rows: Rows, *, is_bulk: bool, key: str) -> str:
-    """Have a prediction accepted; returns its id."""
+    """Have a prediction accepted; return its id."""
     gateway = site.gateway()
     headers = {"Authorization": f"Bearer {key}"}
     if is_bulk:
@@ -38,7 +38,7 @@ def wait_until_final(site: ClientSite, prediction_id: str) -> None:
 
 
 def collect(site: ClientSite, rows: dict[int, Rows], answers: Answers, known: set[str]) -> Iterator[Stored]:
-    """Yield what the store has, when it is final or patience has ended.
+    """Yield what the store has, when it is final or the patience time has ended.
 
     Args:
         site: a site without any fault.

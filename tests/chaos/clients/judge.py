@@ -21,7 +21,7 @@ class Stored(msgspec.Struct, frozen=True):
     """The number of its first row, as its result tells; None if it has none."""
     state: str
     is_right: bool = False
-    """Whether its result, fetched without any fault, equals the pipeline's own answers."""
+    """Whether its result, fetched without any fault, equals the pipeline's own outputs."""
 
 
 class ClientVerdict(msgspec.Struct):
@@ -36,9 +36,9 @@ class ClientVerdict(msgspec.Struct):
     twice: int = 0
     """Predictions of a submission beside the first one."""
     lost: int = 0
-    """Predictions whose id the client has, or that the store has, and that are not succeeded when patience ends."""
+    """Predictions whose id the client has, or that the store has, and that are not succeeded when the patience time ends."""
     wrong: int = 0
-    """Results that differ from the pipeline's own answers: the client's, or those fetched later; incomplete files."""
+    """Results that differ from the pipeline's own outputs: the client's, or those fetched later; incomplete files."""
     undocumented: int = 0
     """Exceptions that are no `SepalError`, or that say nothing."""
     hung: int = 0
@@ -65,7 +65,7 @@ def judge(trials: Sequence[Trial], stored: Sequence[Stored], listed: dict[str, i
 
     Args:
         trials: what the clients did.
-        stored: what the store has of them, once everything is final or patience has ended.
+        stored: what the store has of them, once everything is final or the patience time has ended.
         listed: for the key of each trial, the number of bulk predictions that `GET /predictions` lists.
     """
     verdict = ClientVerdict(injections=len(trials), struck=sum(trial.n_struck > 0 for trial in trials))

@@ -107,7 +107,7 @@ class Link:
             self._end(self._client, ending)
 
     async def _begin(self, data: bytes) -> bytes:
-        """Read the head of a request, and take the strike against it; returns what was read."""
+        """Read the head of a request, and take the strike against it; return what was read."""
         while _REQUEST_LINE.match(data) and _END_OF_HEAD not in data and (more := await _read(self._client_reader)):
             data += more
         if (line := _REQUEST_LINE.match(data)) is None:
@@ -154,7 +154,7 @@ class Link:
         return n_left
 
     def _replaces_response(self) -> bool:
-        """Refuse a request that the gateway has answered, if the strike says so; returns whether it does."""
+        """Refuse a request that the gateway has answered, if the strike says so; return whether it does."""
         strike = self._strike
         if strike is None or not isinstance(strike.action, Refuse) or not strike.action.after_acceptance:
             return False

@@ -193,7 +193,7 @@ def check_progress(steps: list[Any], rows: Rows) -> None:
 
 
 def check_result(result: Any, rows: Rows, answers: Answers) -> None:
-    """Compare a client's result with the pipeline's own answers.
+    """Compare a client's result with the pipeline's own outputs.
 
     Raises:
         WrongResult: they differ.
@@ -203,7 +203,7 @@ def check_result(result: Any, rows: Rows, answers: Answers) -> None:
 
 
 def check_file(path: Path, rows: Rows, answers: Answers) -> None:
-    """Compare a file with the pipeline's own answers.
+    """Compare a file with the pipeline's own outputs.
 
     Raises:
         WrongResult: it is missing, incomplete or different.

@@ -72,7 +72,7 @@ class FaultProxy:
         self._run(arm())
 
     def disarm(self) -> list[Seen]:
-        """End the plan; returns the requests since it was armed."""
+        """End the plan; return the requests since it was armed."""
 
         async def disarm() -> list[Seen]:
             self._plan = None

@@ -44,7 +44,7 @@ class Rows:
         self._mark_ms = mark_ms
 
     def matrix(self, *, has_marks: bool = True) -> Any:
-        """Return them as a matrix; the pipeline answers marks like other rows."""
+        """Return them as a matrix; the expected results of marks are those of other rows."""
         matrix = np.zeros((self.n_rows, len(FEATURES)))
         matrix[:, 2] = np.arange(self.first, self.first + self.n_rows)
         if has_marks:
@@ -100,14 +100,14 @@ UPLOADED: Final = tuple(_WRITERS)
 
 
 class Answers:
-    """The pipeline's own answers, in this process."""
+    """The pipeline's own outputs, in this process."""
 
     def __init__(self, model_dir: Path) -> None:
         card, self._pipeline = artifact.load(model_dir)
         self._labels = card.classes or ()
 
     def are(self, rows: Rows, columns: Mapping[str, Any]) -> bool:
-        """Whether columns equal the pipeline's own answers to some rows, to the bit and in order.
+        """Whether columns equal the pipeline's own outputs to some rows, to the bit and in order.
 
         Args:
             rows: what was asked.
