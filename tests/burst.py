@@ -1,4 +1,4 @@
-"""Sends many requests at once, each on a separate connection."""
+"""Sends many requests concurrently, each on a separate connection."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Gates in the pipeline: a row waits while a test keeps the gate closed that its second column names."""
+"""Gates in the pipeline: a row waits while the gate that its second column names is closed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

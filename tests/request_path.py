@@ -1,4 +1,4 @@
-"""Sends rows along the path of a request in this process: a body, the gateway's encoder, the worker's decoder."""
+"""Sends rows through the path of a request in this process: body, gateway's encoder, worker's decoder."""
 
 import json
 import sys
@@ -45,11 +45,11 @@ class RequestPath:
 
     @classmethod
     def to(cls, X: Any, **options: Any) -> "RequestPath":
-        """Make the path to a model that was fitted on X."""
+        """Create the path to a model that was fitted on X."""
         return cls(card_of(describe(None, X, **options)))
 
     def rows_of(self, X: Any) -> list[Row]:
-        """Return the rows of X as clients send them."""
+        """Return the rows of X in the form in which clients send them."""
         return rows_of(self.card.input, X)
 
     def encode(self, rows: Sequence[Any]) -> EncodedRows:

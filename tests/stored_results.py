@@ -1,4 +1,4 @@
-"""Puts rows and results of bulk predictions into an object store, as a gateway and workers do."""
+"""Writes rows and results of bulk predictions to an object store, as gateways and workers do."""
 
 from collections.abc import Sequence
 from typing import Any

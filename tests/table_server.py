@@ -1,4 +1,4 @@
-"""Starts a real table server, and does jobs with it."""
+"""Starts a real table server and runs jobs on it."""
 
 import select
 import socket
@@ -61,7 +61,7 @@ class TableConnection:
         self._send(DATA, b"")
 
     def send_until_refused(self, part: bytes) -> Refused:
-        """Send a part of a body again and again; return the refusal."""
+        """Send a part of a body repeatedly until it is refused; return the refusal."""
         while not isinstance(self.replies[-1], Refused):
             self._send(DATA, part)
             while select.select([self.socket], [], [], 0)[0] and not isinstance(self.replies[-1], Refused):
@@ -97,7 +97,7 @@ class TableConnection:
         return self.replies[-1]
 
     def close_half(self) -> None:
-        """Say that nothing more comes, which ends the job."""
+        """Close the sending half, which ends the job."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def _send(self, kind: bytes, content: bytes) -> None:
@@ -126,14 +126,14 @@ class TableServer:
         return TableConnection(self._path, job)
 
     def do(self, job: Job, body: Iterable[bytes] = ()) -> TableConnection:
-        """Do a job to its end; return the closed connection with all that was received."""
+        """Run a job to its end; return the closed connection with everything received."""
         with self.connect(job) as connection:
             connection.send_body(body)
             connection.finish()
         return connection
 
     def close(self) -> int:
-        """End the server as its parent's end does; return its exit code."""
+        """End the server as if its parent had ended; return its exit code."""
         assert self.popen.stdin is not None
         assert self.popen.stdout is not None
         self.popen.stdin.close()

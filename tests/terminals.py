@@ -1,4 +1,4 @@
-"""Runs a command in a terminal of its own: a pseudo-terminal that it controls, so that Ctrl-C is a real signal."""
+"""Runs a command in its own pseudo-terminal, so that Ctrl-C is a real signal."""
 
 import fcntl
 import os
@@ -45,7 +45,7 @@ class Terminal:
         self._read_until(lambda: text in self.shown, repr(text))
 
     def times(self, text: str) -> int:
-        """Return how often a text has been written so far."""
+        """Return the number of times that a text has been written so far."""
         while self._has_more(0) and self._read():
             pass
         return self.shown.count(text)

@@ -59,7 +59,7 @@ def objects_of(stack: Stack) -> list[str]:
 
 
 def records_of(stack: Stack) -> dict[bytes, Any]:
-    """Read what Redis holds, without what changes by itself."""
+    """Return the contents of Redis, without values that change by themselves."""
     found = {}
     keys: Any = stack.redis.keys("*")
     for key in keys:
@@ -74,7 +74,7 @@ class SlowBody:
     def __init__(self, *parts: str) -> None:
         self._parts = parts
         self.is_sent = threading.Event()
-        """Whether the parts but the last have been handed over."""
+        """Whether all parts but the last have been sent."""
         self._may_end = threading.Event()
 
     def end(self) -> None:

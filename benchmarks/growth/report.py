@@ -170,8 +170,8 @@ def _artifacts_compared(groups: dict[int, list[Artifact]]) -> list[str]:
     parent = _median(groups[most], lambda f: f.parent_mib) - _median(groups[least], lambda f: f.parent_mib)
     return [
         f"With {_format_bytes(most)} instead of {_format_bytes(least)}, a start takes {format_number(seconds)} s "
-        f"more, the pool process {format_number(mib * 2**20 / (most - least))} bytes of memory per byte of the artifact, "
-        f"and the Celery parent {format_number(parent)} MiB more."
+        f"more, the pool process {format_number(mib * 2**20 / (most - least))} bytes of memory per byte of the "
+        f"artifact, and the Celery parent {format_number(parent)} MiB more."
     ]
 
 

@@ -1,4 +1,4 @@
-"""The load test against a running Sepal: its rows, its files, its thresholds and its exit code."""
+"""The load test against a running Sepal: its report, files, thresholds and exit code."""
 
 import csv
 import subprocess

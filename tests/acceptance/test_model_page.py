@@ -1,4 +1,4 @@
-"""`GET /model` in a browser, which may run nothing but the page's own script (Content-Security-Policy)."""
+"""`GET /model` in a browser that runs only the page's own script (Content-Security-Policy)."""
 
 import json
 from collections.abc import Iterator

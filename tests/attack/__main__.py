@@ -32,7 +32,7 @@ _SLOWEST: Final = 5
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the cases or the measurement that the command line selects."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.attack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -73,7 +73,7 @@ def _attack(arguments: argparse.Namespace, cases: Sequence[Case]) -> tuple[list[
 
 
 def _report(outcomes: Sequence[Outcome], faults: Sequence[str], seconds: float) -> int:
-    """Print what failed; return the exit code."""
+    """Print the failures; return the exit code."""
     groups = {case.name: group for group, cases in GROUPS.items() for case in cases}
     failed = [outcome for outcome in outcomes if outcome.faults]
     for outcome in failed:

@@ -1,4 +1,4 @@
-"""Reads answers from a stream of bytes with h11, which is strict, and knows nothing of the gateway."""
+"""Parses a gateway's responses with h11, which is strict and independent of the gateway's code."""
 
 import json
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Answer:
 
 
 class AnswerReader:
-    """Splits what a gateway sends into answers. It raises `h11.RemoteProtocolError` where that is not HTTP."""
+    """Parses the bytes of a gateway as responses. Raises `h11.RemoteProtocolError` if they are not HTTP."""
 
     def __init__(self, *, head: bool = False) -> None:
         self._method = "HEAD" if head else "GET"
@@ -59,11 +59,11 @@ class AnswerReader:
 
     @property
     def is_between_answers(self) -> bool:
-        """Whether no part of another answer has arrived."""
+        """Whether no part of another response has arrived."""
         return self._response is None and not self._connection.trailing_data[0]
 
     def feed(self, data: bytes) -> list[Answer]:
-        """Take bytes, or the end of the stream as an empty text; return the answers that are complete with them."""
+        """Parse bytes (none: the end of the stream); return the responses that are now complete."""
         self._connection.receive_data(data)
         answers: list[Answer] = []
         while (event := self._next_event()) is not None:
@@ -86,7 +86,7 @@ class AnswerReader:
         return event
 
     def _start(self, received: bytes) -> None:
-        """Expect an answer to a request that h11 believes to have sent."""
+        """Prepare h11 for the response to a request that was sent without it."""
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_HEAD)
         self._connection.send(h11.Request(method=self._method, target="/", headers=[("Host", "sepal")]))
         self._connection.send(h11.EndOfMessage())

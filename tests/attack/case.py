@@ -1,4 +1,4 @@
-"""What a case is: the exact bytes that a client sends, the answers that HTTP asks for, and the rule behind them."""
+"""The parts of a case: the exact bytes that a client sends, the responses that HTTP requires, and the rule."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from tests.attack.answer import Answer
 
 
 class On(StrEnum):
-    """The gateway that a case needs; a run against a given address has only the first."""
+    """The gateway that a case requires; a run against a given address has only the first."""
 
     DEFAULT = "default"
     """All settings have their default values."""
@@ -20,10 +20,10 @@ class On(StrEnum):
 
 
 class Then(Enum):
-    """What becomes of the connection after the answers."""
+    """The expected state of the connection after the responses."""
 
     OPEN = "open"
-    """It answers another request, in the right order."""
+    """It accepts another request."""
     CLOSED = "closed"
     """The gateway ends it in order: a client reads the end of the stream."""
     RESET = "reset"
@@ -35,7 +35,7 @@ class Then(Enum):
 
 
 class Proxied(Enum):
-    """What a case expects of a proxy in front of the gateway."""
+    """The expected behavior of a proxy in front of the gateway."""
 
     SAME = "same"
     """The same answers; a refusal may have another status of the same kind, and a body of the proxy's own."""
@@ -65,13 +65,13 @@ class Flood:
 
 @dataclass(frozen=True)
 class Answered:
-    """Waits until so many answers, interim ones included, have arrived."""
+    """Waits until so many responses, including interim ones, have arrived."""
 
     count: int = 1
 
 
 class Act(Enum):
-    """What a client does that is not sending."""
+    """A step of a client other than sending."""
 
     HALF_CLOSE = "half-close"
     """Ends its own direction of the connection."""
@@ -90,7 +90,7 @@ WAIT_UNREAD: Final = Act.WAIT_UNREAD
 
 @dataclass(frozen=True)
 class Want:
-    """What one answer must be; an empty code or text demands nothing."""
+    """The expected response; an empty code or text is not checked."""
 
     statuses: tuple[int, ...]
     code: str = ""
@@ -99,7 +99,7 @@ class Want:
     body: str = ""
     """A text that the body must contain."""
     check: Callable[[Answer], str] | None = None
-    """Returns what is wrong with the answer."""
+    """Returns the faults of the response."""
 
     @property
     def is_refusal(self) -> bool:
@@ -119,7 +119,7 @@ class Case:
     sends: tuple[Step, ...]
     wants: tuple[Want, ...]
     rfc: str
-    """The section of the standard, or the setting, that decides."""
+    """The section of the standard, or the setting, that the expectation follows from."""
     then: Then = Then.OPEN
     interim: tuple[int, ...] = ()
     head: bool = False

@@ -1,4 +1,4 @@
-"""What every answer must be, whatever was asked: HTTP's own rules, and nothing told about the implementation."""
+"""Checks that apply to every response: the rules of HTTP, and that nothing about the implementation is disclosed."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _VERSION: Final = re.compile(r"/\d|\d\.\d")
 
 
 def faults_of(case: Case, exchange: Exchange, *, proxied: bool) -> list[str]:
-    """Compare what came back with what the case wants; returns everything that is wrong."""
+    """Compare the responses with the expectations of the case; return all differences."""
     faults = [f"the answer is not HTTP: {exchange.fault}"] if exchange.fault else []
     if proxied and (case.proxied is Proxied.REPAIRED or all(want.is_refusal for want in case.wants)):
         return [*faults, *_proxied_faults(case, exchange)]
@@ -42,7 +42,7 @@ def faults_of(case: Case, exchange: Exchange, *, proxied: bool) -> list[str]:
 
 
 def general_faults(answer: Answer, *, proxied: bool = False) -> Iterator[str]:
-    """Check what holds for every answer of the gateway."""
+    """Check the rules that apply to every response of the gateway."""
     if answer.status >= 500 and answer.status not in DESIGNED:
         yield "not a designed server error"
     yield from _header_faults(answer)

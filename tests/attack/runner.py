@@ -1,4 +1,4 @@
-"""Runs cases against a gateway, and asks an honest question after each."""
+"""Runs cases against a gateway, and sends an honest request after each."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ HONEST: Final = b'{"data":[[5.1,3.5,1.4,0.2]]}'
 
 @dataclass
 class Outcome:
-    """What one case has shown."""
+    """The outcome of one case."""
 
     case: Case
     faults: list[str]
@@ -142,7 +142,7 @@ class Runner:
 
 
 def _rows_of(answer: Answer) -> int:
-    """Count the rows of a prediction, finished or not."""
+    """Count the rows of a prediction, final or not."""
     try:
         content = json.loads(answer.body)
     except ValueError:

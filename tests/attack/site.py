@@ -1,4 +1,4 @@
-"""The gateways under attack, and what must be true of their processes afterwards."""
+"""The gateways under attack, and checks of their processes afterwards."""
 
 import re
 from collections.abc import Iterator

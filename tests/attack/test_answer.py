@@ -1,4 +1,4 @@
-"""The reader of answers, with which the cases are judged."""
+"""The parser of responses that the cases are judged with."""
 
 import h11
 import pytest

@@ -1,4 +1,4 @@
-"""One connection of an attacker: sends the steps of a case, and reads what comes back at the same time."""
+"""One connection of an attacker: sends the steps of a case while it reads the responses."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ class Target:
     port: int
     tls: bool = False
     seconds: float = 10
-    """How long one answer may take."""
+    """The time-out of one response in seconds."""
 
     async def connect(self, source: str | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a connection, from one of this machine's addresses; a certificate is not verified."""
@@ -51,7 +51,7 @@ class End(Enum):
 
 @dataclass
 class Exchange:
-    """What came back on one connection."""
+    """The bytes and responses received on one connection."""
 
     answers: list[Answer] = field(default_factory=list)
     interim: list[Answer] = field(default_factory=list)

@@ -38,7 +38,7 @@ _ALL: Final = [*_OF_SITE, *CLIENT_FAULTS]
 
 
 def main() -> None:
-    """Run the faults that the command line names; exit with 1 if a bar is missed."""
+    """Run the faults that the command line selects; exit with 1 if a bar is missed."""
     arguments = _parse()
     faults = [_OF_SITE[name] for name in arguments.only if name in _OF_SITE]
     if any(isinstance(fault, Fault) and fault.has_clocks for fault in faults) and clock.library() is None:
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _run_site_faults(faults: Sequence[Fault | BulkFault], arguments: argparse.Namespace) -> list[str]:
-    """Inject faults into sites, each into a new one; return the bars that were missed."""
+    """Inject each fault into a new site; return the missed bars."""
     results = _new_results(arguments)
     for fault in faults:
         print(f"{fault.title} …", flush=True)
@@ -65,7 +65,7 @@ def _run_site_faults(faults: Sequence[Fault | BulkFault], arguments: argparse.Na
 
 
 def _run_client_faults(faults: Sequence[ClientFault], arguments: argparse.Namespace) -> list[str]:
-    """Strike clients, all on one site; return the bars that were missed."""
+    """Inject the faults between clients and gateways on one site; return the missed bars."""
     today = datetime.now(UTC).date().isoformat()
     results = ClientResults(machine.commit(), today, machine.describe(), arguments.seed)
     options = {"seed": arguments.seed, "first": arguments.first, "injections": arguments.injections or INJECTIONS}

@@ -53,7 +53,7 @@ class Client:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, rate: float, seed: int) -> None:
-        """Submit until standard input ends, and then poll until everything accepted is final."""
+        """Submit until standard input ends, then poll until every accepted prediction is final."""
         pollers = [asyncio.create_task(self._poll(number)) for number in range(_POLLERS)]
         steady = asyncio.create_task(self._submit_steadily(rate, seed))
         await self._submit_bursts()

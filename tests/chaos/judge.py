@@ -17,7 +17,7 @@ from worker.pool import artifact
 Answer = tuple[list[Any], list[list[float]]]
 """The label and the log probabilities of each row."""
 Reference = Callable[[list[list[float]]], Answer]
-"""Computes the pipeline's own output to some rows."""
+"""Computes the pipeline's own output for some rows."""
 
 # A prediction with one of these may fail; if its process survives, the answer is the same as without it.
 _MAY_FAIL: Final = frozenset({Trouble.KILL, Trouble.HANG, Trouble.ALLOCATE})
@@ -36,7 +36,7 @@ class Injection(msgspec.Struct, frozen=True):
         return self.began_at if self.ended_at is None else self.ended_at
 
     def has_affected(self, entry: Entry) -> bool:
-        """Whether a prediction is part of the fault, or was open during it."""
+        """Return whether a prediction is part of the fault, or was open during it."""
         if entry.sent.submission.injection == self.number:
             return True
         return entry.sent.at < self.cleared_at and (entry.final_at is None or entry.final_at > self.began_at)
@@ -55,9 +55,9 @@ class Verdict(msgspec.Struct):
     failed: int = 0
     """Final without a result; allowed for troublesome rows."""
     lost: int = 0
-    """Accepted, and not final when the patience time ended, or unknown to the gateway (404, 410)."""
+    """Accepted, and not final at the time-out, or unknown to the gateway (404, 410)."""
     changed: int = 0
-    """Final with one response, and with another at a later poll."""
+    """Final, but with a different response at a later poll."""
     wrong: int = 0
     """Final, and different from the pipeline's own output."""
     unchecked: int = 0

@@ -1,4 +1,4 @@
-"""The traffic of a chaos run: every row has a unique number, and may make trouble in the pipeline.
+"""The traffic of a chaos run: every row has a unique number, and may cause trouble in the pipeline.
 
 The client, the judge and the pipeline import this module; it imports no large package.
 """
@@ -15,7 +15,7 @@ MAX_ROWS_PER_SUBMISSION: Final = 10_000  # row i of submission n has the number 
 
 
 class Trouble(IntEnum):
-    """What a row makes the pipeline do: the value of its first column."""
+    """The trouble that a row causes in the pipeline: the value of its first column."""
 
     NONE = 0
     KILL = 1  # kill the process that predicts it

@@ -1,4 +1,4 @@
-"""Uploads and downloads that break off, are refused or lose their process: nothing is left, and nothing ends early."""
+"""Uploads and downloads that are interrupted, refused or lose their process leave nothing, and never look complete."""
 
 import json
 import os

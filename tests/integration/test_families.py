@@ -1,4 +1,4 @@
-"""Every family of models is served exactly: to the bit as the pipeline answers when called on the rows of the batch.
+"""Every family of models is served exactly: to the bit like a direct call of the pipeline with the rows of the batch.
 
 In this process: a request's body, the gateway's encoder, the worker's decoder, pipeline and JSON. `make test` takes the
 first seven rows in batches of one and of seven, and all together; `--exact-rows 500` takes all rows in all three.

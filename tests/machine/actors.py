@@ -1,4 +1,4 @@
-"""Gateways and workers that call the same methods of the store as the real ones."""
+"""Gateways and workers that call the same methods of the store as the real processes."""
 
 import json
 import secrets
@@ -89,7 +89,7 @@ class Gateway:
     def __init__(self, transport: SharedTransport, server: Server) -> None:
         self._transport, self._server = transport, server
         self.stall_seconds = 0
-        """Seconds that pass on the broker before it runs the next command."""
+        """Seconds by which the broker's clock advances before the next command."""
         messages, clock = Messages(), StoreClock()
         self.clock = clock
         self.channel = f"{Key.REPLY}{secrets.token_hex(4)}"

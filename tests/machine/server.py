@@ -43,7 +43,7 @@ class Server:
         self.move_clock(_EPOCH_SECONDS - self._seconds)
 
     def move_clock(self, seconds: int) -> None:
-        """Move the clock; otherwise it stands still."""
+        """Advance the clock, which otherwise stands still."""
         self._seconds += seconds
         staged = self._clock_file.with_suffix(".new")
         staged.write_text(_formatted(self._seconds))

@@ -1,4 +1,4 @@
-"""The attacks that go on: what each connection of an attacker does, and how many there are."""
+"""The continuous attacks: what each connection of an attacker does, and how many there are."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ class Attack:
     sends: Callable[[], Iterator[bytes]]
     """Yields what a connection sends, one part after another."""
     connections: int = 1
-    """How many connections are open at the same time; one that ends is replaced."""
+    """The number of open connections; one that ends is replaced."""
     every: float = 0
     """Seconds between two parts."""
     reads: bool = True
-    """Whether answers are read."""
+    """Whether responses are read."""
     repeats: bool = False
-    """Whether a connection sends everything again once it was answered."""
+    """Whether a connection sends everything again after the response."""
     answers: int = 1
-    """How many answers that makes."""
+    """The number of responses expected."""
     hangs_up: int = 0
-    """Hang up after so many bytes of an answer; 0 is never."""
+    """Close after so many bytes of a response; 0: never."""
     per_second: int = 0
-    """How many connections are opened in a second; 0 is as many as end."""
+    """New connections per second; 0: only replacements for ended ones."""
     holds: bool = False
     """Whether the connections stay until the gateway ends them, which its limits must do."""
 
@@ -124,4 +124,4 @@ ATTACKS: Final[dict[str, Attack]] = {
     "schema-pipelined": Attack("GET /openapi.json, 100 in a packet", _many_schemas, 4, repeats=True, answers=100),
     "prefer": Attack("predictions with a Prefer of 7.5 kB", _long_prefer, 4, repeats=True),
 }
-"""By the names that `--only` takes."""
+"""The attacks, by the names that `--only` accepts."""

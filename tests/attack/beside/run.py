@@ -1,4 +1,4 @@
-"""`python -m tests.attack beside`: an honest client alone, and then beside each attack."""
+"""`python -m tests.attack beside`: measures an honest client alone, and then during each attack."""
 
 import argparse
 import json
@@ -103,7 +103,7 @@ def _bound(attack: Attack) -> float:
 
 
 def _wait_until_released(gateway: Gateway, seconds: float) -> int:
-    """Wait until the gateway holds no connection; return how many it still holds after so many seconds."""
+    """Wait until the gateway has no open connection; return the number after so many seconds."""
     deadline = time.monotonic() + seconds
     while (held := _connections(gateway)) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Writes requests as bytes, and cases from them."""
+"""Builds requests as bytes, and cases from them."""
 
 from typing import Any, Final
 
@@ -61,7 +61,7 @@ def trailed(*trailers: bytes) -> bytes:
 
 
 def want(*statuses: int, code: str = "", body: str = "", **more: Any) -> Want:
-    """Describe an answer."""
+    """Describe a response."""
     return Want(statuses, code=code, body=body, **more)
 
 
@@ -92,5 +92,5 @@ def refuses(
 
 
 def answers(name: str, sends: bytes | tuple[Step, ...], wants: tuple[Want, ...], rfc: str, **more: Any) -> Case:
-    """Describe a connection with several answers."""
+    """Describe a connection with several responses."""
     return Case(name, (sends,) if isinstance(sends, bytes) else sends, wants, rfc, **more)

@@ -1,4 +1,4 @@
-"""Sizes and numbers, with the default settings and, of bodies and connections, with small ones."""
+"""Sizes and counts, with the default settings and, for bodies and connections, with small limits."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""Several requests on one connection: answers keep their order, whatever follows them (RFC 9112, 9.3.2)."""
+"""Several requests on one connection: responses keep their order (RFC 9112, 9.3.2)."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Requests that a proxy and the gateway could cut at different places: a hidden request is never answered."""
+"""Requests that a proxy and the gateway could delimit differently: the gateway never responds to a hidden request."""
 
 from typing import Final
 

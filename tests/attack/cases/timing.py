@@ -1,4 +1,4 @@
-"""Slow clients, with times of a second: each is refused or closed, and a steady one is not."""
+"""Slow clients, with limits of about a second: each is refused or closed, but a steady client is not."""
 
 from dataclasses import replace
 from typing import Final

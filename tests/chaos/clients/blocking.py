@@ -1,4 +1,4 @@
-"""Uses the asynchronous client as if it were the synchronous one, so that the same operations strike both."""
+"""Wraps the asynchronous client with the interface of the synchronous one, so that both run the same operations."""
 
 import asyncio
 import inspect

@@ -1,4 +1,4 @@
-"""Requests without the library and without the proxy: submits predictions, and fetches what the store has."""
+"""Requests without the library and the proxy: submits predictions, and fetches stored results."""
 
 import time
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _SUCCEEDED: Final = "succeeded"
 
 
 def submit(site: ClientSite, rows: Rows, *, is_bulk: bool, key: str) -> str:
-    """Have a prediction accepted; return its id."""
+    """Submit a prediction until it is accepted; return its id."""
     gateway = site.gateway()
     headers = {"Authorization": f"Bearer {key}"}
     if is_bulk:
@@ -38,7 +38,7 @@ def wait_until_final(site: ClientSite, prediction_id: str) -> None:
 
 
 def collect(site: ClientSite, rows: dict[int, Rows], answers: Answers, known: set[str]) -> Iterator[Stored]:
-    """Yield what the store has, when it is final or the patience time has ended.
+    """Yield the stored predictions, once each is final or the time-out is reached.
 
     Args:
         site: a site without any fault.

@@ -1,4 +1,4 @@
-"""Strikes operations of the library one after the other, and records what comes of each."""
+"""Strikes operations of the library one after the other, and records their outcomes."""
 
 from pathlib import Path
 from random import Random
@@ -90,7 +90,7 @@ class ClientExperiment:
         return download
 
     def _done_prediction(self, n_rows: int) -> tuple[Rows, str]:
-        """Return a prediction that has succeeded: always the same one of so many rows."""
+        """Return a succeeded prediction of `n_rows` rows; always the same one."""
         if n_rows not in self._done:
             rows = Rows(self._site.new_number(), n_rows)
             prediction_id = direct.submit(self._site, rows, is_bulk=True, key="downloads")
@@ -122,7 +122,7 @@ class ClientExperiment:
         trial.early = early_repeats(seen)
 
     def _check_download(self, trial: Trial, download: Download) -> None:
-        """Compare the file of a download that has ended well; after an error, only the old file may be there."""
+        """Compare the file of a successful download; after an error, only the old file may exist."""
         target = download.target
         if trial.ended is Ended.RIGHT:
             try:

@@ -1,4 +1,4 @@
-"""One connection of a client through the proxy, and the one to its gateway."""
+"""One connection of a client through the proxy, with its connection to a gateway."""
 
 import asyncio
 import re
@@ -24,7 +24,7 @@ _LINGER_SECONDS: Final = 1.0  # after FIN, for a client that is still sending
 
 
 class Owner(Protocol):
-    """What a link needs of its proxy."""
+    """The part of the proxy that a link uses."""
 
     kill: Callable[[int | None], None]
 
@@ -33,7 +33,7 @@ class Owner(Protocol):
 
 
 class Link:
-    """Forwards bytes in both directions until an end closes, or a strike ends it."""
+    """Forwards bytes in both directions until either side closes, or a strike ends the connection."""
 
     def __init__(self, owner: Owner, gateway: int, client: Stream, to_gateway: Stream) -> None:
         self._owner = owner
@@ -44,17 +44,17 @@ class Link:
             writer.transport.set_write_buffer_limits(0)  # `drain` returns when the kernel has everything
         self._seen: Seen | None = None
         self._forwarded = {Side.REQUEST: 0, Side.RESPONSE: 0}
-        """Bytes of the present request, and of its response."""
+        """Bytes of the current request, and of its response."""
         self._request_bytes: int | None = None
-        """Of the present request, with its head; None if it is sent in chunks."""
+        """Length of the current request with its head; None if it is chunked."""
         self._may_begin = True
         """Whether the client's next bytes are the head of a request."""
         self._is_sent = False
         """Whether the gateway has the whole request."""
         self._is_cut_off = False
-        """Whether the client gets nothing any more, and what it sends is discarded."""
+        """Whether the client receives nothing more, and what it sends is discarded."""
         self._awaits_gateway = False
-        """Whether the connection to the gateway stays open until it answers."""
+        """Whether the connection to the gateway stays open until it responds."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -73,7 +73,7 @@ class Link:
 
     @property
     def _strike(self) -> Strike | None:
-        """The strike against the present request that is to come."""
+        """The strike against the current request that has not happened yet."""
         return None if self._seen is None or self._seen.was_struck else self._seen.strike
 
     async def _forward_requests(self) -> None:
@@ -125,7 +125,7 @@ class Link:
         return data
 
     async def _pass(self, data: bytes, side: Side, writer: asyncio.StreamWriter) -> None:
-        """Forward data, or the part before the moment of a strike, which is then carried out."""
+        """Forward data; if the moment of a strike is in it, only the part before, and then strike."""
         strike = self._strike
         if side is Side.REQUEST:
             n_sent = self._forwarded[side] + len(data)
@@ -154,7 +154,7 @@ class Link:
         return n_left
 
     def _replaces_response(self) -> bool:
-        """Refuse a request that the gateway has answered, if the strike says so; return whether it does."""
+        """If the strike requires it, replace the gateway's response with a refusal; return whether it does."""
         strike = self._strike
         if strike is None or not isinstance(strike.action, Refuse) or not strike.action.after_acceptance:
             return False
@@ -186,7 +186,7 @@ class Link:
             self._end(self._to_gateway, cut.ending)
 
     def _end(self, writer: asyncio.StreamWriter, ending: Ending) -> None:
-        """End a connection; after FIN, the other end may go on sending for a moment."""
+        """End a connection; after FIN, the other side may continue to send for a moment."""
         self._is_cut_off = True
         if writer.transport.is_closing():
             return
@@ -200,7 +200,7 @@ class Link:
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
-    """Read what has come; nothing if the connection has ended in any way."""
+    """Read the available bytes; none if the connection has ended."""
     try:
         return await reader.read(_CHUNK_BYTES)
     except OSError:
@@ -208,6 +208,6 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
 
 
 def _is_held(strike: Strike, side: Side) -> bool:
-    """Whether the gateway gets nothing of the request."""
+    """Whether to withhold the request from the gateway."""
     action = strike.action
     return side is Side.REQUEST and isinstance(action, Refuse) and not action.after_acceptance

@@ -1,4 +1,4 @@
-"""What a client does while it is struck: it predicts rows, uploads a file, waits, or downloads a result."""
+"""The operations that are struck: predicting rows, uploading a file, waiting, and downloading a result."""
 
 import os
 import threading
@@ -27,11 +27,11 @@ class Phase(StrEnum):
 
 
 class WrongResult(Exception):
-    """The client returned something that is not right; the text says what."""
+    """The client returned a wrong result; the message describes it."""
 
 
 class Extent(NamedTuple):
-    """How large a request and its response are, about, and how long they take."""
+    """Approximate sizes and durations of a request and its response."""
 
     request_bytes: int
     response_bytes: int
@@ -39,13 +39,13 @@ class Extent(NamedTuple):
 
 
 class Operation(ABC):
-    """One operation of a client on rows of its own."""
+    """One operation of a client, on its own rows."""
 
     def __init__(self, rows: Rows, extent: Extent) -> None:
         self.rows = rows
         self.extent = extent
         self.prediction_id: str | None = None
-        """Once the client knows it."""
+        """Set once the client knows the id."""
 
     @abstractmethod
     def matches(self, target: Target) -> bool:
@@ -53,10 +53,10 @@ class Operation(ABC):
 
     @abstractmethod
     def run(self, client: Any) -> None:
-        """Do it with a `sepal_client.Sepal`.
+        """Run the operation with a `sepal_client.Sepal`.
 
         Raises:
-            WrongResult: what the client returned is not right.
+            WrongResult: the client returned a wrong result.
             SepalError: from the client.
         """
 
@@ -130,7 +130,7 @@ class Upload(Operation):
 
 
 class Wait(Operation):
-    """Follows a prediction that takes a moment, or waits for its end or its result."""
+    """Follows a prediction, or waits for its end or its result."""
 
     N_ROWS: ClassVar = (8, 3_000, 20_000)
     N_MARKS: ClassVar = 4
@@ -178,7 +178,7 @@ class Download(Operation):
 
 
 def check_progress(steps: list[Any], rows: Rows) -> None:
-    """Check what a client has told of a prediction that succeeds.
+    """Check the progress that a client reported for a prediction that succeeds.
 
     Raises:
         WrongResult: it does not end with the success of all rows, goes on after it, or goes back.

@@ -1,4 +1,4 @@
-"""The rows of a client, the files that it sends them in, and the judgement of what it gets.
+"""The rows of a client, the files that contain them, and the comparison of results.
 
 Each row of a run has another number, which is its prediction, so a result leads to its submission, and rows that are
 lost, swapped or of another submission show.
@@ -44,7 +44,7 @@ class Rows:
         self._mark_ms = mark_ms
 
     def matrix(self, *, has_marks: bool = True) -> Any:
-        """Return them as a matrix; the expected results of marks are those of other rows."""
+        """Return them as a matrix, optionally with marks replaced by equal rows."""
         matrix = np.zeros((self.n_rows, len(FEATURES)))
         matrix[:, 2] = np.arange(self.first, self.first + self.n_rows)
         if has_marks:
@@ -100,14 +100,14 @@ UPLOADED: Final = tuple(_WRITERS)
 
 
 class Answers:
-    """The pipeline's own outputs, in this process."""
+    """Computes the pipeline's own outputs in this process."""
 
     def __init__(self, model_dir: Path) -> None:
         card, self._pipeline = artifact.load(model_dir)
         self._labels = card.classes or ()
 
     def are(self, rows: Rows, columns: Mapping[str, Any]) -> bool:
-        """Whether columns equal the pipeline's own outputs to some rows, to the bit and in order.
+        """Return whether columns equal the pipeline's own outputs for some rows, to the bit and in order.
 
         Args:
             rows: what was asked.

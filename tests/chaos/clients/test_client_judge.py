@@ -1,4 +1,4 @@
-"""The judge of faults between clients and gateways counts each broken promise, and nothing else."""
+"""The judge of faults between clients and gateways counts each violation, and nothing else."""
 
 import asyncio
 import dataclasses

@@ -1,4 +1,4 @@
-"""The proxy between clients and gateways strikes the requests of its plan at the byte that it names, and no others."""
+"""The proxy between clients and gateways strikes the requests of its plan at the given byte, and no others."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""Heads and chunked bodies (RFC 9112), as `api.http.server` reads them."""
+"""Heads and chunked bodies (RFC 9112), as parsed by `api.http.server`."""
 
 import re
 from itertools import pairwise
@@ -91,7 +91,7 @@ def _head_of(head: bytes) -> Head | None:
 
 
 def _accepts_what_the_rfc_allows(head: bytes) -> None:
-    """An accepted head is read as a slow reader of RFC 9112 reads it, and holds nothing that is not allowed."""
+    """An accepted head is parsed as by a slow reader of RFC 9112, and contains only what is allowed."""
     found = _head_of(head)
     if found is None:
         return

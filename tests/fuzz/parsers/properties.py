@@ -1,4 +1,4 @@
-"""What a fuzzer is: a strategy that draws inputs, and a check that an input passes."""
+"""The parts of a fuzzer: a strategy that draws inputs, and a check of each input."""
 
 import time
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Property:
     inputs: st.SearchStrategy[Any]
     check: Callable[[Any], None]
     finds: tuple[Any, ...] = ()
-    """Inputs for which the claim was once false."""
+    """Inputs that once violated the claim."""
 
     def run(self, n_examples: int, *, derandomize: bool) -> int:
         """Check the finds and this many other inputs; return the number of checked inputs.

@@ -1,4 +1,4 @@
-"""The command `sepal` without a terminal, as scripts use it: what it prints, which files it leaves, its exit codes."""
+"""The command `sepal` without a terminal: its output, files and exit codes."""
 
 import io
 import json

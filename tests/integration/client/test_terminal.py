@@ -1,4 +1,4 @@
-"""The command `sepal` on a terminal: its progress bar, and what Ctrl-C does at each moment."""
+"""The command `sepal` on a terminal: its progress bar, and Ctrl-C at each moment."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""How long the client pauses between the attempts at a request."""
+"""The client's pauses between the attempts of a request."""
 
 import tenacity
 

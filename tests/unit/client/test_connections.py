@@ -1,4 +1,4 @@
-"""Connections: TLS, and what importing the client costs."""
+"""Connections: TLS, and the cost of importing the client."""
 
 import ssl
 import subprocess

@@ -1,4 +1,4 @@
-"""`download` against a server that cuts: a complete file, or an error and no file."""
+"""`download` against a server that cuts connections: a complete file, or an error and no file."""
 
 import asyncio
 import gzip

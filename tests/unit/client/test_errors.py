@@ -1,4 +1,4 @@
-"""From the codes and statuses of the HTTP interface to the client's errors."""
+"""The client's errors by the codes and statuses of the HTTP interface."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""The formats of files, by suffix or name."""
+"""The formats of files, by suffix or by name."""
 
 import pytest
 

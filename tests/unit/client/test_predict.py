@@ -1,4 +1,4 @@
-"""`predict` against a server that refuses, cuts and delays: one prediction, or a clear error."""
+"""`predict` against a server that refuses requests, cuts connections and delays: one prediction, or a clear error."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Results: numbers that are not finite, rows without a result, and arrays of numpy."""
+"""Results: numbers that are not finite, rows without a result, and NumPy arrays."""
 
 import math
 from typing import Any

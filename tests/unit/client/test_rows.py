@@ -1,4 +1,4 @@
-"""Rows as people give them, and the JSON that is sent."""
+"""Rows in every form that users give, and the JSON that is sent."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Where the gateway is: arguments, and else the environment."""
+"""The client's settings, from arguments or the environment."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`submit` against a server that refuses and cuts: one prediction of the whole file, or a clear error."""
+"""`submit` against a server that refuses and cuts connections: one prediction of the whole file, or a clear error."""
 
 import io
 import os

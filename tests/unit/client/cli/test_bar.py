@@ -1,4 +1,4 @@
-"""The progress bar: what it says in each phase, and that nothing but a terminal sees it."""
+"""The progress bar: its text in each phase, and that it is shown only on a terminal."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the gateway says about its interface is said in options of the command line."""
+"""The gateway's error messages are rewritten to name command-line options."""
 
 from sepal_client.cli.remedies import for_people
 from sepal_client.errors import Fault, Problem

@@ -1,4 +1,4 @@
-"""Texts that a person types become values of the types of the model's columns."""
+"""Strings on the command line are converted to the types of the model's columns."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a person, a pipe and a program see of the result of one row."""
+"""The result of one row, as printed on a terminal, to a pipe and as JSON."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What `sepal status` and `sepal model` show to people."""
+"""The output of `sepal status` and `sepal model` on a terminal."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Where a result goes is decided, and checked, before anything is sent."""
+"""The target of a result is chosen and checked before anything is sent."""
 
 from pathlib import Path
 
