@@ -73,7 +73,7 @@ async def _read(
 
     async def read() -> None:
         with suppress(InvalidRows, MalformedJson):
-            if reader.in_one_call(content, card) is None:
+            if reader.at_once(content, card) is None:
                 await large_bodies.read(content, card)
 
     blocked = [0.0]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Final
 
-from tests.attack.answer import Answer
+from tests.attack.response import Response
 
 
 class On(StrEnum):
@@ -38,7 +38,7 @@ class Proxied(Enum):
     """The expected behavior of a proxy in front of the gateway."""
 
     SAME = "same"
-    """The same answers; a refusal may have another status of the same kind, and a body of the proxy's own."""
+    """The same responses; a refusal may have another status of the same kind, and a body of the proxy's own."""
     REPAIRED = "repaired"
     """A proxy may also repair or discard the faulty part, and pass on a sound request."""
     SKIP = "skip"
@@ -47,7 +47,7 @@ class Proxied(Enum):
 
 @dataclass(frozen=True)
 class Drip:
-    """Sends a few bytes at a time until the gateway ends the connection or answers, or all is sent."""
+    """Sends a few bytes at a time until the gateway ends the connection or responds, or everything is sent."""
 
     data: bytes
     every: float = 0.1
@@ -64,7 +64,7 @@ class Flood:
 
 
 @dataclass(frozen=True)
-class Answered:
+class AwaitResponses:
     """Waits until so many responses, including interim ones, have arrived."""
 
     count: int = 1
@@ -81,7 +81,7 @@ class Act(Enum):
     """Waits, without reading, until the gateway ends the connection."""
 
 
-Step = bytes | Drip | Flood | Answered | Act
+Step = bytes | Drip | Flood | AwaitResponses | Act
 
 HALF_CLOSE: Final = Act.HALF_CLOSE
 STOP_READING: Final = Act.STOP_READING
@@ -98,7 +98,7 @@ class Want:
     """Values that headers must have; `*` is any value, and an empty value means that the header must be missing."""
     body: str = ""
     """A text that the body must contain."""
-    check: Callable[[Answer], str] | None = None
+    check: Callable[[Response], str] | None = None
     """Returns the faults of the response."""
 
     @property
@@ -111,7 +111,7 @@ class Want:
 class Case:
     """One connection of one client.
 
-    A step of bytes is one packet. The methods are those of the requests that are answered, for answers to HEAD have
+    A step of bytes is one packet. The methods are those of the requests that are answered, for responses to HEAD have
     no body.
     """
 
@@ -127,6 +127,6 @@ class Case:
     on: On = On.DEFAULT
     proxied: Proxied = Proxied.SAME
     may_be_silent: bool = False
-    """Whether the gateway may also close the connection without an answer."""
+    """Whether the gateway may also close the connection without a response."""
     held: tuple[tuple[str, int], ...] = ()
     """How many other connections are held meanwhile, from which addresses; no other case runs at the same time."""

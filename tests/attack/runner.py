@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.attack.answer import Answer
 from tests.attack.case import Act, Case, Then
 from tests.attack.checks import faults_of
+from tests.attack.response import Response
 from tests.attack.wire import Connection, End, Exchange, Target
 
 AT_ONCE: Final = 12
@@ -32,7 +32,7 @@ class Outcome:
     @property
     def accepted_rows(self) -> int:
         """The rows that the gateway says it has accepted."""
-        return sum(_rows_of(answer) for answer in self.exchange.answers)
+        return sum(_rows_of(response) for response in self.exchange.responses)
 
 
 @dataclass
@@ -102,30 +102,30 @@ class Runner:
             await connection.send(case.sends, seconds)
             if Act.STOP_READING in case.sends:
                 return exchange
-            await connection.wait_for_answers(len(case.wants), seconds)
-            if case.then not in (Then.OPEN, Then.ANY) or any(answer.closes for answer in exchange.answers):
+            await connection.wait_for_responses(len(case.wants), seconds)
+            if case.then not in (Then.OPEN, Then.ANY) or any(response.closes for response in exchange.responses):
                 await connection.wait_for_end(seconds)
-            elif exchange.end is End.NOT and len(exchange.answers) == len(case.wants):
+            elif exchange.end is End.NOT and len(exchange.responses) == len(case.wants):
                 await self._probe(connection, case)
         finally:
             await connection.close()
         return exchange
 
     async def _probe(self, connection: Connection, case: Case) -> None:
-        """Ask for something else on the same connection: the next answer must be the answer to that."""
+        """Ask for something else on the same connection: the next response must be the response to that."""
         name, exchange = uuid.uuid4().hex, connection.exchange
         method = "HEAD" if case.head else "GET"
         probe = f"{method} /livez HTTP/1.1\r\nHost: sepal\r\nX-Request-ID: {name}\r\n\r\n"
-        before = len(exchange.answers)
+        before = len(exchange.responses)
         await connection.send([probe.encode()], self.target.seconds)
-        await connection.wait_for_answers(before + 1, self.target.seconds)
-        further = exchange.answers[before:]
-        del exchange.answers[before:]
+        await connection.wait_for_responses(before + 1, self.target.seconds)
+        further = exchange.responses[before:]
+        del exchange.responses[before:]
         if exchange.end is not End.NOT and not further:
             return  # the case says what it wants of the connection
         if len(further) != 1 or further[0].header("x-request-id") != name:
             shown = ", ".join(map(str, further)) or "nothing"
-            exchange.fault = f"another request on the connection got {shown} instead of its own answer"
+            exchange.fault = f"another request on the connection got {shown} instead of its own response"
 
     async def _honest_faults(self) -> list[str]:
         length = len(HONEST)
@@ -134,19 +134,19 @@ class Runner:
         connection = await Connection.open(self.target)
         try:
             await connection.send([f"{head}\r\n\r\n".encode() + HONEST], self.target.seconds)
-            await connection.wait_for_answers(1, self.target.seconds)
+            await connection.wait_for_responses(1, self.target.seconds)
         finally:
             await connection.close()
-        statuses = [answer.status for answer in connection.exchange.answers]
-        return [] if statuses == [200] else [f"an honest request after it got {statuses or 'no answer'}"]
+        statuses = [response.status for response in connection.exchange.responses]
+        return [] if statuses == [200] else [f"an honest request after it got {statuses or 'no response'}"]
 
 
-def _rows_of(answer: Answer) -> int:
+def _rows_of(response: Response) -> int:
     """Count the rows of a prediction, final or not."""
     try:
-        content = json.loads(answer.body)
+        content = json.loads(response.body)
     except ValueError:
         return 0
-    if not isinstance(content, dict) or "id" not in content or answer.status not in (200, 202):
+    if not isinstance(content, dict) or "id" not in content or response.status not in (200, 202):
         return 0
     return len(content["prediction"]) if "prediction" in content else int(content.get("rows", {}).get("total", 0))

@@ -41,7 +41,7 @@ class Measured:
         return self.milliseconds[max(math.ceil(share * len(self.milliseconds)), 1) - 1]
 
 
-class _Answers(asyncio.Protocol):
+class _Responses(asyncio.Protocol):
     """A keep-alive connection with at most one request at a time."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class _Answers(asyncio.Protocol):
         self.used = 0.0
         """The event loop's time of its last response."""
         self._received = b""
-        self._answer: asyncio.Future[int] | None = None
+        self._response: asyncio.Future[int] | None = None
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -64,15 +64,15 @@ class _Answers(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(exc or ConnectionResetError("the connection was closed"))
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(exc or ConnectionResetError("the connection was closed"))
 
     async def predict(self) -> int:
         """Send one request; return the status of the response."""
-        self._answer = asyncio.get_running_loop().create_future()
+        self._response = asyncio.get_running_loop().create_future()
         self._transport.write(_REQUEST)
         async with asyncio.timeout(LOST_SECONDS):
-            return await self._answer
+            return await self._response
 
     def close(self) -> None:
         """Close the connection."""
@@ -80,8 +80,8 @@ class _Answers(asyncio.Protocol):
             self._transport.abort()
 
     def _finish(self, status: int) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(status)
+        if self._response is not None and not self._response.done():
+            self._response.set_result(status)
 
 
 class HonestClient:
@@ -89,7 +89,7 @@ class HonestClient:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._idle: list[_Answers] = []
+        self._idle: list[_Responses] = []
         self._milliseconds: list[float] = []
         self._problems: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -128,14 +128,14 @@ class HonestClient:
         connection.used = loop.time()
         self._idle.append(connection)
 
-    async def _connection(self) -> _Answers:
+    async def _connection(self) -> _Responses:
         while self._idle:
             connection = self._idle.pop()
             if connection.is_open and connection.used > asyncio.get_running_loop().time() - _IDLE_SECONDS:
                 return connection
             connection.close()
         async with asyncio.timeout(LOST_SECONDS):
-            _, opened = await asyncio.get_running_loop().create_connection(_Answers, "127.0.0.1", self._port)
+            _, opened = await asyncio.get_running_loop().create_connection(_Responses, "127.0.0.1", self._port)
         return opened
 
 

@@ -77,7 +77,7 @@ def _beside(gateway: Gateway, name: str, seconds: float, usual: float) -> int:
     notes = "; ".join(faults) or "met"
     statuses = ", ".join(f"{count} × {status}" for status, count in sorted(report["statuses"].items()))
     _print_line(name, *shown(measured, usual), str(held), str(report["longest"]), notes)
-    print(f"    {attack.what}: {report['opened']} connections; answers: {statuses or 'none'}")
+    print(f"    {attack.what}: {report['opened']} connections; responses: {statuses or 'none'}")
     if measured.problems:
         print(f"    lost: {', '.join(sorted(set(measured.problems)))}")
     return 1 if faults else 0

@@ -91,6 +91,6 @@ def refuses(
     return Case(name, steps, (wanted,), rfc, **{"then": Then.CLOSED, **more})
 
 
-def answers(name: str, sends: bytes | tuple[Step, ...], wants: tuple[Want, ...], rfc: str, **more: Any) -> Case:
+def responses(name: str, sends: bytes | tuple[Step, ...], wants: tuple[Want, ...], rfc: str, **more: Any) -> Case:
     """Describe a connection with several responses."""
     return Case(name, (sends,) if isinstance(sends, bytes) else sends, wants, rfc, **more)

@@ -10,7 +10,7 @@ _LARGEST_HEAD: Final = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """One response, final or interim."""
 
     status: int
@@ -48,7 +48,7 @@ class Answer:
         return f"{self.status} {code}".strip()
 
 
-class AnswerReader:
+class ResponseReader:
     """Parses the bytes of a gateway as responses. Raises `h11.RemoteProtocolError` if they are not HTTP."""
 
     def __init__(self, *, head: bool = False) -> None:
@@ -58,26 +58,26 @@ class AnswerReader:
         self._start(b"")
 
     @property
-    def is_between_answers(self) -> bool:
+    def is_between_responses(self) -> bool:
         """Whether no part of another response has arrived."""
         return self._response is None and not self._connection.trailing_data[0]
 
-    def feed(self, data: bytes) -> list[Answer]:
+    def feed(self, data: bytes) -> list[Response]:
         """Parse bytes (none: the end of the stream); return the responses that are now complete."""
         self._connection.receive_data(data)
-        answers: list[Answer] = []
+        responses: list[Response] = []
         while (event := self._next_event()) is not None:
             if isinstance(event, h11.InformationalResponse):
-                answers.append(_answer(event, b""))
+                responses.append(_new_response(event, b""))
             elif isinstance(event, h11.Response):
                 self._response, self._body = event, []
             elif isinstance(event, h11.Data):
                 self._body.append(bytes(event.data))
             else:
                 assert self._response is not None, "h11 ends only a response that has begun"
-                answers.append(_answer(self._response, b"".join(self._body)))
+                responses.append(_new_response(self._response, b"".join(self._body)))
                 self._start(self._connection.trailing_data[0])
-        return answers
+        return responses
 
     def _next_event(self) -> Any:
         event = self._connection.next_event()
@@ -95,6 +95,6 @@ class AnswerReader:
             self._connection.receive_data(received)
 
 
-def _answer(event: Any, body: bytes) -> Answer:
+def _new_response(event: Any, body: bytes) -> Response:
     headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers)
-    return Answer(event.status_code, event.http_version.decode(), headers, body)
+    return Response(event.status_code, event.http_version.decode(), headers, body)
