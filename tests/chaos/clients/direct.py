@@ -8,7 +8,7 @@ import httpx
 
 from shared.ids import PredictionId
 from tests.chaos.clients.judge import Stored
-from tests.chaos.clients.rows import Answers, Rows, read_file
+from tests.chaos.clients.rows import ReferencePipeline, Rows, read_file
 from tests.chaos.clients.site import ClientSite
 from tests.patience import patience
 from tests.stack import wait_for
@@ -37,19 +37,19 @@ def wait_until_final(site: ClientSite, prediction_id: str) -> None:
     wait_for(lambda: _status(site, prediction_id) == _SUCCEEDED, "a prediction that has succeeded")
 
 
-def collect(site: ClientSite, rows: dict[int, Rows], answers: Answers, known: set[str]) -> Iterator[Stored]:
+def collect(site: ClientSite, rows: dict[int, Rows], reference: ReferencePipeline, known: set[str]) -> Iterator[Stored]:
     """Yield the stored predictions, once each is final or the time-out is reached.
 
     Args:
         site: a site without any fault.
         rows: those of each submission, by the number of the first one.
-        answers: of the pipeline.
+        reference: computes the expected results.
         known: predictions to leave out.
     """
     deadline = time.monotonic() + patience()
     for found in site.predictions():
         if str(found) not in known:
-            yield _collect(site, found, rows, answers, deadline)
+            yield _collect(site, found, rows, reference, deadline)
 
 
 def listed(site: ClientSite, key: str) -> int:
@@ -58,23 +58,25 @@ def listed(site: ClientSite, key: str) -> int:
     return len(response.json()["predictions"])
 
 
-def _collect(site: ClientSite, found: PredictionId, rows: dict[int, Rows], answers: Answers, deadline: float) -> Stored:
+def _collect(
+    site: ClientSite, found: PredictionId, rows: dict[int, Rows], reference: ReferencePipeline, deadline: float
+) -> Stored:
     prediction_id = str(found)
     while (state := _status(site, prediction_id)) in ("queued", "running") and time.monotonic() < deadline:
         time.sleep(0.05)
     if state != _SUCCEEDED:
         return Stored(prediction_id, None, state)
-    columns = _columns(site, found, answers)
+    columns = _columns(site, found, reference)
     first = int(columns["prediction"][0])
-    is_right = first in rows and answers.are(rows[first], columns)
+    is_right = first in rows and reference.equals(rows[first], columns)
     return Stored(prediction_id, first, state, is_right)
 
 
-def _columns(site: ClientSite, found: PredictionId, answers: Answers) -> dict[str, Any]:
+def _columns(site: ClientSite, found: PredictionId, reference: ReferencePipeline) -> dict[str, Any]:
     if found.is_stored:
         return read_file(_get(site, f"/results/{found}", {"Accept": _ARROW}).content, ".arrow")
     content = site.gateway().get(f"/results/{found}").json()
-    return answers.columns(content["prediction"], [[float(value) for value in row] for row in content["log_proba"]])
+    return reference.columns(content["prediction"], [[float(value) for value in row] for row in content["log_proba"]])
 
 
 def _status(site: ClientSite, prediction_id: str) -> str:

@@ -10,7 +10,7 @@ from tests.chaos.clients.draw import Drawn, draw
 from tests.chaos.clients.faults import ClientFault
 from tests.chaos.clients.judge import ClientVerdict, judge
 from tests.chaos.clients.operations import Download, Operation, Phase, Predict, Upload, Wait, WrongResult, check_file
-from tests.chaos.clients.rows import Answers, Rows
+from tests.chaos.clients.rows import ReferencePipeline, Rows
 from tests.chaos.clients.site import ClientSite
 from tests.chaos.clients.strikes import Plan
 from tests.chaos.clients.trial import Connect, Ended, Trial, attempt, early_repeats, files_in, temporary_files_in
@@ -38,7 +38,7 @@ class ClientExperiment:
         self._connect = connect
         self._fault = fault
         self._seed = seed
-        self._answers = Answers(site.model_dir)
+        self._reference = ReferencePipeline(site.model_dir)
         self._sent, self._received, self._temporary = (folder / name for name in ("sent", "received", "temporary"))
         self._done: dict[int, tuple[Rows, str]] = {}
         self._known = {str(each) for each in site.predictions()}
@@ -70,18 +70,18 @@ class ClientExperiment:
     def judge(self) -> ClientVerdict:
         """Judge all injections, when everything is final."""
         self._site.end_connections()
-        stored = list(direct.collect(self._site, self._rows, self._answers, self._known))
+        stored = list(direct.collect(self._site, self._rows, self._reference, self._known))
         keys = [trial.key for trial in self._trials if trial.is_uploaded]
         return judge(self._trials, stored, {key: direct.listed(self._site, key) for key in keys})
 
     def _operation(self, rng: Random, submission: int, key: str) -> Operation:
         match self._fault.phase:
             case Phase.SUBMISSION:
-                return Predict(rng, submission, self._answers)
+                return Predict(rng, submission, self._reference)
             case Phase.UPLOAD:
                 return Upload(rng, submission, self._sent)
             case Phase.WAIT:
-                wait = Wait(rng, submission, self._answers)
+                wait = Wait(rng, submission, self._reference)
                 wait.prediction_id = direct.submit(self._site, wait.rows, is_bulk=wait.is_bulk, key=key)
                 return wait
         download = Download(rng, *self._done_prediction(rng.choice(Download.N_ROWS)), self._received)
@@ -126,7 +126,7 @@ class ClientExperiment:
         target = download.target
         if trial.ended is Ended.RIGHT:
             try:
-                check_file(target, download.rows, self._answers)
+                check_file(target, download.rows, self._reference)
             except WrongResult as error:
                 trial.ended, trial.error = Ended.WRONG, str(error)
         elif target.exists() and target.read_bytes() != _OLD:

@@ -99,14 +99,14 @@ UPLOADED: Final = tuple(_WRITERS)
 """The suffixes of files that are sent."""
 
 
-class Answers:
+class ReferencePipeline:
     """Computes the pipeline's own outputs in this process."""
 
     def __init__(self, model_dir: Path) -> None:
         card, self._pipeline = artifact.load(model_dir)
         self._labels = card.classes or ()
 
-    def are(self, rows: Rows, columns: Mapping[str, Any]) -> bool:
+    def equals(self, rows: Rows, columns: Mapping[str, Any]) -> bool:
         """Return whether columns equal the pipeline's own outputs for some rows, to the bit and in order.
 
         Args:

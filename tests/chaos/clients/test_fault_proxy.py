@@ -21,7 +21,7 @@ RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nright"
 
 
 class FakeGateway:
-    """Keeps what it receives, and answers each request of the tests."""
+    """Keeps what it receives, and responds to each request of the tests."""
 
     def __init__(self) -> None:
         self.received = b""
