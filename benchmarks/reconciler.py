@@ -1,4 +1,4 @@
-"""Measures the CPU that the reconciler uses while the store holds a million records: `python -m benchmarks.reconciler`.
+"""Measures the CPU time of the reconciler with a million records in the store: `python -m benchmarks.reconciler`.
 
 A separate broker is filled with records as gateways and workers write them: final ones within their retention, and
 queued ones with their messages. Then the reconcilers of two gateways run once a second, as in production. The CPU time

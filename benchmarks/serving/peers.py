@@ -1,4 +1,4 @@
-"""The peers: each is started as its documentation says, in a separate environment."""
+"""The peers; each is started as documented, in a separate environment."""
 
 import json
 import os

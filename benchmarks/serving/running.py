@@ -35,7 +35,7 @@ _IDLE_SECONDS: Final = 10.0
 
 
 class Running:
-    """A context manager that holds a running system."""
+    """A context manager that starts and stops a system."""
 
     def __init__(self, system: System, python: Path, folder: Path, workload: Workload) -> None:
         shutil.rmtree(folder, ignore_errors=True)

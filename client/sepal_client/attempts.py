@@ -101,7 +101,7 @@ class Attempts:
         )
 
     def note(self) -> str:
-        """Return a sentence on what may have happened despite the error, and what to do; empty if nothing has."""
+        """Return a sentence on a prediction that may exist despite the error; empty if there is none."""
         if self._prediction_id is not None:
             return f" The prediction {self._prediction_id} is not affected: look it up by its id later."
         if self.may_be_accepted:

@@ -31,7 +31,7 @@ class Outcome:
 
     @property
     def accepted_rows(self) -> int:
-        """The rows that the gateway says it has accepted."""
+        """The number of rows that the gateway accepted, by its responses."""
         return sum(_rows_of(response) for response in self.exchange.responses)
 
 
@@ -85,7 +85,7 @@ class Runner:
 
     @asynccontextmanager
     async def _held(self, case: Case) -> AsyncIterator[None]:
-        """Hold the other connections of a case, and see them gone afterwards."""
+        """Keep the other connections of a case open, and check that they are closed afterwards."""
         held = [await self.target.connect(source) for source, count in case.held for _ in range(count)]
         try:
             yield

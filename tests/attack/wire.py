@@ -107,7 +107,7 @@ class Connection:
         self.exchange.seconds = time.monotonic() - self._began
 
     async def close(self) -> None:
-        """Close the connection, and forget what was not sent."""
+        """Close the connection, and discard unsent data."""
         self._reading.cancel()
         self._writer.transport.abort()
         with contextlib.suppress(OSError, asyncio.CancelledError):
@@ -158,7 +158,7 @@ class Connection:
             await asyncio.sleep(drip.every)
 
     async def _wait_unread(self, seconds: float) -> None:
-        """Wait until the kernel says that the peer has gone."""
+        """Wait until the kernel reports that the peer has closed the connection."""
         handle = self._writer.get_extra_info("socket").fileno()
         poll = select.poll()
         poll.register(handle, select.POLLRDHUP)

@@ -1,4 +1,4 @@
-"""The context of a fault: the site, the client's ledger, and a way to send a burst beside the steady traffic."""
+"""The context of a fault: the site, the client's ledger, and bursts in addition to the steady traffic."""
 
 import subprocess
 import sys

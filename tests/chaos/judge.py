@@ -69,7 +69,7 @@ class Verdict(msgspec.Struct):
 
 
 def load_reference(model_dir: Path) -> Reference:
-    """Load the pipeline into this process, to compute the expected answers."""
+    """Load the pipeline into this process, to compute the expected results."""
     _, pipeline = artifact.load(model_dir)
 
     def answer(rows: list[list[float]]) -> Answer:

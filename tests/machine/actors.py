@@ -120,7 +120,7 @@ class Gateway:
 
 
 class Worker:
-    """A Celery parent with one pool process. The broker's list of unacknowledged messages has what it has taken."""
+    """A Celery parent with one pool process; its messages are in the broker's list of unacknowledged messages."""
 
     def __init__(self, server: Server, transport: SharedTransport) -> None:
         self._server = server

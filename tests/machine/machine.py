@@ -111,7 +111,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.harness.promises.made)
     @rule(pick=PICK)
     def shorten_retention(self, pick: int) -> None:
-        """Shorten the retention of a batch as after the answer to its last client; the batch may still be open."""
+        """Shorten the retention of a batch as if its clients had received their results; it may still be open."""
         promise = choose(self.harness.promises.made, pick)
         run_sync(self.gateways[0].lookups.shorten_retention([promise.id.batch_id]))
         for each in self.harness.promises.made:

@@ -18,7 +18,7 @@ _ACCEPT_SECONDS = 1.8  # the store refuses a prediction that it runs later
 
 @dataclass(slots=True)
 class Upload:
-    """An upload that holds space and is not accepted."""
+    """An upload that has reserved space and is not yet accepted."""
 
     gateway: Gateway
     prediction: NewBulkPrediction

@@ -17,7 +17,7 @@ class Attack:
 
     what: str
     sends: Callable[[], Iterator[bytes]]
-    """Yields what a connection sends, one part after another."""
+    """Yields the parts that a connection sends."""
     connections: int = 1
     """The number of open connections; one that ends is replaced."""
     every: float = 0

@@ -21,7 +21,7 @@ from tests.served_models import save_model
 from tests.stack import ROOT, Gateway, running_stack
 
 LARGEST_RATIO: Final = 3.0
-"""The 99th percentile beside an attack, against that of the client alone (bar 2 of the issue)."""
+"""The greatest ratio between the 99th percentile during an attack and that of the client alone."""
 LARGEST_MS: Final = 250.0
 IDLE_SECONDS: Final = 15.0
 """`SEPAL_IDLE_SECONDS` of the gateway: the default would make this wait long for the end of idle connections."""
@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_beside(arguments: argparse.Namespace) -> int:
-    """Measure beside each attack, and print a line for each; return the exit code."""
+    """Measure the client during each attack, and print a line for each; return the exit code."""
     names = [name for name in arguments.attacks.split(",") if name] or list(ATTACKS)
     with tempfile.TemporaryDirectory(prefix="sepal-beside-") as folder:
         model_dir = save_model(Path(folder) / "models", "iris")
@@ -64,7 +64,7 @@ def _measure_all(gateway: Gateway, names: Sequence[str], seconds: float) -> int:
 
 
 def _beside(gateway: Gateway, name: str, seconds: float, usual: float) -> int:
-    """Measure beside one attack; return 1 if a bar is missed."""
+    """Measure the client during one attack; return 1 if a bar is missed."""
     attack = ATTACKS[name]
     with _attacking(name, gateway.port) as attacker:
         measured = _measure(gateway, seconds)

@@ -31,7 +31,7 @@ def post(body: bytes = ROW, *headers: bytes, path: bytes = b"/predict", media: b
 
 
 def large(begin: bytes, unit: bytes, times: int, end: bytes, *headers: bytes) -> tuple[Step, ...]:
-    """Write a request with a large body, which is not held in memory: `unit` stands in it `times` times.
+    """Write a request with a large body that repeats `unit` `times` times, and is not kept in memory.
 
     Args:
         begin: how the body begins.

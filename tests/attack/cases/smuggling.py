@@ -29,13 +29,13 @@ _KNOWN: Final = b"Content-Length: %d" % len(ROW)
 
 
 def _disguised(name: str, *fields: bytes) -> Case:
-    """Describe a request whose body ends at once by one header, and holds a request by another."""
+    """Describe a request whose body is empty by one header, and contains a hidden request by another."""
     sends = head(b"POST /predict HTTP/1.1", HOST, JSON, *fields) + _END + SMUGGLED
     return refuses(f"smuggling: {name}", sends, _SMUGGLING, 400, 501, proxied=Proxied.REPAIRED)
 
 
 def _ignored(name: str, path: bytes, method: bytes, *statuses: int, head_only: bool = False) -> Case:
-    """Describe a body that the gateway has no use for, and which holds a request."""
+    """Describe a body that the gateway does not use, and that contains a hidden request."""
     sends = get(path, b"Content-Length: %d" % len(SMUGGLED), method=method) + SMUGGLED
     return accepts(f"smuggling: {name}", sends, _BODY, *statuses, head=head_only, then=Then.OPEN)
 

@@ -89,7 +89,7 @@ def judge(trials: Sequence[Trial], stored: Sequence[Stored], listed: dict[str, i
 
 
 def _violations(trial: Trial, stored: Sequence[Stored], n_listed: int) -> dict[str, int]:
-    """Count what one trial has broken."""
+    """Count the violations of one trial."""
     own = next((each for each in stored if each.prediction_id == trial.prediction_id), None)
     is_lost = trial.prediction_id is not None and own is None
     n_wrong = sum(not each.is_right for each in stored if each.state == "succeeded")

@@ -107,7 +107,7 @@ class Link:
             self._end(self._client, ending)
 
     async def _begin(self, data: bytes) -> bytes:
-        """Read the head of a request, and take the strike against it; return what was read."""
+        """Read the head of a request, and take the strike against it from the plan; return the bytes read."""
         while _REQUEST_LINE.match(data) and _END_OF_HEAD not in data and (more := await _read(self._client_reader)):
             data += more
         if (line := _REQUEST_LINE.match(data)) is None:

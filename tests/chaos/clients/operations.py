@@ -18,7 +18,7 @@ _HEAD_BYTES: Final = 250
 
 
 class Phase(StrEnum):
-    """What is struck."""
+    """The kind of operation that is struck."""
 
     SUBMISSION = "submission"
     UPLOAD = "upload"
