@@ -52,14 +52,14 @@ class Caller(FastHttpUser):
 
     def end(self, began: float, response: Any, failure: str) -> None:
         """Record a prediction's time since submission, and the times from `Server-Timing`."""
-        self._log(END_TO_END, (time.perf_counter() - began) * 1000)
+        self._log_time(END_TO_END, (time.perf_counter() - began) * 1000)
         if failure:
             self._stats_entry(END_TO_END).log_error(failure)
             return
         for part, milliseconds in _SERVER_TIMING.findall(response.headers.get("Server-Timing", "")):
-            self._log(_SERVER_ROWS[part], float(milliseconds))
+            self._log_time(_SERVER_ROWS[part], float(milliseconds))
 
-    def _log(self, name: str, milliseconds: float) -> None:
+    def _log_time(self, name: str, milliseconds: float) -> None:
         self._stats_entry(name).log(milliseconds, 0)
 
     def _stats_entry(self, name: str) -> Any:
@@ -78,7 +78,7 @@ class SyncCaller(Caller):
         """Send a row and check the result."""
         body = json.dumps({"data": [Caller.draw_row()]})
         began = time.perf_counter()
-        with self.client.post("/predict", data=body, headers=_headers(), catch_response=True) as response:
+        with self.client.post("/predict", data=body, headers=_request_headers(), catch_response=True) as response:
             if failure := _result_failure(response, n_rows=1):
                 response.failure(failure)
         self.end(began, response, failure)
@@ -92,9 +92,9 @@ class _AsyncCaller(Caller):
     def submit(self, body: str, n_rows: int) -> None:
         """Submit rows, and poll until their prediction is final."""
         began = time.perf_counter()
-        name, headers = f"/predict ({self.kind})", _headers(Prefer="respond-async")
+        name, headers = f"/predict ({self.kind})", _request_headers(Prefer="respond-async")
         with self.client.post("/predict", data=body, headers=headers, name=name, catch_response=True) as response:
-            failure = "" if response.status_code == 202 else _refusal(response)
+            failure = "" if response.status_code == 202 else _describe_refusal(response)
             if failure:
                 response.failure(failure)
         while not failure and response.status_code == 202:
@@ -145,14 +145,14 @@ def _bulk_body() -> str:
     return json.dumps({"data": [Caller.draw_row() for _ in range(SETTINGS.load_bulk_rows)]})
 
 
-def _headers(**more: str) -> dict[str, str]:
+def _request_headers(**more: str) -> dict[str, str]:
     return {"Content-Type": "application/json", **more}
 
 
 def _result_failure(response: Any, n_rows: int) -> str:
     """Return an empty string for a complete result, otherwise a message by which locust groups failures."""
     if response.status_code != 200:
-        return _refusal(response)
+        return _describe_refusal(response)
     try:
         result = json.loads(response.text)
     except ValueError:
@@ -163,7 +163,7 @@ def _result_failure(response: Any, n_rows: int) -> str:
     return "" if n_predictions == n_rows else f"{n_predictions} predictions for {n_rows} rows"
 
 
-def _refusal(response: Any) -> str:
+def _describe_refusal(response: Any) -> str:
     if not response.status_code:
         return repr(response.error)
     code = _PROBLEM_CODE.search(response.text or "")

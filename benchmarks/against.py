@@ -68,7 +68,7 @@ def main() -> None:
                     measured[number] += _measure_pairs(before, now, number, arguments.pairs, arguments.seconds)
     for number, pairs in measured.items():
         print(f"{number} connections, {arguments.starts} starts, {arguments.pairs} pairs of {arguments.seconds} s each")
-        _report(pairs, arguments.pairs)
+        _print_report(pairs, arguments.pairs)
 
 
 def _measure_pairs(before: Running, now: Running, connections: int, pairs: int, seconds: int) -> Iterator[Pair]:
@@ -80,7 +80,7 @@ def _measure_pairs(before: Running, now: Running, connections: int, pairs: int, 
         yield slices[before], slices[now]
 
 
-def _report(measured: list[Pair], pairs_a_start: int) -> None:
+def _print_report(measured: list[Pair], pairs_a_start: int) -> None:
     """Print medians and quartiles over the starts; the pairs of one start are not independent."""
     for field in Slice._fields:
         values = [(getattr(old, field), getattr(new, field)) for old, new in measured]

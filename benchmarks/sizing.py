@@ -60,14 +60,14 @@ def main() -> None:
     os.environ |= {"SEPAL_ANSWERED_TTL_SECONDS": "3600", "SEPAL_RESULT_TTL_SECONDS": "3600"}
     workload = Workload.load()
     rounds = [_measure_round(number, workload, arguments.seconds) for number in range(arguments.rounds)]
-    text = _report(rounds)
+    text = _format_report(rounds)
     print(text)
     if arguments.write:
         before, _, rest = _PAGE.read_text().partition(_BEGIN)
         _PAGE.write_text(f"{before}{_BEGIN}\n\n{text}\n\n{_END}{rest.partition(_END)[2]}")
 
 
-def _report(rounds: list[Figures]) -> str:
+def _format_report(rounds: list[Figures]) -> str:
     rows = []
     for name in rounds[0]:
         spread = Spread.over(figures[name] for figures in rounds)

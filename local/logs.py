@@ -39,13 +39,13 @@ def tail(path: Path, since: int = 0) -> str:
 
 def log_excerpt(path: Path, since: int = 0) -> str:
     """Return the first critical entry of a log, or else its last lines, indented, and the log's path."""
-    lines = _relevant(tail(path, since).splitlines())
+    lines = _select_lines(tail(path, since).splitlines())
     if not lines:
         return f"  No output in {path}"
     return "\n".join([*(f"  | {line}" for line in lines), f"  Full log: {path}"])
 
 
-def _relevant(lines: list[str]) -> list[str]:
+def _select_lines(lines: list[str]) -> list[str]:
     critical = next((number for number, line in enumerate(lines) if _CRITICAL in line), None)
     if critical is None:
         return lines[-_SHOWN_LINES:]

@@ -107,7 +107,7 @@ def programs(settings: LocalSettings) -> list[Program]:
     options = [] if "flower_password" in settings.model_fields_set else [SHOW_PASSWORD]
     return [
         *local_broker,
-        *_workers(settings),
+        *_worker_programs(settings),
         Program("gateway", "frontends", [python, "-m", "api"], stop_seconds=15),
         Program("flower", "frontends", [python, "-m", "celery", *flower]),
         Program(
@@ -116,7 +116,7 @@ def programs(settings: LocalSettings) -> list[Program]:
     ]
 
 
-def _workers(settings: LocalSettings) -> list[Program]:
+def _worker_programs(settings: LocalSettings) -> list[Program]:
     """List the workers: one for each queue, or one for both."""
 
     def worker(name: str, queues: str, port: int, **environment: str) -> Program:
@@ -139,20 +139,20 @@ def configuration(programs: Sequence[Program], state_dir: Path) -> str:
     return "".join(
         [
             _SUPERVISOR.format(state=folder, user=os.getuid(), log=log_file(folder, SUPERVISOR), log_bytes=_LOG_BYTES),
-            *(_section(program, priority, folder) for priority, program in enumerate(programs)),
+            *(_program_section(program, priority, folder) for priority, program in enumerate(programs)),
             *(
                 _GROUP.format(name=group, programs=",".join(program.name for program in members), priority=priority)
                 for priority, (group, members) in enumerate(groupby(programs, attrgetter("group")))
             ),
-            _LISTENER.format(command=_quoted(listener), events=",".join(exits.EVENTS), terminal=_TERMINAL),
+            _LISTENER.format(command=_quote_command(listener), events=",".join(exits.EVENTS), terminal=_TERMINAL),
         ]
     )
 
 
-def _section(program: Program, priority: int, folder: Path) -> str:
+def _program_section(program: Program, priority: int, folder: Path) -> str:
     return _PROGRAM.format(
         name=program.name,
-        command=_quoted(program.command),
+        command=_quote_command(program.command),
         environment=",".join(f'{name}="{value}"' for name, value in program.environment.items()),
         priority=priority,
         restart="true" if program.restart else "false",
@@ -163,5 +163,5 @@ def _section(program: Program, priority: int, folder: Path) -> str:
     )
 
 
-def _quoted(command: Sequence[str]) -> str:
+def _quote_command(command: Sequence[str]) -> str:
     return shlex.join(command).replace("%", "%%")

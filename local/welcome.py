@@ -72,7 +72,7 @@ Sepal serves {card.name} {card.version}.
 
   predictions  {gateway}/predict and, for files, {gateway}/predictions
   try it out   {gateway}/model and {gateway}/docs
-  Flower       http://127.0.0.1:{settings.flower_port}  ({_credentials(settings)})
+  Flower       http://127.0.0.1:{settings.flower_port}  ({_flower_credentials(settings)})
   metrics      {gateway}/metrics and {_workers_metrics(settings)}
   broker       {_without_password(settings.broker_url)}
   objects      {settings.environment["SEPAL_OBJECT_STORE_URL"]}
@@ -105,7 +105,7 @@ def _workers_metrics(settings: LocalSettings) -> str:
     return " and ".join(f"http://127.0.0.1:{port}/metrics" for port in ports)
 
 
-def _credentials(settings: LocalSettings) -> str:
+def _flower_credentials(settings: LocalSettings) -> str:
     generated = SHOW_PASSWORD in sys.argv[1:]
     password = settings.flower_password.get_secret_value() if generated else "from SEPAL_FLOWER_PASSWORD"
     return f"user {settings.flower_user}, password {password}"

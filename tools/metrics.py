@@ -69,14 +69,14 @@ def list_metrics() -> list[MetricRow]:
     counted.sample(n_waiters=0, n_gathering_rows=0)
     WorkerMetrics(worker)
     worker.register(WorkerCollector(_CARD.ref, lambda: 1))
-    local = {family.name for family in ClusterCollector(_cluster(), *_LIMITS).collect()}
-    all_of_cluster = list(ClusterCollector(_cluster(_OVERVIEW), *_LIMITS).collect())
+    local = {family.name for family in ClusterCollector(_cluster_status(), *_LIMITS).collect()}
+    all_of_cluster = list(ClusterCollector(_cluster_status(_OVERVIEW), *_LIMITS).collect())
     return sorted(
         [
-            *_rows("gateway", gateway.collect()),
-            *_rows("gateway", [family for family in all_of_cluster if family.name in local]),
-            *_rows("store", [family for family in all_of_cluster if family.name not in local]),
-            *_rows("worker", worker.collect()),
+            *_metric_rows("gateway", gateway.collect()),
+            *_metric_rows("gateway", [family for family in all_of_cluster if family.name in local]),
+            *_metric_rows("store", [family for family in all_of_cluster if family.name not in local]),
+            *_metric_rows("worker", worker.collect()),
         ]
     )
 
@@ -93,14 +93,14 @@ def _table_line(row: MetricRow) -> str:
     return f"| `{row.name}` | {row.type} | {labels} | {row.source} | {row.meaning} |"
 
 
-def _rows(source: str, families: Iterable[Metric]) -> Iterator[MetricRow]:
+def _metric_rows(source: str, families: Iterable[Metric]) -> Iterator[MetricRow]:
     for family in families:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = {label for sample in family.samples for label in sample.labels} - _BUCKET_LABELS
         yield MetricRow(name, family.type, tuple(sorted(labels)), source, family.documentation)
 
 
-def _cluster(*overviews: Overview) -> ClusterStatus:
+def _cluster_status(*overviews: Overview) -> ClusterStatus:
     """Return the cluster status of a gateway that has read these overviews."""
     remaining = iter(overviews)
 

@@ -25,12 +25,12 @@ def wait_for_worker(site: Site) -> psutil.Process:
         while time.monotonic() < deadline:
             for announcement in client.hgetall(Key.WORKERS).values():
                 if int(announcement.split()[1]) > 0:
-                    return psutil.Process(_listener(site.worker_http_port))
+                    return psutil.Process(_find_listener(site.worker_http_port))
             time.sleep(_POLL_SECONDS)
     raise SystemFailed(f"after {_TIMEOUT_SECONDS} s no worker has loaded its model")
 
 
-def _listener(port: int) -> int:
+def _find_listener(port: int) -> int:
     """Return the process that listens on a port; on the worker's metrics port, it is the Celery parent."""
     for each in psutil.net_connections("tcp"):
         if each.pid and each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port:

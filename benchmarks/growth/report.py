@@ -44,7 +44,7 @@ def write_report(results: Growth) -> str:
 
 
 def _batch_section(results: Growth) -> list[str]:
-    groups = _grouped(results.batch, lambda figure: figure.n_rows)
+    groups = _group_by_size(results.batch, lambda figure: figure.n_rows)
     if not groups:
         return []
     lines = [
@@ -57,15 +57,15 @@ def _batch_section(results: Growth) -> list[str]:
         for n_rows, figures in groups.items()
     ]
     smallest, largest = min(groups), max(groups)
-    cheapest = min(groups, key=lambda n_rows: _median(groups[n_rows], _microseconds_per_row))
+    cheapest = min(groups, key=lambda n_rows: _median_of(groups[n_rows], _microseconds_per_row))
     few, many = groups[smallest], groups[largest]
-    predict = _median(many, lambda f: f.predict_ms) / _median(few, lambda f: f.predict_ms)
-    pipeline = _median(many, lambda f: f.pipeline_ms) / _median(few, lambda f: f.pipeline_ms)
+    predict = _median_of(many, lambda f: f.predict_ms) / _median_of(few, lambda f: f.predict_ms)
+    pipeline = _median_of(many, lambda f: f.pipeline_ms) / _median_of(few, lambda f: f.pipeline_ms)
     sentence = (
         f"A batch of {largest:,} takes {format_number(predict)} times as long as a batch of {smallest:,}, and its run "
         f"of the pipeline {format_number(pipeline)} times as long. A row costs least in batches of {cheapest:,}: "
-        f"{format_number(_median(groups[cheapest], _microseconds_per_row))} µs, against "
-        f"{format_number(_median(few, _microseconds_per_row))} µs in batches of {smallest:,}."
+        f"{format_number(_median_of(groups[cheapest], _microseconds_per_row))} µs, against "
+        f"{format_number(_median_of(few, _microseconds_per_row))} µs in batches of {smallest:,}."
     )
     return [table(["rows in the batch", "pipeline, ms", "predictor, ms", "µs per row"], lines), sentence]
 
@@ -75,7 +75,7 @@ def _microseconds_per_row(figure: Batch) -> float:
 
 
 def _waiting_section(results: Growth) -> list[str]:
-    groups = _grouped(results.waiting, lambda figure: figure.waiting)
+    groups = _group_by_size(results.waiting, lambda figure: figure.waiting)
     if not groups:
         return []
     lines = [
@@ -90,13 +90,13 @@ def _waiting_section(results: Growth) -> list[str]:
         for waiting, figures in groups.items()
     ]
     few, many = min(groups), max(groups)
-    submit = _median(groups[many], lambda f: f.submit_ms) / _median(groups[few], lambda f: f.submit_ms)
-    poll = _median(groups[many], lambda f: f.poll_ms) / _median(groups[few], lambda f: f.poll_ms)
+    submit = _median_of(groups[many], lambda f: f.submit_ms) / _median_of(groups[few], lambda f: f.submit_ms)
+    poll = _median_of(groups[many], lambda f: f.poll_ms) / _median_of(groups[few], lambda f: f.poll_ms)
     sentence = (
         f"With {many:,} queued predictions, submitting takes {format_number(submit)} times as long as with {few:,}, "
         f"and polling {format_number(poll)} times. A queued prediction takes "
-        f"{format_number(_median(groups[many], lambda f: f.bytes_each), 0)} bytes of the broker's memory in batches of "
-        f"{format_number(_median(groups[many], lambda f: f.waiting / f.batches))} predictions."
+        f"{format_number(_median_of(groups[many], lambda f: f.bytes_each), 0)} bytes of the broker's memory in batches "
+        f"of {format_number(_median_of(groups[many], lambda f: f.waiting / f.batches))} predictions."
     )
     if alone := Spread.over(results.alone_bytes):
         sentence += f" Alone in its batch it takes {format_spread(alone, 0)} bytes."
@@ -144,7 +144,7 @@ def _gateways_compared(summary: Summary, measured: Serving) -> list[str]:
 
 
 def _artifact_section(results: Growth) -> list[str]:
-    groups = _grouped(results.artifact, lambda figure: figure.size)
+    groups = _group_by_size(results.artifact, lambda figure: figure.size)
     if not groups:
         return []
     lines = [
@@ -165,9 +165,9 @@ def _artifacts_compared(groups: dict[int, list[Artifact]]) -> list[str]:
     least, most = min(groups), max(groups)
     if least == most:
         return []
-    seconds = _median(groups[most], lambda f: f.start_seconds) - _median(groups[least], lambda f: f.start_seconds)
-    mib = _median(groups[most], lambda f: f.pool_mib) - _median(groups[least], lambda f: f.pool_mib)
-    parent = _median(groups[most], lambda f: f.parent_mib) - _median(groups[least], lambda f: f.parent_mib)
+    seconds = _median_of(groups[most], lambda f: f.start_seconds) - _median_of(groups[least], lambda f: f.start_seconds)
+    mib = _median_of(groups[most], lambda f: f.pool_mib) - _median_of(groups[least], lambda f: f.pool_mib)
+    parent = _median_of(groups[most], lambda f: f.parent_mib) - _median_of(groups[least], lambda f: f.parent_mib)
     return [
         f"With {_format_bytes(most)} instead of {_format_bytes(least)}, a start takes {format_number(seconds)} s "
         f"more, the pool process {format_number(mib * 2**20 / (most - least))} bytes of memory per byte of the "
@@ -185,7 +185,7 @@ def _failures_section(results: Growth) -> list[str]:
     return ["## Failures", *parts]
 
 
-def _grouped(figures: Sequence[Figure], key: Callable[[Figure], int]) -> dict[int, list[Figure]]:
+def _group_by_size(figures: Sequence[Figure], key: Callable[[Figure], int]) -> dict[int, list[Figure]]:
     """Group the figures of all rounds by size, in ascending order."""
     sizes = sorted({key(figure) for figure in figures})
     return {size: [figure for figure in figures if key(figure) == size] for size in sizes}
@@ -196,7 +196,7 @@ def _format_figures(figures: Sequence[Figure], of: Callable[[Figure], float], di
     return _NO_VALUE if spread is None else format_spread(spread, digits)
 
 
-def _median(figures: Sequence[Figure], of: Callable[[Figure], float]) -> float:
+def _median_of(figures: Sequence[Figure], of: Callable[[Figure], float]) -> float:
     return statistics.median(of(figure) for figure in figures)
 
 

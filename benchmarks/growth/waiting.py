@@ -92,11 +92,11 @@ class _Queue:
         """Probe while Sepal is idle, and return the median milliseconds of submitting and polling."""
         self._running.wait_until_idle()
         for _ in range(_WARM_UP_PROBES):
-            self._probe()
-        submits, polls = zip(*(self._probe() for _ in range(_PROBES)), strict=True)
+            self._time_submit_and_poll()
+        submits, polls = zip(*(self._time_submit_and_poll() for _ in range(_PROBES)), strict=True)
         return statistics.median(submits), statistics.median(polls)
 
-    def _probe(self) -> tuple[float, float]:
+    def _time_submit_and_poll(self) -> tuple[float, float]:
         """Submit a prediction, poll another, cancel the first; return the milliseconds of submitting and polling."""
         client = self._clients[0]
         submitted, submit_ms = client.timed(self._submit, 202)

@@ -50,7 +50,7 @@ def main() -> None:
         rates = _measure(system, port, arguments.rounds, arguments.seconds)
         traffic, statuses = _scale_down(system, port)
     print(f"{', '.join(machine.describe().values())}; commit {machine.commit()}")
-    is_met = _report(rates)
+    is_met = _print_report(rates)
     counts = f"{traffic.accepted} accepted, {traffic.succeeded} succeeded, failures {dict(traffic.failures)}"
     print(f"\nfrom 4 to 1: {counts}")
     print(f"exit statuses of the stopped workers: {statuses}")
@@ -108,7 +108,7 @@ def _scale_down(system: Composed, port: int) -> tuple[Traffic, list[int]]:
     return traffic, statuses
 
 
-def _report(rates: dict[int, list[float]]) -> bool:
+def _print_report(rates: dict[int, list[float]]) -> bool:
     print("\n| workers | batches/s, median | lowest – highest | ratio to one worker, median | lowest – highest |")
     print("| ---: | ---: | ---: | ---: | ---: |")
     is_met = True

@@ -150,7 +150,7 @@ class Running:
         self._started.append((program, popen))
         port = program.port
         if port is not None:
-            self._wait_until_none(lambda: "" if _listens(port) else f"{program.name} does not listen")
+            self._wait_until_none(lambda: "" if _is_listening(port) else f"{program.name} does not listen")
 
     def _wait_for_response(self) -> None:
         def problem() -> str:
@@ -174,7 +174,7 @@ class Running:
             time.sleep(0.1)
 
 
-def _listens(port: int) -> bool:
+def _is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

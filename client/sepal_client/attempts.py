@@ -33,7 +33,7 @@ class ConnectionLost(Exception):
     """An attempt ended without a complete response."""
 
     def __init__(self, error: httpx.RequestError) -> None:
-        super().__init__(_reason(error))
+        super().__init__(_describe_error(error))
         self.was_connected = not isinstance(error, _NOT_SENT)
         self.is_silence = isinstance(error, httpx.ReadTimeout)
         """Whether the time-out for the next byte of the response expired."""
@@ -173,7 +173,7 @@ def _is_permanent(error: httpx.RequestError) -> bool:
     return False
 
 
-def _reason(error: httpx.RequestError) -> str:
+def _describe_error(error: httpx.RequestError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "timed out" if isinstance(error, _NOT_SENT) else "timed out without data"
     for cause in _cause_chain(error):

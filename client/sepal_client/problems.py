@@ -53,10 +53,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(value)
-    at = _timestamp(value)
+    at = _parse_date(value)
     if at is None:
         return None
-    sent_at = _timestamp(headers.get("date", ""))  # because the clocks may differ
+    sent_at = _parse_date(headers.get("date", ""))  # because the clocks may differ
     return max(at - (time.time() if sent_at is None else sent_at), 0.0)
 
 
@@ -90,7 +90,7 @@ def _class_without_code(status: int) -> type[GatewayError]:
     return GatewayFault if status in (404, 410) else kind
 
 
-def _timestamp(value: str) -> float | None:
+def _parse_date(value: str) -> float | None:
     try:
         return parsedate_to_datetime(value).timestamp()
     except (ValueError, TypeError):

@@ -127,8 +127,8 @@ def join_pages(pages: Sequence[Result]) -> Result:
     return Result(
         id=first.id,
         model=first.model,
-        outputs={name: _concatenated([page.outputs[name] for page in pages]) for name in first.outputs},
-        carried={name: _concatenated([page.carried[name] for page in pages]) for name in first.carried},
+        outputs={name: _concatenate([page.outputs[name] for page in pages]) for name in first.outputs},
+        carried={name: _concatenate([page.carried[name] for page in pages]) for name in first.carried},
         errors={row: reason for page in pages for row, reason in page.errors.items()},
     )
 
@@ -142,18 +142,18 @@ def read_model_ref(body: Mapping[str, Any]) -> ModelRef:
     return ModelRef(str(body["name"]), str(body["version"]), str(body["digest"]))
 
 
-def _concatenated(lists: Sequence[list[Any]]) -> list[Any]:
+def _concatenate(lists: Sequence[list[Any]]) -> list[Any]:
     return [item for items in lists for item in items]
 
 
 def _convert_non_finite(items: list[Any]) -> list[Any]:
     """Convert `"-Infinity"`, `"Infinity"` and `"NaN"` to floats, unless the items contain other strings (labels)."""
-    return _to_floats(items) if _strings(items) <= _NOT_FINITE.keys() else items
+    return _to_floats(items) if _find_strings(items) <= _NOT_FINITE.keys() else items
 
 
-def _strings(items: list[Any]) -> set[str]:
+def _find_strings(items: list[Any]) -> set[str]:
     found = {item for item in items if isinstance(item, str)}
-    return found.union(*(_strings(item) for item in items if isinstance(item, list)))
+    return found.union(*(_find_strings(item) for item in items if isinstance(item, list)))
 
 
 def _to_floats(items: list[Any]) -> list[Any]:

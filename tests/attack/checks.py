@@ -30,7 +30,7 @@ def faults_of(case: Case, exchange: Exchange, *, proxied: bool) -> list[str]:
         return faults
     got = ", ".join(str(response) for response in exchange.responses) or "no response"
     if len(exchange.responses) != len(case.wants):
-        faults.append(f"got {got}: expected {len(case.wants)} responses {_shown(case.wants)}")
+        faults.append(f"got {got}: expected {len(case.wants)} responses {_format_wants(case.wants)}")
     for number, (want, response) in enumerate(zip(case.wants, exchange.responses, strict=False), 1):
         faults += [f"response {number} ({response}): {fault}" for fault in _response_faults(want, response, proxied)]
     interim = tuple(response.status for response in exchange.interim)
@@ -47,8 +47,8 @@ def general_faults(response: Response, *, proxied: bool = False) -> Iterator[str
         yield "not a designed server error"
     yield from _header_faults(response)
     if not proxied:
-        yield from _told(response)
-        yield from _security(response)
+        yield from _disclosures(response)
+        yield from _security_faults(response)
         if response.status >= 400:
             yield from _problem_faults(response)
 
@@ -87,7 +87,7 @@ def _response_faults(want: Want, response: Response, proxied: bool) -> Iterator[
         yield fault
 
 
-def _told(response: Response) -> Iterator[str]:
+def _disclosures(response: Response) -> Iterator[str]:
     for name, value in response.headers:
         if name in ("server", "x-powered-by", "via") and _VERSION.search(value):
             yield f"{name} tells a version: {value}"
@@ -96,7 +96,7 @@ def _told(response: Response) -> Iterator[str]:
         yield f"the body tells {told.group()!r}"
 
 
-def _security(response: Response) -> Iterator[str]:
+def _security_faults(response: Response) -> Iterator[str]:
     if response.header("x-content-type-options") != "nosniff":
         yield "without X-Content-Type-Options: nosniff"
     is_page = (response.header("content-type") or "").startswith("text/html")
@@ -134,10 +134,10 @@ def _proxied_faults(case: Case, exchange: Exchange) -> Iterator[str]:
     for response, want in zip(exchange.responses, case.wants, strict=False):
         allowed = _REFUSALS | set(want.statuses) if want.is_refusal else set(want.statuses)
         if case.proxied is not Proxied.REPAIRED and response.status not in allowed:
-            yield f"got {response}: expected a refusal {_shown(case.wants)}"
+            yield f"got {response}: expected a refusal {_format_wants(case.wants)}"
         elif response.status >= 500 and response.status not in DESIGNED | {502}:
             yield f"got {response}: not a designed server error"
 
 
-def _shown(wants: tuple[Want, ...]) -> str:
+def _format_wants(wants: tuple[Want, ...]) -> str:
     return ", ".join(f"{'/'.join(map(str, want.statuses))} {want.code}".strip() for want in wants) or "(none)"

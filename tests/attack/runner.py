@@ -75,7 +75,7 @@ class Runner:
         """Run one case, and an honest request on a new connection after it."""
         began = time.monotonic()
         try:
-            async with self._held(case):
+            async with self._held_connections(case):
                 exchange = await self._exchange(case)
             faults = faults_of(case, exchange, proxied=self._proxied)
         except OSError as error:
@@ -84,7 +84,7 @@ class Runner:
         return Outcome(case, faults, exchange, time.monotonic() - began)
 
     @asynccontextmanager
-    async def _held(self, case: Case) -> AsyncIterator[None]:
+    async def _held_connections(self, case: Case) -> AsyncIterator[None]:
         """Keep the other connections of a case open, and check that they are closed afterwards."""
         held = [await self.target.connect(source) for source, count in case.held for _ in range(count)]
         try:
@@ -106,12 +106,12 @@ class Runner:
             if case.then not in (Then.OPEN, Then.ANY) or any(response.closes for response in exchange.responses):
                 await connection.wait_for_end(seconds)
             elif exchange.end is End.NOT and len(exchange.responses) == len(case.wants):
-                await self._probe(connection, case)
+                await self._check_next_response(connection, case)
         finally:
             await connection.close()
         return exchange
 
-    async def _probe(self, connection: Connection, case: Case) -> None:
+    async def _check_next_response(self, connection: Connection, case: Case) -> None:
         """Ask for something else on the same connection: the next response must be the response to that."""
         name, exchange = uuid.uuid4().hex, connection.exchange
         method = "HEAD" if case.head else "GET"

@@ -126,7 +126,7 @@ def _new_results(arguments: argparse.Namespace) -> Results:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--only", type=_names, default=_ALL, help=f"any of {','.join(_ALL)}")
+    parser.add_argument("--only", type=_parse_fault_names, default=_ALL, help=f"any of {','.join(_ALL)}")
     number = f"injections of each fault: {_SITE_INJECTIONS}, or {INJECTIONS} between clients and gateways"
     parser.add_argument("--injections", type=int, help=number)
     parser.add_argument("--seed", type=int, default=1, help="of faults between clients and gateways")
@@ -138,7 +138,7 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _names(text: str) -> Sequence[str]:
+def _parse_fault_names(text: str) -> Sequence[str]:
     names = text.split(",")
     if unknown := [name for name in names if name not in _ALL]:
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; the faults are {', '.join(_ALL)}")

@@ -88,7 +88,7 @@ def judge(entries: Sequence[Entry], reference: Reference) -> Verdict:
             continue
         verdict.accepted += 1
         verdict.rows += entry.sent.submission.n_rows
-        for violation in _violations(entry, reference, verdict, codes):
+        for violation in _find_violations(entry, reference, verdict, codes):
             setattr(verdict, violation, getattr(verdict, violation) + 1)
             if len(verdict.examples) < 20:
                 verdict.examples.append(_describe(violation, entry))
@@ -134,7 +134,7 @@ def _count_unaccepted(entry: Entry, verdict: Verdict, codes: Counter[str]) -> No
         codes[entry.responded.code or str(entry.responded.status)] += 1
 
 
-def _violations(entry: Entry, reference: Reference, verdict: Verdict, codes: Counter[str]) -> list[str]:
+def _find_violations(entry: Entry, reference: Reference, verdict: Verdict, codes: Counter[str]) -> list[str]:
     if entry.final is None or _is_gone(entry):
         return ["lost"]
     if entry.final.state == "succeeded":

@@ -81,9 +81,9 @@ class AsyncDownload:
                 return
             await self._check_is_result(response)
             await self._prepare_target(response)
-            await self._copy(response)
+            await self._copy_body(response)
 
-    async def _copy(self, response: httpx.Response) -> None:
+    async def _copy_body(self, response: httpx.Response) -> None:
         """Write the body to the target, also if the connection is lost, so that the next attempt continues there."""
         parts, n_bytes = [], 0
         try:

@@ -52,7 +52,7 @@ class AsyncPrediction:
 
         Raises no error for a prediction that failed, expired or was canceled.
         """
-        changes = self._changes(Timer())
+        changes = self._follow_changes(Timer())
         async with contextlib.aclosing(changes):
             async for change in changes:
                 yield change
@@ -67,7 +67,7 @@ class AsyncPrediction:
             WaitTimeout: it is not final after `timeout`; it continues.
             PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
         """
-        async for _ in self._changes(Timer(timeout)):
+        async for _ in self._follow_changes(Timer(timeout)):
             pass  # until the last
         if self._end is None:
             raise WaitTimeout(self.id)
@@ -146,7 +146,7 @@ class AsyncPrediction:
                 return progress
             raise
 
-    async def _changes(self, timer: Timer) -> AsyncGenerator[Progress, None]:
+    async def _follow_changes(self, timer: Timer) -> AsyncGenerator[Progress, None]:
         """Yield each change until the prediction is final or the timer expires."""
         if self._end is not None:
             yield self._end

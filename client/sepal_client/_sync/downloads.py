@@ -82,9 +82,9 @@ class Download:
                 return
             self._check_is_result(response)
             self._prepare_target(response)
-            self._copy(response)
+            self._copy_body(response)
 
-    def _copy(self, response: httpx.Response) -> None:
+    def _copy_body(self, response: httpx.Response) -> None:
         """Write the body to the target, also if the connection is lost, so that the next attempt continues there."""
         parts, n_bytes = [], 0
         try:

@@ -53,7 +53,7 @@ class Prediction:
 
         Raises no error for a prediction that failed, expired or was canceled.
         """
-        changes = self._changes(Timer())
+        changes = self._follow_changes(Timer())
         with contextlib.closing(changes):
             yield from changes
 
@@ -67,7 +67,7 @@ class Prediction:
             WaitTimeout: it is not final after `timeout`; it continues.
             PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
         """
-        for _ in self._changes(Timer(timeout)):
+        for _ in self._follow_changes(Timer(timeout)):
             pass  # until the last
         if self._end is None:
             raise WaitTimeout(self.id)
@@ -146,7 +146,7 @@ class Prediction:
                 return progress
             raise
 
-    def _changes(self, timer: Timer) -> Generator[Progress, None]:
+    def _follow_changes(self, timer: Timer) -> Generator[Progress, None]:
         """Yield each change until the prediction is final or the timer expires."""
         if self._end is not None:
             yield self._end

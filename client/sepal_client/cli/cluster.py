@@ -49,14 +49,14 @@ def status(session: Session, watch: Watch = False) -> None:
     """
     with session.connect(retry_for=PATIENT_SECONDS if watch else QUICK_SECONDS) as sepal:
         if watch:
-            _watch(session, sepal)
+            _watch_status(session, sepal)
         now = sepal.status()
     report.print_json(now.raw) if session.as_json else show(describe_status(now))
     if not now.ready:
         raise typer.Exit(ExitCode.UNAVAILABLE)
 
 
-def _watch(session: Session, sepal: "Sepal") -> NoReturn:
+def _watch_status(session: Session, sepal: "Sepal") -> NoReturn:
     if session.as_json or not sys.stdout.isatty():
         while True:
             now = sepal.status()
@@ -136,13 +136,13 @@ def _column_cells(column: "Column", seen: Mapping[str, Any]) -> tuple[str, str, 
 
 def _values_in_training(column: "Column", seen: Mapping[str, Any]) -> str:
     if column.categories is not None:
-        return _shortened(column.categories)
+        return _join_first(column.categories)
     if "minimum" in seen:
         return f"{seen['minimum']} to {seen['maximum']}"
-    return _shortened([value for value, _ in seen.get("counts", ())])
+    return _join_first([value for value, _ in seen.get("counts", ())])
 
 
-def _shortened(values: Sequence[Any]) -> str:
+def _join_first(values: Sequence[Any]) -> str:
     shown = ", ".join(map(str, values[:_SHOWN]))
     return f"{shown}, …" if len(values) > _SHOWN else shown
 
@@ -150,8 +150,8 @@ def _shortened(values: Sequence[Any]) -> str:
 def _class_lines(classes: Sequence[Any]) -> list[str]:
     """Return a line with the classes of each target."""
     if classes and isinstance(classes[0], (list, tuple)):
-        return [_shortened(each) for each in classes]
-    return [_shortened(classes)] if classes else []
+        return [_join_first(each) for each in classes]
+    return [_join_first(classes)] if classes else []
 
 
 def _example_command(card: "Model") -> str:

@@ -25,7 +25,7 @@ def row_in_order(model: "Model", texts: Sequence[str]) -> Any:
         return texts[0]
     if len(texts) != len(model.columns):
         raise InvalidInput(
-            f"A row of this model has {_counted(len(model.columns), 'value')}, not {len(texts)}: "
+            f"A row of this model has {_format_count(len(model.columns), 'value')}, not {len(texts)}: "
             f'{_column_names(model)}. Give "" for a missing value.'
         )
     return [_parse_value(column, text) for column, text in zip(model.columns, texts, strict=True)]
@@ -75,7 +75,7 @@ def _split_assignment(assignment: str, columns: "Mapping[str, Column]") -> tuple
 
 def _unknown_column_message(name: str, columns: "Mapping[str, Column]") -> str:
     near = get_close_matches(name, columns, n=3)
-    ways = f"Did you mean {' or '.join(map(_quoted, near))}?" if near else f"The columns are {_joined(columns)}."
+    ways = f"Did you mean {' or '.join(map(_quoted, near))}?" if near else f"The columns are {_join_names(columns)}."
     return f"There is no column {_quoted(name)}. {ways}"
 
 
@@ -138,7 +138,7 @@ def _category_parser(categories: Sequence[Any]) -> Callable[[str], Any]:
 
     def read(text: str) -> Any:
         if text not in written:
-            raise ValueError(f"one of {_joined(written)}")
+            raise ValueError(f"one of {_join_names(written)}")
         return written[text]
 
     return read
@@ -149,10 +149,10 @@ def _category_text(value: Any) -> str:
 
 
 def _column_names(model: "Model") -> str:
-    return _joined([column.name for column in model.columns])
+    return _join_names([column.name for column in model.columns])
 
 
-def _joined(names: Sequence[str] | Mapping[str, Any]) -> str:
+def _join_names(names: Sequence[str] | Mapping[str, Any]) -> str:
     shown = [*names][:_SHOWN]
     left = len(names) - len(shown)
     return ", ".join(shown) + (f" and {left} more" if left else "")
@@ -162,5 +162,5 @@ def _quoted(text: str) -> str:
     return f'"{text}"'
 
 
-def _counted(number: int, noun: str) -> str:
+def _format_count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -32,8 +32,8 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozen
         right: the indices of the right-aligned columns.
     """
     cells = [[printable(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
-    lines = [_GAP.join(_padded(cell, widths[i], i in right) for i, cell in enumerate(row)).rstrip() for row in cells]
+    widths = [max(map(_display_width, column)) for column in zip(*cells, strict=True)]
+    lines = [_GAP.join(_pad(cell, widths[i], i in right) for i, cell in enumerate(row)).rstrip() for row in cells]
     return [styled(lines[0], BOLD), *lines[1:]]
 
 
@@ -48,12 +48,12 @@ def _has_colors(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _padded(cell: str, width: int, right: bool) -> str:
-    padding = " " * (width - _width(cell))
+def _pad(cell: str, width: int, right: bool) -> str:
+    padding = " " * (width - _display_width(cell))
     return padding + cell if right else cell + padding
 
 
-def _width(text: str) -> int:
+def _display_width(text: str) -> int:
     if text.isascii():
         return len(text)
     from rich.cells import cell_len  # some characters, such as most Chinese ones, take two columns or none

@@ -56,24 +56,24 @@ def _measure_all(gateway: Gateway, names: Sequence[str], seconds: float) -> int:
     _print_line("alone", *shown(alone, usual))
     failures = 0
     for name in names:
-        failures += _beside(gateway, name, seconds, usual)
+        failures += _measure_beside(gateway, name, seconds, usual)
     again = _measure(gateway, seconds)
     _print_line("alone again", *shown(again, usual))
-    print(f"{len(names)} attacks, {failures} failures; resident memory of the gateway: {_memory(gateway):.0f} MB")
+    print(f"{len(names)} attacks, {failures} failures; resident memory of the gateway: {_memory_mib(gateway):.0f} MB")
     return 1 if failures else 0
 
 
-def _beside(gateway: Gateway, name: str, seconds: float, usual: float) -> int:
+def _measure_beside(gateway: Gateway, name: str, seconds: float, usual: float) -> int:
     """Measure the client during one attack; return 1 if a bar is missed."""
     attack = ATTACKS[name]
     with _attacking(name, gateway.port) as attacker:
         measured = _measure(gateway, seconds)
-        _tell(attacker)  # to open no more connections
+        _send_command(attacker)  # to open no more connections
         held = _wait_until_released(gateway, _bound(attack))
-        _tell(attacker)
+        _send_command(attacker)
         assert attacker.stdout is not None, "a pipe"
         report: dict[str, Any] = json.loads(attacker.stdout.readline())
-    faults = _faults(measured, usual, held)
+    faults = _find_faults(measured, usual, held)
     notes = "; ".join(faults) or "met"
     statuses = ", ".join(f"{count} × {status}" for status, count in sorted(report["statuses"].items()))
     _print_line(name, *shown(measured, usual), str(held), str(report["longest"]), notes)
@@ -83,7 +83,7 @@ def _beside(gateway: Gateway, name: str, seconds: float, usual: float) -> int:
     return 1 if faults else 0
 
 
-def _faults(measured: Measured, usual: float, held: int) -> list[str]:
+def _find_faults(measured: Measured, usual: float, held: int) -> list[str]:
     p99, longest = measured.percentile(0.99), measured.percentile(1)
     faults = [f"MISSED: {measured.lost} lost"] if measured.lost else []
     if p99 > LARGEST_RATIO * usual:
@@ -115,7 +115,7 @@ def _connections(gateway: Gateway) -> int:
     return sum(each.laddr.port == gateway.port and each.status != psutil.CONN_LISTEN for each in found)
 
 
-def _memory(gateway: Gateway) -> float:
+def _memory_mib(gateway: Gateway) -> float:
     return float(gateway.part.process.memory_info().rss / 1e6)
 
 
@@ -134,7 +134,7 @@ def _attacking(name: str, port: int) -> Iterator[subprocess.Popen[str]]:
             attacker.kill()
 
 
-def _tell(attacker: "subprocess.Popen[str]") -> None:
+def _send_command(attacker: "subprocess.Popen[str]") -> None:
     assert attacker.stdin is not None, "a pipe"
     attacker.stdin.write("\n")
     attacker.stdin.flush()

@@ -115,10 +115,10 @@ def job_processes(gateway_pid: int) -> list[psutil.Process]:
 def orphans(gateway_pids: list[int]) -> list[str]:
     """List the table processes without a gateway."""
     owned = {process.pid for pid in gateway_pids for process in table_processes(pid)}
-    return [f"process: {_described(process)}" for process in _all_table_processes() if process.pid not in owned]
+    return [f"process: {_describe(process)}" for process in _all_table_processes() if process.pid not in owned]
 
 
-def _described(process: psutil.Process) -> dict[str, Any]:
+def _describe(process: psutil.Process) -> dict[str, Any]:
     shown: dict[str, Any] = process.as_dict(["pid", "ppid", "status", "num_threads", "net_connections"])
     return shown
 

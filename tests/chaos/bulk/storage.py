@@ -104,7 +104,7 @@ class MountedDisk:
         del processes
         with self._ballast.open("wb", buffering=0) as file:
             try:
-                while (left := self._left() - n_free) > 0:
+                while (left := self._free_bytes() - n_free) > 0:
                     file.write(_BLOCK[:left])
             except OSError:
                 pass  # a process of the site has taken the rest
@@ -114,7 +114,7 @@ class MountedDisk:
         del processes
         self._ballast.unlink()
 
-    def _left(self) -> int:
+    def _free_bytes(self) -> int:
         status = os.statvfs(self._folder)
         return status.f_bfree * status.f_frsize
 
@@ -124,13 +124,13 @@ class LimitedFiles:
 
     def fill(self, n_free: int, processes: Sequence[psutil.Process]) -> None:
         """Set the limit."""
-        self._limit(processes, max(n_free, _PID_BYTES))
+        self._set_limit(processes, max(n_free, _PID_BYTES))
 
     def free(self, processes: Sequence[psutil.Process]) -> None:
         """Lift the limit."""
-        self._limit(processes, resource.RLIM_INFINITY)
+        self._set_limit(processes, resource.RLIM_INFINITY)
 
-    def _limit(self, processes: Sequence[psutil.Process], n_bytes: int) -> None:
+    def _set_limit(self, processes: Sequence[psutil.Process], n_bytes: int) -> None:
         for process in processes:
             with suppress(ProcessLookupError):  # it has ended
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))

@@ -99,7 +99,7 @@ class CarelessClient:
                 response = request()
                 if response.is_success:
                     return response
-                error, pause = f"{response.status_code}", self._pause(response)
+                error, pause = f"{response.status_code}", self._pause_seconds(response)
             except httpx.TransportError as lost:
                 if self._bug is Bug.RAW_ERRORS:
                     raise
@@ -108,7 +108,7 @@ class CarelessClient:
                 raise GatewayUnreachable(error)
             time.sleep(max(0.0, pause))
 
-    def _pause(self, response: httpx.Response) -> float:
+    def _pause_seconds(self, response: httpx.Response) -> float:
         header = response.headers.get("Retry-After")
         if header is None or self._bug is Bug.IMPATIENT:
             return _PAUSE_SECONDS

@@ -34,7 +34,7 @@ def submit(site: ClientSite, rows: Rows, *, is_bulk: bool, key: str) -> str:
 
 def wait_until_final(site: ClientSite, prediction_id: str) -> None:
     """Wait until a prediction has succeeded."""
-    wait_for(lambda: _status(site, prediction_id) == _SUCCEEDED, "a prediction that has succeeded")
+    wait_for(lambda: _fetch_status(site, prediction_id) == _SUCCEEDED, "a prediction that has succeeded")
 
 
 def collect(site: ClientSite, rows: dict[int, Rows], reference: ReferencePipeline, known: set[str]) -> Iterator[Stored]:
@@ -62,24 +62,24 @@ def _collect(
     site: ClientSite, found: PredictionId, rows: dict[int, Rows], reference: ReferencePipeline, deadline: float
 ) -> Stored:
     prediction_id = str(found)
-    while (state := _status(site, prediction_id)) in ("queued", "running") and time.monotonic() < deadline:
+    while (state := _fetch_status(site, prediction_id)) in ("queued", "running") and time.monotonic() < deadline:
         time.sleep(0.05)
     if state != _SUCCEEDED:
         return Stored(prediction_id, None, state)
-    columns = _columns(site, found, reference)
+    columns = _fetch_columns(site, found, reference)
     first = int(columns["prediction"][0])
     is_right = first in rows and reference.equals(rows[first], columns)
     return Stored(prediction_id, first, state, is_right)
 
 
-def _columns(site: ClientSite, found: PredictionId, reference: ReferencePipeline) -> dict[str, Any]:
+def _fetch_columns(site: ClientSite, found: PredictionId, reference: ReferencePipeline) -> dict[str, Any]:
     if found.is_stored:
         return read_file(_get(site, f"/results/{found}", {"Accept": _ARROW}).content, ".arrow")
     content = site.gateway().get(f"/results/{found}").json()
     return reference.columns(content["prediction"], [[float(value) for value in row] for row in content["log_proba"]])
 
 
-def _status(site: ClientSite, prediction_id: str) -> str:
+def _fetch_status(site: ClientSite, prediction_id: str) -> str:
     query = "?limit=0" if PredictionId.parse(prediction_id).is_stored else ""  # without its rows
     content = _get(site, f"/results/{prediction_id}{query}", {}).json()
     return str(content.get("status") or content.get("code"))

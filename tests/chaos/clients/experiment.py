@@ -53,7 +53,7 @@ class ClientExperiment:
             folder.mkdir(parents=True)
         submission = self._site.new_number()
         key = f"key-{submission}"
-        operation = self._operation(rng, submission, key)
+        operation = self._draw_operation(rng, submission, key)
         drawn = draw(rng, self._fault.kind, self._fault.phase, operation.extent)
         trial = Trial(number, operation.rows.first, key, drawn.lasts, self._fault.phase is Phase.UPLOAD)
         self._trials.append(trial)
@@ -74,7 +74,7 @@ class ClientExperiment:
         keys = [trial.key for trial in self._trials if trial.is_uploaded]
         return judge(self._trials, stored, {key: direct.listed(self._site, key) for key in keys})
 
-    def _operation(self, rng: Random, submission: int, key: str) -> Operation:
+    def _draw_operation(self, rng: Random, submission: int, key: str) -> Operation:
         match self._fault.phase:
             case Phase.SUBMISSION:
                 return Predict(rng, submission, self._reference)

@@ -74,7 +74,7 @@ def judge(trials: Sequence[Trial], stored: Sequence[Stored], listed: dict[str, i
         by_first.setdefault(each.first, []).append(each)
     codes: Counter[str] = Counter()
     for trial in trials:
-        found = _violations(trial, by_first.pop(trial.first, []), listed.get(trial.key, 0))
+        found = _count_violations(trial, by_first.pop(trial.first, []), listed.get(trial.key, 0))
         verdict.right += trial.ended is Ended.RIGHT
         verdict.errors += trial.ended is Ended.ERROR
         codes.update([trial.error.partition(":")[0]] if trial.ended is Ended.ERROR else [])
@@ -88,7 +88,7 @@ def judge(trials: Sequence[Trial], stored: Sequence[Stored], listed: dict[str, i
     return verdict
 
 
-def _violations(trial: Trial, stored: Sequence[Stored], n_listed: int) -> dict[str, int]:
+def _count_violations(trial: Trial, stored: Sequence[Stored], n_listed: int) -> dict[str, int]:
     """Count the violations of one trial."""
     own = next((each for each in stored if each.prediction_id == trial.prediction_id), None)
     is_lost = trial.prediction_id is not None and own is None

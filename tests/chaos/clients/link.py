@@ -80,10 +80,10 @@ class Link:
         is_gateway_gone = False
         while data := await _read(self._client_reader):
             if self._may_begin and not self._is_cut_off:
-                data = await self._begin(data)
+                data = await self._begin_request(data)
             if not self._is_cut_off and not is_gateway_gone:
                 try:
-                    await self._pass(data, Side.REQUEST, self._to_gateway)
+                    await self._forward(data, Side.REQUEST, self._to_gateway)
                 except OSError:
                     is_gateway_gone = True  # its response may still be on its way to the client
         self._client.transport.abort()
@@ -99,14 +99,14 @@ class Link:
                     break  # the gateway has answered
                 if not self._replaces_response():
                     with suppress(ConnectionError):  # of the client, which the other direction notices
-                        await self._pass(data, Side.RESPONSE, self._client)
+                        await self._forward(data, Side.RESPONSE, self._client)
         except OSError:
             ending = Ending.RESET
         self._to_gateway.transport.abort()
         if not self._is_cut_off:
             self._end(self._client, ending)
 
-    async def _begin(self, data: bytes) -> bytes:
+    async def _begin_request(self, data: bytes) -> bytes:
         """Read the head of a request, and take the strike against it from the plan; return the bytes read."""
         while _REQUEST_LINE.match(data) and _END_OF_HEAD not in data and (more := await _read(self._client_reader)):
             data += more
@@ -121,10 +121,10 @@ class Link:
             self._timer.cancel()
         self._seen = self._owner.see(Target(line[1].decode(), line[2].decode()), time.time())
         if (strike := self._strike) is not None and strike.moment.side is None:
-            self._timer = asyncio.get_running_loop().call_later(strike.moment.seconds, self._act, strike)
+            self._timer = asyncio.get_running_loop().call_later(strike.moment.seconds, self._carry_out, strike)
         return data
 
-    async def _pass(self, data: bytes, side: Side, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, data: bytes, side: Side, writer: asyncio.StreamWriter) -> None:
         """Forward data; if the moment of a strike is in it, only the part before, and then strike."""
         strike = self._strike
         if side is Side.REQUEST:
@@ -140,9 +140,9 @@ class Link:
             await writer.drain()
             self._is_sent |= is_end and len(part) == len(data)
         if strike is not None and n_left is not None and strike is self._strike:
-            self._act(strike)
+            self._carry_out(strike)
             if isinstance(strike.action, Kill):  # the connections end by themselves
-                await self._pass(data[n_left:], side, writer)
+                await self._forward(data[n_left:], side, writer)
 
     def _n_left(self, moment: Moment, side: Side, n_bytes: int, *, is_end: bool) -> int | None:
         """Return how many of the next bytes are before a moment; None if it is not among them."""
@@ -158,10 +158,10 @@ class Link:
         strike = self._strike
         if strike is None or not isinstance(strike.action, Refuse) or not strike.action.after_acceptance:
             return False
-        self._act(strike)
+        self._carry_out(strike)
         return True
 
-    def _act(self, strike: Strike) -> None:
+    def _carry_out(self, strike: Strike) -> None:
         assert self._seen is not None, "a strike is against a request"
         self._seen.was_struck = True
         action = strike.action

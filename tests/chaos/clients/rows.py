@@ -60,40 +60,40 @@ class Rows:
         return _WRITERS[suffix](self)
 
 
-def _csv(rows: Rows) -> bytes:
+def _write_csv(rows: Rows) -> bytes:
     file = io.BytesIO()
     pa.csv.write_csv(rows.table(), file)
     return file.getvalue()
 
 
-def _ndjson(rows: Rows) -> bytes:
+def _write_ndjson(rows: Rows) -> bytes:
     return b"".join(msgspec.json.encode(row) + b"\n" for row in rows.matrix().tolist())
 
 
-def _json(rows: Rows) -> bytes:
+def _write_json(rows: Rows) -> bytes:
     return msgspec.json.encode({"data": rows.matrix().tolist()})
 
 
-def _arrow(rows: Rows) -> bytes:
+def _write_arrow(rows: Rows) -> bytes:
     table, file = rows.table(), io.BytesIO()
     with pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table)
     return file.getvalue()
 
 
-def _parquet(rows: Rows) -> bytes:
+def _write_parquet(rows: Rows) -> bytes:
     file = io.BytesIO()
     pq.write_table(rows.table(), file, compression="none", use_dictionary=False)
     return file.getvalue()
 
 
 _WRITERS: Final[Mapping[str, Callable[[Rows], bytes]]] = {
-    ".csv": _csv,
-    ".csv.gz": lambda rows: gzip.compress(_csv(rows), compresslevel=1),
-    ".ndjson": _ndjson,
-    ".json": _json,
-    ".arrow": _arrow,
-    ".parquet": _parquet,
+    ".csv": _write_csv,
+    ".csv.gz": lambda rows: gzip.compress(_write_csv(rows), compresslevel=1),
+    ".ndjson": _write_ndjson,
+    ".json": _write_json,
+    ".arrow": _write_arrow,
+    ".parquet": _write_parquet,
 }
 UPLOADED: Final = tuple(_WRITERS)
 """The suffixes of files that are sent."""

@@ -62,14 +62,14 @@ def attempt(trial: Trial, operate: Callable[[], None]) -> None:
     """Run an operation, and record how it ended."""
 
     def run() -> None:
-        trial.ended, trial.error = _ended(operate)
+        trial.ended, trial.error = _run_and_classify(operate)
 
     thread = threading.Thread(target=run, name="operation", daemon=True)
     thread.start()
     thread.join(_HANGS_SECONDS)
 
 
-def _ended(operate: Callable[[], None]) -> tuple[Ended, str]:
+def _run_and_classify(operate: Callable[[], None]) -> tuple[Ended, str]:
     try:
         operate()
     except WrongResult as error:
