@@ -1,11 +1,11 @@
-# `make run` starts Sepal, `make test` tests it. The other targets are for development.
+# `make run` starts Sepal; `make test` tests it. The other targets are for development.
 PYTHON ?= python3
 VENV := .venv/bin
 
 .PHONY: run test check format docs train load bench bench-growth chaos state-machine fuzz fuzz-parsers attack malformed images lock clean
 
-# MODEL=penguins: serves a recipe of `training` or the highest version in models/penguins; MODEL=penguins/1: that version.
-# INSTALL=1: installs what the model needs.
+# MODEL=penguins: serves the highest version in models/penguins, or trains that recipe; MODEL=penguins/1: that version.
+# INSTALL=1: installs the distributions that the model needs.
 run: .venv/run.stamp
 	@exec env $(if $(MODEL),SEPAL_MODEL=$(MODEL)) $(if $(INSTALL),SEPAL_INSTALL=1) $(VENV)/python -m local
 
@@ -33,7 +33,7 @@ docs: .venv/dev.stamp
 train: .venv/run.stamp
 	$(VENV)/python -m training
 
-# Loads `make run` or SEPAL_LOAD_HOST. SHAPE=tutorial: 1,000 users that wait. LOAD="--processes 2": locust options.
+# Load test of `make run` or SEPAL_LOAD_HOST. SHAPE=tutorial: 1,000 users that wait. LOAD="--processes 2": locust options.
 SHAPE ?= people
 USERS_people := 100
 USERS_tutorial := 1000
@@ -48,15 +48,15 @@ load: .venv/dev.stamp
 	  --run-time $$(($(SECONDS) + $(USERS) / $(SPAWN_RATE)))s --only-summary \
 	  --csv .load/$(SHAPE) --csv-full-history --html .load/$(SHAPE).html $(LOAD)
 
-# Sepal and its peers: more than an hour, on an otherwise idle machine. BENCH="--scenario penguins --rounds 3".
+# Benchmarks Sepal and its peers: over an hour, on an otherwise idle machine. BENCH="--scenario penguins --rounds 3".
 bench: .venv/dev.stamp
 	$(VENV)/python -m benchmarks.serving $(BENCH)
 
-# How cost grows with batches, backlog, gateways and artifacts: about 15 minutes. BENCH="--only batch,artifact".
+# Measures how cost grows with batches, backlog, gateways and artifacts: 15 minutes. BENCH="--only batch,artifact".
 bench-growth: .venv/dev.stamp
 	$(VENV)/python -m benchmarks.growth $(BENCH)
 
-# Injects every fault 20 times, those of clients 200 times: three hours. CHAOS="--only pool,worker --injections 3".
+# Injects every fault 20 times, client faults 200 times: three hours. CHAOS="--only pool,worker --injections 3".
 chaos: .venv/dev.stamp
 	$(VENV)/python -m tests.chaos $(CHAOS)
 
@@ -64,22 +64,22 @@ chaos: .venv/dev.stamp
 fuzz: .venv/dev.stamp
 	$(VENV)/python -m tests.fuzz $(FUZZ)
 
-# Draws inputs for each parser of what clients send, for ten minutes each. FUZZ="--only prefer". SECONDS=60: less time.
+# Draws inputs for each parser of client input, for ten minutes each. FUZZ="--only prefer". SECONDS=60: for a minute each.
 fuzz-parsers: SECONDS = 600
 fuzz-parsers: .venv/dev.stamp
 	$(VENV)/python -m tests.fuzz.parsers --seconds $(SECONDS) $(FUZZ)
 
-# Sends 400 malformed uploads of every format to a gateway: minutes. `make test` sends every eighth.
+# Sends 400 malformed uploads in all formats to a gateway: minutes. `make test` sends every eighth.
 malformed: .venv/dev.stamp
 	$(VENV)/pytest tests/integration/test_bulk_malformed.py --all-malformed --numprocesses=0
 
-# Random steps through the life of a batch, different in each run: half an hour. `make test` takes 2,000 fixed steps.
+# Takes random steps through the life of a batch: half an hour. `make test` takes 2,000 steps, the same in each run.
 STEPS ?= 200000
 state-machine: .venv/dev.stamp
 	$(VENV)/pytest tests/machine --machine-steps $(STEPS) --numprocesses=0
 
-# Sends requests that no HTTP library would send: a minute. ATTACK="beside --seconds 60": an honest client beside
-# attacks that go on, half an hour on an otherwise idle machine. ATTACK=--nginx: through a proxy.
+# Sends requests that no HTTP library would send: a minute. ATTACK="beside --seconds 60": measures an honest client
+# during continuous attacks, half an hour on an otherwise idle machine. ATTACK=--nginx: through a proxy.
 attack: .venv/dev.stamp
 	$(VENV)/python -m tests.attack $(ATTACK)
 
@@ -90,7 +90,7 @@ images: .venv/dev.stamp
 COMPILE := uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 COMPILE_311 := $(COMPILE) --python-version 3.11
 LOCK := $(COMPILE_311) pyproject.toml
-# The client's file has the tested versions, and for Python 3.10 older ones where those need a later Python.
+# The client's lock file has the tested versions or, for Python 3.10, older ones if those need a later Python.
 lock: .venv/dev.stamp
 	$(VENV)/$(LOCK) --extra dev -o requirements/dev.txt
 	for part in api worker flower run; do \
@@ -104,8 +104,8 @@ lock: .venv/dev.stamp
 clean:
 	rm -rf .venv .sepal models .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .load .bench .hypothesis .schemathesis
 
-# One virtual environment; a target installs the lock file that it needs (run or dev), and then the client, which has the
-# command `sepal`, from its folder.
+# There is one virtual environment; a target installs the lock file that it needs (run or dev), and then the client with
+# the command `sepal` from its folder.
 .venv/%.stamp: requirements/%.txt client/pyproject.toml
 	test -x $(VENV)/python || $(PYTHON) -m venv .venv
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<

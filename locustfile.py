@@ -1,14 +1,14 @@
 """The load test: three kinds of users that pause between requests.
 
-Most users send a row and wait for the result. Some take an id and poll for the result after `Retry-After`. A few upload
-thousands of rows and poll for the result.
+Most users send a row and wait for the result. Some request an id and poll for the result after `Retry-After`. A few
+upload thousands of rows and poll for the result.
 
     locust --headless --users 100 --spawn-rate 100 --run-time 60s
 
-`make load` runs this and keeps the figures. Besides HTTP rows the report has rows of type SEPAL, three for each kind of
-user: the time from submission to result as the client measures it, and the times in the queue and in the model from
-`Server-Timing`. locust's "Aggregated" counts HTTP requests only. Thresholds come from the environment
-(`benchmarks/load/settings.py`); the exit code is 1 if one is missed.
+`make load` runs this and saves the figures. Besides rows for HTTP requests, the report has rows of type SEPAL, three
+for each kind of user: the time from submission to result as measured by the client, and the times in the queue and in
+the model from `Server-Timing`. locust's "Aggregated" counts HTTP requests only. Thresholds are read from the
+environment (`benchmarks/load/settings.py`); the exit code is 1 if one is missed.
 """
 
 import json
@@ -27,7 +27,7 @@ from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from benchmarks.load.rows import Draw, row_source
 from benchmarks.load.settings import LoadSettings
-from benchmarks.load.thresholds import Measured, all_met, judge
+from benchmarks.load.thresholds import Measured, all_met, check_thresholds
 
 SETTINGS: Final = LoadSettings()
 WAITING, POLLING, BULK = "waiting", "polling", "bulk"
@@ -48,21 +48,21 @@ class Caller(FastHttpUser):
     host = SETTINGS.host
     kind: str
     draw_row: Draw
-    """Returns a row at random; made from the model card before the first user starts."""
+    """Draws a random row; set from the model card before the first user starts."""
 
     def end(self, began: float, response: Any, failure: str) -> None:
-        """Report a prediction: its time since submission, and the server's times from `Server-Timing`."""
-        self._log(END_TO_END, (time.perf_counter() - began) * 1000)
+        """Record a prediction's time since submission, and the times from `Server-Timing`."""
+        self._log_time(END_TO_END, (time.perf_counter() - began) * 1000)
         if failure:
-            self._entry(END_TO_END).log_error(failure)
+            self._stats_entry(END_TO_END).log_error(failure)
             return
         for part, milliseconds in _SERVER_TIMING.findall(response.headers.get("Server-Timing", "")):
-            self._log(_SERVER_ROWS[part], float(milliseconds))
+            self._log_time(_SERVER_ROWS[part], float(milliseconds))
 
-    def _log(self, name: str, milliseconds: float) -> None:
-        self._entry(name).log(milliseconds, 0)
+    def _log_time(self, name: str, milliseconds: float) -> None:
+        self._stats_entry(name).log(milliseconds, 0)
 
-    def _entry(self, name: str) -> Any:
+    def _stats_entry(self, name: str) -> Any:
         return self.environment.stats.get(f"{name}, {self.kind}", "SEPAL")
 
 
@@ -78,7 +78,7 @@ class SyncCaller(Caller):
         """Send a row and check the result."""
         body = json.dumps({"data": [Caller.draw_row()]})
         began = time.perf_counter()
-        with self.client.post("/predict", data=body, headers=_headers(), catch_response=True) as response:
+        with self.client.post("/predict", data=body, headers=_request_headers(), catch_response=True) as response:
             if failure := _result_failure(response, n_rows=1):
                 response.failure(failure)
         self.end(began, response, failure)
@@ -92,9 +92,9 @@ class _AsyncCaller(Caller):
     def submit(self, body: str, n_rows: int) -> None:
         """Submit rows, and poll until their prediction is final."""
         began = time.perf_counter()
-        name, headers = f"/predict ({self.kind})", _headers(Prefer="respond-async")
+        name, headers = f"/predict ({self.kind})", _request_headers(Prefer="respond-async")
         with self.client.post("/predict", data=body, headers=headers, name=name, catch_response=True) as response:
-            failure = "" if response.status_code == 202 else _refusal(response)
+            failure = "" if response.status_code == 202 else _describe_refusal(response)
             if failure:
                 response.failure(failure)
         while not failure and response.status_code == 202:
@@ -141,18 +141,18 @@ class BulkCaller(_AsyncCaller):
 
 @cache
 def _bulk_body() -> str:
-    # Made once, because it takes tens of milliseconds, in which locust measures no other user.
+    # Built once, because it takes tens of milliseconds, which would delay the other users.
     return json.dumps({"data": [Caller.draw_row() for _ in range(SETTINGS.load_bulk_rows)]})
 
 
-def _headers(**more: str) -> dict[str, str]:
+def _request_headers(**more: str) -> dict[str, str]:
     return {"Content-Type": "application/json", **more}
 
 
 def _result_failure(response: Any, n_rows: int) -> str:
-    """Return an empty text for a result with all rows, else the failure, in words by which locust can group it."""
+    """Return an empty string for a complete result, otherwise a message by which locust groups failures."""
     if response.status_code != 200:
-        return _refusal(response)
+        return _describe_refusal(response)
     try:
         result = json.loads(response.text)
     except ValueError:
@@ -163,7 +163,7 @@ def _result_failure(response: Any, n_rows: int) -> str:
     return "" if n_predictions == n_rows else f"{n_predictions} predictions for {n_rows} rows"
 
 
-def _refusal(response: Any) -> str:
+def _describe_refusal(response: Any) -> str:
     if not response.status_code:
         return repr(response.error)
     code = _PROBLEM_CODE.search(response.text or "")
@@ -172,7 +172,7 @@ def _refusal(response: Any) -> str:
 
 @events.init.add_listener
 def read_model_card(environment: Any, **_: Any) -> None:
-    """Read the model card; without a gateway, exit before any user starts."""
+    """Read the model card; exit before any user starts if the gateway is unreachable."""
     host = environment.host or SETTINGS.host
     try:
         with urlopen(f"{host}/model", timeout=_CONNECT_SECONDS) as response:  # noqa: S310
@@ -182,24 +182,24 @@ def read_model_card(environment: Any, **_: Any) -> None:
 
 
 @events.quitting.add_listener
-def judge_run(environment: Any, **_: Any) -> None:
-    """Compare the figures with the thresholds; locust's workers leave that to their master."""
+def check_run(environment: Any, **_: Any) -> None:
+    """Compare the figures with the thresholds, in locust's master process only."""
     if isinstance(environment.runner, WorkerRunner):
         return
-    thresholds = judge(_measured(environment), SETTINGS)
+    thresholds = check_thresholds(_measured_figures(environment), SETTINGS)
     environment.process_exit_code = 0 if all_met(thresholds) else 1
     lines = [str(threshold) for threshold in thresholds]
     options = environment.parsed_options
     if options.csv_prefix:
-        gevent.sleep(CSV_STATS_INTERVAL_SEC * 1.5)  # locust writes them at this interval, and not at the end
+        gevent.sleep(CSV_STATS_INTERVAL_SEC * 1.5)  # locust writes these files at this interval, not at the end
         lines.append(f"figures: {options.csv_prefix}_stats.csv and {options.csv_prefix}_stats_history.csv")
     if options.html_file:
         lines.append(f"report: {options.html_file}")
-    # Printed last, below locust's tables.
+    # Print them below locust's tables.
     events.quit.add_listener(lambda **_: console.info("\n".join(lines)))
 
 
-def _measured(environment: Any) -> Measured:
+def _measured_figures(environment: Any) -> Measured:
     total = environment.stats.total
     waiting = environment.stats.get(f"{END_TO_END}, {WAITING}", "SEPAL")
     p50, p99 = (waiting.get_response_time_percentile(p) if waiting.num_requests else None for p in (0.5, 0.99))

@@ -1,1 +1,1 @@
-"""The benchmarks behind the numbers in the documentation."""
+"""The benchmarks that produce the figures in the documentation."""

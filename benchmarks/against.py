@@ -1,12 +1,12 @@
-"""Compares the performance of this code with an earlier commit; both run at the same time.
+"""Compares the performance of this code with that of an earlier commit; both run at the same time.
 
 python -m benchmarks.against 6d2a16b --scenario penguins
 python -m benchmarks.against silent    # the cost of metrics: the same code without counting
 
-Load is put on the two in turn, one slice each; two slices make a pair. A start gives the median ratio of its pairs,
-this code to the earlier one. Printed are the median and the quartiles over the starts. Flower is left out, because its
-command line changes with the code. Each code serves a model that it has trained itself: the format of the model card
-changes, too.
+The two are loaded in turn, for one slice each; two slices are a pair. Each start yields the median, over its pairs, of
+the ratio of this code to the earlier one. The median and the quartiles over the starts are printed. Flower is not
+started, because its command line changes with the code. Each code trains the model that it serves, because the format
+of the model card changes.
 """
 
 import argparse
@@ -59,28 +59,28 @@ def main() -> None:
     workload = Workload.load(scenario.model_dir)
     connections = [int(number) for number in arguments.connections.split(",")]
     measured: dict[int, list[Pair]] = {number: [] for number in connections}
-    with _checked_out(arguments.commit) as tree:
+    with _worktree_of(arguments.commit) as tree:
         is_silent = arguments.commit == _SILENT
-        programs = _silent_programs if is_silent else _programs_of(tree, _trained(tree, scenario.recipe))
+        programs = _silent_programs if is_silent else _programs_of(tree, _train(tree, scenario.recipe))
         for start in range(arguments.starts):
-            with _both(programs, workload, reverse=bool(start % 2)) as (before, now):
+            with _run_both(programs, workload, reverse=bool(start % 2)) as (before, now):
                 for number in connections:
-                    measured[number] += _pairs(before, now, number, arguments.pairs, arguments.seconds)
+                    measured[number] += _measure_pairs(before, now, number, arguments.pairs, arguments.seconds)
     for number, pairs in measured.items():
         print(f"{number} connections, {arguments.starts} starts, {arguments.pairs} pairs of {arguments.seconds} s each")
-        _report(pairs, arguments.pairs)
+        _print_report(pairs, arguments.pairs)
 
 
-def _pairs(before: Running, now: Running, connections: int, pairs: int, seconds: int) -> Iterator[Pair]:
+def _measure_pairs(before: Running, now: Running, connections: int, pairs: int, seconds: int) -> Iterator[Pair]:
     for running in (before, now):
-        _slice(running, connections, _WARM_UP_SECONDS)
+        _measure_slice(running, connections, _WARM_UP_SECONDS)
     for number in range(pairs):
         order = (before, now) if number % 2 else (now, before)
-        slices = {running: _slice(running, connections, seconds) for running in order}
+        slices = {running: _measure_slice(running, connections, seconds) for running in order}
         yield slices[before], slices[now]
 
 
-def _report(measured: list[Pair], pairs_a_start: int) -> None:
+def _print_report(measured: list[Pair], pairs_a_start: int) -> None:
     """Print medians and quartiles over the starts; the pairs of one start are not independent."""
     for field in Slice._fields:
         values = [(getattr(old, field), getattr(new, field)) for old, new in measured]
@@ -95,16 +95,16 @@ def _report(measured: list[Pair], pairs_a_start: int) -> None:
 
 
 @contextmanager
-def _both(programs: Programs, workload: Workload, *, reverse: bool) -> Iterator[tuple[Running, Running]]:
-    """Start both, in either order, because a process's speed depends on its start and on the start order."""
-    before, now = _running("before", programs, workload), _running("now", _programs_of(ROOT), workload)
+def _run_both(programs: Programs, workload: Workload, *, reverse: bool) -> Iterator[tuple[Running, Running]]:
+    """Start both; the order varies between starts, because it affects the speed of the processes."""
+    before, now = _running_system("before", programs, workload), _running_system("now", _programs_of(ROOT), workload)
     with ExitStack() as started:
         for running in (now, before) if reverse else (before, now):
             started.enter_context(running)
         yield before, now
 
 
-def _slice(running: Running, connections: int, seconds: int) -> Slice:
+def _measure_slice(running: Running, connections: int, seconds: int) -> Slice:
     running.wait_until_idle()
     processes = running.processes()
     cpu = resources.cpu_seconds(processes)
@@ -115,13 +115,13 @@ def _slice(running: Running, connections: int, seconds: int) -> Slice:
     return Slice(measured.requests / measured.seconds, measured.p50_ms, 1000 * cpu / measured.requests)
 
 
-def _running(name: str, programs: Programs, workload: Workload) -> Running:
+def _running_system(name: str, programs: Programs, workload: Workload) -> Running:
     system = dataclasses.replace(sepal.SEPAL, name=name, programs=programs)
     return Running(system, environments.interpreter(system), environments.FOLDER / "run" / name, workload)
 
 
 def _programs_of(tree: Path, model_dir: Path | None = None) -> Programs:
-    """List the programs of a tree, which serve its own model if one is given."""
+    """Return the programs of a source tree; with `model_dir`, they serve that model."""
     others = {"flower"}
     supervision = tree / "local" / "supervision.py"
     if not supervision.exists() or _BULK_WORKER not in supervision.read_text():
@@ -145,7 +145,7 @@ def _silent_programs(site: Site) -> Iterator[Program]:
 
 
 @contextmanager
-def _checked_out(commit: str) -> Iterator[Path]:
+def _worktree_of(commit: str) -> Iterator[Path]:
     """Check the earlier commit out into a git worktree."""
     if commit == _SILENT:
         yield ROOT
@@ -160,8 +160,8 @@ def _checked_out(commit: str) -> Iterator[Path]:
         subprocess.run([*git, "remove", "--force", str(tree)], check=True, capture_output=True)
 
 
-def _trained(tree: Path, recipe: str) -> Path:
-    """Train a recipe with the code of a tree; returns the model directory."""
+def _train(tree: Path, recipe: str) -> Path:
+    """Train a recipe with the code of a source tree; return the model directory."""
     command = [sys.executable, "-m", "training", recipe, "--models-dir", str(tree / "models")]
     subprocess.run(command, cwd=tree, check=True, capture_output=True)
     (model_dir,) = (tree / "models" / recipe).iterdir()

@@ -1,10 +1,10 @@
-"""Measures for how long request bodies hold a gateway's event loop, and how long it takes to read them.
+"""Measures how long request bodies block a gateway's event loop, and how long it takes to read them.
 
     python -m benchmarks.bodies
 
-For each body, in milliseconds: the CPU time to read it at once, which is how long it would hold the event loop; and,
-read as a gateway reads it, the time until it is read and the most CPU time that the event loop spent without a pause
-meanwhile, once alone and once with five such bodies at a time. CPU time, because other processes delay the event loop.
+For each body, in milliseconds: the CPU time to read it in one call, which would block the event loop; and, read as a
+gateway reads it, the time until it is read and the longest CPU time that the event loop was blocked, for one body and
+for five at a time. CPU time is measured, because other processes delay the event loop.
 """
 
 import asyncio
@@ -58,10 +58,10 @@ async def _measure() -> None:
         reader = BodyReader(MAX_ROWS, MEGABYTE)
         with suppress(InvalidRows, MalformedJson):
             reader(b"null", card)  # prepares it for the card
-        at_once = _milliseconds(lambda: reader(content, card))  # noqa: B023 - called at once
+        in_one_call = _time_call(lambda: reader(content, card))  # noqa: B023 - called at once
         one = await _read(large_bodies, reader, content, card, 1)
         many = await _read(large_bodies, reader, content, card, AT_A_TIME)
-        times = f"{at_once:9.1f} {one[0]:9.1f} {one[1]:8.1f} {many[0]:9.1f} {many[1]:8.1f}"
+        times = f"{in_one_call:9.1f} {one[0]:9.1f} {one[1]:8.1f} {many[0]:9.1f} {many[1]:8.1f}"
         print(f"{name:36} {len(content) / 1e6:5.2f} {times}")
     await large_bodies.close()
 
@@ -69,34 +69,34 @@ async def _measure() -> None:
 async def _read(
     large_bodies: LargeBodies, reader: BodyReader, content: bytes, card: ModelCard, at_a_time: int
 ) -> tuple[float, float]:
-    """Read a body several times at once; returns the time and the longest hold of the loop, in ms."""
+    """Read several copies of a body concurrently; return the time and the longest blocking of the loop, in ms."""
 
     async def read() -> None:
         with suppress(InvalidRows, MalformedJson):
             if reader.read_if_small(content, card) is None:
                 await large_bodies.read(content, card)
 
-    holds = [0.0]
-    ticker = asyncio.create_task(_tick(holds))
+    blocked = [0.0]
+    ticker = asyncio.create_task(_record_blocking(blocked))
     await asyncio.sleep(10 * TICK_SECONDS)
     began = time.perf_counter()
     await asyncio.gather(*(read() for _ in range(at_a_time)))
     took = time.perf_counter() - began
     await asyncio.sleep(2 * TICK_SECONDS)
     ticker.cancel()
-    return took * 1000, max(holds) * 1000
+    return took * 1000, max(blocked) * 1000
 
 
-async def _tick(holds: list[float]) -> None:
+async def _record_blocking(blocked: list[float]) -> None:
     last = time.thread_time()
     while True:
         await asyncio.sleep(TICK_SECONDS)
         now = time.thread_time()
-        holds.append(now - last)
+        blocked.append(now - last)
         last = now
 
 
-def _milliseconds(read: Callable[[], object]) -> float:
+def _time_call(read: Callable[[], object]) -> float:
     began = time.thread_time()
     with suppress(InvalidRows, MalformedJson):
         read()

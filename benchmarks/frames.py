@@ -2,8 +2,8 @@
 
     python -m benchmarks.frames
 
-The members of a batch have one row each, as many clients send them, or all rows are those of one member. Arrow needs
-pyarrow in the gateway, which Sepal's does not have: it is measured here with a stream for each member.
+A batch has either many members of one row each, or one member with all rows. Arrow is measured with a stream for each
+member; it would need pyarrow in the gateway process, which Sepal's does not import.
 """
 
 import gc
@@ -41,23 +41,24 @@ def main() -> None:
     for n_rows, n_together in _BATCHES:
         members = [rows[start : start + n_together] for start in range(0, n_rows, n_together)]
         for name, (encoded, decode) in {
-            "MessagePack rows": _messagepack(members, frames),
-            "column blocks": _blocks(members, frames),
-            "Arrow streams": _arrow(members, frames),
+            "MessagePack rows": _encode_as_messagepack(members, frames),
+            "column blocks": _encode_as_blocks(members, frames),
+            "Arrow streams": _encode_as_arrow(members, frames),
         }.items():
             n_bytes = sum(map(len, encoded)) / n_rows
             print(
-                f"{n_rows:5} rows, {n_together:4} a member  {name:17} {n_bytes:7.0f} bytes  {_median(decode):8.2f} ms"
+                f"{n_rows:5} rows, {n_together:4} a member  {name:17} {n_bytes:7.0f} bytes"
+                f"  {_median_milliseconds(decode):8.2f} ms"
             )
 
 
-def _messagepack(members: list[Any], frames: PandasDecoder) -> tuple[list[bytes], Callable[[], Any]]:
+def _encode_as_messagepack(members: list[Any], frames: PandasDecoder) -> tuple[list[bytes], Callable[[], Any]]:
     encoded = [encode_one_batch(member, Encoding.MESSAGEPACK).content for member in members]
     whole = EncodedRows(b"".join(encoded), sum(map(len, members)), Encoding.MESSAGEPACK)
     return encoded, lambda: frames(whole)
 
 
-def _blocks(members: list[Any], frames: PandasDecoder) -> tuple[list[bytes], Callable[[], Any]]:
+def _encode_as_blocks(members: list[Any], frames: PandasDecoder) -> tuple[list[bytes], Callable[[], Any]]:
     encoded = [msgspec.msgpack.encode(list(zip(*member, strict=True))) for member in members]
 
     def decode() -> Any:
@@ -68,7 +69,7 @@ def _blocks(members: list[Any], frames: PandasDecoder) -> tuple[list[bytes], Cal
     return encoded, decode
 
 
-def _arrow(members: list[Any], frames: PandasDecoder) -> tuple[list[bytes], Callable[[], Any]]:
+def _encode_as_arrow(members: list[Any], frames: PandasDecoder) -> tuple[list[bytes], Callable[[], Any]]:
     encoded = []
     for member in members:
         table = pa.Table.from_pandas(frames.build_frame(zip(*member, strict=True), len(member)), preserve_index=False)
@@ -84,7 +85,7 @@ def _arrow(members: list[Any], frames: PandasDecoder) -> tuple[list[bytes], Call
     return encoded, decode
 
 
-def _median(call: Callable[[], Any]) -> float:
+def _median_milliseconds(call: Callable[[], Any]) -> float:
     samples = []
     for _ in range(_CALLS):
         began = time.perf_counter()

@@ -1,8 +1,8 @@
-"""Compares the time to make a Celery message from a template with that of Celery's `send_task`.
+"""Compares the time to build a Celery message from a template with that of Celery's `send_task`.
 
     python -m benchmarks.messages
 
-Both are measured in interleaved rounds, in one process, and send nothing. Prints medians and ranges.
+Both are measured in interleaved rounds in one process, without sending anything. Prints medians and ranges.
 """
 
 import statistics
@@ -46,14 +46,14 @@ def main() -> None:
     costs: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, way in ways.items():
-            costs[name].append(_microseconds(way))
+            costs[name].append(_time_call(way))
     for name, samples in costs.items():
         print(f"{name:10} {statistics.median(samples):6.1f} µs  ({min(samples):.1f} to {max(samples):.1f})")
     ratio = statistics.median(costs["send_task"]) / statistics.median(costs["template"])
     print(f"ratio      {ratio:6.1f}")
 
 
-def _microseconds(way: Callable[[], None]) -> float:
+def _time_call(way: Callable[[], None]) -> float:
     began = time.perf_counter()
     for _ in range(MESSAGES):
         way()

@@ -1,8 +1,8 @@
-"""Measures the CPU that the reconciler uses while the store holds a million records: `python -m benchmarks.reconciler`.
+"""Measures the CPU time of the reconciler with a million records in the store: `python -m benchmarks.reconciler`.
 
 A separate broker is filled with records as gateways and workers write them: final ones within their retention, and
-queued ones with their messages. Then the reconcilers of two gateways run once a second, as in service. Printed is the
-CPU time of the broker and this process as a share of one core, first without and then with the reconcilers.
+queued ones with their messages. Then the reconcilers of two gateways run once a second, as in production. The CPU time
+of the broker and this process is printed as a share of one core, without and with the reconcilers.
 """
 
 import argparse
@@ -61,10 +61,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with _running_broker() as (process, port):
         with redis.Redis(port=port) as client:
-            _fill(client, arguments.final, arguments.queued)
+            _fill_store(client, arguments.final, arguments.queued)
             n_records, memory = client.dbsize(), client.info("memory")["used_memory"]
-        at_rest = _share(process, lambda: time.sleep(arguments.seconds))
-        reconciling = _share(process, lambda: asyncio.run(_reconcile(port, arguments.seconds)))
+        at_rest = _measure_cpu_share(process, lambda: time.sleep(arguments.seconds))
+        reconciling = _measure_cpu_share(process, lambda: asyncio.run(_run_reconcilers(port, arguments.seconds)))
         with redis.Redis(port=port) as client:
             assert client.llen(_QUEUE.value) == arguments.queued, "the reconcilers published messages"
     print(f"{n_records:,} keys, {memory / 2**20:,.0f} MiB; {arguments.queued:,} batches are queued")
@@ -86,7 +86,7 @@ def _running_broker() -> Iterator[tuple[psutil.Process, int]]:
             running.terminate()
 
 
-def _fill(client: redis.Redis, final: int, queued: int) -> None:
+def _fill_store(client: redis.Redis, final: int, queued: int) -> None:
     while True:
         try:
             client.ping()
@@ -122,8 +122,8 @@ def _fill(client: redis.Redis, final: int, queued: int) -> None:
     client.hset(Key.WORKERS, mapping={f"worker-{number}": f"{2**52} 2" for number in range(8)})
 
 
-def _share(process: psutil.Process, measured: Callable[[], object]) -> float:
-    """Return the CPU seconds of the broker and of this process per second of wall-clock time."""
+def _measure_cpu_share(process: psutil.Process, measured: Callable[[], object]) -> float:
+    """Return the CPU seconds of the broker and of this process per second of elapsed time."""
     processes = [process, psutil.Process()]
     before, began = [sum(each.cpu_times()[:2]) for each in processes], time.monotonic()
     measured()
@@ -131,7 +131,7 @@ def _share(process: psutil.Process, measured: Callable[[], object]) -> float:
     return (sum(after) - sum(before)) / (time.monotonic() - began)
 
 
-async def _reconcile(port: int, seconds: int) -> None:
+async def _run_reconcilers(port: int, seconds: int) -> None:
     """Run the reconcilers of two gateways, each once a second, half a second apart."""
     transports = [PooledTransport(f"redis://127.0.0.1:{port}/0") for _ in range(2)]
     publisher = CeleryMessages()

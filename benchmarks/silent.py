@@ -1,4 +1,4 @@
-"""Runs a gateway or a worker without counting, so that the cost of metrics can be measured (`benchmarks.against`).
+"""Runs a gateway or a worker without updating metrics, so that `benchmarks.against` can measure their cost.
 
 python -m benchmarks.silent api
 """
@@ -16,12 +16,12 @@ def main() -> None:
     """Run a gateway (`api`) or a worker (`worker`)."""
     for name, method in vars(GatewayMetrics).items():
         if callable(method) and not name.startswith("_"):
-            setattr(GatewayMetrics, name, _nothing)
-    setattr(PoolPipe, PoolPipe.report.__name__, _nothing)
+            setattr(GatewayMetrics, name, _do_nothing)
+    setattr(PoolPipe, PoolPipe.report.__name__, _do_nothing)
     {"api": gateway.main, "worker": worker.main}[sys.argv[1]]()
 
 
-def _nothing(*_: Any, **__: Any) -> None:
+def _do_nothing(*_: Any, **__: Any) -> None:
     pass
 
 

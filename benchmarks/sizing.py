@@ -1,9 +1,10 @@
-"""Measures what a prediction costs each process and the store: `python -m benchmarks.sizing`.
+"""Measures the CPU time and memory that a prediction costs: `python -m benchmarks.sizing`.
 
 Each round starts Sepal as `make run` does, with one gateway process, one pool process and a long retention. It sends
 single rows over 128 connections; then single rows one by one, so that each is alone in its batch; then predictions of
-1,000 rows; finally full batches while the worker is suspended, which it runs when it is resumed. CPU is measured per
-process; the broker reports memory and append-only file. Prints a table; `--write` puts it into docs/operations.md.
+1,000 rows; finally full batches while the worker is suspended, which are run when it is resumed. CPU time is measured
+per process; the broker reports the size of its memory and append-only file. Prints a table; `--write` writes it to
+docs/operations.md.
 """
 
 import argparse
@@ -50,7 +51,7 @@ Figures = dict[str, float]
 
 
 def main() -> None:
-    """Measure, print the table, and with `--write` put it into the page."""
+    """Measure, and print the table; with `--write`, write it to the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sizing", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=8, help="duration of the load of single rows in each round")
@@ -58,15 +59,15 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ |= {"SEPAL_ANSWERED_TTL_SECONDS": "3600", "SEPAL_RESULT_TTL_SECONDS": "3600"}
     workload = Workload.load()
-    rounds = [_round(number, workload, arguments.seconds) for number in range(arguments.rounds)]
-    text = _report(rounds)
+    rounds = [_measure_round(number, workload, arguments.seconds) for number in range(arguments.rounds)]
+    text = _format_report(rounds)
     print(text)
     if arguments.write:
         before, _, rest = _PAGE.read_text().partition(_BEGIN)
         _PAGE.write_text(f"{before}{_BEGIN}\n\n{text}\n\n{_END}{rest.partition(_END)[2]}")
 
 
-def _report(rounds: list[Figures]) -> str:
+def _format_report(rounds: list[Figures]) -> str:
     rows = []
     for name in rounds[0]:
         spread = Spread.over(figures[name] for figures in rounds)
@@ -76,7 +77,7 @@ def _report(rounds: list[Figures]) -> str:
     return f"{table(['', 'measured'], rows)}\n\n{where}lowest and highest in brackets."
 
 
-def _round(number: int, workload: Workload, seconds: int) -> Figures:
+def _measure_round(number: int, workload: Workload, seconds: int) -> Figures:
     with (
         Running(SEPAL, Path(sys.executable), FOLDER / "run" / "sizing", workload) as running,
         redis.Redis(port=running.site.redis_port) as store,
@@ -84,13 +85,19 @@ def _round(number: int, workload: Workload, seconds: int) -> Figures:
     ):
         store.config_set("auto-aof-rewrite-percentage", 0)  # a rewrite would change the file's length meanwhile
         site = _Site(running, store, client, workload)
-        figures = site.single(seconds) | site.alone() | site.large() | site.full() | site.memory()
+        figures = (
+            site.measure_single_rows(seconds)
+            | site.measure_alone()
+            | site.measure_large()
+            | site.measure_full_batches()
+            | site.measure_memory()
+        )
     print(f"round {number + 1}: {figures}", file=sys.stderr, flush=True)
     return figures
 
 
-class _Kept(NamedTuple):
-    """What the store holds at one moment."""
+class _StoreSizes(NamedTuple):
+    """The sizes of the store at one moment."""
 
     rows: int
     keys: int
@@ -107,54 +114,56 @@ class _Site:
         self._client = client
         self._workload = workload
 
-    def single(self, seconds: int) -> Figures:
+    def measure_single_rows(self, seconds: int) -> Figures:
         """Measure single rows over many connections."""
         bodies = self._running.bodies(1)
         put_load(self._running.url, bodies, _CONNECTIONS, _WARM_UP_SECONDS)
-        before, cpu = self._kept(), self._cpu()
+        before, cpu = self._read_store_sizes(), self._cpu_seconds()
         measured = put_load(self._running.url, bodies, _CONNECTIONS, seconds)
         if any(measured.errors.values()):
             sys.exit(f"sizing: some requests failed: {measured.errors}")
-        after, used = self._kept(), _since(cpu, self._cpu())
+        after, used = self._read_store_sizes(), _differences(cpu, self._cpu_seconds())
         n, name = after.rows - before.rows, f"single rows, {_CONNECTIONS} connections: "
         figures = {f"{name}predictions/s": measured.requests / measured.seconds}
         figures |= {f"{name}CPU µs per prediction, {part}": used[part] / n * 1e6 for part in _PARTS}
         figures |= {f"{name}CPU µs per prediction, total": sum(used.values()) / n * 1e6}
         figures |= {f"{name}predictions per batch": n / (after.keys - before.keys)}
-        return figures | _stored("a single row in a batch of that size", before, after, n)
+        return figures | _stored_per_prediction("a single row in a batch of that size", before, after, n)
 
-    def alone(self) -> Figures:
+    def measure_alone(self) -> Figures:
         """Measure single rows that are sent one by one."""
-        name, cpu = "a single row alone in its batch", self._cpu()
-        kept = self._ask(_ALONE, 1)
-        used = _since(cpu, self._cpu())
-        return {f"{name}: CPU µs, {part}": used[part] / _ALONE * 1e6 for part in _PARTS} | _stored(name, *kept, _ALONE)
+        name, cpu = "a single row alone in its batch", self._cpu_seconds()
+        kept = self._submit_one_by_one(_ALONE, 1)
+        used = _differences(cpu, self._cpu_seconds())
+        return {f"{name}: CPU µs, {part}": used[part] / _ALONE * 1e6 for part in _PARTS} | _stored_per_prediction(
+            name, *kept, _ALONE
+        )
 
-    def large(self) -> Figures:
+    def measure_large(self) -> Figures:
         """Measure predictions of many rows that are sent one by one."""
-        return _stored(f"{_LARGE_ROWS:,} rows", *self._ask(_LARGE, _LARGE_ROWS), _LARGE)
+        return _stored_per_prediction(f"{_LARGE_ROWS:,} rows", *self._submit_one_by_one(_LARGE, _LARGE_ROWS), _LARGE)
 
-    def full(self) -> Figures:
+    def measure_full_batches(self) -> Figures:
         """Measure full batches that are queued when the worker is resumed."""
         raw = request("POST", "/predict", plain_body(self._workload.rows(_FULL_ROWS)), prefer="respond-async")
-        done = self._kept().rows
-        gateway = self._cpu()["gateway"]
+        done = self._read_store_sizes().rows
+        gateway = self._cpu_seconds()["gateway"]
         with self._suspended_worker():
             for _ in range(_FULL):
                 self._client.timed(raw, 202)
-            gateway = self._cpu()["gateway"] - gateway
+            gateway = self._cpu_seconds()["gateway"] - gateway
         self._wait_for_final(done + _UNMEASURED_ROWS)
-        first, cpu, began = self._final(), self._cpu(), time.perf_counter()
+        first, cpu, began = self._count_final_rows(), self._cpu_seconds(), time.perf_counter()
         self._wait_for_final(done + _FULL * _FULL_ROWS)
-        elapsed, used = time.perf_counter() - began, _since(cpu, self._cpu())
-        n, name = self._final() - first, f"batches of {_FULL_ROWS:,} rows: "
+        elapsed, used = time.perf_counter() - began, _differences(cpu, self._cpu_seconds())
+        n, name = self._count_final_rows() - first, f"batches of {_FULL_ROWS:,} rows: "
         figures = {f"{name}rows/s of one pool process": n / elapsed}
         for part in ("pool process", "worker's parent", "broker"):
             figures[f"{name}CPU µs per row, {part}"] = used[part] / n * 1e6
         figures[f"{name}CPU µs per row accepted as JSON, gateway"] = gateway / (_FULL * _FULL_ROWS) * 1e6
         return figures
 
-    def memory(self) -> Figures:
+    def measure_memory(self) -> Figures:
         """Measure the memory of each process at the end of the round."""
         return {
             f"memory at the end, MiB: {part}": resources.memory_mib(processes)
@@ -162,39 +171,39 @@ class _Site:
             if part != "broker"  # its memory per prediction is measured above
         }
 
-    def _ask(self, times: int, n_rows: int) -> tuple[_Kept, _Kept]:
+    def _submit_one_by_one(self, times: int, n_rows: int) -> tuple[_StoreSizes, _StoreSizes]:
         raw = request("POST", "/predict", plain_body(self._workload.rows(n_rows)))
-        before = self._kept()
+        before = self._read_store_sizes()
         for _ in range(times):
             self._client.timed(raw, 200)
-        return before, self._kept()
+        return before, self._read_store_sizes()
 
-    def _kept(self) -> _Kept:
+    def _read_store_sizes(self) -> _StoreSizes:
         """Read the store once all rows are final and the processes are idle."""
         rows = count_rows(self._running.site).final
         self._running.wait_until_idle()
         info: Any = self._store.info()
         keys: Any = self._store.dbsize()
-        return _Kept(rows, keys, info["used_memory"], info["aof_current_size"])
+        return _StoreSizes(rows, keys, info["used_memory"], info["aof_current_size"])
 
-    def _final(self) -> int:
+    def _count_final_rows(self) -> int:
         counts: Any = self._store.hmget(Key.BACKLOG, Counter.FINAL.fields)
         return sum(int(count or 0) for count in counts)
 
     def _wait_for_final(self, rows: int) -> None:
         deadline = time.monotonic() + _TIMEOUT_SECONDS
-        while self._final() < rows:
+        while self._count_final_rows() < rows:
             if time.monotonic() > deadline:
-                sys.exit(f"sizing: {rows - self._final():,} rows are not final after {_TIMEOUT_SECONDS} s")
+                sys.exit(f"sizing: {rows - self._count_final_rows():,} rows are not final after {_TIMEOUT_SECONDS} s")
             time.sleep(_POLL_SECONDS)
 
-    def _cpu(self) -> dict[str, float]:
+    def _cpu_seconds(self) -> dict[str, float]:
         return {part: resources.cpu_seconds(processes) for part, processes in self._processes().items()}
 
     def _processes(self) -> dict[str, list[psutil.Process]]:
         found: dict[str, list[psutil.Process]] = {part: [] for part in _PARTS}
         for process in self._running.processes():
-            found[_part(process)].append(process)
+            found[_process_name(process)].append(process)
         return found
 
     @contextmanager
@@ -205,7 +214,7 @@ class _Site:
             yield
 
 
-def _part(process: psutil.Process) -> str:
+def _process_name(process: psutil.Process) -> str:
     words = process.cmdline()
     if "flower" in words:
         return "Flower"
@@ -217,11 +226,11 @@ def _part(process: psutil.Process) -> str:
     return "pool process" if parent is not None and parent.cmdline()[1:3] == ["-m", "worker"] else "worker's parent"
 
 
-def _since(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+def _differences(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
     return {part: after[part] - before[part] for part in _PARTS}
 
 
-def _stored(name: str, before: _Kept, after: _Kept, predictions: int) -> Figures:
+def _stored_per_prediction(name: str, before: _StoreSizes, after: _StoreSizes, predictions: int) -> Figures:
     return {
         f"{name}: bytes of memory kept": (after.memory_bytes - before.memory_bytes) / predictions,
         f"{name}: bytes of append-only file": (after.file_bytes - before.file_bytes) / predictions,

@@ -22,8 +22,8 @@ _CONFIGURATION_FILE: Final = "supervisord.conf"
 
 
 def main() -> None:
-    """Prepare `make run`, then replace this process by the supervisor."""
-    settings = _settings()
+    """Prepare `make run`, then replace this process with the supervisor."""
+    settings = _read_settings()
     try:
         _check_ports(settings)
         settings.supervisor_dir.mkdir(parents=True, exist_ok=True)
@@ -34,8 +34,8 @@ def main() -> None:
     except CannotStart as error:
         sys.exit(f"sepal: {error}")
     sys.stdout.flush()
-    # Several processes open stdout by name. If it is a regular file, they would overwrite one another without append
-    # mode.
+    # Several processes open stdout by name. If it is a regular file, they would overwrite each other's output without
+    # append mode.
     fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
     os.execve(
         sys.executable,
@@ -44,7 +44,7 @@ def main() -> None:
     )
 
 
-def _settings() -> LocalSettings:
+def _read_settings() -> LocalSettings:
     try:
         return LocalSettings()
     except ValidationError as error:
@@ -78,8 +78,10 @@ def _ensure_model(settings: LocalSettings) -> Path:
     if (saved := settings.saved_model) is not None:
         return saved
     if settings.model_dir is not None:
-        raise CannotStart(f"SEPAL_MODEL_DIR is {settings.model_dir}, which has no {CARD_FILE}: train a model first")
-    # In a separate process: a process that serves must not import the training libraries.
+        raise CannotStart(
+            f"SEPAL_MODEL_DIR is {settings.model_dir}, which contains no {CARD_FILE}: train a model first"
+        )
+    # In a separate process, because this one must not import the training libraries.
     path = log_file(settings.supervisor_dir, "training")
     with path.open("wb") as log:
         training = subprocess.run(
@@ -90,26 +92,26 @@ def _ensure_model(settings: LocalSettings) -> Path:
         held = ", ".join(settings.saved_models) or "no model"
         raise CannotStart(
             f"there is no model models/{settings.model}, and training it failed. Last output:\n{log_excerpt(path)}\n"
-            f"sepal: models/ holds {held}"
+            f"sepal: models/ contains {held}"
         )
     return trained
 
 
 def _ensure_distributions(model_dir: Path, settings: LocalSettings) -> None:
-    """Install the distributions that the model needs, or print the command that does; the worker refuses the model."""
+    """Install the distributions that the model needs, or print the command for it; without them, the worker exits."""
     try:
         differing = find_differing(read_card(model_dir))
     except ArtifactError:
-        return  # the worker says more
+        return  # the worker reports the error
     if not differing:
         return
     needed = pip_requirements(differing).split()
     command = [sys.executable, "-m", "pip", "install", *needed]
     if not settings.install:
-        print(f"sepal: the model needs other distributions than are installed: {pip_install_command(*needed)}")
+        print(f"sepal: the model needs distributions that are not installed: {pip_install_command(*needed)}")
         print("sepal: `make run INSTALL=1` with the same MODEL runs this command first")
     elif subprocess.run(command, check=False).returncode:
-        raise CannotStart(f"could not install what the model needs: {pip_install_command(*needed)}")
+        raise CannotStart(f"cannot install the distributions that the model needs: {pip_install_command(*needed)}")
 
 
 def _write_configuration(settings: LocalSettings) -> Path:

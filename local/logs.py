@@ -1,4 +1,4 @@
-"""The log files of `make run`: one for each program, in the supervisor's folder, and the previous run's."""
+"""The log files of `make run`, one for each program, of this run and the previous one."""
 
 import re
 from itertools import takewhile
@@ -21,7 +21,7 @@ def log_file(folder: Path, program: str) -> Path:
 
 
 def rotate(folder: Path) -> None:
-    """Rename every log to the name that supervisord's rotation uses, `NAME.log.1`, so that a run starts new ones."""
+    """Rename every log to `NAME.log.1`, as supervisord's rotation does, so that a run starts with new logs."""
     for path in folder.glob(f"*{_SUFFIX}"):
         path.replace(path.with_name(f"{path.name}.1"))
 
@@ -39,13 +39,13 @@ def tail(path: Path, since: int = 0) -> str:
 
 def log_excerpt(path: Path, since: int = 0) -> str:
     """Return the first critical entry of a log, or else its last lines, indented, and the log's path."""
-    lines = _relevant(tail(path, since).splitlines())
+    lines = _select_lines(tail(path, since).splitlines())
     if not lines:
         return f"  No output in {path}"
     return "\n".join([*(f"  | {line}" for line in lines), f"  Full log: {path}"])
 
 
-def _relevant(lines: list[str]) -> list[str]:
+def _select_lines(lines: list[str]) -> list[str]:
     critical = next((number for number, line in enumerate(lines) if _CRITICAL in line), None)
     if critical is None:
         return lines[-_SHOWN_LINES:]

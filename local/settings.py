@@ -17,12 +17,12 @@ _PASSWORD_BYTES: Final = 12
 
 
 class LocalSettings(FlowerSettings):
-    """Which programs `make run` starts, and where; the programs read their other settings from the same environment."""
+    """The programs that `make run` starts, their ports and folders; the programs read further settings themselves."""
 
     redis_url: SecretStr | None = None
     """The URL of a running broker; if unset, `make run` starts a broker."""
     object_store_url: str | None = None
-    """Where the rows and results of bulk predictions are kept; if unset, in a folder in `SEPAL_STATE_DIR`."""
+    """The object store for the rows and results of bulk predictions; if unset, a folder in `SEPAL_STATE_DIR`."""
     redis_port: int = Field(default=6379, ge=1, le=65535)
     """The port of the broker that `make run` starts."""
     api_host: str = "127.0.0.1"
@@ -34,19 +34,19 @@ class LocalSettings(FlowerSettings):
     flower_password: FlowerPassword = Field(default_factory=lambda: Secret(secrets.token_urlsafe(_PASSWORD_BYTES)))
     """The password for Flower; if unset, `make run` generates one at each start and prints it."""
     single_worker: bool = False
-    """Start one worker for both queues, which takes less memory: a bulk batch that it has begun delays a person's rows
-    by about 200 ms. Otherwise bulk predictions have a worker of their own, at a lower priority."""
+    """Start one worker for both queues, which takes less memory, but a running bulk batch delays interactive
+    predictions by about 200 ms. Otherwise a second worker, with a lower CPU priority, serves the bulk queue."""
     worker_http_port: int = Field(default=9540, ge=1, le=65535)
     """The port of the worker's metrics and probes."""
     bulk_worker_http_port: int = Field(default=9541, ge=1, le=65535)
     """The port of the bulk worker's metrics and probes."""
     model: str = Field(default="iris", pattern=rf"{MODEL_NAME[:-1]}(/{MODEL_VERSION[1:-1]})?$")
-    """The model to serve, which `make run MODEL=…` sets: `name/version` in `models/`; or `name`: its highest version
-    there, where numbers count as numbers, or else a recipe to train."""
+    """The model to serve, set by `make run MODEL=…`: `name/version` in `models/`; or `name`, for its highest version
+    there (10 is higher than 9) or, if there is none, the recipe to train."""
     model_dir: Path | None = None
     """The folder of the model to serve, instead of one in `models/`."""
     install: bool = False
-    """Install what the model needs and is not installed, which `make run INSTALL=1` sets."""
+    """Install the distributions that the model needs and that are not installed; set by `make run INSTALL=1`."""
     state_dir: Path = Path(".sepal")
     """The folder for the broker's append-only file, bulk predictions, the supervisor's files and the logs."""
 
@@ -71,7 +71,7 @@ class LocalSettings(FlowerSettings):
 
     @property
     def saved_models(self) -> list[str]:
-        """What `models/` holds, each as `name/version`."""
+        """The models in `models/`, each as `name/version`."""
         folders = [card.parent for card in _MODELS_DIR.glob(f"[!.]*/[!.]*/{CARD_FILE}")]
         found = [folder.relative_to(_MODELS_DIR).as_posix() for folder in folders]
         return sorted(found, key=_natural_order)
@@ -88,17 +88,17 @@ class LocalSettings(FlowerSettings):
 
     @property
     def objects_dir(self) -> Path:
-        """The folder of rows and results; it belongs to one broker, as its records do."""
+        """The folder of the object store; each broker has its own, because its records refer to the objects."""
         return self.state_dir / ("objects" if self.redis_url else f"objects-{self.redis_port}")
 
     @property
     def broker_url(self) -> str:
-        """The URL of the broker: the one that was given, or that of the broker that `make run` starts."""
+        """The URL of the broker: `SEPAL_REDIS_URL`, or that of the broker that `make run` starts."""
         return self.redis_url.get_secret_value() if self.redis_url else f"redis://127.0.0.1:{self.redis_port}/0"
 
     @property
     def fast_broker_url(self) -> str:
-        """The Unix socket of the broker where there is one: a round trip over it costs half of one over TCP."""
+        """The Unix socket of the broker if there is one, because a round trip costs half of one over TCP."""
         socket = (self.broker_dir / SOCKET_FILE).absolute()
         if self.redis_url or len(str(socket)) > _LONGEST_SOCKET_PATH:
             return self.broker_url
@@ -106,6 +106,6 @@ class LocalSettings(FlowerSettings):
 
 
 def _natural_order(version: str) -> list[str | int]:
-    """Return a key by which 10 comes after 9; texts and numbers alternate in it, the first is a text."""
+    """Return a sort key by which 10 comes after 9: strings and numbers alternate in it, beginning with a string."""
     parts = re.split(r"([0-9]+)", version)
     return [int(part) if index % 2 else part for index, part in enumerate(parts)]

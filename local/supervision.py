@@ -1,9 +1,9 @@
-"""Writes supervisord's configuration: the programs, their start and stop order, and when they are restarted.
+"""Writes supervisord's configuration: the programs, their start and stop order, and the conditions for a restart.
 
 The terminal shows the welcome message and the reports of programs that exited. Each program's output goes to its log.
 
-Groups of programs stop in reverse order of their priorities, one after the other: the gateway and Flower together, then
-the workers together, then the broker, which all of them can reach while they finish.
+Groups of programs stop one after the other, in reverse order of their priorities: first the gateway and Flower, then
+the workers, then the broker, because the others need it until they have stopped.
 """
 
 import os
@@ -25,7 +25,7 @@ from shared.names import Queue
 _FLOWER_CONFIGURATION: Final = Path(__file__).parent.parent / "deploy" / "flower" / "flowerconfig.py"
 
 _BULK_NICE: Final = "10"
-"""The bulk worker gets a tenth of the CPU time that an interactive one wants (sched(7))."""
+"""Gives the bulk worker a tenth of the interactive worker's share of CPU time (sched(7))."""
 
 _TERMINAL: Final = "/dev/fd/1"
 _LOG_BYTES: Final = 20_000_000  # of each log; one rotated log is kept
@@ -42,8 +42,8 @@ pidfile = {state}/supervisord.pid
 childlogdir = {state}
 """
 
-# SIGTERM goes to the program alone, because only the worker may stop its pool processes; SIGKILL goes to the process
-# group. A program that exits is restarted, unless it has exited within a second of its start and of three restarts.
+# SIGTERM is sent only to the program, because only the worker may stop its pool processes; SIGKILL is sent to the
+# process group. A program that exits is restarted, unless it exits within a second of its start and of three restarts.
 _PROGRAM = """
 [program:{name}]
 command = {command}
@@ -86,10 +86,10 @@ class Program:
 
     name: str
     group: Literal["brokers", "workers", "frontends"]
-    """Of the programs that stop together; supervisord takes a second for each group."""
+    """Programs of a group stop together; supervisord takes a second for each group."""
     command: Sequence[str]
     environment: dict[str, str] = field(default_factory=dict)
-    """What differs from the environment of the supervisor."""
+    """Variables added to the supervisor's environment."""
     restart: bool = True
     stop_seconds: int = 10
     writes_to_terminal: bool = False
@@ -107,7 +107,7 @@ def programs(settings: LocalSettings) -> list[Program]:
     options = [] if "flower_password" in settings.model_fields_set else [SHOW_PASSWORD]
     return [
         *local_broker,
-        *_workers(settings),
+        *_worker_programs(settings),
         Program("gateway", "frontends", [python, "-m", "api"], stop_seconds=15),
         Program("flower", "frontends", [python, "-m", "celery", *flower]),
         Program(
@@ -116,7 +116,7 @@ def programs(settings: LocalSettings) -> list[Program]:
     ]
 
 
-def _workers(settings: LocalSettings) -> list[Program]:
+def _worker_programs(settings: LocalSettings) -> list[Program]:
     """List the workers: one for each queue, or one for both."""
 
     def worker(name: str, queues: str, port: int, **environment: str) -> Program:
@@ -132,27 +132,27 @@ def _workers(settings: LocalSettings) -> list[Program]:
 
 
 def configuration(programs: Sequence[Program], state_dir: Path) -> str:
-    """Return the text of the file that supervisord reads."""
+    """Return the content of supervisord's configuration file."""
     folder = state_dir.absolute()
     may_exit = [program.name for program in programs if not program.restart]
     listener = [sys.executable, "-m", exits.__name__, str(state_dir), *may_exit]
     return "".join(
         [
             _SUPERVISOR.format(state=folder, user=os.getuid(), log=log_file(folder, SUPERVISOR), log_bytes=_LOG_BYTES),
-            *(_section(program, priority, folder) for priority, program in enumerate(programs)),
+            *(_program_section(program, priority, folder) for priority, program in enumerate(programs)),
             *(
                 _GROUP.format(name=group, programs=",".join(program.name for program in members), priority=priority)
                 for priority, (group, members) in enumerate(groupby(programs, attrgetter("group")))
             ),
-            _LISTENER.format(command=_quoted(listener), events=",".join(exits.EVENTS), terminal=_TERMINAL),
+            _LISTENER.format(command=_quote_command(listener), events=",".join(exits.EVENTS), terminal=_TERMINAL),
         ]
     )
 
 
-def _section(program: Program, priority: int, folder: Path) -> str:
+def _program_section(program: Program, priority: int, folder: Path) -> str:
     return _PROGRAM.format(
         name=program.name,
-        command=_quoted(program.command),
+        command=_quote_command(program.command),
         environment=",".join(f'{name}="{value}"' for name, value in program.environment.items()),
         priority=priority,
         restart="true" if program.restart else "false",
@@ -163,5 +163,5 @@ def _section(program: Program, priority: int, folder: Path) -> str:
     )
 
 
-def _quoted(command: Sequence[str]) -> str:
+def _quote_command(command: Sequence[str]) -> str:
     return shlex.join(command).replace("%", "%%")

@@ -1,4 +1,4 @@
-"""Waits until the gateway is ready, then prints the addresses of everything."""
+"""Waits until the gateway is ready, then prints the addresses of all programs."""
 
 import json
 import shlex
@@ -18,11 +18,11 @@ _POLL_SECONDS: Final = 0.1
 _REPORT_SECONDS: Final = 15
 
 SHOW_PASSWORD: Final = "--show-password"  # noqa: S105 - an option
-"""The option that has Flower's generated password printed."""
+"""The option to print Flower's generated password."""
 
 
 def main() -> None:
-    """Print the addresses and an example request; after five minutes without readiness, the reasons instead."""
+    """Print the addresses and an example request or, if the gateway is not ready after five minutes, the last logs."""
     settings = LocalSettings()
     host = "127.0.0.1" if settings.api_host == "0.0.0.0" else settings.api_host
     gateway = f"http://{host}:{settings.api_port}"
@@ -34,20 +34,20 @@ def main() -> None:
             waited = f"{now - began:.0f} s"
             print(f"sepal: not ready after {waited}: {reasons} Logs: {settings.supervisor_dir}", flush=True)
         if now - began > _TIMEOUT_SECONDS:
-            print(_last_output(settings), flush=True)
+            print(_last_logs(settings), flush=True)
             return
         time.sleep(_POLL_SECONDS)
-    print(_welcome(gateway, settings), flush=True)
+    print(_welcome_message(gateway, settings), flush=True)
 
 
-def _last_output(settings: LocalSettings) -> str:
+def _last_logs(settings: LocalSettings) -> str:
     logs = {name: log_excerpt(log_file(settings.supervisor_dir, name)) for name in ("worker", "gateway")}
     output = "\n".join(f"sepal: last output of the {name}:\n{lines}" for name, lines in logs.items())
     return f"{output}\nsepal: no longer waiting for readiness. Ctrl-C stops everything."
 
 
 def _not_ready_reasons(gateway: str) -> str:
-    """Ask the gateway why it is not ready; empty if it is."""
+    """Return the reasons why the gateway is not ready; empty if it is."""
     try:
         with urllib.request.urlopen(f"{gateway}/readyz", timeout=2):
             return ""
@@ -58,7 +58,7 @@ def _not_ready_reasons(gateway: str) -> str:
         return f"the gateway does not respond ({error})."
 
 
-def _welcome(gateway: str, settings: LocalSettings) -> str:
+def _welcome_message(gateway: str, settings: LocalSettings) -> str:
     with urllib.request.urlopen(f"{gateway}/model", timeout=2) as response:
         card = ModelCard.model_validate_json(response.read())
     rows = json.dumps({"data": card.example})
@@ -72,28 +72,28 @@ Sepal serves {card.name} {card.version}.
 
   predictions  {gateway}/predict and, for files, {gateway}/predictions
   try it out   {gateway}/model and {gateway}/docs
-  Flower       http://127.0.0.1:{settings.flower_port}  ({_credentials(settings)})
+  Flower       http://127.0.0.1:{settings.flower_port}  ({_flower_credentials(settings)})
   metrics      {gateway}/metrics and {_workers_metrics(settings)}
   broker       {_without_password(settings.broker_url)}
   objects      {settings.environment["SEPAL_OBJECT_STORE_URL"]}
   logs         {settings.supervisor_dir}
 
   curl -X POST {gateway}/predict -H 'Content-Type: application/json' -d '{rows}'{note}
-  {_command()} predict --url {gateway} {_row(card)}
-  {_command()} score --url {gateway} FILE.csv -o scored.parquet
+  {_sepal_command()} predict --url {gateway} {_example_row_arguments(card)}
+  {_sepal_command()} score --url {gateway} FILE.csv -o scored.parquet
 
 Ctrl-C stops everything.
 """
 
 
-def _command() -> str:
-    """Return the path of the client's command, as short as it can be given to a shell."""
+def _sepal_command() -> str:
+    """Return the path of the command `sepal`, relative to the current folder if possible, quoted for a shell."""
     path = Path(sys.executable).with_name("sepal")
     return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
-def _row(card: ModelCard) -> str:
-    """Return the card's first example row as arguments of `sepal predict`: an empty one is a missing value."""
+def _example_row_arguments(card: ModelCard) -> str:
+    """Return the card's first example row as arguments of `sepal predict`; an empty argument is a missing value."""
     row = card.example[0]
     if isinstance(row, str):
         return f"--text={shlex.quote(row)}"
@@ -105,7 +105,7 @@ def _workers_metrics(settings: LocalSettings) -> str:
     return " and ".join(f"http://127.0.0.1:{port}/metrics" for port in ports)
 
 
-def _credentials(settings: LocalSettings) -> str:
+def _flower_credentials(settings: LocalSettings) -> str:
     generated = SHOW_PASSWORD in sys.argv[1:]
     password = settings.flower_password.get_secret_value() if generated else "from SEPAL_FLOWER_PASSWORD"
     return f"user {settings.flower_user}, password {password}"

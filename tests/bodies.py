@@ -50,7 +50,7 @@ ROWS: Final[dict[str, dict[str, str]]] = {
 
 
 class Refusal(NamedTuple):
-    """A body that is refused with 422: where the fault is, and words of its detail."""
+    """A body that is refused with 422: the pointer of the fault, and words of its detail."""
 
     model: str
     body: bytes

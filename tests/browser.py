@@ -1,4 +1,4 @@
-"""A real browser for tests; `tests/acceptance/conftest.py` has the fixtures."""
+"""A real browser for tests; its fixtures are in `tests/acceptance/conftest.py`."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Sends many requests at once, each on a separate connection."""
+"""Sends many requests concurrently, each on a separate connection."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ from typing import Any
 
 
 async def predict_many(port: int, rows: Any, n_requests: int, prefer: str = "") -> list[tuple[int, Any]]:
-    """Send the same rows `n_requests` times at once; returns the status and the decoded body of each response."""
+    """Send the same rows `n_requests` times at once; return the status and the decoded body of each response."""
     body = json.dumps({"data": rows}).encode()
     head = f"POST /predict HTTP/1.1\r\nHost: sepal\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     request = f"{head}Prefer: {prefer}\r\nConnection: close\r\n\r\n".encode() + body

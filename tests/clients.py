@@ -1,4 +1,4 @@
-"""Both clients, behind the methods of the synchronous one."""
+"""Both clients, with the methods of the synchronous one."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from sepal_client import AsyncDeadLetters, AsyncPrediction, AsyncSepal, Sepal
 from tests.patience import patience
 
 Connect = Callable[..., AbstractContextManager[Any]]
-"""Opens a client of a URL; takes the options of `Sepal`, whose time-out is that of the tests by default."""
+"""Opens a client of a URL; takes the options of `Sepal`; the default time-out is that of the tests."""
 KINDS = ("sync", "async")
 
 
@@ -60,7 +60,7 @@ async def _await(awaitable: Any) -> Any:
 
 
 def connector(kind: str) -> Connect:
-    """Return what opens clients of one of `KINDS`."""
+    """Return a function that opens clients of one of `KINDS`."""
     return _open if kind == "sync" else _open_async
 
 

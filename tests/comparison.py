@@ -1,4 +1,4 @@
-"""Compares outputs as the JSON of an answer holds them with what a pipeline's own methods return."""
+"""Compares the outputs in a JSON response with the results of the pipeline's own methods."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 
 def items(values: Any) -> list[Any]:
-    """Return what an output holds for each row; of several targets, a list of arrays."""
+    """Return the values of an output for each row; with several targets, a list of arrays."""
     return list(zip(*values, strict=True)) if isinstance(values, list) else list(values)
 
 
 def compare(found: list[Any], direct: list[Any], *, to_the_bit: bool) -> None:
-    """Compare what was served with a direct call: to the bit, or but for rounding errors."""
+    """Compare served values with those of a direct call: to the bit, or within rounding errors."""
     assert len(found) == len(direct)
     for one, other in zip(found, direct, strict=True):
         if isinstance(other, tuple):

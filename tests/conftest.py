@@ -69,14 +69,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Exclude the imported modules from garbage collection, which every test runs once."""
+    """Exclude the imported modules from garbage collection, which runs after every test."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def resources_are_closed() -> Iterator[None]:
-    """Collect garbage after a test's other fixtures: an unclosed resource fails this test and no later one."""
+    """Collect garbage after a test's other fixtures, so that an unclosed resource fails this test, not a later one."""
     yield
     gc.collect()
 
@@ -91,7 +91,7 @@ def modules_keep_nothing_open() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def processes_are_stopped() -> Iterator[None]:
-    """Set up before all other fixtures, and so torn down after them."""
+    """Set up before all other fixtures, and therefore torn down after them."""
     yield
     wait_for(lambda: not leftover_processes(), "the end of every process that the tests started")
 
@@ -110,7 +110,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of trained recipes, which all processes of a run share; no test may change what is in it."""
+    """The folder of trained recipes, which all processes of a run share; tests must not change it."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
     folder.mkdir(exist_ok=True)
@@ -119,7 +119,7 @@ def trained_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def mlflow_models(trained_dir: Path) -> Path:
-    """The models of `tests.mlflow_models`, which all processes of a run share; no test may change them."""
+    """The models of `tests.mlflow_models`, which all processes of a run share; tests must not change them."""
     folder = trained_dir / "mlflow"
     with locked(trained_dir / "mlflow.lock"):
         if not folder.exists():

@@ -34,7 +34,7 @@ Schema = Mapping[str, Any]
 
 
 class Undocumented(AssertionError):
-    """A request or a response has something that the OpenAPI schema does not describe."""
+    """A request or response contains something that the OpenAPI schema does not describe."""
 
 
 class Documentation:
@@ -71,7 +71,7 @@ class Documentation:
         return dict(found)
 
     def is_valid(self, schema: Schema, value: Any) -> bool:
-        """Whether a schema describes a value."""
+        """Return whether a schema describes a value."""
         return bool(self._validator(schema).is_valid(value))
 
     def documented(self, schema: Schema, value: Any) -> Any:
@@ -92,7 +92,7 @@ class Documentation:
         return {}
 
     def _branches(self, schema: Schema, value: Any) -> Iterator[Schema]:
-        """Yield every schema that applies to a value: of alternatives, those that describe it."""
+        """Yield every schema that applies to a value; of alternatives, only those that describe it."""
         yield schema
         if "$ref" in schema:
             yield from self._branches(self._target(schema["$ref"]), value)
@@ -138,7 +138,7 @@ class Operation:
             raise Undocumented(f"{self._name} takes no body of type {request.headers['content-type']}")
 
     def check_body(self, request: httpx.Request) -> None:
-        """Check the members of a JSON body, which was read; what is in them is the client's.
+        """Check the names of the members of a JSON body, but not their values.
 
         Raises:
             Undocumented: a member is not described.
@@ -205,7 +205,7 @@ class Operation:
 
 
 def _member(branches: list[Schema], name: str) -> list[Schema]:
-    """Return the schema of a member as a list of one; of none if no branch describes it."""
+    """Return the schema of a member as a list, which is empty if no branch describes it."""
     described = [branch["properties"][name] for branch in branches if name in branch.get("properties", {})]
     if not described and any(branch.get("additionalProperties") for branch in branches):
         described = [branch["additionalProperties"] for branch in branches if branch.get("additionalProperties")]

@@ -23,7 +23,7 @@ class DocumentedTransport(httpx.BaseTransport):
         self._documentation = Documentation(schema)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Check a request, send it, and return what is documented of the response."""
+        """Check a request, send it, and return the documented parts of the response."""
         operation = self._documentation.operation(request)
         operation.check_head(request)
         if _has_json(request.headers):
@@ -53,7 +53,7 @@ class AsyncDocumentedTransport(httpx.AsyncBaseTransport):
         self._documentation = Documentation(schema)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Check a request, send it, and return what is documented of the response."""
+        """Check a request, send it, and return the documented parts of the response."""
         operation = self._documentation.operation(request)
         operation.check_head(request)
         if _has_json(request.headers):
@@ -76,7 +76,7 @@ class AsyncDocumentedTransport(httpx.AsyncBaseTransport):
 
 
 class _Shown:
-    """What a client sees of a response."""
+    """The documented parts of a response."""
 
     def __init__(self, operation: Operation, request: httpx.Request, response: httpx.Response) -> None:
         has_content = request.method != "HEAD" and response.status_code not in (204, 304)
@@ -109,7 +109,7 @@ class _Shown:
         return json.dumps(self._operation.documented(self._schema, value)).encode()
 
     def event(self, line: bytes) -> bytes:
-        """Return a line of an event stream with what is documented of its data."""
+        """Return a line of an event stream with the documented parts of its data."""
         if not line.startswith(_DATA):
             return line
         return b"%b %b\n" % (_DATA, self.documented(line.removeprefix(_DATA)))
@@ -154,7 +154,7 @@ class _AsyncEvents(httpx.AsyncByteStream):
 
 
 def _lines(text: bytes) -> list[bytes]:
-    """Split a text after each line feed; the last one has none."""
+    """Split a string after each line feed."""
     *lines, rest = text.split(b"\n")
     return [*(line + b"\n" for line in lines), rest]
 

@@ -1,4 +1,4 @@
-"""Fitted pipelines of every kind and rows for them: all families of scikit-learn, pipelines over tables and texts."""
+"""Fitted pipelines of every kind, with rows: all families of scikit-learn, and pipelines over tables and texts."""
 
 import warnings
 from collections.abc import Callable

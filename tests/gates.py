@@ -1,4 +1,4 @@
-"""Gates in the pipeline: a row waits while a test keeps the gate closed that its second column names."""
+"""Gates in the pipeline: a row waits while the gate that its second column names is closed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +34,6 @@ class Gates:
 
 
 def save_gated(folder: Path, kind: type[pipelines.WaitsAtGates] = pipelines.WaitsAtGates) -> tuple[Path, Gates]:
-    """Save a pipeline with gates as a model directory in `folder`; returns the directory and the gates."""
+    """Save a pipeline with gates as a model directory in `folder`; return the directory and the gates."""
     gates = Gates(folder / "gates")
     return save_misbehaving(folder / "models", kind(str(gates.folder))), gates

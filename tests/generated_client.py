@@ -1,4 +1,4 @@
-"""Generates a Python client from an OpenAPI schema, as docs/recipes.md says."""
+"""Generates a Python client from an OpenAPI schema, as described in docs/recipes.md."""
 
 import json
 import subprocess

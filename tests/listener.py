@@ -1,10 +1,10 @@
-"""A subscriber for tests."""
+"""A Redis subscriber for tests."""
 
 import asyncio
 
 
 class Listener:
-    """Keeps the messages of its channel."""
+    """Records the messages of its channel."""
 
     def __init__(self) -> None:
         self.messages: asyncio.Queue[bytes] = asyncio.Queue()

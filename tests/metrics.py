@@ -1,4 +1,4 @@
-"""Reads metrics as Prometheus does."""
+"""Parses metrics as Prometheus does."""
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,5 +22,5 @@ class Metrics:
 
 
 def wait_for_gathered(gateway: Gateway, n_rows: int) -> None:
-    """Wait until open batches of the gateway hold so many rows."""
+    """Wait until the open batches of the gateway contain so many rows."""
     wait_for(lambda: Metrics(gateway.port).value("gathering_rows") == n_rows, f"{n_rows} gathered rows")

@@ -1,4 +1,4 @@
-"""`python -m tests.mlflow_models FOLDER`: writes models with MLflow, into folders and into a store of runs."""
+"""`python -m tests.mlflow_models FOLDER`: writes models with MLflow, to folders and to a tracking store."""
 
 import os
 import sys

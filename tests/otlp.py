@@ -28,7 +28,7 @@ class Span(NamedTuple):
 
 
 class Receiver:
-    """Keeps the spans that it receives."""
+    """Records the spans that it receives."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []

@@ -1,4 +1,4 @@
-"""A pipeline with own code: a module, and a package with a data file, that only its model directory provides."""
+"""A pipeline with own code: a module, and a package with a data file, that exist only in its model directory."""
 
 import importlib
 import sys

@@ -11,7 +11,7 @@ WAITS_PER_TEST = 10  # a test waits for several conditions, and may start a whol
 
 
 def patience() -> float:
-    """Return the seconds that a test waits for one condition before it fails."""
+    """Return the seconds after which a test that waits for a condition fails."""
     return float(os.environ.get(VARIABLE, DEFAULT_SECONDS))
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.patient`: a gateway with two limits raised to the patience of the tests.
+"""`python -m tests.patient`: a gateway with two limits raised to the tests' time-out.
 
 A batch counts as under way until it is answered, so that a test determines which predictions share the next batch. At
 shutdown, an idle connection may send one more request for a quarter of the patience.

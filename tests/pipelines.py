@@ -1,4 +1,4 @@
-"""Pipelines that misbehave on purpose. Workers import this module to unpickle their artifacts."""
+"""Pipelines that misbehave on purpose. Workers import this module when they unpickle their artifacts."""
 
 import os
 import signal
@@ -70,7 +70,7 @@ class WaitsOrRejects(WaitsAtGates, RejectsSevens):
 
 
 class Lethal(WaitsAtGates):
-    """Waits at gates, then harms its process as the second column of a row says."""
+    """Waits at gates, then harms its process as the second column of a row specifies."""
 
     KILL, ALLOCATE, STOP = 13, 14, 15
     """Kill it; allocate a terabyte; if gate 15 is closed, open it and stop until SIGCONT."""
@@ -138,7 +138,7 @@ class FailsToLoad(SignClassifier):
 
 
 class Troublesome(SignClassifier):
-    """Predicts the number of each row, and makes the trouble that the row's first column names.
+    """Predicts the number of each row, and causes the trouble that the row's first column specifies.
 
     The artifact names this class, so a worker that loads it must run in the root of the repository, where it can import
     `tests`.

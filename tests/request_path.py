@@ -1,4 +1,4 @@
-"""Sends rows along the path of a request in this process: a body, the gateway's encoder, the worker's decoder."""
+"""Sends rows through the path of a request in this process: body, gateway's encoder, worker's decoder."""
 
 import json
 import sys
@@ -45,7 +45,7 @@ class RequestPath:
 
     @classmethod
     def to(cls, X: Any, **options: Any) -> "RequestPath":
-        """Make the path to a model that was fitted on X."""
+        """Create the path to a model that was fitted on X."""
         return cls(card_of(describe_input(None, X, **options)))
 
     def rows_of(self, X: Any) -> list[Row]:

@@ -41,25 +41,25 @@ class S3Server:
             )
         }
         self.url = f"s3://{BUCKET}"
-        """Of `SEPAL_OBJECT_STORE_URL`."""
+        """The value of `SEPAL_OBJECT_STORE_URL`."""
         self.environment = {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
             "AWS_ACCESS_KEY_ID": _ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": _SECRET_KEY,
             "AWS_REGION": "us-east-1",
         }
-        """Of every process that uses it."""
+        """The environment of every process that uses it."""
         self.part = self._start()
 
     def stop(self) -> None:
-        """Kill it, and remove the sockets that it makes outside of its folder."""
+        """Kill it, and remove the sockets that it creates outside its folder."""
         self.part.kill()
         for path in Path("/tmp").glob("seaweedfs-*-grpc-*.sock"):
             if int(path.stem.rpartition("-")[2]) in self._others.values():
                 path.unlink(missing_ok=True)
 
     def store(self) -> ObjectStore:
-        """Return a client of it in this process."""
+        """Return an object store client in this process."""
         with patch.dict("os.environ", self.environment):
             return ObjectStore.open(self.url)
 
@@ -78,7 +78,7 @@ class S3Server:
         return self
 
     def restart(self) -> None:
-        """Start it again, with its data, after `stop`."""
+        """Start it again with its data, after `stop`."""
         self.part = self._start()
         self.wait_until_ready()
 

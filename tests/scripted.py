@@ -1,4 +1,4 @@
-"""A server on a real socket that answers each request as a test says, and cuts connections where it says so."""
+"""A server on a real socket that responds as a test's scripts specify, and cuts connections on request."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the connection is reset when it i
 
 
 class Exchange:
-    """One request, on a connection of its own, and what the test does with it."""
+    """One request on its own connection, with methods to respond to it."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -127,7 +127,7 @@ def unheard(_: Exchange) -> None:
 
 
 class ScriptedServer:
-    """Carries one script out for each connection, in order."""
+    """Runs one script for each connection, in order."""
 
     def __init__(self, scripts: tuple[Script, ...], tls: ssl.SSLContext | None) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -147,7 +147,7 @@ class ScriptedServer:
         self._listener.close()
 
     def interrupt(self) -> None:
-        """Wait for no further connection."""
+        """Stop accepting connections."""
         with suppress(OSError):  # it is closed
             self._listener.shutdown(socket.SHUT_RDWR)
 

@@ -1,4 +1,4 @@
-"""Models whose pipelines take every value that their cards allow: a table of every type of column, and texts."""
+"""Models whose pipelines accept every value that their cards allow: tables of every type of column, and texts."""
 
 from collections.abc import Callable
 from datetime import date

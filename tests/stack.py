@@ -58,13 +58,13 @@ def _can_bind(port: int) -> bool:
 
 
 def listens(port: int) -> bool:
-    """Whether a process accepts connections on the port."""
+    """Return whether a process accepts connections on the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def wait_for(condition: Callable[[], T | None], description: str) -> T:
-    """Call `condition` until it returns a true value, and return that; fail when patience ends."""
+    """Call `condition` until it returns a true value, and return that; fail at the time-out."""
     seconds = patience()
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -133,11 +133,11 @@ class Part:
         return psutil.Process(self.popen.pid)
 
     def wait(self) -> int:
-        """Wait for the end of the process; returns its exit code."""
+        """Wait for the end of the process; return its exit code."""
         return self.popen.wait(timeout=patience())
 
     def stop(self) -> int:
-        """Terminate the process, or kill it when patience ends; kill its remaining children. Returns the exit code."""
+        """Terminate the process, or kill it after the time-out; kill its remaining children; return the exit code."""
         children = self.process.children(recursive=True) if self.popen.poll() is None else []
         self.popen.terminate()
         try:
@@ -266,7 +266,7 @@ class Client:
         return self.client.post("/predict", json={"data": rows}, headers=headers)
 
     def poll(self, location: str) -> httpx.Response:
-        """Poll until the prediction is final; returns the response."""
+        """Poll until the prediction is final; return the response."""
 
         def final() -> httpx.Response | None:
             response = self.client.get(location)

@@ -1,4 +1,4 @@
-"""Bulk predictions as the gateway and the worker make them, without any object."""
+"""Bulk predictions in Redis as the gateway and the worker record them, without objects."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ async def accepted(bulk: BulkStore, n_rows: int, **other: Any) -> NewBulkPredict
 
 
 def set_rate(server: redis.Redis, rows_per_second: int) -> None:
-    """Set how many rows a pool process is expected to score."""
+    """Set the expected scoring rate of a pool process."""
     server.hset(Key.RATES, MODEL, rows_per_second)
 
 
@@ -58,7 +58,7 @@ def claim_next(server: redis.Redis, worker: Attempts) -> Claim:
 
 
 def result_of(claim: Claim, n_bad: int = 0) -> SliceResult:
-    """A result of a slice, with an object of its own."""
+    """A result of a slice, in a separate object."""
     assert claim.slice is not None
     rows, key = claim.slice, result_key(claim.batch_id, claim.token)
     return SliceResult(rows.first_row, rows.n_rows, key, 8 * rows.n_rows, n_bad)

@@ -1,4 +1,4 @@
-"""Puts rows and results of bulk predictions into an object store, as a gateway and workers do."""
+"""Writes rows and results of bulk predictions to an object store, as gateways and workers do."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -63,7 +63,7 @@ def store_result(
 
 
 def store_rows(store: ObjectStore, source: Source, carried: Any) -> int:
-    """Store the rows of an upload, with a feature of zeros; returns the number of bytes."""
+    """Store the rows of an upload, with a feature of zeros; return the number of bytes."""
     columns = {"f0": pa.array([0.0] * source.n_rows)}
     for index, name in enumerate(source.carried):
         columns[f"{CARRIED}{index}"] = carried.column(name)

@@ -1,4 +1,4 @@
-"""Starts a real table server, and does jobs with it."""
+"""Starts a real table server and runs jobs on it."""
 
 import select
 import socket
@@ -49,7 +49,7 @@ class TableConnection:
         self.socket.close()
 
     def start(self) -> int:
-        """Wait until the job has started; returns the id of its process."""
+        """Wait until the job has started; return the id of its process."""
         self.receive()
         assert isinstance(self.replies[0], JobStarted)
         return self.replies[0].pid
@@ -61,7 +61,7 @@ class TableConnection:
         self._send(DATA, b"")
 
     def send_until_refused(self, part: bytes) -> JobRefused:
-        """Send a part of a body again and again; returns the refusal."""
+        """Send a part of a body repeatedly until it is refused; return the refusal."""
         while not isinstance(self.replies[-1], JobRefused):
             self._send(DATA, part)
             while select.select([self.socket], [], [], 0)[0] and not isinstance(self.replies[-1], JobRefused):
@@ -74,7 +74,7 @@ class TableConnection:
             self._send(DATA, part[start : start + MAX_FRAME_BYTES])
 
     def receive(self) -> bool:
-        """Receive a frame; returns whether there was one."""
+        """Receive a frame; return whether there was one."""
         head = self._file.read(FRAME.size)
         if len(head) < FRAME.size:
             return False
@@ -91,13 +91,13 @@ class TableConnection:
         return True
 
     def finish(self) -> Reply:
-        """Receive everything until the process closes its half; returns the last reply."""
+        """Receive everything until the process closes its half; return the last reply."""
         while self.receive():
             pass
         return self.replies[-1]
 
     def close_half(self) -> None:
-        """Say that nothing more comes, which ends the job."""
+        """Close the sending half, which ends the job."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def _send(self, kind: bytes, content: bytes) -> None:
@@ -126,14 +126,14 @@ class TableServer:
         return TableConnection(self._path, job)
 
     def do(self, job: Job, body: Iterable[bytes] = ()) -> TableConnection:
-        """Do a job to its end; returns the closed connection with all that was received."""
+        """Run a job to its end; return the closed connection with everything received."""
         with self.connect(job) as connection:
             connection.send_body(body)
             connection.finish()
         return connection
 
     def close(self) -> int:
-        """End the server as its parent's end does; returns its exit code."""
+        """End the server as if its parent had ended; return its exit code."""
         assert self.popen.stdin is not None
         assert self.popen.stdout is not None
         self.popen.stdin.close()

@@ -1,4 +1,4 @@
-"""Parses results of bulk predictions in any format, into the same rows for all of them."""
+"""Parses results of bulk predictions in any format to the same rows."""
 
 import io
 import json

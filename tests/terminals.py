@@ -1,4 +1,4 @@
-"""Runs a command in a terminal of its own: a pseudo-terminal that it controls, so that Ctrl-C is a real signal."""
+"""Runs a command in its own pseudo-terminal, so that Ctrl-C is a real signal."""
 
 import fcntl
 import os
@@ -45,13 +45,13 @@ class Terminal:
         self._read_until(lambda: text in self.shown, repr(text))
 
     def times(self, text: str) -> int:
-        """Return how often a text has been written so far."""
+        """Return the number of times that a text has been written so far."""
         while self._has_more(0) and self._read():
             pass
         return self.shown.count(text)
 
     def wait(self) -> int:
-        """Wait for the end of the command; returns its exit code, negative for a signal."""
+        """Wait for the end of the command; return its exit code, negative for a signal."""
         self._read_until(lambda: self._process.poll() is not None, "the end of the command")
         while self._has_more(0) and self._read():
             pass

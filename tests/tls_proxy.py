@@ -45,7 +45,7 @@ class TlsProxy:
         return self._context.wrap_socket(plain, server_hostname="localhost")
 
     def exchange(self, request: bytes) -> tuple[HTTPResponse, bytes]:
-        """Send bytes on a connection of their own; returns the response and its body."""
+        """Send bytes on a new connection; return the response and its body."""
         with self.connect() as connection:
             connection.sendall(request)
             response = HTTPResponse(connection)

@@ -33,7 +33,7 @@ def upload(gateway: Gateway, body: Any, media_type: str = CSV, query: str = "", 
 
 
 def accepted(gateway: Gateway, body: Any, media_type: str = CSV, query: str = "", **headers: str) -> str:
-    """Upload a body that is accepted; returns the path of its prediction."""
+    """Upload a body that is accepted; return the path of its prediction."""
     response = upload(gateway, body, media_type, query, **headers)
     assert response.status_code == 202, response.text
     assert response.headers["Location"] == f"/results/{response.json()['id']}"
@@ -59,7 +59,7 @@ def objects_of(stack: Stack) -> list[str]:
 
 
 def records_of(stack: Stack) -> dict[bytes, Any]:
-    """Read what Redis holds, without what changes by itself."""
+    """Return the contents of Redis, without values that change by themselves."""
     found = {}
     keys: Any = stack.redis.keys("*")
     for key in keys:
@@ -74,7 +74,7 @@ class SlowBody:
     def __init__(self, *parts: str) -> None:
         self._parts = parts
         self.is_sent = threading.Event()
-        """Whether the parts but the last have been handed over."""
+        """Whether all parts but the last have been sent."""
         self._may_end = threading.Event()
 
     def end(self) -> None:

@@ -1,1 +1,1 @@
-"""Generators of documentation and figures."""
+"""Scripts that generate the client, documentation and figures."""

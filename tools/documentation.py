@@ -1,4 +1,4 @@
-"""Writes the generated parts of the documentation; with --check, names the outdated files and writes none."""
+"""Writes the generated parts of the documentation; with --check, only lists the outdated files."""
 
 import sys
 from pathlib import Path
@@ -47,17 +47,21 @@ def main() -> None:
 
 
 def readme() -> str:
-    """Return the README with the figures of the last `make bench`."""
+    """Return the README with the figures of the latest `make bench`."""
     figures = write_excerpts(DOCS / "benchmarks")
-    return _filled(README, "figures: written by `make docs` from docs/benchmarks/serving*.json", "figures", figures)
+    return _replace_section(
+        README, "figures: written by `make docs` from docs/benchmarks/serving*.json", "figures", figures
+    )
 
 
 def operations() -> str:
     """Return the operations page with the table of all metrics."""
-    return _filled(OPERATIONS, "metrics: written by `make docs` from tools/metrics.py", "metrics", metrics.table())
+    return _replace_section(
+        OPERATIONS, "metrics: written by `make docs` from tools/metrics.py", "metrics", metrics.metrics_table()
+    )
 
 
-def _filled(page: Path, heading: str, name: str, content: str) -> str:
+def _replace_section(page: Path, heading: str, name: str, content: str) -> str:
     """Return the page with `content` between the two HTML comments that mark the section."""
     start, end = f"<!-- {heading} -->", f"<!-- end of {name} -->"
     before, _, rest = page.read_text().partition(start)
@@ -75,25 +79,25 @@ def configuration() -> str:
     ]
     seen: set[str] = set()
     for title, settings in SECTIONS:
-        rows = [_row(name, field) for name, field in settings.model_fields.items() if name not in seen]
+        rows = [_table_row(name, field) for name, field in settings.model_fields.items() if name not in seen]
         seen |= settings.model_fields.keys() if settings in (BrokerSettings, ConnectionSettings) else set()
         lines += ["", f"## {title}", "", "| variable | default | meaning |", "|---|---|---|", *rows]
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, field: object) -> str:
+def _table_row(name: str, field: object) -> str:
     default = getattr(field, "default", PydanticUndefined)
     if isinstance(default, SecretStr):
         default = default.get_secret_value()
     if isinstance(default, tuple):
         default = ",".join(default) or None
     shown = "" if default in (None, PydanticUndefined) else f"`{default}`"
-    bounds = ", ".join(filter(None, map(_bound, getattr(field, "metadata", []))))
+    bounds = ", ".join(filter(None, map(_format_bounds, getattr(field, "metadata", []))))
     meaning = " ".join(str(getattr(field, "description", "")).split())
     return f"| `SEPAL_{name.upper()}` | {shown} | {meaning}{f' ({bounds})' if bounds else ''} |"
 
 
-def _bound(constraint: object) -> str:
+def _format_bounds(constraint: object) -> str:
     symbols = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
     return ", ".join(
         f"{symbol} {getattr(constraint, name)}" for name, symbol in symbols.items() if hasattr(constraint, name)

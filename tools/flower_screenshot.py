@@ -1,9 +1,9 @@
-"""Takes the README's screenshot of Flower: the task list, after a few predictions of different sizes.
+"""Takes the README's screenshot of Flower: the task list, after predictions of several sizes.
 
     python -m tools.flower_screenshot
 
 A worker's name contains the host name. Therefore the script restarts itself in a UTS namespace (`unshare`, from
-util-linux) with the host name `sepal`; the rest is as `make run` starts it. Needs Chromium and wrk.
+util-linux) with the host name `sepal`; it starts Sepal as `make run` does. Requires Chromium and wrk.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The table of all metrics, read from the collectors that define them."""
+"""Generates the table of all metrics from the collectors that define them."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -47,8 +47,8 @@ _LIMITS: Final = dict.fromkeys(Queue, 1), 1
 _BUCKET_LABELS: Final = {"le"}
 
 
-class Row(NamedTuple):
-    """One metric; `source` is the process that counts it, or `store` for values that gateways read from the store."""
+class MetricRow(NamedTuple):
+    """A metric; `source` is the process that counts it, or `store` if gateways read it from the store."""
 
     name: str
     type: str
@@ -57,7 +57,7 @@ class Row(NamedTuple):
     meaning: str
 
 
-def metrics() -> list[Row]:
+def list_metrics() -> list[MetricRow]:
     """List the metrics of gateway and worker, sorted by name."""
     gateway, worker = CollectorRegistry(), CollectorRegistry()
     counted = GatewayMetrics(gateway)
@@ -67,36 +67,38 @@ def metrics() -> list[Row]:
     counted.sample(n_waiters=0, n_gathering_rows=0)
     WorkerMetrics(worker)
     worker.register(WorkerCollector(_CARD.ref, lambda: 1))
-    local = {family.name for family in ClusterCollector(_cluster(), *_LIMITS).collect()}
-    all_of_cluster = list(ClusterCollector(_cluster(_OVERVIEW), *_LIMITS).collect())
+    local = {family.name for family in ClusterCollector(_cluster_status(), *_LIMITS).collect()}
+    all_of_cluster = list(ClusterCollector(_cluster_status(_OVERVIEW), *_LIMITS).collect())
     return sorted(
         [
-            *_rows("gateway", gateway.collect()),
-            *_rows("gateway", [family for family in all_of_cluster if family.name in local]),
-            *_rows("store", [family for family in all_of_cluster if family.name not in local]),
-            *_rows("worker", worker.collect()),
+            *_metric_rows("gateway", gateway.collect()),
+            *_metric_rows("gateway", [family for family in all_of_cluster if family.name in local]),
+            *_metric_rows("store", [family for family in all_of_cluster if family.name not in local]),
+            *_metric_rows("worker", worker.collect()),
         ]
     )
 
 
-def table() -> str:
+def metrics_table() -> str:
     """Return the metrics as a Markdown table."""
-    return "\n".join(["| metric | type | labels | source | meaning |", "|---|---|---|---|---|", *map(_line, metrics())])
+    return "\n".join(
+        ["| metric | type | labels | source | meaning |", "|---|---|---|---|---|", *map(_table_line, list_metrics())]
+    )
 
 
-def _line(row: Row) -> str:
+def _table_line(row: MetricRow) -> str:
     labels = ", ".join(f"`{label}`" for label in row.labels)
     return f"| `{row.name}` | {row.type} | {labels} | {row.source} | {row.meaning} |"
 
 
-def _rows(source: str, families: Iterable[Metric]) -> Iterator[Row]:
+def _metric_rows(source: str, families: Iterable[Metric]) -> Iterator[MetricRow]:
     for family in families:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = {label for sample in family.samples for label in sample.labels} - _BUCKET_LABELS
-        yield Row(name, family.type, tuple(sorted(labels)), source, family.documentation)
+        yield MetricRow(name, family.type, tuple(sorted(labels)), source, family.documentation)
 
 
-def _cluster(*overviews: Overview) -> ClusterStatus:
+def _cluster_status(*overviews: Overview) -> ClusterStatus:
     """Return the cluster status of a gateway that has read these overviews."""
     remaining = iter(overviews)
 

@@ -1,8 +1,8 @@
 """Executes a notebook of the documentation against a running gateway, and saves it with its outputs.
 
 make run MODEL=penguins                                      # in another terminal
-python -m tools.notebook docs/penguins.ipynb                 # at SEPAL_URL, or http://127.0.0.1:8000
-python -m tools.notebook docs/penguins.ipynb --output FILE   # leaves the page as it is
+python -m tools.notebook docs/penguins.ipynb                 # uses SEPAL_URL, or http://127.0.0.1:8000
+python -m tools.notebook docs/penguins.ipynb --output FILE   # does not change the page
 """
 
 import argparse
@@ -16,10 +16,10 @@ _CELL_SECONDS: Final = 300
 
 
 def main() -> None:
-    """Execute the notebook; the first cell that fails ends it, with its traceback."""
+    """Execute the notebook; stop with a traceback at the first cell that fails."""
     parser = argparse.ArgumentParser(prog="python -m tools.notebook")
     parser.add_argument("page", type=Path)
-    parser.add_argument("--output", type=Path, help="where to save it; without it, in its own place")
+    parser.add_argument("--output", type=Path, help="the file to write; by default the page itself")
     arguments = parser.parse_args()
     page: Path = arguments.page
     output: Path = arguments.output or page

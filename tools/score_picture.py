@@ -1,10 +1,10 @@
-"""Draws docs/score.svg: `sepal score` of 1,000,000 penguins, as a terminal showed it, at the speed at which it did.
+"""Draws docs/score.svg: a recording of `sepal score` with 1,000,000 penguins in a terminal, at its original speed.
 
 make run MODEL=penguins           # in another terminal
-python -m tools.score_picture     # at SEPAL_URL, or http://127.0.0.1:8000
+python -m tools.score_picture     # uses SEPAL_URL, or http://127.0.0.1:8000
 
-The program runs the command in a pseudo-terminal and keeps what was on its line at each moment. Where a picture does
-not move, it shows one moment of the scoring.
+The script runs the command in a pseudo-terminal and records each change of its progress line. Viewers without animation
+show one moment of the scoring.
 """
 
 import os
@@ -31,8 +31,8 @@ _N_ROWS: Final = 1_000_000
 _WORDS: Final = ("score", "penguins.csv", "--carry", "id", "-o", "scored.parquet")
 _COLUMNS: Final = 90
 _N_MOMENTS: Final = 16
-_LAST_SECONDS: Final = 3.0  # how long the end is shown
-_NEW_LINE: Final = re.compile(r"\r?\x1b\[2K|\r\n")  # rich erases the line, and writes it again
+_LAST_SECONDS: Final = 3.0  # how long the last line is shown
+_NEW_LINE: Final = re.compile(r"\r?\x1b\[2K|\r\n")  # rich erases the line and writes it again
 _OTHER_CONTROLS: Final = re.compile(r"\x1b\[(?:\?25[hl]|1A)|\r|\n")
 _CELL, _LINE, _MARGIN = 8.4, 24, 16  # pixels
 _PICTURE: Final = """\
@@ -55,26 +55,26 @@ text {{ font: 14px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans M
 
 
 class Moment(NamedTuple):
-    """What was on the line of the terminal from a moment on."""
+    """The terminal's line from a moment on."""
 
     seconds: float
     text: str
 
 
 def main() -> None:
-    """Run the command, and draw what it showed."""
+    """Run the command, and write the picture."""
     with tempfile.TemporaryDirectory() as folder:
         penguins = load_penguins().drop(columns="species").sample(_N_ROWS, replace=True, random_state=0)
         penguins.insert(0, "id", [f"{number:07d}" for number in range(_N_ROWS)])
         penguins.to_csv(Path(folder, "penguins.csv"), index=False)
         os.chdir(folder)
-        moments = _run()
-    _PATH.write_text(_drawn(moments))
+        moments = _record()
+    _PATH.write_text(_draw(moments))
     print(f"wrote {_PATH} ({_PATH.stat().st_size} bytes)")
 
 
-def _run() -> list[Moment]:
-    """Run the command in a terminal; returns what it showed, and when."""
+def _record() -> list[Moment]:
+    """Run the command in a pseudo-terminal; return its output line at each moment."""
     began, shown, moments = time.monotonic(), "", [Moment(0.0, "")]
     decoder = getincrementaldecoder("utf-8")("replace")
 
@@ -94,19 +94,21 @@ def _run() -> list[Moment]:
     return moments
 
 
-def _drawn(moments: Sequence[Moment]) -> str:
+def _draw(moments: Sequence[Moment]) -> str:
     *_, end = moments
     slot = end.seconds / _N_MOMENTS
     shown = [[each for each in moments if each.seconds <= slot * number][-1].text for number in range(1, _N_MOMENTS)]
     total = slot * len(shown) + _LAST_SECONDS
     scoring = [number for number, text in enumerate(shown) if "Scoring" in text]
-    lines = [_line(0, "", Text.assemble(("$ ", "green"), "sepal ", " ".join(_WORDS)))]
+    lines = [_draw_line(0, "", Text.assemble(("$ ", "green"), "sepal ", " ".join(_WORDS)))]
     for number, text in enumerate(shown):
         kind = "moment still" if number == scoring[len(scoring) // 2] else "moment"
         lines.append(
-            _line(1, f'class="{kind}" style="animation-delay: {slot * number - total:.2f}s"', Text.from_ansi(text))
+            _draw_line(1, f'class="{kind}" style="animation-delay: {slot * number - total:.2f}s"', Text.from_ansi(text))
         )
-    lines.append(_line(1, f'class="moment end" style="animation-delay: {-_LAST_SECONDS}s"', Text.from_ansi(end.text)))
+    lines.append(
+        _draw_line(1, f'class="moment end" style="animation-delay: {-_LAST_SECONDS}s"', Text.from_ansi(end.text))
+    )
     return _PICTURE.format(
         width=round(_COLUMNS * _CELL + 2 * _MARGIN),
         height=2 * _LINE + 2 * _MARGIN,
@@ -119,11 +121,11 @@ def _drawn(moments: Sequence[Moment]) -> str:
     )
 
 
-def _line(number: int, attributes: str, text: Text) -> str:
-    """Draw a line of text at its place, in its colors."""
+def _draw_line(number: int, attributes: str, text: Text) -> str:
+    """Return the SVG element of a line of text, with its colors."""
     y = _MARGIN + _LINE * number + 16
     width = f'textLength="{text.cell_len * _CELL:.1f}" lengthAdjust="spacingAndGlyphs"'
-    pieces = [(_attributes(style), piece) for piece, style, _ in text.render(Console(width=1000), end="")]
+    pieces = [(_svg_attributes(style), piece) for piece, style, _ in text.render(Console(width=1000), end="")]
     runs = [
         f"<tspan {style}>{escape(''.join(piece for _, piece in same))}</tspan>"
         for style, same in groupby(pieces, lambda each: each[0])
@@ -131,7 +133,7 @@ def _line(number: int, attributes: str, text: Text) -> str:
     return f'<text x="{_MARGIN}" y="{y}" {width} {attributes}>{"".join(runs)}</text>'
 
 
-def _attributes(style: Style | None) -> str:
+def _svg_attributes(style: Style | None) -> str:
     color = None if style is None else style.color
     shown = SVG_EXPORT_THEME.foreground_color if color is None else color.get_truecolor(SVG_EXPORT_THEME)
     return f'fill="{shown.hex}"' + (' font-weight="bold"' if style is not None and style.bold else "")

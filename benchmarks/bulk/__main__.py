@@ -1,13 +1,13 @@
 """Compares bulk predictions with a local script in the same run: `python -m benchmarks.bulk`.
 
-A case is a model, a format in, a format out and a number of rows. Each round starts Sepal as `make run` does, and
-scores each file with it and with `benchmarks.bulk.local`, one after the other, in an order that alternates. Measured is
-the time from the first byte sent to the last byte received; the start of both is left out. A result is compared with
-the local one.
+A case is a model, an input format, an output format and a number of rows. Each round starts Sepal as `make run` does,
+and scores each file with Sepal and with `benchmarks.bulk.local`, one after the other, in alternating order. The time is
+measured from the first byte sent to the last byte received, without the start of either. Sepal's result is compared
+with the local one.
 
 python -m benchmarks.bulk --rounds 5
 python -m benchmarks.bulk --only iris-csv --rows 1000000
-python -m benchmarks.bulk memory     # the peak memory while the largest case passes through
+python -m benchmarks.bulk memory     # peak memory during the largest case
 python -m benchmarks.bulk beside     # single rows at 50 a second, with and without a bulk prediction
 """
 
@@ -48,7 +48,7 @@ _PER_SECOND: Final = 50
 
 
 class Case(NamedTuple):
-    """What is scored."""
+    """A model, its input and output formats, and a number of rows."""
 
     model: str
     source: str
@@ -74,13 +74,13 @@ CASES: Final = (
 
 
 class Measured(NamedTuple):
-    """One case in one round."""
+    """The figures of one case in one round."""
 
     sepal: float
     """Rows a second."""
     other: float
     sepal_cpu: float
-    """CPU seconds per million rows, of the machine without the client."""
+    """CPU seconds of the machine, without the client, per million rows."""
     other_cpu: float
     accepted: float
     """Seconds until the upload was accepted."""
@@ -97,14 +97,14 @@ def main() -> None:
     wanted = arguments.only.split(",") if arguments.only else [case.name for case in CASES]
     cases = [case._replace(n_rows=arguments.rows or case.n_rows) for case in CASES if case.name in wanted]
     if arguments.what == "memory":
-        _memory(cases)
+        _measure_memory(cases)
     elif arguments.what == "beside":
-        _beside(cases[0], arguments.rounds)
+        _measure_beside(cases[0], arguments.rounds)
     else:
-        _speed(cases, arguments.rounds)
+        _compare_speed(cases, arguments.rounds)
 
 
-def _speed(cases: Sequence[Case], rounds: int) -> None:
+def _compare_speed(cases: Sequence[Case], rounds: int) -> None:
     measured: dict[Case, list[Measured]] = {case: [] for case in cases}
     for number in range(rounds):
         for case in cases:
@@ -120,12 +120,12 @@ def _speed(cases: Sequence[Case], rounds: int) -> None:
         "CPU s per million rows",
         "other's",
     ]
-    print(table(header, [_line(case, some) for case, some in measured.items()]))
+    print(table(header, [_table_row(case, some) for case, some in measured.items()]))
     where = f"{format_machine(machine.describe())}; commit `{machine.commit()}`; medians of {rounds} rounds, lowest "
     print(f"\n{where}and highest in brackets. The other is a local script; for JSON, the service without a queue.")
 
 
-def _line(case: Case, some: Sequence[Measured]) -> list[str]:
+def _table_row(case: Case, some: Sequence[Measured]) -> list[str]:
     figures = [
         [each.sepal for each in some],
         [each.other for each in some],
@@ -142,7 +142,7 @@ def _measure(case: Case, *, sepal_first: bool) -> Measured:
     source = data.write(case.model, case.source, case.n_rows, FILES)
     target = FILES / f"result.{case.out}"
     expected = FILES / "expected.parquet"
-    other = _in_process if case.source == "json" else _local
+    other = _run_in_process_service if case.source == "json" else _run_local_script
     with started(case.model) as running:
         if not sepal_first:
             other_seconds, other_cpu = other(case, source, expected)
@@ -160,14 +160,14 @@ def _measure(case: Case, *, sepal_first: bool) -> Measured:
 
 
 def _busy_seconds() -> float:
-    """Return the CPU seconds of the whole machine: the process that reads an upload has ended when it is over."""
+    """Return the CPU seconds of the whole machine, because the processes that read uploads have ended by then."""
     times = psutil.cpu_times()
     return float(sum(times[:8]) - times.idle - times.iowait)
 
 
 @contextmanager
 def started(model: str) -> Iterator[Running]:
-    """Start Sepal, and score some rows: then every process has its libraries, and the store has learned a rate."""
+    """Start Sepal, and score some rows, so that every process has loaded its libraries and the store has a rate."""
     workload = Workload.load(SCENARIOS[model].model_dir)
     with Running(SEPAL, Path(sys.executable), FOLDER / "run" / "bulk", workload) as running:
         for format_name in ("csv", "parquet"):
@@ -177,7 +177,7 @@ def started(model: str) -> Iterator[Running]:
         yield running
 
 
-def _local(case: Case, source: Path, target: Path) -> tuple[float, float]:
+def _run_local_script(case: Case, source: Path, target: Path) -> tuple[float, float]:
     """Score a file with a local script; return the seconds and the CPU seconds."""
     command = [sys.executable, "-m", "benchmarks.bulk.local", str(SCENARIOS[case.model].model_dir)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -190,8 +190,8 @@ def _local(case: Case, source: Path, target: Path) -> tuple[float, float]:
     return seconds, cpu
 
 
-def _in_process(case: Case, source: Path, target: Path) -> tuple[float, float]:
-    """Send a file as one request to the service without a queue; return the seconds and the CPU seconds."""
+def _run_in_process_service(case: Case, source: Path, target: Path) -> tuple[float, float]:
+    """Send a file in one request to the service without a queue; return the seconds and the CPU seconds."""
     workload = Workload.load(SCENARIOS[case.model].model_dir)
     folder = FOLDER / "run" / "bulk-in-process"
     system = next(peer for peer in PEERS if peer.name == "in_process")
@@ -204,7 +204,7 @@ def _in_process(case: Case, source: Path, target: Path) -> tuple[float, float]:
 
 
 def _post(port: int, source: Path, target: Path) -> None:
-    """Send a file as one request to the service without a queue, and write the response to another file."""
+    """Send a file in one request to the service without a queue, and write the response to another file."""
     with closing(HTTPConnection("127.0.0.1", port, timeout=600, blocksize=2**20)) as connection:
         connection.request("POST", "/predict", source.read_bytes(), {"Content-Type": "application/json"})
         response = connection.getresponse()
@@ -214,7 +214,7 @@ def _post(port: int, source: Path, target: Path) -> None:
 
 
 def compare(target: Path, expected: Path) -> None:
-    """Compare a result with the local one: labels exactly, numbers as close as batches of another size allow."""
+    """Compare a result with the local one: labels exactly, numbers within the error due to other batch sizes."""
     for batch, own in zip(
         *(parquet.ParquetFile(path).iter_batches(65_536) for path in (target, expected)), strict=True
     ):
@@ -224,13 +224,13 @@ def compare(target: Path, expected: Path) -> None:
             sys.exit("a result differs from the local one")
 
 
-def _memory(cases: Sequence[Case]) -> None:
+def _measure_memory(cases: Sequence[Case]) -> None:
     lines = []
     for case in cases:
         source = data.write(case.model, case.source, case.n_rows, FILES)
         with started(case.model) as running, redis.Redis(port=running.site.redis_port) as store:
             before = int(store.info("memory")["used_memory"])
-            with peaks(partial(_groups, running)) as highest:
+            with peaks(partial(_process_groups, running)) as highest:
                 score(running.site.port, source, FILES / f"result.{case.out}", case.out)
             grown = (int(store.info("memory")["used_memory"]) - before) / 2**20
         names = sorted(highest)
@@ -238,7 +238,7 @@ def _memory(cases: Sequence[Case]) -> None:
     print(table(["case", "rows", *(f"{name}, MiB at the peak" for name in names), "Redis's growth, MiB"], lines))
 
 
-def _groups(running: Running) -> Mapping[str, Sequence[psutil.Process]]:
+def _process_groups(running: Running) -> Mapping[str, Sequence[psutil.Process]]:
     groups: dict[str, list[psutil.Process]] = {"gateway and its child processes": []}
     for process in running.processes():
         try:
@@ -258,7 +258,7 @@ def _groups(running: Running) -> Mapping[str, Sequence[psutil.Process]]:
     )
 
 
-def _beside(case: Case, rounds: int) -> None:
+def _measure_beside(case: Case, rounds: int) -> None:
     source = data.write(case.model, case.source, case.n_rows, FILES)
     row = Workload.load(SCENARIOS[case.model].model_dir).rows(1)[0]
     alone: list[float] = []

@@ -1,4 +1,4 @@
-"""Single rows at a steady rate, each at its own moment whether or not the earlier ones were answered."""
+"""Sends single rows at a steady rate, without waiting for the responses to earlier ones."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ _TIMEOUT_SECONDS: Final = 30
 
 
 class SingleRows:
-    """A client that sends one row at each tick of a clock, and keeps how long each took, from its tick on."""
+    """A client that sends one row at each tick of a clock, and records the time from the tick to the response."""
 
     def __init__(self, port: int, row: list[Any], per_second: float) -> None:
         self._port = port

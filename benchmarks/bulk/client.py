@@ -25,15 +25,15 @@ class Times(NamedTuple):
     accepted: float
     succeeded: float
     received: float
-    """When the last byte of the result had been received."""
+    """Until the last byte of the result was received."""
 
 
 class BulkFailed(Exception):
-    """A response was not what it should be; the text has it."""
+    """A response was not as expected; the message contains it."""
 
 
 def score(port: int, source: Path, target: Path, out: str = "parquet") -> Times:
-    """Upload a file, wait until its prediction has succeeded, and write the result to another.
+    """Upload a file, wait until its prediction has succeeded, and write the result to `target`.
 
     Raises:
         BulkFailed: the upload was refused, the prediction failed, or the result cannot be read.
@@ -43,7 +43,7 @@ def score(port: int, source: Path, target: Path, out: str = "parquet") -> Times:
         with source.open("rb") as body:
             headers = {"Content-Type": MEDIA_TYPES[source.suffix[1:]], "Content-Length": str(source.stat().st_size)}
             connection.request("POST", "/predictions", body, headers)
-        location = _expect(connection.getresponse(), 202)["location"]
+        location = _read_json(connection.getresponse(), 202)["location"]
         accepted = time.perf_counter()
         _wait(connection, location)
         succeeded = time.perf_counter()
@@ -73,7 +73,7 @@ def _wait(connection: HTTPConnection, location: str) -> None:
         raise BulkFailed(f"the prediction is {status}")
 
 
-def _expect(response: HTTPResponse, status: int) -> dict[str, Any]:
+def _read_json(response: HTTPResponse, status: int) -> dict[str, Any]:
     body = response.read()
     if response.status != status:
         raise BulkFailed(f"{response.status}: {body[:1000]!r}")

@@ -1,8 +1,7 @@
-"""Compares `sepal score` with a local script, the start of both included: `python -m benchmarks.bulk.command_line`.
+"""Compares `sepal score` with a local script, including the start of both: `python -m benchmarks.bulk.command_line`.
 
-In each round, both score the same file, one after the other, in an order that alternates; Sepal runs already, as
-`make run` starts it. Then the memory of the command is measured while 10,000,000 rows pass through it, and the time of
-`sepal --help`.
+In each round, both score the same file, one after the other, in alternating order; Sepal already runs, as `make run`
+starts it. Then the memory of the command is measured while it scores 10,000,000 rows, and the time of `sepal --help`.
 """
 
 import argparse
@@ -37,25 +36,25 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000, help="of penguins")
     parser.add_argument("--memory-rows", type=int, default=_MEMORY_ROWS, help="of iris, while memory is measured")
     arguments = parser.parse_args()
-    sepal, local = _times(arguments.rows, arguments.rounds)
+    sepal, local = _measure_times(arguments.rows, arguments.rounds)
     ratios = [other / own for own, other in zip(sepal, local, strict=True)]
     lines = [
-        ["`sepal score`, s", _spread(sepal), ""],
-        ["local script, s", _spread(local), ""],
-        ["rows per second, ratio to the script", _spread(ratios), "≥ 0.9"],
+        ["`sepal score`, s", _format_spread(sepal), ""],
+        ["local script, s", _format_spread(local), ""],
+        ["rows per second, ratio to the script", _format_spread(ratios), "≥ 0.9"],
         [
             f"memory of `sepal score`, {arguments.memory_rows:,} rows, MiB",
-            f"{_memory(arguments.memory_rows):.0f}",
+            f"{_measure_peak_memory(arguments.memory_rows):.0f}",
             "≤ 143",
         ],
-        ["`sepal --help`, s", _spread([_seconds([_SEPAL, "--help"]) for _ in range(_HELP_RUNS)]), "< 0.3"],
+        ["`sepal --help`, s", _format_spread([_time_command([_SEPAL, "--help"]) for _ in range(_HELP_RUNS)]), "< 0.3"],
     ]
     print(table([f"penguins, CSV in, Parquet out, {arguments.rows:,} rows", "measured", "bar"], lines))
     where = f"{format_machine(machine.describe())}; commit `{machine.commit()}`"
     print(f"\n{where}; medians of {arguments.rounds} rounds (`--help`: {_HELP_RUNS}), lowest and highest in brackets.")
 
 
-def _times(n_rows: int, rounds: int) -> tuple[list[float], list[float]]:
+def _measure_times(n_rows: int, rounds: int) -> tuple[list[float], list[float]]:
     """Return the seconds of the command and of the script, for each round."""
     source = data.write("penguins", "csv", n_rows, FILES)
     given, expected = FILES / "result.parquet", FILES / "expected.parquet"
@@ -64,8 +63,8 @@ def _times(n_rows: int, rounds: int) -> tuple[list[float], list[float]]:
     for number in range(rounds):
         with started("penguins") as running:
             runs: list[Callable[[], None]] = [
-                lambda running=running: sepal.append(_seconds(_score(running, source, given))),  # type: ignore[misc]
-                lambda: local.append(_script(source, expected)),
+                lambda running=running: sepal.append(_time_command(_score_arguments(running, source, given))),  # type: ignore[misc]
+                lambda: local.append(_time_local_script(source, expected)),
             ]
             for run in runs[:: 1 if number % 2 else -1]:
                 run()
@@ -74,17 +73,17 @@ def _times(n_rows: int, rounds: int) -> tuple[list[float], list[float]]:
     return sepal, local
 
 
-def _score(running: Running, source: Path, target: Path) -> list[str]:
+def _score_arguments(running: Running, source: Path, target: Path) -> list[str]:
     return [_SEPAL, "score", str(source), "-o", str(target), "--url", f"http://127.0.0.1:{running.site.port}"]
 
 
-def _seconds(command: Sequence[str]) -> float:
+def _time_command(command: Sequence[str]) -> float:
     began = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began
 
 
-def _script(source: Path, target: Path) -> float:
+def _time_local_script(source: Path, target: Path) -> float:
     """Return the seconds from the start of the script to its end."""
     command = [sys.executable, "-m", "benchmarks.bulk.local", str(SCENARIOS["penguins"].model_dir)]
     began = time.perf_counter()
@@ -92,24 +91,24 @@ def _script(source: Path, target: Path) -> float:
     return time.perf_counter() - began
 
 
-def _memory(n_rows: int) -> float:
+def _measure_peak_memory(n_rows: int) -> float:
     """Return the command's peak memory, in MiB."""
     source = data.write("iris", "csv", n_rows, FILES)
     with (
         started("iris") as running,
-        subprocess.Popen(_score(running, source, FILES / "result.parquet")) as process,
-        peaks(lambda: {"sepal": _alive(process.pid)}) as highest,
+        subprocess.Popen(_score_arguments(running, source, FILES / "result.parquet")) as process,
+        peaks(lambda: {"sepal": _live_processes(process.pid)}) as highest,
     ):
         if process.wait():
             sys.exit("sepal score failed")
     return highest["sepal"]
 
 
-def _alive(pid: int) -> list[psutil.Process]:
+def _live_processes(pid: int) -> list[psutil.Process]:
     return [psutil.Process(pid)] if psutil.pid_exists(pid) else []
 
 
-def _spread(values: Sequence[float]) -> str:
+def _format_spread(values: Sequence[float]) -> str:
     return format_spread(Spread(median(values), min(values), max(values), len(values)))
 
 

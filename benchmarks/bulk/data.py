@@ -1,4 +1,4 @@
-"""Writes the files that are scored: rows of a model's training data, drawn with replacement."""
+"""Writes the files to score: rows of a model's training data, drawn with replacement."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ _SEED: Final = 7
 
 
 def write(model: str, format_name: str, n_rows: int, folder: Path) -> Path:
-    """Write `n_rows` rows as `csv`, `parquet` or `json`, unless the file is there; return its path."""
+    """Write `n_rows` rows as `csv`, `parquet` or `json`, unless the file exists; return its path."""
     path = folder / f"{model}-{n_rows}.{format_name}"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def _write_with(make_writer: Callable[[Path, Any], Any]) -> Callable[[Path, Iter
 
 
 def _write_json(path: Path, tables: Iterator[Any]) -> None:
-    """Write one body of `POST /predict`."""
+    """Write a body of `POST /predict`."""
     with path.open("w") as file:
         file.write('{"data":[')
         for number, table in enumerate(tables):

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.bulk.local MODEL_DIR`: what a person's own script does, in one process with pyarrow.
+"""`python -m benchmarks.bulk.local MODEL_DIR`: a local script that scores files in one process with pyarrow.
 
-Loads the pipeline, predicts the card's example, and writes "ready". Then it reads lines of an input and an output path,
-scores each file with `predict` and `predict_log_proba`, and writes the seconds and the CPU seconds that it took.
+It loads the pipeline, predicts the card's example rows, and writes "ready". Then it reads lines, each with an input and
+an output path, scores the file with `predict` and `predict_log_proba`, and writes the seconds and CPU seconds taken.
 """
 
 import sys
@@ -20,14 +20,14 @@ _MISSING: Final = csv.ConvertOptions(strings_can_be_null=True)  # an empty cell 
 
 
 def main() -> None:
-    """Serve lines until stdin ends."""
+    """Process lines until stdin ends."""
     folder = Path(sys.argv[1])
     card = read_card(folder)
     pipeline = joblib.load(folder / card.artifact)
     names = [column.name for column in card.input.columns]
     is_matrix = card.input.kind == "matrix"
     example = pa.table(dict(zip(names, zip(*card.example, strict=True), strict=True)))
-    _outputs(pipeline, _rows(example, names, is_matrix=is_matrix))
+    _predict(pipeline, _pipeline_input(example, names, is_matrix=is_matrix))
     print("ready", flush=True)
     for line in sys.stdin:
         source, target = line.split()
@@ -35,15 +35,15 @@ def main() -> None:
         table = (
             csv.read_csv(source, convert_options=_MISSING) if source.endswith(".csv") else parquet.read_table(source)
         )
-        parquet.write_table(_outputs(pipeline, _rows(table, names, is_matrix=is_matrix)), target)
+        parquet.write_table(_predict(pipeline, _pipeline_input(table, names, is_matrix=is_matrix)), target)
         print(time.perf_counter() - began, time.process_time() - began_cpu, flush=True)
 
 
-def _rows(table: Any, names: list[str], *, is_matrix: bool) -> Any:
+def _pipeline_input(table: Any, names: list[str], *, is_matrix: bool) -> Any:
     return np.column_stack([table[name].to_numpy() for name in names]) if is_matrix else table.to_pandas()
 
 
-def _outputs(pipeline: Any, rows: Any) -> Any:
+def _predict(pipeline: Any, rows: Any) -> Any:
     with np.errstate(divide="ignore"):  # the log of a zero probability
         prediction, log_proba = pipeline.predict(rows), pipeline.predict_log_proba(rows)
     columns = {"prediction": pa.array(prediction)}

@@ -1,4 +1,4 @@
-"""The peak memory of groups of processes, sampled while something runs."""
+"""Samples the peak memory of groups of processes."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,12 +12,12 @@ from benchmarks.serving import resources
 _PAUSE_SECONDS: Final = 0.1
 
 Groups = Callable[[], Mapping[str, Sequence[psutil.Process]]]
-"""Returns the live processes by the name of their group."""
+"""Returns the live processes of each group, by name."""
 
 
 @contextmanager
 def peaks(groups: Groups) -> Iterator[dict[str, float]]:
-    """Sample the proportional set size of each group, in MiB; the highest of each is there once the block has ended."""
+    """Sample the proportional set size of each group, in MiB; the dict has the peaks once the block has ended."""
     highest: dict[str, float] = {}
     stopping = threading.Event()
 

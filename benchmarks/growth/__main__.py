@@ -31,7 +31,7 @@ _MAX_ROUNDS: Final = {"artifact": 3}
 
 
 def main() -> None:
-    """Measure the parts that the command line names, and write the report."""
+    """Measure the parts that the command line selects, and write the report."""
     arguments = _parse()
     try:
         if not arguments.report_only:
@@ -52,27 +52,29 @@ def _measure(names: Sequence[str], rounds: int, output: Path) -> None:
         try:
             PARTS[name](results, workload, n_rounds)
         except CannotMeasure as error:
-            results.note(name, 0, "start", error)
+            results.record_failure(name, 0, "start", error)
         results.write(output / JSON_FILE)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
-    parser.add_argument("--only", type=_names, default=list(PARTS), help=f"some of {','.join(PARTS)}")
-    parser.add_argument("--rounds", type=_positive, default=5, help=f"rounds of each part; at most {_MAX_ROUNDS}")
+    parser.add_argument("--only", type=_parse_part_names, default=list(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument(
+        "--rounds", type=_parse_positive_integer, default=5, help=f"rounds of each part; at most {_MAX_ROUNDS}"
+    )
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
     parser.add_argument("--report-only", action="store_true", help="write the report from the existing JSON file")
     return parser.parse_args()
 
 
-def _names(text: str) -> Sequence[str]:
+def _parse_part_names(text: str) -> Sequence[str]:
     names = text.split(",")
     if unknown := [name for name in names if name not in PARTS]:
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; choose from {', '.join(PARTS)}")
     return names
 
 
-def _positive(text: str) -> int:
+def _parse_positive_integer(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")

@@ -1,4 +1,4 @@
-"""Waits until a worker announces itself in the store, and finds its process."""
+"""Waits for a worker's announcement in the store, and finds its process."""
 
 import time
 from typing import Final
@@ -18,20 +18,20 @@ def wait_for_worker(site: Site) -> psutil.Process:
     """Wait until a worker announces a loaded pool process, and return the worker's Celery parent.
 
     Raises:
-        SystemFailed: none does in time.
+        SystemFailed: no worker announces one in time.
     """
     deadline = time.monotonic() + _TIMEOUT_SECONDS
     with redis.Redis(port=site.redis_port, decode_responses=True) as client:
         while time.monotonic() < deadline:
             for announcement in client.hgetall(Key.WORKERS).values():
                 if int(announcement.split()[1]) > 0:
-                    return psutil.Process(_listener(site.worker_http_port))
+                    return psutil.Process(_find_listener(site.worker_http_port))
             time.sleep(_POLL_SECONDS)
     raise SystemFailed(f"after {_TIMEOUT_SECONDS} s no worker has loaded its model")
 
 
-def _listener(port: int) -> int:
-    """Find the process that listens on a port; on the worker's metrics port, that is the Celery parent."""
+def _find_listener(port: int) -> int:
+    """Return the process that listens on a port; on the worker's metrics port, it is the Celery parent."""
     for each in psutil.net_connections("tcp"):
         if each.pid and each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port:
             return each.pid

@@ -35,13 +35,13 @@ def measure(results: Growth, workload: Workload, rounds: int) -> None:
         first = number % len(RECIPES)
         for recipe in (*RECIPES[first:], *RECIPES[:first]):
             try:
-                results.artifact.append(_figure(recipe, models[recipe], workload, number))
+                results.artifact.append(_measure_artifact(recipe, models[recipe], workload, number))
             except (SystemFailed, OSError, redis.RedisError, psutil.Error) as error:
-                results.note("artifact", number, recipe.name, error)
+                results.record_failure("artifact", number, recipe.name, error)
 
 
 class _Start:
-    """Starts the worker, measures the time until it is announced, and only then starts the gateway."""
+    """Starts the worker, measures the time until its announcement, and then starts the gateway."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -59,13 +59,13 @@ class _Start:
                 self.seconds = time.monotonic() - began
 
 
-def _figure(recipe: Recipe, model: Path, workload: Workload, number: int) -> Artifact:
+def _measure_artifact(recipe: Recipe, model: Path, workload: Workload, number: int) -> Artifact:
     start = _Start()
     # The forests are trained on random labels: their predictions are not compared.
     system = dataclasses.replace(sepal.SEPAL, programs=start.programs, read=lambda _: None)
     workload = dataclasses.replace(workload, model=model)
     with Running(system, Path(sys.executable), FOLDER / "run" / "artifact", workload) as running:
-        predict_ms = _predict_ms(running.site.port, workload)
+        predict_ms = _median_predict_ms(running.site.port, workload)
         assert start.worker is not None
         memory = memory_mib([start.worker]), memory_mib(start.worker.children())
     figure = Artifact(number, recipe.name, model.stat().st_size, start.seconds, *memory, predict_ms)
@@ -77,7 +77,7 @@ def _figure(recipe: Recipe, model: Path, workload: Workload, number: int) -> Art
     return figure
 
 
-def _predict_ms(port: int, workload: Workload) -> float:
+def _median_predict_ms(port: int, workload: Workload) -> float:
     raw = request("POST", "/predict", plain_body(workload.rows(1)))
     samples = []
     with Client(port) as client:

@@ -1,4 +1,4 @@
-"""Measures how the time of a batch depends on its size: the predictor in this process, with members of one row each."""
+"""Measures how the time of a batch depends on its size, with the predictor in this process and one row per member."""
 
 import gc
 import statistics
@@ -29,7 +29,7 @@ def measure(results: Growth, workload: Workload, rounds: int) -> None:
     for number in range(rounds):
         first = number % len(SIZES)
         for n_rows in (*SIZES[first:], *SIZES[:first]):
-            figure = _figure(predictor, workload, number, n_rows)
+            figure = _measure_batch(predictor, workload, number, n_rows)
             results.batch.append(figure)
             print(
                 f"round {number + 1}  batch {n_rows:5} rows  pipeline{figure.pipeline_ms:8.3f} ms"
@@ -38,19 +38,19 @@ def measure(results: Growth, workload: Workload, rounds: int) -> None:
             )
 
 
-def _figure(predictor: Predictor, workload: Workload, number: int, n_rows: int) -> Batch:
+def _measure_batch(predictor: Predictor, workload: Workload, number: int, n_rows: int) -> Batch:
     rows = np.array(workload.rows(n_rows), dtype=np.float64)
     (encoded,) = encode_matrix(workload.rows(n_rows), n_rows)
     members = [Member(bytes(SECRET_BYTES), 1, len(encoded.content) // n_rows)] * n_rows
-    pipeline_ms, predict_ms = _interleaved(
+    pipeline_ms, predict_ms = _time_interleaved(
         lambda: predictor.evaluate(rows, find_wanted_rows(members, predictor.card.default_outputs)),
         lambda: predictor.predict(encoded, members),
     )
     return Batch(number, n_rows, pipeline_ms, predict_ms)
 
 
-def _interleaved(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[float, float]:
-    """Call both in turn, and return the median milliseconds of each."""
+def _time_interleaved(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[float, float]:
+    """Call both functions alternately; return the median milliseconds of each."""
     samples: tuple[list[float], list[float]] = ([], [])
     turns = [(one, samples[0]), (other, samples[1])]
     deadline = time.perf_counter() + _SECONDS

@@ -29,7 +29,7 @@ def request(method: str, path: str, body: str = "", prefer: str = "") -> bytes:
 
 
 class Client:
-    """A context manager that holds one open connection."""
+    """A context manager for one open connection."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_SECONDS)

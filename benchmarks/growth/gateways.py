@@ -21,11 +21,11 @@ def measure(results: Growth, workload: Workload, n_rounds: int) -> None:
     """Measure each number of processes in interleaved rounds."""
     plan = Plan(n_rounds, _SECONDS, _WARM_UP_SECONDS, list(CONNECTIONS), [1], load.version())
     FOLDER.mkdir(exist_ok=True)
-    systems = [_sepal(processes) for processes in PROCESSES]
+    systems = [_sepal_with_processes(processes) for processes in PROCESSES]
     results.gateways = rounds.run(systems, plan, workload, FOLDER / "growth-gateways.json")
 
 
-def _sepal(processes: int) -> System:
+def _sepal_with_processes(processes: int) -> System:
     environment = {"SEPAL_API_PROCESSES": str(processes)}
 
     def programs(site: Site) -> Sequence[Program]:

@@ -32,41 +32,41 @@ def write_report(results: Growth) -> str:
     machine = format_machine(results.machine)
     parts = [_INTRODUCTION.format(machine=machine, commit=results.commit, versions=", ".join(versions))]
     sections = (
-        ("batch", "The size of a batch", _batch),
-        ("waiting", "Predictions that wait", _waiting),
-        ("gateways", "Gateway processes", _gateways),
-        ("artifact", "The size of the artifact", _artifact),
+        ("batch", "The size of a batch", _batch_section),
+        ("waiting", "Predictions that wait", _waiting_section),
+        ("gateways", "Gateway processes", _gateways_section),
+        ("artifact", "The size of the artifact", _artifact_section),
     )
     for name, title, section in sections:
         rounds = results.rounds.get(name)
-        parts.append(f"## {title}" if rounds is None else f"## {title}\n\n{_counted(rounds, 'round')}.")
+        parts.append(f"## {title}" if rounds is None else f"## {title}\n\n{_format_count(rounds, 'round')}.")
         parts += section(results) or [_ABSENT]
-    return "\n\n".join([*parts, *_failures(results)]) + "\n"
+    return "\n\n".join([*parts, *_failures_section(results)]) + "\n"
 
 
-def _batch(results: Growth) -> list[str]:
-    groups = _grouped(results.batch, lambda figure: figure.n_rows)
+def _batch_section(results: Growth) -> list[str]:
+    groups = _group_by_size(results.batch, lambda figure: figure.n_rows)
     if not groups:
         return []
     lines = [
         [
             f"{n_rows:,}",
-            _shown(figures, lambda figure: figure.pipeline_ms),
-            _shown(figures, lambda figure: figure.predict_ms),
-            _shown(figures, _microseconds_per_row),
+            _format_figures(figures, lambda figure: figure.pipeline_ms),
+            _format_figures(figures, lambda figure: figure.predict_ms),
+            _format_figures(figures, _microseconds_per_row),
         ]
         for n_rows, figures in groups.items()
     ]
     smallest, largest = min(groups), max(groups)
-    cheapest = min(groups, key=lambda n_rows: _median(groups[n_rows], _microseconds_per_row))
+    cheapest = min(groups, key=lambda n_rows: _median_of(groups[n_rows], _microseconds_per_row))
     few, many = groups[smallest], groups[largest]
-    predict = _median(many, lambda f: f.predict_ms) / _median(few, lambda f: f.predict_ms)
-    pipeline = _median(many, lambda f: f.pipeline_ms) / _median(few, lambda f: f.pipeline_ms)
+    predict = _median_of(many, lambda f: f.predict_ms) / _median_of(few, lambda f: f.predict_ms)
+    pipeline = _median_of(many, lambda f: f.pipeline_ms) / _median_of(few, lambda f: f.pipeline_ms)
     sentence = (
         f"A batch of {largest:,} takes {format_number(predict)} times as long as a batch of {smallest:,}; the pipeline "
         f"alone takes {format_number(pipeline)} times as long. A row takes least time in batches of {cheapest:,}: "
-        f"{format_number(_median(groups[cheapest], _microseconds_per_row))} µs, compared with "
-        f"{format_number(_median(few, _microseconds_per_row))} µs in batches of {smallest:,}."
+        f"{format_number(_median_of(groups[cheapest], _microseconds_per_row))} µs, compared with "
+        f"{format_number(_median_of(few, _microseconds_per_row))} µs in batches of {smallest:,}."
     )
     return [table(["rows in the batch", "pipeline, ms", "predictor, ms", "µs per row"], lines), sentence]
 
@@ -75,29 +75,29 @@ def _microseconds_per_row(figure: Batch) -> float:
     return figure.predict_ms / figure.n_rows * 1000
 
 
-def _waiting(results: Growth) -> list[str]:
-    groups = _grouped(results.waiting, lambda figure: figure.waiting)
+def _waiting_section(results: Growth) -> list[str]:
+    groups = _group_by_size(results.waiting, lambda figure: figure.waiting)
     if not groups:
         return []
     lines = [
         [
             f"{waiting:,}",
-            _shown(figures, lambda figure: figure.submit_ms),
-            _shown(figures, lambda figure: figure.poll_ms),
-            _shown(figures, lambda figure: figure.broker_mib),
-            _shown(figures, lambda figure: figure.bytes_each, 0),
-            _shown(figures, lambda figure: figure.waiting / figure.batches),
+            _format_figures(figures, lambda figure: figure.submit_ms),
+            _format_figures(figures, lambda figure: figure.poll_ms),
+            _format_figures(figures, lambda figure: figure.broker_mib),
+            _format_figures(figures, lambda figure: figure.bytes_each, 0),
+            _format_figures(figures, lambda figure: figure.waiting / figure.batches),
         ]
         for waiting, figures in groups.items()
     ]
     few, many = min(groups), max(groups)
-    submit = _median(groups[many], lambda f: f.submit_ms) / _median(groups[few], lambda f: f.submit_ms)
-    poll = _median(groups[many], lambda f: f.poll_ms) / _median(groups[few], lambda f: f.poll_ms)
+    submit = _median_of(groups[many], lambda f: f.submit_ms) / _median_of(groups[few], lambda f: f.submit_ms)
+    poll = _median_of(groups[many], lambda f: f.poll_ms) / _median_of(groups[few], lambda f: f.poll_ms)
     sentence = (
         f"With {many:,} queued predictions, submitting takes {format_number(submit)} times as long as with {few:,}, "
         f"and polling {format_number(poll)} times. A queued prediction takes "
-        f"{format_number(_median(groups[many], lambda f: f.bytes_each), 0)} bytes of the broker's memory in batches of "
-        f"{format_number(_median(groups[many], lambda f: f.waiting / f.batches))} predictions."
+        f"{format_number(_median_of(groups[many], lambda f: f.bytes_each), 0)} bytes of the broker's memory in batches "
+        f"of {format_number(_median_of(groups[many], lambda f: f.waiting / f.batches))} predictions."
     )
     if alone := Spread.over(results.alone_bytes):
         sentence += f" Alone in its batch it takes {format_spread(alone, 0)} bytes."
@@ -105,7 +105,7 @@ def _waiting(results: Growth) -> list[str]:
     return [table(header, lines), sentence]
 
 
-def _gateways(results: Growth) -> list[str]:
+def _gateways_section(results: Growth) -> list[str]:
     measured = results.gateways
     if measured is None or not measured.cells:
         return []
@@ -144,17 +144,17 @@ def _gateways_compared(summary: Summary, measured: Serving) -> list[str]:
     return [f"At {connections} connections, relative to one gateway process: {'; '.join(clauses)}."] if clauses else []
 
 
-def _artifact(results: Growth) -> list[str]:
-    groups = _grouped(results.artifact, lambda figure: figure.size)
+def _artifact_section(results: Growth) -> list[str]:
+    groups = _group_by_size(results.artifact, lambda figure: figure.size)
     if not groups:
         return []
     lines = [
         [
-            f"{figures[0].name}, {_bytes(size)}",
-            _shown(figures, lambda figure: figure.start_seconds),
-            _shown(figures, lambda figure: figure.parent_mib),
-            _shown(figures, lambda figure: figure.pool_mib),
-            _shown(figures, lambda figure: figure.predict_ms),
+            f"{figures[0].name}, {_format_bytes(size)}",
+            _format_figures(figures, lambda figure: figure.start_seconds),
+            _format_figures(figures, lambda figure: figure.parent_mib),
+            _format_figures(figures, lambda figure: figure.pool_mib),
+            _format_figures(figures, lambda figure: figure.predict_ms),
         ]
         for size, figures in groups.items()
     ]
@@ -166,17 +166,17 @@ def _artifacts_compared(groups: dict[int, list[Artifact]]) -> list[str]:
     least, most = min(groups), max(groups)
     if least == most:
         return []
-    seconds = _median(groups[most], lambda f: f.start_seconds) - _median(groups[least], lambda f: f.start_seconds)
-    mib = _median(groups[most], lambda f: f.pool_mib) - _median(groups[least], lambda f: f.pool_mib)
-    parent = _median(groups[most], lambda f: f.parent_mib) - _median(groups[least], lambda f: f.parent_mib)
+    seconds = _median_of(groups[most], lambda f: f.start_seconds) - _median_of(groups[least], lambda f: f.start_seconds)
+    mib = _median_of(groups[most], lambda f: f.pool_mib) - _median_of(groups[least], lambda f: f.pool_mib)
+    parent = _median_of(groups[most], lambda f: f.parent_mib) - _median_of(groups[least], lambda f: f.parent_mib)
     return [
-        f"With {_bytes(most)} instead of {_bytes(least)}, a start takes {format_number(seconds)} s more, the pool "
-        f"process needs {format_number(mib * 2**20 / (most - least))} bytes of memory per byte of the artifact, and "
-        f"the Celery parent {format_number(parent)} MiB more."
+        f"With {_format_bytes(most)} instead of {_format_bytes(least)}, a start takes {format_number(seconds)} s "
+        f"more, the pool process needs {format_number(mib * 2**20 / (most - least))} bytes of memory per byte of the "
+        f"artifact, and the Celery parent {format_number(parent)} MiB more."
     ]
 
 
-def _failures(results: Growth) -> list[str]:
+def _failures_section(results: Growth) -> list[str]:
     failures = [(f"{one.part}, {one.where}", one.round, one.reason) for one in results.failures]
     if results.gateways is not None:
         failures += [(f"{one.system}, {one.where}", one.round, one.reason) for one in results.gateways.failures]
@@ -186,26 +186,26 @@ def _failures(results: Growth) -> list[str]:
     return ["## Failures", *parts]
 
 
-def _grouped(figures: Sequence[Figure], key: Callable[[Figure], int]) -> dict[int, list[Figure]]:
+def _group_by_size(figures: Sequence[Figure], key: Callable[[Figure], int]) -> dict[int, list[Figure]]:
     """Group the figures of all rounds by size, in ascending order."""
     sizes = sorted({key(figure) for figure in figures})
     return {size: [figure for figure in figures if key(figure) == size] for size in sizes}
 
 
-def _shown(figures: Sequence[Figure], of: Callable[[Figure], float], digits: int | None = None) -> str:
+def _format_figures(figures: Sequence[Figure], of: Callable[[Figure], float], digits: int | None = None) -> str:
     spread = Spread.over(of(figure) for figure in figures)
     return _NO_VALUE if spread is None else format_spread(spread, digits)
 
 
-def _median(figures: Sequence[Figure], of: Callable[[Figure], float]) -> float:
+def _median_of(figures: Sequence[Figure], of: Callable[[Figure], float]) -> float:
     return statistics.median(of(figure) for figure in figures)
 
 
-def _counted(count: int, noun: str) -> str:
+def _format_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _bytes(size: int) -> str:
+def _format_bytes(size: int) -> str:
     for unit, factor in (("MB", 10**6), ("kB", 10**3)):
         if size >= factor:
             return f"{format_number(size / factor)} {unit}"

@@ -10,7 +10,7 @@ from benchmarks.serving.errors import CannotMeasure
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """One batch size in one round; times are medians over many calls."""
+    """The figures of one batch size in one round; times are medians over many calls."""
 
     round: int
     n_rows: int
@@ -21,7 +21,7 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """One number of queued predictions in one round; times are medians over many requests."""
+    """The figures of one number of queued predictions in one round; times are medians over many requests."""
 
     round: int
     waiting: int
@@ -36,12 +36,12 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Artifact(msgspec.Struct, frozen=True):
-    """One start of a worker with one artifact."""
+    """The figures of one start of a worker with one artifact."""
 
     round: int
     name: str
     size: int
-    """Of the artifact, in bytes."""
+    """Size of the artifact in bytes."""
     start_seconds: float
     """Time from the start of the worker until it announces a loaded pool process."""
     parent_mib: float
@@ -74,7 +74,7 @@ class Growth(msgspec.Struct):
     batch: list[Batch] = []
     waiting: list[Waiting] = []
     alone_bytes: list[float] = []
-    """For each round, the broker's memory per queued prediction that is alone in its batch."""
+    """For each round, the broker's memory in bytes per queued prediction that is alone in its batch."""
     gateways: results.Results | None = None
     artifact: list[Artifact] = []
     failures: list[Failure] = []
@@ -95,8 +95,8 @@ class Growth(msgspec.Struct):
         """Write all results so far."""
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
 
-    def note(self, part: str, number: int, where: str, error: Exception) -> None:
-        """Record a failure, which the report shows, and print it."""
+    def record_failure(self, part: str, number: int, where: str, error: Exception) -> None:
+        """Record a failure for the report, and print it."""
         reason = machine.conceal(str(error) or type(error).__name__)
         self.failures.append(Failure(part, number, where, reason))
         print(f"round {number + 1}  {part} failed at {where}: {reason}", flush=True)

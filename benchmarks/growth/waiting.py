@@ -43,11 +43,11 @@ def measure(results: Growth, workload: Workload, rounds: int) -> None:
             ):
                 for level in LEVELS:
                     where = f"{level:,} queued"
-                    results.waiting.append(_figure(queue, number, level))
+                    results.waiting.append(_measure_level(queue, number, level))
                 where = "alone in a batch"
                 results.alone_bytes.append(queue.alone_bytes())
         except (SystemFailed, OSError, redis.RedisError) as error:
-            results.note("waiting", number, where, error)
+            results.record_failure("waiting", number, where, error)
 
 
 class _Queue:
@@ -79,10 +79,10 @@ class _Queue:
             clients = self._clients[:missing]
             for client in clients:
                 client.send(self._submit)
-            self.ids += [_id(client.receive(202)) for client in clients]
+            self.ids += [_read_id(client.receive(202)) for client in clients]
 
     def alone_bytes(self) -> float:
-        """Submit predictions one by one, each alone in its batch, and return the bytes that each has added."""
+        """Submit predictions one by one, each alone in its batch; return the bytes that each adds to the broker."""
         before = self.broker_bytes()
         for _ in range(_ALONE):
             self._clients[0].timed(self._submit, 202)
@@ -92,20 +92,20 @@ class _Queue:
         """Probe while Sepal is idle, and return the median milliseconds of submitting and polling."""
         self._running.wait_until_idle()
         for _ in range(_WARM_UP_PROBES):
-            self._probe()
-        submits, polls = zip(*(self._probe() for _ in range(_PROBES)), strict=True)
+            self._time_submit_and_poll()
+        submits, polls = zip(*(self._time_submit_and_poll() for _ in range(_PROBES)), strict=True)
         return statistics.median(submits), statistics.median(polls)
 
-    def _probe(self) -> tuple[float, float]:
+    def _time_submit_and_poll(self) -> tuple[float, float]:
         """Submit a prediction, poll another, cancel the first; return the milliseconds of submitting and polling."""
         client = self._clients[0]
         submitted, submit_ms = client.timed(self._submit, 202)
         _, poll_ms = client.timed(request("GET", f"/results/{random.choice(self.ids)}"), 202)  # noqa: S311
-        client.timed(request("DELETE", f"/results/{_id(submitted)}"), 200)
+        client.timed(request("DELETE", f"/results/{_read_id(submitted)}"), 200)
         return submit_ms, poll_ms
 
 
-def _figure(queue: _Queue, number: int, level: int) -> Waiting:
+def _measure_level(queue: _Queue, number: int, level: int) -> Waiting:
     before, waited = queue.broker_bytes(), len(queue.ids)
     queue.fill(level)
     used = queue.broker_bytes()
@@ -127,5 +127,5 @@ def _figure(queue: _Queue, number: int, level: int) -> Waiting:
     return figure
 
 
-def _id(response: Response) -> str:
+def _read_id(response: Response) -> str:
     return response.headers["location"].removeprefix("/results/")

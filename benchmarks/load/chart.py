@@ -22,7 +22,7 @@ Points = list[tuple[float, float]]
 
 
 def main() -> None:
-    """Draw the chart that the command line names."""
+    """Draw the chart to the path on the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load.chart", description=__doc__)
     parser.add_argument("history", type=Path, help="the file that locust's `--csv` and `--csv-full-history` write")
     parser.add_argument("chart", type=Path, help="the SVG file to write")
@@ -36,60 +36,64 @@ def draw(history: Sequence[Row], path: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "sepal"
     canvas = Canvas(figsize=(11, 4.2), facecolor="white", layout="constrained")
     rate, latency = canvas.subplots(1, 2)
-    totals = _running(history, _REQUESTS)
+    totals = _rows_with_users(history, _REQUESTS)
     users = rate.twinx()
-    users.fill_between(*_columns(_points(totals, _users)), color="#eeeeee", linewidth=0)
+    users.fill_between(*_split_points(_read_points(totals, _user_count)), color="#eeeeee", linewidth=0)
     users.set_ylim(bottom=0)
     users.set_ylabel("users", color="#757575")
     users.spines[["top", "right"]].set_visible(False)
     rate.set_zorder(users.get_zorder() + 1)
     rate.patch.set_visible(False)
-    rate.plot(*_columns(_per_second(totals)), color="#c2185b", linewidth=1.6)
+    rate.plot(*_split_points(_per_second(totals)), color="#c2185b", linewidth=1.6)
     rate.set_ylim(bottom=0)
-    _finish(rate, "Requests per second; shaded: users")
+    _finish_panel(rate, "Requests per second; shaded: users")
     for percentile, color in _PERCENTILES.items():
-        points = [point for point in _points(_running(history, _LATENCY), _cell(percentile)) if point[1] > 0]
-        latency.plot(*_columns(points), color=color, linewidth=1.6, label=f"{percentile[:-1]}th percentile")
+        points = [
+            point
+            for point in _read_points(_rows_with_users(history, _LATENCY), _column_reader(percentile))
+            if point[1] > 0
+        ]
+        latency.plot(*_split_points(points), color=color, linewidth=1.6, label=f"{percentile[:-1]}th percentile")
     latency.set_yscale("log")
     latency.yaxis.set_major_formatter("{x:,g}")
     latency.legend(frameon=False)
-    _finish(latency, "From submission to result, ms; percentiles of the last 10 s")
+    _finish_panel(latency, "From submission to result, ms; percentiles of the last 10 s")
     canvas.savefig(path, metadata={"Date": None})
 
 
-def _finish(panel: Any, title: str) -> None:
+def _finish_panel(panel: Any, title: str) -> None:
     panel.grid(visible=True, color="#e6e6e6", linewidth=0.8)
     panel.spines[["top", "right"]].set_visible(False)
     panel.set_xlabel("seconds")
     panel.set_title(title, loc="left", fontsize=11)
 
 
-def _running(history: Sequence[Row], name: str) -> list[Row]:
-    """Return the rows of one name while there were users."""
+def _rows_with_users(history: Sequence[Row], name: str) -> list[Row]:
+    """Return the rows with this name, from the time that users were running."""
     return [row for row in history if row["Name"] == name and int(row["User Count"]) > 0]
 
 
-def _points(rows: Sequence[Row], value: Callable[[Row], float]) -> Points:
+def _read_points(rows: Sequence[Row], value: Callable[[Row], float]) -> Points:
     began = int(rows[0]["Timestamp"])
     return [(int(row["Timestamp"]) - began, value(row)) for row in rows]
 
 
 def _per_second(rows: Sequence[Row]) -> Points:
     """Return the rate between consecutive rows; locust resets the total when the measurement starts."""
-    totals = _points(rows, _cell("Total Request Count"))
+    totals = _read_points(rows, _column_reader("Total Request Count"))
     steps = itertools.pairwise(totals)
     return [(now, (count - before) / (now - then)) for (then, before), (now, count) in steps if count >= before]
 
 
-def _users(row: Row) -> float:
+def _user_count(row: Row) -> float:
     return float(row["User Count"])
 
 
-def _cell(column: str) -> Callable[[Row], float]:
+def _column_reader(column: str) -> Callable[[Row], float]:
     return lambda row: 0.0 if row[column] == "N/A" else float(row[column])
 
 
-def _columns(points: Points) -> tuple[list[float], list[float]]:
+def _split_points(points: Points) -> tuple[list[float], list[float]]:
     return [x for x, _ in points], [y for _, y in points]
 
 

@@ -1,4 +1,4 @@
-"""Draws rows at random that resemble a model's training data, from its card; the card as GET /model returns it."""
+"""Draws random rows that resemble a model's training data, from the model card that GET /model returns."""
 
 import random
 from collections.abc import Callable
@@ -8,7 +8,7 @@ Draw = Callable[[], Any]
 
 
 def row_source(card: dict[str, Any]) -> Draw:
-    """Make a function that returns a new row at each call: an array of values, or a text."""
+    """Return a function that draws a row at each call: an array of values, or a text."""
     columns = card["input"]["columns"]
     if card["input"]["kind"] == "text":
         return lambda: random.choice(card["example"])  # noqa: S311

@@ -31,7 +31,7 @@ class Threshold(NamedTuple):
         return f"{'met   ' if self.is_met else 'MISSED'}  {self.name}: {self.measured} ({self.limit})"
 
 
-def judge(measured: Measured, settings: LoadSettings) -> list[Threshold]:
+def check_thresholds(measured: Measured, settings: LoadSettings) -> list[Threshold]:
     """Compare a run with all thresholds that are set."""
     n, ratio = measured.requests, measured.failures / max(measured.requests, 1)
     thresholds = [
@@ -58,5 +58,5 @@ def judge(measured: Measured, settings: LoadSettings) -> list[Threshold]:
 
 
 def all_met(thresholds: Sequence[Threshold]) -> bool:
-    """Whether the run met every threshold."""
+    """Return whether the run met every threshold."""
     return all(threshold.is_met for threshold in thresholds)

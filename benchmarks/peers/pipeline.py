@@ -1,4 +1,4 @@
-"""What the peers share: the pipeline, its input as it was fitted, and outputs that JSON can hold."""
+"""The pipeline as the peers use it: converts rows to its input, and its outputs to values that JSON can represent."""
 
 import json
 import os
@@ -61,7 +61,7 @@ class Pipeline:
 
 
 def frame(columns: dict[str, Sequence[Any]], dtypes: dict[str, str]) -> Any:
-    """Return a data frame of columns of values, in which None is a missing value.
+    """Return a data frame from columns of values; None is a missing value.
 
     An array for each column takes a quarter of the time of `DataFrame(rows).astype(dtypes)`.
     """

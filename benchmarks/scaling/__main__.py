@@ -1,8 +1,8 @@
 """Measures throughput by the number of workers: `python -m benchmarks.scaling`.
 
-Starts the Compose project with a pipeline that uses 20 ms of CPU per batch and workers limited to 0.2 cores. Clients
-send full batches, so that more load makes more batches, not larger ones. Rounds with 1, 2 and 4 workers take turns;
-then the workers are scaled from 4 to 1 under load, and every accepted id is polled until it is final.
+Starts the Compose project with a pipeline that uses 20 ms of CPU time per batch and workers limited to 0.2 cores.
+Clients send full batches, so that more load makes more batches, not larger ones. Rounds with 1, 2 and 4 workers
+alternate; then the workers are scaled from 4 to 1 under load, and accepted predictions are polled until they are final.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> None:
         rates = _measure(system, port, arguments.rounds, arguments.seconds)
         traffic, statuses = _scale_down(system, port)
     print(f"{', '.join(machine.describe().values())}; commit {machine.commit()}")
-    is_met = _report(rates)
+    is_met = _print_report(rates)
     counts = f"{traffic.accepted} accepted, {traffic.succeeded} succeeded, failures {dict(traffic.failures)}"
     print(f"\nfrom 4 to 1: {counts}")
     print(f"exit statuses of the stopped workers: {statuses}")
@@ -87,7 +87,7 @@ def _measure(system: Composed, port: int, rounds: int, seconds: int) -> dict[int
         for workers in WORKERS if number % 2 == 0 else reversed(WORKERS):
             system.scale(workers)
             system.wait_until_healthy()
-            with Traffic(port, _body(), waiting=_WAITING) as traffic:
+            with Traffic(port, _full_batch_body(), waiting=_WAITING) as traffic:
                 traffic.rate(_WARM_UP_SECONDS)
                 rates[workers].append(traffic.rate(seconds))
             if traffic.failures:
@@ -99,7 +99,7 @@ def _measure(system: Composed, port: int, rounds: int, seconds: int) -> dict[int
 def _scale_down(system: Composed, port: int) -> tuple[Traffic, list[int]]:
     system.scale(WORKERS[-1])
     system.wait_until_healthy()
-    with Traffic(port, _body(), waiting=_WAITING // 2, polling=4) as traffic:
+    with Traffic(port, _full_batch_body(), waiting=_WAITING // 2, polling=4) as traffic:
         traffic.rate(_SCALE_DOWN_SECONDS)
         began = time.time()
         system.scale(1)
@@ -108,22 +108,25 @@ def _scale_down(system: Composed, port: int) -> tuple[Traffic, list[int]]:
     return traffic, statuses
 
 
-def _report(rates: dict[int, list[float]]) -> bool:
+def _print_report(rates: dict[int, list[float]]) -> bool:
     print("\n| workers | batches/s, median | lowest – highest | ratio to one worker, median | lowest – highest |")
     print("| ---: | ---: | ---: | ---: | ---: |")
     is_met = True
     for workers, measured in rates.items():
         ratios = [rate / one for rate, one in zip(measured, rates[1], strict=True)]
         is_met = is_met and median(ratios) >= _MIN_RATIOS.get(workers, 0)
-        print(f"| {workers} | {median(measured):.2f} | {_span(measured)} | {median(ratios):.2f} | {_span(ratios)} |")
+        print(
+            f"| {workers} | {median(measured):.2f} | {_format_span(measured)} "
+            f"| {median(ratios):.2f} | {_format_span(ratios)} |"
+        )
     return is_met
 
 
-def _span(values: list[float]) -> str:
+def _format_span(values: list[float]) -> str:
     return f"{min(values):.2f} – {max(values):.2f}"
 
 
-def _body() -> bytes:
+def _full_batch_body() -> bytes:
     return json.dumps({"data": [[row % 2] * COLUMNS for row in range(_ROWS)]}).encode()
 
 

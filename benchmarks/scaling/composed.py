@@ -19,7 +19,7 @@ class ComposeFailed(Exception):
 
 
 class Composed:
-    """A context manager that holds the running services of docker-compose.yml."""
+    """A context manager that runs the services of docker-compose.yml."""
 
     def __init__(self, *, workers: int, files: Sequence[Path] = (), environment: dict[str, str]) -> None:
         """Configure the project; `__enter__` starts it.
@@ -54,7 +54,7 @@ class Composed:
     def compose(self, *arguments: str) -> str:
         """Run a docker-compose command, and return its output."""
         files = [word for path in self._files for word in ("--file", str(path))]
-        return _run([*_command(), "--project-name", self.name, *files, *arguments], self._environment)
+        return _run([*_compose_command(), "--project-name", self.name, *files, *arguments], self._environment)
 
     def containers(self, service: str = "") -> list[Any]:
         """Return `docker inspect` of the containers of a service, or of all services."""
@@ -94,7 +94,7 @@ class Composed:
 
 
 @cache
-def _command() -> list[str]:
+def _compose_command() -> list[str]:
     """Return the command of Compose v2 if it is installed, else docker-compose 1.29's."""
     done = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
     return ["docker", "compose"] if done.returncode == 0 else ["docker-compose"]

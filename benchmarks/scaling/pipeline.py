@@ -1,4 +1,4 @@
-"""A pipeline that uses the same CPU time for every batch; mounted into the worker containers."""
+"""A pipeline that uses a fixed CPU time per batch; mounted into the worker containers."""
 
 import time
 from pathlib import Path

@@ -51,32 +51,32 @@ class Traffic:
             try:
                 client(connection)
             except (OSError, http.client.HTTPException) as error:
-                self._fail(type(error).__name__)
+                self._count_failure(type(error).__name__)
                 connection.close()
         connection.close()
 
     def _wait(self, connection: http.client.HTTPConnection) -> None:
         connection.request("POST", "/predict", self._body, {**_HEADERS, "Prefer": "wait=60"})
         response = connection.getresponse()
-        self._accept(response.status in (200, 202))
-        self._settle(connection, response)
+        self._count_submission(response.status in (200, 202))
+        self._poll_until_final(connection, response)
 
     def _poll(self, connection: http.client.HTTPConnection) -> None:
         locations = [self._submit(connection) for _ in range(_IDS_PER_CLIENT)]
         for location in filter(None, locations):
             connection.request("GET", location)
-            self._settle(connection, connection.getresponse())
+            self._poll_until_final(connection, connection.getresponse())
 
     def _submit(self, connection: http.client.HTTPConnection) -> str | None:
         connection.request("POST", "/predict", self._body, {**_HEADERS, "Prefer": "respond-async"})
         response = connection.getresponse()
         response.read()
-        self._accept(response.status == 202)
+        self._count_submission(response.status == 202)
         if response.status != 202:
-            self._fail(f"status {response.status}")
+            self._count_failure(f"status {response.status}")
         return response.getheader("Location") if response.status == 202 else None
 
-    def _settle(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+    def _poll_until_final(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
         """Poll until the prediction is final, and count its result."""
         body = response.read()
         location = response.getheader("Location", "")
@@ -89,12 +89,12 @@ class Traffic:
             with self._lock:
                 self.succeeded += 1
         else:
-            self._fail(f"status {response.status}: {body[:200].decode(errors='replace')}")
+            self._count_failure(f"status {response.status}: {body[:200].decode(errors='replace')}")
 
-    def _accept(self, is_accepted: bool) -> None:
+    def _count_submission(self, is_accepted: bool) -> None:
         with self._lock:
             self.accepted += is_accepted
 
-    def _fail(self, reason: str) -> None:
+    def _count_failure(self, reason: str) -> None:
         with self._lock:
             self.failures[reason] += 1

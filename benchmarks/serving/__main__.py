@@ -24,7 +24,7 @@ SYSTEMS: Final = {system.name: system for system in (*PEERS[:-1], SEPAL, PEERS[-
 
 
 def main() -> None:
-    """Measure the scenarios and systems that the command line names, and write the reports."""
+    """Measure the scenarios and systems that the command line selects, and write the reports."""
     arguments = _parse()
     try:
         for name in arguments.scenario:
@@ -71,11 +71,13 @@ def _parse() -> argparse.Namespace:
         help=f"some of {','.join(SCENARIOS)}; all by default",
     )
     parser.add_argument("--only", type=_names_in(SYSTEMS), default=list(SYSTEMS), help=f"some of {','.join(SYSTEMS)}")
-    parser.add_argument("--rounds", type=_positive, default=5)
-    parser.add_argument("--seconds", type=_positive, default=3, help="measured seconds of each cell")
-    parser.add_argument("--warm-up", type=_positive, default=1, help="seconds of load before each measurement")
-    parser.add_argument("--connections", type=_positives, help="instead of the scenario's")
-    parser.add_argument("--rows", type=_positives, help="rows per request, instead of the scenario's")
+    parser.add_argument("--rounds", type=_parse_positive_integer, default=5)
+    parser.add_argument("--seconds", type=_parse_positive_integer, default=3, help="measured seconds of each cell")
+    parser.add_argument(
+        "--warm-up", type=_parse_positive_integer, default=1, help="seconds of load before each measurement"
+    )
+    parser.add_argument("--connections", type=_parse_positive_integers, help="instead of the scenario's")
+    parser.add_argument("--rows", type=_parse_positive_integers, help="rows per request, instead of the scenario's")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
     parser.add_argument("--report-only", action="store_true", help="write the reports from the existing JSON files")
     return parser.parse_args()
@@ -91,15 +93,15 @@ def _names_in(known: Container[str]) -> Callable[[str], list[str]]:
     return names
 
 
-def _positive(text: str) -> int:
+def _parse_positive_integer(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
 
 
-def _positives(text: str) -> list[int]:
-    return [_positive(part) for part in text.split(",")]
+def _parse_positive_integers(text: str) -> list[int]:
+    return [_parse_positive_integer(part) for part in text.split(",")]
 
 
 if __name__ == "__main__":

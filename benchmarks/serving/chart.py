@@ -43,7 +43,7 @@ def _draw_panel(panel: Any, summary: Summary, figure: Figure, rows: int) -> None
         spreads = {n: summary.spread(figure, system.name, n, rows) for n in plan.connections}
         points = [(n, spread.median) for n, spread in spreads.items() if spread is not None and spread.median > 0]
         if points:
-            panel.plot(*zip(*points, strict=True), label=system.title.replace("`", ""), **_style(system.name))
+            panel.plot(*zip(*points, strict=True), label=system.title.replace("`", ""), **_line_style(system.name))
     panel.set_xscale("log", base=2)
     panel.set_yscale("log")
     panel.set_xticks(plan.connections, [str(n) for n in plan.connections])
@@ -55,7 +55,7 @@ def _draw_panel(panel: Any, summary: Summary, figure: Figure, rows: int) -> None
     panel.set_title(f"{title}: {rows} {'row' if rows == 1 else 'rows'} a request", loc="left", fontsize=11)
 
 
-def _style(system: str) -> dict[str, Any]:
+def _line_style(system: str) -> dict[str, Any]:
     if system == "sepal":
         return dict(_SEPAL)
     if system == "constant":

@@ -6,7 +6,7 @@ SystemFailed         one system failed: the results record it, and the run conti
 
 
 class CannotMeasure(Exception):
-    """Something that every measurement needs is missing; the message says what to do."""
+    """A requirement of all measurements is missing; the message contains the remedy."""
 
 
 class SystemFailed(Exception):

@@ -17,7 +17,7 @@ _COLUMNS: tuple[tuple[str, Figure, int], ...] = (
 
 
 def write_excerpts(folder: Path) -> str:
-    """Return a table for each scenario that has been measured and has a chart, the most usual pipeline first."""
+    """Return a table for each scenario that has results and a chart, the most typical pipeline first."""
     parts = []
     for scenario in SCENARIOS.values():
         if scenario.chart_file and (folder / scenario.json_file).exists():
@@ -33,12 +33,12 @@ def write_excerpt(results: Results) -> str:
     rows = []
     for system in results.systems:
         reason = summary.absence_reason(system.name)
-        figures = [_cell(summary, figure, system.name, connections) for _, figure, connections in _COLUMNS]
+        figures = [_format_cell(summary, figure, system.name, connections) for _, figure, connections in _COLUMNS]
         rows.append([f"{system.title} ({reason})" if reason else system.title, *figures])
     return f"{table(header, rows)}\n\n{format_machine(results.machine)}; {results.plan.rounds} interleaved rounds."
 
 
-def _cell(summary: Summary, figure: Figure, system: str, connections: int) -> str:
+def _format_cell(summary: Summary, figure: Figure, system: str, connections: int) -> str:
     spread = summary.spread(figure, system, connections, 1)
     if spread is None:
         return "–"

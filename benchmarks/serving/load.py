@@ -37,17 +37,17 @@ def version() -> str:
     Raises:
         CannotMeasure: it is not installed.
     """
-    done = subprocess.run([_wrk(), "--version"], capture_output=True, text=True, check=False)
+    done = subprocess.run([_find_wrk(), "--version"], capture_output=True, text=True, check=False)
     return " ".join((done.stdout + done.stderr).split()[:2])
 
 
 def put_load(url: str, bodies: Sequence[str], connections: int, seconds: int) -> Measured:
-    """POST the bodies in turn, and from the first again, over `connections` connections for `seconds`.
+    """POST the bodies cyclically, over `connections` connections, for `seconds`.
 
     Raises:
         SystemFailed: wrk failed.
     """
-    command = [_wrk(), "--threads=1", f"--connections={connections}", f"--duration={seconds}s"]
+    command = [_find_wrk(), "--threads=1", f"--connections={connections}", f"--duration={seconds}s"]
     command += [f"--timeout={_TIMEOUT_SECONDS}s", f"--script={_SCRIPT}", url]
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         file.write("\n".join(bodies))
@@ -65,7 +65,7 @@ def put_load(url: str, bodies: Sequence[str], connections: int, seconds: int) ->
     return msgspec.json.decode(done.stdout.strip().splitlines()[-1], type=Measured)
 
 
-def _wrk() -> str:
+def _find_wrk() -> str:
     path = shutil.which("wrk")
     if path is None:
         raise CannotMeasure("the load generator is missing: install wrk (`apt-get install wrk`, `brew install wrk`)")

@@ -15,7 +15,7 @@ def describe() -> dict[str, str]:
     """Return cores, processor, memory, kernel and Python version."""
     return {
         "cores": str(len(os.sched_getaffinity(0))),
-        "processor": _processor(),
+        "processor": _processor_name(),
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "kernel": f"{platform.system()} {platform.release().split('-')[0]}",
         "python": platform.python_version(),
@@ -41,7 +41,7 @@ def conceal(text: str) -> str:
     return text
 
 
-def _processor() -> str:
+def _processor_name() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         name, _, value = line.partition(":")
         if name.strip() == "model name":

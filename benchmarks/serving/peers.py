@@ -1,4 +1,4 @@
-"""The peers: each is started as its documentation says, in a separate environment."""
+"""The peers; each is started as documented, in a separate environment."""
 
 import json
 import os
@@ -23,32 +23,32 @@ def pins(path: Path) -> dict[str, str]:
     return dict(_PIN.findall(path.read_text()))
 
 
-def _uvicorn(name: str, site: Site, workers: int = 1, **environment: str) -> Program:
+def _uvicorn_program(name: str, site: Site, workers: int = 1, **environment: str) -> Program:
     options = ["--host", "127.0.0.1", "--port", str(site.port), "--no-access-log", "--workers", str(workers)]
-    return _python(name, site, ["-m", "uvicorn", "service:app", *options], **environment)
+    return _python_program(name, site, ["-m", "uvicorn", "service:app", *options], **environment)
 
 
-def _python(name: str, site: Site, arguments: Sequence[str], **environment: str) -> Program:
+def _python_program(name: str, site: Site, arguments: Sequence[str], **environment: str) -> Program:
     settings = {"BENCH_MODEL": str(site.model), "BENCH_DTYPES": json.dumps(site.dtypes), "PYTHONPATH": str(ROOT)}
     return Program(name, [str(site.python), *arguments], FOLDER / name, {**settings, **environment})
 
 
-def _celery_get(site: Site) -> list[Program]:
-    """A Redis without persistence, which favours this peer, the worker and the web process."""
+def _celery_get_programs(site: Site) -> list[Program]:
+    """Return the programs: a Redis without persistence, which favours this peer; the worker; the web process."""
     url = f"redis://127.0.0.1:{site.redis_port}/0"
     server = [broker.server_path(), "--port", str(site.redis_port), "--bind", "127.0.0.1", "--save", ""]
     worker = ["-m", "celery", "--app", "tasks", "worker", "--concurrency", "1"]
     return [
         Program("broker", server, site.folder, port=site.redis_port),
-        _python("celery_get", site, worker, BENCH_REDIS_URL=url),
-        _uvicorn("celery_get", site, BENCH_REDIS_URL=url),
+        _python_program("celery_get", site, worker, BENCH_REDIS_URL=url),
+        _uvicorn_program("celery_get", site, BENCH_REDIS_URL=url),
     ]
 
 
-def _bentoml(site: Site) -> list[Program]:
+def _bentoml_programs(site: Site) -> list[Program]:
     options = ["--host", "127.0.0.1", "--port", str(site.port)]
     return [
-        _python(
+        _python_program(
             "bentoml",
             site,
             ["-m", "bentoml", "serve", "service:Predictor", *options],
@@ -58,10 +58,10 @@ def _bentoml(site: Site) -> list[Program]:
     ]
 
 
-def _mlserver(site: Site) -> list[Program]:
+def _mlserver_programs(site: Site) -> list[Program]:
     grpc_port, metrics_port = site.other_ports[:2]
     return [
-        _python(
+        _python_program(
             "mlserver",
             site,
             ["-m", "mlserver.cli.main", "start", "."],
@@ -75,19 +75,19 @@ def _mlserver(site: Site) -> list[Program]:
     ]
 
 
-def _mosec(site: Site) -> list[Program]:
+def _mosec_programs(site: Site) -> list[Program]:
     options = ["--address", "127.0.0.1", "--port", str(site.port), "--path", str(site.folder / "socket")]
-    return [_python("mosec", site, ["service.py", *options])]
+    return [_python_program("mosec", site, ["service.py", *options])]
 
 
 def _read_records(body: Any) -> Outputs:
-    """Read BentoML's response: one record per row."""
+    """Parse BentoML's response: one record per row."""
     log_proba = [[float(value) for value in row["log_proba"]] for row in body]
     return Outputs([row["prediction"] for row in body], log_proba)
 
 
 def _v2_body(rows: Rows, dtypes: Dtypes) -> str:
-    """Return one tensor for a matrix; for a data frame one per column, as the pandas codec takes them."""
+    """Return a V2 request body: one tensor for a matrix; for a data frame, one per column, for the pandas codec."""
     if dtypes is None:
         tensor = {"name": "data", "shape": [len(rows), len(rows[0])], "datatype": "FP64", "data": list(chain(*rows))}
         return json.dumps({"inputs": [tensor]})
@@ -99,14 +99,14 @@ def _v2_body(rows: Rows, dtypes: Dtypes) -> str:
 
 
 def _read_v2(body: Any) -> Outputs:
-    """Read MLServer's response: tensors, in which its JSON library writes infinities as null."""
+    """Parse MLServer's response: tensors, in which its JSON library writes infinities as null."""
     prediction, log_proba = (output["data"] for output in body["outputs"])
     classes = body["outputs"][1]["shape"][1]
     values = [-inf if value is None else float(value) for value in log_proba]
     return Outputs(prediction, [values[begin : begin + classes] for begin in range(0, len(values), classes)])
 
 
-def _peer(
+def _new_peer(
     name: str,
     title: str,
     programs: Callable[[Site], Sequence[Program]],
@@ -125,17 +125,21 @@ def _peer(
 
 
 PEERS: Final = (
-    _peer("in_process", "FastAPI, in process", lambda site: [_uvicorn("in_process", site)]),
-    _peer(
+    _new_peer("in_process", "FastAPI, in process", lambda site: [_uvicorn_program("in_process", site)]),
+    _new_peer(
         "in_process_cores",
         "FastAPI, in process, one process per core",
-        lambda site: [_uvicorn("in_process", site, len(os.sched_getaffinity(0)))],
+        lambda site: [_uvicorn_program("in_process", site, len(os.sched_getaffinity(0)))],
         folder=FOLDER / "in_process",
     ),
-    _peer("celery_get", "FastAPI + Celery, `.get()`", _celery_get),
-    _peer("mosec", "Mosec", _mosec, path="/inference"),
-    _peer("litserve", "LitServe", lambda site: [_python("litserve", site, ["service.py", str(site.port)])]),
-    _peer("bentoml", "BentoML", _bentoml, read=_read_records),
-    _peer("mlserver", "MLServer", _mlserver, path="/v2/models/pipeline/infer", body=_v2_body, read=_read_v2),
-    _peer("constant", "uvicorn, constant answer", lambda site: [_uvicorn("constant", site)], read=lambda _: None),
+    _new_peer("celery_get", "FastAPI + Celery, `.get()`", _celery_get_programs),
+    _new_peer("mosec", "Mosec", _mosec_programs, path="/inference"),
+    _new_peer("litserve", "LitServe", lambda site: [_python_program("litserve", site, ["service.py", str(site.port)])]),
+    _new_peer("bentoml", "BentoML", _bentoml_programs, read=_read_records),
+    _new_peer(
+        "mlserver", "MLServer", _mlserver_programs, path="/v2/models/pipeline/infer", body=_v2_body, read=_read_v2
+    ),
+    _new_peer(
+        "constant", "uvicorn, constant answer", lambda site: [_uvicorn_program("constant", site)], read=lambda _: None
+    ),
 )

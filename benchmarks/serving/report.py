@@ -29,13 +29,18 @@ def write_report(results: Results, scenario: Scenario) -> str:
         about=scenario.about,
         file=scenario.json_file,
         machine=format_machine(results.machine),
-        plan=_plan(results),
+        plan=_plan_text(results),
         commit=results.commit,
     )
     parts = [f"# Serving {scenario.title}, side by side: the results", introduction.rstrip()]
     if scenario.chart_file:
         parts.append(f"![Throughput and latency by connections]({scenario.chart_file})")
-    parts += [*_targets(summary, scenario), *_overview(summary), "## Systems", _systems(results.systems)]
+    parts += [
+        *_target_section(summary, scenario),
+        *_overview_section(summary),
+        "## Systems",
+        _system_table(results.systems),
+    ]
     for rows in results.plan.rows:
         parts.append(f"## {rows} {'row' if rows == 1 else 'rows'} per request")
         for figure in FIGURES:
@@ -45,11 +50,11 @@ def write_report(results: Results, scenario: Scenario) -> str:
             "Failed and all requests, over all rounds.",
             _error_table(summary, rows),
         ]
-    parts += [*_ledgers(results), *_failures(results)]
+    parts += [*_ledger_section(results), *_failure_section(results)]
     return "\n\n".join(parts) + "\n"
 
 
-def _plan(results: Results) -> str:
+def _plan_text(results: Results) -> str:
     plan = results.plan
     return (
         f"{plan.rounds} interleaved rounds, {plan.seconds} s per cell after {plan.warm_up_seconds} s of warm-up, "
@@ -57,7 +62,7 @@ def _plan(results: Results) -> str:
     )
 
 
-def _targets(summary: Summary, scenario: Scenario) -> list[str]:
+def _target_section(summary: Summary, scenario: Scenario) -> list[str]:
     lines = []
     for target in scenario.targets:
         figure, connections = target.figure, target.connections
@@ -66,26 +71,26 @@ def _targets(summary: Summary, scenario: Scenario) -> list[str]:
         ratio = summary.ratio(figure, "sepal", connections, 1)
         if own and base and ratio:
             shown = [format_spread(own, figure.digits), format_spread(base, figure.digits), f"×{format_spread(ratio)}"]
-            lines.append([f"{figure.title}, at {_connections(connections)}", *shown, str(target)])
+            lines.append([f"{figure.title}, at {_format_connections(connections)}", *shown, str(target)])
     header = ["single rows", "Sepal", "FastAPI, in process", "ratio, all rounds", "target"]
     return ["## Sepal and the in-process service", table(header, lines)] if lines else []
 
 
-def _overview(summary: Summary) -> list[str]:
-    """Return the throughput of single rows beside its CPU, and the latency of a lone request."""
+def _overview_section(summary: Summary) -> list[str]:
+    """Return a table of the throughput and CPU time of single rows, and the latency at one connection."""
     counts = summary.results.plan.connections
     columns = [(figure, connections) for connections in counts for figure in (THROUGHPUT, CPU)]
     if 1 in counts:
         columns.insert(0, (P50, 1))
     header = ["system", *(f"{_SHORT[figure]} at {connections}" for figure, connections in columns)]
     lines = [
-        [system.title, *(_cell(summary, figure, system.name, connections, 1) for figure, connections in columns)]
+        [system.title, *(_format_cell(summary, figure, system.name, connections, 1) for figure, connections in columns)]
         for system in summary.results.systems
     ]
     return ["## Overview", "Single rows, by number of connections.", table(header, lines)]
 
 
-def _systems(systems: Sequence[Described]) -> str:
+def _system_table(systems: Sequence[Described]) -> str:
     rows = []
     for system in systems:
         versions = ", ".join(f"{name} {number}" for name, number in system.versions.items())
@@ -95,10 +100,12 @@ def _systems(systems: Sequence[Described]) -> str:
 
 
 def _figure_table(summary: Summary, figure: Figure, rows: int) -> str:
-    return _by_connections(summary, lambda system, connections: _cell(summary, figure, system, connections, rows))
+    return _by_connections(
+        summary, lambda system, connections: _format_cell(summary, figure, system, connections, rows)
+    )
 
 
-def _cell(summary: Summary, figure: Figure, system: str, connections: int, rows: int) -> str:
+def _format_cell(summary: Summary, figure: Figure, system: str, connections: int, rows: int) -> str:
     spread = summary.spread(figure, system, connections, rows)
     if spread is None:
         return "–"
@@ -129,7 +136,7 @@ def _by_connections(summary: Summary, cell: Callable[[str, int], str]) -> str:
     return table(header, lines)
 
 
-def _ledgers(results: Results) -> list[str]:
+def _ledger_section(results: Results) -> list[str]:
     if not results.ledgers:
         return []
     lines = [
@@ -140,7 +147,7 @@ def _ledgers(results: Results) -> list[str]:
     return ["## Lost rows", text, table(["round", "rows accepted", "final", "received", "lost"], lines)]
 
 
-def _failures(results: Results) -> list[str]:
+def _failure_section(results: Results) -> list[str]:
     if not results.failures:
         return []
     parts = ["## Failures"]
@@ -153,7 +160,7 @@ def _failures(results: Results) -> list[str]:
     return parts
 
 
-def _connections(count: int) -> str:
+def _format_connections(count: int) -> str:
     return f"{count} {'connection' if count == 1 else 'connections'}"
 
 

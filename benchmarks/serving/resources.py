@@ -18,9 +18,9 @@ def processes(roots: Iterable[int], mark: str) -> list[psutil.Process]:
             root = psutil.Process(pid)
             found |= {process.pid: process for process in (root, *root.children(recursive=True))}
         except psutil.NoSuchProcess:
-            pass  # it has ended; its children have the mark
+            pass  # it has ended; its children are found by the mark
     needle = f"{MARK}={mark}".encode()
-    found |= {process.pid: process for process in psutil.process_iter() if needle in _environment(process)}
+    found |= {process.pid: process for process in psutil.process_iter() if needle in _read_environment(process)}
     return list(found.values())
 
 
@@ -44,7 +44,7 @@ def _of_living(processes: Iterable[psutil.Process], read: Callable[[psutil.Proce
     return values
 
 
-def _environment(process: psutil.Process) -> list[bytes]:
+def _read_environment(process: psutil.Process) -> list[bytes]:
     try:
         return Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
     except OSError:  # it has ended, or belongs to another user

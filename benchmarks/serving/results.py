@@ -30,7 +30,7 @@ class Described(msgspec.Struct, frozen=True):
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """One system at one number of connections and of rows per request, in one round."""
+    """The figures of one system, number of connections and number of rows per request, in one round."""
 
     system: str
     round: int
@@ -43,7 +43,7 @@ class Cell(msgspec.Struct, frozen=True):
     p99_ms: float
     errors: dict[str, int]
     cpu_seconds: float
-    """Of all processes of the system, during the measurement."""
+    """CPU seconds of all processes of the system during the measurement."""
     memory_mib: float
     """Proportional set size of all processes of the system: the larger of before and after."""
 

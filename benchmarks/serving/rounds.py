@@ -1,4 +1,4 @@
-"""Runs the rounds: each measures all cells of all systems, so that a drift of the machine affects all systems."""
+"""Runs the rounds; each measures all cells of all systems, so that changes of the machine's speed affect all alike."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -72,7 +72,7 @@ class _Turn:
     def _measure(self, running: Running, connections: int, rows: int) -> None:
         try:
             running.check(rows)
-            cell = self._cell(running, connections, rows)
+            cell = self._measure_cell(running, connections, rows)
         except SystemFailed as failure:
             raise SystemFailed(f"{failure}\n{running.log_end()}") from failure
         self._results.cells.append(cell)
@@ -84,7 +84,7 @@ class _Turn:
             flush=True,
         )
 
-    def _cell(self, running: Running, connections: int, rows: int) -> Cell:
+    def _measure_cell(self, running: Running, connections: int, rows: int) -> Cell:
         plan = self._results.plan
         put = partial(self._put_load, running, connections, rows)
         put(plan.warm_up_seconds)

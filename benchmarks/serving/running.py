@@ -25,7 +25,7 @@ STOP_SECONDS: Final = 10
 RESPONSE_SECONDS: Final = 30
 _LOG_LINES: Final = 12
 _OTHER_PORTS: Final = 3
-# Sent at once, so that a system that batches must return to each its own result.
+# Sent concurrently, so that a system that batches must return the right result to each request.
 _CHECKED_REQUESTS: Final = 8
 
 # A system is idle when its processes use less than this share of a core: idle ones still poll and send heartbeats.
@@ -35,7 +35,7 @@ _IDLE_SECONDS: Final = 10.0
 
 
 class Running:
-    """A context manager that holds a running system."""
+    """A context manager that starts and stops a system."""
 
     def __init__(self, system: System, python: Path, folder: Path, workload: Workload) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -75,7 +75,7 @@ class Running:
         return [self.system.body(rows, self.workload.dtypes) for rows in self.workload.requests(n_rows)]
 
     def check(self, n_rows: int) -> None:
-        """Send a few requests at once and compare the results with the pipeline's.
+        """Send a few requests concurrently and compare the results with the pipeline's.
 
         Raises:
             SystemFailed: a result is missing, or it differs.
@@ -150,7 +150,7 @@ class Running:
         self._started.append((program, popen))
         port = program.port
         if port is not None:
-            self._wait_until_none(lambda: "" if _listens(port) else f"{program.name} does not listen")
+            self._wait_until_none(lambda: "" if _is_listening(port) else f"{program.name} does not listen")
 
     def _wait_for_response(self) -> None:
         def problem() -> str:
@@ -163,7 +163,7 @@ class Running:
         self._wait_until_none(problem)
 
     def _wait_until_none(self, problem: Callable[[], str]) -> None:
-        """Wait until `problem` returns an empty text."""
+        """Wait until `problem` returns an empty string."""
         deadline = time.monotonic() + START_SECONDS
         while found := problem():
             for program, popen in self._started:
@@ -174,7 +174,7 @@ class Running:
             time.sleep(0.1)
 
 
-def _listens(port: int) -> bool:
+def _is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

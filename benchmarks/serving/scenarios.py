@@ -1,4 +1,4 @@
-"""What `make bench` measures: for each scenario a model, the systems that serve it, and the load."""
+"""The scenarios of `make bench`: for each, a model, the systems that serve it, and the load."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from benchmarks.serving.workload import MODELS_DIR
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure of Sepal's single rows, compared with the in-process service, and the bound of the ratio."""
+    """A bound of the ratio between a figure of Sepal's and that of the in-process service, for single rows."""
 
     figure: Figure
     connections: int
@@ -25,7 +25,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A model and what is measured of it."""
+    """A model, the systems that serve it, and the load."""
 
     name: str
     title: str
@@ -34,7 +34,7 @@ class Scenario:
     recipe: str
     """The name in `training.recipes`."""
     files: str
-    """How the names of its files begin."""
+    """The prefix of its file names."""
     systems: Sequence[str]
     connections: Sequence[int]
     rows: Sequence[int] = (1,)

@@ -77,8 +77,8 @@ def count_rows(site: Site) -> RowCounts:
             time.sleep(0.05)
 
 
-def _versions() -> Mapping[str, str]:
+def _read_versions() -> Mapping[str, str]:
     return {name: version(name) for name in _PACKAGES}
 
 
-SEPAL: Final = System("sepal", "Sepal", programs, versions=_versions, settings=settings, count_rows=count_rows)
+SEPAL: Final = System("sepal", "Sepal", programs, versions=_read_versions, settings=settings, count_rows=count_rows)

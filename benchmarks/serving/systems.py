@@ -21,13 +21,13 @@ class Site:
     model: Path
     """The pipeline to load."""
     dtypes: Dtypes
-    """Of the pipeline's input."""
+    """The dtypes of the pipeline's input."""
     port: int
     """The port that the load goes to."""
     redis_port: int
     """The port of its broker, if it has one."""
     other_ports: Sequence[int] = ()
-    """Further ports for its use."""
+    """More ports that it may use."""
 
     @property
     def worker_http_port(self) -> int:
@@ -61,7 +61,7 @@ def plain_body(rows: Rows, _dtypes: Dtypes = None) -> str:
 
 
 def read_plain(body: Any) -> Outputs | None:
-    """Read `{"prediction": […], "log_proba": [[…]]}`, where "-Infinity" stands for a number."""
+    """Parse `{"prediction": […], "log_proba": [[…]]}`, in which minus infinity is the string "-Infinity"."""
     return Outputs(body["prediction"], [[float(value) for value in row] for row in body["log_proba"]])
 
 
@@ -86,7 +86,7 @@ class System:
 
 
 def matches(given: Outputs | None, expected: Outputs) -> bool:
-    """Whether outputs equal the pipeline's, including infinities; True if there are none to compare."""
+    """Return whether outputs equal the pipeline's, including infinities; True if there are none to compare."""
     if given is None:
         return True
     if given.prediction != expected.prediction or len(given.log_proba) != len(expected.log_proba):

@@ -1,4 +1,4 @@
-"""The requests that every system gets, and the outputs that the pipeline computes for them."""
+"""The requests that are sent to every system, and the outputs that the pipeline computes for them."""
 
 import subprocess
 import sys
@@ -46,7 +46,7 @@ class Workload:
     """All rows, in an arbitrary but fixed order."""
     dtypes: Dtypes
     outputs: Outputs
-    """What the pipeline computes for `data`."""
+    """The outputs of the pipeline for `data`."""
 
     @classmethod
     def load(cls, model_dir: Path = MODEL_DIR) -> Self:
@@ -83,7 +83,7 @@ class Workload:
         return cls(model, rows, dtypes, outputs)
 
     def rows(self, n_rows: int, first: int = 0) -> Rows:
-        """Return the rows of a request: `n_rows` from the row `first` on."""
+        """Return the rows of a request: `n_rows` rows, beginning with row `first`."""
         return [self.data[number] for number in self._numbers(n_rows, first)]
 
     def expected(self, n_rows: int, first: int = 0) -> Outputs:
@@ -93,7 +93,7 @@ class Workload:
         return Outputs([prediction[number] for number in numbers], [log_proba[number] for number in numbers])
 
     def requests(self, n_rows: int) -> list[Rows]:
-        """Return as many requests as there are rows; each begins with another row."""
+        """Return as many requests as there are rows, each beginning with a different row."""
         return [self.rows(n_rows, first) for first in range(len(self.data))]
 
     def _numbers(self, n_rows: int, first: int) -> list[int]:

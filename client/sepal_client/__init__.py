@@ -1,4 +1,4 @@
-"""A typed client of Sepal's HTTP interface: predict rows, score files, and watch them run.
+"""A typed client of Sepal's HTTP interface: predicts rows, scores files and follows their progress.
 
     from sepal_client import Sepal
 
@@ -101,11 +101,11 @@ _MODULES: Final = {
     "result": ("ModelRef", "Result"),
     "status": ("BulkStatus", "QueueStatus", "ServiceStatus"),
 }
-_WHERE: Final = {name: module for module, names in _MODULES.items() for name in names}
+_MODULE_BY_NAME: Final = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: importing httpx takes longer than `sepal --help` may."""
+    """Import a public name when it is first used, so that `sepal --help` does not wait for the import of httpx."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE.get(name, 'errors')}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULE_BY_NAME.get(name, 'errors')}"), name)

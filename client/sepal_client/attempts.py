@@ -1,4 +1,4 @@
-"""When a request is repeated, and when it is given up."""
+"""Decides whether and when a request is retried."""
 
 import os
 import random
@@ -17,32 +17,32 @@ _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 10.0
 _LONGEST_JITTER_SECONDS: Final = 1.0
 _LONGEST_PAUSE_FOR_KEY_SECONDS: Final = 2.0
-"""A key that a killed gateway has left in use is free after ten seconds."""
+"""A key that a killed gateway had reserved is released after ten seconds."""
 _REPEATED_STATUSES: Final = frozenset({408, 429, 503})
 _REPEATED_WITHOUT_CODE: Final = frozenset({502, 504})
-"""What a proxy answers while it has no gateway; a gateway's own 504 is the end of a prediction."""
+"""A proxy's responses while no gateway is available; a 504 of a gateway has a code, and its prediction is final."""
 _REPEATED_CODES: Final = frozenset({"idempotency-key-in-use"})
 _NOT_REPEATED_CODES: Final = frozenset({"deadline-unreachable", "record-incompatible"})
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-_WRONG_PROTOCOL: Final = "WRONG_VERSION_NUMBER"  # TLS is spoken to a server that speaks none
+_WRONG_PROTOCOL: Final = "WRONG_VERSION_NUMBER"  # the server does not use TLS
 
 _random = random.SystemRandom()
 
 
 class ConnectionLost(Exception):
-    """One attempt ended without a whole response."""
+    """An attempt ended without a complete response."""
 
     def __init__(self, error: httpx.RequestError) -> None:
-        super().__init__(_reason(error))
+        super().__init__(_describe_error(error))
         self.was_connected = not isinstance(error, _NOT_SENT)
         self.is_silence = isinstance(error, httpx.ReadTimeout)
-        """Whether the gateway sent nothing for too long."""
+        """Whether the time-out for the next byte of the response expired."""
         self.is_permanent = _is_permanent(error)
-        """Whether another attempt would end likewise."""
+        """Whether a retry would fail in the same way."""
 
 
 class Attempts:
-    """The attempts at one request: they go on until there has been no progress for so many seconds."""
+    """The attempts of one request, which end after `retry_for` seconds without progress."""
 
     def __init__(
         self,
@@ -57,18 +57,18 @@ class Attempts:
         """Begin.
 
         Args:
-            url: of the gateway, for messages.
-            retry_for: seconds for which the request is repeated without progress.
-            idempotency_key: of the submission that this is.
-            prediction_id: of the prediction that this is about.
-            timer: ends the attempts, too.
-            is_idempotent: whether the request may be repeated if the gateway may have done what it asks for.
+            url: of the gateway, for error messages.
+            retry_for: seconds without progress for which the request is retried.
+            idempotency_key: of the submission, if the request is one.
+            prediction_id: of the prediction, if the request concerns an accepted one.
+            timer: also ends the attempts.
+            is_idempotent: whether to retry a request that the gateway may already have processed.
         """
         self.idempotency_key = idempotency_key
         self.may_be_accepted = False
         """Whether the gateway may have accepted the submission, although its response was lost."""
         self.is_timed_out = False
-        """Whether the timer ended them."""
+        """Whether the timer ended the attempts."""
         self._url = url
         self._retry_for = retry_for
         self._prediction_id = prediction_id
@@ -78,37 +78,35 @@ class Attempts:
         self._n_failures = 0
         self._failing_since: float | None = None
 
-    def reached(self, n_bytes: int) -> None:
-        """Record how far this attempt got; it is progress if no attempt before got as far."""
+    def record_progress(self, n_bytes: int) -> None:
+        """Record the bytes transferred by this attempt; more than in every earlier attempt are progress."""
         if n_bytes > self._furthest:
             self._furthest = n_bytes
             self._n_failures, self._failing_since = 0, None
 
     @property
-    def rules(self) -> dict[str, Any]:
-        """The arguments of tenacity."""
+    def tenacity_arguments(self) -> dict[str, Any]:
+        """The arguments of tenacity's `Retrying`."""
         retry = retry_if_exception(self._is_repeatable)
-        return {"retry": retry, "wait": self._pause, "stop": self._is_over, "reraise": True}
+        return {"retry": retry, "wait": self._next_pause, "stop": self._is_over, "reraise": True}
 
-    def unreachable(self, lost: ConnectionLost) -> GatewayUnreachable:
-        """Return the error for a request that is given up."""
+    def unreachable_error(self, lost: ConnectionLost) -> GatewayUnreachable:
+        """Return the error to raise when the connection has failed and no attempts are left."""
         if lost.was_connected or self._furthest:
-            what = f"The connection to {self._url} broke off ({lost}){self._for_how_long()}."
+            what = f"The connection to {self._url} was lost ({lost}){self._duration_text()}."
         else:
-            what = f"There is no connection to {self._url} ({lost}){self._for_how_long()}: does a gateway run there?"
+            what = f"Cannot connect to {self._url} ({lost}){self._duration_text()}: check that a gateway runs there."
         return GatewayUnreachable(
             what + self.note(), may_be_accepted=self.may_be_accepted, idempotency_key=self.idempotency_key
         )
 
     def note(self) -> str:
-        """Say what may have happened in spite of an error."""
+        """Return a sentence on a prediction that may exist despite the error; empty if there is none."""
         if self._prediction_id is not None:
             return f" The prediction {self._prediction_id} is not affected: look it up by its id later."
         if self.may_be_accepted:
             key = self.idempotency_key
-            return (
-                f" A prediction may have been accepted: submit the same again with idempotency_key={key!r} to get it."
-            )
+            return f" The prediction may have been accepted: submit again with idempotency_key={key!r} to get it."
         return ""
 
     def _is_repeatable(self, error: BaseException) -> bool:
@@ -116,24 +114,24 @@ class Attempts:
             return False
         return is_repeatable(error)
 
-    def _for_how_long(self) -> str:
+    def _duration_text(self) -> str:
         return f", for {self._retry_for:g} s" if self._retry_for and self._n_failures > 1 else ""
 
-    def _pause(self, state: RetryCallState) -> float:
+    def _next_pause(self, state: RetryCallState) -> float:
         """Return the seconds until the next attempt."""
         assert state.outcome is not None, "an attempt has failed"
-        assert state.outcome_timestamp is not None, "likewise"
+        assert state.outcome_timestamp is not None, "an attempt has failed"
         if self._failing_since is None:
             self._failing_since = state.outcome_timestamp
         self._n_failures += 1
         error = state.outcome.exception()
-        told = getattr(error, "retry_after", None)
+        requested = getattr(error, "retry_after", None)
         is_key_in_use = getattr(error, "code", None) in _REPEATED_CODES
         limit = _LONGEST_PAUSE_FOR_KEY_SECONDS if is_key_in_use else _LONGEST_PAUSE_SECONDS
         longest = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self._n_failures - 1, 16), limit)
-        if told is None:
+        if requested is None:
             return longest * _random.uniform(0.5, 1.0)
-        return float(told) + _random.uniform(0.0, min(longest, _LONGEST_JITTER_SECONDS))
+        return float(requested) + _random.uniform(0.0, min(longest, _LONGEST_JITTER_SECONDS))
 
     def _is_over(self, state: RetryCallState) -> bool:
         assert self._failing_since is not None, "the pause has been chosen"
@@ -145,7 +143,7 @@ class Attempts:
 
 
 def is_repeatable(error: BaseException) -> bool:
-    """Whether another attempt may succeed."""
+    """Return whether a retry may succeed."""
     if isinstance(error, ConnectionLost):
         return not error.is_permanent
     if not isinstance(error, GatewayError):
@@ -156,16 +154,16 @@ def is_repeatable(error: BaseException) -> bool:
 
 
 def add_note(error: SepalError, note: str) -> None:
-    """Add a sentence to the message of an error."""
+    """Append a sentence to the message of an error."""
     if note:
         error.args = (f"{error}{note}", *error.args[1:])
 
 
 def _is_permanent(error: httpx.RequestError) -> bool:
-    """Whether it is not the network that fails, but what it is asked for."""
+    """Return whether the cause is a wrong URL, certificate or protocol rather than the network."""
     if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.DecodingError)):
         return True
-    for cause in _causes(error):
+    for cause in _cause_chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return True
         if isinstance(cause, ssl.SSLError) and cause.reason == _WRONG_PROTOCOL:
@@ -175,10 +173,10 @@ def _is_permanent(error: httpx.RequestError) -> bool:
     return False
 
 
-def _reason(error: httpx.RequestError) -> str:
+def _describe_error(error: httpx.RequestError) -> str:
     if isinstance(error, httpx.TimeoutException):
-        return "it took too long" if isinstance(error, _NOT_SENT) else "nothing moved for too long"
-    for cause in _causes(error):
+        return "timed out" if isinstance(error, _NOT_SENT) else "timed out without data"
+    for cause in _cause_chain(error):
         if isinstance(cause, (socket.gaierror, ssl.SSLError)):
             return cause.strerror or str(cause)
         if isinstance(cause, OSError) and cause.errno:
@@ -186,7 +184,7 @@ def _reason(error: httpx.RequestError) -> str:
     return str(error) or type(error).__name__
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def _cause_chain(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause is not None:
         yield cause

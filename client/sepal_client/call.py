@@ -1,4 +1,4 @@
-"""What a request to a gateway consists of."""
+"""The parts of a request to a gateway, apart from its body."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,20 +25,20 @@ class Call:
     params: Params = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: httpx.Timeout | None = None
-    """If it is not the usual one."""
+    """None: the default time-outs of the transport."""
     silence: float | None = None
-    """Seconds without a byte of the response's body, if they are not the usual ones."""
+    """Time-out in seconds between bytes of the response's body; None: the transport's."""
     extensions: Mapping[str, Any] = field(default_factory=dict)
-    """Of httpx."""
-    takes: tuple[int, ...] = ()
-    """The statuses, beside those of success, that are no error."""
+    """Request extensions of httpx."""
+    accepted_statuses: tuple[int, ...] = ()
+    """Status codes other than 2xx that do not raise an error."""
 
 
-def new_key(key: str | None) -> str:
-    """Return the idempotency key that a caller chose, or a new one.
+def key_or_new(key: str | None) -> str:
+    """Return the given idempotency key, or a new one if it is None.
 
     Raises:
-        InvalidInput: the gateway takes no such key.
+        InvalidInput: the gateway would refuse the key.
     """
     if key is None:
         return uuid4().hex
@@ -48,17 +48,17 @@ def new_key(key: str | None) -> str:
 
 
 class SubmissionHeaders:
-    """The headers of one submission: the same idempotency key for each attempt, and what is left of its deadline."""
+    """The headers of one submission: the same idempotency key and the remaining deadline in each attempt."""
 
     def __init__(self, key: str, deadline: float | None) -> None:
-        """Begin to count.
+        """Start the deadline.
 
         Args:
             key: the idempotency key.
             deadline: seconds from now.
 
         Raises:
-            InvalidInput: the deadline is no positive number of seconds.
+            InvalidInput: the deadline is not a positive number of seconds.
         """
         if deadline is not None and not 0 < deadline < _LONGEST_DEADLINE:
             raise InvalidInput("`deadline` must be a positive number of seconds from now.")
@@ -66,7 +66,7 @@ class SubmissionHeaders:
         self._key = f'"{escaped}"'
         self._timer = None if deadline is None else Timer(deadline)
 
-    def now(self) -> dict[str, str]:
+    def for_new_attempt(self) -> dict[str, str]:
         """Return the headers for an attempt that begins now."""
         headers = {"Idempotency-Key": self._key}
         if self._timer is not None:

@@ -1,4 +1,4 @@
-"""What differs between the asynchronous and the synchronous client, apart from `await`."""
+"""The functions and types that differ between the asynchronous and the synchronous client."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ Attempt = Callable[[], T]
 
 
 async def async_call(function: Callable[..., T], *args: object) -> T:
-    """Call a function that may block, such as one that reads a file, in a thread."""
+    """Call a function that may block, such as a file operation, in a thread."""
     return await anyio.to_thread.run_sync(function, *args)
 
 
@@ -24,10 +24,10 @@ def call(function: Callable[..., T], *args: object) -> T:
 
 
 async def async_sleep(seconds: float) -> None:
-    """Let time pass."""
+    """Sleep without blocking other tasks."""
     await anyio.sleep(seconds)
 
 
 def sleep(seconds: float) -> None:
-    """Let time pass."""
+    """Sleep."""
     time.sleep(seconds)

@@ -16,9 +16,9 @@ class DeadLetterEntry:
 
 
 def read_entry(body: Mapping[str, Any]) -> DeadLetterEntry:
-    """Read an entry.
+    """Parse an entry of the list.
 
     Raises:
-        KeyError, TypeError, ValueError: it is none.
+        KeyError, TypeError, ValueError: the body has another form.
     """
     return DeadLetterEntry(str(body["id"]), datetime.fromtimestamp(body["buried"], timezone.utc))

@@ -1,11 +1,11 @@
 """The errors that the client raises on purpose.
 
 SepalError
-├── InvalidInput                refused by the client, before anything was sent
-├── GatewayUnreachable          no connection, or it broke off, for as long as was asked for
-├── WaitTimeout                 the time to wait is over; the prediction goes on
-├── DownloadIncomplete          a result could not be read to its end; no file is left
-├── PredictionEnded             the prediction is final, and has no result
+├── InvalidInput                refused by the client, usually before anything was sent
+├── GatewayUnreachable          the connection failed or was lost, for `retry_for` seconds
+├── WaitTimeout                 the prediction was not final in time; it continues
+├── DownloadIncomplete          the download ended early; no file is left
+├── PredictionEnded             the prediction is final without a result
 │   ├── PredictionFailed
 │   ├── PredictionCanceled
 │   └── PredictionExpired
@@ -14,11 +14,11 @@ SepalError
     ├── AccessDenied            send other credentials
     ├── PredictionNotFound
     ├── PredictionGone
-    ├── PredictionAlreadyFinal  it is too late to cancel
+    ├── PredictionAlreadyFinal  it cannot be canceled any more
     ├── DeadLetterNotFound
     ├── IdempotencyConflict     the key belongs to another request
     ├── Unavailable             try again later
-    └── GatewayFault            a bug of the gateway, or what answered is no gateway
+    └── GatewayFault            a bug in the gateway, or the server is not a Sepal gateway
 """
 
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Fault:
-    """One invalid value among the rows that were sent."""
+    """An invalid value in the submitted rows."""
 
     pointer: str
-    """Its row and column as a JSON pointer (RFC 6901), counted from 0: `/data/3/island`."""
+    """Row (counted from 0) and column as a JSON pointer (RFC 6901): `/data/3/island`."""
     detail: str
-    """What to change."""
+    """The error, and what to change."""
 
     def __str__(self) -> str:
         return f"{self.pointer}: {self.detail}" if self.pointer else self.detail
@@ -41,62 +41,62 @@ class Fault:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why there is no result."""
+    """The reason why there is no result."""
 
     code: str
-    """Does not change between versions of the gateway."""
+    """The error code, which does not change between versions of the gateway."""
     detail: str
-    """For people."""
+    """The message."""
     faults: tuple[Fault, ...] = ()
-    """The first rows that cannot be scored."""
+    """The invalid values of the first rows that cannot be scored."""
 
     def __str__(self) -> str:
-        return f"{self.detail} ({self.code}){_listed(self.faults)}"
+        return f"{self.detail} ({self.code}){_fault_lines(self.faults)}"
 
 
-_LISTED: Final = 3
+_MAX_LISTED: Final = 3
 
 
-def _listed(faults: tuple[Fault, ...]) -> str:
-    """List the first faults, each on a line of its own."""
-    lines = [f"\n  {fault}" for fault in faults[:_LISTED]]
-    left = len(faults) - _LISTED
+def _fault_lines(faults: tuple[Fault, ...]) -> str:
+    """Return the first faults, each on its own line."""
+    lines = [f"\n  {fault}" for fault in faults[:_MAX_LISTED]]
+    left = len(faults) - _MAX_LISTED
     return "".join(lines) + (f"\n  and {left} more" if left > 0 else "")
 
 
 class SepalError(Exception):
-    """An expected error; its message says what happened and what to do."""
+    """An expected error; its message describes the error and what to do."""
 
 
 class InvalidInput(SepalError):
-    """The client refused an argument, a file or a setting; nothing was sent."""
+    """The client refused an argument, a file or a setting; nothing was accepted."""
 
 
 class GatewayUnreachable(SepalError):
-    """The gateway could not be connected to, or connections broke off, for `retry_for` seconds."""
+    """Connections to the gateway failed or were lost for `retry_for` seconds."""
 
     def __init__(self, message: str, *, may_be_accepted: bool = False, idempotency_key: str | None = None) -> None:
         super().__init__(message)
         self.may_be_accepted = may_be_accepted
-        """Whether the gateway may have accepted the prediction without the client having learned of it."""
+        """Whether the gateway may have accepted the prediction although its response was lost."""
         self.idempotency_key = idempotency_key
-        """The same submission with this key leads to the same prediction, never to a second one."""
+        """Repeating the submission with this key returns the same prediction and never creates a second one."""
 
 
 class WaitTimeout(SepalError):
-    """The time to wait is over, and the prediction is not final: it goes on."""
+    """The prediction was not final in time; it continues."""
 
     def __init__(self, prediction_id: str) -> None:
-        super().__init__(f"The prediction {prediction_id} is not final yet; it goes on: look it up by its id later.")
+        super().__init__(f"The prediction {prediction_id} is not final yet; it continues: look it up by its id later.")
         self.prediction_id = prediction_id
 
 
 class DownloadIncomplete(SepalError):
-    """A result could not be read to its end; no file is left."""
+    """The download of a result ended early; no file is left."""
 
 
 class PredictionEnded(SepalError):
-    """The prediction is final, and has no result."""
+    """The prediction is final without a result."""
 
     def __init__(self, prediction_id: str, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -105,7 +105,7 @@ class PredictionEnded(SepalError):
 
 
 class PredictionFailed(PredictionEnded):
-    """The prediction failed; `problem` says why."""
+    """The prediction failed; `problem` has the reason."""
 
 
 class PredictionCanceled(PredictionEnded):
@@ -133,30 +133,30 @@ class GatewayError(SepalError):
         """The HTTP status."""
         self.problem = problem
         self.retry_after = retry_after
-        """After how many seconds the gateway wants to be asked again."""
+        """Seconds after which to try again, from the header `Retry-After`."""
         self.request_id = request_id
         """The correlation id of the request in the gateway's log, if it has one."""
         self.idempotency_key = idempotency_key
-        """Of a submission: the same one with this key leads to the same prediction, never to a second one."""
+        """Of a submission: repeating it with this key returns the same prediction and never creates a second one."""
 
     @property
     def code(self) -> str:
-        """The code of the error, which does not change between versions; empty if what answered is no gateway."""
+        """The error code, which does not change between versions; empty if the response is not a Sepal gateway's."""
         return self.problem.code
 
     @property
     def detail(self) -> str:
-        """What happened and what to change, for people."""
+        """The message: the error, and what to change."""
         return self.problem.detail
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """The invalid values among the rows that were sent: those of the first wrong rows."""
+        """The invalid values of the first rows that cannot be scored."""
         return self.problem.faults
 
 
 class RequestRefused(GatewayError):
-    """The request must be changed: its rows, its options or its size."""
+    """The request is invalid: change its rows, options or size."""
 
 
 class AccessDenied(GatewayError):
@@ -164,19 +164,19 @@ class AccessDenied(GatewayError):
 
 
 class PredictionNotFound(GatewayError):
-    """There is no prediction with this id, and never was."""
+    """There was never a prediction with this id."""
 
 
 class PredictionGone(GatewayError):
-    """The prediction was final, and is not kept any more."""
+    """The prediction was final, and its retention is over."""
 
 
 class PredictionAlreadyFinal(GatewayError):
-    """It is too late to cancel the prediction."""
+    """The prediction cannot be canceled, because it is final."""
 
 
 class DeadLetterNotFound(GatewayError):
-    """There is no dead letter with this id, or no longer."""
+    """There is no dead letter with this id (any more)."""
 
 
 class IdempotencyConflict(GatewayError):
@@ -184,11 +184,11 @@ class IdempotencyConflict(GatewayError):
 
 
 class Unavailable(GatewayError):
-    """The gateway cannot do it now: nothing was accepted; try again later."""
+    """The gateway is temporarily unable to process the request; nothing was accepted: try again later."""
 
 
 class GatewayFault(GatewayError):
-    """The gateway failed to handle the request, or what answered is not a Sepal gateway."""
+    """A bug in the gateway, or a response that is not a Sepal gateway's."""
 
 
 CLASSES: Final[Mapping[str, type[GatewayError] | type[PredictionEnded]]] = {
@@ -242,7 +242,7 @@ CLASSES: Final[Mapping[str, type[GatewayError] | type[PredictionEnded]]] = {
     "http-version-not-supported": RequestRefused,
     "internal-error": GatewayFault,
 }
-"""The class for each code of the HTTP interface (docs/http.md, "Errors")."""
+"""The error class of each code of the HTTP interface (docs/http.md, "Errors")."""
 
 _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
     401: AccessDenied,
@@ -258,8 +258,8 @@ _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
 _NOT_IMPLEMENTED: Final = frozenset({501, 505})
 
 
-def class_of(code: str, status: int) -> type[GatewayError] | type[PredictionEnded]:
-    """Return the class of an error; one with an unknown code is told by its HTTP status."""
+def error_class(code: str, status: int) -> type[GatewayError] | type[PredictionEnded]:
+    """Return the error class of a code or, if the code is unknown, of the HTTP status."""
     if code in CLASSES:
         return CLASSES[code]
     if status in _BY_STATUS:

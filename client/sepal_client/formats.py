@@ -1,4 +1,4 @@
-"""The formats of files, by suffix or name: media type and content coding."""
+"""File formats: their names, suffixes, media types and content codings."""
 
 import os
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from sepal_client.errors import InvalidInput
 
 @dataclass(frozen=True)
 class Format:
-    """How the bytes of a file are read."""
+    """A file format."""
 
     name: str
-    """Such as `csv` or `csv.gz`."""
+    """`csv` or `csv.gz`, for example."""
     media_type: str
     coding: str = ""
     """`gzip`, `zstd`, or empty."""
 
     @property
     def is_binary(self) -> bool:
-        """Whether the gateway gives ranges of such a result, which never changes."""
+        """Whether the format is Arrow or Parquet, of which the gateway serves byte ranges."""
         return self.media_type in (ARROW, PARQUET)
 
 
@@ -50,14 +50,14 @@ _RESULT_CODINGS: Final = ("", "gzip")
 
 
 def named(name: str) -> Format:
-    """Return the format with a name: `csv`, `csv.gz`, `parquet`.
+    """Return the format with a name such as `csv`, `csv.gz` or `parquet`.
 
     Raises:
-        InvalidInput: there is none.
+        InvalidInput: the name is unknown.
     """
     found = _find(name.lower().lstrip(".").split("."))
     if found is None:
-        raise InvalidInput(f"{name!r} is no format; the formats are {_KNOWN}.")
+        raise InvalidInput(f"{name!r} is not a known format; the formats are {_KNOWN}.")
     return found
 
 
@@ -70,36 +70,36 @@ def of_path(path: "str | os.PathLike[str]") -> Format:
     suffixes = [suffix[1:].lower() for suffix in PurePath(path).suffixes]
     found = _find(suffixes[-2:]) or _find(suffixes[-1:])
     if found is None:
-        raise InvalidInput(f"The suffix of {os.fspath(path)} names no format: name one of {_KNOWN}.")
+        raise InvalidInput(f"The suffix of {os.fspath(path)} is not a known format: give one of {_KNOWN}.")
     return found
 
 
 def for_source(path: "str | os.PathLike[str] | None", name: str | None) -> Format:
-    """Return the format of what is sent: by its name, or else by the path's suffix.
+    """Return the format of an upload: the one named, or else that of the path's suffix.
 
     Raises:
-        InvalidInput: there is none.
+        InvalidInput: there is neither, or it is unknown.
     """
     if name is not None:
         return named(name)
     if path is None:
-        raise InvalidInput(f"Name the format of this file, because it has no suffix: one of {_KNOWN}.")
+        raise InvalidInput(f"Give the format of this file, because it has no suffix: one of {_KNOWN}.")
     return of_path(path)
 
 
 def for_target(path: "str | os.PathLike[str] | None", name: str | None) -> Format:
-    """Return the format of a result.
+    """Return the format of a result: the one named, or else that of the path's suffix.
 
     Raises:
-        InvalidInput: there is none, or no result is written in it.
+        InvalidInput: there is neither, or it is unknown, or results are not available in it.
     """
     found = for_source(path, name)
     if found.coding not in _RESULT_CODINGS or (found.coding and found.is_binary):
         raise InvalidInput(
-            f"No result is written as {found.name}: choose one without that compression, or .gz of text."
+            f"Results are not available as {found.name}: of compressed formats, only csv.gz, ndjson.gz and json.gz are."
         )
     if found.name in _FILES_OF_ARROW:
-        raise InvalidInput(f"No result is written as {found.name}: an Arrow stream has the suffix .arrow or .arrows.")
+        raise InvalidInput(f"Results are not available as {found.name}: use .arrow or .arrows for an Arrow stream.")
     return found
 
 

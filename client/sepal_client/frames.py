@@ -1,24 +1,24 @@
-"""Data frames of pandas, polars and pyarrow as Arrow streams, and back."""
+"""Converts pandas, polars and pyarrow data frames to Arrow streams and back."""
 
 from importlib.util import find_spec
 from typing import IO, Any, Final
 
 from sepal_client.errors import InvalidInput
-from sepal_client.rows import is_frame, library_of
+from sepal_client.rows import is_frame, library_name
 
 _BATCH_ROWS: Final = 2**16
 
 
 def write_arrow(frame: Any, file: IO[bytes]) -> bool:
-    """Write a data frame as an Arrow stream, without an index.
+    """Write a data frame as an Arrow stream, without its index.
 
     Returns:
-        Whether a library that can do it is installed; otherwise nothing was written.
+        False if pyarrow is needed and not installed; then nothing was written.
 
     Raises:
-        InvalidInput: Arrow has no type for a column.
+        InvalidInput: a column has no Arrow type.
     """
-    if library_of(frame) == "polars":
+    if library_name(frame) == "polars":
         import polars
 
         frame.write_ipc_stream(file, compat_level=polars.CompatLevel.oldest())
@@ -35,8 +35,8 @@ def write_arrow(frame: Any, file: IO[bytes]) -> bool:
 
 
 def read_arrow(file: IO[bytes], like: Any) -> Any:
-    """Read a data frame of the library of another, and with its index."""
-    if library_of(like) == "polars":
+    """Read an Arrow stream as a data frame of the same library as `like`, with its index if that is pandas."""
+    if library_name(like) == "polars":
         import polars
 
         return polars.read_ipc_stream(file)
@@ -44,7 +44,7 @@ def read_arrow(file: IO[bytes], like: Any) -> Any:
 
     with pyarrow.ipc.open_stream(file) as reader:
         table = reader.read_all()
-    if library_of(like) != "pandas":
+    if library_name(like) != "pandas":
         return table
     frame = table.to_pandas(self_destruct=True, split_blocks=True)
     frame.index = like.index
@@ -52,21 +52,21 @@ def read_arrow(file: IO[bytes], like: Any) -> Any:
 
 
 def check_frame(frame: Any) -> None:
-    """Check that a data frame can be scored, and its result be read.
+    """Check that a data frame can be sent, and its result read.
 
     Raises:
-        InvalidInput: it is none, or lacks a library.
+        InvalidInput: it is not a data frame, or pyarrow is not installed.
     """
     if not is_frame(frame):
-        raise InvalidInput(f"{type(frame).__name__} cannot be scored: give a data frame, or the path of a file.")
-    if library_of(frame) != "polars" and find_spec("pyarrow") is None:
+        raise InvalidInput(f"{type(frame).__name__} cannot be scored: give a data frame or the path of a file.")
+    if library_name(frame) != "polars" and find_spec("pyarrow") is None:
         raise InvalidInput("Install pyarrow to score this data frame: pip install 'sepal-client[arrow]'.")
 
 
 def _write_batches(frame: Any, file: IO[bytes]) -> None:
     import pyarrow
 
-    if library_of(frame) == "pandas":
+    if library_name(frame) == "pandas":
         schema = pyarrow.Schema.from_pandas(frame, preserve_index=False)
         parts = (frame.iloc[start : start + _BATCH_ROWS] for start in range(0, len(frame), _BATCH_ROWS))
         batches = (pyarrow.RecordBatch.from_pandas(part, schema, preserve_index=False) for part in parts)

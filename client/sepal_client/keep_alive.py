@@ -1,4 +1,4 @@
-"""Options of sockets by which the system notices that the other machine is gone, while both sides are silent."""
+"""Socket options for TCP keep-alive, which detects an unreachable peer on an idle connection."""
 
 import socket
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 _IDLE_SECONDS, _INTERVAL_SECONDS, _N_PROBES = 15, 5, 3
 _NAMED: Final = {
     "TCP_KEEPIDLE": _IDLE_SECONDS,
-    "TCP_KEEPALIVE": _IDLE_SECONDS,  # what macOS calls it
+    "TCP_KEEPALIVE": _IDLE_SECONDS,  # the name on macOS
     "TCP_KEEPINTVL": _INTERVAL_SECONDS,
     "TCP_KEEPCNT": _N_PROBES,
 }

@@ -1,4 +1,4 @@
-"""The served model, as its card describes it."""
+"""The served model, as described by its model card."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,43 +7,43 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Column:
-    """A value of every row."""
+    """A column of the rows."""
 
     name: str
     type: str
-    """Such as `float64`, `string` or `category`."""
+    """`float64`, `string` or `category`, for example."""
     nullable: bool = False
     """Whether the value may be missing."""
     categories: tuple[Any, ...] | None = None
-    """The values that a column of the type `category` takes."""
+    """The allowed values of a column of type `category`."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """The served model: what a row is, and what comes out."""
+    """The served model: its input and its outputs."""
 
     name: str
     version: str
     digest: str
     """SHA-256 of the artifact."""
     kind: str
-    """`matrix` or `table`: a row has a value for each column. `text`: a row is a text."""
+    """`matrix` or `table`: a row has a value for each column. `text`: a row is one string."""
     columns: tuple[Column, ...]
     classes: tuple[Any, ...] | None
-    """The order of `log_proba` and `proba`; None if the model is not a classifier."""
+    """In the order of `log_proba` and `proba`; None if the model is not a classifier."""
     outputs: tuple[str, ...]
-    """Those that can be asked for."""
+    """The outputs that can be requested."""
     example: tuple[Any, ...]
     """Rows that the model accepts."""
     raw: Mapping[str, Any] = field(repr=False)
-    """The whole card."""
+    """The whole model card."""
 
 
 def read_model(body: Mapping[str, Any]) -> Model:
-    """Read a model card.
+    """Parse a model card.
 
     Raises:
-        KeyError, TypeError: it is none.
+        KeyError, TypeError: the body has another form.
     """
     classes = body.get("classes")
     return Model(
@@ -51,7 +51,7 @@ def read_model(body: Mapping[str, Any]) -> Model:
         version=str(body["version"]),
         digest=str(body["digest"]),
         kind=str(body["input"]["kind"]),
-        columns=tuple(map(_column, body["input"]["columns"])),
+        columns=tuple(map(_read_column, body["input"]["columns"])),
         classes=None if classes is None else tuple(classes),
         outputs=tuple(body["outputs"]),
         example=tuple(body["example"]),
@@ -59,7 +59,7 @@ def read_model(body: Mapping[str, Any]) -> Model:
     )
 
 
-def _column(body: Mapping[str, Any]) -> Column:
+def _read_column(body: Mapping[str, Any]) -> Column:
     categories = body.get("categories")
     values = None if categories is None else tuple(categories["values"])
     return Column(str(body["name"]), str(body["type"]), bool(body.get("nullable", False)), values)

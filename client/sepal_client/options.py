@@ -1,4 +1,4 @@
-"""The options of a submission, as the query of its request."""
+"""The options of an upload, as query parameters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from sepal_client.errors import InvalidInput
 
 @dataclass(frozen=True)
 class UploadOptions:
-    """What the gateway does with an upload; the arguments of `submit`."""
+    """The options of an upload, as given to `submit`."""
 
     carry: Sequence[str] = ()
     outputs: Sequence[str] | None = None
@@ -20,16 +20,16 @@ class UploadOptions:
 
     @property
     def params(self) -> Params:
-        """The query of the request.
+        """The query parameters.
 
         Raises:
-            InvalidInput: a name cannot be written there.
+            InvalidInput: `carry` or `outputs` is a string, or contains a name with a comma.
         """
         params: dict[str, str | Sequence[str]] = {}
         if self.carry:
-            params["carry"] = _listed(self.carry, "carry")
+            params["carry"] = _join_names(self.carry, "carry")
         if self.outputs is not None:
-            params["outputs"] = _listed(self.outputs, "outputs")
+            params["outputs"] = _join_names(self.outputs, "outputs")
         if self.on_error != "fail":
             params["on_error"] = self.on_error
         if self.delimiter is not None:
@@ -41,9 +41,9 @@ class UploadOptions:
         return params
 
 
-def _listed(names: Sequence[str], argument: str) -> str:
+def _join_names(names: Sequence[str], argument: str) -> str:
     if isinstance(names, str):
-        raise InvalidInput(f"`{argument}` is a list of names: [{names!r}].")
+        raise InvalidInput(f"`{argument}` must be a list of names: [{names!r}].")
     if any("," in name for name in names):
-        raise InvalidInput(f"`{argument}`: a name with a comma cannot be asked for; rename the column.")
+        raise InvalidInput(f"`{argument}`: a name must not contain a comma; rename the column.")
     return ",".join(names)

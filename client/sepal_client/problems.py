@@ -1,4 +1,4 @@
-"""Turns the error responses of a gateway into the client's errors."""
+"""Converts the error responses of a gateway to the client's errors."""
 
 import json
 import time
@@ -6,32 +6,32 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from sepal_client.errors import GatewayError, GatewayFault, PredictionEnded, Problem, class_of
+from sepal_client.errors import GatewayError, GatewayFault, PredictionEnded, Problem, error_class
 from sepal_client.progress import read_problem
 
 PROBLEM: Final = "application/problem+json"
 _REMEDIES: Final = {
-    "not-found": "The gateway has no such path: is the URL that of a Sepal gateway, without a path of its own?",
-    "method-not-allowed": "The gateway does not do this: it may be older than this client.",
+    "not-found": "The gateway has no such path: check that the URL is that of a Sepal gateway, without a path.",
+    "method-not-allowed": "The gateway does not support this operation: it may be older than this client.",
 }
 _SHOWN: Final = 200
 _REDIRECTS: Final = range(300, 400)
 
 
-def error_of(
+def error_from_response(
     status: int, headers: Mapping[str, str], body: bytes, url: str, idempotency_key: str | None = None
 ) -> GatewayError | PredictionEnded:
-    """Return the error that a response stands for.
+    """Return the error that a response describes.
 
     Args:
         status: of the response.
-        headers: of the response, by names in any case.
+        headers: of the response; names are case-insensitive.
         body: of the response.
         url: of the request.
         idempotency_key: of the request.
     """
     problem, prediction_id = _read(status, headers, body, url)
-    kind = class_of(problem.code, status) if problem.code else _class_without_code(status)
+    kind = error_class(problem.code, status) if problem.code else _class_without_code(status)
     if issubclass(kind, PredictionEnded):
         return kind(prediction_id, problem)
     return kind(
@@ -44,25 +44,25 @@ def error_of(
 
 
 def is_problem(headers: Mapping[str, str]) -> bool:
-    """Whether a response is an error of a gateway, and not of something in front of it."""
+    """Return whether an error response was written by a gateway rather than by a proxy."""
     return headers.get("content-type", "").partition(";")[0].strip().lower() == PROBLEM
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date."""
+    """Return the seconds that `Retry-After` (RFC 9110, section 10.2.3) gives as a number or as a date."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(value)
-    at = _timestamp(value)
+    at = _parse_date(value)
     if at is None:
         return None
-    sent_at = _timestamp(headers.get("date", ""))  # so that the clocks of both machines may differ
+    sent_at = _parse_date(headers.get("date", ""))  # because the clocks may differ
     return max(at - (time.time() if sent_at is None else sent_at), 0.0)
 
 
 def unexpected(url: str, status: int, what: str) -> GatewayFault:
-    """Return the error of a response that no gateway gives."""
-    detail = f"{url} answered {status} with {what}: is it a Sepal gateway? It may be older than this client."
+    """Return the error for a response that a gateway does not send."""
+    detail = f"{url} responded with {status} and {what}: check that it is a Sepal gateway, no older than this client."
     return GatewayFault(status, Problem("", detail))
 
 
@@ -74,23 +74,23 @@ def _read(status: int, headers: Mapping[str, str], body: bytes, url: str) -> tup
             detail = _REMEDIES.get(problem.code, problem.detail)
             return Problem(problem.code, detail, problem.faults), str(document.get("id", ""))
         except (ValueError, KeyError, TypeError, AttributeError):
-            pass  # described as any other response
+            pass  # handled as a response without a code
     if status in _REDIRECTS:
         detail = f"{url} redirects to {headers.get('location', 'another address')}: set the URL to that gateway."
     else:
         text = " ".join(body.decode("utf-8", "replace").split())[:_SHOWN]
-        detail = f"{url} answered {status}, and not as a Sepal gateway does: is the URL right? {text}".strip()
+        detail = f"{url} responded with {status}, but not as a Sepal gateway does: check the URL. {text}".strip()
     return Problem("", detail), ""
 
 
 def _class_without_code(status: int) -> type[GatewayError]:
-    """Return the class of what something in front of the gateway answers."""
-    kind = class_of("", status)
-    assert issubclass(kind, GatewayError), "a status alone ends no prediction"
+    """Return the error class of a response that was not written by a gateway."""
+    kind = error_class("", status)
+    assert issubclass(kind, GatewayError), "a status without a code does not end a prediction"
     return GatewayFault if status in (404, 410) else kind
 
 
-def _timestamp(value: str) -> float | None:
+def _parse_date(value: str) -> float | None:
     try:
         return parsedate_to_datetime(value).timestamp()
     except (ValueError, TypeError):

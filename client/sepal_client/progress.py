@@ -1,4 +1,4 @@
-"""How far a prediction is."""
+"""The state and progress of a prediction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class State(str, Enum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the state never changes again."""
+        """Whether the state no longer changes."""
         return self not in (State.QUEUED, State.RUNNING)
 
 
@@ -48,42 +48,42 @@ _REASONS: Final = {
 
 @dataclass(frozen=True)
 class Progress:
-    """A prediction at one moment."""
+    """State and progress of a prediction at one moment."""
 
     id: str
     state: State
     rows_done: int
     rows_total: int
     rows_bad: int = 0
-    """Of those that are done, the rows without a result."""
+    """Rows that are done, but without a result."""
     position: int | None = None
-    """The number of bulk predictions that were accepted earlier and are not final, while this one is not."""
+    """The number of bulk predictions that were accepted earlier and are not final; None if this one is final."""
     rows_per_second: float | None = None
     seconds_left: int | None = None
-    """At this rate."""
+    """At the current rate."""
     error: Problem | None = None
-    """Why it failed."""
+    """The reason of a failure."""
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing changes any more."""
+        """Whether the state no longer changes."""
         return self.state.is_final
 
     def raise_if_ended(self) -> None:
         """Raise the error of a prediction that is final without a result.
 
         Raises:
-            PredictionFailed, PredictionCanceled, PredictionExpired: it has none.
+            PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
         """
         if self.state in _ENDED:
             raise _ENDED[self.state](self.id, self.error or _REASONS[self.state])
 
 
 def read_progress(body: Mapping[str, Any]) -> Progress:
-    """Read what the gateway says about a prediction, with or without its result.
+    """Parse the progress of a prediction, which may contain its result.
 
     Raises:
-        KeyError, TypeError, ValueError: it is no such thing.
+        KeyError, TypeError, ValueError: the body has another form.
     """
     state = State(body["status"])
     n_rows = _n_rows(body) if state is State.SUCCEEDED else 0
@@ -102,10 +102,10 @@ def read_progress(body: Mapping[str, Any]) -> Progress:
 
 
 def read_problem(body: Mapping[str, Any]) -> Problem:
-    """Read a code, its explanation and the faults.
+    """Parse the code, message and faults of an error.
 
     Raises:
-        KeyError, TypeError: it is no such thing.
+        KeyError, TypeError: the body has another form.
     """
     faults = tuple(Fault(str(fault["pointer"]), str(fault["detail"])) for fault in body.get("errors") or ())
     return Problem(str(body["code"]), str(body["detail"]), faults)

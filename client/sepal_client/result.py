@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 OUTPUTS: Final = ("prediction", "log_proba", "proba", "decision", "scores", "transform", "leaves")
 _NOT_FINITE: Final = {"-Infinity": float("-inf"), "Infinity": float("inf"), "NaN": float("nan")}
 _MILLISECONDS: Final = "dur="
-_ROW: Final = 2  # the part of a pointer /data/5
+_ROW_PART: Final = 2  # position of the row in a pointer such as /data/5
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,16 @@ class ModelRef:
 
 @dataclass(frozen=True)
 class Result:
-    """What a succeeded prediction returns. An item is None where a row has no result."""
+    """The result of a succeeded prediction. The item of a row without a result is None."""
 
     id: str
     model: ModelRef
     outputs: Mapping[str, list[Any]]
-    """A list with an item for each row, by the name of the output."""
+    """For each output name, a list with an item for each row."""
     carried: Mapping[str, list[Any]] = field(default_factory=dict)
-    """The carried columns."""
+    """The carried columns: for each name, a list with an item for each row."""
     errors: Mapping[int, str] = field(default_factory=dict)
-    """Why rows have no result, by their indices; with `on_error="report"`."""
+    """The errors of rows without a result, by row index; with `on_error="report"`."""
     queue_ms: float | None = None
     """Milliseconds in the queue."""
     predict_ms: float | None = None
@@ -45,96 +45,96 @@ class Result:
     @property
     def prediction(self) -> list[Any]:
         """A label or number for each row; a list of several targets."""
-        return self._output("prediction")
+        return self._get_output("prediction")
 
     @property
     def log_proba(self) -> list[Any]:
         """Natural logarithms of the probabilities, in the order of the model's classes."""
-        return self._output("log_proba")
+        return self._get_output("log_proba")
 
     @property
     def proba(self) -> list[Any]:
         """Probabilities, in the order of the model's classes."""
-        return self._output("proba")
+        return self._get_output("proba")
 
     @property
     def decision(self) -> list[Any]:
-        """What `decision_function` returns."""
-        return self._output("decision")
+        """The values of `decision_function`."""
+        return self._get_output("decision")
 
     @property
     def scores(self) -> list[Any]:
-        """What `score_samples` returns."""
-        return self._output("scores")
+        """The values of `score_samples`."""
+        return self._get_output("scores")
 
     @property
     def transform(self) -> list[Any]:
         """The transformed rows."""
-        return self._output("transform")
+        return self._get_output("transform")
 
     @property
     def leaves(self) -> list[Any]:
         """The index of the leaf in each tree."""
-        return self._output("leaves")
+        return self._get_output("leaves")
 
     def array(self, name: str) -> "numpy.ndarray[Any, Any]":
-        """Return an output as an array of numpy: shape (rows,) or (rows, values); NaN where a row has no result.
+        """Return an output as a NumPy array of shape (rows,) or (rows, values), with NaN for rows without a result.
 
         Raises:
-            AttributeError: the output was not asked for.
+            AttributeError: the result does not contain this output.
         """
         import numpy
 
-        values = self._output(name)
+        values = self._get_output(name)
         known = next((value for value in values if value is not None), None)
         if known is None or None not in values or not _is_numeric(known):
             return numpy.asarray(values)
         missing = [float("nan")] * len(known) if isinstance(known, list) else float("nan")
         return numpy.asarray([missing if value is None else value for value in values])
 
-    def _output(self, name: str) -> list[Any]:
+    def _get_output(self, name: str) -> list[Any]:
         if name not in self.outputs:
             has = ", ".join(self.outputs) or "none"
-            raise AttributeError(f"This result has no {name!r}: ask for it with outputs=[{name!r}]; it has {has}.")
+            raise AttributeError(f"This result has no {name!r}, only {has}: request it with outputs=[{name!r}].")
         return self.outputs[name]
 
 
 def read_result(body: Mapping[str, Any], server_timing: str = "") -> Result:
-    """Read a result from the gateway's JSON.
+    """Parse a result.
 
     Args:
-        body: of the response.
+        body: the JSON of the response.
         server_timing: the header `Server-Timing`.
 
     Raises:
-        KeyError, TypeError, ValueError: it is no such thing.
+        KeyError, TypeError, ValueError: the body has another form.
     """
-    timings = _timings(server_timing)
+    timings = _parse_server_timing(server_timing)
     return Result(
         id=str(body["id"]),
         model=read_model_ref(body["model"]),
-        outputs={name: _with_floats(body[name]) for name in OUTPUTS if name in body},
+        outputs={name: _convert_non_finite(body[name]) for name in OUTPUTS if name in body},
         carried=dict(body.get("carried", {})),
-        errors={int(each["pointer"].split("/")[_ROW]): str(each["detail"]) for each in body.get("errors", ())},
+        errors={int(each["pointer"].split("/")[_ROW_PART]): str(each["detail"]) for each in body.get("errors", ())},
         queue_ms=timings.get("queue"),
         predict_ms=timings.get("predict"),
     )
 
 
-def joined(pages: Sequence[Result]) -> Result:
-    """Return the result whose rows several pages have, in order; at least one."""
+def join_pages(pages: Sequence[Result]) -> Result:
+    """Join the pages of a result, of which there is at least one, in order."""
     first = pages[0]
     return Result(
         id=first.id,
         model=first.model,
-        outputs={name: _chained([page.outputs[name] for page in pages]) for name in first.outputs},
-        carried={name: _chained([page.carried[name] for page in pages]) for name in first.carried},
+        outputs={name: _concatenate([page.outputs[name] for page in pages]) for name in first.outputs},
+        carried={name: _concatenate([page.carried[name] for page in pages]) for name in first.carried},
         errors={row: reason for page in pages for row, reason in page.errors.items()},
     )
 
 
 def read_model_ref(body: Mapping[str, Any]) -> ModelRef:
-    """Read name, version and digest.
+    """Parse the name, version and digest of a model.
 
     Raises:
         KeyError: one is missing.
@@ -142,23 +142,23 @@ def read_model_ref(body: Mapping[str, Any]) -> ModelRef:
     return ModelRef(str(body["name"]), str(body["version"]), str(body["digest"]))
 
 
-def _chained(lists: Sequence[list[Any]]) -> list[Any]:
+def _concatenate(lists: Sequence[list[Any]]) -> list[Any]:
     return [item for items in lists for item in items]
 
 
-def _with_floats(items: list[Any]) -> list[Any]:
-    """Replace the texts that stand for numbers that are not finite; labels stay texts."""
-    return _replace(items) if _texts(items) <= _NOT_FINITE.keys() else items
+def _convert_non_finite(items: list[Any]) -> list[Any]:
+    """Convert `"-Infinity"`, `"Infinity"` and `"NaN"` to floats, unless the items contain other strings (labels)."""
+    return _to_floats(items) if _find_strings(items) <= _NOT_FINITE.keys() else items
 
 
-def _texts(items: list[Any]) -> set[str]:
+def _find_strings(items: list[Any]) -> set[str]:
     found = {item for item in items if isinstance(item, str)}
-    return found.union(*(_texts(item) for item in items if isinstance(item, list)))
+    return found.union(*(_find_strings(item) for item in items if isinstance(item, list)))
 
 
-def _replace(items: list[Any]) -> list[Any]:
+def _to_floats(items: list[Any]) -> list[Any]:
     return [
-        _replace(item) if isinstance(item, list) else _NOT_FINITE[item] if isinstance(item, str) else item
+        _to_floats(item) if isinstance(item, list) else _NOT_FINITE[item] if isinstance(item, str) else item
         for item in items
     ]
 
@@ -168,8 +168,8 @@ def _is_numeric(value: Any) -> bool:
     return isinstance(first, (int, float)) and not isinstance(first, bool)
 
 
-def _timings(header: str) -> dict[str, float]:
-    """Read milliseconds by name: `queue;dur=1.5, predict;dur=0.8`."""
+def _parse_server_timing(header: str) -> dict[str, float]:
+    """Return the milliseconds by name from `queue;dur=1.5, predict;dur=0.8`."""
     found = {}
     for entry in header.split(","):
         name, *parameters = [part.strip() for part in entry.split(";")]

@@ -1,4 +1,4 @@
-"""What the environment says: the only reader of `SEPAL_URL`, `SEPAL_API_KEY` and `SEPAL_OPERATOR_TOKEN`."""
+"""Reads `SEPAL_URL`, `SEPAL_API_KEY` and `SEPAL_OPERATOR_TOKEN` from the environment."""
 
 import os
 from dataclasses import dataclass, field
@@ -15,19 +15,19 @@ DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the gateway is, and how the client identifies itself."""
+    """The URL of the gateway, and the credentials."""
 
     url: str
-    """Without a slash at the end."""
+    """Without a trailing slash."""
     api_key: str | None = field(default=None, repr=False)
     operator_token: str | None = field(default=None, repr=False)
 
 
 def read_settings(url: str | None = None, api_key: str | None = None, operator_token: str | None = None) -> Settings:
-    """Return the arguments; those that are None come from the environment.
+    """Return the settings; arguments that are None are read from the environment.
 
     Raises:
-        InvalidInput: the URL is none, or a secret has characters that no header may have.
+        InvalidInput: the URL is invalid, or a secret has characters that are not allowed in a header.
     """
     found = _check_url(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
     key = api_key or os.environ.get(API_KEY_VARIABLE) or None
@@ -37,20 +37,22 @@ def read_settings(url: str | None = None, api_key: str | None = None, operator_t
 
 def _check_url(url: str) -> str:
     if "@" in url:  # not shown, because it may contain a password
-        raise InvalidInput(f"The URL of the gateway must not have a user or a password: set {API_KEY_VARIABLE}.")
+        raise InvalidInput(f"The URL of the gateway must not contain a user or password: set {API_KEY_VARIABLE}.")
     try:
         parts = urlsplit(url)
         is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port is no number
+    except ValueError:  # the port is not a number
         is_valid = False
     if not is_valid or parts.query or parts.fragment:
-        raise InvalidInput(f"{url!r} is no URL of a gateway: give one such as {DEFAULT_URL}, or set {URL_VARIABLE}.")
+        raise InvalidInput(
+            f"{url!r} is not the URL of a gateway: give one such as {DEFAULT_URL}, or set {URL_VARIABLE}."
+        )
     return url.rstrip("/")
 
 
 def _check_secret(secret: str | None, name: str) -> str | None:
     if secret is not None and not (secret.isascii() and secret.isprintable() and secret == secret.strip()):
         raise InvalidInput(
-            f"The {name} has a space, a line break or a character that is not ASCII: check how it is set."
+            f"The {name} begins or ends with a space, or contains a line break or a non-ASCII character: check it."
         )
     return secret

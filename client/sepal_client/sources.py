@@ -1,4 +1,4 @@
-"""What an upload sends: files, pipes and rows, each of which can be sent again from the beginning."""
+"""The bytes of an upload, from a file, a pipe or rows; they can be read again from the beginning."""
 
 import io
 import os
@@ -18,27 +18,27 @@ class Source(Protocol):
 
     @property
     def n_bytes(self) -> int | None:
-        """How many there are; None as long as that is unknown."""
+        """The number of bytes; None while it is unknown."""
 
     def rewind(self) -> None:
-        """Begin again."""
+        """Return to the beginning."""
 
     def read(self, n_bytes: int) -> bytes:
         """Return the next bytes; none at the end.
 
         Raises:
-            InvalidInput: they cannot be read, or have changed since the beginning.
+            InvalidInput: they cannot be read, or the file has changed.
         """
 
     def close(self) -> None:
-        """Close what was opened for it."""
+        """Close the files that the source owns."""
 
 
 class StoredSource:
-    """A file that can be read again."""
+    """A seekable file."""
 
     def __init__(self, file: BinaryIO, form: Format, *, is_owned: bool) -> None:
-        """Begin at the file's position.
+        """Start at the file's current position.
 
         Args:
             file: seekable.
@@ -54,11 +54,11 @@ class StoredSource:
 
     @property
     def n_bytes(self) -> int | None:
-        """How many bytes there are."""
+        """The number of bytes."""
         return self._n_bytes
 
     def rewind(self) -> None:
-        """Begin again."""
+        """Return to the beginning."""
         self._file.seek(self._start)
         self._left = self._n_bytes
 
@@ -70,26 +70,26 @@ class StoredSource:
             raise InvalidInput(f"The file cannot be read: {error.strerror or error}.") from error
         self._left -= len(part)
         if self._left < 0 or (self._left and not part):
-            raise InvalidInput("The file changed while it was being sent: nothing was accepted; send it again.")
+            raise InvalidInput("The file changed during the upload, and nothing was accepted: send it again.")
         return part
 
     def close(self) -> None:
-        """Close the file, if it was opened for this."""
+        """Close the file, if the source owns it."""
         if self._is_owned:
             self._file.close()
 
 
 class PipedSource:
-    """A pipe, kept in a temporary file as it is read."""
+    """A pipe, copied to a temporary file as it is read."""
 
     n_bytes: int | None
 
     def __init__(self, pipe: BinaryIO, form: Format, *, is_owned: bool) -> None:
-        """Read nothing yet.
+        """Create the temporary file.
 
         Args:
             pipe: not seekable.
-            form: the format of its bytes.
+            form: its format.
             is_owned: whether the source closes it.
         """
         self.format = form
@@ -101,31 +101,31 @@ class PipedSource:
         self._n_read = 0
 
     def rewind(self) -> None:
-        """Begin again."""
+        """Return to the beginning."""
         self._kept.seek(0)
         self._n_read = 0
 
     def read(self, n_bytes: int) -> bytes:
-        """Return the next bytes: those that are kept, and then new ones as they come."""
-        part = self._kept.read(n_bytes) if self._n_read < self._n_kept else self._read_on(n_bytes)
+        """Return the next bytes: first those in the temporary file, then new ones from the pipe."""
+        part = self._kept.read(n_bytes) if self._n_read < self._n_kept else self._read_pipe(n_bytes)
         self._n_read += len(part)
         return part
 
     def close(self) -> None:
-        """Delete what is kept, and close the pipe, if it was opened for this."""
+        """Delete the temporary file, and close the pipe if the source owns it."""
         self._kept.close()
         if self._is_owned:
             self._pipe.close()
 
-    def _read_on(self, n_bytes: int) -> bytes:
+    def _read_pipe(self, n_bytes: int) -> bytes:
         if self.n_bytes is not None:
             return b""
         try:
-            read = getattr(self._pipe, "read1", self._pipe.read)  # what has come is sent without waiting for more
+            read = getattr(self._pipe, "read1", self._pipe.read)  # does not wait until `n_bytes` have arrived
             part: bytes = read(n_bytes)
             self._kept.write(part)
         except OSError as error:
-            raise InvalidInput(f"The pipe cannot be read, or not be kept: {error.strerror or error}.") from error
+            raise InvalidInput(f"The pipe cannot be read or copied: {error.strerror or error}.") from error
         self._n_kept += len(part)
         if not part:
             self.n_bytes = self._n_kept
@@ -133,21 +133,21 @@ class PipedSource:
 
 
 def open_source(source: Any, format_name: str | None) -> Source:
-    """Open what a person wants to send.
+    """Open a file, a file object or rows for an upload.
 
     Args:
         source: a path, a binary file object, or rows.
-        format_name: of a path or file object.
+        format_name: the format of a file; None: by its suffix.
 
     Raises:
-        InvalidInput: there is no such file, it has no known format, or these are no rows.
+        InvalidInput: the file cannot be read, its format is unknown, or the rows are invalid.
     """
     if isinstance(source, (str, os.PathLike)):
         return _open_path(Path(source), format_name)
     if hasattr(source, "read"):
         return _open_file(source, formats.for_source(None, format_name), is_owned=False)
     if format_name is not None:
-        raise InvalidInput("`format` is for files: rows are sent in a format of the client's choice.")
+        raise InvalidInput("`format` is only for files: the client chooses the format in which it sends rows.")
     return _write_rows(source)
 
 
@@ -162,14 +162,14 @@ def _open_path(path: Path, format_name: str | None) -> Source:
 
 def _open_file(file: BinaryIO, form: Format, *, is_owned: bool) -> Source:
     if isinstance(file, io.TextIOBase):
-        raise InvalidInput("The file is open for texts: open it with mode 'rb', or give its path.")
+        raise InvalidInput("The file is open in text mode: open it with mode 'rb', or give its path.")
     is_seekable = getattr(file, "seekable", lambda: False)
     kind = StoredSource if is_seekable() else PipedSource
     return kind(file, form, is_owned=is_owned)
 
 
 def _write_rows(source: Any) -> Source:
-    """Write rows to a temporary file: as Arrow if they are a data frame and it is there, or else as NDJSON."""
+    """Write rows to a temporary file: a data frame as Arrow if its library is installed, other rows as NDJSON."""
     file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the source)
     try:
         is_arrow = rows.is_frame(source) and frames.write_arrow(source, file)

@@ -1,4 +1,4 @@
-"""What the service is doing: whether it is ready, its workers, and what waits."""
+"""The status of the service: readiness, workers, backlog and rates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,15 +14,15 @@ class QueueStatus:
     """One of the queues: `interactive` or `bulk`."""
 
     pool_processes: int
-    """Loaded processes that take batches of this queue."""
+    """Loaded pool processes that take batches from this queue."""
     backlog_rows: int
-    """Rows that were accepted and are not final."""
+    """Rows that are accepted and not yet final."""
     oldest_seconds: float | None = None
     """Age of the oldest batch that no worker has claimed; 0 for none."""
     rows_per_second: float | None = None
-    """Rows that became final in the last seconds; None until it is measured."""
+    """Rows that became final per second, over the last seconds; None until measured."""
     seconds_left: float | None = None
-    """At this rate; None if rows wait and none becomes final."""
+    """Time until the backlog is final at this rate; None if rows wait and none becomes final."""
 
 
 @dataclass(frozen=True)
@@ -30,38 +30,38 @@ class BulkStatus:
     """The bulk predictions of all clients."""
 
     open: int | None = None
-    """How many are not final."""
+    """The number of predictions that are not final."""
     oldest_seconds: float | None = None
     """Age of the oldest of these."""
     stored_bytes: int | None = None
-    """What is reserved for their rows and results, and for those of final ones."""
+    """Bytes reserved for the rows and results of all bulk predictions, including final ones."""
 
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """The service at one moment; numbers are None while the gateway cannot reach the broker."""
+    """The status of the service at one moment; numbers are None while the broker is unreachable."""
 
     ready: bool
-    """Whether a prediction that is sent now would be answered."""
+    """Whether a prediction that is submitted now would get a result."""
     reasons: tuple[Problem, ...]
-    """Why it is not ready."""
+    """The reasons why it is not ready."""
     model: ModelRef | None
-    """None as long as no worker has announced one."""
+    """None until a worker has announced one."""
     gateways: int | None
     workers: int | None
-    """Those that have loaded the model."""
+    """Workers that have loaded the model."""
     dead_letters: int | None
     queues: Mapping[str, QueueStatus]
     bulk_predictions: BulkStatus
     raw: Mapping[str, Any] = field(repr=False)
-    """All that the gateway said."""
+    """The gateway's JSON."""
 
 
 def read_status(body: Mapping[str, Any]) -> ServiceStatus:
-    """Read the status of the service.
+    """Parse the status of the service.
 
     Raises:
-        KeyError, TypeError, AttributeError: it is none.
+        KeyError, TypeError, AttributeError: the body has another form.
     """
     model = body.get("model")
     return ServiceStatus(
@@ -71,13 +71,13 @@ def read_status(body: Mapping[str, Any]) -> ServiceStatus:
         gateways=body.get("gateways"),
         workers=body.get("workers"),
         dead_letters=body.get("dead_letters"),
-        queues={str(name): _queue(queue) for name, queue in body["queues"].items()},
-        bulk_predictions=_bulk(body.get("bulk_predictions") or {}),
+        queues={str(name): _read_queue(queue) for name, queue in body["queues"].items()},
+        bulk_predictions=_read_bulk(body.get("bulk_predictions") or {}),
         raw=body,
     )
 
 
-def _queue(body: Mapping[str, Any]) -> QueueStatus:
+def _read_queue(body: Mapping[str, Any]) -> QueueStatus:
     return QueueStatus(
         pool_processes=int(body["pool_processes"]),
         backlog_rows=int(body["backlog_rows"]),
@@ -87,5 +87,5 @@ def _queue(body: Mapping[str, Any]) -> QueueStatus:
     )
 
 
-def _bulk(body: Mapping[str, Any]) -> BulkStatus:
+def _read_bulk(body: Mapping[str, Any]) -> BulkStatus:
     return BulkStatus(body.get("open"), body.get("oldest_seconds"), body.get("stored_bytes"))

@@ -1,4 +1,4 @@
-"""Where a result is written: a file that is complete or not there, or a stream that takes the bytes as they come."""
+"""The targets of a download: a file that appears only when it is complete, a temporary file, or a stream."""
 
 import os
 import secrets
@@ -10,34 +10,34 @@ from sepal_client.errors import DownloadIncomplete, InvalidInput
 
 
 class Target(Protocol):
-    """Takes the bytes of a result."""
+    """Where the bytes of a result are written."""
 
     n_bytes: int
-    """How many it has taken."""
+    """The number of bytes written."""
 
     def write(self, part: bytes) -> None:
-        """Take the next bytes.
+        """Write the next bytes.
 
         Raises:
             DownloadIncomplete: they cannot be written.
         """
 
     def restart(self) -> None:
-        """Drop what was taken, because the result begins again.
+        """Delete the bytes written, because the result is sent again from the beginning.
 
         Raises:
-            DownloadIncomplete: that is not possible.
+            DownloadIncomplete: the target cannot delete them.
         """
 
     def commit(self) -> None:
-        """The result is complete."""
+        """Finish a complete result."""
 
     def discard(self) -> None:
-        """Nothing is left of an incomplete result; does nothing after `commit`."""
+        """Delete an incomplete result; does nothing after `commit`."""
 
 
 class FileTarget:
-    """A file beside its final name, which it gets at the end."""
+    """A file that is written under a temporary name in the same folder, and renamed when it is complete."""
 
     def __init__(self, path: Path) -> None:
         """Create the temporary file.
@@ -46,7 +46,7 @@ class FileTarget:
             InvalidInput: it cannot be created.
         """
         self.n_bytes = 0
-        self._path = Path(os.path.realpath(path))  # a symbolic link stays one
+        self._path = Path(os.path.realpath(path))  # so that a symbolic link is kept
         self._part = self._path.with_name(f"{self._path.name}.part-{secrets.token_hex(4)}")
         try:
             self._file = self._part.open("xb", buffering=0)
@@ -68,10 +68,10 @@ class FileTarget:
         self.n_bytes = 0
 
     def commit(self) -> None:
-        """Give the file its name.
+        """Rename the file to its final name.
 
         Raises:
-            DownloadIncomplete: it cannot have that name.
+            DownloadIncomplete: it cannot be renamed.
         """
         try:
             self._file.close()
@@ -86,7 +86,7 @@ class FileTarget:
 
 
 class TemporaryTarget:
-    """A temporary file of the client's own, read afterwards."""
+    """A temporary file that the client reads after the download."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.n_bytes = 0
@@ -107,21 +107,21 @@ class TemporaryTarget:
         self.n_bytes = 0
 
     def commit(self) -> None:
-        """Make the file ready for reading."""
+        """Return to the beginning, for reading."""
         self._file.seek(0)
 
     def discard(self) -> None:
-        """Leave the file to its owner."""
+        """Do nothing: the owner closes the file."""
 
 
 class StreamTarget:
-    """A pipe or a file object, which cannot give bytes back."""
+    """A pipe or file object, from which written bytes cannot be removed."""
 
     def __init__(self, file: Any, *, is_owned: bool = False) -> None:
-        """Write nothing yet.
+        """Wrap the file object.
 
         Args:
-            file: takes bytes.
+            file: a binary file object.
             is_owned: whether the target closes it.
         """
         self.n_bytes = 0
@@ -129,31 +129,31 @@ class StreamTarget:
         self._is_owned = is_owned
 
     def write(self, part: bytes) -> None:
-        """Hand the bytes on; an error of the file object is raised as it is, such as that of a pipe without reader."""
+        """Write the bytes; errors of the file object, such as `BrokenPipeError`, are not converted."""
         _write_all(self._file, part)
         self.n_bytes += len(part)
 
     def restart(self) -> None:
-        """Refuse to begin again, unless nothing was written."""
+        """Raise an error if bytes have been written."""
         if self.n_bytes:
             raise DownloadIncomplete(
-                f"The connection was lost after {self.n_bytes} bytes, which have been written already, and this format "
-                "cannot be resumed: write to a file, or ask for Arrow or Parquet."
+                f"The connection was lost after {self.n_bytes} bytes were written, and a download in this format "
+                "cannot be resumed: write to a file, or use Arrow or Parquet."
             )
 
     def commit(self) -> None:
-        """Flush what was written."""
+        """Flush the file object, and close it if the target owns it."""
         self._file.flush()
         self.discard()
 
     def discard(self) -> None:
-        """Close the file, if it was opened for this."""
+        """Close the file object, if the target owns it."""
         if self._is_owned:
             self._file.close()
 
 
 def open_target(target: "str | os.PathLike[str] | BinaryIO | Target") -> Target:
-    """Open what a result is written to.
+    """Open the target of a download.
 
     Raises:
         InvalidInput: it cannot be written.
@@ -172,7 +172,7 @@ def open_target(target: "str | os.PathLike[str] | BinaryIO | Target") -> Target:
 
 
 def _write_all(file: Any, part: bytes) -> None:
-    """Write all bytes; a file without a buffer may take only some of them at once."""
+    """Write all bytes; one `write` of an unbuffered file may write only some of them."""
     left = memoryview(part)
     while left:
         n_written = file.write(left)

@@ -1,4 +1,4 @@
-"""Some of the rows of a result."""
+"""The range of rows that a download requests."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from sepal_client.errors import InvalidInput
 
 @dataclass(frozen=True)
 class Window:
-    """The rows that are asked for."""
+    """A range of rows of a result."""
 
     offset: int | None = None
     limit: int | None = None
     is_partial: bool = False
-    """Whether those that are done suffice."""
+    """Whether to return the rows that are done while the prediction is not final."""
 
     def __post_init__(self) -> None:
         if (self.offset or 0) < 0 or (self.limit or 0) < 0:
@@ -20,7 +20,7 @@ class Window:
 
     @property
     def params(self) -> dict[str, str]:
-        """The query that asks for them."""
+        """The query parameters."""
         params = {"offset": self.offset, "limit": self.limit}
         found = {name: str(value) for name, value in params.items() if value is not None}
         return found | ({"partial": "true"} if self.is_partial else {})

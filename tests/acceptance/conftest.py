@@ -1,4 +1,4 @@
-"""Starts a browser for the tests of a module."""
+"""The browser fixture of the acceptance tests."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""`make bench` and `make bench-growth`, each with a part that takes seconds."""
+"""`make bench` and `make bench-growth`, each reduced to a part that takes seconds."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The load test against a running Sepal: its rows, its files, its thresholds and its exit code."""
+"""The load test against a running Sepal: its report, files, thresholds and exit code."""
 
 import csv
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.load.settings import LoadSettings
-from benchmarks.load.thresholds import Measured, all_met, judge
+from benchmarks.load.thresholds import Measured, all_met, check_thresholds
 from tests.stack import ROOT, Gateway, clean_environment, free_port
 
 Done = subprocess.CompletedProcess[str]
@@ -113,7 +113,7 @@ def test_load_without_a_gateway_exits_at_once() -> None:
 )
 def test_each_threshold_can_be_missed_alone(measured: Measured, missed: list[str]) -> None:
     settings = LoadSettings(load_max_failures=0.01, load_min_rps=50, load_max_median_ms=10, load_max_tail_ms=100)
-    thresholds = judge(measured, settings)
+    thresholds = check_thresholds(measured, settings)
     names = [threshold.name for threshold in thresholds if not threshold.is_met]
     assert [name.startswith(start) for name, start in zip(names, missed, strict=True)] == [True] * len(missed)
     assert all_met(thresholds) == (not missed)

@@ -259,7 +259,7 @@ def test_what_the_model_needs_is_installed_when_asked(refused_dir: Path, monkeyp
     )
     assert done.returncode == 1
     assert "No matching distribution found for no-such-distribution==4.6.0" in done.stderr
-    assert "sepal: could not install what the model needs" in done.stderr
+    assert "sepal: cannot install the distributions that the model needs" in done.stderr
 
 
 def test_failed_training_is_reported_with_its_output(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_unknown_model_is_reported_with_those_that_can_be_served(tmp_path: Path,
     with Run(tmp_path, None, model="nosuch") as run:
         assert run.part.wait() == 1
     assert "there is no model models/nosuch" in run.log
-    assert "models/ holds flowers/2" in run.log
+    assert "models/ contains flowers/2" in run.log
     assert "there is no recipe nosuch; the recipes are breast-cancer, digits-forest, iris, penguins." in run.log
     assert "python -m training card --help" in run.log
     assert "usage:" not in run.log

@@ -1,4 +1,4 @@
-"""`GET /model` in a browser, which may run nothing but the page's own script (Content-Security-Policy)."""
+"""`GET /model` in a browser that runs only the page's own script (Content-Security-Policy)."""
 
 import json
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ def visit(open_page: Open, gateway: Gateway, **options: Any) -> Page:
 
 
 def submit(page: Page) -> Any:
-    """Send the row of the form; returns the body."""
+    """Send the row of the form; return the body."""
     with page.expect_request("**/predict") as sent:
         page.get_by_role("button", name="Predict").click()
     assert sent.value.post_data is not None

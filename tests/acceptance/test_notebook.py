@@ -1,4 +1,4 @@
-"""The notebook of the documentation runs against a gateway, and shows what it showed when it was saved."""
+"""The notebook of the documentation runs against a gateway, and its outputs equal the saved ones."""
 
 import json
 import re

@@ -130,7 +130,7 @@ def test_dead_letters_are_listed_shown_replayed_and_discarded(tmp_path: Path) ->
         list_letters, show, replay, discard = BLOCKS[OPERATORS]
 
         def lose(location: str) -> str:
-            """Wait until a prediction is a dead letter; returns its id."""
+            """Wait until a prediction is a dead letter; return its id."""
             assert gateway.poll(location).json()["error"]["code"] == "poison"
             (letter,) = json.loads(operator.run(list_letters))["dead_letters"]
             operator.run(f"LETTER={letter['id']}")

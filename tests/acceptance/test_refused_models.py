@@ -1,4 +1,4 @@
-"""Workers, `/readyz` and `make run` say what is missing or wrong in a model, and nothing of the model is run.
+"""Workers, `/readyz` and `make run` report what is missing or wrong in a model, and do not execute it.
 
 `make run` is started for a model that it judges itself, and for one that a worker and one that a pool process refuses:
 it shows the worker's last lines, whatever they are.

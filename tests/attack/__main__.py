@@ -32,7 +32,7 @@ _SLOWEST: Final = 5
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the cases or the measurement that the command line selects."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.attack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -47,13 +47,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.command == "beside":
         sys.exit(run_beside(arguments))
-    cases = _chosen(arguments.only)
+    cases = _select_cases(arguments.only)
     began = time.monotonic()
     outcomes, faults = _attack(arguments, cases)
-    sys.exit(_report(outcomes, faults, time.monotonic() - began))
+    sys.exit(_print_report(outcomes, faults, time.monotonic() - began))
 
 
-def _chosen(text: str) -> list[Case]:
+def _select_cases(text: str) -> list[Case]:
     return [case for group, cases in GROUPS.items() for case in cases if text in group or text in case.name]
 
 
@@ -72,8 +72,8 @@ def _attack(arguments: argparse.Namespace, cases: Sequence[Case]) -> tuple[list[
             return attack_site(site, cases, seconds)
 
 
-def _report(outcomes: Sequence[Outcome], faults: Sequence[str], seconds: float) -> int:
-    """Print what failed; returns the exit code."""
+def _print_report(outcomes: Sequence[Outcome], faults: Sequence[str], seconds: float) -> int:
+    """Print the failures; return the exit code."""
     groups = {case.name: group for group, cases in GROUPS.items() for case in cases}
     failed = [outcome for outcome in outcomes if outcome.faults]
     for outcome in failed:

@@ -1,4 +1,4 @@
-"""Runs the whole table against a site or an address."""
+"""Runs the whole table of cases against a site or an address."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ def attack_site(site: Site, cases: Sequence[Case], seconds: float) -> tuple[list
     """Run cases against the gateways of a site.
 
     Returns:
-        What each case has shown, and what is wrong with the site afterwards.
+        The outcome of each case, and the faults of the site afterwards.
     """
     names = {case.name for case in cases}
     outcomes: list[Outcome] = []
@@ -35,13 +35,13 @@ def attack_site(site: Site, cases: Sequence[Case], seconds: float) -> tuple[list
 
 
 def attack_proxy(site: ProxiedSite, cases: Sequence[Case], seconds: float) -> tuple[list[Outcome], list[str]]:
-    """Run cases through a proxy; returns what each has shown, and what is wrong with the gateway afterwards."""
+    """Run cases through a proxy; return their outcomes, and the faults of the gateway afterwards."""
     target = Target("127.0.0.1", site.proxy.port, tls=True, seconds=seconds)
     return asyncio.run(attack_address(target, cases, proxied=True)), site.faults()
 
 
 async def attack_address(target: Target, cases: Sequence[Case], *, proxied: bool) -> list[Outcome]:
-    """Run the cases that a gateway with default settings, or a proxy in front of it, can answer."""
+    """Run the cases for a gateway with default settings, or for a proxy in front of it."""
     skipped = {Proxied.SKIP} if proxied else set()
     chosen = [case for case in cases if case.on is On.DEFAULT and case.proxied not in skipped]
     return await Runner(target, proxied=proxied).run(chosen)

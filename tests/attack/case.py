@@ -1,15 +1,15 @@
-"""What a case is: the exact bytes that a client sends, the answers that HTTP asks for, and the rule behind them."""
+"""The parts of a case: the exact bytes that a client sends, the responses that HTTP requires, and the rule."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Final
 
-from tests.attack.answer import Answer
+from tests.attack.response import Response
 
 
 class On(StrEnum):
-    """The gateway that a case needs; a run against a given address has only the first."""
+    """The gateway that a case requires; a run against a given address has only the first."""
 
     DEFAULT = "default"
     """All settings have their default values."""
@@ -20,10 +20,10 @@ class On(StrEnum):
 
 
 class Then(Enum):
-    """What becomes of the connection after the answers."""
+    """The expected state of the connection after the responses."""
 
     OPEN = "open"
-    """It answers another request, in the right order."""
+    """It accepts another request."""
     CLOSED = "closed"
     """The gateway ends it in order: a client reads the end of the stream."""
     RESET = "reset"
@@ -35,10 +35,10 @@ class Then(Enum):
 
 
 class Proxied(Enum):
-    """What a case expects of a proxy in front of the gateway."""
+    """The expected behavior of a proxy in front of the gateway."""
 
     SAME = "same"
-    """The same answers; a refusal may have another status of the same kind, and a body of the proxy's own."""
+    """The same responses; a refusal may have another status of the same kind, and a body of the proxy's own."""
     REPAIRED = "repaired"
     """A proxy may also repair or discard the faulty part, and pass on a sound request."""
     SKIP = "skip"
@@ -47,7 +47,7 @@ class Proxied(Enum):
 
 @dataclass(frozen=True)
 class Drip:
-    """Sends a few bytes at a time until the gateway ends the connection or answers, or all is sent."""
+    """Sends a few bytes at a time until the gateway ends the connection or responds, or everything is sent."""
 
     data: bytes
     every: float = 0.1
@@ -64,14 +64,14 @@ class Flood:
 
 
 @dataclass(frozen=True)
-class Answered:
-    """Waits until so many answers, interim ones included, have arrived."""
+class AwaitResponses:
+    """Waits until so many responses, including interim ones, have arrived."""
 
     count: int = 1
 
 
 class Act(Enum):
-    """What a client does that is not sending."""
+    """A step of a client other than sending."""
 
     HALF_CLOSE = "half-close"
     """Ends its own direction of the connection."""
@@ -81,7 +81,7 @@ class Act(Enum):
     """Waits, without reading, until the gateway ends the connection."""
 
 
-Step = bytes | Drip | Flood | Answered | Act
+Step = bytes | Drip | Flood | AwaitResponses | Act
 
 HALF_CLOSE: Final = Act.HALF_CLOSE
 STOP_READING: Final = Act.STOP_READING
@@ -90,7 +90,7 @@ WAIT_UNREAD: Final = Act.WAIT_UNREAD
 
 @dataclass(frozen=True)
 class Want:
-    """What one answer must be; an empty code or text demands nothing."""
+    """The expected response; an empty code or text is not checked."""
 
     statuses: tuple[int, ...]
     code: str = ""
@@ -98,8 +98,8 @@ class Want:
     """Values that headers must have; `*` is any value, and an empty value means that the header must be missing."""
     body: str = ""
     """A text that the body must contain."""
-    check: Callable[[Answer], str] | None = None
-    """Returns what is wrong with the answer."""
+    check: Callable[[Response], str] | None = None
+    """Returns the faults of the response."""
 
     @property
     def is_refusal(self) -> bool:
@@ -111,7 +111,7 @@ class Want:
 class Case:
     """One connection of one client.
 
-    A step of bytes is one packet. The methods are those of the requests that are answered, for answers to HEAD have
+    A step of bytes is one packet. The methods are those of the requests that are answered, for responses to HEAD have
     no body.
     """
 
@@ -119,7 +119,7 @@ class Case:
     sends: tuple[Step, ...]
     wants: tuple[Want, ...]
     rfc: str
-    """The section of the standard, or the setting, that decides."""
+    """The section of the standard, or the setting, that the expectation follows from."""
     then: Then = Then.OPEN
     interim: tuple[int, ...] = ()
     head: bool = False
@@ -127,6 +127,6 @@ class Case:
     on: On = On.DEFAULT
     proxied: Proxied = Proxied.SAME
     may_be_silent: bool = False
-    """Whether the gateway may also close the connection without an answer."""
+    """Whether the gateway may also close the connection without a response."""
     held: tuple[tuple[str, int], ...] = ()
     """How many other connections are held meanwhile, from which addresses; no other case runs at the same time."""

@@ -1,4 +1,4 @@
-"""Runs cases against a gateway, and asks an honest question after each."""
+"""Runs cases against a gateway, and sends an honest request after each."""
 
 import asyncio
 import json
@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.attack.answer import Answer
 from tests.attack.case import Act, Case, Then
 from tests.attack.checks import faults_of
+from tests.attack.response import Response
 from tests.attack.wire import Connection, End, Exchange, Target
 
 AT_ONCE: Final = 12
@@ -21,7 +21,7 @@ HONEST: Final = b'{"data":[[5.1,3.5,1.4,0.2]]}'
 
 @dataclass
 class Outcome:
-    """What one case has shown."""
+    """The outcome of one case."""
 
     case: Case
     faults: list[str]
@@ -31,8 +31,8 @@ class Outcome:
 
     @property
     def accepted_rows(self) -> int:
-        """The rows that the gateway says it has accepted."""
-        return sum(_rows_of(answer) for answer in self.exchange.answers)
+        """The number of rows that the gateway accepted, by its responses."""
+        return sum(_rows_of(response) for response in self.exchange.responses)
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Runner:
         """Run one case, and an honest request on a new connection after it."""
         began = time.monotonic()
         try:
-            async with self._held(case):
+            async with self._held_connections(case):
                 exchange = await self._exchange(case)
             faults = faults_of(case, exchange, proxied=self._proxied)
         except OSError as error:
@@ -84,8 +84,8 @@ class Runner:
         return Outcome(case, faults, exchange, time.monotonic() - began)
 
     @asynccontextmanager
-    async def _held(self, case: Case) -> AsyncIterator[None]:
-        """Hold the other connections of a case, and see them gone afterwards."""
+    async def _held_connections(self, case: Case) -> AsyncIterator[None]:
+        """Keep the other connections of a case open, and check that they are closed afterwards."""
         held = [await self.target.connect(source) for source, count in case.held for _ in range(count)]
         try:
             yield
@@ -102,30 +102,30 @@ class Runner:
             await connection.send(case.sends, seconds)
             if Act.STOP_READING in case.sends:
                 return exchange
-            await connection.wait_for_answers(len(case.wants), seconds)
-            if case.then not in (Then.OPEN, Then.ANY) or any(answer.closes for answer in exchange.answers):
+            await connection.wait_for_responses(len(case.wants), seconds)
+            if case.then not in (Then.OPEN, Then.ANY) or any(response.closes for response in exchange.responses):
                 await connection.wait_for_end(seconds)
-            elif exchange.end is End.NOT and len(exchange.answers) == len(case.wants):
-                await self._probe(connection, case)
+            elif exchange.end is End.NOT and len(exchange.responses) == len(case.wants):
+                await self._check_next_response(connection, case)
         finally:
             await connection.close()
         return exchange
 
-    async def _probe(self, connection: Connection, case: Case) -> None:
-        """Ask for something else on the same connection: the next answer must be the answer to that."""
+    async def _check_next_response(self, connection: Connection, case: Case) -> None:
+        """Ask for something else on the same connection: the next response must be the response to that."""
         name, exchange = uuid.uuid4().hex, connection.exchange
         method = "HEAD" if case.head else "GET"
         probe = f"{method} /livez HTTP/1.1\r\nHost: sepal\r\nX-Request-ID: {name}\r\n\r\n"
-        before = len(exchange.answers)
+        before = len(exchange.responses)
         await connection.send([probe.encode()], self.target.seconds)
-        await connection.wait_for_answers(before + 1, self.target.seconds)
-        further = exchange.answers[before:]
-        del exchange.answers[before:]
+        await connection.wait_for_responses(before + 1, self.target.seconds)
+        further = exchange.responses[before:]
+        del exchange.responses[before:]
         if exchange.end is not End.NOT and not further:
             return  # the case says what it wants of the connection
         if len(further) != 1 or further[0].header("x-request-id") != name:
             shown = ", ".join(map(str, further)) or "nothing"
-            exchange.fault = f"another request on the connection got {shown} instead of its own answer"
+            exchange.fault = f"another request on the connection got {shown} instead of its own response"
 
     async def _honest_faults(self) -> list[str]:
         length = len(HONEST)
@@ -134,19 +134,19 @@ class Runner:
         connection = await Connection.open(self.target)
         try:
             await connection.send([f"{head}\r\n\r\n".encode() + HONEST], self.target.seconds)
-            await connection.wait_for_answers(1, self.target.seconds)
+            await connection.wait_for_responses(1, self.target.seconds)
         finally:
             await connection.close()
-        statuses = [answer.status for answer in connection.exchange.answers]
-        return [] if statuses == [200] else [f"an honest request after it got {statuses or 'no answer'}"]
+        statuses = [response.status for response in connection.exchange.responses]
+        return [] if statuses == [200] else [f"an honest request after it got {statuses or 'no response'}"]
 
 
-def _rows_of(answer: Answer) -> int:
-    """Count the rows of a prediction, finished or not."""
+def _rows_of(response: Response) -> int:
+    """Count the rows of a prediction, final or not."""
     try:
-        content = json.loads(answer.body)
+        content = json.loads(response.body)
     except ValueError:
         return 0
-    if not isinstance(content, dict) or "id" not in content or answer.status not in (200, 202):
+    if not isinstance(content, dict) or "id" not in content or response.status not in (200, 202):
         return 0
     return len(content["prediction"]) if "prediction" in content else int(content.get("rows", {}).get("total", 0))

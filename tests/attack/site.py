@@ -1,4 +1,4 @@
-"""The gateways under attack, and what must be true of their processes afterwards."""
+"""The gateways under attack, and checks of their processes afterwards."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.stack import Gateway, Stack, running_stack, wait_for
 from tests.tls_proxy import ADDRESS, TlsProxy, running_proxy
 
 RSS_MARGIN_BYTES: Final = 96 * 1024 * 1024
-"""How much more memory a gateway may keep: the allocator does not return all of several bodies of 8 MiB at once."""
+"""The allowed growth of a gateway's memory: the allocator keeps some of it after several bodies of 8 MiB."""
 
 _TROUBLE: Final = re.compile(r"Traceback|\[error|\[critical|Exception|\bERROR\b|Task exception|never retrieved")
 _ALLOWED: Final = re.compile(r"\\n\[error\]%0aERROR")  # a request id that a case sends

@@ -1,4 +1,4 @@
-"""The table of raw-socket cases, and what is left of an attack. All cases run once, several at a time."""
+"""The table of raw-socket cases, and the state of the gateways afterwards. All cases run once, several concurrently."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.patience import patience
 
 
 class Attacked(NamedTuple):
-    """What an attack has shown."""
+    """The outcomes of an attack."""
 
     outcomes: dict[str, Outcome]
     faults: list[str]

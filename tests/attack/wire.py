@@ -1,4 +1,4 @@
-"""One connection of an attacker: sends the steps of a case, and reads what comes back at the same time."""
+"""One connection of an attacker: sends the steps of a case while it reads the responses."""
 
 import asyncio
 import contextlib
@@ -12,8 +12,8 @@ from typing import Final
 
 import h11
 
-from tests.attack.answer import Answer, AnswerReader
-from tests.attack.case import Act, Answered, Drip, Flood, Step
+from tests.attack.case import Act, AwaitResponses, Drip, Flood, Step
+from tests.attack.response import Response, ResponseReader
 
 _PACKET_SECONDS: Final = 0.01  # between two packets, so that the gateway reads them separately
 _POLL_SECONDS: Final = 0.02
@@ -28,7 +28,7 @@ class Target:
     port: int
     tls: bool = False
     seconds: float = 10
-    """How long one answer may take."""
+    """The time-out of one response in seconds."""
 
     async def connect(self, source: str | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a connection, from one of this machine's addresses; a certificate is not verified."""
@@ -51,10 +51,10 @@ class End(Enum):
 
 @dataclass
 class Exchange:
-    """What came back on one connection."""
+    """The bytes and responses received on one connection."""
 
-    answers: list[Answer] = field(default_factory=list)
-    interim: list[Answer] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
+    interim: list[Response] = field(default_factory=list)
     end: End = End.NOT
     fault: str = ""
     """Why the received bytes are not HTTP; empty if they are."""
@@ -64,7 +64,7 @@ class Exchange:
     @property
     def count(self) -> int:
         """The number of responses of both kinds."""
-        return len(self.answers) + len(self.interim)
+        return len(self.responses) + len(self.interim)
 
 
 class Connection:
@@ -73,7 +73,7 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, head: bool) -> None:
         self.exchange = Exchange()
         self._reader, self._writer = reader, writer
-        self._answers = AnswerReader(head=head)
+        self._responses = ResponseReader(head=head)
         self._began = time.monotonic()
         self._changed = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
@@ -91,11 +91,11 @@ class Connection:
                     await asyncio.sleep(_PACKET_SECONDS)
                 await self._take(step, seconds)
 
-    async def wait_for_answers(self, count: int, seconds: float) -> None:
-        """Wait until so many answers have arrived, or the connection has ended."""
+    async def wait_for_responses(self, count: int, seconds: float) -> None:
+        """Wait until so many responses have arrived, or the connection has ended."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while len(self.exchange.answers) < count and self.exchange.end is End.NOT:
+                while len(self.exchange.responses) < count and self.exchange.end is End.NOT:
                     await self._next_change()
 
     async def wait_for_end(self, seconds: float) -> None:
@@ -107,16 +107,16 @@ class Connection:
         self.exchange.seconds = time.monotonic() - self._began
 
     async def close(self) -> None:
-        """Close the connection, and forget what was not sent."""
+        """Close the connection, and discard unsent data."""
         self._reading.cancel()
         self._writer.transport.abort()
         with contextlib.suppress(OSError, asyncio.CancelledError):
             await self._writer.wait_closed()
 
     @property
-    def is_between_answers(self) -> bool:
+    def is_between_responses(self) -> bool:
         """Whether all that arrived is complete."""
-        return self._answers.is_between_answers
+        return self._responses.is_between_responses
 
     async def _take(self, step: Step, seconds: float) -> None:
         if isinstance(step, bytes):
@@ -126,8 +126,8 @@ class Connection:
         elif isinstance(step, Flood):
             for _ in range(step.times):
                 await self._write(step.unit, seconds)
-                await asyncio.sleep(0)  # let the reader run: otherwise a reset could overtake an answer
-        elif isinstance(step, Answered):
+                await asyncio.sleep(0)  # let the reader run: otherwise a reset could overtake a response
+        elif isinstance(step, AwaitResponses):
             await self._wait_for_count(step.count, seconds)
         elif step is Act.HALF_CLOSE:
             self._writer.write_eof()
@@ -158,7 +158,7 @@ class Connection:
             await asyncio.sleep(drip.every)
 
     async def _wait_unread(self, seconds: float) -> None:
-        """Wait until the kernel says that the peer has gone."""
+        """Wait until the kernel reports that the peer has closed the connection."""
         handle = self._writer.get_extra_info("socket").fileno()
         poll = select.poll()
         poll.register(handle, select.POLLRDHUP)
@@ -171,10 +171,10 @@ class Connection:
     async def _read(self) -> None:
         try:
             while data := await self._reader.read(_READ_BYTES):
-                self._take_answers(data)
+                self._take_responses(data)
                 self._change()
-            if not self._answers.is_between_answers:
-                self._take_answers(b"")
+            if not self._responses.is_between_responses:
+                self._take_responses(b"")
             self._end(End.CLOSED)
         except h11.RemoteProtocolError as error:
             self.exchange.fault = str(error)
@@ -182,9 +182,9 @@ class Connection:
         except OSError:
             self._end(End.RESET)
 
-    def _take_answers(self, data: bytes) -> None:
-        for answer in self._answers.feed(data):
-            (self.exchange.interim if answer.is_interim else self.exchange.answers).append(answer)
+    def _take_responses(self, data: bytes) -> None:
+        for response in self._responses.feed(data):
+            (self.exchange.interim if response.is_interim else self.exchange.responses).append(response)
 
     def _end(self, end: End) -> None:
         self.exchange.end = end

@@ -1,1 +1,1 @@
-"""The chaos run: sends steady traffic, injects faults repeatedly, and accounts for every id."""
+"""The chaos run: sends steady traffic, injects faults repeatedly, and checks the fate of every prediction."""

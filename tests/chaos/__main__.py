@@ -38,7 +38,7 @@ _ALL: Final = [*_OF_SITE, *CLIENT_FAULTS]
 
 
 def main() -> None:
-    """Run the faults that the command line names; exit with 1 if a bar is missed."""
+    """Run the faults that the command line selects; exit with 1 if a bar is missed."""
     arguments = _parse()
     faults = [_OF_SITE[name] for name in arguments.only if name in _OF_SITE]
     if any(isinstance(fault, Fault) and fault.has_clocks for fault in faults) and clock.library() is None:
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _run_site_faults(faults: Sequence[Fault | BulkFault], arguments: argparse.Namespace) -> list[str]:
-    """Inject faults into sites, each into a new one; returns the bars that were missed."""
+    """Inject each fault into a new site; return the missed bars."""
     results = _new_results(arguments)
     for fault in faults:
         print(f"{fault.title} …", flush=True)
@@ -65,7 +65,7 @@ def _run_site_faults(faults: Sequence[Fault | BulkFault], arguments: argparse.Na
 
 
 def _run_client_faults(faults: Sequence[ClientFault], arguments: argparse.Namespace) -> list[str]:
-    """Strike clients, all on one site; returns the bars that were missed."""
+    """Inject the faults between clients and gateways on one site; return the missed bars."""
     today = datetime.now(UTC).date().isoformat()
     results = ClientResults(machine.commit(), today, machine.describe(), arguments.seed)
     options = {"seed": arguments.seed, "first": arguments.first, "injections": arguments.injections or INJECTIONS}
@@ -126,7 +126,7 @@ def _new_results(arguments: argparse.Namespace) -> Results:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--only", type=_names, default=_ALL, help=f"any of {','.join(_ALL)}")
+    parser.add_argument("--only", type=_parse_fault_names, default=_ALL, help=f"any of {','.join(_ALL)}")
     number = f"injections of each fault: {_SITE_INJECTIONS}, or {INJECTIONS} between clients and gateways"
     parser.add_argument("--injections", type=int, help=number)
     parser.add_argument("--seed", type=int, default=1, help="of faults between clients and gateways")
@@ -138,7 +138,7 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _names(text: str) -> Sequence[str]:
+def _parse_fault_names(text: str) -> Sequence[str]:
     names = text.split(",")
     if unknown := [name for name in names if name not in _ALL]:
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; the faults are {', '.join(_ALL)}")

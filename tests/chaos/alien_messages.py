@@ -1,4 +1,4 @@
-"""The fault of another program that uses the broker: alien messages."""
+"""The fault of a foreign program on the broker: alien messages."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ _MESSAGES: Final = 12  # into each queue, of about seventy
 
 
 def send_alien_messages(experiment: Experiment) -> Injection:
-    """Put malformed messages into both queues and on every reply channel; no worker may end."""
+    """Send malformed messages to both queues and every reply channel; no worker may exit."""
     experiment.pause(0.2, 1)
     redis, before = experiment.site.redis, [worker.pid for worker in experiment.site.workers]
     injection = experiment.start()

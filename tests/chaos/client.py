@@ -53,7 +53,7 @@ class Client:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, rate: float, seed: int) -> None:
-        """Submit until standard input ends, and then poll until everything accepted is final."""
+        """Submit until standard input ends, then poll until every accepted prediction is final."""
         pollers = [asyncio.create_task(self._poll(number)) for number in range(_POLLERS)]
         steady = asyncio.create_task(self._submit_steadily(rate, seed))
         await self._submit_bursts()
@@ -128,7 +128,7 @@ class Client:
                 connections.rotate(1)  # to the next gateway: this one may be dead
 
     async def _poll_once(self, connection: Connection, number: int, prediction_id: str) -> bool:
-        """Fetch a result once, and record it if it is final; returns whether it is."""
+        """Fetch a result once, and record it if it is final; return whether it is."""
         try:
             response = await connection.request("GET", f"/results/{prediction_id}", _GET_SECONDS)
         except ConnectionLost:

@@ -1,4 +1,4 @@
-"""A minimal HTTP connection: a chaos run sends thousands of requests on the machine that it measures."""
+"""A minimal HTTP connection, because a chaos run sends thousands of requests on the machine that it measures."""
 
 import asyncio
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import msgspec
 
 
 class ConnectionLost(Exception):
-    """There was no response: the connection was refused or closed, or timed out."""
+    """There was no response: the connection was refused, was closed or timed out."""
 
 
 class Response(NamedTuple):
@@ -18,7 +18,7 @@ class Response(NamedTuple):
 
 
 class Connection:
-    """Keeps its socket for the next request, and opens a new one after a loss."""
+    """Reuses its socket for the next request, and opens a new one if it is lost."""
 
     def __init__(self, port: int) -> None:
         self._port = port

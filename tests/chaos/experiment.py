@@ -1,4 +1,4 @@
-"""The context of a fault: the site, the client's ledger, and a way to send a burst beside the steady traffic."""
+"""The context of a fault: the site, the client's ledger, and bursts in addition to the steady traffic."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ class Experiment:
         self._client = client
 
     def send(self, trouble: Trouble, argument: float = 0, gateway: int = 0) -> Entry:
-        """Send a troublesome prediction and eight others; returns its ledger entry, once it is being sent.
+        """Send a troublesome prediction and eight others; return its ledger entry, once it is being sent.
 
         Every second one of the others waits for its result; the troublesome one does not.
         """
@@ -47,7 +47,7 @@ class Experiment:
         return wait_for(lambda: self._find(trouble), "the burst in the ledger")
 
     def pid_of(self, entry: Entry) -> int:
-        """Wait until a row that reports its process is in the pipeline; returns the pid of that process."""
+        """Wait until a row that reports its process is in the pipeline; return the pid of that process."""
         path = self.site.pid_dir / str(entry.sent.number * MAX_ROWS_PER_SUBMISSION)
         wait_for(path.exists, f"the pid in {path.name}")
         return int(path.read_text())
@@ -65,7 +65,7 @@ class Experiment:
         time.sleep(self.rng.uniform(shortest, longest))
 
     def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait for a condition for a limited time; returns whether it became true."""
+        """Wait for a condition for a limited time; return whether it became true."""
         deadline = time.monotonic() + seconds
         while not (holds := condition()) and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -17,7 +17,7 @@ from worker.pool import artifact
 Answer = tuple[list[Any], list[list[float]]]
 """The label and the log probabilities of each row."""
 Reference = Callable[[list[list[float]]], Answer]
-"""Computes the pipeline's own answer to some rows."""
+"""Computes the pipeline's own output for some rows."""
 
 # A prediction with one of these may fail; if its process survives, the answer is the same as without it.
 _MAY_FAIL: Final = frozenset({Trouble.KILL, Trouble.HANG, Trouble.ALLOCATE})
@@ -36,7 +36,7 @@ class Injection(msgspec.Struct, frozen=True):
         return self.began_at if self.ended_at is None else self.ended_at
 
     def has_affected(self, entry: Entry) -> bool:
-        """Whether a prediction is part of the fault, or was open during it."""
+        """Return whether a prediction is part of the fault, or was open during it."""
         if entry.sent.submission.injection == self.number:
             return True
         return entry.sent.at < self.cleared_at and (entry.final_at is None or entry.final_at > self.began_at)
@@ -55,11 +55,11 @@ class Verdict(msgspec.Struct):
     failed: int = 0
     """Final without a result; allowed for troublesome rows."""
     lost: int = 0
-    """Accepted, and not final when patience ended, or unknown to the gateway (404, 410)."""
+    """Accepted, and not final at the time-out, or unknown to the gateway (404, 410)."""
     changed: int = 0
-    """Final with one response, and with another at a later poll."""
+    """Final, but with a different response at a later poll."""
     wrong: int = 0
-    """Final, and different from the pipeline's own answer."""
+    """Final, and different from the pipeline's own output."""
     unchecked: int = 0
     """Final, but not fetched twice more at the end."""
     codes: dict[str, int] = {}
@@ -69,7 +69,7 @@ class Verdict(msgspec.Struct):
 
 
 def load_reference(model_dir: Path) -> Reference:
-    """Load the pipeline into this process, to compute the expected answers."""
+    """Load the pipeline into this process, to compute the expected results."""
     _, pipeline = artifact.load(model_dir)
 
     def answer(rows: list[list[float]]) -> Answer:
@@ -88,7 +88,7 @@ def judge(entries: Sequence[Entry], reference: Reference) -> Verdict:
             continue
         verdict.accepted += 1
         verdict.rows += entry.sent.submission.n_rows
-        for violation in _violations(entry, reference, verdict, codes):
+        for violation in _find_violations(entry, reference, verdict, codes):
             setattr(verdict, violation, getattr(verdict, violation) + 1)
             if len(verdict.examples) < 20:
                 verdict.examples.append(_describe(violation, entry))
@@ -134,7 +134,7 @@ def _count_unaccepted(entry: Entry, verdict: Verdict, codes: Counter[str]) -> No
         codes[entry.responded.code or str(entry.responded.status)] += 1
 
 
-def _violations(entry: Entry, reference: Reference, verdict: Verdict, codes: Counter[str]) -> list[str]:
+def _find_violations(entry: Entry, reference: Reference, verdict: Verdict, codes: Counter[str]) -> list[str]:
     if entry.final is None or _is_gone(entry):
         return ["lost"]
     if entry.final.state == "succeeded":

@@ -26,7 +26,7 @@ class FinalResponse(msgspec.Struct, frozen=True):
 
     state: str
     code: str | None = None
-    """Why there is no result."""
+    """The code of the reason why there is no result."""
     prediction: list[Any] | None = None
     log_proba: list[list[Any]] | None = None
 
@@ -94,7 +94,7 @@ class Writer:
 
 @dataclass(slots=True)
 class Entry:
-    """The events of one submission."""
+    """The recorded events of one submission."""
 
     sent: Sent
     responded: Responded | None = None
@@ -103,7 +103,7 @@ class Entry:
     """When a response first showed it as final."""
     digests: set[str] = field(default_factory=set)
     polls: int = 0
-    """How often its final result was fetched."""
+    """The number of times its final result was fetched."""
 
     @property
     def is_accepted(self) -> bool:

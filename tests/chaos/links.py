@@ -1,4 +1,4 @@
-"""Faults of the broker and its connections: killed, frozen, slow, cut, half open, full."""
+"""Faults of the broker and its connections: killed, frozen, slow, cut, half-open, full."""
 
 import signal
 import time
@@ -69,7 +69,7 @@ def half_open_connections(experiment: Experiment) -> Injection:
 
 
 def fill_broker(experiment: Experiment) -> Injection:
-    """Limit the broker to hardly more memory than it uses."""
+    """Limit the broker's memory to little more than it uses."""
     redis = experiment.site.redis
     injection = experiment.start()
     redis.config_set("maxmemory", redis.info("memory")["used_memory"] + _FREE_BYTES)

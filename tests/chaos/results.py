@@ -1,4 +1,4 @@
-"""The results of a chaos run, and its bars."""
+"""The results of a chaos run, and the bars."""
 
 from pathlib import Path
 from typing import Any, Final, Self

@@ -17,7 +17,7 @@ _FAULT_SECONDS: Final = 3.0
 
 
 def send_troublesome(trouble: Trouble, argument: float = 0) -> Callable[[Experiment], Injection]:
-    """Return a fault: one troublesome row, sent with others that may share its batch."""
+    """Return a fault that sends one troublesome row with others that may share its batch."""
 
     def inject(experiment: Experiment) -> Injection:
         injection = experiment.start()
@@ -28,7 +28,7 @@ def send_troublesome(trouble: Trouble, argument: float = 0) -> Callable[[Experim
 
 
 def move_clock(name: str) -> Callable[[Experiment], Injection]:
-    """Return a fault: the clock of one process jumps an hour while a batch is under way, and returns later."""
+    """Return a fault that moves the clock of one process by an hour during a batch, and later back."""
 
     def inject(experiment: Experiment) -> Injection:
         # For up to a second after a jump of the broker's clock, until the next refresh, gateways refuse submissions.

@@ -25,7 +25,7 @@ def run_fault(
     Args:
         site: a ready site, and ready again at the end unless it did not recover.
         fault: the fault.
-        reference: computes the pipeline's own answers.
+        reference: computes the pipeline's own outputs.
         injections: the number of injections.
         rate: submissions per second.
         patience: seconds to wait for the last results.

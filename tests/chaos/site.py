@@ -50,7 +50,7 @@ class SupervisedProcess:
         return self.part.popen.poll() is not None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and all its children at once."""
+        """Send a signal to the process group."""
         os.killpg(self.pid, number)
 
     def kill(self) -> None:
@@ -59,7 +59,7 @@ class SupervisedProcess:
         self.part.popen.wait()
 
     def restart(self) -> None:
-        """Start it again, after killing any children that it has left."""
+        """Kill any remaining children, and start it again."""
         try:
             self.signal(signal.SIGKILL)
         except ProcessLookupError:
@@ -140,7 +140,7 @@ class Site:
         return self.workers[1:]
 
     def clear_pids(self) -> None:
-        """Delete the pids that rows have reported."""
+        """Delete the files with the pids that rows have reported."""
         for path in self.pid_dir.iterdir():
             path.unlink()
 
@@ -149,7 +149,7 @@ class Site:
         wait_for(self.is_ready, f"a ready site; see {self._folder}")
 
     def is_ready(self) -> bool:
-        """Whether the broker answers, every worker has loaded its model, and every gateway is ready."""
+        """Whether the broker responds, every worker has loaded its model, and every gateway is ready."""
         return self.broker_answers() and all(client.is_ready() for client in self._clients)
 
     def broker_answers(self) -> bool:

@@ -51,13 +51,13 @@ def write_page(results: Results) -> str:
     introduction = _INTRODUCTION.format(
         machine=format_machine(results.machine), commit=results.commit, date=results.date, settings=settings
     )
-    tables = [write_table(results), "", *_bulk_section(results), *_codes(results), *_misses(results)]
+    tables = [write_table(results), "", *_bulk_section(results), *_code_section(results), *_missed_section(results)]
     return "\n".join([introduction, *tables])
 
 
 def write_table(results: Results) -> str:
     """Write one line for each fault, and their sum."""
-    return table(_HEADER, [*map(_line, results.faults), _sums(results)])
+    return table(_HEADER, [*map(_table_line, results.faults), _sum_line(results)])
 
 
 def write_bulk_table(results: Results) -> str:
@@ -78,43 +78,43 @@ def _bulk_line(result: FaultResult, bulk: BulkVerdict) -> list[str]:
     return [result.title, *(f"{count:,}" for count in counts), *times, f"< {result.bulk_bar_seconds:.0f} s"]
 
 
-def _line(result: FaultResult) -> list[str]:
+def _table_line(result: FaultResult) -> list[str]:
     verdict = result.verdict
     counts = [result.injections, verdict.accepted, verdict.refused, verdict.unknown, verdict.answered, verdict.failed]
     violations = [verdict.lost, result.committed_twice, verdict.changed, verdict.wrong, result.backlog]
     bar = "–" if result.bar_seconds is None else f"< {result.bar_seconds:.0f} s"
-    times = [_seconds(result, result.median), _seconds(result, result.slowest), bar]
+    times = [_format_seconds(result, result.median), _format_seconds(result, result.slowest), bar]
     return [result.title, *(f"{count:,}" for count in [*counts, *violations]), *times]
 
 
-def _sums(results: Results) -> list[str]:
-    lines = [_line(result)[1:12] for result in results.faults]
+def _sum_line(results: Results) -> list[str]:
+    lines = [_table_line(result)[1:12] for result in results.faults]
     sums = [sum(int(cell.replace(",", "")) for cell in column) for column in zip(*lines, strict=True)]
     return ["**all**", *(f"{count:,}" for count in sums), "", "", ""]
 
 
-def _seconds(result: FaultResult, seconds: float | None) -> str:
+def _format_seconds(result: FaultResult, seconds: float | None) -> str:
     if not result.recoveries:
         return "–"
     return "never" if seconds is None else f"{seconds:.2f} s"
 
 
-def _codes(results: Results) -> list[str]:
+def _code_section(results: Results) -> list[str]:
     lines = []
     for result in results.faults:
         if result.verdict.codes:
-            lines.append(f"- {result.title}: {_counted(result.verdict.codes)}")
+            lines.append(f"- {result.title}: {_format_counts(result.verdict.codes)}")
         if result.bulk is not None and (result.bulk.refusals or result.bulk.states):
             codes = result.bulk.refusals | result.bulk.states
-            lines.append(f"- {result.title}, bulk predictions: {_counted(codes)}")
+            lines.append(f"- {result.title}, bulk predictions: {_format_counts(codes)}")
     return ["Refusals and failures by code:", "", *lines, ""] if lines else []
 
 
-def _counted(codes: dict[str, int]) -> str:
+def _format_counts(codes: dict[str, int]) -> str:
     return ", ".join(f"`{code}` {count:,}" for code, count in codes.items())
 
 
-def _misses(results: Results) -> list[str]:
+def _missed_section(results: Results) -> list[str]:
     missed = results.missed()
     if not missed:
         return ["Every bar is met.", ""]

@@ -1,4 +1,4 @@
-"""The short form of faults in the middle of bulk predictions. No test asserts a time."""
+"""The short form of faults during a bulk prediction. No test asserts a time."""
 
 from collections.abc import Iterator
 from pathlib import Path

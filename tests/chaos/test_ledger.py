@@ -1,4 +1,4 @@
-"""The judge of the chaos run counts each way to break the promise, and nothing else."""
+"""The judge of the chaos run counts each violation, and nothing else."""
 
 import math
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""The traffic of a chaos run: every row has a unique number, and may make trouble in the pipeline.
+"""The traffic of a chaos run: every row has a unique number, and may cause trouble in the pipeline.
 
 The client, the judge and the pipeline import this module; it imports no large package.
 """
@@ -15,7 +15,7 @@ MAX_ROWS_PER_SUBMISSION: Final = 10_000  # row i of submission n has the number 
 
 
 class Trouble(IntEnum):
-    """What a row makes the pipeline do: the value of its first column."""
+    """The trouble that a row causes in the pipeline: the value of its first column."""
 
     NONE = 0
     KILL = 1  # kill the process that predicts it
@@ -41,7 +41,7 @@ class Submission(msgspec.Struct, frozen=True):
         return [[float(self.trouble), self.argument, plain[0][2]], *plain[1:]]
 
     def without_trouble(self) -> "Submission":
-        """Return the same rows without trouble; the pipeline answers them alike."""
+        """Return the same rows without trouble, with the same expected results."""
         return Submission(self.n_rows, self.prefer)
 
 

@@ -1,4 +1,4 @@
-"""Bulk predictions on a real server: how their slices are cut, handed out and recovered, and how they end."""
+"""Bulk predictions on a real server: cutting, handing out and recovering slices, and the final states."""
 
 import msgspec
 import pytest

@@ -34,7 +34,7 @@ Reconcile = Callable[[], tuple[int, int]]
 
 @pytest.fixture
 def reconcile(server: redis.Redis) -> Reconcile:
-    """Runs the script as if a second had passed; returns how many batches it published again and requeued."""
+    """Run the script as if a second had passed; return how many batches it published again and requeued."""
     script = server.register_script(Script.load("reconcile").text)
 
     def reconcile() -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The worker's part of bulk predictions, on a real server: its queues, and slices that it has halved."""
+"""The worker's part of bulk predictions on a real server: its queues, and halved slices."""
 
 from collections.abc import Iterator
 

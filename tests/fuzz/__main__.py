@@ -1,4 +1,4 @@
-"""`make fuzz`: 5,000 test cases drawn from the schema, against a new stack; exits with 1 if one fails.
+"""`make fuzz`: 5,000 test cases generated from the schema, against a new stack; exits with 1 if one fails.
 
 python -m tests.fuzz --seed 7 --cases 1000 --model penguins
 """
@@ -19,7 +19,7 @@ CASES_PER_EXAMPLE: Final = 14  # at least: one for each operation, and those tha
 
 
 def main() -> None:
-    """Run the cases that the command line asks for."""
+    """Run the cases that the command line selects."""
     parser = argparse.ArgumentParser(prog="tests.fuzz", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     parser.add_argument("--cases", type=int, default=CASES, help="the smallest number of cases")

@@ -40,7 +40,7 @@ def before_call(_: schemathesis.HookContext, case: schemathesis.Case[Any], kwarg
 def filter_failure(
     _: schemathesis.HookContext, failure: Failure, case: schemathesis.Case[Any], response: Response
 ) -> bool:
-    """Whether a failed check is a fault of Sepal."""
+    """Return whether a failed check is a fault of Sepal."""
     by_design = BY_DESIGN.get(type(failure), set())
     if isinstance(failure, RejectedPositiveData) and (case.media_type in _TABLES or "carry" in (case.query or {})):
         return False  # for the schema, any bytes are a table, with columns of any names

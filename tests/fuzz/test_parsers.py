@@ -1,4 +1,4 @@
-"""A few hundred inputs for each property of each parser, the same in each run; `make fuzz-parsers` draws others."""
+"""A few hundred inputs for each property of each parser, the same in each run; `make fuzz-parsers` draws more."""
 
 import pytest
 

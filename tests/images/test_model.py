@@ -1,4 +1,4 @@
-"""The worker's image with a model of one's own, and what that needs beyond the locked distributions."""
+"""The worker's image with a custom model, and with distributions beyond the locked ones."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The system of docker-compose.yml with its S3 server, which keeps the rows and results of bulk predictions."""
+"""The system of docker-compose.yml with its S3 server as the object store."""
 
 from collections.abc import Iterator
 

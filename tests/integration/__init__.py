@@ -1,1 +1,1 @@
-"""Real broker, real worker processes, real HTTP over a socket."""
+"""Tests with a real broker, real worker processes and HTTP over sockets."""

@@ -1,4 +1,4 @@
-"""Fixtures for tests of a pipeline with gates; a module sets `PIPELINE` if it needs another kind of pipeline."""
+"""Fixtures for tests of a pipeline with gates; a module sets `PIPELINE` to use another class."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A real worker sets alien messages aside and goes on."""
+"""A real worker sets alien messages aside and continues."""
 
 from collections.abc import Iterator
 from pathlib import Path

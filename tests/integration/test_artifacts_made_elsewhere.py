@@ -1,4 +1,4 @@
-"""Ten artifacts that people already have become models, and a worker answers as the pipeline does that was written."""
+"""Ten existing artifacts become models, and a worker's results equal those of the original pipelines."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -59,7 +59,7 @@ class OccupiedStack:
         await asyncio.to_thread(wait_for_gathered, self._gateway, n_rows)
 
     async def finish(self, tasks: "list[asyncio.Task[httpx.Response]]", n_rows: int) -> list[httpx.Response]:
-        """Open the first gate once `n_rows` rows have gathered; returns the responses."""
+        """Open the first gate once `n_rows` rows have gathered; return the responses."""
         await self.wait_for_gathered(n_rows)
         self._gates.open(FIRST)
         return await asyncio.gather(*tasks)

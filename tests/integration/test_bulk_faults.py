@@ -1,4 +1,4 @@
-"""Uploads and downloads that break off, are refused or lose their process: nothing is left, and nothing ends early."""
+"""Uploads and downloads that are interrupted, refused or lose their process leave nothing, and never look complete."""
 
 import json
 import os
@@ -120,7 +120,7 @@ def unfinished_upload(gateway: Gateway) -> Iterator[socket.socket]:
 
 
 def refusal(connection: socket.socket) -> tuple[int, str]:
-    """Receive a response to its end; returns its status and the code of its problem."""
+    """Receive a response to its end; return its status and the code of its problem."""
     received = b""
     while part := connection.recv(10_000):
         received += part

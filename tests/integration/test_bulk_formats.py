@@ -1,4 +1,4 @@
-"""Every format of an upload and of a result, with the same rows: the values are those of `POST /predict`."""
+"""Every format of an upload and of a result, with the same rows and the values of `POST /predict`."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""Malformed uploads over HTTP: each gets a 4xx that names the place, and leaves Redis and the object store unchanged.
+"""Malformed uploads over HTTP: each gets a 4xx with the position, and leaves Redis and the object store unchanged.
 
 `make malformed` sends all of them, `make test` every eighth.
 """

@@ -1,4 +1,4 @@
-"""`Sepal-Deadline`: a prediction past its deadline is expired, and the pipeline does not run its rows."""
+"""`Sepal-Deadline`: a prediction expires at its deadline, and the pipeline does not run its rows."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A result equals what the pipeline returns when it is called directly, for every size of a prediction.
+"""A result equals the output of a direct call of the pipeline, for every size of a prediction.
 
 For iris, to the bit. The last bits of a linear model's results depend on the number of rows (BLAS multiplies a vector
 and a matrix in different orders), so the others are compared with a tolerance; `test_families` compares to the bit.

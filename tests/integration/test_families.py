@@ -1,4 +1,4 @@
-"""Every family of models is served exactly: to the bit as the pipeline answers when called on the rows of the batch.
+"""Every family of models is served exactly: to the bit like a direct call of the pipeline with the rows of the batch.
 
 In this process: a request's body, the gateway's encoder, the worker's decoder, pipeline and JSON. `make test` takes the
 first seven rows in batches of one and of seven, and all together; `--exact-rows 500` takes all rows in all three.
@@ -99,7 +99,7 @@ def check_different_requests(
 def serve_alike(
     predictor: Predictor, path: RequestPath, rows: list[Any], outputs: tuple[Output, ...]
 ) -> dict[Output, list[Any]]:
-    """Serve rows as one batch of requests of up to three rows each, for all outputs; returns what the JSON holds."""
+    """Serve rows as one batch of requests of up to three rows each, for all outputs; return what the JSON holds."""
     encoded, members = path.batch(rows, 3)
     asking = [msgspec.structs.replace(member, outputs=outputs) for member in members]
     outcome, _ = predictor.predict(encoded, asking)

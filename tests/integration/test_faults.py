@@ -1,4 +1,4 @@
-"""Killed, frozen and misbehaving processes: what the client sees, and what recovers."""
+"""Killed, frozen and misbehaving processes: the client's responses, and the recovery."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""What a client sees of waiting, polling and canceling, and the responses to invalid requests."""
+"""Waiting, polling and canceling over HTTP, and the responses to invalid requests."""
 
 import json
 import socket

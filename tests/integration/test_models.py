@@ -1,4 +1,4 @@
-"""The models that a worker serves, and those that it refuses."""
+"""The models that a worker accepts, and those that it refuses."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Clients choose outputs: each gets those it asked for, equal to what the pipeline's own methods give."""
+"""Clients request outputs: each gets those, equal to the results of the pipeline's own methods."""
 
 import asyncio
 from collections.abc import Callable, Iterator

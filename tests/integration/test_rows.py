@@ -1,4 +1,4 @@
-"""Rows of every kind of model at a real gateway: its schema, the examples in it, and what it refuses."""
+"""Rows of every kind of model at a real gateway: the schema, its examples, and refused rows."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`SEPAL_MAX_WAITERS`: a request that would wait as one too many is refused, and leaves nothing."""
+"""`SEPAL_MAX_WAITERS`: a request beyond the limit is refused, and nothing of it is stored."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Gateways and workers that call the same methods of the store as the real ones."""
+"""Gateways and workers that call the same methods of the store as the real processes."""
 
 import json
 import secrets
@@ -89,7 +89,7 @@ class Gateway:
     def __init__(self, transport: SharedTransport, server: Server) -> None:
         self._transport, self._server = transport, server
         self.stall_seconds = 0
-        """Seconds that pass on the broker before it runs the next command."""
+        """Seconds by which the broker's clock advances before the next command."""
         messages, clock = Messages(), StoreClock()
         self.clock = clock
         self.channel = f"{Key.REPLY}{secrets.token_hex(4)}"
@@ -120,7 +120,7 @@ class Gateway:
 
 
 class Worker:
-    """A Celery parent with one pool process. The broker's list of unacknowledged messages has what it has taken."""
+    """A Celery parent with one pool process; its messages are in the broker's list of unacknowledged messages."""
 
     def __init__(self, server: Server, transport: SharedTransport) -> None:
         self._server = server
@@ -136,7 +136,7 @@ class Worker:
         self.registry.announce(1)
 
     def pop(self) -> bool:
-        """Pop a message as kombu does: `interactive` before `bulk`; returns whether there was one."""
+        """Pop a message as kombu does: `interactive` before `bulk`; return whether there was one."""
         message = self._server.client.rpop(Queue.INTERACTIVE.value) or self._server.client.rpop(Queue.BULK.value)
         if message is not None:
             self.popped.append(message)

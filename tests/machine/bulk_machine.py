@@ -1,4 +1,4 @@
-"""The rules of the state machine with bulk predictions beside the others."""
+"""The rules of the state machine for bulk predictions, in addition to the others."""
 
 import msgspec
 from hypothesis import strategies as st
@@ -43,7 +43,7 @@ class BulkMachine(StoreMachine):
 
     @rule(pick=PICK, n_rows=ROW_COUNTS, owner=st.integers(1, 2))
     def upload_and_accept(self, pick: int, n_rows: int, owner: int) -> None:
-        """Begin an upload and end it, as usual, without another step between them."""
+        """Begin an upload and end it without another step in between."""
         n_uploads = len(self.stored.uploads)
         self.upload(pick, n_rows, owner, OnError.REPORT, 0)
         if len(self.stored.uploads) > n_uploads:
@@ -91,7 +91,7 @@ class BulkMachine(StoreMachine):
 
     @rule(pick=PICK)
     def kill_gateway(self, pick: int) -> None:
-        """Kill a gateway, which loses its reservations and its uploads; another one takes its place."""
+        """Kill a gateway, which loses its reservations and uploads, and replace it."""
         dead = choose(self.gateways, pick)
         self.reserved = [reserved for reserved in self.reserved if reserved[0] is not dead]
         self.stored.uploads = [upload for upload in self.stored.uploads if upload.gateway is not dead]
@@ -118,7 +118,7 @@ class BulkMachine(StoreMachine):
             self._call(worker, self.commit, failing={0} if end == "failure" else set())
 
     def _overtake(self, frozen: Worker) -> None:
-        """Freeze a worker beyond its leases, have the others claim what it had claimed, and thaw it."""
+        """Freeze a worker until its leases have ended, let others claim its batches, and thaw it."""
         self._freeze(frozen)
         for worker in self._awake():
             if worker is not frozen:

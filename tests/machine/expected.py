@@ -1,4 +1,4 @@
-"""The promises: each accepted prediction, with what the store has said about it so far."""
+"""The promises: each accepted prediction, with the earlier look-ups of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -89,7 +89,7 @@ class Promise:
 
 @dataclass(slots=True)
 class Promises:
-    """All promises, the accepted commits and the latest tokens."""
+    """All promises, with the accepted commits and the latest tokens."""
 
     made: list[Promise] = field(default_factory=list)
     committed: dict[BatchId, Outcome] = field(default_factory=dict)

@@ -53,7 +53,7 @@ class Harness:
     # Actions of gateways.
 
     def deadline(self, gateway: Gateway, seconds: float) -> int:
-        """Read the overview, which sets the gateway's clock; returns a deadline in microseconds, 0 for none."""
+        """Read the overview, which sets the gateway's clock; return a deadline in microseconds, 0 for none."""
         overview = run_sync(gateway.status.overview())
         backlog = {queue: overview.backlog(queue) for queue in Queue}
         assert backlog == Records(*self.server.dump()).counted_backlog(), "the overview has another backlog"
@@ -67,7 +67,7 @@ class Harness:
         key: IdempotencyKey | None = None,
         latest_us: int = NEVER_US,
     ) -> Promise | None:
-        """Submit predictions that share a batch; returns the first of them, None if they were refused."""
+        """Submit predictions that share a batch; return the first of them, None if they were refused."""
         batch_id = new_batch_id()
         ids = [PredictionId.new(batch_id, index) for index in range(len(row_counts))]
         members = [(each.secret, n_rows) for each, n_rows in zip(ids, row_counts, strict=True)]
@@ -207,7 +207,7 @@ class Harness:
         return NewBatch(batch_id, encoded(rows), members)
 
     def _accept(self, gateway: Gateway, submission: Submission) -> bool:
-        """Submit; returns whether the submission was accepted. A refused one must leave no key."""
+        """Submit; return whether the submission was accepted. A refused one must leave no key."""
         before = Records(*self.server.dump())
         stall_seconds = gateway.stall_seconds
         try:

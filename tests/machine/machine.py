@@ -49,7 +49,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(pick=PICK, row_counts=SMALL, deadline=DEADLINES, stall=STALLS)
     def submit(self, pick: int, row_counts: list[int], deadline: float, stall: int) -> None:
-        """Submit predictions that share a batch; the broker may run the script late."""
+        """Submit predictions that share a batch; the broker may run the script after a delay."""
         gateway = choose(self.gateways, pick)
         deadline_us = self.harness.deadline(gateway, deadline)
         gateway.stall_seconds = stall
@@ -111,7 +111,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.harness.promises.made)
     @rule(pick=PICK)
     def shorten_retention(self, pick: int) -> None:
-        """Shorten the retention of a batch as after the answer to its last client; the batch may still be open."""
+        """Shorten the retention of a batch as if its clients had received their results; it may still be open."""
         promise = choose(self.harness.promises.made, pick)
         run_sync(self.gateways[0].lookups.shorten_retention([promise.id.batch_id]))
         for each in self.harness.promises.made:
@@ -145,7 +145,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._awake())
     @rule(pick=PICK)
     def pop_and_claim(self, pick: int) -> None:
-        """Pop, record and claim, as usual, without another step between them."""
+        """Pop, record and claim a batch without another step in between."""
         worker = choose(self._awake(), pick)
         if worker.popped or worker.pop():
             worker.record_delivery()
@@ -194,7 +194,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def kill_worker(self, pick: int) -> None:
-        """Kill a worker, which loses its memory; another one takes its place."""
+        """Kill a worker, which loses its memory, and replace it."""
         self.workers[pick % len(self.workers)] = Worker(self.server, self.harness.transport)
 
     @rule()
@@ -249,7 +249,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def kill_gateway(self, pick: int) -> None:
-        """Kill a gateway, which loses its reservations; another one takes its place."""
+        """Kill a gateway, which loses its reservations, and replace it."""
         dead = choose(self.gateways, pick)
         self.reserved = [reserved for reserved in self.reserved if reserved[0] is not dead]
         self.gateways[pick % len(self.gateways)] = Gateway(self.harness.transport, self.server)

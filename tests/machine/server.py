@@ -43,10 +43,10 @@ class Server:
         self.move_clock(_EPOCH_SECONDS - self._seconds)
 
     def move_clock(self, seconds: int) -> None:
-        """Move the clock; otherwise it stands still."""
+        """Advance the clock, which otherwise stands still."""
         self._seconds += seconds
         staged = self._clock_file.with_suffix(".new")
-        staged.write_text(_formatted(self._seconds))
+        staged.write_text(_format_time(self._seconds))
         staged.rename(self._clock_file)  # the server may be reading it
         while self.client.time()[0] != self._seconds:  # it caches the time for about a millisecond
             pass
@@ -66,7 +66,7 @@ class Server:
         return int(now) * 1_000_000, keys
 
 
-def _formatted(seconds: int) -> str:
+def _format_time(seconds: int) -> str:
     """Format a time for libfaketime, as a clock that stands still."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
@@ -75,7 +75,7 @@ def _formatted(seconds: int) -> str:
 def running_server(folder: Path) -> Iterator[Server]:
     """Start a server with a separate clock."""
     port, clock_file = free_port(), folder / "clock"
-    clock_file.write_text(_formatted(_EPOCH_SECONDS))
+    clock_file.write_text(_format_time(_EPOCH_SECONDS))
     environment = clean_environment() | {
         "LD_PRELOAD": os.fspath(clock.library() or ""),
         "FAKETIME_TIMESTAMP_FILE": os.fspath(clock_file),

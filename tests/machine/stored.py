@@ -1,4 +1,4 @@
-"""What the store has promised about bulk predictions, with an object store in memory."""
+"""The promises about bulk predictions, with an object store in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ _ACCEPT_SECONDS = 1.8  # the store refuses a prediction that it runs later
 
 @dataclass(slots=True)
 class Upload:
-    """An upload that holds space and is not accepted."""
+    """An upload that has reserved space and is not yet accepted."""
 
     gateway: Gateway
     prediction: NewBulkPrediction
@@ -115,7 +115,7 @@ class StoredHarness:
             upload.reserved_us = self._harness.server.dump()[0]
 
     def accept(self, upload: Upload, stall_seconds: int) -> None:
-        """Have an upload accepted; the broker may run the script late."""
+        """Submit an upload; the broker may run the script after a delay."""
         self.uploads.remove(upload)
         run_sync(upload.gateway.status.overview())
         upload.gateway.stall_seconds = stall_seconds
@@ -129,13 +129,13 @@ class StoredHarness:
         self.promises.append(StoredPromise(upload.prediction, self._harness.server.dump()[0]))
 
     def abandon(self, upload: Upload) -> None:
-        """Delete the objects of an upload that was refused, and give its space back."""
+        """Delete the objects of a refused upload, and release its space."""
         self.uploads.remove(upload)
         self._delete_all(upload.prediction.id.batch_id)
         run_sync(upload.gateway.bulk.abandon(upload.prediction.id.batch_id))
 
     def sweep(self, gateway: Gateway, *, is_killed: bool) -> bool:
-        """Delete what the store has for the sweeper, which may be killed before it says so; whether there was any."""
+        """Delete what the sweeper finds, which may be killed before it records that; return whether there was any."""
         swept = run_sync(gateway.bulk.find_sweepable())
         for batch_id in swept:
             self._delete_all(batch_id)

@@ -10,7 +10,7 @@ from tests.machine.invariants import Records
 
 
 class StoredRecords:
-    """What the store has of bulk predictions at one moment."""
+    """The records of bulk predictions at one moment."""
 
     def __init__(self, records: Records) -> None:
         self.records = records
@@ -23,7 +23,7 @@ class StoredRecords:
         return {each for each in self.parents if self.records.is_open(each)}
 
     def number(self, batch_id: str, name: Field) -> int:
-        """Return a number of a record."""
+        """Return a numeric field of a record."""
         return int(self.records.batches[batch_id][name])
 
     def rows(self, slice_id: str) -> Slice:
@@ -88,7 +88,7 @@ def _results(stored: StoredRecords, batch_id: str) -> list[str]:
 
 
 def _check_turns(stored: StoredRecords) -> None:
-    """Check that each prediction with rows that are not cut has its turn, and each such owner."""
+    """Check that each prediction with uncut rows has its turn, and each of their owners."""
     uncut: dict[str, list[str]] = {}
     for key in stored.records.keys:
         if key.startswith(Key.UNCUT):
@@ -100,7 +100,7 @@ def _check_turns(stored: StoredRecords) -> None:
 
 
 def _check_space(stored: StoredRecords) -> None:
-    """Check that the space adds up, and that a sweeper will examine whatever holds some."""
+    """Check that the reserved space adds up, and that a sweeper will examine each holder."""
     held = {batch_id: int(entry.split()[0]) for batch_id, entry in stored.records.value(Key.STORED, {}).items()}
     total = int(stored.records.value(Key.STORED_BYTES, 0))
     assert sum(held.values()) == total, "the bytes in the object store do not add up"

@@ -1,4 +1,4 @@
-"""Thousands of random steps in the life of a batch, and faults in the scripts that such steps must find."""
+"""Thousands of random steps in the life of a batch, and faults in the scripts that these steps must detect."""
 
 from collections.abc import Iterator
 from types import ModuleType

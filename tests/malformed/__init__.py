@@ -1,1 +1,1 @@
-"""Malformed uploads, whatever way they are sent: `table.CASES` lists them."""
+"""Malformed uploads, independent of how they are sent; `table.CASES` lists them."""

@@ -1,4 +1,4 @@
-"""Malformed Arrow and Parquet: truncated, of wrong types, and such that lie about their lengths."""
+"""Malformed Arrow and Parquet: truncated, of wrong types, or with false lengths."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Runs modules in new processes that need not import their libraries: they are forked from one that has done so.
+"""Runs modules in processes forked from one that has already imported their libraries.
 
 a test ──▶ client: hands over its module, arguments, folder, environment, stdin, stdout and stderr
               └──▶ server: forks ──▶ a new process runs the module as `python -m` does ──▶ the client's exit code

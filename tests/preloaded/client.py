@@ -1,4 +1,4 @@
-"""`python client.py SOCKET MODULE [ARGUMENT…]`: has the server run a module, and ends as that process does.
+"""`python client.py SOCKET MODULE [ARGUMENT…]`: runs the module in the server, and exits with the same status.
 
 It is run as a file, without the site packages, and imports nothing of the tests: that would take longer than its work.
 """

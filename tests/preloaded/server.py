@@ -1,4 +1,4 @@
-"""`python -m tests.preloaded.server SOCKET MODULE…`: imports modules at the first request, and forks for each."""
+"""`python -m tests.preloaded.server SOCKET MODULE…`: imports the modules at the first request, and forks at each."""
 
 import atexit
 import ctypes

@@ -1,4 +1,4 @@
-"""Starts and stops the server, and makes the commands of its clients."""
+"""Starts and stops the server, and builds the commands of its clients."""
 
 import json
 import os

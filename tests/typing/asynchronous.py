@@ -1,4 +1,4 @@
-"""A program with the asynchronous client."""
+"""A program that uses the asynchronous client."""
 
 from pathlib import Path
 

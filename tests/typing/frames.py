@@ -1,4 +1,4 @@
-"""A program with tables of numpy and polars, whose types are known; pandas and pyarrow have none of their own."""
+"""A program with NumPy arrays and polars data frames, which have type hints; pandas and pyarrow have none."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A program with the synchronous client."""
+"""A program that uses the synchronous client."""
 
 import io
 from collections.abc import Iterator, Mapping

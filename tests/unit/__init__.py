@@ -1,1 +1,1 @@
-"""No process but this one."""
+"""Tests that run in this process only."""

@@ -1,4 +1,4 @@
-"""Clients that leave the OpenAPI schema are found out."""
+"""`tests.documented` detects requests and responses that the OpenAPI schema does not describe."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator

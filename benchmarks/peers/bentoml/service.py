@@ -1,7 +1,7 @@
 """BentoML with adaptive batching.
 
-A matrix has one worker. A data frame has two: at 128 connections they had 2.5 times the throughput of one, at 32 the
-same. The second batches on its own, with a pipeline of its own. The rows of a data frame arrive as lists, which BentoML
+A matrix is served by one worker, a data frame by two: at 128 connections two had 2.5 times the throughput of one, at
+32 the same. Each worker forms batches and has its own pipeline. The rows of a data frame arrive as lists, which BentoML
 joins to a batch before they become one data frame.
 
 A batchable method takes and returns one entry per row, so a response has one record per row instead of two columns.
@@ -30,7 +30,7 @@ Rows: Any = Annotated[np.ndarray, DType("float64")] if IS_MATRIX else list[list[
 
 @bentoml.service(workers=WORKERS, logging={"access": {"enabled": False}})
 class Predictor:
-    """Holds the pipeline and scores the rows of many requests at once."""
+    """Scores the rows of many requests in one call of the pipeline."""
 
     def __init__(self) -> None:
         self.pipeline = Pipeline()

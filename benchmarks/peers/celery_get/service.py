@@ -24,6 +24,6 @@ app = FastAPI()
 
 @app.post("/predict")
 def predict(iris: Iris) -> dict[str, list[Any]]:
-    """Have a worker score the rows, and wait for the result."""
+    """Score the rows in a worker, and wait for the result."""
     result: dict[str, list[Any]] = score.delay(iris.data).get()
     return result

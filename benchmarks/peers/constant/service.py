@@ -1,7 +1,7 @@
-"""The upper limit: uvicorn with a constant response, without framework, validation or model.
+"""The upper limit of the throughput: uvicorn with a constant response, without framework, validation or model.
 
-One uvicorn process with uvloop and httptools, as `uvicorn[standard]` installs them. No server with this uvicorn in one
-process can be faster.
+One uvicorn process with uvloop and httptools, as `uvicorn[standard]` installs them. No server that runs on one process
+of this uvicorn can be faster.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping

@@ -21,7 +21,7 @@ BATCH_TIMEOUT_SECONDS = 0.001 if json.loads(os.environ["BENCH_DTYPES"]) is None 
 
 
 class Predictor(ls.LitAPI):
-    """Holds the pipeline and scores the rows of many requests at once."""
+    """Scores the rows of many requests in one call of the pipeline."""
 
     def setup(self, device: str) -> None:
         """Load the pipeline in the model process."""
@@ -41,7 +41,7 @@ class Predictor(ls.LitAPI):
         return self.pipeline.predict_each(x)
 
     def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the results, which are one per request already."""
+        """Return the results unchanged: there is already one per request."""
         return output
 
 

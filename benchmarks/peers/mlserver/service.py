@@ -17,7 +17,7 @@ from benchmarks.peers.pipeline import Pipeline
 
 
 class Predictor(MLModel):
-    """Holds the pipeline and scores the rows of many requests at once."""
+    """Scores the rows of many requests in one call of the pipeline."""
 
     async def load(self) -> bool:
         """Load the pipeline in the process that runs inference."""
@@ -26,7 +26,7 @@ class Predictor(MLModel):
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Score the rows of a batch that MLServer has merged."""
-        prediction, log_proba = self.pipeline.outputs(self._input(payload))
+        prediction, log_proba = self.pipeline.outputs(self._decode_input(payload))
         is_text = prediction.dtype == object
         return InferenceResponse(
             model_name=self.name,
@@ -39,7 +39,7 @@ class Predictor(MLModel):
             ],
         )
 
-    def _input(self, payload: InferenceRequest) -> Any:
+    def _decode_input(self, payload: InferenceRequest) -> Any:
         if self.pipeline.dtypes is None:
             return NumpyCodec.decode_input(payload.inputs[0])
         data = self.decode_request(payload, default_codec=PandasCodec)

@@ -5,7 +5,7 @@ the user. The wait is 1 ms, the minimum: compared with 10 ms it had three times 
 nearly twice at 32, but 10 % less at 128. Batches of 512 requests did as well as 128 at 128 connections. The same holds
 for a data frame: 5 ms gained nothing, because requests gather while the worker is busy, and two workers had half the
 throughput of one, because the batches were smaller. Only the worker can validate; as in Mosec's examples, it refuses
-rows that are not of the columns.
+rows that do not match the columns.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ MAX_WAIT_MS = 1
 
 
 class Predictor(Worker):
-    """Holds the pipeline and scores the rows of many requests at once."""
+    """Scores the rows of many requests in one call of the pipeline."""
 
     def __init__(self) -> None:
         super().__init__()

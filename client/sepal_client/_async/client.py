@@ -12,7 +12,7 @@ from sepal_client._async.prediction import AsyncPrediction
 from sepal_client._async.scoring import check_source, fetch_file, fetch_frame, follow
 from sepal_client._async.transport import AsyncTransport
 from sepal_client._async.uploads import AsyncUpload
-from sepal_client.call import Call, new_key
+from sepal_client.call import Call, key_or_new
 from sepal_client.concurrency import async_call
 from sepal_client.errors import InvalidInput
 from sepal_client.formats import JSON
@@ -30,12 +30,13 @@ from sepal_client.timer import Timer
 class AsyncSepal:
     """A client of a Sepal service.
 
-    It holds connections: close it, or use it as a context manager. Every method raises the errors of
-    `sepal_client.errors`: `GatewayUnreachable` without a gateway, and a `GatewayError` when it refuses.
+    It keeps connections open: close it, or use it as a context manager. Every method raises the errors of
+    `sepal_client.errors`: `GatewayUnreachable` if there is no connection to the gateway, and a `GatewayError` if the
+    gateway refuses the request.
     """
 
     dead_letters: AsyncDeadLetters
-    """For operators: what became of batches whose attempts are used up."""
+    """For operators: the batches whose attempts are used up."""
 
     def __init__(
         self,
@@ -46,21 +47,21 @@ class AsyncSepal:
         timeout: float = 30.0,
         retry_for: float = 120.0,
     ) -> None:
-        """Connect to nothing yet.
+        """Create the client; the first request opens a connection.
 
         Args:
-            url: of a gateway; by default that of `SEPAL_URL`, or else http://127.0.0.1:8000.
-            api_key: sent as `Authorization: Bearer`; by default that of `SEPAL_API_KEY`.
-            operator_token: for `dead_letters`; by default that of `SEPAL_OPERATOR_TOKEN`.
-            timeout: seconds without a byte after which a connection is given up.
-            retry_for: seconds for which what can be repeated is repeated without progress: after a lost connection, or
-                when the gateway asks for it. A repeated submission is no second prediction. 0: nothing is repeated.
+            url: the URL of the gateway; by default `SEPAL_URL`, or else http://127.0.0.1:8000.
+            api_key: sent as `Authorization: Bearer`; by default `SEPAL_API_KEY`.
+            operator_token: for `dead_letters`; by default `SEPAL_OPERATOR_TOKEN`.
+            timeout: seconds without a byte after which a connection is closed.
+            retry_for: seconds without progress for which a request is retried, after a lost connection or a
+                response such as 503. A retried submission never becomes a second prediction. 0: no retries.
 
         Raises:
-            InvalidInput: an argument, or a variable of the environment, is invalid.
+            InvalidInput: an argument or an environment variable is invalid.
         """
         if timeout <= 0 or retry_for < 0:
-            raise InvalidInput("`timeout` must be a positive number of seconds, and `retry_for` no negative one.")
+            raise InvalidInput("`timeout` must be greater than 0 seconds, and `retry_for` must not be negative.")
         settings = read_settings(url, api_key, operator_token)
         self._transport = AsyncTransport(settings, timeout, retry_for)
         self.dead_letters = AsyncDeadLetters(self._transport, settings.operator_token)
@@ -87,19 +88,19 @@ class AsyncSepal:
         """Predict rows, and wait for the result.
 
         Args:
-            rows: a list of rows (lists, dicts by column name, or texts), an array of numpy, or a data frame.
+            rows: a list of rows (lists, dicts by column name, or texts), a NumPy array, or a data frame.
             outputs: the outputs to return, such as `["proba"]`; by default `prediction` and `log_proba`.
-            wait: seconds to wait for the result, once there is a gateway; None: as long as it takes.
-            deadline: seconds after which there is no use for a result: then the prediction expires.
-            idempotency_key: a name for this submission: the same key and rows lead to the same prediction. By default,
-                each call has a key of its own, for its own repetitions.
+            wait: seconds to wait for the result, from the call; retries may extend this by `retry_for`. None: no limit.
+            deadline: seconds after which the prediction expires, because the result is no longer needed.
+            idempotency_key: a name for this submission: the same key and rows return the same prediction. By default,
+                each call generates a key, which its retries share.
 
         Raises:
-            InvalidInput: these are no rows.
-            WaitTimeout: the time to wait is over; the prediction goes on.
+            InvalidInput: `rows` are not rows, or an option is invalid.
+            WaitTimeout: there was no result within `wait`; the prediction continues.
             PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
         """
-        timer, key = Timer(wait), new_key(idempotency_key)
+        timer, key = Timer(wait), key_or_new(idempotency_key)
         body = json_body(rows, outputs)
         return await AsyncSubmission(self._transport, body, key, deadline, timer).result()
 
@@ -121,26 +122,25 @@ class AsyncSepal:
         """Send any number of rows, and return once they are accepted.
 
         Args:
-            source: the path of a file; a binary file object, of which a pipe is kept in a temporary file while it is
-                sent; or rows as for `predict`.
-            format: of a file: `csv`, `ndjson`, `json`, `arrow` or `parquet`, where its suffix does not say so.
-            carry: columns that the model does not know, to carry through to the result.
+            source: the path of a file; a binary file object (a pipe is copied to a temporary file while it is sent); or
+                rows as for `predict`.
+            format: the format of a file, if its suffix does not name it: `csv`, `ndjson`, `json`, `arrow` or `parquet`.
+            carry: columns that are not inputs of the model, to copy to the result.
             outputs: the outputs to return; by default `prediction` and `log_proba`.
-            on_error: `fail`: rows that cannot be scored fail the prediction; `report`: they have their reason in the
-                result.
+            on_error: `fail`: a row that cannot be scored fails the prediction; `report`: its error is in the result.
             delimiter: of CSV; by default a comma.
-            header: of CSV: whether the first line has the names of the columns.
-            null: of CSV: texts that are missing values, beside the empty cell.
-            deadline: seconds after which there is no use for a result.
+            header: of CSV: whether the first line contains the column names.
+            null: of CSV: strings that mean a missing value, besides the empty cell.
+            deadline: as for `predict`.
             idempotency_key: as for `predict`.
-            on_sent: called with the bytes that were sent, and with those to send, if known. If the connection is lost,
-                the file is sent again, and the number of bytes begins again.
+            on_sent: called with the number of bytes sent and, if known, their total. If the connection is lost, the
+                file is sent again from the beginning.
 
         Raises:
-            InvalidInput: there is no such file, or it is of no known format.
+            InvalidInput: the file does not exist, or its format is unknown.
         """
         options = UploadOptions(carry, outputs, on_error, delimiter, header, null)
-        params, key = options.params, new_key(idempotency_key)
+        params, key = options.params, key_or_new(idempotency_key)
         opened = await async_call(open_source, source, format)
         try:
             upload = AsyncUpload(self._transport, opened, params, key, deadline, on_sent)
@@ -193,22 +193,22 @@ class AsyncSepal:
         on_received: Callable[[int, int | None], None] | None = None,
         **options: Any,
     ) -> Any:
-        """Score a data frame or a file: submit it, wait for it, and fetch the result.
+        """Score a data frame or a file: submit it, wait, and fetch the result.
 
         Args:
-            source: a data frame of pandas, polars or pyarrow, or the path of a file.
-            target: the path of the result of a file; its suffix says its format.
+            source: a pandas, polars or pyarrow data frame, or the path of a file.
+            target: for a file, the path of the result; the suffix selects the format.
             on_progress: called with each change of the prediction.
             on_received: as for `Prediction.download`.
             options: those of `submit`.
 
         Returns:
-            A data frame of the same library, with the index of the source; the target of a file.
+            For a data frame, a data frame of the same library, with the index of the source; for a file, the target.
 
         Raises:
-            InvalidInput: the source is neither, or a file has no target.
+            InvalidInput: the source is neither a data frame nor a file, or a file has no target.
             PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
-            DownloadIncomplete: the result could not be read to its end; no file is left.
+            DownloadIncomplete: the download ended early; no file is left.
         """
         check_source(source, target)
         prediction = await self.submit(source, **options)
@@ -218,14 +218,14 @@ class AsyncSepal:
         return await fetch_frame(self._transport, prediction, source, on_received)
 
     def prediction(self, prediction_id: str) -> AsyncPrediction:
-        """Return the prediction with an id; nothing is sent."""
+        """Return the prediction with this id, without sending a request."""
         return AsyncPrediction(self._transport, prediction_id)
 
     async def predictions(self, *, states: Collection[State | str] = ()) -> AsyncIterator[Progress]:
-        """List the bulk predictions of this client, the latest first: those with its API key or, without one, address.
+        """List the bulk predictions of this API key or, without one, of this address; the latest first.
 
         Args:
-            states: only those in these states.
+            states: list only predictions in these states.
         """
         params: dict[str, str | Sequence[str]] = {"state": [str(state) for state in states]}
         while True:
@@ -238,12 +238,12 @@ class AsyncSepal:
             params["cursor"] = page.cursor
 
     async def model(self) -> Model:
-        """Return what the served model takes and gives."""
+        """Return the columns, outputs and classes of the served model."""
         call = Call("GET", "/model", headers={"Accept": JSON})
         return await self._transport.get(call, read_model)
 
     async def status(self) -> ServiceStatus:
-        """Return what the service is doing: workers, backlog and rates."""
+        """Return the status of the service: workers, backlog and rates."""
         return await self._transport.get(Call("GET", "/status"), read_status)
 
 

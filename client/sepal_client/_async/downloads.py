@@ -1,4 +1,4 @@
-"""Fetches a result: to its end, with as many connections as that takes, or not at all."""
+"""Downloads a result completely or not at all; a download that is interrupted is resumed."""
 
 import re
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from sepal_client.targets import Target
 from sepal_client.window import Window
 
 _PARTIAL, _ACCEPTED, _NOT_SATISFIABLE = 206, 202, 416
-_PART_BYTES: Final = 2**20  # a thread takes 0.1 ms for each
+_PART_BYTES: Final = 2**20  # each write in a thread costs 0.1 ms
 _WRITE_SECONDS: Final = 600.0
-"""How long the gateway may write a whole result before it sends a range of it."""
+"""How long the gateway may take to write the whole result before it sends a range of it."""
 _RANGE: Final = re.compile(r"bytes (?:([0-9]+)-[0-9]+|\*)/([0-9]+)")
 
 
 class AsyncDownload:
-    """One result on its way into one target."""
+    """The download of one result to one target."""
 
     def __init__(
         self,
@@ -35,15 +35,15 @@ class AsyncDownload:
         window: Window,
         on_received: Callable[[int, int | None], None] | None,
     ) -> None:
-        """Send nothing yet.
+        """Prepare the download.
 
         Args:
-            transport: to the gateway.
+            transport: sends the requests.
             prediction_id: of the prediction.
-            target: closed at the end.
+            target: where the result is written; it is closed at the end.
             form: the format of the result.
-            window: its rows.
-            on_received: called after each part.
+            window: the rows to fetch.
+            on_received: called after each part with the number of bytes received and, if known, their total.
         """
         self._transport = transport
         self._prediction_id = prediction_id
@@ -53,38 +53,38 @@ class AsyncDownload:
         self._on_received = on_received
         self._attempts = transport.attempts(prediction_id=prediction_id)
         self._etag = ""
-        """Names the bytes that the target has; empty if they cannot be continued."""
+        """The `ETag` of the bytes in the target; empty if the download cannot be resumed."""
         self._n_total: int | None = None
 
     async def run(self) -> None:
         """Fetch the result.
 
         Raises:
-            DownloadIncomplete: it could not be read to its end.
-            SepalError: it cannot be fetched.
+            DownloadIncomplete: the download ended early.
+            SepalError: the result cannot be fetched.
         """
         try:
             await self._transport.repeat(self._attempts, self._fetch)
             await async_call(self._target.commit)
         except GatewayUnreachable as error:
             if self._target.n_bytes:
-                raise DownloadIncomplete(f"{error} The result was not received to its end; no file is left.") from error
+                raise DownloadIncomplete(f"{error} The download is incomplete; no file is left.") from error
             raise
         finally:
-            self._target.discard()  # not in a thread, which could not be waited for after a cancellation
+            self._target.discard()  # not in a thread, because a canceled task cannot wait for one
 
     async def _fetch(self) -> None:
-        """Fetch what the target does not have yet."""
-        async with self._transport.respond(self._call(), self._attempts, is_streamed=True) as response:
+        """Fetch the bytes that the target does not have yet."""
+        async with self._transport.send_once(self._build_call(), self._attempts, is_streamed=True) as response:
             if response.status_code == _NOT_SATISFIABLE:
                 self._check_has_all(response)
                 return
             await self._check_is_result(response)
-            await self._begin(response)
-            await self._copy(response)
+            await self._prepare_target(response)
+            await self._copy_body(response)
 
-    async def _copy(self, response: httpx.Response) -> None:
-        """Write what arrives: of a response that breaks off, too, so that the next one can continue there."""
+    async def _copy_body(self, response: httpx.Response) -> None:
+        """Write the body to the target, also if the connection is lost, so that the next attempt continues there."""
         parts, n_bytes = [], 0
         try:
             async for part in response.aiter_raw():
@@ -100,11 +100,11 @@ class AsyncDownload:
         if not part:
             return
         await async_call(self._target.write, part)
-        self._attempts.reached(self._target.n_bytes)
+        self._attempts.record_progress(self._target.n_bytes)
         if self._on_received is not None:
             self._on_received(self._target.n_bytes, self._n_total)
 
-    def _call(self) -> Call:
+    def _build_call(self) -> Call:
         headers = {"Accept": self._format.media_type, "Accept-Encoding": self._format.coding or "identity"}
         work = 0.0
         if self._etag and self._target.n_bytes:
@@ -112,29 +112,29 @@ class AsyncDownload:
             work = _WRITE_SECONDS
         timeout = self._transport.file_timeout(work)
         path = f"/results/{self._prediction_id}"
-        return Call("GET", path, self._window.params, headers, timeout, takes=(_NOT_SATISFIABLE,))
+        return Call("GET", path, self._window.params, headers, timeout, accepted_statuses=(_NOT_SATISFIABLE,))
 
     async def _check_is_result(self, response: httpx.Response) -> None:
-        """Check that the response holds rows, in the form that was asked for, and has an end that can be seen."""
+        """Check that the response contains rows in the requested format, and that its end can be detected."""
         found = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if response.status_code == _ACCEPTED or (found == JSON and self._format.media_type != JSON):
             await response.aread()
             self._transport.read(response, read_progress).raise_if_ended()
-            raise DownloadIncomplete("No rows are done yet: ask again later.")
+            raise DownloadIncomplete("No rows are done yet: try again later.")
         coding = response.headers.get("content-encoding", "identity").strip().lower()
         if found != self._format.media_type or coding != (self._format.coding or "identity"):
-            raise self._unexpected(response, f"{found or 'no type'} ({coding})")
+            raise self._unexpected_response(response, f"{found or 'no Content-Type'} ({coding})")
         is_chunked = "chunked" in response.headers.get("transfer-encoding", "").lower()
         if not is_chunked and "content-length" not in response.headers:
-            raise self._unexpected(response, "a body whose end cannot be told from a lost connection")
+            raise self._unexpected_response(response, "neither Content-Length nor a chunked body")
 
-    async def _begin(self, response: httpx.Response) -> None:
-        """Find out where in the result the response begins."""
+    async def _prepare_target(self, response: httpx.Response) -> None:
+        """Prepare the target for the body: continue it with a range, or restart it with a whole result."""
         n_bytes = int(response.headers["content-length"]) if "content-length" in response.headers else None
         if response.status_code == _PARTIAL:
-            start, total = _content_range(response)
+            start, total = _parse_content_range(response)
             if start != self._target.n_bytes:
-                raise self._unexpected(response, "another part of the result than was asked for")
+                raise self._unexpected_response(response, "a range that was not requested")
             self._n_total = total
             return
         if self._target.n_bytes:
@@ -145,18 +145,18 @@ class AsyncDownload:
         self._n_total = n_bytes
 
     def _check_has_all(self, response: httpx.Response) -> None:
-        """Check that nothing is left to fetch: the connection was lost between the last byte and the end."""
-        _, total = _content_range(response)
+        """Check that the target is complete: the connection was lost after the last byte of the result."""
+        _, total = _parse_content_range(response)
         if total != self._target.n_bytes:
-            raise self._unexpected(response, "a result that is shorter than the part of it that was received")
+            raise self._unexpected_response(response, "a size that differs from the bytes that were received")
 
     @staticmethod
-    def _unexpected(response: httpx.Response, what: str) -> GatewayFault:
+    def _unexpected_response(response: httpx.Response, what: str) -> GatewayFault:
         return problems.unexpected(str(response.url), response.status_code, what)
 
 
-def _content_range(response: httpx.Response) -> tuple[int | None, int | None]:
-    """Return the first byte of a range, if there is one, and the number of all bytes."""
+def _parse_content_range(response: httpx.Response) -> tuple[int | None, int | None]:
+    """Return the first byte of the range, if there is one, and the size of the result, from `Content-Range`."""
     match = _RANGE.fullmatch(response.headers.get("content-range", ""))
     if match is None:
         return None, None

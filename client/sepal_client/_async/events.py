@@ -1,4 +1,4 @@
-"""Follows a prediction: by server-sent events, or by asking again where none arrive."""
+"""Follows a prediction by server-sent events, or by polling if none arrive."""
 
 import contextlib
 import json
@@ -19,25 +19,25 @@ from sepal_client.timer import Timer
 
 _EVENT_STREAM: Final = "text/event-stream"
 _FIRST_SECONDS: Final = 10.0
-"""A gateway sends the first event at once; a proxy that gathers what passes through sends none."""
+"""Time-out for the first event: a gateway sends it immediately, but a proxy that buffers responses never does."""
 _QUIET_SECONDS: Final = 25.0
-"""Where nothing changes, a gateway sends a comment every 15 s."""
+"""Time-out for later events: if nothing changes, a gateway sends a comment every 15 s."""
 _SLACK: Final = 0.8
-"""Of the silence that is borne, how much must be left of the time to wait: it may be exceeded by the rest."""
+"""Share of the time-out that must remain on the timer to keep a connection; the wait may exceed it by the rest."""
 _MAX_FRUITLESS: Final = 3
 _PAUSE_SECONDS: Final = 0.5
 
 
-class AsyncFollower:
-    """Follows one prediction until its end, or until a timer is over."""
+class AsyncProgressStream:
+    """Yields the progress of one prediction until it is final or a timer expires."""
 
     def __init__(self, transport: AsyncTransport, look_ups: AsyncLookUps, timer: Timer) -> None:
-        """Send nothing yet.
+        """Prepare the stream.
 
         Args:
-            transport: to the gateway.
-            look_ups: of the prediction.
-            timer: ends it.
+            transport: sends the requests.
+            look_ups: polls the prediction.
+            timer: ends the stream.
         """
         self._transport = transport
         self._look_ups = look_ups
@@ -46,22 +46,22 @@ class AsyncFollower:
         self._last_event_id = ""
         self._has_events = False
         self._n_fruitless = 0
-        """Connections in a row that brought nothing new."""
+        """The number of successive connections that brought no event."""
 
     async def changes(self) -> AsyncGenerator[Progress, None]:
-        """Yield each change that is noticed; the last is final, unless the timer is over.
+        """Yield each observed change; the last one is final, unless the timer expired.
 
         Raises:
-            SepalError: the prediction is unknown, or there is no gateway.
+            SepalError: the prediction is unknown, or the gateway is unreachable.
         """
         while True:
             if self._n_fruitless < _MAX_FRUITLESS and not self._timer.is_over:
-                async with contextlib.aclosing(self._events()) as events:
+                async with contextlib.aclosing(self._stream_once()) as events:
                     async for progress in events:
                         yield progress
                 if self._is_final:
                     return
-            # The stream has ended before the prediction: this waits for a gateway, and finds an end that was missed.
+            # The stream ended before the prediction did: polling waits for a gateway and detects a missed end.
             progress, pause = await self._look_ups.progress(self._timer)
             if progress != self._seen:
                 self._seen = progress
@@ -76,37 +76,37 @@ class AsyncFollower:
     def _is_final(self) -> bool:
         return self._seen is not None and self._seen.is_final
 
-    async def _events(self) -> AsyncGenerator[Progress, None]:
-        """Yield the changes that one connection brings."""
+    async def _stream_once(self) -> AsyncGenerator[Progress, None]:
+        """Yield the changes that arrive on one connection."""
         self._n_fruitless += 1
         silence = min(_QUIET_SECONDS if self._has_events else _FIRST_SECONDS, max(self._timer.seconds_left, 0.1))
-        call, attempts = self._call(silence), self._transport.attempts()
+        call, attempts = self._build_call(silence), self._transport.attempts()
         try:
-            async with self._transport.respond(call, attempts, is_streamed=True) as response:
+            async with self._transport.send_once(call, attempts, is_streamed=True) as response:
                 if response.headers.get("content-type", "").partition(";")[0] != _EVENT_STREAM:
                     self._n_fruitless = _MAX_FRUITLESS
                     return
                 async for event in EventSource(response).aiter_sse():
                     if event.data:
-                        yield self._take(event)
+                        yield self._record_event(event)
                     if self._is_final or self._timer.seconds_left < _SLACK * silence:
-                        return  # to connect again, for less time
+                        return  # the caller connects again, with a shorter time-out
         except ConnectionLost as lost:
             if lost.is_silence and not self._has_events:
                 self._n_fruitless = _MAX_FRUITLESS
-        except (Unavailable, GatewayFault):  # there are too many streams, or a proxy lets none through
+        except (Unavailable, GatewayFault):  # there are too many streams, or a proxy blocks them
             self._n_fruitless = _MAX_FRUITLESS
 
-    def _take(self, event: ServerSentEvent) -> Progress:
+    def _record_event(self, event: ServerSentEvent) -> Progress:
         try:
             progress = read_progress(json.loads(event.data))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise problems.unexpected(self._transport.url, 200, "an event that is none of Sepal's") from error
+            raise problems.unexpected(self._transport.url, 200, "an event that Sepal does not send") from error
         self._n_fruitless, self._has_events = 0, True
         self._last_event_id, self._seen = event.id, progress
         return progress
 
-    def _call(self, silence: float) -> Call:
+    def _build_call(self, silence: float) -> Call:
         headers = {"Accept": _EVENT_STREAM, "Cache-Control": "no-store"}
         if self._last_event_id:
             headers["Last-Event-ID"] = self._last_event_id

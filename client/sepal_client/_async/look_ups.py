@@ -8,7 +8,7 @@ from sepal_client.call import Call
 from sepal_client.errors import GatewayUnreachable, RequestRefused, Unavailable, WaitTimeout
 from sepal_client.formats import JSON
 from sepal_client.progress import Progress, read_progress
-from sepal_client.result import Result, joined, read_result
+from sepal_client.result import Result, join_pages, read_result
 from sepal_client.timer import Timer
 
 _PAGE_ROWS: Final = 10_000
@@ -18,23 +18,23 @@ _TOO_LARGE: Final = "not-acceptable"
 
 
 class LookUp(NamedTuple):
-    """What the gateway says about a prediction."""
+    """Progress of a prediction as the gateway returns it, with the delay before the next poll."""
 
     progress: Progress
     pause: float
-    """Seconds after which it wants to be asked again."""
+    """Seconds until the next poll."""
 
 
 class AsyncLookUps:
-    """Looks one prediction up."""
+    """Looks up one prediction."""
 
     def __init__(self, transport: AsyncTransport, prediction_id: str, *, is_bulk: bool | None) -> None:
-        """Send nothing yet.
+        """Prepare look-ups.
 
         Args:
-            transport: to the gateway.
+            transport: sends the requests.
             prediction_id: of the prediction.
-            is_bulk: whether it was submitted to `POST /predictions`; None if that is unknown.
+            is_bulk: whether it was submitted with `POST /predictions`; None if unknown.
         """
         self.prediction_id = prediction_id
         self._transport = transport
@@ -42,40 +42,40 @@ class AsyncLookUps:
         self._path = f"/results/{prediction_id}"
 
     async def progress(self, timer: Timer | None = None) -> LookUp:
-        """Return how far the prediction is; `timer` ends the attempts to ask.
+        """Return the progress of the prediction; `timer` ends the attempts.
 
         Raises:
-            WaitTimeout: the timer is over.
-            SepalError: the gateway cannot be asked, or does not know it.
+            WaitTimeout: the timer expired.
+            SepalError: the gateway is unreachable, or does not know the prediction.
         """
         while True:
-            params = {} if self._is_bulk is False else {"limit": "0"}  # without its rows
+            params = {} if self._is_bulk is False else {"limit": "0"}  # without rows
             try:
-                return await self._ask(params, timer)
+                return await self._fetch_progress(params, timer)
             except RequestRefused as error:
                 if self._is_bulk is not None or error.code != _NO_WINDOW:
                     raise
-                self._is_bulk = False  # only bulk predictions have windows of rows
+                self._is_bulk = False  # the gateway refuses `limit` for other predictions
 
     async def result(self, n_rows: int) -> Result:
-        """Return the result of a prediction that has succeeded, of so many rows.
+        """Return the result of a succeeded prediction of `n_rows` rows.
 
         Raises:
-            SepalError: it cannot be read.
+            SepalError: the result cannot be fetched.
         """
         try:
-            return await self._result({})
+            return await self._fetch_result({})
         except RequestRefused as error:
             if error.code != _TOO_LARGE:
                 raise
-        return await self._pages(n_rows)
+        return await self._fetch_pages(n_rows)
 
-    async def _ask(self, params: dict[str, str], timer: Timer | None) -> LookUp:
+    async def _fetch_progress(self, params: dict[str, str], timer: Timer | None) -> LookUp:
         attempts = self._transport.attempts(prediction_id=self.prediction_id, timer=timer)
 
         async def attempt() -> LookUp:
-            call = self._call(params, timer)
-            async with self._transport.respond(call, attempts) as response:
+            call = self._build_call(params, timer)
+            async with self._transport.send_once(call, attempts) as response:
                 pause = problems.retry_after(response.headers)
                 progress = self._transport.read(response, read_progress)
                 return LookUp(progress, _DEFAULT_PAUSE_SECONDS if pause is None else pause)
@@ -87,32 +87,32 @@ class AsyncLookUps:
                 raise WaitTimeout(self.prediction_id) from error
             raise
 
-    async def _pages(self, n_rows: int) -> Result:
-        """Return a result that is too large for one response."""
+    async def _fetch_pages(self, n_rows: int) -> Result:
+        """Fetch a result that is too large for one response."""
         pages: list[Result] = []
         for offset in range(0, n_rows, _PAGE_ROWS):
-            pages += await self._page(offset, min(_PAGE_ROWS, n_rows - offset))
-        return joined(pages)
+            pages += await self._fetch_page(offset, min(_PAGE_ROWS, n_rows - offset))
+        return join_pages(pages)
 
-    async def _page(self, offset: int, limit: int) -> list[Result]:
-        """Return some of the rows, as several results if they are too many for one response."""
+    async def _fetch_page(self, offset: int, limit: int) -> list[Result]:
+        """Fetch a range of rows, as several results if it is too large for one response."""
         try:
-            return [await self._result({"offset": str(offset), "limit": str(limit)})]
+            return [await self._fetch_result({"offset": str(offset), "limit": str(limit)})]
         except RequestRefused as error:
             if error.code != _TOO_LARGE or limit == 1:
                 raise
         half = limit // 2
-        return [*await self._page(offset, half), *await self._page(offset + half, limit - half)]
+        return [*await self._fetch_page(offset, half), *await self._fetch_page(offset + half, limit - half)]
 
-    async def _result(self, params: dict[str, str]) -> Result:
+    async def _fetch_result(self, params: dict[str, str]) -> Result:
         attempts = self._transport.attempts(prediction_id=self.prediction_id)
 
         async def attempt() -> Result:
-            async with self._transport.respond(self._call(params), attempts) as response:
+            async with self._transport.send_once(self._build_call(params), attempts) as response:
                 timing = response.headers.get("server-timing", "")
                 return self._transport.read(response, lambda body: read_result(body, timing))
 
         return await self._transport.repeat(attempts, attempt)
 
-    def _call(self, params: dict[str, Any], timer: Timer | None = None) -> Call:
+    def _build_call(self, params: dict[str, Any], timer: Timer | None = None) -> Call:
         return Call("GET", self._path, params, {"Accept": JSON}, self._transport.usual_timeout(timer=timer))

@@ -10,23 +10,23 @@ from sepal_client.errors import Unavailable
 from sepal_client.result import Result, read_result
 from sepal_client.timer import Timer
 
-_LONGEST_WAIT_SECONDS: Final = 20.0  # of one response; further waiting is done by following the prediction
+_LONGEST_WAIT_SECONDS: Final = 20.0  # for one response; after that, the client follows the prediction
 _ACCEPTED: Final = 202
 _TOO_MANY_WAITERS: Final = "too-many-waiters"
 
 
 class AsyncSubmission:
-    """Rows that are sent until they are accepted."""
+    """Rows that are sent with `POST /predict`, with retries."""
 
     def __init__(self, transport: AsyncTransport, body: bytes, key: str, deadline: float | None, timer: Timer) -> None:
-        """Send nothing yet.
+        """Prepare the submission.
 
         Args:
-            transport: to the gateway.
+            transport: sends the requests.
             body: the rows as JSON.
             key: the idempotency key.
-            deadline: seconds after which there is no use for a result.
-            timer: how long to wait for the result.
+            deadline: seconds after which the prediction expires.
+            timer: limits the wait for the result.
         """
         self._transport = transport
         self._body = body
@@ -39,7 +39,7 @@ class AsyncSubmission:
         """Send the rows, and wait for the result.
 
         Raises:
-            WaitTimeout: the time to wait is over.
+            WaitTimeout: the timer expired.
             PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
         """
         answer = await self._transport.repeat(self._attempts, self._send)
@@ -49,15 +49,15 @@ class AsyncSubmission:
         return await prediction.result(self._timer.seconds_left)
 
     async def _send(self) -> "Result | str":
-        """Send the rows once; returns the result, or the id of the prediction where it takes longer."""
+        """Send the rows once; return the result, or the id of the prediction if it is not final."""
         seconds = int(min(self._timer.seconds_left, _LONGEST_WAIT_SECONDS)) if self._may_wait else 0
         prefer = f"wait={seconds}" if seconds else "respond-async"
-        headers = {"Content-Type": "application/json", "Prefer": prefer, **self._headers.now()}
+        headers = {"Content-Type": "application/json", "Prefer": prefer, **self._headers.for_new_attempt()}
         call = Call("POST", "/predict", headers=headers, timeout=self._transport.usual_timeout(seconds))
         try:
-            async with self._transport.respond(call, self._attempts, self._body) as response:
+            async with self._transport.send_once(call, self._attempts, self._body) as response:
                 if response.status_code == _ACCEPTED:
-                    return self._transport.read(response, _id_of)
+                    return self._transport.read(response, _read_id)
                 timing = response.headers.get("server-timing", "")
                 return self._transport.read(response, lambda body: read_result(body, timing))
         except ConnectionLost as lost:
@@ -68,5 +68,5 @@ class AsyncSubmission:
             raise
 
 
-def _id_of(body: Any) -> str:
+def _read_id(body: Any) -> str:
     return str(body["id"])

@@ -1,4 +1,4 @@
-"""A prediction that was accepted: its progress, its result, its end."""
+"""A prediction that was accepted: its progress, result, download and cancellation."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from sepal_client import formats
 from sepal_client._async.downloads import AsyncDownload
-from sepal_client._async.events import AsyncFollower
+from sepal_client._async.events import AsyncProgressStream
 from sepal_client._async.look_ups import AsyncLookUps
 from sepal_client._async.transport import AsyncTransport
 from sepal_client.attempts import ConnectionLost
@@ -25,15 +25,15 @@ class AsyncPrediction:
     """A prediction that was accepted."""
 
     id: str
-    """Whoever knows it can read the result."""
+    """Gives access to the result: keep it secret."""
 
     def __init__(self, transport: AsyncTransport, prediction_id: str, *, is_bulk: bool | None = None) -> None:
-        """Send nothing yet; the client makes predictions.
+        """Called by the client: see `submit` and `prediction`.
 
         Args:
-            transport: to the gateway.
+            transport: sends the requests.
             prediction_id: of the prediction.
-            is_bulk: whether it was submitted to `POST /predictions`; None if that is unknown.
+            is_bulk: whether it was submitted with `POST /predictions`; None if unknown.
         """
         self.id = prediction_id
         self._transport = transport
@@ -44,15 +44,15 @@ class AsyncPrediction:
         return f"<{type(self).__name__} {self.id}>"
 
     async def status(self) -> Progress:
-        """Return how far it is."""
+        """Return its current progress."""
         return (await self._look_ups.progress()).progress
 
     async def progress(self) -> AsyncIterator[Progress]:
-        """Follow it: yields each change, the final one last.
+        """Yield each change until the prediction is final.
 
-        It ends without an error for a prediction that failed, was canceled or expired.
+        Raises no error for a prediction that failed, expired or was canceled.
         """
-        changes = self._changes(Timer())
+        changes = self._follow_changes(Timer())
         async with contextlib.aclosing(changes):
             async for change in changes:
                 yield change
@@ -61,13 +61,13 @@ class AsyncPrediction:
         """Wait until it has succeeded.
 
         Args:
-            timeout: seconds to wait; None: as long as it takes.
+            timeout: seconds to wait; None: no limit.
 
         Raises:
-            WaitTimeout: the time is over; the prediction goes on.
+            WaitTimeout: it is not final after `timeout`; it continues.
             PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
         """
-        async for _ in self._changes(Timer(timeout)):
+        async for _ in self._follow_changes(Timer(timeout)):
             pass  # until the last
         if self._end is None:
             raise WaitTimeout(self.id)
@@ -96,20 +96,20 @@ class AsyncPrediction:
         partial: bool = False,
         on_received: Callable[[int, int | None], None] | None = None,
     ) -> None:
-        """Wait until it has succeeded, and write the result to a file, which is complete or not there.
+        """Wait until it has succeeded, and write the result to a file; an incomplete file is deleted.
 
         Args:
-            target: the path of the file, whose suffix says the format; or a binary file object to write to.
-            format: `csv`, `ndjson`, `json`, `arrow` or `parquet`, where no suffix says so.
-            offset: how many rows to leave out at the beginning.
-            limit: how many rows to write.
-            partial: write the rows that are done, if the prediction is not final.
-            on_received: called with the bytes that were received, and with those to receive, if known.
+            target: the path of the file, or a binary file object.
+            format: `csv`, `ndjson`, `json`, `arrow` or `parquet`; by default the suffix of the path.
+            offset: the number of rows to skip.
+            limit: the greatest number of rows to write.
+            partial: do not wait: write the rows that are done.
+            on_received: called with the number of bytes received and, if known, their total.
 
         Raises:
-            InvalidInput: no result is written in this format, or the target cannot be written.
+            InvalidInput: results are not available in this format, or the target cannot be written.
             PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
-            DownloadIncomplete: the result could not be read to its end.
+            DownloadIncomplete: the download ended early.
         """
         path = target if isinstance(target, (str, os.PathLike)) else None
         form, window = formats.for_target(path, format), Window(offset, limit, partial)
@@ -124,7 +124,7 @@ class AsyncPrediction:
         """Cancel it.
 
         Raises:
-            PredictionAlreadyFinal: it is too late.
+            PredictionAlreadyFinal: it was already final.
         """
         attempts = self._transport.attempts(prediction_id=self.id)
         is_repeated = False
@@ -132,7 +132,7 @@ class AsyncPrediction:
         async def attempt() -> Progress:
             nonlocal is_repeated
             try:
-                async with self._transport.respond(Call("DELETE", f"/results/{self.id}"), attempts) as response:
+                async with self._transport.send_once(Call("DELETE", f"/results/{self.id}"), attempts) as response:
                     return self._transport.read(response, read_progress)
             except ConnectionLost:
                 is_repeated = True
@@ -146,12 +146,12 @@ class AsyncPrediction:
                 return progress
             raise
 
-    async def _changes(self, timer: Timer) -> AsyncGenerator[Progress, None]:
-        """Yield each change, until the end or until the timer is over; an end that is known is not asked for again."""
+    async def _follow_changes(self, timer: Timer) -> AsyncGenerator[Progress, None]:
+        """Yield each change until the prediction is final or the timer expires."""
         if self._end is not None:
             yield self._end
             return
-        changes = AsyncFollower(self._transport, self._look_ups, timer).changes()
+        changes = AsyncProgressStream(self._transport, self._look_ups, timer).changes()
         async with contextlib.aclosing(changes):
             async for change in changes:
                 self._end = change if change.is_final else None

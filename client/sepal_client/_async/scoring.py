@@ -1,4 +1,4 @@
-"""Scores data frames and files: submits them, waits, and fetches the results."""
+"""The steps of `score`: checks the source, waits for the prediction, and fetches its result."""
 
 import os
 import tempfile
@@ -20,18 +20,18 @@ Received = Callable[[int, int | None], None]
 
 
 def check_source(source: Any, target: Any) -> None:
-    """Check that a source can be scored, and that its result has a place.
+    """Check that a source can be scored, and that the target suits it.
 
     Raises:
-        InvalidInput: the source is neither a data frame nor a file, or the target does not suit it.
+        InvalidInput: the source is neither a data frame nor a file, a file has no target, or a data frame has one.
     """
     if isinstance(source, (str, os.PathLike)) or hasattr(source, "read"):
         if target is None:
-            raise InvalidInput("Name the file for the result: score(source, target).")
+            raise InvalidInput("Give the path of the result as well: score(source, target).")
         formats.for_target(target, None)
     elif target is not None:
         raise InvalidInput(
-            "The result of a data frame is a data frame: leave the target out, or `submit` and `download`."
+            "The result of a data frame is a data frame: omit the target, or call `submit` and `download`."
         )
     else:
         frames.check_frame(source)
@@ -52,7 +52,7 @@ async def follow(prediction: AsyncPrediction, on_progress: Callable[[Progress], 
 
 
 async def fetch_file(prediction: AsyncPrediction, target: Any, on_received: Received | None) -> Path:
-    """Write the result to a file; returns its path."""
+    """Write the result to a file; return its path."""
     await prediction.download(target, on_received=on_received)
     return Path(target)
 
@@ -60,7 +60,7 @@ async def fetch_file(prediction: AsyncPrediction, target: Any, on_received: Rece
 async def fetch_frame(
     transport: AsyncTransport, prediction: AsyncPrediction, like: Any, on_received: Received | None
 ) -> Any:
-    """Return the result as a data frame of the library of another, and with its index."""
+    """Return the result as a data frame of the same library as `like`, with its index."""
     with tempfile.TemporaryFile() as file:
         form = formats.named("arrow")
         download = AsyncDownload(transport, prediction.id, TemporaryTarget(file), form, Window(), on_received)

@@ -1,4 +1,4 @@
-"""Sends requests to a gateway, and repeats them where that is of use."""
+"""Sends requests to a gateway, and retries those that may succeed later."""
 
 import contextlib
 import json
@@ -21,67 +21,69 @@ from sepal_client.timer import Timer
 T = TypeVar("T")
 
 _TURN_SECONDS: Final = 30.0
-"""How long a gateway may let an upload or a download wait for its turn."""
+"""How long a gateway may make an upload or a download wait before it begins."""
 _SHORTEST_SECONDS: Final = 1.0
-"""What a response is given where a timer is nearly over."""
+"""The least time-out, used when a timer is about to expire."""
 
 
 class AsyncTransport:
     """The connections to one gateway address."""
 
     def __init__(self, settings: Settings, timeout: float, retry_for: float) -> None:
-        """Connect to nothing yet.
+        """Create the connection pools; the first request opens a connection.
 
         Args:
             settings: the URL and the credentials.
-            timeout: seconds without a byte after which a connection is given up.
-            retry_for: seconds for which a request is repeated without progress.
+            timeout: seconds without a byte after which a connection is closed.
+            retry_for: seconds without progress for which a request is retried.
         """
         self.url = settings.url
         self._timeout = timeout
         self._retry_for = retry_for
-        # Without TLS, nothing is verified: loading the certificates takes 30 ms.
+        # Certificates are loaded only for TLS, because that takes 30 ms.
         self.is_plain = settings.url.startswith("http://")
         self._verify = False if self.is_plain else httpx.create_ssl_context()
         self._headers = {} if settings.api_key is None else {"Authorization": f"Bearer {settings.api_key}"}
-        self._http = self._open(httpx.Limits())
-        self._connecting = self._open(httpx.Limits(max_keepalive_connections=0))  # opens one for each request
+        self._http = self._new_http_client(httpx.Limits())
+        self._http_without_reuse = self._new_http_client(
+            httpx.Limits(max_keepalive_connections=0)
+        )  # opens one for each request
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()
-        await self._connecting.aclose()
+        await self._http_without_reuse.aclose()
 
     def attempts(self, **options: Any) -> Attempts:
-        """Return the attempts at a new request; the options are those of `Attempts`."""
+        """Return the attempts of a new request; the options are those of `Attempts`."""
         return Attempts(self.url, self._retry_for, **options)
 
     async def repeat(self, attempts: Attempts, attempt: AsyncAttempt[T]) -> T:
-        """Make attempts until one succeeds.
+        """Call `attempt` until it succeeds.
 
         Args:
-            attempts: decides when it is given up.
-            attempt: makes one.
+            attempts: decides whether and when to retry.
+            attempt: sends the request once.
 
         Raises:
-            GatewayUnreachable: there was no connection, or it was lost.
-            SepalError: what the last attempt raised.
+            GatewayUnreachable: the connection failed or was lost.
+            SepalError: the last attempt raised it.
         """
         try:
-            result: T = await AsyncRetrying(sleep=async_sleep, **attempts.rules)(attempt)
+            result: T = await AsyncRetrying(sleep=async_sleep, **attempts.tenacity_arguments)(attempt)
         except ConnectionLost as lost:
-            raise attempts.unreachable(lost) from lost
+            raise attempts.unreachable_error(lost) from lost
         except GatewayError as error:
             add_note(error, attempts.note() if attempts.may_be_accepted else "")
             raise
         return result
 
     async def get(self, call: Call, read: Callable[[Any], T], attempts: Attempts | None = None) -> T:
-        """Send a request without a body until it is answered, and read the JSON of the response.
+        """Send a request without a body, with retries, and parse the JSON of the response.
 
         Args:
             call: the request.
-            read: takes the JSON.
+            read: parses the decoded JSON.
             attempts: by default new ones.
 
         Raises:
@@ -90,25 +92,25 @@ class AsyncTransport:
         all_attempts = attempts or self.attempts()
 
         async def attempt() -> T:
-            async with self.respond(call, all_attempts) as response:
+            async with self.send_once(call, all_attempts) as response:
                 return self.read(response, read)
 
         return await self.repeat(all_attempts, attempt)
 
     def read(self, response: httpx.Response, read: Callable[[Any], T]) -> T:
-        """Read the JSON of a response.
+        """Parse the JSON of a response.
 
         Raises:
-            GatewayFault: it is not what a gateway sends.
+            GatewayFault: it does not have the form that a gateway sends.
         """
         try:
             return read(json.loads(response.content))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            what = response.headers.get("content-type", "no type")
+            what = response.headers.get("content-type", "no Content-Type")
             raise problems.unexpected(str(response.url), response.status_code, what) from error
 
     @contextlib.asynccontextmanager
-    async def respond(
+    async def send_once(
         self,
         call: Call,
         attempts: Attempts,
@@ -121,16 +123,16 @@ class AsyncTransport:
 
         Args:
             call: the request.
-            attempts: that this is one of.
+            attempts: the attempts that this one belongs to.
             content: the body.
-            is_streamed: whether the caller reads the response, which otherwise is read here.
-            on_new_connection: whether no connection of an earlier request is used.
+            is_streamed: whether the caller reads the body of the response; otherwise it is read here.
+            on_new_connection: whether to open a new connection.
 
         Raises:
-            ConnectionLost: there is no whole response.
-            GatewayError, PredictionEnded: the gateway refused the request.
+            ConnectionLost: the connection ended before a complete response.
+            GatewayError, PredictionEnded: the gateway responded with an error.
         """
-        http = self._connecting if on_new_connection else self._http
+        http = self._http_without_reuse if on_new_connection else self._http
         request = http.build_request(
             call.method,
             self.url + call.path,
@@ -143,10 +145,10 @@ class AsyncTransport:
         try:
             response = await http.send(request, stream=True)
             try:
-                if not response.is_success and response.status_code not in call.takes:
+                if not response.is_success and response.status_code not in call.accepted_statuses:
                     await response.aread()
-                    raise self._error(response, attempts)
-                # Once a response has begun, its parts follow one another.
+                    raise self._error_from(response, attempts)
+                # Once a response has begun, its parts arrive without long pauses.
                 request.extensions["timeout"]["read"] = call.silence or self._timeout
                 if not is_streamed:
                     await response.aread()
@@ -160,31 +162,31 @@ class AsyncTransport:
         """Return the time-outs of a request.
 
         Args:
-            more: seconds that its response may take beyond the usual.
-            timer: ends it, too.
+            more: seconds that its response may take beyond the usual time-out.
+            timer: limits all time-outs.
         """
         longest = max(timer.seconds_left, _SHORTEST_SECONDS) if timer is not None else float("inf")
         read, other = min(self._timeout + more, longest), min(self._timeout, longest)
         return httpx.Timeout(connect=other, read=read, write=other, pool=None)
 
     def file_timeout(self, work: float) -> httpx.Timeout:
-        """Return the time-outs of a request that sends or fetches a file.
+        """Return the time-outs of a request that uploads or downloads a file.
 
         Args:
-            work: seconds that the gateway may work on it before the response begins.
+            work: seconds that the gateway may need before the response begins.
         """
         write = self._timeout + _TURN_SECONDS
         return httpx.Timeout(connect=self._timeout, read=write + work, write=write, pool=None)
 
-    def _open(self, limits: httpx.Limits) -> httpx.AsyncClient:
+    def _new_http_client(self, limits: httpx.Limits) -> httpx.AsyncClient:
         transport = None
-        if not urllib.request.getproxies():  # httpx heeds them only with transports of its own
+        if not urllib.request.getproxies():  # httpx uses them only if it creates the transport itself
             transport = httpx.AsyncHTTPTransport(verify=self._verify, limits=limits, socket_options=KEEP_ALIVE)
         return httpx.AsyncClient(headers=self._headers, verify=self._verify, limits=limits, transport=transport)
 
     @staticmethod
-    def _error(response: httpx.Response, attempts: Attempts) -> SepalError:
-        error: GatewayError | PredictionEnded = problems.error_of(
+    def _error_from(response: httpx.Response, attempts: Attempts) -> SepalError:
+        error: GatewayError | PredictionEnded = problems.error_from_response(
             response.status_code, response.headers, response.content, str(response.url), attempts.idempotency_key
         )
         return error

@@ -1,4 +1,4 @@
-"""`POST /predictions`: sends files of any size, a part at a time, until they are accepted."""
+"""`POST /predictions`: sends a file of any size in parts, with retries."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -7,18 +7,18 @@ from sepal_client._async.transport import AsyncTransport
 from sepal_client.attempts import Attempts, ConnectionLost
 from sepal_client.call import Call, Params, SubmissionHeaders
 from sepal_client.concurrency import async_call
-from sepal_client.early_answer import EarlyAnswer
+from sepal_client.early_response import EarlyResponse
 from sepal_client.sources import Source
 
 _PART_BYTES: Final = 2**20
 _READ_BYTES_PER_SECOND: Final = 2e6
-"""How quickly a gateway reads the rows of a file that it has received, at the least."""
+"""The least rate at which a gateway is expected to read the rows of a file."""
 _UNKNOWN_SECONDS: Final = 600.0
-"""What it is given for a pipe."""
+"""The time allowed for reading a pipe, whose size is unknown."""
 
 
 class AsyncUpload:
-    """A file that is sent until it is accepted."""
+    """The upload of one file, with retries."""
 
     def __init__(
         self,
@@ -29,15 +29,15 @@ class AsyncUpload:
         deadline: float | None,
         on_sent: Callable[[int, int | None], None] | None,
     ) -> None:
-        """Send nothing yet.
+        """Prepare the upload.
 
         Args:
-            transport: to the gateway.
-            source: what is sent.
-            params: the query of the request.
+            transport: sends the requests.
+            source: the bytes to send.
+            params: the query parameters.
             key: the idempotency key.
-            deadline: seconds after which there is no use for a result.
-            on_sent: called after each part.
+            deadline: seconds after which the prediction expires.
+            on_sent: called after each part with the number of bytes sent and, if known, their total.
         """
         self._transport = transport
         self._source = source
@@ -47,15 +47,15 @@ class AsyncUpload:
         self._on_sent = on_sent
 
     async def send(self) -> str:
-        """Send the file; returns the id of the prediction.
+        """Send the file; return the id of the prediction.
 
         Raises:
-            SepalError: it was not accepted.
+            SepalError: the file was not accepted.
         """
         return await self._transport.repeat(self._attempts, self._send)
 
     async def _send(self) -> str:
-        early = EarlyAnswer(is_plain=self._transport.is_plain)
+        early = EarlyResponse(is_plain=self._transport.is_plain)
 
         async def trace(event: str, details: dict[str, Any]) -> None:
             early.trace(event, details)
@@ -65,17 +65,19 @@ class AsyncUpload:
         n_bytes = self._source.n_bytes
         work = _UNKNOWN_SECONDS if n_bytes is None else n_bytes / _READ_BYTES_PER_SECOND
         timeout = self._transport.file_timeout(work)
-        request = Call("POST", "/predictions", self._params, self._describe(), timeout, extensions={"trace": trace})
+        request = Call(
+            "POST", "/predictions", self._params, self._build_headers(), timeout, extensions={"trace": trace}
+        )
         try:
-            async with self._transport.respond(request, self._attempts, body, on_new_connection=True) as response:
+            async with self._transport.send_once(request, self._attempts, body, on_new_connection=True) as response:
                 return self._transport.read(response, lambda accepted: str(accepted["id"]))
         except ConnectionLost:
             self._attempts.may_be_accepted |= body.is_sent
             raise
 
-    def _describe(self) -> dict[str, str]:
+    def _build_headers(self) -> dict[str, str]:
         form = self._source.format
-        headers = {"Content-Type": form.media_type, **self._headers.now()}
+        headers = {"Content-Type": form.media_type, **self._headers.for_new_attempt()}
         if form.coding:
             headers["Content-Encoding"] = form.coding
         if self._source.n_bytes is not None:
@@ -89,12 +91,12 @@ class _AsyncBody:
     def __init__(
         self,
         source: Source,
-        early: EarlyAnswer,
+        early: EarlyResponse,
         attempts: Attempts,
         on_sent: Callable[[int, int | None], None] | None,
     ) -> None:
         self.is_sent = False
-        """Whether the gateway may have the whole body."""
+        """Whether the gateway may have received the whole body."""
         self._source = source
         self._early = early
         self._attempts = attempts
@@ -106,8 +108,8 @@ class _AsyncBody:
         return self
 
     async def __anext__(self) -> bytes:
-        """Return the next part, once the one before it has been sent."""
-        self._count()
+        """Return the next part; httpx asks for it after it has sent the previous one."""
+        self._record_sent_part()
         part = await async_call(self._source.read, _PART_BYTES)
         self._part = part
         if not part:
@@ -116,9 +118,9 @@ class _AsyncBody:
         self._early.check()
         return part
 
-    def _count(self) -> None:
+    def _record_sent_part(self) -> None:
         if self._part:
             self._n_bytes += len(self._part)
-            self._attempts.reached(self._n_bytes)
+            self._attempts.record_progress(self._n_bytes)
             if self._on_sent is not None:
                 self._on_sent(self._n_bytes, self._source.n_bytes)

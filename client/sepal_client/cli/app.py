@@ -1,16 +1,16 @@
-"""Starts the command `sepal`, and has it end cleanly when it is stopped."""
+"""Starts the command `sepal`, and ends it cleanly on signals."""
 
 import signal
 import sys
 from typing import Final, NoReturn
 
 _AGAIN_SECONDS: Final = 5
-_KILLED: Final = 128  # plus the number of the signal, as in a shell
+_KILLED: Final = 128  # exit code, plus the number of the signal, as in a shell
 
 
 def main() -> None:
     """Run the command line."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules are imported, Ctrl-C needs no explanation
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # during imports, Ctrl-C ends the process without a traceback
     from sepal_client.cli.commands import create_app
 
     app = create_app()
@@ -22,8 +22,8 @@ def main() -> None:
 
 
 def _end(number: int, _: object) -> NoReturn:
-    """End by an exception, so that no half file is left."""
-    if hasattr(signal, "alarm"):  # Python drops an exception that meets a finalizer: raise it again
+    """Raise SystemExit, so that incomplete files are deleted."""
+    if hasattr(signal, "alarm"):  # Python drops an exception raised in a finalizer: raise it again later
         signal.signal(signal.SIGALRM, lambda *_: _end(number, None))
         signal.alarm(_AGAIN_SECONDS)
     sys.exit(_KILLED + number)

@@ -1,4 +1,4 @@
-"""`sepal model` and `sepal status`: what is served, and how the service is."""
+"""`sepal model` and `sepal status`: the served model, and the status of the service."""
 
 import shlex
 import sys
@@ -12,7 +12,7 @@ from sepal_client.cli import report
 from sepal_client.cli.exits import ExitCode
 from sepal_client.cli.session import PATIENT_SECONDS, QUICK_SECONDS, Session
 from sepal_client.cli.terminal import BOLD, GREEN, RED, aligned, printable, show, styled
-from sepal_client.cli.words import bytes_of, counted, duration
+from sepal_client.cli.words import format_bytes, format_count, format_duration
 
 if TYPE_CHECKING:
     from sepal_client import Sepal
@@ -26,8 +26,8 @@ Examples:
   until sepal status > /dev/null; do sleep 1; done"""
 
 _SHOWN: Final = 6  # values of a column
-_DIGEST: Final = 19  # sha256: and 12 digits
-_REFRESH_SECONDS: Final = 1.0  # a gateway learns no more often how the others are
+_DIGEST: Final = 19  # characters: `sha256:` and 12 digits
+_REFRESH_SECONDS: Final = 1.0  # a gateway reads the status of the service once a second
 
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second, until Ctrl-C.")]
 
@@ -35,7 +35,7 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second
 def model(session: Session) -> None:
     """Show the served model: its columns, outputs and classes.
 
-    With --json, the whole model card.
+    --json prints the whole model card.
     """
     with session.connect() as sepal:
         card = sepal.model()
@@ -49,14 +49,14 @@ def status(session: Session, watch: Watch = False) -> None:
     """
     with session.connect(retry_for=PATIENT_SECONDS if watch else QUICK_SECONDS) as sepal:
         if watch:
-            _watch(session, sepal)
+            _watch_status(session, sepal)
         now = sepal.status()
     report.print_json(now.raw) if session.as_json else show(describe_status(now))
     if not now.ready:
         raise typer.Exit(ExitCode.UNAVAILABLE)
 
 
-def _watch(session: Session, sepal: "Sepal") -> NoReturn:
+def _watch_status(session: Session, sepal: "Sepal") -> NoReturn:
     if session.as_json or not sys.stdout.isatty():
         while True:
             now = sepal.status()
@@ -72,86 +72,89 @@ def _watch(session: Session, sepal: "Sepal") -> NoReturn:
 
 
 def describe_status(now: "ServiceStatus") -> list[str]:
-    """Return the lines that show the status of the service."""
+    """Return the lines of `sepal status`."""
     ready = styled("ready", f"{BOLD};{GREEN}") if now.ready else styled("not ready", f"{BOLD};{RED}")
     served = "no model" if now.model is None else f"{now.model.name} {now.model.version}  {now.model.digest[:_DIGEST]}"
     known = {"gateway": now.gateways, "worker": now.workers, "dead letter": now.dead_letters or None}
-    numbers = [counted(number, name) for name, number in known.items() if number is not None]
+    numbers = [format_count(number, name) for name, number in known.items() if number is not None]
     head = "  ".join([f"{ready}  {printable(served)}", *numbers])
     reasons = [f"  {printable(reason.code)}: {printable(reason.detail)}" for reason in now.reasons]
     titles = ("QUEUE", "PROCESSES", "BACKLOG", "OLDEST", "ROWS/S", "LEFT")
-    table = [*zip(*[(name, *_cells(queue)) for name, queue in now.queues.items()], strict=True)]
+    table = [*zip(*[(name, *_queue_cells(queue)) for name, queue in now.queues.items()], strict=True)]
     filled = [i for i, cells in enumerate(table) if any(cells)]
     rows = [*zip(*[table[i] for i in filled], strict=True)]
     lines = aligned([titles[i] for i in filled], rows, right=frozenset(range(1, len(filled))))
-    return [head, *reasons, "", *lines, *_files(now.bulk_predictions)]
+    return [head, *reasons, "", *lines, *_bulk_lines(now.bulk_predictions)]
 
 
-def _files(bulk: "BulkStatus") -> list[str]:
-    """Return a line on the predictions of files, if there are any."""
+def _bulk_lines(bulk: "BulkStatus") -> list[str]:
+    """Return a line on bulk predictions, if there are any."""
     if not bulk.open and not bulk.stored_bytes:
         return []
-    age = f", the oldest for {duration(bulk.oldest_seconds)}" if bulk.oldest_seconds else ""
-    return ["", f"files  {bulk.open or 0:,} not final{age}; {bytes_of(bulk.stored_bytes or 0)} stored"]
+    age = f", the oldest {format_duration(bulk.oldest_seconds)} old" if bulk.oldest_seconds else ""
+    return ["", f"files  {bulk.open or 0:,} not final{age}; {format_bytes(bulk.stored_bytes or 0)} stored"]
 
 
-def _cells(queue: "QueueStatus") -> tuple[str, ...]:
+def _queue_cells(queue: "QueueStatus") -> tuple[str, ...]:
     return (
         str(queue.pool_processes),
         f"{queue.backlog_rows:,}",
-        "" if not queue.oldest_seconds else duration(queue.oldest_seconds),
+        "" if not queue.oldest_seconds else format_duration(queue.oldest_seconds),
         "" if queue.rows_per_second is None else f"{queue.rows_per_second:,.0f}",
-        "" if queue.seconds_left is None else duration(queue.seconds_left),
+        "" if queue.seconds_left is None else format_duration(queue.seconds_left),
     )
 
 
 def describe_model(card: "Model") -> list[str]:
-    """Return the lines that show a model."""
-    lines = [f"{styled(printable(f'{card.name} {card.version}'), BOLD)}  {card.digest[:_DIGEST]}", *_origin(card.raw)]
+    """Return the lines of `sepal model`."""
+    lines = [
+        f"{styled(printable(f'{card.name} {card.version}'), BOLD)}  {card.digest[:_DIGEST]}",
+        *_training_lines(card.raw),
+    ]
     if card.kind == "text":
         lines += ["", "A row is a text."]
     else:
         seen = [column.get("seen", {}) for column in card.raw["input"]["columns"]]
-        rows = [_column(column, values) for column, values in zip(card.columns, seen, strict=True)]
+        rows = [_column_cells(column, values) for column, values in zip(card.columns, seen, strict=True)]
         lines += ["", *aligned(("COLUMN", "TYPE", "MAY BE MISSING", "IN TRAINING"), rows)]
     lines += ["", f"outputs  {', '.join(card.outputs)}"]
-    lines += [f"classes  {printable(each)}" for each in _classes(card.classes or ())]
-    return [*lines, f"example  {printable(_example(card))}"]
+    lines += [f"classes  {printable(each)}" for each in _class_lines(card.classes or ())]
+    return [*lines, f"example  {printable(_example_command(card))}"]
 
 
-def _origin(raw: Mapping[str, Any]) -> list[str]:
-    """Return what the model was trained with, and how good it is."""
+def _training_lines(raw: Mapping[str, Any]) -> list[str]:
+    """Return lines with the training data and the metrics of a model card."""
     metrics = [f"{name} {each['mean']:.3g} ± {each['std']:.2g}" for name, each in raw.get("metrics", {}).items()]
     data = raw.get("data")
-    origin = [] if data is None else [f"{counted(data['rows'], 'row')} of {data['source']}"]
+    origin = [] if data is None else [f"{format_count(data['rows'], 'row')} of {data['source']}"]
     return [printable(line) for line in (*origin, "  ".join(metrics)) if line]
 
 
-def _column(column: "Column", seen: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    return (column.name, column.type, "yes" if column.nullable else "", _seen(column, seen))
+def _column_cells(column: "Column", seen: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    return (column.name, column.type, "yes" if column.nullable else "", _values_in_training(column, seen))
 
 
-def _seen(column: "Column", seen: Mapping[str, Any]) -> str:
+def _values_in_training(column: "Column", seen: Mapping[str, Any]) -> str:
     if column.categories is not None:
-        return _list(column.categories)
+        return _join_first(column.categories)
     if "minimum" in seen:
         return f"{seen['minimum']} to {seen['maximum']}"
-    return _list([value for value, _ in seen.get("counts", ())])
+    return _join_first([value for value, _ in seen.get("counts", ())])
 
 
-def _list(values: Sequence[Any]) -> str:
+def _join_first(values: Sequence[Any]) -> str:
     shown = ", ".join(map(str, values[:_SHOWN]))
     return f"{shown}, …" if len(values) > _SHOWN else shown
 
 
-def _classes(classes: Sequence[Any]) -> list[str]:
-    """Return the classes of each target."""
+def _class_lines(classes: Sequence[Any]) -> list[str]:
+    """Return a line with the classes of each target."""
     if classes and isinstance(classes[0], (list, tuple)):
-        return [_list(each) for each in classes]
-    return [_list(classes)] if classes else []
+        return [_join_first(each) for each in classes]
+    return [_join_first(classes)] if classes else []
 
 
-def _example(card: "Model") -> str:
+def _example_command(card: "Model") -> str:
     row = card.example[0]
     if card.kind == "text":
         return shlex.join(["sepal", "predict", "--text", str(row)])

@@ -1,14 +1,14 @@
-"""The commands of `sepal`, put together."""
+"""Builds the command line `sepal` from its commands."""
 
 from typing import Annotated
 
 import typer
 
 from sepal_client.cli import cluster, dead_letters, predict, results, score
-from sepal_client.cli.manual import OVERVIEW, WIDTH, Manual
+from sepal_client.cli.manual import OVERVIEW, WIDTH, DocumentedGroup
 from sepal_client.cli.session import register
 
-_ANY_VALUE = {"ignore_unknown_options": True}  # -1.5 is a value
+_ANY_VALUE = {"ignore_unknown_options": True}  # so that -1.5 is a value
 _GROUP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
 
 
@@ -25,8 +25,8 @@ Version = Annotated[bool, typer.Option("--version", is_eager=True, callback=_pri
 
 def create_app() -> typer.Typer:
     """Return the command line."""
-    app = _group(OVERVIEW)
-    app.callback()(_options)
+    app = _new_group(OVERVIEW)
+    app.callback()(_root_command)
     register(app, predict.predict, "predict", group="Predict", examples=predict.EXAMPLES, settings=_ANY_VALUE)
     register(app, score.score, "score", group="Predict", examples=score.EXAMPLES)
     register(app, results.watch, "watch", group="Predictions")
@@ -39,17 +39,17 @@ def create_app() -> typer.Typer:
     return app
 
 
-def _options(
+def _root_command(
     version: Version = False,
 ) -> None:
-    """Predict with the model that a Sepal service serves: a row, or a file of millions of rows."""
+    """Predict one row, or a file of millions of rows, with the model of a Sepal service."""
 
 
 def _dead_letters() -> typer.Typer:
-    app = _group(dead_letters.EXAMPLES)
-    app.callback(help="List, show, replay and discard dead letters: rows whose attempts are used up. For operators.")(
-        _nothing
-    )
+    app = _new_group(dead_letters.EXAMPLES)
+    app.callback(
+        help="List, show, replay and discard dead letters: batches whose attempts are used up. For operators."
+    )(_no_command)
     register(app, dead_letters.list_all, "list")
     register(app, dead_letters.show_one, "show")
     register(app, dead_letters.replay, "replay")
@@ -57,16 +57,16 @@ def _dead_letters() -> typer.Typer:
     return app
 
 
-def _group(epilog: str) -> typer.Typer:
+def _new_group(epilog: str) -> typer.Typer:
     return typer.Typer(
-        cls=Manual,
+        cls=DocumentedGroup,
         epilog=epilog,
         no_args_is_help=True,
         context_settings=_GROUP_SETTINGS,
         rich_markup_mode=None,  # rich's help takes 0.4 s
-        pretty_exceptions_enable=False,  # a traceback is for a report, as it is
+        pretty_exceptions_enable=False,  # print Python's own traceback, for bug reports
     )
 
 
-def _nothing() -> None:
-    """A group has options, but does nothing itself."""
+def _no_command() -> None:
+    """Run nothing: the group has only options and subcommands."""

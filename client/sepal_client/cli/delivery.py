@@ -1,13 +1,13 @@
-"""Follows a prediction to its end, and writes its result."""
+"""Waits for a prediction, writes its result, and reports the end on standard error."""
 
 from typing import TYPE_CHECKING
 
 from sepal_client.cli import interrupt, report
-from sepal_client.cli.bar import Bar
+from sepal_client.cli.bar import ProgressBar
 from sepal_client.cli.session import Session
 from sepal_client.cli.target import Target
 from sepal_client.cli.terminal import show
-from sepal_client.cli.words import duration, n_rows
+from sepal_client.cli.words import format_duration, format_rows
 from sepal_client.progress import Progress
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def deliver(
     session: Session,
     prediction: "Prediction",
     target: Target,
-    bar: Bar,
+    bar: ProgressBar,
     *,
     is_own: bool,
     offset: int | None = None,
@@ -28,12 +28,12 @@ def deliver(
 
     Args:
         session: of the command.
-        prediction: to fetch.
-        target: of the result.
+        prediction: the prediction to fetch.
+        target: where the result is written.
         bar: shows progress.
-        is_own: whether this command has submitted it: then Ctrl-C offers to cancel it.
-        offset: how many rows to leave out at the beginning.
-        limit: how many rows to write.
+        is_own: whether this command submitted the prediction: then Ctrl-C offers to cancel it.
+        offset: the number of rows to skip.
+        limit: the greatest number of rows to write.
 
     Raises:
         PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
@@ -45,29 +45,31 @@ def deliver(
             if target.is_terminal:
                 bar.stop()
             prediction.download(
-                target.destination, format=target.format, offset=offset, limit=limit, on_received=bar.received
+                target.destination, format=target.format, offset=offset, limit=limit, on_received=bar.show_received
             )
         if target.path is None and target.format == "json":
-            show([""])  # the gateway's JSON has no line break at its end
+            show([""])  # the gateway's JSON does not end with a line break
     except KeyboardInterrupt:
-        resume = target.resumption(prediction.id)
+        resume = target.resume_arguments(prediction.id)
         if final is not None:
             interrupt.end_final(session, prediction.id, resume)
         if is_own:
-            interrupt.ask(session, prediction, resume)
+            interrupt.ask_to_cancel(session, prediction, resume)
         interrupt.end_running(session, prediction.id, resume)
     return final
 
 
-def summarize(session: Session, final: Progress, target: Target, bar: Bar, seconds: float | None = None) -> None:
-    """Tell a person at the terminal, or a program, what was done.
+def summarize(
+    session: Session, final: Progress, target: Target, bar: ProgressBar, seconds: float | None = None
+) -> None:
+    """Report the number of rows and the target: on the terminal, or as JSON.
 
     Args:
         session: of the command.
-        final: the end of the prediction.
-        target: that the result was written to.
+        final: the final state of the prediction.
+        target: where the result was written.
         bar: of the command.
-        seconds: that it took, if this command has submitted the prediction.
+        seconds: the time taken, if this command submitted the prediction.
     """
     rows, bad = final.rows_done, final.rows_bad
     if session.as_json and target.path is not None:
@@ -76,11 +78,11 @@ def summarize(session: Session, final: Progress, target: Target, bar: Bar, secon
         report.print_json({**counts, **took, "target": str(target), "bytes": target.path.stat().st_size})
     elif bar.is_shown:
         some = f", {bad:,} of them bad," if bad else ""
-        took_words = "" if seconds is None else f" in {duration(seconds)}"
-        report.say(f"{n_rows(rows)}{some} scored{took_words}: {target}")
+        took_words = "" if seconds is None else f" in {format_duration(seconds)}"
+        report.print_message(f"{format_rows(rows)}{some} scored{took_words}: {target}")
 
 
-def follow(prediction: "Prediction", bar: Bar) -> Progress:
+def follow(prediction: "Prediction", bar: ProgressBar) -> Progress:
     """Show the progress of a prediction until it has succeeded.
 
     Raises:
@@ -88,7 +90,7 @@ def follow(prediction: "Prediction", bar: Bar) -> Progress:
     """
     now = None
     for now in prediction.progress():
-        bar.progress(now)
+        bar.show_progress(now)
     assert now is not None, "a prediction has an end"
     now.raise_if_ended()
     return now

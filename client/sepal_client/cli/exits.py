@@ -1,4 +1,4 @@
-"""The exit codes of `sepal`, and the one table from errors to them."""
+"""The exit codes of `sepal`, and the table that maps errors to them."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -8,7 +8,7 @@ from sepal_client import errors
 
 
 class ExitCode(IntEnum):
-    """How a command ended."""
+    """The exit code of a command."""
 
     DONE = 0
     UNEXPECTED = 1
@@ -22,14 +22,14 @@ class ExitCode(IntEnum):
 
 
 MEANINGS: Final[Mapping[ExitCode, str]] = {
-    ExitCode.DONE: "done",
-    ExitCode.UNEXPECTED: "an unexpected error: the disk is full, or a bug",
-    ExitCode.USAGE: "the command line is wrong: no such command, option or value",
+    ExitCode.DONE: "success",
+    ExitCode.UNEXPECTED: "an unexpected error, such as a full disk or a bug",
+    ExitCode.USAGE: "the command line is invalid: unknown command, option or value",
     ExitCode.REFUSED: "the rows, the file or the request were refused: change them",
     ExitCode.UNAVAILABLE: "the gateway is unreachable, not ready or overloaded: try again later",
     ExitCode.NO_RESULT: "the prediction failed, was canceled or has expired",
-    ExitCode.NOT_FOUND: "there is no such prediction or dead letter, or no longer",
-    ExitCode.DENIED: "access is denied: the API key or the operators' token is wrong",
+    ExitCode.NOT_FOUND: "the prediction or dead letter does not exist, or no longer exists",
+    ExitCode.DENIED: "access is denied: the API key or the operator token is missing or wrong",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
 }
 
@@ -52,7 +52,7 @@ CODES: Final[Mapping[type[errors.SepalError], ExitCode]] = {
 
 
 def exit_code(error: errors.SepalError) -> ExitCode:
-    """Return the exit code of a command that ends with the error."""
+    """Return the exit code for an error."""
     if isinstance(error, errors.DownloadIncomplete) and isinstance(error.__cause__, OSError):
-        return ExitCode.UNEXPECTED  # the disk is full: that is no matter of the gateway
+        return ExitCode.UNEXPECTED  # a local error, such as a full disk
     return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), ExitCode.UNEXPECTED)

@@ -1,4 +1,4 @@
-"""Ctrl-C: what becomes of the work that is under way."""
+"""Handles Ctrl-C: reports what happens to the upload or prediction, and offers to cancel it."""
 
 import shlex
 import sys
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
 
 def end_upload(session: Session, *, all_sent: bool) -> NoReturn:
-    """End a command that was interrupted before the gateway accepted what it sent."""
+    """End a command that was interrupted before the gateway responded to its upload."""
     if all_sent:
-        _end(session, "Interrupted before the gateway answered: sepal list shows whether it has accepted the rows.")
+        _end(session, 'Interrupted before the gateway responded: "sepal list" shows whether it accepted the rows.')
     _end(session, "Interrupted during the upload: nothing was accepted.")
 
 
 def end_final(session: Session, prediction_id: str, resume: Sequence[str]) -> NoReturn:
-    """End a command that was interrupted when the prediction was final."""
-    _end(session, f"Interrupted. The result is kept for now: {command(session, resume)}", prediction_id)
+    """End a command that was interrupted after the prediction was final."""
+    _end(session, f"Interrupted. To fetch the result later: {shell_command(session, resume)}", prediction_id)
 
 
 def end_running(session: Session, prediction_id: str, resume: Sequence[str]) -> NoReturn:
-    """End a command that was interrupted while the prediction goes on."""
-    _end(session, f"Interrupted. Prediction {prediction_id} goes on: {command(session, resume)}", prediction_id)
+    """End a command that was interrupted while the prediction continues."""
+    _end(session, f"Interrupted. Prediction {prediction_id} continues: {shell_command(session, resume)}", prediction_id)
 
 
-def ask(session: Session, prediction: "Prediction", resume: Sequence[str]) -> NoReturn:
-    """Leave the prediction running, or cancel it if a person at the terminal says so."""
+def ask_to_cancel(session: Session, prediction: "Prediction", resume: Sequence[str]) -> NoReturn:
+    """Ask on the terminal whether to leave the prediction running; if not, cancel it."""
     if not _is_interactive(session):
         end_running(session, prediction.id, resume)
     sys.stderr.write(f"Prediction {prediction.id} is not final. Leave it running? [Y/n] ")
     sys.stderr.flush()
-    if not _says_no():
+    if not _user_declines():
         end_running(session, prediction.id, resume)
     try:
         prediction.cancel()
@@ -48,8 +48,8 @@ def ask(session: Session, prediction: "Prediction", resume: Sequence[str]) -> No
     _end(session, f"Prediction {prediction.id} is canceled.", prediction.id)
 
 
-def command(session: Session, words: Sequence[str]) -> str:
-    """Return a command of `sepal` as it is typed, for the same gateway."""
+def shell_command(session: Session, words: Sequence[str]) -> str:
+    """Return a `sepal` command for the same gateway, quoted for a shell."""
     gateway = [] if session.url is None else ["--url", session.url]
     return shlex.join(["sepal", *words, *gateway])
 
@@ -58,13 +58,13 @@ def _is_interactive(session: Session) -> bool:
     return not session.as_json and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _says_no() -> bool:
+def _user_declines() -> bool:
     try:
         answer = sys.stdin.readline()
         if not answer.endswith("\n"):  # Ctrl-D
             sys.stderr.write("\n")
         return answer.strip().lower() in ("n", "no")
-    except KeyboardInterrupt:  # the second one: it leaves at once
+    except KeyboardInterrupt:  # a second Ctrl-C ends the command and leaves the prediction running
         sys.stderr.write("\n")
         return False
 

@@ -1,6 +1,6 @@
-"""How the help of `sepal` looks: commands in groups, examples, the environment, exit codes.
+"""Formats the help of `sepal`: groups of commands, examples, environment variables and exit codes.
 
-Typer's own help with rich takes 0.4 s of imports; this one takes none.
+Typer's own help imports rich, which takes 0.4 s.
 """
 
 import re
@@ -12,7 +12,7 @@ from sepal_client.cli.exits import MEANINGS
 from sepal_client.cli.terminal import BOLD, styled
 
 WIDTH: Final = 100
-"""Columns of the help, if the terminal has them."""
+"""The greatest width of the help, in columns."""
 _BRACES: Final = re.compile(r"^\{(.*)\}$")
 _HEADING: Final = re.compile(r"^(\w[^\n]*:)$|^(Usage:)", re.MULTILINE)
 
@@ -25,42 +25,42 @@ Examples:
   sepal results AaIG… -o scored.parquet
 
 Environment:
-  SEPAL_URL             the gateway, instead of http://127.0.0.1:8000
+  SEPAL_URL             the URL of the gateway; default: http://127.0.0.1:8000
   SEPAL_API_KEY         your API key
-  SEPAL_OPERATOR_TOKEN  the operators' token, for sepal dead-letters
-  NO_COLOR              print no colors
+  SEPAL_OPERATOR_TOKEN  the operator token, for "sepal dead-letters"
+  NO_COLOR              do not print colors
 
 Exit codes:
 {chr(10).join(f"  {code.value:<3}  {meaning}" for code, meaning in MEANINGS.items())}
 
-sepal COMMAND --help describes a command."""
+"sepal COMMAND --help" describes a command."""
 
 
-class Page(TyperCommand):
+class DocumentedCommand(TyperCommand):
     """A command whose help ends with examples."""
 
     def get_help(self, ctx: Any) -> str:
-        """Return the help, with headings that stand out on a terminal."""
+        """Return the help, with bold headings on a terminal."""
         return _with_headings(super().get_help(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the pieces of the usage, without typer's braces around what is required."""
+        """Return the parts of the usage line, without typer's braces around required arguments."""
         return [_BRACES.sub(r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
-        """Write the examples as they are."""
-        _write_as_it_is(self.epilog, formatter)
+        """Write the examples without wrapping lines."""
+        _write_unwrapped(self.epilog, formatter)
 
 
-class Manual(TyperGroup):
-    """A group of commands, listed below the headings of their groups."""
+class DocumentedGroup(TyperGroup):
+    """A command with subcommands, which its help lists below headings."""
 
     def get_help(self, ctx: Any) -> str:
-        """Return the help, with headings that stand out on a terminal."""
+        """Return the help, with bold headings on a terminal."""
         return _with_headings(super().get_help(ctx))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands below the headings of their groups, and then the options."""
+        """Write the commands below their headings, and then the options."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for name in self.list_commands(ctx):
             command: Any = self.get_command(ctx, name)
@@ -73,14 +73,14 @@ class Manual(TyperGroup):
         super().format_options(ctx, formatter)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write nothing after the options."""
+        """Write nothing: `format_options` has written the commands."""
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
-        """Write what follows the commands as it is."""
-        _write_as_it_is(self.epilog, formatter)
+        """Write the epilog without wrapping lines."""
+        _write_unwrapped(self.epilog, formatter)
 
 
-def _write_as_it_is(text: str | None, formatter: Any) -> None:
+def _write_unwrapped(text: str | None, formatter: Any) -> None:
     if text:
         formatter.write(f"\n{text}\n")
 

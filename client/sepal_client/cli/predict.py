@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from sepal_client.cli.answer import show_answer
 from sepal_client.cli.row import row_by_name, row_in_order, row_of_text
+from sepal_client.cli.row_result import show_result
 from sepal_client.cli.session import Session
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ Values = Annotated[
 ]
 Rows = Annotated[
     list[str] | None,
-    typer.Option("--row", metavar="NAME=VALUE", help="A value by the name of its column; all of them are one row."),
+    typer.Option(
+        "--row", metavar="NAME=VALUE", help="One value of the row, by column name; give one --row per column."
+    ),
 ]
-Text = Annotated[str | None, typer.Option("--text", metavar="TEXT", help="The row of a model that takes texts.")]
+Text = Annotated[str | None, typer.Option("--text", metavar="TEXT", help="The row, for a model whose rows are texts.")]
 Outputs = Annotated[
     str | None,
     typer.Option("--outputs", metavar="NAME,NAME", help="The outputs to return. [default: prediction and log_proba]"),
@@ -39,34 +41,32 @@ def predict(
 ) -> None:
     """Predict one row.
 
-    The types of the values are those of the model's columns, which "sepal model" shows; an empty value is missing. In a
-    pipe, the prediction alone is printed.
+    Values are converted to the types of the model's columns, which "sepal model" shows; an empty value is missing. If
+    standard output is not a terminal, only the prediction is printed.
     """
-    given = _given(values or [], row or [], text)
+    given = _check_row_arguments(values or [], row or [], text)
     names = None if outputs is None else outputs.split(",")
     with session.connect() as sepal:
         model = sepal.model()
-        result = sepal.predict([_row(model, given)], outputs=names)
-    show_answer(result, model, as_json=session.as_json, chosen=names is not None)
+        result = sepal.predict([_parse_row(model, given)], outputs=names)
+    show_result(result, model, as_json=session.as_json, chosen=names is not None)
 
 
-def _given(
+def _check_row_arguments(
     values: Sequence[str], by_name: Sequence[str], text: str | None
 ) -> tuple[Sequence[str], Sequence[str], str | None]:
     ways = (bool(values), bool(by_name), text is not None)
     if sum(ways) != 1:
         raise typer.BadParameter(
-            "give a row in one way: as values, with --row NAME=VALUE or with --text; sepal model shows the columns"
+            'give the row either as values, with --row NAME=VALUE or with --text; "sepal model" shows the columns'
         )
     for value in values:
         if value.startswith("-") and not _is_number(value):
-            raise typer.BadParameter(
-                f"there is no option {value}; give a value that begins with - as --row NAME={value}"
-            )
+            raise typer.BadParameter(f"unknown option {value}; give a value that begins with - as --row NAME={value}")
     return values, by_name, text
 
 
-def _row(model: "Model", given: tuple[Sequence[str], Sequence[str], str | None]) -> Any:
+def _parse_row(model: "Model", given: tuple[Sequence[str], Sequence[str], str | None]) -> Any:
     values, by_name, text = given
     if text is not None:
         return row_of_text(model, text)

@@ -1,4 +1,4 @@
-"""What commands tell on standard error: errors, with what to do about them, and how a command went."""
+"""Writes errors and messages to standard error, and JSON to standard output."""
 
 import json
 import sys
@@ -14,20 +14,20 @@ _NOT_FINITE: Final = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 
 
 def error(error: SepalError, *, as_json: bool) -> None:
-    """Report an error that a command ends with."""
+    """Report the error that ends a command."""
     problem = problem_of(error)
     prediction_id = error.prediction_id if isinstance(error, PredictionEnded) else None
     failure(problem, prediction_id, as_json=as_json)
 
 
 def failure(problem: Problem, prediction_id: str | None = None, *, as_json: bool) -> None:
-    """Write one line, and the first faults below it; or a JSON object."""
+    """Report a problem: a line and the first faults below it, or a JSON object."""
     if as_json:
         name = {} if prediction_id is None else {"id": prediction_id}
-        sys.stderr.write(f"{to_json({**problem_body(problem), **name})}\n")
+        sys.stderr.write(f"{format_json({**problem_body(problem), **name})}\n")
         return
     shown = for_people(problem)
-    say(shown.detail)
+    print_message(shown.detail)
     for fault in shown.faults[:SHOWN_FAULTS]:
         sys.stderr.write(f"  {printable(str(fault))}\n")
     left = len(problem.faults) - SHOWN_FAULTS
@@ -35,46 +35,46 @@ def failure(problem: Problem, prediction_id: str | None = None, *, as_json: bool
         sys.stderr.write(f"  and {left} more; --json lists all\n")
 
 
-def say(message: str) -> None:
-    """Write a line for people."""
+def print_message(message: str) -> None:
+    """Write a message to standard error."""
     sys.stderr.write(f"sepal: {printable(message)}\n")
     sys.stderr.flush()
 
 
 def problem_of(error: SepalError) -> Problem:
-    """Return code, detail and faults of an error; those of the client itself have codes like those of the gateway."""
+    """Return the problem of an error; the code of a client error is made from its class name: `wait-timeout`."""
     if isinstance(error, (GatewayError, PredictionEnded)):
         return error.problem
-    return Problem(_code(type(error).__name__), str(error))
+    return Problem(_error_code(type(error).__name__), str(error))
 
 
 def problem_body(problem: Problem) -> dict[str, Any]:
-    """Return an error as the gateway writes it."""
+    """Return a problem as the gateway writes it."""
     errors = [{"pointer": fault.pointer, "detail": fault.detail} for fault in problem.faults]
     return {"code": problem.code, "detail": problem.detail, "errors": errors}
 
 
-def to_json(value: Any, *, indent: int | None = None) -> str:
-    """Write JSON as the gateway does: a number that is not finite is a string."""
-    return json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
+def format_json(value: Any, *, indent: int | None = None) -> str:
+    """Return JSON as the gateway writes it: a number that is not finite is a string."""
+    return json.dumps(_replace_non_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
 
 
 def print_json(value: Any, *, indent: int | None = None) -> None:
-    """Print a line of JSON, or an indented text, to standard output."""
-    sys.stdout.write(f"{to_json(value, indent=indent)}\n")
+    """Print JSON to standard output, on one line or indented."""
+    sys.stdout.write(f"{format_json(value, indent=indent)}\n")
     sys.stdout.flush()
 
 
-def _finite(value: Any) -> Any:
+def _replace_non_finite(value: Any) -> Any:
     if isinstance(value, float):
         return _NOT_FINITE.get(str(value), value)
     if isinstance(value, Mapping):
-        return {str(name): _finite(item) for name, item in value.items()}
+        return {str(name): _replace_non_finite(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [_replace_non_finite(item) for item in value]
     return value
 
 
-def _code(name: str) -> str:
+def _error_code(name: str) -> str:
     """Return `wait-timeout` for `WaitTimeout`."""
     return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("-")

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Final
 import typer
 
 from sepal_client.cli import interrupt, report
-from sepal_client.cli.bar import Bar
+from sepal_client.cli.bar import ProgressBar
 from sepal_client.cli.delivery import deliver, summarize
 from sepal_client.cli.session import PATIENT_SECONDS, Session
-from sepal_client.cli.target import Output, To, target_of
+from sepal_client.cli.target import Output, To, output_target
 from sepal_client.cli.terminal import aligned, show
-from sepal_client.cli.words import duration, n_rows
+from sepal_client.cli.words import format_duration, format_rows
 from sepal_client.errors import RequestRefused
 from sepal_client.progress import Progress, State
 
@@ -26,10 +26,10 @@ Examples:
   sepal list --json | jq -r 'select(.status == "failed") | .id'"""
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of the prediction.")]
-Offset = Annotated[int | None, typer.Option("--offset", metavar="ROWS", min=0, help="Leave out the first rows.")]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="ROWS", min=0, help="Write at most so many rows.")]
+Offset = Annotated[int | None, typer.Option("--offset", metavar="ROWS", min=0, help="Skip this many rows.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="ROWS", min=0, help="Write at most this many rows.")]
 Partial = Annotated[
-    bool, typer.Option("--partial", help="Do not wait: write the rows that are done, up to the first that is not.")
+    bool, typer.Option("--partial", help="Do not wait: write the rows that are done, up to the first one that is not.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, even on a terminal.")]
 States = Annotated[
@@ -47,42 +47,42 @@ def results(
     partial: Partial = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fetch the result of a prediction, and wait for it if need be.
+    """Fetch the result of a prediction; wait until it is final.
 
-    It goes to standard output as CSV, or with -o to a file that is written whole or not at all. The result of "sepal
-    predict" and other predictions of a few rows is JSON.
+    The result is written to standard output as CSV, or to the file given with -o; an incomplete file is deleted. The
+    results of "sepal predict" and other small predictions are JSON.
     """
     is_json = session.as_json and output is None
-    target = target_of(output, to or ("json" if is_json else None))
+    target = output_target(output, to or ("json" if is_json else None))
     with session.connect(retry_for=PATIENT_SECONDS) as sepal:
         prediction = sepal.prediction(prediction_id)
         if partial:
             prediction.download(target.destination, format=target.format, offset=offset, limit=limit, partial=True)
             return
-        bar = Bar(session.address, quiet=quiet)
+        bar = ProgressBar(session.address, quiet=quiet)
         try:
             final = deliver(session, prediction, target, bar, is_own=False, offset=offset, limit=limit)
-        except RequestRefused as error:  # a prediction of a few rows
+        except RequestRefused as error:  # of `POST /predict`, whose result is JSON
             if error.code != "not-acceptable" or target.path is not None or to is not None:
                 raise
-            final = deliver(session, prediction, target_of(None, "json"), bar, is_own=False)
+            final = deliver(session, prediction, output_target(None, "json"), bar, is_own=False)
     if offset is None and limit is None:
         summarize(session, final, target, bar)
 
 
 def watch(session: Session, prediction_id: Id) -> None:
-    """Show how a prediction runs, until it is final.
+    """Show the progress of a prediction until it is final.
 
-    With --json, each change is a line on standard output.
+    With --json, each change is printed as a line to standard output.
     """
-    bar = Bar(session.address, quiet=session.as_json)
+    bar = ProgressBar(session.address, quiet=session.as_json)
     now = None
     with session.connect(retry_for=PATIENT_SECONDS) as sepal:
         prediction = sepal.prediction(prediction_id)
         try:
             with bar:
                 for now in prediction.progress():
-                    _tell(session, now, bar)
+                    _show_change(session, now, bar)
         except KeyboardInterrupt:
             interrupt.end_running(session, prediction_id, ["watch", prediction_id])
     assert now is not None, "a prediction has an end"
@@ -99,9 +99,9 @@ def cancel(session: Session, prediction_id: Id) -> None:
 
 
 def list_predictions(session: Session, state: States = None) -> None:
-    """List your predictions of files, the latest first.
+    """List the predictions of your files, the latest first.
 
-    Yours are those with your API key or, without one, from your address.
+    They are those submitted with your API key or, without one, from your address.
     """
     with session.connect() as sepal:
         found = sepal.predictions(states=state or ())
@@ -109,15 +109,19 @@ def list_predictions(session: Session, state: States = None) -> None:
             for now in found:
                 report.print_json(progress_body(now))
             return
-        rows = [_cells(now) for now in found]
+        rows = [_list_cells(now) for now in found]
     show(aligned(("ID", "STATE", "ROWS", "DONE", "BAD", "LEFT"), rows, right=frozenset({2, 3, 4, 5})))
 
 
 def describe(now: Progress) -> str:
-    """Return the state of a prediction, and its rows, in one line."""
+    """Return one line with the state of a prediction and its rows."""
     if not now.rows_total:
         return now.state.value
-    done = n_rows(now.rows_total) if now.state is State.SUCCEEDED else f"{now.rows_done:,} of {n_rows(now.rows_total)}"
+    done = (
+        format_rows(now.rows_total)
+        if now.state is State.SUCCEEDED
+        else f"{now.rows_done:,} of {format_rows(now.rows_total)}"
+    )
     return f"{now.state.value}: {done}" + (f", {now.rows_bad:,} bad" if now.rows_bad else "")
 
 
@@ -135,14 +139,14 @@ def progress_body(now: Progress) -> Mapping[str, Any]:
     }
 
 
-def _tell(session: Session, now: Progress, bar: Bar) -> None:
+def _show_change(session: Session, now: Progress, bar: ProgressBar) -> None:
     if session.as_json:
         report.print_json(progress_body(now))
     else:
-        bar.progress(now)
+        bar.show_progress(now)
 
 
-def _cells(now: Progress) -> tuple[str, ...]:
+def _list_cells(now: Progress) -> tuple[str, ...]:
     share = f"{now.rows_done / now.rows_total:.0%}" if now.rows_total else ""
-    left = "" if now.seconds_left is None or now.is_final else duration(now.seconds_left)
+    left = "" if now.seconds_left is None or now.is_final else format_duration(now.seconds_left)
     return (now.id, now.state.value, f"{now.rows_total:,}", share, f"{now.rows_bad:,}", left)

@@ -1,4 +1,4 @@
-"""A row that a person types: texts become the values of the model's columns."""
+"""Parses the row of `sepal predict`: converts strings to the types of the model's columns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -14,10 +14,10 @@ _SHOWN: Final = 20  # names in one message
 
 
 def row_in_order(model: "Model", texts: Sequence[str]) -> Any:
-    """Return a row whose values are in the order of the model's columns.
+    """Parse a row whose values are in the order of the model's columns.
 
     Raises:
-        InvalidInput: there are too few or too many values, or one does not fit its column.
+        InvalidInput: the number of values is wrong, or a value does not fit its column.
     """
     if model.kind == "text":
         if len(texts) != 1:
@@ -25,83 +25,85 @@ def row_in_order(model: "Model", texts: Sequence[str]) -> Any:
         return texts[0]
     if len(texts) != len(model.columns):
         raise InvalidInput(
-            f"A row of this model has {_counted(len(model.columns), 'value')}, not {len(texts)}: "
-            f'{_names(model)}. An empty value ("") is missing.'
+            f"A row of this model has {_format_count(len(model.columns), 'value')}, not {len(texts)}: "
+            f'{_column_names(model)}. Give "" for a missing value.'
         )
-    return [_value(column, text) for column, text in zip(model.columns, texts, strict=True)]
+    return [_parse_value(column, text) for column, text in zip(model.columns, texts, strict=True)]
 
 
 def row_by_name(model: "Model", assignments: Sequence[str]) -> dict[str, Any]:
-    """Return a row from texts `name=value`.
+    """Parse a row from strings `name=value`.
 
     Raises:
-        InvalidInput: there is no such column, one is given twice, or a value does not fit its column.
+        InvalidInput: a column is unknown or given twice, or a value does not fit its column.
     """
     if model.kind == "text":
-        raise InvalidInput('This model has no columns: a row is a text: sepal predict --text "…"')
+        raise InvalidInput('The rows of this model are texts, without columns: use sepal predict --text "…"')
     columns = {column.name: column for column in model.columns}
     row: dict[str, Any] = {}
     for assignment in assignments:
-        name, text = _split(assignment, columns)
+        name, text = _split_assignment(assignment, columns)
         if name in row:
-            raise InvalidInput(f"{_quoted(name)} is given twice: all --row options are one row.")
-        row[name] = _value(columns[name], text)
+            raise InvalidInput(f"{_quoted(name)} is given twice: all --row options together are one row.")
+        row[name] = _parse_value(columns[name], text)
     return row
 
 
 def row_of_text(model: "Model", text: str) -> str:
-    """Return a text as the row.
+    """Return the text as a row.
 
     Raises:
-        InvalidInput: the model takes columns.
+        InvalidInput: the rows of the model are not texts.
     """
     if model.kind != "text":
-        raise InvalidInput(f"This model takes no text: a row has values for its columns: {_names(model)}.")
+        raise InvalidInput(
+            f"The rows of this model are not texts: give values for its columns: {_column_names(model)}."
+        )
     return text
 
 
-def _split(assignment: str, columns: "Mapping[str, Column]") -> tuple[str, str]:
-    """Split at the sign that follows the name of a column; a name may have such signs itself."""
+def _split_assignment(assignment: str, columns: "Mapping[str, Column]") -> tuple[str, str]:
+    """Split `name=value` at the `=` that follows a column name, because names may contain `=`."""
     ends = [index for index, letter in enumerate(assignment) if letter == "="]
     for end in ends:
         if assignment[:end] in columns:
             return assignment[:end], assignment[end + 1 :]
     if not ends:
-        raise InvalidInput(f"{_quoted(assignment)} is no name=value.")
-    raise InvalidInput(_unknown(assignment[: ends[0]], columns))
+        raise InvalidInput(f"{_quoted(assignment)} is not of the form name=value.")
+    raise InvalidInput(_unknown_column_message(assignment[: ends[0]], columns))
 
 
-def _unknown(name: str, columns: "Mapping[str, Column]") -> str:
+def _unknown_column_message(name: str, columns: "Mapping[str, Column]") -> str:
     near = get_close_matches(name, columns, n=3)
-    ways = f"Did you mean {' or '.join(map(_quoted, near))}?" if near else f"The columns are {_joined(columns)}."
+    ways = f"Did you mean {' or '.join(map(_quoted, near))}?" if near else f"The columns are {_join_names(columns)}."
     return f"There is no column {_quoted(name)}. {ways}"
 
 
-def _value(column: "Column", text: str) -> Any:
+def _parse_value(column: "Column", text: str) -> Any:
     if not text:
         if not column.nullable:
             raise InvalidInput(f"{_quoted(column.name)} must not be missing.")
         return None
     try:
-        return _reader(column)(text)
+        return _value_parser(column)(text)
     except ValueError as error:
-        raise InvalidInput(f"{_quoted(column.name)} takes {error}, not {_quoted(text)}.") from error
+        raise InvalidInput(f"{_quoted(column.name)} must be {error}, not {_quoted(text)}.") from error
 
 
-def _reader(column: "Column") -> Callable[[str], Any]:
-    """Return what reads a value of the column; its ValueError says what the column takes."""
+def _value_parser(column: "Column") -> Callable[[str], Any]:
+    """Return the function that parses a value of the column; its ValueError names the values that are allowed."""
     if column.type.startswith("float"):
-        return _number
+        return _parse_number
     if column.type.startswith(("int", "uint")):
-        return _integer
+        return _parse_integer
     if column.type == "bool":
-        return _boolean
+        return _parse_boolean
     if column.categories is not None:
-        return _category(column.categories)
-    return str  # dates and datetimes are judged by the gateway
+        return _category_parser(column.categories)
+    return str  # the gateway validates dates and datetimes
 
 
-def _number(text: str) -> float:
+def _parse_number(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -111,13 +113,13 @@ def _number(text: str) -> float:
     return value
 
 
-def _integer(text: str) -> int:
+def _parse_integer(text: str) -> int:
     try:
         return int(text)
     except ValueError:
         pass  # perhaps 3.0 or 1e3
     try:
-        value = _number(text)
+        value = _parse_number(text)
     except ValueError:
         raise ValueError("an integer") from None
     if not value.is_integer():
@@ -125,32 +127,32 @@ def _integer(text: str) -> int:
     return int(value)
 
 
-def _boolean(text: str) -> bool:
+def _parse_boolean(text: str) -> bool:
     if text.lower() not in _BOOLEANS:
         raise ValueError("true or false")
     return _BOOLEANS[text.lower()]
 
 
-def _category(categories: Sequence[Any]) -> Callable[[str], Any]:
-    written = {_written(value): value for value in categories}
+def _category_parser(categories: Sequence[Any]) -> Callable[[str], Any]:
+    written = {_category_text(value): value for value in categories}
 
     def read(text: str) -> Any:
         if text not in written:
-            raise ValueError(f"one of {_joined(written)}")
+            raise ValueError(f"one of {_join_names(written)}")
         return written[text]
 
     return read
 
 
-def _written(value: Any) -> str:
+def _category_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _names(model: "Model") -> str:
-    return _joined([column.name for column in model.columns])
+def _column_names(model: "Model") -> str:
+    return _join_names([column.name for column in model.columns])
 
 
-def _joined(names: Sequence[str] | Mapping[str, Any]) -> str:
+def _join_names(names: Sequence[str] | Mapping[str, Any]) -> str:
     shown = [*names][:_SHOWN]
     left = len(names) - len(shown)
     return ", ".join(shown) + (f" and {left} more" if left else "")
@@ -160,5 +162,5 @@ def _quoted(text: str) -> str:
     return f'"{text}"'
 
 
-def _counted(number: int, noun: str) -> str:
+def _format_count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""`sepal score`: a file with the results of a file."""
+"""`sepal score`: scores a file, and writes the result to a file or to standard output."""
 
 import sys
 import time
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from sepal_client.cli import interrupt, report
-from sepal_client.cli.bar import Bar
+from sepal_client.cli.bar import ProgressBar
 from sepal_client.cli.delivery import deliver, summarize
 from sepal_client.cli.session import PATIENT_SECONDS, Session
-from sepal_client.cli.target import STANDARD, Output, Target, To, target_of
+from sepal_client.cli.target import STANDARD, Output, Target, To, output_target
 from sepal_client.cli.terminal import show
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ Examples:
   cat flowers.csv | sepal score - > scored.csv
   sepal score flowers.csv --detach
 
-On Ctrl-C it asks whether to leave the work running; "sepal results ID" picks it up."""
+Ctrl-C asks whether to leave the prediction running; "sepal results ID" fetches its result later."""
 
 
 class OnError(str, Enum):
-    """What rows do that cannot be scored."""
+    """The effect of a row that cannot be scored."""
 
     FAIL = "fail"
     REPORT = "report"
@@ -39,17 +39,20 @@ class OnError(str, Enum):
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="FILE", help="CSV, NDJSON, JSON, Arrow or Parquet by its suffix, also .gz or .zst; -: standard input."
+        metavar="FILE",
+        help="A CSV, NDJSON, JSON, Arrow or Parquet file; text formats also as .gz or .zst. -: standard input.",
     ),
 ]
 SourceFormat = Annotated[
     str | None,
-    typer.Option("--format", metavar="FORMAT", help="Of FILE. [default: by its suffix; csv for standard input]"),
+    typer.Option(
+        "--format", metavar="FORMAT", help="The format of FILE. [default: by its suffix; csv for standard input]"
+    ),
 ]
 Carry = Annotated[
     list[str] | None,
     typer.Option(
-        "--carry", metavar="NAME,NAME", help="Columns that the model does not know, to carry through to the result."
+        "--carry", metavar="NAME,NAME", help="Columns to copy to the result, which are not inputs of the model."
     ),
 ]
 Outputs = Annotated[
@@ -60,23 +63,27 @@ Errors = Annotated[
     OnError,
     typer.Option(
         "--on-error",
-        help='What rows do that cannot be scored: fail the whole file, or have their reason in a column "error".',
+        help='If a row cannot be scored: fail the prediction, or report the reason in a column "error".',
     ),
 ]
 Delimiter = Annotated[
-    str | None, typer.Option("--delimiter", metavar="CHARACTER", help="Of CSV; \\t is a tab. [default: a comma]")
+    str | None,
+    typer.Option("--delimiter", metavar="CHARACTER", help="CSV: the delimiter; \\t is a tab. [default: a comma]"),
 ]
 NoHeader = Annotated[
-    bool, typer.Option("--no-header", help="Of CSV: the first line is a row, and the columns are in the model's order.")
+    bool, typer.Option("--no-header", help="CSV: the first line is a row; the columns are in the model's order.")
 ]
 Null = Annotated[
     list[str] | None,
-    typer.Option("--null", metavar="TEXT", help="Of CSV: a text that is a missing value, beside the empty cell."),
+    typer.Option("--null", metavar="TEXT", help="CSV: a string that means a missing value, besides the empty cell."),
 ]
 Deadline = Annotated[
     float | None,
     typer.Option(
-        "--deadline", metavar="SECONDS", min=0.001, help="If there is no result by then, the prediction expires."
+        "--deadline",
+        metavar="SECONDS",
+        min=0.001,
+        help="If there is no result after this time, the prediction expires.",
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Do not wait: print the id once the rows are accepted.")]
@@ -101,12 +108,12 @@ def score(
 ) -> None:
     """Score a file of any number of rows.
 
-    The result goes to standard output as CSV, or with -o to a file that is written whole or not at all. The columns are
-    found by their names.
+    The result is written to standard output as CSV, or to the file given with -o; an incomplete file is deleted.
+    Columns are matched by name.
     """
-    target = target_of(output, to)
+    target = output_target(output, to)
     if session.as_json and target.path is None and not detach:
-        raise typer.BadParameter("--json needs -o FILE or --detach: standard output has the result")
+        raise typer.BadParameter("--json requires -o FILE or --detach, because the result goes to standard output")
     options = {
         "format": source_format or ("csv" if source == STANDARD else None),
         "carry": [name for names in carry or () for name in names.split(",")],
@@ -118,7 +125,7 @@ def score(
         "deadline": deadline,
     }
     began = time.monotonic()
-    bar = Bar(session.address, quiet=quiet)
+    bar = ProgressBar(session.address, quiet=quiet)
     with session.connect(retry_for=PATIENT_SECONDS) as sepal:
         prediction = _submit(session, sepal, source, options, target, bar)
         if detach:
@@ -129,15 +136,15 @@ def score(
 
 
 def _submit(
-    session: Session, sepal: "Sepal", source: str, options: Mapping[str, Any], target: Target, bar: Bar
+    session: Session, sepal: "Sepal", source: str, options: Mapping[str, Any], target: Target, bar: ProgressBar
 ) -> "Prediction":
     prediction: Prediction | None = None
     all_sent = False
 
     def on_sent(done: int, total: int | None) -> None:
         nonlocal all_sent
-        all_sent = total is None or done == total  # of a pipe, nobody knows
-        bar.sent(done, total)
+        all_sent = total is None or done == total  # the size of a pipe is unknown
+        bar.show_sent(done, total)
 
     try:
         with bar:
@@ -146,5 +153,5 @@ def _submit(
     except KeyboardInterrupt:
         if prediction is None:
             interrupt.end_upload(session, all_sent=all_sent)
-        interrupt.ask(session, prediction, target.resumption(prediction.id))
+        interrupt.ask_to_cancel(session, prediction, target.resume_arguments(prediction.id))
     return prediction

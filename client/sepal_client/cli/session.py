@@ -1,4 +1,4 @@
-"""What every command shares: the options that lead to the gateway, and how its errors are reported."""
+"""The options that all commands share, the connection to the gateway, and the reporting of errors."""
 
 import inspect
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import typer
 
 from sepal_client.cli import report
 from sepal_client.cli.exits import ExitCode, exit_code
-from sepal_client.cli.manual import Page
+from sepal_client.cli.manual import DocumentedCommand
 from sepal_client.errors import Problem, SepalError
 
 if TYPE_CHECKING:
@@ -18,25 +18,27 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 PATIENT_SECONDS: Final = 120.0
-"""How long a command that works on a file goes on trying to reach a gateway, which may be being replaced."""
+"""How long a command that processes a file retries, because the gateway may be restarting."""
 QUICK_SECONDS: Final = 3.0
-"""Likewise a command that answers at once: the URL may be wrong, and a person waits."""
+"""How long other commands retry: the URL may be wrong, and the user is waiting."""
 
 Url = Annotated[
     str | None,
-    typer.Option("--url", metavar="URL", help="The gateway. [env: SEPAL_URL; default: http://127.0.0.1:8000]"),
+    typer.Option(
+        "--url", metavar="URL", help="The URL of the gateway. [env: SEPAL_URL; default: http://127.0.0.1:8000]"
+    ),
 ]
-ApiKey = Annotated[str | None, typer.Option("--api-key", metavar="KEY", help="Your API key; rather set SEPAL_API_KEY.")]
+ApiKey = Annotated[str | None, typer.Option("--api-key", metavar="KEY", help="Your API key; SEPAL_API_KEY is safer.")]
 Timeout = Annotated[
     float,
-    typer.Option("--timeout", metavar="SECONDS", min=0.001, help="Give up a connection without a byte for so long."),
+    typer.Option("--timeout", metavar="SECONDS", min=0.001, help="Close a connection after so long without a byte."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs; errors too, on standard error.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; errors too, on standard error.")]
 
 
 @dataclass(frozen=True)
 class Session:
-    """How a command reaches the gateway, and whether it prints JSON."""
+    """The values of the options that all commands share."""
 
     url: str | None = None
     api_key: str | None = None
@@ -72,18 +74,18 @@ def register(
     examples: str = "",
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Add a command, with the options that all commands have.
+    """Add a command, with the options that all commands share.
 
     Args:
-        app: what the command is added to.
+        app: the group that the command is added to.
         command: its first parameter is the session; the others are its arguments and options.
         name: of the command.
-        group: the heading of the help that it stands below.
+        group: the heading in the help that the command is listed under.
         examples: shown at the end of its help.
-        settings: of the command's context, for its command line.
+        settings: Click context settings, for parsing.
     """
     own = [*inspect.signature(command).parameters.values()][1:]
-    shared = [*inspect.signature(_shared).parameters.values()]
+    shared = [*inspect.signature(_shared_options).parameters.values()]
 
     def run(url: str | None, api_key: str | None, timeout: float, as_json: bool, **own: Any) -> None:
         session = Session(url, api_key, timeout, as_json)
@@ -95,11 +97,11 @@ def register(
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     run.__doc__ = command.__doc__
-    add = app.command(name, cls=Page, rich_help_panel=group, epilog=examples, context_settings=settings)
+    add = app.command(name, cls=DocumentedCommand, rich_help_panel=group, epilog=examples, context_settings=settings)
     add(run)
 
 
-def _shared(url: Url = None, api_key: ApiKey = None, timeout: Timeout = 30.0, as_json: AsJson = False) -> None:
+def _shared_options(url: Url = None, api_key: ApiKey = None, timeout: Timeout = 30.0, as_json: AsJson = False) -> None:
     """Declare the options of every command."""
 
 
@@ -113,7 +115,7 @@ def _run(session: Session, command: Callable[[], None]) -> ExitCode:
         report.failure(Problem("interrupted", "Interrupted."), as_json=session.as_json)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        raise  # typer ends the process quietly: what reads the output has closed it
+        raise  # the reader has closed the output: typer ends the process without a message
     except OSError as error:
         report.failure(Problem("os-error", str(error)), as_json=session.as_json)
         return ExitCode.UNEXPECTED

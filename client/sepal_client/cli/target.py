@@ -1,4 +1,4 @@
-"""Where a result goes: a file, whose suffix names the format, or standard output."""
+"""The output target of a result: a file, whose suffix selects the format, or standard output."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ import typer
 from sepal_client.errors import InvalidInput
 
 STANDARD: Final = "-"
-"""The name of standard input and output."""
+"""The argument for standard input or output."""
 _DEFAULT: Final = "csv"
 
 Output = Annotated[
@@ -23,33 +23,33 @@ To = Annotated[
     typer.Option(
         "--to",
         metavar="FORMAT",
-        help="Of the result: csv, ndjson, json, arrow or parquet. [default: by the suffix of -o; else csv]",
+        help="The format of the result: csv, ndjson, json, arrow or parquet. [default: by the suffix of -o, or csv]",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A file or standard output, and the format to write."""
+    """A file or standard output, with the format of the result."""
 
     path: Path | None
     """None: standard output."""
     format: str
     to: str | None
-    """The format as it was asked for; None: it follows from the path."""
+    """The value of `--to`."""
 
     @property
     def destination(self) -> "Path | BinaryIO":
-        """What the client writes to."""
+        """The path or file object to pass to `Prediction.download`."""
         return sys.stdout.buffer if self.path is None else self.path
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person sees the result itself."""
+        """Whether the result is printed on a terminal."""
         return self.path is None and sys.stdout.isatty()
 
-    def resumption(self, prediction_id: str) -> list[str]:
-        """Return the words of the command that fetches the result later."""
+    def resume_arguments(self, prediction_id: str) -> list[str]:
+        """Return the arguments of the `sepal` command that fetches the result later."""
         path = [] if self.path is None else ["-o", str(self.path)]
         return ["results", prediction_id, *path, *([] if self.to is None else ["--to", self.to])]
 
@@ -57,29 +57,27 @@ class Target:
         return "standard output" if self.path is None else str(self.path)
 
 
-def target_of(output: str | None, to: str | None) -> Target:
-    """Return the target that the options name.
+def output_target(output: str | None, to: str | None) -> Target:
+    """Return the output target that the options specify.
 
     Raises:
-        InvalidInput: nothing can be written there, or not in this format.
+        InvalidInput: the file cannot be written, or results are not available in the format.
     """
     from sepal_client import formats
 
     if output is None or output == STANDARD:
         name = to or _DEFAULT
         if formats.for_target(None, name).is_binary and sys.stdout.isatty():
-            raise InvalidInput(
-                f"A terminal cannot show {name}: name a file with -o, or send the output to another command."
-            )
+            raise InvalidInput(f"A terminal cannot show {name}: give a file with -o, or redirect standard output.")
         return Target(None, name, to)
     path = Path(output)
     found = formats.for_target(path, to)
     if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InvalidInput(f"{path} cannot be written: {_why(path)}.")
+        raise InvalidInput(f"{path} cannot be written: {_why_not_writable(path)}.")
     return Target(path, found.name, to)
 
 
-def _why(path: Path) -> str:
+def _why_not_writable(path: Path) -> str:
     if path.is_dir():
         return "it is a folder"
-    return "you may not write to its folder" if path.parent.is_dir() else "its folder does not exist"
+    return "its folder is not writable" if path.parent.is_dir() else "its folder does not exist"

@@ -1,4 +1,4 @@
-"""What a terminal shows to people: emphasis, aligned columns, nothing that a terminal would obey."""
+"""Formats terminal output: colors, aligned columns, and escaped control characters."""
 
 import os
 import sys
@@ -12,28 +12,28 @@ _GAP: Final = "  "
 
 
 def styled(text: str, style: str, stream: TextIO | None = None) -> str:
-    """Return the text in a style (SGR parameters of ECMA-48) if the stream is a terminal with colors."""
+    """Return the text in a style (SGR parameters of ECMA-48) if the stream is a terminal that supports colors."""
     return f"\x1b[{style}m{text}\x1b[0m" if text and _has_colors(stream or sys.stdout) else text
 
 
 def printable(text: str) -> str:
-    """Return the text without control characters, which a terminal would obey."""
+    """Return the text with control characters escaped, so that a terminal does not interpret them."""
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> list[str]:
-    """Return lines with the columns below one another, the first line the head.
+    """Return the lines of a table with aligned columns.
 
     Args:
-        head: the names of the columns.
-        rows: their cells.
-        right: the indices of the columns that end, and do not begin, below one another.
+        head: the column names, for the first line.
+        rows: the cells of the other lines.
+        right: the indices of the right-aligned columns.
     """
     cells = [[printable(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
-    lines = [_GAP.join(_padded(cell, widths[i], i in right) for i, cell in enumerate(row)).rstrip() for row in cells]
+    widths = [max(map(_display_width, column)) for column in zip(*cells, strict=True)]
+    lines = [_GAP.join(_pad(cell, widths[i], i in right) for i, cell in enumerate(row)).rstrip() for row in cells]
     return [styled(lines[0], BOLD), *lines[1:]]
 
 
@@ -48,14 +48,14 @@ def _has_colors(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _padded(cell: str, width: int, right: bool) -> str:
-    padding = " " * (width - _width(cell))
+def _pad(cell: str, width: int, right: bool) -> str:
+    padding = " " * (width - _display_width(cell))
     return padding + cell if right else cell + padding
 
 
-def _width(text: str) -> int:
+def _display_width(text: str) -> int:
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len  # some letters, and most of Chinese and Japanese, take two columns or none
+    from rich.cells import cell_len  # some characters, such as most Chinese ones, take two columns or none
 
     return cell_len(text)

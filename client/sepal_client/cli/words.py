@@ -1,4 +1,4 @@
-"""Numbers for people: rows, bytes, durations."""
+"""Formats numbers of rows, bytes and seconds for people."""
 
 from typing import Final
 
@@ -7,17 +7,17 @@ _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
 
 
-def counted(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """Return `1 row`, `1,000 rows`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def n_rows(number: int) -> str:
+def format_rows(number: int) -> str:
     """Return `1 row`, `1,000 rows`."""
-    return counted(number, "row")
+    return format_count(number, "row")
 
 
-def bytes_of(number: float) -> str:
+def format_bytes(number: float) -> str:
     """Return `312 bytes`, `42.1 MB`; a megabyte is a million bytes."""
     if number < 1000:
         return f"{number:.0f} bytes"
@@ -28,7 +28,7 @@ def bytes_of(number: float) -> str:
     raise AssertionError("the last unit takes every number")
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return `0.8 s`, `42 s`, `3 min 20 s`, `2 h 5 min`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s".replace(".0 s", " s")

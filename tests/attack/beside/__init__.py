@@ -1,1 +1,1 @@
-"""An honest client beside attacks that go on."""
+"""An honest client during continuous attacks."""

@@ -95,7 +95,7 @@ class Attacker:
                 writer.write(b"\r\n")
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        received, tail, due = 0, b"", self._attack.answers
+        received, tail, due = 0, b"", self._attack.responses
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(_READ_BYTES):
                 received += len(data)
@@ -106,7 +106,7 @@ class Attacker:
                 if self._attack.hangs_up and received >= self._attack.hangs_up:
                     return
                 if self._attack.repeats and due <= 0 and data.endswith(b"}") and not self._is_stopping:
-                    due = self._attack.answers
+                    due = self._attack.responses
                     writer.writelines(self._attack.sends())
 
 

@@ -1,4 +1,4 @@
-"""The attacks that go on: what each connection of an attacker does, and how many there are."""
+"""The continuous attacks: what each connection of an attacker does, and how many there are."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ class Attack:
 
     what: str
     sends: Callable[[], Iterator[bytes]]
-    """Yields what a connection sends, one part after another."""
+    """Yields the parts that a connection sends."""
     connections: int = 1
-    """How many connections are open at the same time; one that ends is replaced."""
+    """The number of open connections; one that ends is replaced."""
     every: float = 0
     """Seconds between two parts."""
     reads: bool = True
-    """Whether answers are read."""
+    """Whether responses are read."""
     repeats: bool = False
-    """Whether a connection sends everything again once it was answered."""
-    answers: int = 1
-    """How many answers that makes."""
+    """Whether a connection sends everything again after the response."""
+    responses: int = 1
+    """The number of responses expected."""
     hangs_up: int = 0
-    """Hang up after so many bytes of an answer; 0 is never."""
+    """Close after so many bytes of a response; 0: never."""
     per_second: int = 0
-    """How many connections are opened in a second; 0 is as many as end."""
+    """New connections per second; 0: only replacements for ended ones."""
     holds: bool = False
     """Whether the connections stay until the gateway ends them, which its limits must do."""
 
@@ -112,16 +112,16 @@ ATTACKS: Final[dict[str, Attack]] = {
     "silence": Attack("300 connections that say nothing", _silence, 300, holds=True),
     "slow-heads": Attack("300 heads, a byte each second", _slow_head, 300, every=1, holds=True),
     "slow-bodies": Attack("300 bodies, a byte each second", _slow_body, 300, every=1, holds=True),
-    "unread": Attack("300 connections that read no answer", _unread, 300, reads=False, holds=True),
+    "unread": Attack("300 connections that read no response", _unread, 300, reads=False, holds=True),
     "large-header": Attack("a header of 64 MB, again and again", _large_header),
     "large-headers": Attack("20 headers of 64 MB at a time", _large_header, 20),
     "chunks": Attack("chunked bodies of 64 MB", _chunks, 4),
     "tiny-chunks": Attack("chunked bodies of 8 MB, a byte in a chunk", _tiny_chunks, 4),
     "large-json": Attack("20 bodies of 8 MB of JSON at a time", _large_json, 20, repeats=True),
     "deep-json": Attack("JSON of 100,000 levels", _deep_json, 4, repeats=True),
-    "hang-ups": Attack("500 clients a second that hang up in an answer", _schema, 500, hangs_up=1000, per_second=500),
+    "hang-ups": Attack("500 clients a second that hang up in a response", _schema, 500, hangs_up=1000, per_second=500),
     "schema": Attack("GET /openapi.json as fast as it goes", _schema, 4, repeats=True),
-    "schema-pipelined": Attack("GET /openapi.json, 100 in a packet", _many_schemas, 4, repeats=True, answers=100),
+    "schema-pipelined": Attack("GET /openapi.json, 100 in a packet", _many_schemas, 4, repeats=True, responses=100),
     "prefer": Attack("predictions with a Prefer of 7.5 kB", _long_prefer, 4, repeats=True),
 }
-"""By the names that `--only` takes."""
+"""The attacks, by the names that `--only` accepts."""

@@ -1,4 +1,4 @@
-"""An honest client that sends 50 predictions a second, whatever becomes of the answers before (an open loop)."""
+"""An honest client that sends 50 predictions a second without waiting for responses (an open loop)."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from typing import Final, cast
 RATE: Final = 50
 """Requests per second."""
 LOST_SECONDS: Final = 10.0
-"""A request without an answer for so long is lost."""
+"""Seconds without a response after which a request counts as lost."""
 _IDLE_SECONDS: Final = 5.0  # an older connection could be closed by the gateway while a request is on its way
 _BODY: Final = b'{"data":[[5.1,3.5,1.4,0.2]]}'
 _REQUEST: Final = (
@@ -21,10 +21,10 @@ _REQUEST: Final = (
 
 @dataclass(frozen=True)
 class Measured:
-    """What the honest client has seen."""
+    """The measurements of the honest client."""
 
     milliseconds: list[float]
-    """From when each answered request was due to its answer, in ascending order."""
+    """Times from the scheduled start of each request to its response, in ascending order."""
     lost: int
     problems: list[str]
     """The statuses and errors of those that were lost."""
@@ -35,21 +35,21 @@ class Measured:
         return len(self.milliseconds) + self.lost
 
     def percentile(self, share: float) -> float:
-        """Return the smallest time that this share of the answers did not exceed, in milliseconds."""
+        """Return a percentile of the response times, in milliseconds."""
         if not self.milliseconds:
             return math.inf
         return self.milliseconds[max(math.ceil(share * len(self.milliseconds)), 1) - 1]
 
 
-class _Answers(asyncio.Protocol):
-    """One keep-alive connection, with one request under way at most."""
+class _Responses(asyncio.Protocol):
+    """A keep-alive connection with at most one request at a time."""
 
     def __init__(self) -> None:
         self.is_open = False
         self.used = 0.0
-        """The event loop's time of its last answer."""
+        """The event loop's time of its last response."""
         self._received = b""
-        self._answer: asyncio.Future[int] | None = None
+        self._response: asyncio.Future[int] | None = None
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -64,15 +64,15 @@ class _Answers(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(exc or ConnectionResetError("the connection was closed"))
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(exc or ConnectionResetError("the connection was closed"))
 
     async def predict(self) -> int:
-        """Send one request; returns the status of its answer."""
-        self._answer = asyncio.get_running_loop().create_future()
+        """Send one request; return the status of the response."""
+        self._response = asyncio.get_running_loop().create_future()
         self._transport.write(_REQUEST)
         async with asyncio.timeout(LOST_SECONDS):
-            return await self._answer
+            return await self._response
 
     def close(self) -> None:
         """Close the connection."""
@@ -80,22 +80,22 @@ class _Answers(asyncio.Protocol):
             self._transport.abort()
 
     def _finish(self, status: int) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(status)
+        if self._response is not None and not self._response.done():
+            self._response.set_result(status)
 
 
 class HonestClient:
-    """Sends requests at fixed times, on idle connections where there are any and on new ones where there are none."""
+    """Sends requests at fixed times, on idle connections or, if there are none, on new ones."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._idle: list[_Answers] = []
+        self._idle: list[_Responses] = []
         self._milliseconds: list[float] = []
         self._problems: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, seconds: float) -> Measured:
-        """Send requests for so many seconds, and wait for their answers."""
+        """Send requests for so many seconds, and wait for the responses."""
         loop = asyncio.get_running_loop()
         gc.freeze()
         gc.disable()
@@ -128,14 +128,14 @@ class HonestClient:
         connection.used = loop.time()
         self._idle.append(connection)
 
-    async def _connection(self) -> _Answers:
+    async def _connection(self) -> _Responses:
         while self._idle:
             connection = self._idle.pop()
             if connection.is_open and connection.used > asyncio.get_running_loop().time() - _IDLE_SECONDS:
                 return connection
             connection.close()
         async with asyncio.timeout(LOST_SECONDS):
-            _, opened = await asyncio.get_running_loop().create_connection(_Answers, "127.0.0.1", self._port)
+            _, opened = await asyncio.get_running_loop().create_connection(_Responses, "127.0.0.1", self._port)
         return opened
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.attack beside`: an honest client alone, and then beside each attack."""
+"""`python -m tests.attack beside`: measures an honest client alone, and then during each attack."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ from tests.served_models import save_model
 from tests.stack import ROOT, Gateway, running_stack
 
 LARGEST_RATIO: Final = 3.0
-"""The 99th percentile beside an attack, against that of the client alone (bar 2 of the issue)."""
+"""The greatest ratio between the 99th percentile during an attack and that of the client alone."""
 LARGEST_MS: Final = 250.0
 IDLE_SECONDS: Final = 15.0
 """`SEPAL_IDLE_SECONDS` of the gateway: the default would make this wait long for the end of idle connections."""
@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_beside(arguments: argparse.Namespace) -> int:
-    """Measure beside each attack, and print a line for each; returns the exit code."""
+    """Measure the client during each attack, and print a line for each; return the exit code."""
     names = [name for name in arguments.attacks.split(",") if name] or list(ATTACKS)
     with tempfile.TemporaryDirectory(prefix="sepal-beside-") as folder:
         model_dir = save_model(Path(folder) / "models", "iris")
@@ -56,34 +56,34 @@ def _measure_all(gateway: Gateway, names: Sequence[str], seconds: float) -> int:
     _print_line("alone", *shown(alone, usual))
     failures = 0
     for name in names:
-        failures += _beside(gateway, name, seconds, usual)
+        failures += _measure_beside(gateway, name, seconds, usual)
     again = _measure(gateway, seconds)
     _print_line("alone again", *shown(again, usual))
-    print(f"{len(names)} attacks, {failures} failures; resident memory of the gateway: {_memory(gateway):.0f} MB")
+    print(f"{len(names)} attacks, {failures} failures; resident memory of the gateway: {_memory_mib(gateway):.0f} MB")
     return 1 if failures else 0
 
 
-def _beside(gateway: Gateway, name: str, seconds: float, usual: float) -> int:
-    """Measure beside one attack; returns 1 if a bar is missed."""
+def _measure_beside(gateway: Gateway, name: str, seconds: float, usual: float) -> int:
+    """Measure the client during one attack; return 1 if a bar is missed."""
     attack = ATTACKS[name]
     with _attacking(name, gateway.port) as attacker:
         measured = _measure(gateway, seconds)
-        _tell(attacker)  # to open no more connections
+        _send_command(attacker)  # to open no more connections
         held = _wait_until_released(gateway, _bound(attack))
-        _tell(attacker)
+        _send_command(attacker)
         assert attacker.stdout is not None, "a pipe"
         report: dict[str, Any] = json.loads(attacker.stdout.readline())
-    faults = _faults(measured, usual, held)
+    faults = _find_faults(measured, usual, held)
     notes = "; ".join(faults) or "met"
     statuses = ", ".join(f"{count} × {status}" for status, count in sorted(report["statuses"].items()))
     _print_line(name, *shown(measured, usual), str(held), str(report["longest"]), notes)
-    print(f"    {attack.what}: {report['opened']} connections; answers: {statuses or 'none'}")
+    print(f"    {attack.what}: {report['opened']} connections; responses: {statuses or 'none'}")
     if measured.problems:
         print(f"    lost: {', '.join(sorted(set(measured.problems)))}")
     return 1 if faults else 0
 
 
-def _faults(measured: Measured, usual: float, held: int) -> list[str]:
+def _find_faults(measured: Measured, usual: float, held: int) -> list[str]:
     p99, longest = measured.percentile(0.99), measured.percentile(1)
     faults = [f"MISSED: {measured.lost} lost"] if measured.lost else []
     if p99 > LARGEST_RATIO * usual:
@@ -103,7 +103,7 @@ def _bound(attack: Attack) -> float:
 
 
 def _wait_until_released(gateway: Gateway, seconds: float) -> int:
-    """Wait until the gateway holds no connection; returns how many it still holds after so many seconds."""
+    """Wait until the gateway has no open connection; return the number after so many seconds."""
     deadline = time.monotonic() + seconds
     while (held := _connections(gateway)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -115,7 +115,7 @@ def _connections(gateway: Gateway) -> int:
     return sum(each.laddr.port == gateway.port and each.status != psutil.CONN_LISTEN for each in found)
 
 
-def _memory(gateway: Gateway) -> float:
+def _memory_mib(gateway: Gateway) -> float:
     return float(gateway.part.process.memory_info().rss / 1e6)
 
 
@@ -134,7 +134,7 @@ def _attacking(name: str, port: int) -> Iterator[subprocess.Popen[str]]:
             attacker.kill()
 
 
-def _tell(attacker: "subprocess.Popen[str]") -> None:
+def _send_command(attacker: "subprocess.Popen[str]") -> None:
     assert attacker.stdin is not None, "a pipe"
     attacker.stdin.write("\n")
     attacker.stdin.flush()

@@ -3,9 +3,9 @@
 import gzip
 from typing import Final
 
-from tests.attack.answer import Answer
 from tests.attack.case import Case, Step
 from tests.attack.cases.build import ROW, accepts, chunk, large, post, stream
+from tests.attack.response import Response
 
 _JSON: Final = "RFC 8259, 2"
 _TEXT: Final = "RFC 8259, 8.1"
@@ -129,8 +129,8 @@ _CODINGS: Final = (b"gzip", b"br", b"GZIP", b"x-gzip", b"deflate", b"zstd", b"fo
 
 
 def _points_to(pointer: str) -> dict[str, object]:
-    def check(answer: Answer) -> str:
-        pointers = [error["pointer"] for error in answer.json().get("errors", [])]
+    def check(response: Response) -> str:
+        pointers = [error["pointer"] for error in response.json().get("errors", [])]
         found = any(each == pointer or each.startswith(pointer + "/") for each in pointers)
         return "" if found else f"the pointers are {pointers}: expected {pointer}"
 

@@ -1,4 +1,4 @@
-"""Writes requests as bytes, and cases from them."""
+"""Builds requests as bytes, and cases from them."""
 
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ def post(body: bytes = ROW, *headers: bytes, path: bytes = b"/predict", media: b
 
 
 def large(begin: bytes, unit: bytes, times: int, end: bytes, *headers: bytes) -> tuple[Step, ...]:
-    """Write a request with a large body, which is not held in memory: `unit` stands in it `times` times.
+    """Write a request with a large body that repeats `unit` `times` times, and is not kept in memory.
 
     Args:
         begin: how the body begins.
@@ -61,7 +61,7 @@ def trailed(*trailers: bytes) -> bytes:
 
 
 def want(*statuses: int, code: str = "", body: str = "", **more: Any) -> Want:
-    """Describe an answer."""
+    """Describe a response."""
     return Want(statuses, code=code, body=body, **more)
 
 
@@ -91,6 +91,6 @@ def refuses(
     return Case(name, steps, (wanted,), rfc, **{"then": Then.CLOSED, **more})
 
 
-def answers(name: str, sends: bytes | tuple[Step, ...], wants: tuple[Want, ...], rfc: str, **more: Any) -> Case:
-    """Describe a connection with several answers."""
+def responses(name: str, sends: bytes | tuple[Step, ...], wants: tuple[Want, ...], rfc: str, **more: Any) -> Case:
+    """Describe a connection with several responses."""
     return Case(name, (sends,) if isinstance(sends, bytes) else sends, wants, rfc, **more)

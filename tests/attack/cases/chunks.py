@@ -3,7 +3,7 @@
 from typing import Final
 
 from tests.attack.case import Case, Flood, Proxied, Then
-from tests.attack.cases.build import GARBAGE, MALFORMED, OK, ROW, accepts, answers, chunk, get, refuses, stream
+from tests.attack.cases.build import GARBAGE, MALFORMED, OK, ROW, accepts, chunk, get, refuses, responses, stream
 
 _CHUNK: Final = "RFC 9112, 7.1"
 _EXTENSION: Final = "RFC 9112, 7.1.1"
@@ -89,9 +89,9 @@ CASES: Final[tuple[Case, ...]] = (
     refuses("a body that is not chunked", stream(ROW + b"\r\n"), _CHUNK),
     refuses("LF after the last chunk", stream(chunk() + b"0\n\r\n"), _CHUNK, proxied=Proxied.REPAIRED),
     refuses("LF at the end", stream(chunk() + b"0\r\n\n"), _CHUNK, proxied=Proxied.REPAIRED),
-    answers("garbage after the last chunk", stream(chunk() + _END + GARBAGE), (OK, MALFORMED), _CHUNK,
+    responses("garbage after the last chunk", stream(chunk() + _END + GARBAGE), (OK, MALFORMED), _CHUNK,
             then=Then.CLOSED),
-    answers("a request after the last chunk", stream(chunk() + _END) + get(), (OK, OK), _CHUNK),
-    answers("a refused chunk after a good request", get() + stream(b"zz\r\n"), (OK, MALFORMED), _CHUNK,
+    responses("a request after the last chunk", stream(chunk() + _END) + get(), (OK, OK), _CHUNK),
+    responses("a refused chunk after a good request", get() + stream(b"zz\r\n"), (OK, MALFORMED), _CHUNK,
             then=Then.CLOSED),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.attack.case import Answered, Case, Proxied, Then
+from tests.attack.case import AwaitResponses, Case, Proxied, Then
 from tests.attack.cases.build import (
     CHUNKED,
     HOST,
@@ -11,12 +11,12 @@ from tests.attack.cases.build import (
     OK,
     ROW,
     accepts,
-    answers,
     chunk,
     get,
     head,
     post,
     refuses,
+    responses,
 )
 
 _EXPECT: Final = "RFC 9110, 10.1.1"
@@ -41,20 +41,20 @@ def _expecting(*headers: bytes, line: bytes = b"POST /predict HTTP/1.1") -> byte
 
 
 def _other(name: str, sends: bytes, *statuses: int, rfc: str = _OTHER) -> Case:
-    """Describe a client of another protocol, to which silence is an answer too."""
+    """Describe a client of another protocol, to which silence is a response too."""
     return refuses(name, sends, rfc, *(statuses or (400, 501)), code="", may_be_silent=True, then=Then.ENDED)
 
 
 CASES: Final[tuple[Case, ...]] = (
-    accepts("100-continue, and a body after it", (_expecting(_KNOWN, _CONTINUE), Answered(), ROW), _EXPECT,
+    accepts("100-continue, and a body after it", (_expecting(_KNOWN, _CONTINUE), AwaitResponses(), ROW), _EXPECT,
             interim=(100,)),
-    accepts("100-continue in any case", (_expecting(_KNOWN, b"Expect: 100-Continue"), Answered(), ROW), _EXPECT,
+    accepts("100-continue in any case", (_expecting(_KNOWN, b"Expect: 100-Continue"), AwaitResponses(), ROW), _EXPECT,
             interim=(100,)),
     accepts("100-continue and a chunked body",
-            (_expecting(CHUNKED, _CONTINUE), Answered(), chunk() + b"0\r\n\r\n"), _EXPECT, interim=(100,)),
-    answers("100-continue twice on a connection",
-            (_expecting(_KNOWN, _CONTINUE), Answered(1), ROW, Answered(2),
-             _expecting(_KNOWN, _CONTINUE), Answered(3), ROW), (OK, OK), _EXPECT, interim=(100, 100)),
+            (_expecting(CHUNKED, _CONTINUE), AwaitResponses(), chunk() + b"0\r\n\r\n"), _EXPECT, interim=(100,)),
+    responses("100-continue twice on a connection",
+            (_expecting(_KNOWN, _CONTINUE), AwaitResponses(1), ROW, AwaitResponses(2),
+             _expecting(_KNOWN, _CONTINUE), AwaitResponses(3), ROW), (OK, OK), _EXPECT, interim=(100, 100)),
     accepts("100-continue with the body at once", _expecting(_KNOWN, _CONTINUE) + ROW, _EXPECT),
     accepts("100-continue with a part of the body", (_expecting(_KNOWN, _CONTINUE) + ROW[:5], ROW[5:]), _EXPECT),
     accepts("100-continue and HTTP/1.0",
@@ -80,8 +80,8 @@ CASES: Final[tuple[Case, ...]] = (
     # Upgrade
     accepts("an upgrade to h2c", get(b"/livez", *_H2C), "RFC 9113, 3.1", body=LIVE),
     accepts("a prediction that offers h2c", post(ROW, *_H2C), "RFC 9113, 3.1"),
-    answers("another request after an offer of h2c", get(b"/livez", *_H2C) + get(), (OK, OK), _UPGRADE),
-    answers("another prediction after an offer of h2c", post(ROW, *_H2C) + post(), (OK, OK), _UPGRADE),
+    responses("another request after an offer of h2c", get(b"/livez", *_H2C) + get(), (OK, OK), _UPGRADE),
+    responses("another prediction after an offer of h2c", post(ROW, *_H2C) + post(), (OK, OK), _UPGRADE),
     accepts("an upgrade to WebSocket", get(b"/livez", *_SOCKET), _UPGRADE, body=LIVE),
     accepts("a prediction that offers WebSocket", post(ROW, *_SOCKET), _UPGRADE),
     accepts("an upgrade of a wrong method to WebSocket", get(b"/predict", *_SOCKET), _UPGRADE, 405),
@@ -96,7 +96,7 @@ CASES: Final[tuple[Case, ...]] = (
     _other("memcached", b"stats\r\n\r\n"),
     _other("the PROXY protocol", b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n" + get()),
     _other("the second PROXY protocol", b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes(12) + get()),
-    _other("an answer instead of a request", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    _other("a response instead of a request", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
     _other("JSON without HTTP", ROW + b"\r\n\r\n"),
     _other("HTTP/2 frames without a preface", bytes.fromhex("000000040000000000") + b"\r\n\r\n"),
     _other("zeros", bytes(4096)),

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.attack.case import HALF_CLOSE, Answered, Case, Proxied, Then
+from tests.attack.case import HALF_CLOSE, AwaitResponses, Case, Proxied, Then
 from tests.attack.cases.build import (
     CHUNKED,
     GARBAGE,
@@ -12,12 +12,12 @@ from tests.attack.cases.build import (
     OK,
     ROW,
     accepts,
-    answers,
     chunk,
     get,
     head,
     post,
     refuses,
+    responses,
     stream,
     want,
 )
@@ -87,11 +87,11 @@ CASES: Final[tuple[Case, ...]] = (
     refuses("a length of 2^32 and a body's length", _length(b" 4294967324"), _LENGTH, 413, code="body-too-large"),
     refuses("a length of 100 digits", _length(b" " + b"9" * 100, b""), _LENGTH, 400, 413),
     refuses("a length of 5,000 digits", _length(b" " + b"9" * 5000, b""), _LENGTH, 400, 413),
-    answers("a length shorter than the body", _length(b" 28", ROW + GARBAGE), (OK, MALFORMED), _BODY,
+    responses("a length shorter than the body", _length(b" 28", ROW + GARBAGE), (OK, MALFORMED), _BODY,
             then=Then.CLOSED),
     refuses("a length longer than the body", (_length(b" 29"), HALF_CLOSE), _BODY, proxied=Proxied.SKIP),
     refuses("a length and no body", (_length(b" 28", b""), HALF_CLOSE), _BODY, proxied=Proxied.SKIP),
-    answers("a body without a length", head(b"POST /predict HTTP/1.1", HOST, JSON) + ROW + b"\r\n\r\n",
+    responses("a body without a length", head(b"POST /predict HTTP/1.1", HOST, JSON) + ROW + b"\r\n\r\n",
             (want(400, code="malformed-json"), MALFORMED), _BODY, then=Then.CLOSED),
     accepts("no body and no length", head(b"POST /predict HTTP/1.1", HOST, JSON), _BODY, 400, 411,
             code="malformed-json"),
@@ -143,11 +143,11 @@ CASES: Final[tuple[Case, ...]] = (
             then=Then.CLOSED, proxied=Proxied.SKIP),
     refuses("a half-close in a head", (b"GET /livez HTTP/1.1\r\nHost: se", HALF_CLOSE), "RFC 9112, 8", 400, 408,
             may_be_silent=True, proxied=Proxied.SKIP),
-    answers("a half-close at once", (HALF_CLOSE,), (), "RFC 9112, 9.6", then=Then.CLOSED, proxied=Proxied.SKIP),
+    responses("a half-close at once", (HALF_CLOSE,), (), "RFC 9112, 9.6", then=Then.CLOSED, proxied=Proxied.SKIP),
     refuses("a half-close in a chunk", (stream(chunk()[:-8]), HALF_CLOSE), "RFC 9112, 8", proxied=Proxied.SKIP),
     refuses("a half-close before the last chunk", (stream(chunk()), HALF_CLOSE), "RFC 9112, 8", proxied=Proxied.SKIP),
     refuses("a half-close in the last chunk", (stream(chunk() + b"0\r\n"), HALF_CLOSE), "RFC 9112, 8",
             proxied=Proxied.SKIP),
-    answers("a half-close between requests", (get(), Answered(), HALF_CLOSE), (OK,), "RFC 9112, 9.6",
+    responses("a half-close between requests", (get(), AwaitResponses(), HALF_CLOSE), (OK,), "RFC 9112, 9.6",
             then=Then.CLOSED, proxied=Proxied.SKIP),
 )  # fmt: skip

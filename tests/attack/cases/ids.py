@@ -1,4 +1,4 @@
-"""Ids of every kind, and the headers that `POST /predict` reads."""
+"""Ids of every form, and the headers that `POST /predict` reads."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Sizes and numbers, with the default settings and, of bodies and connections, with small ones."""
+"""Sizes and counts, with the default settings and, for bodies and connections, with small limits."""
 
 from typing import Any, Final
 
@@ -11,13 +11,13 @@ from tests.attack.cases.build import (
     OK,
     ROW,
     accepts,
-    answers,
     chunk,
     get,
     head,
     large,
     post,
     refuses,
+    responses,
     stream,
     want,
 )
@@ -90,7 +90,7 @@ CASES: Final[tuple[Case, ...]] = (
             then=Then.ENDED),
     refuses("a million empty headers", (get()[:-2], Flood(b"X:\r\n" * 10_000, 100)), _NUMBER, 431,
             code="headers-too-large", then=Then.ENDED),
-    answers("large headers after a good request", get() + _numbered(101),
+    responses("large headers after a good request", get() + _numbered(101),
             (OK, want(431, code="headers-too-large")), _NUMBER, then=Then.CLOSED, proxied=Proxied.REPAIRED),
     # Bodies
     accepts("a body of exactly 8 MiB", _exactly(8 * _MIB), _BODY),
@@ -131,10 +131,10 @@ CASES: Final[tuple[Case, ...]] = (
     accepts("as many bodies as a gateway receives", post(_padded(NARROW["max_bodies_bytes"])),
             "SEPAL_MAX_BODIES_BYTES", on=On.NARROW),
     # Connections
-    answers("as many requests as a connection may have", get() * NARROW["max_requests_per_connection"],
+    responses("as many requests as a connection may have", get() * NARROW["max_requests_per_connection"],
             (OK,) * NARROW["max_requests_per_connection"], "SEPAL_MAX_REQUESTS_PER_CONNECTION", then=Then.CLOSED,
             on=On.NARROW),
-    answers("more requests than a connection may have", get() * (NARROW["max_requests_per_connection"] + 3),
+    responses("more requests than a connection may have", get() * (NARROW["max_requests_per_connection"] + 3),
             (OK,) * NARROW["max_requests_per_connection"], "SEPAL_MAX_REQUESTS_PER_CONNECTION", then=Then.ENDED,
             on=On.NARROW),
     accepts("fewer connections than an address may have", get(), "SEPAL_MAX_CONNECTIONS_PER_ADDRESS", on=On.NARROW,

@@ -1,8 +1,8 @@
-"""Several requests on one connection: answers keep their order, whatever follows them (RFC 9112, 9.3.2)."""
+"""Several requests on one connection: responses keep their order (RFC 9112, 9.3.2)."""
 
 from typing import Final
 
-from tests.attack.case import HALF_CLOSE, Answered, Case, Proxied, Step, Then
+from tests.attack.case import HALF_CLOSE, AwaitResponses, Case, Proxied, Step, Then
 from tests.attack.cases.build import (
     CHUNKED,
     GARBAGE,
@@ -12,11 +12,11 @@ from tests.attack.cases.build import (
     MALFORMED,
     OK,
     ROW,
-    answers,
     chunk,
     get,
     head,
     post,
+    responses,
     stream,
     want,
 )
@@ -33,7 +33,7 @@ _BAD_VERSION: Final = get(version=b"HTTP/2.0")
 
 def _then_garbage(name: str, sends: bytes, *wants: object, garbage: bytes = GARBAGE) -> Case:
     known = tuple(each for each in wants if each is not None)
-    return answers(name, sends + garbage, (*known, MALFORMED), _ORDER, then=Then.CLOSED)  # type: ignore[arg-type]
+    return responses(name, sends + garbage, (*known, MALFORMED), _ORDER, then=Then.CLOSED)  # type: ignore[arg-type]
 
 
 def _cut(whole: bytes, size: int) -> tuple[Step, ...]:
@@ -44,21 +44,21 @@ _MIXED: Final = get() + post() + get(b"/nowhere") + stream(chunk() + b"0\r\n\r\n
 _MIXED_WANTS: Final = (_LIVE, _PREDICTED, _MISSING, _PREDICTED, want(405), _LIVE)
 
 CASES: Final[tuple[Case, ...]] = (
-    answers("two requests in a packet", get() + get(b"/nowhere"), (_LIVE, _MISSING), _ORDER),
-    answers("requests of all kinds in a packet", _MIXED, _MIXED_WANTS, _ORDER),
-    answers("requests of all kinds in packets of 7 bytes", _cut(_MIXED, 7), _MIXED_WANTS, _ORDER),
-    answers("requests of all kinds in packets of 64 bytes", _cut(_MIXED, 64), _MIXED_WANTS, _ORDER),
-    answers("a slow request before a fast one", post(ROW, b"Prefer: wait=20") + get(), (_PREDICTED, _LIVE), _ORDER),
-    answers("an empty line between requests", get() + b"\r\n" + get(), (_LIVE, _LIVE), "RFC 9112, 2.2"),
-    answers("a line break after a body", post() + b"\r\n" + get(), (_PREDICTED, _LIVE), "RFC 9112, 2.2"),
-    answers("100 requests in a packet", get() * 100, (_LIVE,) * 100, _ORDER),
-    answers("1,000 requests in a packet", get() * 1000, (_LIVE,) * 1000, _ORDER, proxied=Proxied.SKIP),
-    answers("50 predictions in a packet", post() * 50, (_PREDICTED,) * 50, _ORDER),
-    answers("a refused body between good ones", post() + post(b"[") + post(), (_PREDICTED, want(400), _PREDICTED),
+    responses("two requests in a packet", get() + get(b"/nowhere"), (_LIVE, _MISSING), _ORDER),
+    responses("requests of all kinds in a packet", _MIXED, _MIXED_WANTS, _ORDER),
+    responses("requests of all kinds in packets of 7 bytes", _cut(_MIXED, 7), _MIXED_WANTS, _ORDER),
+    responses("requests of all kinds in packets of 64 bytes", _cut(_MIXED, 64), _MIXED_WANTS, _ORDER),
+    responses("a slow request before a fast one", post(ROW, b"Prefer: wait=20") + get(), (_PREDICTED, _LIVE), _ORDER),
+    responses("an empty line between requests", get() + b"\r\n" + get(), (_LIVE, _LIVE), "RFC 9112, 2.2"),
+    responses("a line break after a body", post() + b"\r\n" + get(), (_PREDICTED, _LIVE), "RFC 9112, 2.2"),
+    responses("100 requests in a packet", get() * 100, (_LIVE,) * 100, _ORDER),
+    responses("1,000 requests in a packet", get() * 1000, (_LIVE,) * 1000, _ORDER, proxied=Proxied.SKIP),
+    responses("50 predictions in a packet", post() * 50, (_PREDICTED,) * 50, _ORDER),
+    responses("a refused body between good ones", post() + post(b"[") + post(), (_PREDICTED, want(400), _PREDICTED),
             _ORDER),
-    answers("a refused media type between good ones", post() + post(media=b"Content-Type: text/plain") + post(),
+    responses("a refused media type between good ones", post() + post(media=b"Content-Type: text/plain") + post(),
             (_PREDICTED, want(415), _PREDICTED), _ORDER),
-    answers("an answer without a body between others", get() + get(method=b"OPTIONS") + get(),
+    responses("a response without a body between others", get() + get(method=b"OPTIONS") + get(),
             (_LIVE, want(200, 204), _LIVE), _ORDER),
     _then_garbage("garbage after a prediction", post(), _PREDICTED),
     _then_garbage("garbage after a chunked prediction", stream(chunk() + b"0\r\n\r\n"), _PREDICTED),
@@ -73,38 +73,38 @@ CASES: Final[tuple[Case, ...]] = (
     _then_garbage("a bad length after a prediction", post(), _PREDICTED,
                   garbage=head(b"POST /predict HTTP/1.1", HOST, JSON, b"Content-Length: x")),
     _then_garbage("a bare LF after a prediction", post(), _PREDICTED, garbage=b"GET /livez HTTP/1.1\n\n"),
-    answers("another version after a prediction", post() + _BAD_VERSION,
+    responses("another version after a prediction", post() + _BAD_VERSION,
             (_PREDICTED, want(505, code="http-version-not-supported")), _ORDER, then=Then.CLOSED),
-    answers("an unknown method after a prediction", post() + get(method=b"BREW"), (_PREDICTED, want(501)), _ORDER,
+    responses("an unknown method after a prediction", post() + get(method=b"BREW"), (_PREDICTED, want(501)), _ORDER,
             then=Then.CLOSED),
-    answers("a large body after a prediction",
+    responses("a large body after a prediction",
             post() + head(b"POST /predict HTTP/1.1", HOST, JSON, b"Content-Length: 9999999"),
             (_PREDICTED, want(413, code="body-too-large")), _ORDER, then=Then.CLOSED),
-    answers("a good request after garbage", GARBAGE + get(), (MALFORMED,), "RFC 9112, 9.3", then=Then.CLOSED),
-    answers("good requests after a smuggling one", _BOTH + get() * 10, (MALFORMED,), "RFC 9112, 6.3",
+    responses("a good request after garbage", GARBAGE + get(), (MALFORMED,), "RFC 9112, 9.3", then=Then.CLOSED),
+    responses("good requests after a smuggling one", _BOTH + get() * 10, (MALFORMED,), "RFC 9112, 6.3",
             then=Then.CLOSED, proxied=Proxied.REPAIRED),
-    answers("a good request after another version", _BAD_VERSION + get(), (want(505),), "RFC 9112, 9.3",
+    responses("a good request after another version", _BAD_VERSION + get(), (want(505),), "RFC 9112, 9.3",
             then=Then.CLOSED),
-    answers("a request after Connection: close", get(b"/livez", b"Connection: close") + get(), (_CLOSES,), _CLOSE,
+    responses("a request after Connection: close", get(b"/livez", b"Connection: close") + get(), (_CLOSES,), _CLOSE,
             then=Then.CLOSED, proxied=Proxied.REPAIRED),
-    answers("a prediction after Connection: close", post(ROW, b"Connection: close") + post(), (_CLOSES,), _CLOSE,
+    responses("a prediction after Connection: close", post(ROW, b"Connection: close") + post(), (_CLOSES,), _CLOSE,
             then=Then.CLOSED, proxied=Proxied.REPAIRED),
-    answers("garbage after Connection: close", get(b"/livez", b"Connection: close") + GARBAGE, (_CLOSES,), _CLOSE,
+    responses("garbage after Connection: close", get(b"/livez", b"Connection: close") + GARBAGE, (_CLOSES,), _CLOSE,
             then=Then.CLOSED, proxied=Proxied.REPAIRED),
-    answers("two requests, and the second closes", get() + get(b"/livez", b"Connection: close"), (OK, _CLOSES), _CLOSE,
+    responses("two requests, and the second closes", get() + get(b"/livez", b"Connection: close"), (OK, _CLOSES),
+            _CLOSE, then=Then.CLOSED, proxied=Proxied.REPAIRED),
+    responses("a request after one of HTTP/1.0", get(version=b"HTTP/1.0") + get(), (OK,), "RFC 9112, 9.3",
             then=Then.CLOSED, proxied=Proxied.REPAIRED),
-    answers("a request after one of HTTP/1.0", get(version=b"HTTP/1.0") + get(), (OK,), "RFC 9112, 9.3",
-            then=Then.CLOSED, proxied=Proxied.REPAIRED),
-    answers("three requests and a half-close", (get() + post() + get(), HALF_CLOSE), (_LIVE, _PREDICTED, _LIVE),
+    responses("three requests and a half-close", (get() + post() + get(), HALF_CLOSE), (_LIVE, _PREDICTED, _LIVE),
             _CLOSE, then=Then.CLOSED, proxied=Proxied.SKIP),
-    answers("20 predictions and a half-close", (post() * 20, HALF_CLOSE), (_PREDICTED,) * 20, _CLOSE, then=Then.CLOSED,
-            proxied=Proxied.SKIP),
-    answers("a prediction, half a body and a half-close", (post() + post()[:-5], HALF_CLOSE), (_PREDICTED, MALFORMED),
+    responses("20 predictions and a half-close", (post() * 20, HALF_CLOSE), (_PREDICTED,) * 20, _CLOSE,
+            then=Then.CLOSED, proxied=Proxied.SKIP),
+    responses("a prediction, half a body and a half-close", (post() + post()[:-5], HALF_CLOSE), (_PREDICTED, MALFORMED),
             _CLOSE, then=Then.CLOSED, proxied=Proxied.SKIP),
-    answers("a prediction, half a head and a half-close", (post() + b"GET /livez HT", HALF_CLOSE),
+    responses("a prediction, half a head and a half-close", (post() + b"GET /livez HT", HALF_CLOSE),
             (_PREDICTED, want(400, 408)), _CLOSE, then=Then.CLOSED, proxied=Proxied.SKIP),
-    answers("half a request before the answer of another", (get() + post()[:-5], Answered(), post()[-5:]),
+    responses("half a request before the response of another", (get() + post()[:-5], AwaitResponses(), post()[-5:]),
             (_LIVE, _PREDICTED), _ORDER),
-    answers("one request after another", tuple(step for n in range(1, 6) for step in (get(), Answered(n))),
+    responses("one request after another", tuple(step for n in range(1, 6) for step in (get(), AwaitResponses(n))),
             (_LIVE,) * 5, _ORDER),
 )  # fmt: skip

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from tests.attack.answer import Answer
 from tests.attack.case import Case, Proxied, Then
 from tests.attack.cases.build import JSON, LIVE, ROW, accepts, get, head, post
 from tests.attack.gateways import TOKEN
+from tests.attack.response import Response
 
 _HEAD: Final = "RFC 9110, 9.3.2"
 _OPTIONS: Final = "RFC 9110, 9.3.7"
@@ -33,10 +33,10 @@ _EXISTING: Final = tuple(path for path in (*_READ, b"/predict") if path != b"/no
 _HELD_TYPE: Final = {"content-type": "application/problem+json"}
 
 
-def _like_get(answer: Answer) -> str:
-    """Check that an answer to HEAD tells the size of what GET would send, or nothing about it."""
-    length = answer.header("content-length")
-    return "Content-Length: 0 in answer to HEAD" if length == "0" and answer.status == 200 else ""
+def _like_get(response: Response) -> str:
+    """Check that a response to HEAD gives the size of the body that GET would return, or none."""
+    length = response.header("content-length")
+    return "Content-Length: 0 in response to HEAD" if length == "0" and response.status == 200 else ""
 
 
 def _name(path: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Requests that a proxy and the gateway could cut at different places: a hidden request is never answered."""
+"""Requests that a proxy and the gateway could delimit differently: the gateway never responds to a hidden request."""
 
 from typing import Final
 
@@ -11,12 +11,12 @@ from tests.attack.cases.build import (
     ROW,
     SMUGGLED,
     accepts,
-    answers,
     chunk,
     get,
     head,
     post,
     refuses,
+    responses,
     stream,
     want,
 )
@@ -29,13 +29,13 @@ _KNOWN: Final = b"Content-Length: %d" % len(ROW)
 
 
 def _disguised(name: str, *fields: bytes) -> Case:
-    """Describe a request whose body ends at once by one header, and holds a request by another."""
+    """Describe a request whose body is empty by one header, and contains a hidden request by another."""
     sends = head(b"POST /predict HTTP/1.1", HOST, JSON, *fields) + _END + SMUGGLED
     return refuses(f"smuggling: {name}", sends, _SMUGGLING, 400, 501, proxied=Proxied.REPAIRED)
 
 
 def _ignored(name: str, path: bytes, method: bytes, *statuses: int, head_only: bool = False) -> Case:
-    """Describe a body that the gateway has no use for, and which holds a request."""
+    """Describe a body that the gateway does not use, and that contains a hidden request."""
     sends = get(path, b"Content-Length: %d" % len(SMUGGLED), method=method) + SMUGGLED
     return accepts(f"smuggling: {name}", sends, _BODY, *statuses, head=head_only, then=Then.OPEN)
 
@@ -100,7 +100,7 @@ CASES: Final[tuple[Case, ...]] = (
     accepts("smuggling: a chunked body for an unknown path",
             stream(chunk(SMUGGLED) + _END, path=b"/nowhere"), _BODY, 404),
     accepts("smuggling: a chunked body of GET", stream(chunk(SMUGGLED) + _END, path=b"/livez", method=b"GET"), _BODY),
-    answers("smuggling: a request in an unread body, and one after it",
+    responses("smuggling: a request in an unread body, and one after it",
             get(b"/nowhere", b"Content-Length: %d" % len(SMUGGLED)) + SMUGGLED + get(),
             (want(404), want(200, body=LIVE)), _BODY),
     accepts("smuggling: a request in a header's value", get(b"/livez", b"X: GET /metrics HTTP/1.1"), "RFC 9110, 5.5",
@@ -109,7 +109,7 @@ CASES: Final[tuple[Case, ...]] = (
             body=LIVE),
     accepts("smuggling: a length with an underscore",
             get(b"/livez", b"Content_Length: 99", b"Transfer_Encoding: chunked"), "RFC 9110, 5.1", body=LIVE),
-    answers("smuggling: a length on a line that Connection names",
+    responses("smuggling: a length on a line that Connection names",
             get(b"/livez", b"Connection: Content-Length", _KNOWN) + ROW, (want(200, body=LIVE),), "RFC 9110, 7.6.1",
             proxied=Proxied.REPAIRED),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Trailers: they are read, bounded and discarded, and never become headers (RFC 9110, 6.5)."""
+"""Trailers are read, limited and discarded, and never become headers (RFC 9110, 6.5)."""
 
 from typing import Final
 

@@ -1,1 +1,1 @@
-"""Faults in the middle of a bulk prediction, beside the steady traffic of the chaos run."""
+"""Faults during a bulk prediction, with the steady traffic of the chaos run."""

@@ -1,4 +1,4 @@
-"""A client of bulk predictions: uploads until it is accepted, polls until the prediction is final, downloads.
+"""A client of bulk predictions: uploads until accepted, polls until final, and downloads.
 
 It does what a careful client does: it sends an idempotency key, and after a lost connection or a refusal that says so,
 it asks again, at the other gateway.
@@ -26,30 +26,30 @@ SUCCEEDED: Final = "succeeded"
 
 
 class BulkClient:
-    """One upload and its result, in a thread."""
+    """One upload and the download of its result, in a thread."""
 
     def __init__(self, ports: Sequence[int], body: bytes, seconds: float, upload_seconds: float) -> None:
         """Start.
 
         Args:
-            ports: of the gateways; the first one gets the upload.
+            ports: of the gateways; the upload is sent to the first one.
             body: of the upload, as Parquet.
-            seconds: until it gives up.
-            upload_seconds: how long the first upload takes at least.
+            seconds: the time after which it gives up.
+            upload_seconds: the least duration of the first upload.
         """
         self.sent = 0.0
-        """The share of the body that was handed over."""
+        """The share of the body that was sent."""
         self.was_answered = threading.Event()
-        """Whether the first upload has ended, in any way."""
+        """Whether the first upload has ended, with or without success."""
         self.refusals: Counter[str] = Counter()
-        """By code; `no-answer` if the connection was lost."""
+        """Failed uploads by code; `no-answer` if the connection was lost."""
         self.location: str | None = None
         self.state: str | None = None
-        """The final state, or a code; None until then, or if that was never seen."""
+        """The final state, or an error code; None if neither was received yet."""
         self.final_at: float | None = None
         self.result: bytes | None = None
         self.retried_downloads = 0
-        """Downloads that broke off."""
+        """Downloads that were interrupted."""
         self._ports = cycle(ports)
         self._body = body
         self._deadline = time.monotonic() + seconds
@@ -66,7 +66,7 @@ class BulkClient:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has its result, or has given up."""
+        """Whether it has the result, or has given up."""
         return not self._thread.is_alive()
 
     def retry(self) -> None:

@@ -1,4 +1,4 @@
-"""The context of a fault in the middle of a bulk prediction: its client, its rows, and the site."""
+"""The context of a fault during a bulk prediction: its client, its rows, and the site."""
 
 import time
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class BulkRun:
         self._pid_files = self.rows.pid_files(site.pid_dir)
         first = traffic.injection // 2 % len(site.ports)
         self.gateway = site.gateways[first]
-        """The one that gets the upload."""
+        """The gateway that receives the upload."""
         ports = [*site.ports[first:], *site.ports[:first]]
         self.client = BulkClient(ports, self.rows.parquet(), seconds, size.upload_seconds)
         if may_retry:
@@ -46,12 +46,12 @@ class BulkRun:
         wait_for(lambda: self.client.sent >= share, "a part of an upload")
 
     def wait_for_reading(self) -> None:
-        """Wait until the body is sent, and a random moment more: its rows are read and stored."""
+        """Wait until the body is sent, and then for a random time while its rows are read and stored."""
         wait_for(lambda: self.client.sent == 1, "the upload")
         time.sleep(self._rng.uniform(0, _READING_SECONDS))
 
     def wait_for_job(self) -> list[psutil.Process]:
-        """Wait for the process that reads the upload; returns none if the upload was answered before."""
+        """Return the process that reads the upload once it exists; none if the upload has ended before."""
 
         def reading() -> list[psutil.Process]:
             return leftovers.job_processes(self.gateway.pid)
@@ -64,26 +64,26 @@ class BulkRun:
         wait_for(self.client.was_answered.is_set, "the answer to an upload")
 
     def wait_for_scoring(self) -> int:
-        """Wait until a random row is scored; returns the pid of its process."""
+        """Wait until a random row is scored; return the pid of its process."""
         path = self._rng.choice(self._pid_files)
         wait_for(lambda: path.exists() or self.client.has_ended, f"the pid in {path.name}")
         return int(path.read_text())
 
     def wait_for_random_moment(self) -> int:
-        """Wait for a random moment of the scoring; returns the pid of a process that was scoring just before."""
+        """Wait for a random moment of the scoring; return the pid of a process that has just scored."""
         pid = self.wait_for_scoring()
         time.sleep(self._rng.uniform(0, _AFTER_MARK_SECONDS))
         return pid
 
     def wait_for_result(self, store: ObjectStore) -> None:
-        """Wait until another object of a result is begun."""
+        """Wait until the writing of another result object begins."""
         self.wait_for_scoring()
         prefix = self._prefix()
         before = {stored.key for stored in store.list(prefix)}
         _spin_until(lambda: self.client.has_ended or any(each.key not in before for each in store.list(prefix)))
 
     def wait_for_download(self) -> list[psutil.Process]:
-        """Wait until the result is written to the client; returns the process that does it, unless it has ended."""
+        """Wait until a process writes the result to the client; return it, unless it has ended."""
 
         def writing() -> list[psutil.Process]:
             if self.client.state is None:
@@ -100,14 +100,14 @@ class BulkRun:
 
 
 def _spin_until(condition: Callable[[], bool]) -> None:
-    """Wait without a pause, for a moment that does not last."""
+    """Poll without pauses, because the condition is true only briefly."""
     deadline = time.monotonic() + patience()
     while not condition() and time.monotonic() < deadline:
         pass
 
 
 class BulkExperiment:
-    """All injections of one fault, beside the steady traffic of single predictions."""
+    """All injections of one fault, during the steady traffic of single predictions."""
 
     def __init__(self, traffic: Experiment, storage: Storage, size: Size, seconds: float) -> None:
         self.traffic = traffic
@@ -122,7 +122,7 @@ class BulkExperiment:
 
     @property
     def is_odd(self) -> bool:
-        """Whether it is the turn of the second of two variants."""
+        """Whether to inject the second of two variants."""
         return self.traffic.injection % 2 == 1
 
     def upload(self, *, may_retry: bool = True) -> BulkRun:
@@ -131,26 +131,26 @@ class BulkExperiment:
         return self.run
 
     def worker_of(self, pid: int) -> SupervisedProcess:
-        """Return the bulk worker of a pool process, or any if it has ended."""
+        """Return the bulk worker of a pool process, or any bulk worker if the process has ended."""
         workers = self.site.bulk_workers
         return next((worker for worker in workers if pid in worker.children()), workers[0])
 
     def storing_processes(self) -> list[psutil.Process]:
-        """Return the processes that write to the object store, and the table servers, which start some."""
+        """Return the processes that write to the object store, and the table servers, which start some of them."""
         pids = [pid for worker in self.site.bulk_workers for pid in worker.children()]
         tables = [process for gateway in self.site.gateways for process in leftovers.table_processes(gateway.pid)]
         return [*map(psutil.Process, pids), *tables]
 
     def unneeded(self) -> int:
-        """Count the objects that killed attempts have left beside those of live predictions."""
+        """Count the unneeded objects of live predictions, which killed attempts have left."""
         return leftovers.unneeded(self.site.redis, self.store)
 
     def check_nothing_left(self) -> None:
-        """Record what a refused upload has left, while the fault lasts."""
+        """Record what a refused upload has left, during the fault."""
         self._found += self._until_empty(lambda: leftovers.left(self.site.redis, self.store, are_batches_open=True))
 
     def check(self) -> list[str]:
-        """Compare the objects with the live predictions, end these, and list what is left then."""
+        """Compare the objects with the live predictions, end their retention, and list what is left."""
         server = self.site.redis
         leftovers.end_abandoned_uploads(server)
         misplaced = self._until_empty(lambda: leftovers.misplaced(server, self.store))
@@ -160,7 +160,7 @@ class BulkExperiment:
         return [*found, *misplaced, *left]
 
     def check_at_end(self) -> list[str]:
-        """List what is left once no prediction of any kind is open."""
+        """List what is left when no prediction is open."""
 
         def left() -> list[str]:
             gateways = [gateway.pid for gateway in self.site.gateways]
@@ -170,7 +170,7 @@ class BulkExperiment:
         return self._until_empty(left)
 
     def _until_empty(self, find: Callable[[], list[str]]) -> list[str]:
-        """Wait until nothing is found; returns what is found when patience ends."""
+        """Wait until `find` returns nothing; return what it finds at the time-out."""
         found: list[str] = []
 
         def is_empty() -> bool:

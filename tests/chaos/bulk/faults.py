@@ -1,4 +1,4 @@
-"""Faults in the middle of a bulk prediction: of processes, of the object store, and of the disk."""
+"""Faults during a bulk prediction: of processes, of the object store, and of the disk."""
 
 import os
 import signal
@@ -23,15 +23,15 @@ _ALMOST_FULL_BYTES: Final = 2**20
 
 @dataclass(frozen=True, slots=True)
 class BulkFault:
-    """One line of the table."""
+    """A fault, as a line of the table."""
 
     name: str
     title: str
     inject: Callable[[BulkExperiment], Injection]
-    """Begins a bulk prediction, and returns when the fault has ended; the site restarts killed processes."""
+    """Starts a bulk prediction, injects the fault, and returns when it ends; the site restarts killed processes."""
     storage: Kind = Kind.FOLDER
     recovery_seconds: float = 60.0
-    """The bar: until then, the prediction must be final."""
+    """The bar: the greatest time until the prediction is final."""
 
 
 def kill_pool_process(bulk: BulkExperiment) -> Injection:
@@ -43,7 +43,7 @@ def kill_pool_process(bulk: BulkExperiment) -> Injection:
 
 
 def kill_writing_processes(bulk: BulkExperiment) -> Injection:
-    """Kill all pool processes of the bulk queue when a result is being written, or was not committed yet."""
+    """Kill all pool processes of the bulk queue while a result is written or not yet committed."""
     processes = [psutil.Process(pid) for worker in bulk.site.bulk_workers for pid in worker.children()]
     bulk.upload().wait_for_result(bulk.store)
     injection = bulk.traffic.start()
@@ -130,7 +130,7 @@ def kill_gateway(bulk: BulkExperiment) -> Injection:
 
 
 def _reach_upload_or_scoring(bulk: BulkExperiment) -> None:
-    """Begin an upload, and wait alternately for a moment of it, and for a random moment of the scoring."""
+    """Begin an upload, and wait alternately for a moment during it and for a random moment of the scoring."""
     run = bulk.upload()
     if bulk.is_odd:
         run.wait_for_upload()
@@ -157,7 +157,7 @@ def freeze_s3(bulk: BulkExperiment) -> Injection:
 
 
 def fill_disk_during_upload(bulk: BulkExperiment) -> Injection:
-    """Leave too little space for the rows of an upload until it is refused."""
+    """Fill the disk until an upload is refused for lack of space."""
     run = bulk.upload(may_retry=False)
     wait_for(lambda: table_processes(run.gateway.pid), "a table server")
     injection = bulk.traffic.start()
@@ -171,7 +171,7 @@ def fill_disk_during_upload(bulk: BulkExperiment) -> Injection:
 
 
 def fill_disk_during_scoring(bulk: BulkExperiment) -> Injection:
-    """Leave no space for results, at a random moment, until the attempts at slices have been given back."""
+    """Fill the disk at a random moment, until attempts at slices have been given back."""
     bulk.upload().wait_for_random_moment()
     injection = bulk.traffic.start()
     processes = bulk.storing_processes()

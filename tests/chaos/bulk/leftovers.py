@@ -1,4 +1,4 @@
-"""What bulk predictions have left in Redis and in the object store."""
+"""Finds what bulk predictions leave in Redis and in the object store."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -15,12 +15,12 @@ _OF_BULK: Final = (
     Key.EXHAUSTED,
 )
 _OF_BATCHES: Final = (Key.LEASES, Key.UNACKED, Key.UNACKED_INDEX, Key.QUEUED)
-"""Of single predictions, too: they are there while any is open."""
+"""Keys of single predictions, too, which exist while any is open."""
 _TABLES: Final = "api.formats"
 
 
 def live(server: Any) -> dict[str, set[str]]:
-    """Return the predictions with a record, and the keys of their rows and results; of one that has failed, none."""
+    """Return the keys of rows and results for each prediction with a record; a failed one has none."""
     found: dict[str, set[str]] = {}
     for raw_id in server.hkeys(Key.STORED):
         batch_id = raw_id.decode()
@@ -34,14 +34,14 @@ def live(server: Any) -> dict[str, set[str]]:
 
 
 def objects(store: ObjectStore) -> set[str]:
-    """Return the keys of all objects but the marker, of unfinished ones in a folder, too."""
+    """Return the keys of all objects except the marker, including unfinished ones in a folder."""
     return {stored.key for stored in store.list() if stored.key != MARKER}
 
 
 def misplaced(server: Any, store: ObjectStore) -> list[str]:
-    """List the objects of live predictions that are missing, and those that belong to none.
+    """List the missing objects of live predictions, and the objects that belong to no prediction.
 
-    What an attempt has left that was killed stays until its prediction's objects are deleted.
+    Objects left by killed attempts stay until the other objects of their prediction are deleted.
     """
     predictions, found = live(server), objects(store)
     needed = set().union(*predictions.values())
@@ -50,19 +50,19 @@ def misplaced(server: Any, store: ObjectStore) -> list[str]:
 
 
 def unneeded(server: Any, store: ObjectStore) -> int:
-    """Count the objects of live predictions that killed attempts have left."""
+    """Count the unneeded objects of live predictions, which killed attempts have left."""
     needed = set().union(*live(server).values())
     return len(objects(store) - needed)
 
 
 def end_abandoned_uploads(server: Any) -> None:
-    """Let the leases of uploads end now, instead of half a minute later: none is under way."""
+    """End the reservations of uploads now instead of in half a minute; no upload is in progress."""
     for batch_id in server.zrange(Key.UPLOADS, 0, -1):
         server.zadd(Key.UPLOADS, {batch_id: 0}, xx=True)
 
 
 def end_retention(server: Any) -> None:
-    """Let the records of all bulk predictions end now, with all that expires with them."""
+    """Expire the records of all bulk predictions now, with all keys that expire with them."""
     for batch_id in server.hkeys(Key.STORED):
         key = Key.BATCH + batch_id.decode()
         names = (server.hget(key, Field.IDEMPOTENCY) or b"").split()
@@ -71,7 +71,7 @@ def end_retention(server: Any) -> None:
 
 
 def left(server: Any, store: ObjectStore, *, are_batches_open: bool) -> list[str]:
-    """List what is left of bulk predictions when none has a record.
+    """List what is left in Redis and the object store when no bulk prediction has a record.
 
     Args:
         server: the broker.
@@ -115,10 +115,10 @@ def job_processes(gateway_pid: int) -> list[psutil.Process]:
 def orphans(gateway_pids: list[int]) -> list[str]:
     """List the table processes without a gateway."""
     owned = {process.pid for pid in gateway_pids for process in table_processes(pid)}
-    return [f"process: {_described(process)}" for process in _all_table_processes() if process.pid not in owned]
+    return [f"process: {_describe(process)}" for process in _all_table_processes() if process.pid not in owned]
 
 
-def _described(process: psutil.Process) -> dict[str, Any]:
+def _describe(process: psutil.Process) -> dict[str, Any]:
     shown: dict[str, Any] = process.as_dict(["pid", "ppid", "status", "num_threads", "net_connections"])
     return shown
 

@@ -1,7 +1,7 @@
-"""The rows of an upload, and the judgement of their results.
+"""The rows of an upload, and the comparison of their results.
 
-Each row of a run has another number, which is its result, so rows that are lost, swapped or of another prediction show.
-Some rows are marks: their process writes its pid to a file, and waits there for a moment, but only the first time.
+Each row of a run has a unique number, which is its result, so that lost, swapped and foreign rows are detected.
+Some rows are marks: the first process that scores one writes its pid to a file, and waits for a moment.
 """
 
 import io
@@ -21,12 +21,12 @@ _MAX_ROWS: Final = 10**7
 
 
 class Size(NamedTuple):
-    """How much a bulk prediction has to do."""
+    """The size of a bulk prediction."""
 
     n_rows: int = 1_000_000
     n_marks: int = 20
     upload_seconds: float = 1.5
-    """How long the upload takes at least."""
+    """The least duration of the upload."""
 
 
 class Rows:
@@ -38,7 +38,7 @@ class Rows:
         self._first = _FIRST + number * _MAX_ROWS
 
     def parquet(self) -> bytes:
-        """Write them as a Parquet file: 24 bytes a row."""
+        """Return them as a Parquet file: 24 bytes a row."""
         matrix = self._matrix()
         marks = self._marks()
         matrix[marks, 0], matrix[marks, 1] = Trouble.REPORT_PID, _MARK_MS
@@ -52,7 +52,7 @@ class Rows:
         return [folder / str(self._first + mark) for mark in self._marks()]
 
     def matrix_without_marks(self) -> Any:
-        """Return the rows as a matrix; the pipeline answers them alike."""
+        """Return the rows as a matrix, with the same expected results."""
         return self._matrix()
 
     def _matrix(self) -> Any:
@@ -65,7 +65,7 @@ class Rows:
 
 
 class BulkReference:
-    """The pipeline's own results, in this process."""
+    """Computes the pipeline's own results in this process."""
 
     def __init__(self, model_dir: Path) -> None:
         card, self._pipeline = artifact.load(model_dir)

@@ -1,4 +1,4 @@
-"""Runs one fault in the middle of bulk predictions, and judges these and the steady traffic."""
+"""Runs one fault during bulk predictions, and judges these and the steady traffic."""
 
 import shutil
 import tempfile
@@ -78,7 +78,7 @@ def run_bulk_fault(
 def inject_into_bulk(
     bulk: BulkExperiment, fault: BulkFault, reference: BulkReference, verdict: BulkVerdict
 ) -> Injection:
-    """Inject a fault into a bulk prediction, and judge this once it has ended."""
+    """Inject a fault into a bulk prediction, and judge the prediction once it has ended."""
     injection = fault.inject(bulk)
     client = bulk.run.client
     client.join()

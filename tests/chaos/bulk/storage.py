@@ -21,7 +21,7 @@ _BLOCK: Final = b"\0" * 2**20
 
 
 class Kind(StrEnum):
-    """Where a site keeps the rows and results of bulk predictions."""
+    """The kind of object store of a site."""
 
     FOLDER = "folder"
     DISK = "disk"
@@ -29,17 +29,17 @@ class Kind(StrEnum):
 
 
 class Disk(Protocol):
-    """A disk that can be full."""
+    """A disk that can be filled."""
 
     def fill(self, n_free: int, processes: Sequence[psutil.Process]) -> None:
-        """Leave `n_free` bytes to these processes, and to those that they will start."""
+        """Leave `n_free` bytes for these processes and their future children."""
 
     def free(self, processes: Sequence[psutil.Process]) -> None:
-        """Give the space back."""
+        """Free the space again."""
 
 
 class Storage:
-    """An object store, and what can be done to it."""
+    """An object store that can be filled or frozen."""
 
     def __init__(self, folder: Path, disk: Disk | None = None, server: S3Server | None = None) -> None:
         self.url = str(folder) if server is None else server.url
@@ -54,7 +54,7 @@ class Storage:
         return self._disk
 
     def open(self) -> ObjectStore:
-        """Return a client of it."""
+        """Return a client of the store."""
         return ObjectStore.open(self.url) if self._server is None else self._server.store()
 
     def signal(self, number: signal.Signals) -> None:
@@ -80,7 +80,7 @@ def running_storage(kind: Kind, folder: Path) -> Iterator[Storage]:
 
 @contextmanager
 def _small_disk(folder: Path) -> Iterator[Disk]:
-    """Mount a disk of its own, which root may do; any other user gets files that cannot grow."""
+    """Mount a separate disk if the user is root; otherwise, limit the size of files."""
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "sepal-chaos", str(folder)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
@@ -93,18 +93,18 @@ def _small_disk(folder: Path) -> Iterator[Disk]:
 
 
 class MountedDisk:
-    """A file system in memory, which a file fills: writes fail with ENOSPC."""
+    """A file system in memory that is filled by a file, so that writes fail with ENOSPC."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._ballast = folder / "ballast"
 
     def fill(self, n_free: int, processes: Sequence[psutil.Process]) -> None:
-        """Write a file until so many bytes are left."""
+        """Write a file until only `n_free` bytes are left."""
         del processes
         with self._ballast.open("wb", buffering=0) as file:
             try:
-                while (left := self._left() - n_free) > 0:
+                while (left := self._free_bytes() - n_free) > 0:
                     file.write(_BLOCK[:left])
             except OSError:
                 pass  # a process of the site has taken the rest
@@ -114,23 +114,23 @@ class MountedDisk:
         del processes
         self._ballast.unlink()
 
-    def _left(self) -> int:
+    def _free_bytes(self) -> int:
         status = os.statvfs(self._folder)
         return status.f_bfree * status.f_frsize
 
 
 class LimitedFiles:
-    """A limit on the size of files (RLIMIT_FSIZE): longer writes fail with EFBIG, also those to logs."""
+    """A limit on the size of files (RLIMIT_FSIZE), so that writes, also to logs, fail with EFBIG."""
 
     def fill(self, n_free: int, processes: Sequence[psutil.Process]) -> None:
         """Set the limit."""
-        self._limit(processes, max(n_free, _PID_BYTES))
+        self._set_limit(processes, max(n_free, _PID_BYTES))
 
     def free(self, processes: Sequence[psutil.Process]) -> None:
         """Lift the limit."""
-        self._limit(processes, resource.RLIM_INFINITY)
+        self._set_limit(processes, resource.RLIM_INFINITY)
 
-    def _limit(self, processes: Sequence[psutil.Process], n_bytes: int) -> None:
+    def _set_limit(self, processes: Sequence[psutil.Process], n_bytes: int) -> None:
         for process in processes:
             with suppress(ProcessLookupError):  # it has ended
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))

@@ -1,4 +1,4 @@
-"""The judgement of bulk predictions finds wrong rows, stray objects and missing ones."""
+"""The judgement of bulk predictions detects wrong rows, stray objects and missing ones."""
 
 import io
 from collections.abc import Iterator

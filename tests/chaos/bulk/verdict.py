@@ -1,4 +1,4 @@
-"""How bulk predictions ended, and the bars."""
+"""The outcomes of bulk predictions, and the bars."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -15,29 +15,29 @@ class BulkVerdict(msgspec.Struct):
 
     uploads: int = 0
     succeeded: int = 0
-    """Final, and every row as the pipeline answers it."""
+    """Succeeded, with the pipeline's own results for every row."""
     never_accepted: int = 0
-    """Refused each time until patience ended."""
+    """Refused until the time-out."""
     lost: int = 0
-    """Accepted, and not `succeeded` when patience ended, or its result could not be downloaded."""
+    """Accepted, and not `succeeded` at the time-out, or its result could not be downloaded."""
     wrong: int = 0
-    """Different from the pipeline's own results, in any bit."""
+    """Different in any bit from the pipeline's own results."""
     left: int = 0
-    """Objects, and keys, reserved bytes, open rows and table processes that nothing needs any more."""
+    """Objects, keys, reserved bytes, open rows and table processes that are no longer needed."""
     unneeded: int = 0
-    """Objects that killed attempts left, and that went with the other objects of their predictions."""
+    """Objects that killed attempts left, and that were deleted with the other objects of their predictions."""
     retried_downloads: int = 0
-    """Downloads that broke off, and were repeated."""
+    """Downloads that were interrupted and retried."""
     refusals: dict[str, int] = {}
-    """Uploads without an id, by code, before the one that was accepted; `no-answer` if the connection was lost."""
+    """Uploads that failed before one was accepted, by code; `no-answer` if the connection was lost."""
     states: dict[str, int] = {}
-    """Of those that are lost."""
+    """Descriptions of the lost predictions."""
     recoveries: list[float | None] = []
-    """Seconds from the end of each injection until the prediction had succeeded; None if it never did."""
+    """Seconds from the end of each injection until the prediction succeeded; None if it never did."""
     examples: list[str] = []
 
     def add_left(self, found: Sequence[str]) -> None:
-        """Count what is left over."""
+        """Count the leftovers."""
         self.left += len(found)
         self.examples += found[: _MAX_EXAMPLES - len(self.examples)]
 
@@ -53,7 +53,7 @@ class BulkVerdict(msgspec.Struct):
         return max(times, default=0.0) if len(times) == len(self.recoveries) else None
 
     def missed(self, bar_seconds: float) -> list[str]:
-        """Describe the bars that it misses."""
+        """Describe the missed bars."""
         counts = {"never accepted": self.never_accepted, "lost": self.lost, "wrong": self.wrong, "left over": self.left}
         missed = [f"bulk predictions: {name}: {count}" for name, count in counts.items() if count]
         if self.slowest is not None and self.slowest >= bar_seconds:

@@ -1,1 +1,1 @@
-"""Faults between the library `sepal_client` and the gateways, at random moments of what a client does."""
+"""Faults between the library `sepal_client` and the gateways, at random moments of a client's operations."""

@@ -1,4 +1,4 @@
-"""Uses the asynchronous client as if it were the synchronous one, so that the same operations strike both."""
+"""Wraps the asynchronous client with the interface of the synchronous one, so that both run the same operations."""
 
 import asyncio
 import inspect
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Blocking:
-    """An object of `sepal_client` whose methods are coroutines, on an event loop of its own."""
+    """Wraps an object of `sepal_client` whose methods are coroutines, and runs them on its own event loop."""
 
     def __init__(self, wrapped: Any, runner: asyncio.Runner) -> None:
         self._wrapped = wrapped

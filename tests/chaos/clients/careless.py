@@ -1,4 +1,4 @@
-"""A client with one bug, which the judge must find: it predicts rows and downloads files, and repeats what fails."""
+"""A client with one bug, which the judge must detect: predicts rows and downloads files, with retries."""
 
 import time
 import uuid
@@ -24,7 +24,7 @@ _TYPES: Final = {
 
 
 class Bug(Enum):
-    """What the client does wrong."""
+    """A mistake of the client."""
 
     NONE = auto()
     NEW_KEYS = auto()  # each attempt has an idempotency key of its own
@@ -32,12 +32,12 @@ class Bug(Enum):
     GIVES_UP = auto()  # repeats nothing
     RAW_ERRORS = auto()  # raises the errors of the HTTP library
     HALF_FILES = auto()  # repeats nothing, and writes to the target itself
-    TRUSTS_FILES = auto()  # takes what has come before the connection broke off for the whole file
+    TRUSTS_FILES = auto()  # treats the bytes before a lost connection as the whole file
     MIXES_ROWS = auto()  # returns rows in another order
 
 
 class CarelessClient:
-    """Has those methods of `sepal_client.Sepal` that two of the phases need."""
+    """Implements the methods of `sepal_client.Sepal` that two of the phases use."""
 
     def __init__(self, url: str, key: str, timeout: float, retry_for: float, bug: Bug) -> None:
         self._http = httpx.Client(base_url=url, timeout=timeout, headers={"Authorization": f"Bearer {key}"})
@@ -99,7 +99,7 @@ class CarelessClient:
                 response = request()
                 if response.is_success:
                     return response
-                error, pause = f"{response.status_code}", self._pause(response)
+                error, pause = f"{response.status_code}", self._pause_seconds(response)
             except httpx.TransportError as lost:
                 if self._bug is Bug.RAW_ERRORS:
                     raise
@@ -108,7 +108,7 @@ class CarelessClient:
                 raise GatewayUnreachable(error)
             time.sleep(max(0.0, pause))
 
-    def _pause(self, response: httpx.Response) -> float:
+    def _pause_seconds(self, response: httpx.Response) -> float:
         header = response.headers.get("Retry-After")
         if header is None or self._bug is Bug.IMPATIENT:
             return _PAUSE_SECONDS
@@ -116,7 +116,7 @@ class CarelessClient:
 
 
 def careless(bug: Bug) -> Callable[..., Any]:
-    """Return what makes clients with a bug."""
+    """Return a function that makes clients with the bug."""
 
     @contextmanager
     def connect(url: str, key: str, *, timeout: float, retry_for: float, is_async: bool) -> Iterator[CarelessClient]:

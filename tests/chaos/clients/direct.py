@@ -1,4 +1,4 @@
-"""Requests without the library and without the proxy: submits predictions, and fetches what the store has."""
+"""Requests without the library and the proxy: submits predictions, and fetches stored results."""
 
 import time
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import httpx
 
 from shared.ids import PredictionId
 from tests.chaos.clients.judge import Stored
-from tests.chaos.clients.rows import Answers, Rows, read_file
+from tests.chaos.clients.rows import ReferencePipeline, Rows, read_file
 from tests.chaos.clients.site import ClientSite
 from tests.patience import patience
 from tests.stack import wait_for
@@ -19,7 +19,7 @@ _SUCCEEDED: Final = "succeeded"
 
 
 def submit(site: ClientSite, rows: Rows, *, is_bulk: bool, key: str) -> str:
-    """Have a prediction accepted; returns its id."""
+    """Submit a prediction until it is accepted; return its id."""
     gateway = site.gateway()
     headers = {"Authorization": f"Bearer {key}"}
     if is_bulk:
@@ -34,22 +34,22 @@ def submit(site: ClientSite, rows: Rows, *, is_bulk: bool, key: str) -> str:
 
 def wait_until_final(site: ClientSite, prediction_id: str) -> None:
     """Wait until a prediction has succeeded."""
-    wait_for(lambda: _status(site, prediction_id) == _SUCCEEDED, "a prediction that has succeeded")
+    wait_for(lambda: _fetch_status(site, prediction_id) == _SUCCEEDED, "a prediction that has succeeded")
 
 
-def collect(site: ClientSite, rows: dict[int, Rows], answers: Answers, known: set[str]) -> Iterator[Stored]:
-    """Yield what the store has, when it is final or patience has ended.
+def collect(site: ClientSite, rows: dict[int, Rows], reference: ReferencePipeline, known: set[str]) -> Iterator[Stored]:
+    """Yield the stored predictions, once each is final or the time-out is reached.
 
     Args:
         site: a site without any fault.
         rows: those of each submission, by the number of the first one.
-        answers: of the pipeline.
+        reference: computes the expected results.
         known: predictions to leave out.
     """
     deadline = time.monotonic() + patience()
     for found in site.predictions():
         if str(found) not in known:
-            yield _collect(site, found, rows, answers, deadline)
+            yield _collect(site, found, rows, reference, deadline)
 
 
 def listed(site: ClientSite, key: str) -> int:
@@ -58,26 +58,28 @@ def listed(site: ClientSite, key: str) -> int:
     return len(response.json()["predictions"])
 
 
-def _collect(site: ClientSite, found: PredictionId, rows: dict[int, Rows], answers: Answers, deadline: float) -> Stored:
+def _collect(
+    site: ClientSite, found: PredictionId, rows: dict[int, Rows], reference: ReferencePipeline, deadline: float
+) -> Stored:
     prediction_id = str(found)
-    while (state := _status(site, prediction_id)) in ("queued", "running") and time.monotonic() < deadline:
+    while (state := _fetch_status(site, prediction_id)) in ("queued", "running") and time.monotonic() < deadline:
         time.sleep(0.05)
     if state != _SUCCEEDED:
         return Stored(prediction_id, None, state)
-    columns = _columns(site, found, answers)
+    columns = _fetch_columns(site, found, reference)
     first = int(columns["prediction"][0])
-    is_right = first in rows and answers.are(rows[first], columns)
+    is_right = first in rows and reference.equals(rows[first], columns)
     return Stored(prediction_id, first, state, is_right)
 
 
-def _columns(site: ClientSite, found: PredictionId, answers: Answers) -> dict[str, Any]:
+def _fetch_columns(site: ClientSite, found: PredictionId, reference: ReferencePipeline) -> dict[str, Any]:
     if found.is_stored:
         return read_file(_get(site, f"/results/{found}", {"Accept": _ARROW}).content, ".arrow")
     content = site.gateway().get(f"/results/{found}").json()
-    return answers.columns(content["prediction"], [[float(value) for value in row] for row in content["log_proba"]])
+    return reference.columns(content["prediction"], [[float(value) for value in row] for row in content["log_proba"]])
 
 
-def _status(site: ClientSite, prediction_id: str) -> str:
+def _fetch_status(site: ClientSite, prediction_id: str) -> str:
     query = "?limit=0" if PredictionId.parse(prediction_id).is_stored else ""  # without its rows
     content = _get(site, f"/results/{prediction_id}{query}", {}).json()
     return str(content.get("status") or content.get("code"))

@@ -1,4 +1,4 @@
-"""Draws what the proxy does to the requests of an operation."""
+"""Draws the strikes of the proxy against the requests of an operation."""
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -11,7 +11,7 @@ from tests.chaos.clients.strikes import Cut, Ending, Kill, Moment, Refuse, Retry
 
 _STATUSES: Final = [503, 503, 429, 429, 502]
 _NUMBERS: Final = [1, 1, 1, 2, 3]
-"""How many requests in a row are struck."""
+"""The number of successive requests that are struck."""
 _HEAD_BYTES: Final = 250
 _EDGE_BYTES: Final = 20
 _LASTING_SHARE: Final = 0.1
@@ -31,7 +31,7 @@ class Drawn(NamedTuple):
 
     strikes: Iterator[Strike]
     lasts: bool
-    """Whether every request is struck, so that the client may give up."""
+    """Whether every request is struck; then the client may give up."""
 
 
 def draw(rng: Random, kind: Kind, phase: Phase, extent: Extent) -> Drawn:

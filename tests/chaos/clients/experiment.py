@@ -1,4 +1,4 @@
-"""Strikes operations of the library one after the other, and records what comes of each."""
+"""Strikes operations of the library one after the other, and records their outcomes."""
 
 from pathlib import Path
 from random import Random
@@ -10,7 +10,7 @@ from tests.chaos.clients.draw import Drawn, draw
 from tests.chaos.clients.faults import ClientFault
 from tests.chaos.clients.judge import ClientVerdict, judge
 from tests.chaos.clients.operations import Download, Operation, Phase, Predict, Upload, Wait, WrongResult, check_file
-from tests.chaos.clients.rows import Answers, Rows
+from tests.chaos.clients.rows import ReferencePipeline, Rows
 from tests.chaos.clients.site import ClientSite
 from tests.chaos.clients.strikes import Plan
 from tests.chaos.clients.trial import Connect, Ended, Trial, attempt, early_repeats, files_in, temporary_files_in
@@ -38,7 +38,7 @@ class ClientExperiment:
         self._connect = connect
         self._fault = fault
         self._seed = seed
-        self._answers = Answers(site.model_dir)
+        self._reference = ReferencePipeline(site.model_dir)
         self._sent, self._received, self._temporary = (folder / name for name in ("sent", "received", "temporary"))
         self._done: dict[int, tuple[Rows, str]] = {}
         self._known = {str(each) for each in site.predictions()}
@@ -53,7 +53,7 @@ class ClientExperiment:
             folder.mkdir(parents=True)
         submission = self._site.new_number()
         key = f"key-{submission}"
-        operation = self._operation(rng, submission, key)
+        operation = self._draw_operation(rng, submission, key)
         drawn = draw(rng, self._fault.kind, self._fault.phase, operation.extent)
         trial = Trial(number, operation.rows.first, key, drawn.lasts, self._fault.phase is Phase.UPLOAD)
         self._trials.append(trial)
@@ -70,18 +70,18 @@ class ClientExperiment:
     def judge(self) -> ClientVerdict:
         """Judge all injections, when everything is final."""
         self._site.end_connections()
-        stored = list(direct.collect(self._site, self._rows, self._answers, self._known))
+        stored = list(direct.collect(self._site, self._rows, self._reference, self._known))
         keys = [trial.key for trial in self._trials if trial.is_uploaded]
         return judge(self._trials, stored, {key: direct.listed(self._site, key) for key in keys})
 
-    def _operation(self, rng: Random, submission: int, key: str) -> Operation:
+    def _draw_operation(self, rng: Random, submission: int, key: str) -> Operation:
         match self._fault.phase:
             case Phase.SUBMISSION:
-                return Predict(rng, submission, self._answers)
+                return Predict(rng, submission, self._reference)
             case Phase.UPLOAD:
                 return Upload(rng, submission, self._sent)
             case Phase.WAIT:
-                wait = Wait(rng, submission, self._answers)
+                wait = Wait(rng, submission, self._reference)
                 wait.prediction_id = direct.submit(self._site, wait.rows, is_bulk=wait.is_bulk, key=key)
                 return wait
         download = Download(rng, *self._done_prediction(rng.choice(Download.N_ROWS)), self._received)
@@ -90,7 +90,7 @@ class ClientExperiment:
         return download
 
     def _done_prediction(self, n_rows: int) -> tuple[Rows, str]:
-        """Return a prediction that has succeeded: always the same one of so many rows."""
+        """Return a succeeded prediction of `n_rows` rows; always the same one."""
         if n_rows not in self._done:
             rows = Rows(self._site.new_number(), n_rows)
             prediction_id = direct.submit(self._site, rows, is_bulk=True, key="downloads")
@@ -122,11 +122,11 @@ class ClientExperiment:
         trial.early = early_repeats(seen)
 
     def _check_download(self, trial: Trial, download: Download) -> None:
-        """Compare the file of a download that has ended well; after an error, only the old file may be there."""
+        """Compare the file of a successful download; after an error, only the old file may exist."""
         target = download.target
         if trial.ended is Ended.RIGHT:
             try:
-                check_file(target, download.rows, self._answers)
+                check_file(target, download.rows, self._reference)
             except WrongResult as error:
                 trial.ended, trial.error = Ended.WRONG, str(error)
         elif target.exists() and target.read_bytes() != _OLD:

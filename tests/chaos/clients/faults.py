@@ -1,4 +1,4 @@
-"""The faults between clients and gateways: three kinds, in four phases of what a client does."""
+"""The faults between clients and gateways: three kinds, in four phases of a client."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +15,7 @@ _TITLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ClientFault:
-    """One line of the table."""
+    """A fault, as a line of the table."""
 
     kind: Kind
     phase: Phase

@@ -1,4 +1,4 @@
-"""Judges the trials of a fault: what the clients got, what the store has, and what they have left."""
+"""Judges the trials of a fault: the clients' results, the stored predictions, and leftover files."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,18 +10,18 @@ from tests.chaos.clients.trial import Ended, Trial
 
 _MAX_EXAMPLES: Final = 20
 BARS: Final = ("twice", "lost", "wrong", "undocumented", "hung", "gave_up", "left", "early", "stray")
-"""The counts that must be 0."""
+"""The names of the counts that must be 0."""
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """A prediction that the store has a record of."""
+    """A prediction with a record in the store."""
 
     prediction_id: str
     first: int | None
-    """The number of its first row, as its result tells; None if it has none."""
+    """The number of its first row, from its result; None if it has no result."""
     state: str
     is_right: bool = False
-    """Whether its result, fetched without any fault, equals the pipeline's own answers."""
+    """Whether its result, fetched without a fault, equals the pipeline's own outputs."""
 
 
 class ClientVerdict(msgspec.Struct):
@@ -32,24 +32,24 @@ class ClientVerdict(msgspec.Struct):
     """Injections in which at least one request was struck."""
     right: int = 0
     errors: int = 0
-    """Documented errors, without a file."""
+    """Operations that ended with a documented error and left no file."""
     twice: int = 0
-    """Predictions of a submission beside the first one."""
+    """Further predictions of a submission that already had one."""
     lost: int = 0
-    """Predictions whose id the client has, or that the store has, and that are not succeeded when patience ends."""
+    """Predictions known to the client or the store that have not succeeded at the time-out."""
     wrong: int = 0
-    """Results that differ from the pipeline's own answers: the client's, or those fetched later; incomplete files."""
+    """Results that differ from the pipeline's own outputs: the client's, or those fetched later; incomplete files."""
     undocumented: int = 0
-    """Exceptions that are no `SepalError`, or that say nothing."""
+    """Exceptions that are not a `SepalError`, or have no message."""
     hung: int = 0
     gave_up: int = 0
-    """Errors of clients that were to repeat their requests for longer than the fault lasted."""
+    """Errors of clients whose retries should have outlasted the fault."""
     left: int = 0
-    """Files beside the targets, or targets in spite of an error."""
+    """Files other than the targets, or targets despite an error."""
     early: int = 0
-    """Refused requests that were repeated before `Retry-After` allowed it."""
+    """Refused requests that were retried before the time in `Retry-After`."""
     stray: int = 0
-    """Predictions of no submission."""
+    """Predictions that belong to no submission."""
     codes: dict[str, int] = {}
     """Errors by class."""
     examples: list[str] = []
@@ -65,7 +65,7 @@ def judge(trials: Sequence[Trial], stored: Sequence[Stored], listed: dict[str, i
 
     Args:
         trials: what the clients did.
-        stored: what the store has of them, once everything is final or patience has ended.
+        stored: what the store has of them, once everything is final or the time-out is reached.
         listed: for the key of each trial, the number of bulk predictions that `GET /predictions` lists.
     """
     verdict = ClientVerdict(injections=len(trials), struck=sum(trial.n_struck > 0 for trial in trials))
@@ -74,7 +74,7 @@ def judge(trials: Sequence[Trial], stored: Sequence[Stored], listed: dict[str, i
         by_first.setdefault(each.first, []).append(each)
     codes: Counter[str] = Counter()
     for trial in trials:
-        found = _violations(trial, by_first.pop(trial.first, []), listed.get(trial.key, 0))
+        found = _count_violations(trial, by_first.pop(trial.first, []), listed.get(trial.key, 0))
         verdict.right += trial.ended is Ended.RIGHT
         verdict.errors += trial.ended is Ended.ERROR
         codes.update([trial.error.partition(":")[0]] if trial.ended is Ended.ERROR else [])
@@ -88,8 +88,8 @@ def judge(trials: Sequence[Trial], stored: Sequence[Stored], listed: dict[str, i
     return verdict
 
 
-def _violations(trial: Trial, stored: Sequence[Stored], n_listed: int) -> dict[str, int]:
-    """Count what one trial has broken."""
+def _count_violations(trial: Trial, stored: Sequence[Stored], n_listed: int) -> dict[str, int]:
+    """Count the violations of one trial."""
     own = next((each for each in stored if each.prediction_id == trial.prediction_id), None)
     is_lost = trial.prediction_id is not None and own is None
     n_wrong = sum(not each.is_right for each in stored if each.state == "succeeded")

@@ -1,4 +1,4 @@
-"""One connection of a client through the proxy, and the one to its gateway."""
+"""One connection of a client through the proxy, with its connection to a gateway."""
 
 import asyncio
 import re
@@ -24,7 +24,7 @@ _LINGER_SECONDS: Final = 1.0  # after FIN, for a client that is still sending
 
 
 class Owner(Protocol):
-    """What a link needs of its proxy."""
+    """The part of the proxy that a link uses."""
 
     kill: Callable[[int | None], None]
 
@@ -33,7 +33,7 @@ class Owner(Protocol):
 
 
 class Link:
-    """Forwards bytes in both directions until an end closes, or a strike ends it."""
+    """Forwards bytes in both directions until either side closes, or a strike ends the connection."""
 
     def __init__(self, owner: Owner, gateway: int, client: Stream, to_gateway: Stream) -> None:
         self._owner = owner
@@ -44,17 +44,17 @@ class Link:
             writer.transport.set_write_buffer_limits(0)  # `drain` returns when the kernel has everything
         self._seen: Seen | None = None
         self._forwarded = {Side.REQUEST: 0, Side.RESPONSE: 0}
-        """Bytes of the present request, and of its response."""
+        """Bytes of the current request, and of its response."""
         self._request_bytes: int | None = None
-        """Of the present request, with its head; None if it is sent in chunks."""
+        """Length of the current request with its head; None if it is chunked."""
         self._may_begin = True
         """Whether the client's next bytes are the head of a request."""
         self._is_sent = False
         """Whether the gateway has the whole request."""
         self._is_cut_off = False
-        """Whether the client gets nothing any more, and what it sends is discarded."""
+        """Whether the client receives nothing more, and what it sends is discarded."""
         self._awaits_gateway = False
-        """Whether the connection to the gateway stays open until it answers."""
+        """Whether the connection to the gateway stays open until it responds."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -73,17 +73,17 @@ class Link:
 
     @property
     def _strike(self) -> Strike | None:
-        """The strike against the present request that is to come."""
+        """The strike against the current request that has not happened yet."""
         return None if self._seen is None or self._seen.was_struck else self._seen.strike
 
     async def _forward_requests(self) -> None:
         is_gateway_gone = False
         while data := await _read(self._client_reader):
             if self._may_begin and not self._is_cut_off:
-                data = await self._begin(data)
+                data = await self._begin_request(data)
             if not self._is_cut_off and not is_gateway_gone:
                 try:
-                    await self._pass(data, Side.REQUEST, self._to_gateway)
+                    await self._forward(data, Side.REQUEST, self._to_gateway)
                 except OSError:
                     is_gateway_gone = True  # its response may still be on its way to the client
         self._client.transport.abort()
@@ -99,15 +99,15 @@ class Link:
                     break  # the gateway has answered
                 if not self._replaces_response():
                     with suppress(ConnectionError):  # of the client, which the other direction notices
-                        await self._pass(data, Side.RESPONSE, self._client)
+                        await self._forward(data, Side.RESPONSE, self._client)
         except OSError:
             ending = Ending.RESET
         self._to_gateway.transport.abort()
         if not self._is_cut_off:
             self._end(self._client, ending)
 
-    async def _begin(self, data: bytes) -> bytes:
-        """Read the head of a request, and take the strike against it; returns what was read."""
+    async def _begin_request(self, data: bytes) -> bytes:
+        """Read the head of a request, and take the strike against it from the plan; return the bytes read."""
         while _REQUEST_LINE.match(data) and _END_OF_HEAD not in data and (more := await _read(self._client_reader)):
             data += more
         if (line := _REQUEST_LINE.match(data)) is None:
@@ -121,11 +121,11 @@ class Link:
             self._timer.cancel()
         self._seen = self._owner.see(Target(line[1].decode(), line[2].decode()), time.time())
         if (strike := self._strike) is not None and strike.moment.side is None:
-            self._timer = asyncio.get_running_loop().call_later(strike.moment.seconds, self._act, strike)
+            self._timer = asyncio.get_running_loop().call_later(strike.moment.seconds, self._carry_out, strike)
         return data
 
-    async def _pass(self, data: bytes, side: Side, writer: asyncio.StreamWriter) -> None:
-        """Forward data, or the part before the moment of a strike, which is then carried out."""
+    async def _forward(self, data: bytes, side: Side, writer: asyncio.StreamWriter) -> None:
+        """Forward data; if the moment of a strike is in it, only the part before, and then strike."""
         strike = self._strike
         if side is Side.REQUEST:
             n_sent = self._forwarded[side] + len(data)
@@ -140,9 +140,9 @@ class Link:
             await writer.drain()
             self._is_sent |= is_end and len(part) == len(data)
         if strike is not None and n_left is not None and strike is self._strike:
-            self._act(strike)
+            self._carry_out(strike)
             if isinstance(strike.action, Kill):  # the connections end by themselves
-                await self._pass(data[n_left:], side, writer)
+                await self._forward(data[n_left:], side, writer)
 
     def _n_left(self, moment: Moment, side: Side, n_bytes: int, *, is_end: bool) -> int | None:
         """Return how many of the next bytes are before a moment; None if it is not among them."""
@@ -154,14 +154,14 @@ class Link:
         return n_left
 
     def _replaces_response(self) -> bool:
-        """Refuse a request that the gateway has answered, if the strike says so; returns whether it does."""
+        """If the strike requires it, replace the gateway's response with a refusal; return whether it does."""
         strike = self._strike
         if strike is None or not isinstance(strike.action, Refuse) or not strike.action.after_acceptance:
             return False
-        self._act(strike)
+        self._carry_out(strike)
         return True
 
-    def _act(self, strike: Strike) -> None:
+    def _carry_out(self, strike: Strike) -> None:
         assert self._seen is not None, "a strike is against a request"
         self._seen.was_struck = True
         action = strike.action
@@ -186,7 +186,7 @@ class Link:
             self._end(self._to_gateway, cut.ending)
 
     def _end(self, writer: asyncio.StreamWriter, ending: Ending) -> None:
-        """End a connection; after FIN, the other end may go on sending for a moment."""
+        """End a connection; after FIN, the other side may continue to send for a moment."""
         self._is_cut_off = True
         if writer.transport.is_closing():
             return
@@ -200,7 +200,7 @@ class Link:
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
-    """Read what has come; nothing if the connection has ended in any way."""
+    """Read the available bytes; none if the connection has ended."""
     try:
         return await reader.read(_CHUNK_BYTES)
     except OSError:
@@ -208,6 +208,6 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
 
 
 def _is_held(strike: Strike, side: Side) -> bool:
-    """Whether the gateway gets nothing of the request."""
+    """Whether to withhold the request from the gateway."""
     action = strike.action
     return side is Side.REQUEST and isinstance(action, Refuse) and not action.after_acceptance

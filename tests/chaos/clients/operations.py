@@ -1,4 +1,4 @@
-"""What a client does while it is struck: it predicts rows, uploads a file, waits, or downloads a result."""
+"""The operations that are struck: predicting rows, uploading a file, waiting, and downloading a result."""
 
 import os
 import threading
@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Final, NamedTuple
 
-from tests.chaos.clients.rows import DOWNLOADED, UPLOADED, Answers, Rows, read_file
+from tests.chaos.clients.rows import DOWNLOADED, UPLOADED, ReferencePipeline, Rows, read_file
 from tests.chaos.clients.strikes import Target
 
 _ROW_BYTES: Final = 60  # of a result as JSON
@@ -18,7 +18,7 @@ _HEAD_BYTES: Final = 250
 
 
 class Phase(StrEnum):
-    """What is struck."""
+    """The kind of operation that is struck."""
 
     SUBMISSION = "submission"
     UPLOAD = "upload"
@@ -27,11 +27,11 @@ class Phase(StrEnum):
 
 
 class WrongResult(Exception):
-    """The client returned something that is not right; the text says what."""
+    """The client returned a wrong result; the message describes it."""
 
 
 class Extent(NamedTuple):
-    """How large a request and its response are, about, and how long they take."""
+    """Approximate sizes and durations of a request and its response."""
 
     request_bytes: int
     response_bytes: int
@@ -39,13 +39,13 @@ class Extent(NamedTuple):
 
 
 class Operation(ABC):
-    """One operation of a client on rows of its own."""
+    """One operation of a client, on its own rows."""
 
     def __init__(self, rows: Rows, extent: Extent) -> None:
         self.rows = rows
         self.extent = extent
         self.prediction_id: str | None = None
-        """Once the client knows it."""
+        """Set once the client knows the id."""
 
     @abstractmethod
     def matches(self, target: Target) -> bool:
@@ -53,10 +53,10 @@ class Operation(ABC):
 
     @abstractmethod
     def run(self, client: Any) -> None:
-        """Do it with a `sepal_client.Sepal`.
+        """Run the operation with a `sepal_client.Sepal`.
 
         Raises:
-            WrongResult: what the client returned is not right.
+            WrongResult: the client returned a wrong result.
             SepalError: from the client.
         """
 
@@ -64,14 +64,14 @@ class Operation(ABC):
 class Predict(Operation):
     """Predicts rows and waits for the result; some rows take longer than the gateway waits."""
 
-    def __init__(self, rng: Random, number: int, answers: Answers) -> None:
+    def __init__(self, rng: Random, number: int, reference: ReferencePipeline) -> None:
         is_slow = rng.random() < 0.25
         rows = Rows(number, rng.choice([1, 3, 50, 1500]), n_marks=int(is_slow), mark_ms=rng.uniform(350, 600))
         self._values = rows.matrix().tolist()
         n_bytes = _HEAD_BYTES + 12 * rows.n_rows
         super().__init__(rows, Extent(n_bytes, _HEAD_BYTES + _ROW_BYTES * rows.n_rows, 0.5 if is_slow else 0.03))
         self._strikes_polls = is_slow and rng.random() < 0.5
-        self._answers = answers
+        self._reference = reference
 
     def matches(self, target: Target) -> bool:
         return target.path.startswith("/predict") or (self._strikes_polls and target.path.startswith("/results/"))
@@ -79,7 +79,7 @@ class Predict(Operation):
     def run(self, client: Any) -> None:
         result = client.predict(self._values)
         self.prediction_id = result.id
-        check_result(result, self.rows, self._answers)
+        check_result(result, self.rows, self._reference)
 
 
 class Upload(Operation):
@@ -130,20 +130,20 @@ class Upload(Operation):
 
 
 class Wait(Operation):
-    """Follows a prediction that takes a moment, or waits for its end or its result."""
+    """Follows a prediction, or waits for its end or its result."""
 
     N_ROWS: ClassVar = (8, 3_000, 20_000)
     N_MARKS: ClassVar = 4
     WAYS: ClassVar = ("progress", "progress", "wait", "result")
 
-    def __init__(self, rng: Random, number: int, answers: Answers) -> None:
+    def __init__(self, rng: Random, number: int, reference: ReferencePipeline) -> None:
         mark_ms = rng.uniform(20, 120)
         rows = Rows(number, rng.choice(self.N_ROWS), n_marks=self.N_MARKS, mark_ms=mark_ms)
         super().__init__(rows, Extent(_HEAD_BYTES, 1200, self.N_MARKS * mark_ms / 1000))
         self.is_bulk = rows.n_rows > self.N_ROWS[0] or rng.random() < 0.5
         """Whether it is to be submitted as a bulk prediction."""
         self._way = rng.choice(self.WAYS)
-        self._answers = answers
+        self._reference = reference
 
     def matches(self, target: Target) -> bool:
         return target.path.startswith("/results/")
@@ -155,7 +155,7 @@ class Wait(Operation):
         elif self._way == "wait":
             check_progress([prediction.wait()], self.rows)
         else:
-            check_result(prediction.result(), self.rows, self._answers)
+            check_result(prediction.result(), self.rows, self._reference)
 
 
 class Download(Operation):
@@ -178,7 +178,7 @@ class Download(Operation):
 
 
 def check_progress(steps: list[Any], rows: Rows) -> None:
-    """Check what a client has told of a prediction that succeeds.
+    """Check the progress that a client reported for a prediction that succeeds.
 
     Raises:
         WrongResult: it does not end with the success of all rows, goes on after it, or goes back.
@@ -192,18 +192,18 @@ def check_progress(steps: list[Any], rows: Rows) -> None:
         raise WrongResult(f"{rows.n_rows} rows; done: {counts}")
 
 
-def check_result(result: Any, rows: Rows, answers: Answers) -> None:
-    """Compare a client's result with the pipeline's own answers.
+def check_result(result: Any, rows: Rows, reference: ReferencePipeline) -> None:
+    """Compare a client's result with the pipeline's own outputs.
 
     Raises:
         WrongResult: they differ.
     """
-    if not answers.are(rows, answers.columns(result.prediction, result.log_proba)):
+    if not reference.equals(rows, reference.columns(result.prediction, result.log_proba)):
         raise WrongResult(f"the result of {result.id} differs")
 
 
-def check_file(path: Path, rows: Rows, answers: Answers) -> None:
-    """Compare a file with the pipeline's own answers.
+def check_file(path: Path, rows: Rows, reference: ReferencePipeline) -> None:
+    """Compare a file with the pipeline's own outputs.
 
     Raises:
         WrongResult: it is missing, incomplete or different.
@@ -212,5 +212,5 @@ def check_file(path: Path, rows: Rows, answers: Answers) -> None:
         columns = read_file(path.read_bytes(), path.suffix)
     except (OSError, ValueError) as error:
         raise WrongResult(f"{path.name} is not complete: {error}") from error
-    if not answers.are(rows, columns):
+    if not reference.equals(rows, columns):
         raise WrongResult(f"{path.name} differs")

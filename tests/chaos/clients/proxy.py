@@ -20,7 +20,7 @@ _HOST: Final = "127.0.0.1"
 
 
 class FaultProxy:
-    """Forwards each connection to the next gateway; where there is none, connections are refused."""
+    """Forwards each connection to the next gateway; refuses connections if there is none."""
 
     def __init__(self, kill: Callable[[int | None], None]) -> None:
         """Start.
@@ -40,10 +40,10 @@ class FaultProxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy")
         self._thread.start()
         self.port = free_port()
-        """Where it listens while there is a gateway."""
+        """The port that it listens on while there is a gateway."""
 
     def add(self, gateway: int) -> None:
-        """Forward to this port, too."""
+        """Also forward to this port."""
 
         async def add() -> None:
             async with self._starting:
@@ -54,7 +54,7 @@ class FaultProxy:
         self._run(add())
 
     def remove(self, gateway: int) -> None:
-        """Soon forward no new connection to this port, and stop listening after the last one."""
+        """Stop forwarding new connections to this port, and stop listening if it was the last one."""
 
         def remove() -> None:
             self._gateways.remove(gateway)
@@ -64,7 +64,7 @@ class FaultProxy:
         self._loop.call_soon_threadsafe(remove)
 
     def arm(self, plan: Plan) -> None:
-        """Carry out a plan from now on."""
+        """Start to carry out a plan."""
 
         async def arm() -> None:
             self._plan, self._seen = plan, []
@@ -72,7 +72,7 @@ class FaultProxy:
         self._run(arm())
 
     def disarm(self) -> list[Seen]:
-        """End the plan; returns the requests since it was armed."""
+        """End the plan; return the requests since it was armed."""
 
         async def disarm() -> list[Seen]:
             self._plan = None
@@ -120,7 +120,7 @@ class FaultProxy:
         return seen
 
     def _stop_listening(self) -> None:
-        """Accept no connection; asyncio leaves one open if its server is closed before it has seen the connection."""
+        """Stop accepting connections; asyncio leaks a connection if its server is closed before it has accepted it."""
         server, self._server = self._server, None
         if server is not None:
             for listening in server.sockets:

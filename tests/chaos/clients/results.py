@@ -30,7 +30,7 @@ class ClientResult(msgspec.Struct):
     seconds: float
 
     def describe(self) -> str:
-        """Describe it for the terminal, with examples of what is wrong."""
+        """Return a summary for the terminal, with examples of violations."""
         counts = ", ".join(f"{getattr(self.verdict, name)} {name.replace('_', ' ')}" for name in _COUNTS)
         return "\n    ".join([f"  {counts}; {self.seconds:.0f} s", *self.verdict.examples])
 

@@ -1,4 +1,4 @@
-"""The rows of a client, the files that it sends them in, and the judgement of what it gets.
+"""The rows of a client, the files that contain them, and the comparison of results.
 
 Each row of a run has another number, which is its prediction, so a result leads to its submission, and rows that are
 lost, swapped or of another submission show.
@@ -44,7 +44,7 @@ class Rows:
         self._mark_ms = mark_ms
 
     def matrix(self, *, has_marks: bool = True) -> Any:
-        """Return them as a matrix; the pipeline answers marks like other rows."""
+        """Return them as a matrix, optionally with marks replaced by equal rows."""
         matrix = np.zeros((self.n_rows, len(FEATURES)))
         matrix[:, 2] = np.arange(self.first, self.first + self.n_rows)
         if has_marks:
@@ -60,54 +60,54 @@ class Rows:
         return _WRITERS[suffix](self)
 
 
-def _csv(rows: Rows) -> bytes:
+def _write_csv(rows: Rows) -> bytes:
     file = io.BytesIO()
     pa.csv.write_csv(rows.table(), file)
     return file.getvalue()
 
 
-def _ndjson(rows: Rows) -> bytes:
+def _write_ndjson(rows: Rows) -> bytes:
     return b"".join(msgspec.json.encode(row) + b"\n" for row in rows.matrix().tolist())
 
 
-def _json(rows: Rows) -> bytes:
+def _write_json(rows: Rows) -> bytes:
     return msgspec.json.encode({"data": rows.matrix().tolist()})
 
 
-def _arrow(rows: Rows) -> bytes:
+def _write_arrow(rows: Rows) -> bytes:
     table, file = rows.table(), io.BytesIO()
     with pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table)
     return file.getvalue()
 
 
-def _parquet(rows: Rows) -> bytes:
+def _write_parquet(rows: Rows) -> bytes:
     file = io.BytesIO()
     pq.write_table(rows.table(), file, compression="none", use_dictionary=False)
     return file.getvalue()
 
 
 _WRITERS: Final[Mapping[str, Callable[[Rows], bytes]]] = {
-    ".csv": _csv,
-    ".csv.gz": lambda rows: gzip.compress(_csv(rows), compresslevel=1),
-    ".ndjson": _ndjson,
-    ".json": _json,
-    ".arrow": _arrow,
-    ".parquet": _parquet,
+    ".csv": _write_csv,
+    ".csv.gz": lambda rows: gzip.compress(_write_csv(rows), compresslevel=1),
+    ".ndjson": _write_ndjson,
+    ".json": _write_json,
+    ".arrow": _write_arrow,
+    ".parquet": _write_parquet,
 }
 UPLOADED: Final = tuple(_WRITERS)
 """The suffixes of files that are sent."""
 
 
-class Answers:
-    """The pipeline's own answers, in this process."""
+class ReferencePipeline:
+    """Computes the pipeline's own outputs in this process."""
 
     def __init__(self, model_dir: Path) -> None:
         card, self._pipeline = artifact.load(model_dir)
         self._labels = card.classes or ()
 
-    def are(self, rows: Rows, columns: Mapping[str, Any]) -> bool:
-        """Whether columns equal the pipeline's own answers to some rows, to the bit and in order.
+    def equals(self, rows: Rows, columns: Mapping[str, Any]) -> bool:
+        """Return whether columns equal the pipeline's own outputs for some rows, to the bit and in order.
 
         Args:
             rows: what was asked.

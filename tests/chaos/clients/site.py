@@ -55,11 +55,11 @@ class ClientSite:
 
     @property
     def url(self) -> str:
-        """Where the proxy is."""
+        """The URL of the proxy."""
         return f"http://127.0.0.1:{self.proxy.port}"
 
     def new_number(self) -> int:
-        """Return the number of another submission."""
+        """Return the number of a new submission."""
         self._n_submissions += 1
         return self._n_submissions
 
@@ -79,12 +79,12 @@ class ClientSite:
         self._replacers.clear()
 
     def end_connections(self) -> None:
-        """End what clients have left open, and wait until no request is under way through the proxy."""
+        """Close connections that clients have left open, and wait until no request passes through the proxy."""
         self.proxy.cut()
         wait_for(lambda: self.proxy.n_links() == 0, "the end of all connections")
 
     def predictions(self) -> list[PredictionId]:
-        """Return every prediction that the store has a record of."""
+        """Return every prediction with a record in the store."""
         found: list[PredictionId] = []
         keys: Any = self.stack.redis.scan_iter(f"{Key.BATCH}*", count=1000)
         for key in keys:
@@ -94,7 +94,7 @@ class ClientSite:
         return found
 
     def stop(self) -> None:
-        """Stop all processes, whatever fails meanwhile."""
+        """Stop all processes, even if an error occurs."""
         with ExitStack() as ending:
             ending.callback(self.stack.stop)
             ending.callback(self.proxy.stop)

@@ -1,4 +1,4 @@
-"""What is done to a request, and when: its connection is cut, it is refused, or its gateway is killed."""
+"""The strikes against a request, and their moments: cut the connection, refuse the request, or kill the gateway."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Side(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """After some bytes of a request or its response were forwarded, or some time after its head."""
+    """A moment after a number of forwarded bytes of a request or response, or a time after the request's head."""
 
     side: Side | None = None
     n_bytes: int = 0
@@ -43,7 +43,7 @@ class Cut:
 
     ending: Ending
     keeps_gateway: bool = False
-    """Whether the connection to the gateway stays open until it has answered; nobody gets the response."""
+    """Whether the connection to the gateway stays open until it has responded; the response is discarded."""
 
 
 class RetryAfter(StrEnum):
@@ -56,19 +56,19 @@ class RetryAfter(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Answer with an error."""
+    """Respond with an error."""
 
     status: int
     form: RetryAfter = RetryAfter.ABSENT
     seconds: int = 0
     """In `Retry-After`."""
     is_problem: bool = True
-    """Whether the body is a problem document, as a gateway's; else a page, as a proxy's."""
+    """Whether the body is a problem document, as of a gateway, or a page, as of a proxy."""
     after_acceptance: bool = False
     """Whether the gateway gets the request, and the error replaces its response."""
 
     def earliest(self, now: float) -> float:
-        """Return when the request may be repeated, in seconds since 1970."""
+        """Return the earliest time of a retry, in seconds since 1970."""
         if self.form is RetryAfter.ABSENT:
             return now
         return (floor(now) if self.form is RetryAfter.DATE else now) + self.seconds
@@ -94,7 +94,7 @@ class Kill:
 
 
 class Strike(NamedTuple):
-    """One thing that is done to one request."""
+    """One strike against one request."""
 
     moment: Moment
     action: Cut | Refuse | Kill

@@ -1,4 +1,4 @@
-"""The short form of the faults between clients and gateways, and clients with bugs that it must find."""
+"""The short form of the faults between clients and gateways, and clients with bugs that it must detect."""
 
 import uuid
 from collections.abc import Iterator

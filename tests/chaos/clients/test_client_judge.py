@@ -1,4 +1,4 @@
-"""The judge of faults between clients and gateways counts each broken promise, and nothing else."""
+"""The judge of faults between clients and gateways counts each violation, and nothing else."""
 
 import asyncio
 import dataclasses
@@ -16,7 +16,7 @@ from tests.chaos.clients.blocking import Blocking
 from tests.chaos.clients.judge import BARS, ClientVerdict, Stored, judge
 from tests.chaos.clients.operations import WrongResult, check_file, check_progress, check_result
 from tests.chaos.clients.results import PAGE_FILE, ClientResult, ClientResults
-from tests.chaos.clients.rows import DOWNLOADED, MAX_ROWS, Answers, Rows
+from tests.chaos.clients.rows import DOWNLOADED, MAX_ROWS, ReferencePipeline, Rows
 from tests.chaos.clients.strikes import Seen, Target
 from tests.chaos.clients.trial import Ended, Trial, attempt, early_repeats, files_in
 from tests.models import save_troublesome
@@ -29,9 +29,9 @@ MACHINE = {"cores": "2", "processor": "P", "memory": "1 GiB", "kernel": "Linux 6
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
+def reference(tmp_path_factory: pytest.TempPathFactory) -> ReferencePipeline:
     folder = tmp_path_factory.mktemp("model")
-    return Answers(save_troublesome(folder, folder))
+    return ReferencePipeline(save_troublesome(folder, folder))
 
 
 def violations(trial: Trial, *stored: Stored, n_listed: int = 0) -> dict[str, int]:
@@ -148,7 +148,7 @@ def test_progress_that_goes_back_or_has_not_one_end_is_wrong(told: list[Progress
 
 
 def result_file(suffix: str, rows: Rows) -> bytes:
-    """Write the answers to some rows as a gateway does."""
+    """Write the results of some rows as a gateway does."""
     numbers = rows.matrix()[:, 2]
     table = pa.table(
         {
@@ -181,29 +181,29 @@ def written(suffix: str, table: pa.Table) -> bytes:
 
 
 @pytest.mark.parametrize("suffix", DOWNLOADED)
-def test_file_must_have_every_row_in_order(tmp_path: Path, answers: Answers, suffix: str) -> None:
+def test_file_must_have_every_row_in_order(tmp_path: Path, reference: ReferencePipeline, suffix: str) -> None:
     path = tmp_path / f"result{suffix}"
     whole = result_file(suffix, ROWS)
     path.write_bytes(whole)
-    check_file(path, ROWS, answers)
+    check_file(path, ROWS, reference)
     for content in (whole[: len(whole) // 2], result_file(suffix, Rows(1, 2)), result_file(suffix, Rows(2, 3))):
         path.write_bytes(content)
         with pytest.raises(WrongResult):
-            check_file(path, ROWS, answers)
+            check_file(path, ROWS, reference)
 
 
-def test_missing_file_is_wrong(tmp_path: Path, answers: Answers) -> None:
+def test_missing_file_is_wrong(tmp_path: Path, reference: ReferencePipeline) -> None:
     with pytest.raises(WrongResult):
-        check_file(tmp_path / "result.csv", ROWS, answers)
+        check_file(tmp_path / "result.csv", ROWS, reference)
 
 
-def test_result_with_a_lost_bit_is_wrong(answers: Answers) -> None:
+def test_result_with_a_lost_bit_is_wrong(reference: ReferencePipeline) -> None:
     numbers = ROWS.matrix()[:, 2].tolist()
     log_proba = [[number / -3, float("-inf")] for number in numbers]
-    check_result(SimpleNamespace(id="id", prediction=numbers, log_proba=log_proba), ROWS, answers)
+    check_result(SimpleNamespace(id="id", prediction=numbers, log_proba=log_proba), ROWS, reference)
     log_proba[1][0] += 1e-10 * log_proba[1][0]
     with pytest.raises(WrongResult):
-        check_result(SimpleNamespace(id="id", prediction=numbers, log_proba=log_proba), ROWS, answers)
+        check_result(SimpleNamespace(id="id", prediction=numbers, log_proba=log_proba), ROWS, reference)
 
 
 class Asynchronous:

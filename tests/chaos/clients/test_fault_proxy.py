@@ -1,4 +1,4 @@
-"""The proxy between clients and gateways strikes the requests of its plan at the byte that it names, and no others."""
+"""The proxy between clients and gateways strikes the requests of its plan at the given byte, and no others."""
 
 import socket
 import threading
@@ -21,7 +21,7 @@ RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nright"
 
 
 class FakeGateway:
-    """Keeps what it receives, and answers each request of the tests."""
+    """Records the bytes it receives, and responds to each request of the tests."""
 
     def __init__(self) -> None:
         self.received = b""
@@ -95,7 +95,7 @@ def arm(proxy: FaultProxy, *strikes: Strike) -> None:
 
 
 def exchange(client: socket.socket, request: bytes = REQUEST) -> bytes:
-    """Send a request, and receive what comes; `reset` at the end if the connection is reset."""
+    """Send a request, and return the bytes received, followed by `reset` if the connection is reset."""
     client.sendall(request)
     received = b""
     try:

@@ -1,4 +1,4 @@
-"""One injection: a client does something while its requests are struck, and what it did is recorded."""
+"""One injection: strikes the requests of an operation, and records its outcome."""
 
 import asyncio
 import tempfile
@@ -36,7 +36,7 @@ class Ended(StrEnum):
 
 
 class Trial(msgspec.Struct):
-    """What was seen of one injection."""
+    """The observations of one injection."""
 
     number: int
     first: int
@@ -50,26 +50,26 @@ class Trial(msgspec.Struct):
     ended: Ended = Ended.HUNG
     error: str = ""
     prediction_id: str | None = None
-    """As the client returned it."""
+    """The id as the client returned it."""
     n_struck: int = 0
     early: int = 0
-    """Refused requests that were repeated before `Retry-After` allowed it."""
+    """Refused requests that were retried before the time in `Retry-After`."""
     left: list[str] = msgspec.field(default_factory=list)
-    """Files that must not be there."""
+    """Files that must not exist."""
 
 
 def attempt(trial: Trial, operate: Callable[[], None]) -> None:
     """Run an operation, and record how it ended."""
 
     def run() -> None:
-        trial.ended, trial.error = _ended(operate)
+        trial.ended, trial.error = _run_and_classify(operate)
 
     thread = threading.Thread(target=run, name="operation", daemon=True)
     thread.start()
     thread.join(_HANGS_SECONDS)
 
 
-def _ended(operate: Callable[[], None]) -> tuple[Ended, str]:
+def _run_and_classify(operate: Callable[[], None]) -> tuple[Ended, str]:
     try:
         operate()
     except WrongResult as error:
@@ -108,7 +108,7 @@ def early_repeats(seen: Sequence[Seen]) -> int:
 
 @contextmanager
 def temporary_files_in(folder: Path) -> Iterator[None]:
-    """Let temporary files be made in a folder."""
+    """Create temporary files in this folder."""
     with patch.object(tempfile, "tempdir", str(folder)):
         yield
 

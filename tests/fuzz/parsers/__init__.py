@@ -1,1 +1,1 @@
-"""Fuzzers of the parsers that read what clients send: properties that hold for every input, found with Hypothesis."""
+"""Fuzzers of the parsers of client input: properties that hold for every input, tested with Hypothesis."""

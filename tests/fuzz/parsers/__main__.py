@@ -1,4 +1,4 @@
-"""`make fuzz-parsers`: draws inputs for each parser for ten minutes; ends with the first input that one fails.
+"""`make fuzz-parsers`: draws inputs for each parser for ten minutes; stops at the first input that fails.
 
 python -m tests.fuzz.parsers --seconds 60 --only prefer,ids
 """
@@ -14,7 +14,7 @@ _SECONDS: Final = 600.0
 
 
 def main() -> None:
-    """Run the fuzzers that the command line asks for, one after the other."""
+    """Run the fuzzers that the command line selects, one after the other."""
     parser = argparse.ArgumentParser(prog="tests.fuzz.parsers", description=__doc__)
     parser.add_argument("--seconds", type=float, default=_SECONDS, help="for each parser")
     parser.add_argument("--only", default=",".join(PARSERS), help="names of parsers, separated by commas")

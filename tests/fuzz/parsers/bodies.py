@@ -97,7 +97,7 @@ _OUTPUTS: Final = mostly(
 
 @st.composite
 def _valid(draw: st.DrawFn, model: str) -> bytes:
-    """A body that the model accepts, or nearly: some values are others, some members stand twice."""
+    """A valid body in which some values may be replaced and some members repeated."""
     names, rows = ROWS.get(model, {"text": '"a"'}), []
     by_name = draw(st.booleans())
     n_rows = draw(mostly(st.integers(1, _MAX_ROWS), st.integers(0, _MAX_ROWS + 1)))
@@ -190,7 +190,7 @@ def _read(model: str, body: bytes) -> ReadBody | Exception:
 
 
 def _is_accepted_or_refused_with_the_place(drawn: tuple[str, bytes]) -> None:
-    """Whatever a body holds, it is accepted only if it is JSON of the right form, and a refusal points into it."""
+    """A body is accepted only if it is JSON of the right form, and the pointer of a refusal refers to a part of it."""
     model, body = drawn
     expected, found = _expected(body), _read(model, body)
     if isinstance(found, MalformedJson):
@@ -209,7 +209,7 @@ def _is_accepted_or_refused_with_the_place(drawn: tuple[str, bytes]) -> None:
 
 
 def _resolve(value: Any, pointer: str) -> None:
-    """Follow a JSON pointer (RFC 6901) up to its last part, which may be what is missing."""
+    """Resolve a JSON pointer (RFC 6901) up to its last part, which may be missing."""
     assert pointer == "" or pointer[0] == "/"
     for part in pointer.split("/")[1:-1]:
         name = part.replace("~1", "/").replace("~0", "~")

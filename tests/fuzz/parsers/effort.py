@@ -1,4 +1,4 @@
-"""Counts how much Python code a call runs, to see how the effort grows with the length of an input."""
+"""Counts the lines of Python that a call runs, to measure how the effort grows with the length of an input."""
 
 import sys
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _SLACK: Final = 2.0
 
 
 class Pumped(NamedTuple):
-    """A text whose middle is repeated, as inputs are that take a parser a long time."""
+    """A text with a repeated middle, the form of inputs that slow parsers down."""
 
     begin: bytes
     middle: bytes
@@ -24,13 +24,13 @@ class Pumped(NamedTuple):
 
 
 def pumped(fragments: st.SearchStrategy[bytes]) -> st.SearchStrategy[Pumped]:
-    """Draw such texts from fragments."""
+    """Draw texts with a repeated middle from fragments."""
     joined = st.lists(fragments, max_size=4).map(b"".join)
     return st.builds(Pumped, joined, st.lists(fragments, min_size=1, max_size=4).map(b"".join), joined)
 
 
 def lines_run(call: Callable[[], Any]) -> int:
-    """Return the number of lines of Python that a call runs; what it raises does not matter."""
+    """Return the number of lines of Python that a call runs, whether or not it raises."""
     n_lines = 0
 
     def trace(_: FrameType, event: str, __: Any) -> Any:
@@ -50,7 +50,7 @@ def lines_run(call: Callable[[], Any]) -> int:
 
 
 def assert_linear(parse: Callable[[bytes], Any], text: Pumped) -> None:
-    """Check that the lines which a parser runs grow at most as the length of the text does."""
+    """Check that the number of lines that a parser runs grows at most in proportion to the length of the text."""
     few, many = (lines_run(lambda n=times: parse(text.repeated(n))) for times in _REPETITIONS)  # type: ignore[misc]
     growth = _REPETITIONS[1] / _REPETITIONS[0]
     assert many <= _SLACK * growth * max(few, 10), f"{few} lines became {many}"

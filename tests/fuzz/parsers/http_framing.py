@@ -1,4 +1,4 @@
-"""Heads and chunked bodies (RFC 9112), as `api.http.server` reads them."""
+"""Heads and chunked bodies (RFC 9112), as parsed by `api.http.server`."""
 
 import re
 from itertools import pairwise
@@ -91,7 +91,7 @@ def _head_of(head: bytes) -> Head | None:
 
 
 def _accepts_what_the_rfc_allows(head: bytes) -> None:
-    """An accepted head is read as a slow reader of RFC 9112 reads it, and holds nothing that is not allowed."""
+    """An accepted head is parsed as by a slow reader of RFC 9112, and contains only what is allowed."""
     found = _head_of(head)
     if found is None:
         return
@@ -170,7 +170,7 @@ CHUNKED: Final = st.one_of(_chunked(), _chunked(), st.binary(max_size=30))
 _CHUNK_FRAGMENTS: Final = st.sampled_from([b"1\r\na\r\n", b"0", b";a=b", b"\r\n", b"f", b"A: b\r\n", b'"', b"\\", b" "])
 
 
-def _decoded(pieces: list[bytes]) -> Any:
+def _decode_in_pieces(pieces: list[bytes]) -> Any:
     """Return the body and the number of bytes that it took; None if it is not complete, or the refusal's class."""
     decoder, body, taken = ChunkedBody(LIMITS), bytearray(), 0
     try:
@@ -223,7 +223,7 @@ def _is_extension(text: bytes) -> bool:
 
 
 def _decodes_as_the_slow_reader(data: bytes) -> None:
-    found, expected = _decoded([data]), reference_chunks(data)
+    found, expected = _decode_in_pieces([data]), reference_chunks(data)
     assert (found if isinstance(found, tuple) else None) == expected
 
 
@@ -231,7 +231,7 @@ def _is_decoded_alike_in_pieces(drawn: tuple[bytes, list[int]]) -> None:
     data, cuts = drawn
     places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
     pieces = [data[start:end] for start, end in pairwise(places)]
-    assert _decoded(pieces) == _decoded([data])
+    assert _decode_in_pieces(pieces) == _decode_in_pieces([data])
 
 
 _CUTS: Final = st.lists(st.integers(0, 120), max_size=6)
@@ -243,6 +243,8 @@ CHUNK_PROPERTIES: Final = [
     Property("decodes as the slow reader does", CHUNKED, _decodes_as_the_slow_reader),
     Property("is decoded alike in pieces", st.tuples(CHUNKED, _CUTS), _is_decoded_alike_in_pieces),
     Property(
-        "takes linear time", pumped(_CHUNK_FRAGMENTS), lambda text: assert_linear(lambda data: _decoded([data]), text)
+        "takes linear time",
+        pumped(_CHUNK_FRAGMENTS),
+        lambda text: assert_linear(lambda data: _decode_in_pieces([data]), text),
     ),
 ]

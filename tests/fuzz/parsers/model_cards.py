@@ -28,7 +28,7 @@ _ODD: Final = st.one_of(
 
 @st.composite
 def _mutated(draw: st.DrawFn) -> bytes:
-    """A valid card in which some values, at any depth, are others."""
+    """A valid card in which some values, at any depth, are replaced."""
     card = json.loads(CARDS[draw(st.sampled_from(sorted(CARDS)))].model_dump_json())
     for _ in range(draw(st.integers(0, 3))):
         _mutate(draw, card)
@@ -75,7 +75,7 @@ def _comes_back(content: bytes) -> None:
 
 
 def _can_be_served(content: bytes) -> None:
-    """A gateway that accepts a card can show it, and reads bodies with it."""
+    """A gateway that accepts a card can render it, and parse bodies with it."""
     card = _read(content)
     if card is None:
         return

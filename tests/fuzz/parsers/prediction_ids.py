@@ -22,7 +22,7 @@ _CANONICAL: Final = st.text(_ALPHABET, min_size=_LENGTH, max_size=_LENGTH)
 
 @st.composite
 def _nearly(draw: st.DrawFn) -> str:
-    """An id in which something is replaced, left out or put in."""
+    """An id with characters replaced, deleted or inserted."""
     text, position = draw(_CANONICAL), draw(st.integers(0, _LENGTH))
     return text[:position] + draw(st.text(_CHARACTERS, max_size=3)) + text[position + draw(st.integers(0, 3)) :]
 

@@ -45,7 +45,7 @@ def reference(headers: list[bytes]) -> Preferences:
     seen: dict[str, str] = {}
     for element in _split(",".join(header.decode("latin-1") for header in headers), ","):
         name, _, word = _split(element, ";")[0].partition("=")
-        seen.setdefault(name.strip().lower(), _unquoted(word.strip()))
+        seen.setdefault(name.strip().lower(), _unquote(word.strip()))
     wait = seen.get("wait", "")
     is_wait = 1 <= len(wait) <= 9 and set(wait) <= set("0123456789")
     return Preferences(seen.get("respond-async") == "", int(wait) if is_wait else None)
@@ -67,7 +67,7 @@ def _split(text: str, separator: str) -> list[str]:
     return parts
 
 
-def _unquoted(word: str) -> str:
+def _unquote(word: str) -> str:
     if len(word) < 2 or word[0] != '"' or word[-1] != '"':
         return word
     unquoted, escaped = "", False

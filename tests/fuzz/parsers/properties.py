@@ -1,4 +1,4 @@
-"""What a fuzzer is: a strategy that draws inputs, and a check that an input passes."""
+"""The parts of a fuzzer: a strategy that draws inputs, and a check of each input."""
 
 import time
 from collections.abc import Callable
@@ -26,10 +26,10 @@ class Property:
     inputs: st.SearchStrategy[Any]
     check: Callable[[Any], None]
     finds: tuple[Any, ...] = ()
-    """Inputs for which the claim was once false."""
+    """Inputs that once violated the claim."""
 
     def run(self, n_examples: int, *, derandomize: bool) -> int:
-        """Check the finds and this many other inputs; returns the number of checked inputs.
+        """Check the finds and this many other inputs; return the number of checked inputs.
 
         Raises:
             AssertionError, or what the parser raises: the claim is false for an input, which is in the notes.
@@ -56,7 +56,7 @@ class Property:
 
 
 def run_for(seconds: float, properties: list[Property]) -> int:
-    """Check random inputs of all properties in turn for this long; returns the number of checked inputs."""
+    """Check random inputs of all properties in turn for this long; return the number of checked inputs."""
     deadline, n_checked = time.monotonic() + seconds, 0
     while time.monotonic() < deadline:
         for each in properties:

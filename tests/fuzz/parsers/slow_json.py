@@ -9,11 +9,11 @@ _WORDS: Final = {"true": True, "false": False, "null": None}
 
 
 class NotJson(Exception):
-    """The text is not JSON, or holds a lone surrogate."""
+    """The text is not JSON, or contains a lone surrogate."""
 
 
 class Repeated(Exception):
-    """A member stands twice in an object."""
+    """A member occurs twice in an object."""
 
 
 class _Reader:

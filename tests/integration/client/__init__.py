@@ -1,1 +1,1 @@
-"""Tests of the client with a real stack."""
+"""Tests of the client against a real stack."""

@@ -1,4 +1,4 @@
-"""Runs the command `sepal` as people do: in a process of its own."""
+"""Runs the command `sepal` in a process of its own."""
 
 import subprocess
 import sys

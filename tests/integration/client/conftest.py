@@ -1,4 +1,4 @@
-"""Fixtures for tests of the client with a real stack."""
+"""Fixtures for tests of the client against a real stack."""
 
 import pytest
 

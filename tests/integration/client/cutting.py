@@ -1,4 +1,4 @@
-"""Transports of httpx that lose the connection in the middle of the first response with a file that can be resumed."""
+"""httpx transports that lose the connection during the first response with a resumable file."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The commands and the program of client/README.md work as they stand there."""
+"""The commands and the program of client/README.md work as written."""
 
 import re
 import shlex

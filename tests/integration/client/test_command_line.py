@@ -1,4 +1,4 @@
-"""The command `sepal` without a terminal, as scripts use it: what it prints, which files it leaves, its exit codes."""
+"""The command `sepal` without a terminal: its output, files and exit codes."""
 
 import io
 import json
@@ -67,8 +67,8 @@ def test_unknown_option_is_a_wrong_command(iris: Gateway) -> None:
 
 
 def test_row_is_given_in_exactly_one_way(iris: Gateway) -> None:
-    assert "in one way" in sepal(iris, "predict", code=2).stderr
-    assert "in one way" in sepal(iris, "predict", "1", "--row", "a=1", code=2).stderr
+    assert "either as values" in sepal(iris, "predict", code=2).stderr
+    assert "either as values" in sepal(iris, "predict", "1", "--row", "a=1", code=2).stderr
 
 
 def test_result_of_a_row_is_json_for_programs(iris: Gateway) -> None:
@@ -129,12 +129,12 @@ def test_scored_file_is_described_for_programs(penguins: Gateway, rows: Path, tm
 
 
 def test_description_and_result_cannot_share_standard_output(penguins: Gateway, rows: Path) -> None:
-    assert "--json needs -o FILE" in sepal(penguins, "score", rows, "--json", code=2).stderr
+    assert "--json requires -o FILE" in sepal(penguins, "score", rows, "--json", code=2).stderr
 
 
 def test_refused_file_ends_with_3_and_leaves_no_file(penguins: Gateway, rows: Path, tmp_path: Path) -> None:
     done = sepal(penguins, "score", rows, "-o", tmp_path / "scored.csv", code=3)
-    assert done.stderr.startswith('sepal: The rows do not fit the model; "sepal model" shows what it takes.\n')
+    assert done.stderr.startswith('sepal: The rows do not fit the model; "sepal model" shows its columns.\n')
     assert "--carry id" in done.stderr
     assert left_in(tmp_path) == ["rows.csv"]
 

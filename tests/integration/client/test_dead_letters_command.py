@@ -1,4 +1,4 @@
-"""`sepal dead-letters`: an operator lists, reads, replays and discards what crashes workers."""
+"""`sepal dead-letters`: an operator lists, reads, replays and discards predictions that crash workers."""
 
 import json
 from collections.abc import Iterator

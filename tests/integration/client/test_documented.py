@@ -96,7 +96,7 @@ def flowers(site: Site, *rows: str, header: str = "id,column 0,column 1") -> Pat
 
 
 def poisoned(site: Site) -> Any:
-    """Make a dead letter; returns its entry."""
+    """Make a dead letter; return its entry."""
     with pytest.raises(PredictionFailed) as raised:
         site.client.predict([[2, PIPELINE.KILL]])
     assert raised.value.problem.code == "poison"

@@ -1,4 +1,4 @@
-"""The client with a real service: rows, data frames and files of every format."""
+"""The client against a real service: rows, data frames and files of every format."""
 
 import gzip
 import io

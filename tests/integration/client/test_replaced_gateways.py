@@ -1,4 +1,4 @@
-"""A gateway that is killed or stopped, and replaced, while a client is at work: one prediction, whole files."""
+"""A gateway is killed or stopped, and replaced, during a request: there is one prediction, and files are complete."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The command `sepal` on a terminal: its progress bar, and what Ctrl-C does at each moment."""
+"""The command `sepal` on a terminal: its progress bar, and Ctrl-C at each moment."""
 
 import os
 import re
@@ -22,7 +22,7 @@ from tests.uploads import GATED_HEADER, accepted, csv_of
 GATE = 7
 INTERRUPTED = 130
 ASKS = "Leave it running? [Y/n]"
-BEFORE_THE_ANSWER = "Interrupted before the gateway answered"
+BEFORE_THE_RESPONSE = "Interrupted before the gateway responded"
 ID = re.compile(r"AaI[A-Za-z0-9_-]{37}")
 
 
@@ -173,7 +173,7 @@ def test_interrupted_download_says_how_to_get_the_result(gated: GatedStack, rows
         wait_for(lambda: select.select([reading], [], [], 0)[0], "the first rows of the result, which nobody reads")
         shown.type(CTRL_C)
         assert shown.wait() == INTERRUPTED
-    assert f"The result is kept for now: sepal results {id_in(shown.shown)}" in shown.shown
+    assert f"To fetch the result later: sepal results {id_in(shown.shown)}" in shown.shown
 
 
 def test_interrupted_upload_says_that_nothing_was_accepted(rows: Path, tmp_path: Path) -> None:
@@ -240,8 +240,8 @@ def test_interrupted_command_without_a_terminal_names_the_prediction(gated: Gate
             assert state_of(gated.gateway, prediction_id) == "running"
             gated.gateway.client.delete(f"/results/{prediction_id}")
         assert (command.returncode, stdout) == (INTERRUPTED, "")
-        goes_on = f"Prediction {prediction_id} goes on: sepal results {prediction_id} -o {target}"
-        assert stderr == f"sepal: Interrupted. {goes_on}\n" or BEFORE_THE_ANSWER in stderr
-        return BEFORE_THE_ANSWER not in stderr
+        continues = f"Prediction {prediction_id} continues: sepal results {prediction_id} -o {target}"
+        assert stderr == f"sepal: Interrupted. {continues}\n" or BEFORE_THE_RESPONSE in stderr
+        return BEFORE_THE_RESPONSE not in stderr
 
     wait_for(interrupted, "an interrupt after the gateway's answer")

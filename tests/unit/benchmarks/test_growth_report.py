@@ -61,7 +61,7 @@ def test_memory_is_reported_per_byte_of_the_artifact() -> None:
 
 def test_failures_are_reported_without_paths_and_unmeasured_parts_are_named() -> None:
     results = growth(batch=[])
-    results.note("waiting", 1, "10 waiting", OSError(f"{ROOT}/x is gone"))
+    results.record_failure("waiting", 1, "10 waiting", OSError(f"{ROOT}/x is gone"))
     page = write_report(results)
     assert "**waiting, 10 waiting**, in round 2:\n\n```\n./x is gone\n```" in page
     assert page.count("Not measured in this run.") == 4

@@ -1,4 +1,4 @@
-"""The load test's rows come from the model card of any model."""
+"""The load test draws rows from the model card of any model."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The requests of `make bench`, and what the peers make of them."""
+"""The requests of `make bench`, and how the peers read them."""
 
 import json
 import threading

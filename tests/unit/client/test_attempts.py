@@ -1,4 +1,4 @@
-"""How long the client pauses between the attempts at a request."""
+"""The client's pauses between the attempts of a request."""
 
 import tenacity
 
@@ -15,7 +15,7 @@ def longest_pause(error: GatewayError) -> float:
     failed.set_exception(error)
     state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
     state.outcome, state.outcome_timestamp = failed, 0.0
-    return max(float(attempts.rules["wait"](state)) for _ in range(N_ATTEMPTS))
+    return max(float(attempts.tenacity_arguments["wait"](state)) for _ in range(N_ATTEMPTS))
 
 
 def test_key_that_a_killed_gateway_left_in_use_is_asked_for_again_soon_after_it_is_free() -> None:

@@ -1,4 +1,4 @@
-"""Connections: TLS, and what importing the client costs."""
+"""Connections: TLS, and the cost of importing the client."""
 
 import ssl
 import subprocess
@@ -91,7 +91,7 @@ def test_server_without_tls_is_not_tried_twice(connect: Connect) -> None:
     with (
         scripted(unheard) as server,
         connect(server.url.replace("http:", "https:")) as client,
-        pytest.raises(GatewayUnreachable, match="There is no connection"),
+        pytest.raises(GatewayUnreachable, match="Cannot connect"),
     ):
         client.predict([[1]])
 

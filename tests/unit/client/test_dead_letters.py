@@ -1,4 +1,4 @@
-"""Dead letters: nothing is replayed twice."""
+"""Dead letters: a replay is not retried."""
 
 from datetime import UTC, datetime
 

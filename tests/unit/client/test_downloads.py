@@ -1,4 +1,4 @@
-"""`download` against a server that cuts: a complete file, or an error and no file."""
+"""`download` against a server that cuts connections: a complete file, or an error and no file."""
 
 import asyncio
 import gzip
@@ -158,7 +158,7 @@ def test_result_that_cannot_be_read_to_its_end_leaves_what_was_there(connect: Co
     with (
         scripted(end, arrow(RESULT[:500_000], to_its_end=False)) as server,
         connect(server.url, retry_for=0) as client,
-        pytest.raises(DownloadIncomplete, match=f"broke off .* The prediction {ID} is not affected.* no file"),
+        pytest.raises(DownloadIncomplete, match=f"was lost .* The prediction {ID} is not affected.* no file"),
     ):
         client.prediction(ID).download(target)
     assert target.read_bytes() == b"of yesterday"
@@ -312,10 +312,10 @@ def test_failed_prediction_has_no_file(connect: Connect, target: Path) -> None:
     ("name", "options", "message"),
     [
         ("missing/result.csv", {}, "cannot be written"),
-        ("result.xlsx", {}, "names no format"),
-        ("result.feather", {}, "No result is written as feather"),
-        ("result.csv.zst", {}, r"No result is written as csv\.zst"),
-        ("result", {}, "names no format"),
+        ("result.xlsx", {}, "is not a known format"),
+        ("result.feather", {}, "Results are not available as feather"),
+        ("result.csv.zst", {}, r"Results are not available as csv\.zst"),
+        ("result", {}, "is not a known format"),
         ("result.csv", {"offset": -1}, "must not be negative"),
     ],
 )

@@ -1,4 +1,4 @@
-"""From the codes and statuses of the HTTP interface to the client's errors."""
+"""The client's errors by the codes and statuses of the HTTP interface."""
 
 import re
 import time
@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from sepal_client import errors, problems
-from sepal_client.errors import CLASSES, GatewayError, GatewayFault, SepalError, class_of
+from sepal_client.errors import CLASSES, GatewayError, GatewayFault, SepalError, error_class
 from tests.stack import ROOT
 
 URL = "http://gateway/predict"
@@ -23,7 +23,7 @@ def test_every_documented_code_has_a_class() -> None:
 
 @pytest.mark.parametrize(("status", "code"), DOCUMENTED)
 def test_unknown_codes_are_told_by_their_status(status: int, code: str) -> None:
-    known, unknown = class_of(code, status), class_of("of-a-later-version", status)
+    known, unknown = error_class(code, status), error_class("of-a-later-version", status)
     if issubclass(known, GatewayError) and status not in (404, 409) and code != "idempotency-key-reused":
         assert unknown is known
 
@@ -72,15 +72,15 @@ def test_retry_after_as_a_date_is_counted_from_the_date_of_the_response() -> Non
     ],
 )
 def test_response_of_something_else_is_a_fault(status: int, kind: str, body: bytes) -> None:
-    error = problems.error_of(status, httpx.Headers({"Content-Type": kind}), body, URL)
+    error = problems.error_from_response(status, httpx.Headers({"Content-Type": kind}), body, URL)
     assert isinstance(error, GatewayFault)
     assert error.code == ""
-    assert f"{URL} answered {status}" in str(error)
+    assert f"{URL} responded with {status}" in str(error)
 
 
 def test_error_has_the_correlation_id_and_the_key() -> None:
     headers = httpx.Headers({"Content-Type": problems.PROBLEM, "X-Request-ID": "order-66", "Retry-After": "3"})
-    error = problems.error_of(503, headers, b'{"code": "backlog-full", "detail": "Full."}', URL, "key")
+    error = problems.error_from_response(503, headers, b'{"code": "backlog-full", "detail": "Full."}', URL, "key")
     assert isinstance(error, errors.Unavailable)
     assert (error.request_id, error.idempotency_key, error.retry_after) == ("order-66", "key", 3)
     assert (error.status, error.code, error.detail, str(error)) == (

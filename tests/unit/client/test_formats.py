@@ -1,4 +1,4 @@
-"""The formats of files, by suffix or name."""
+"""The formats of files, by suffix or by name."""
 
 import pytest
 
@@ -34,18 +34,18 @@ def test_name_comes_before_the_suffix() -> None:
 
 @pytest.mark.parametrize("path", ["rows", "rows.txt", "rows.gz", "rows.xlsx", ".csv"])
 def test_unknown_suffix_is_refused(path: str) -> None:
-    with pytest.raises(InvalidInput, match="names no format: name one of csv"):
+    with pytest.raises(InvalidInput, match="is not a known format: give one of csv"):
         for_source(path, None)
 
 
 @pytest.mark.parametrize("name", ["excel", "", "csv.bz2", "csv.gz.gz"])
 def test_unknown_name_is_refused(name: str) -> None:
-    with pytest.raises(InvalidInput, match="is no format; the formats are csv"):
+    with pytest.raises(InvalidInput, match="is not a known format; the formats are csv"):
         for_source(None, name)
 
 
 @pytest.mark.parametrize("path", ["rows.csv.zst", "rows.parquet.gz", "rows.feather", "rows.ipc"])
 def test_results_are_not_written_in_every_format(path: str) -> None:
     assert for_source(path, None)
-    with pytest.raises(InvalidInput, match="No result is written as"):
+    with pytest.raises(InvalidInput, match="Results are not available as"):
         for_target(path, None)

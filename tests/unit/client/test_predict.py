@@ -1,4 +1,4 @@
-"""`predict` against a server that refuses, cuts and delays: one prediction, or a clear error."""
+"""`predict` against a server that refuses requests, cuts connections and delays: one prediction, or a clear error."""
 
 import json
 import time
@@ -100,7 +100,7 @@ def test_missing_gateway_is_told_from_a_lost_response(connect: Connect) -> None:
     port = free_port()
     with (
         connect(f"http://127.0.0.1:{port}", retry_for=0.3) as client,
-        pytest.raises(GatewayUnreachable, match=r"no connection .*: does a gateway run there") as raised,
+        pytest.raises(GatewayUnreachable, match=r"Cannot connect .*: check that a gateway runs there") as raised,
     ):
         client.predict(ROWS)
     assert not raised.value.may_be_accepted
@@ -110,7 +110,7 @@ def test_lost_response_without_repetition_names_the_key(connect: Connect) -> Non
     with (
         scripted(cut_before_the_response) as server,
         connect(server.url, retry_for=0) as client,
-        pytest.raises(GatewayUnreachable, match="may have been accepted: submit the same again") as raised,
+        pytest.raises(GatewayUnreachable, match="may have been accepted: submit again") as raised,
     ):
         client.predict(ROWS)
     assert raised.value.may_be_accepted
@@ -288,7 +288,7 @@ def test_server_that_is_no_gateway_is_named(connect: Connect) -> None:
     with (
         scripted(home_page) as server,
         connect(server.url) as client,
-        pytest.raises(GatewayFault, match=r"answered 200 with text/html: is it a Sepal gateway\?"),
+        pytest.raises(GatewayFault, match=r"responded with 200 and text/html: check that it is a Sepal gateway"),
     ):
         client.predict(ROWS)
 

@@ -1,4 +1,4 @@
-"""Following a prediction, by events and without: against a server that cuts, gathers and refuses."""
+"""Following a prediction, with and without events, against a server that cuts, buffers and refuses."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Results: numbers that are not finite, rows without a result, and arrays of numpy."""
+"""Results: numbers that are not finite, rows without a result, and NumPy arrays."""
 
 import math
 from typing import Any
@@ -28,7 +28,7 @@ def test_labels_stay_texts() -> None:
 
 
 def test_output_that_was_not_asked_for_says_how_to_ask() -> None:
-    with pytest.raises(AttributeError, match=r"no 'proba': ask for it with outputs=\['proba'\]; it has prediction"):
+    with pytest.raises(AttributeError, match=r"no 'proba', only prediction: request it with outputs=\['proba'\]"):
         _ = result(prediction=[0]).proba
 
 

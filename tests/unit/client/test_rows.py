@@ -1,4 +1,4 @@
-"""Rows as people give them, and the JSON that is sent."""
+"""Rows in every form that users give, and the JSON that is sent."""
 
 import io
 import json
@@ -59,14 +59,14 @@ def test_rows_of_every_form_are_sent(rows: Any, data: Any) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("4.8,3", "str is no list of rows"),
-        (b"4.8,3", "bytes is no list of rows"),
-        ({"island": "Dream"}, "dict is no list of rows: give a list of rows"),
-        (4.8, "float is no list of rows"),
-        ([4.8, 3, 1.4, 0.3], "Row 0 cannot be sent: it is of the type float; give a list of rows"),
+        ("4.8,3", "str is not a list of rows"),
+        (b"4.8,3", "bytes is not a list of rows"),
+        ({"island": "Dream"}, "dict is not a list of rows: give a list of rows"),
+        (4.8, "float is not a list of rows"),
+        ([4.8, 3, 1.4, 0.3], "Row 0 cannot be sent: its type is float; give a list of rows"),
         ([[1], [INFINITY]], "Row 1 cannot be sent: a value is infinite"),
-        ([[object()]], "Row 0 cannot be sent: a value is of the type object"),
-        ([[b"x"]], "a value is of the type bytes"),
+        ([[object()]], "Row 0 cannot be sent: a value of type object cannot"),
+        ([[b"x"]], "a value of type bytes cannot"),
         (pandas.DataFrame([[1, 2]], columns=["a", "a"]), "the same name"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Where the gateway is: arguments, and else the environment."""
+"""The client's settings, from arguments or the environment."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_what_is_no_url_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("secret", ["two\nlines", "schlüssel", " swordfish"])
 def test_secret_that_no_header_may_have_is_refused_without_being_shown(secret: str) -> None:
-    with pytest.raises(InvalidInput, match="The API key has") as raised:
+    with pytest.raises(InvalidInput, match="The API key begins or ends") as raised:
         Sepal(api_key=secret)
     assert secret not in str(raised.value)
 

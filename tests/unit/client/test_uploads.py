@@ -1,4 +1,4 @@
-"""`submit` against a server that refuses and cuts: one prediction of the whole file, or a clear error."""
+"""`submit` against a server that refuses and cuts connections: one prediction of the whole file, or a clear error."""
 
 import io
 import os
@@ -116,7 +116,7 @@ def test_only_a_whole_body_may_have_been_accepted(
     with (
         scripted(cut) as server,
         connect(server.url, retry_for=0) as client,
-        pytest.raises(GatewayUnreachable, match="broke off") as raised,
+        pytest.raises(GatewayUnreachable, match="was lost") as raised,
     ):
         client.submit(file if is_whole else large_file)
     assert raised.value.may_be_accepted is is_whole
@@ -241,7 +241,7 @@ def test_file_that_changes_while_it_is_sent_is_refused(connect: Connect, file: P
     with (
         scripted(read_on) as server,
         connect(server.url) as client,
-        pytest.raises(InvalidInput, match="changed while it was being sent"),
+        pytest.raises(InvalidInput, match="changed during the upload"),
     ):
         client.submit(file, on_sent=change)
 
@@ -286,11 +286,11 @@ def test_lists_are_sent_as_lines_of_json(connect: Connect) -> None:
     [
         ("missing.csv", {}, "No such file"),
         (".", {"format": "csv"}, "cannot be read"),
-        ("rows.xlsx", {}, "names no format"),
-        (io.BytesIO(), {}, "Name the format"),
+        ("rows.xlsx", {}, "is not a known format"),
+        (io.BytesIO(), {}, "Give the format"),
         (io.StringIO("a"), {"format": "csv"}, "mode 'rb'"),
-        ([[1]], {"format": "csv"}, "`format` is for files"),
-        ({"a": 1}, {}, "no list of rows"),
+        ([[1]], {"format": "csv"}, "`format` is only for files"),
+        ({"a": 1}, {}, "not a list of rows"),
         ([[1]], {"carry": "id"}, "list of names"),
         ([[1]], {"carry": ["a,b"]}, "comma"),
     ],

@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: valid, consistent with one another, and without needless rights."""
+"""The Kubernetes manifests: valid, consistent with one another, and without unneeded permissions."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Recording rules, alerts and dashboard, and the page of operations that explains them."""
+"""Recording rules, alerts and dashboard, and their description in docs/operations.md."""
 
 import json
 import re

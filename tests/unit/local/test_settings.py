@@ -1,4 +1,4 @@
-"""Which model `make run` serves, and what it says of settings that are invalid."""
+"""The model that `make run` serves, and the messages about invalid settings."""
 
 from pathlib import Path
 

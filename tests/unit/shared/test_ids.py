@@ -1,4 +1,4 @@
-"""Ids are unique, lead to their record, and are parsed strictly."""
+"""Ids are unique, contain the id of their record, and are parsed strictly."""
 
 import string
 

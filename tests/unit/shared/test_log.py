@@ -1,4 +1,4 @@
-"""A text that a client sent cannot begin a line of the log."""
+"""Text from a client cannot start a new line in the log."""
 
 import json
 import logging

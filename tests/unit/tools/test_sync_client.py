@@ -1,4 +1,4 @@
-"""The synchronous client is what the tool writes."""
+"""The synchronous client equals the output of `tools.sync_client`."""
 
 import re
 from pathlib import Path

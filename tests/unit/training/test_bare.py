@@ -1,4 +1,4 @@
-"""`python -m training card`: pipelines that were pickled elsewhere are served as they are, or refused with a remedy."""
+"""`python -m training card`: pipelines pickled by other programs are served unchanged, or refused with a remedy."""
 
 import pickle
 import re

@@ -1,4 +1,4 @@
-"""Own code is copied into the model directory with its digests; a worker imports it from there and checks it first."""
+"""Own code is copied into the model directory with its digests; a worker verifies it and imports it from there."""
 
 import py_compile
 import re

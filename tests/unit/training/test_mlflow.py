@@ -44,7 +44,7 @@ def run(tmp_path: Path, python: list[str]) -> Import:
 
 @pytest.fixture
 def imported(tmp_path: Path, run: Import) -> Callable[..., tuple[ModelCard, str]]:
-    """Import a model; returns its card and what the command printed."""
+    """Import a model; return its card and what the command printed."""
 
     def import_model(model: Path | str, *options: str) -> tuple[ModelCard, str]:
         done = run(model, *options)

@@ -1,4 +1,4 @@
-"""Every kind of column of a pandas frame arrives as it was: dtype, storage, categories, markers of missing values."""
+"""Every kind of pandas column is reproduced exactly: dtype, storage, categories, markers of missing values."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta, timezone

@@ -1,4 +1,4 @@
-"""Every kind of column of a polars data frame arrives as it was."""
+"""Every kind of polars column is reproduced exactly."""
 
 from datetime import date
 from typing import Any

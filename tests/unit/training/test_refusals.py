@@ -1,4 +1,4 @@
-"""What cannot be served exactly is refused, with a reason that names the column, and a way out."""
+"""Models that cannot be served exactly are refused, with an error that names the column and a remedy."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Rows of matrices and texts arrive as they were, and are written as a person would write them."""
+"""Rows of matrices and texts are reproduced exactly, and written in their natural form."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`save` refuses what serving would answer differently, and says why and what to do."""
+"""`save` refuses models that would give other results when served, with the reason and a remedy."""
 
 import sys
 from datetime import date, datetime

@@ -1,4 +1,4 @@
-"""Files of skops are served without unpickling; which types they may hold is a setting of the worker."""
+"""skops files are served without unpickling; the types that they may contain are a setting of the worker."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`python -m worker.verify`: what a build of an image asks before it takes a model."""
+"""`python -m worker.verify`: the check of a model directory when an image is built."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Running several things until the first ends."""
+"""Running several coroutines until the first one ends."""
 
 import asyncio
 from typing import NoReturn

@@ -1,4 +1,4 @@
-"""Which rows of a result a client gets."""
+"""The rows of a result that a download returns."""
 
 import pytest
 

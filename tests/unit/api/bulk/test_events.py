@@ -1,4 +1,4 @@
-"""How often the gateway looks for the changes that a client follows."""
+"""The interval at which the gateway polls the changes of a prediction that a client follows."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the cluster status computes from successive overviews."""
+"""The cluster status as computed from successive overviews."""
 
 from collections.abc import Awaitable, Callable
 from itertools import chain, repeat

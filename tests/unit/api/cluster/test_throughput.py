@@ -1,4 +1,4 @@
-"""How many rows of each queue become final in a second."""
+"""The number of rows of each queue that become final per second."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Arrow and Parquet: what types are taken for what columns, and that large parts take little memory."""
+"""Arrow and Parquet: the types accepted for each column, and the memory used for large parts."""
 
 import io
 from datetime import date, datetime, time

@@ -1,4 +1,4 @@
-"""The canonical rows: record batches of one size, whatever the pieces that they come in."""
+"""The canonical rows: record batches of one size, however the upload is divided."""
 
 from pathlib import Path
 from typing import Any

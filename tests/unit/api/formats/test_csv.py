@@ -1,4 +1,4 @@
-"""CSV: what is a cell, a row, a missing value and a number."""
+"""CSV: cells, rows, missing values and numbers."""
 
 import csv
 import io

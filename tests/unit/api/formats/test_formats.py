@@ -1,4 +1,4 @@
-"""Every format gives the same canonical rows, and refuses the same values."""
+"""Every format yields the same canonical rows, and refuses the same values."""
 
 import io
 import json

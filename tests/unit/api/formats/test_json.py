@@ -1,4 +1,4 @@
-"""JSON and NDJSON: both ways of reading agree, and carried values can be given back as they were."""
+"""JSON and NDJSON: both readers agree, and carried values are returned unchanged."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The processes that read and write tables do without pandas, also where it is installed."""
+"""The processes that read and write tables do not import pandas, even if it is installed."""
 
 import subprocess
 import sys

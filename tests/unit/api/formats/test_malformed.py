@@ -1,4 +1,4 @@
-"""Malformed uploads are refused with an error that names the place, and leave nothing behind."""
+"""Malformed uploads are refused with an error that contains the position, and leave nothing behind."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Arrays of plain numbers: what is read with the parser of CSV is what JSON says, and nothing else is read."""
+"""Arrays of plain numbers: the CSV parser reads the same values as JSON, and other arrays are not passed to it."""
 
 from typing import Any, Final
 

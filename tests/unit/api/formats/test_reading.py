@@ -1,4 +1,4 @@
-"""Content codings, fingerprints, and uploads that break off."""
+"""Content codings, fingerprints, and uploads that are interrupted."""
 
 import gzip
 import hashlib

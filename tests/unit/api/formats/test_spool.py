@@ -1,4 +1,4 @@
-"""A body is kept in a temporary file, or refused if there is no room for it."""
+"""A body is kept in a temporary file, or refused if the disk is full."""
 
 import io
 from pathlib import Path

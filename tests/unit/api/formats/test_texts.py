@@ -1,4 +1,4 @@
-"""Rows that are alike are written once, and every row gets the text of its own values."""
+"""Equal rows are formatted once, and every row gets the text of its own values."""
 
 from typing import Any
 

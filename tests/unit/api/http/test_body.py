@@ -1,4 +1,4 @@
-"""How a body is gathered, and which bodies are refused before they are read."""
+"""How a body is received, and which bodies are refused before they are read."""
 
 from collections.abc import Iterator
 from typing import Any

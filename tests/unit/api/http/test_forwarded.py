@@ -1,4 +1,4 @@
-"""Which client address is believed when proxies are trusted."""
+"""The client address that is used if proxies are trusted."""
 
 from ipaddress import ip_network
 from typing import Any

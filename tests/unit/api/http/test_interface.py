@@ -1,4 +1,4 @@
-"""What every path answers to HEAD and OPTIONS, the headers of every response, the documentation and CORS.
+"""Responses to HEAD and OPTIONS on every path, the headers of every response, the documentation and CORS.
 
 The gateway runs in this process, without its lifespan, its broker and its workers.
 """

@@ -1,4 +1,4 @@
-"""Large bodies are read in another process, with the same outcome; the process is replaced when it was killed."""
+"""Large bodies are read in another process, with the same outcome; a killed process is replaced."""
 
 import asyncio
 import os

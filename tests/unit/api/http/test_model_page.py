@@ -1,4 +1,4 @@
-"""The page of a model shows every card, whatever is written in it, and loads nothing from elsewhere."""
+"""The model page shows every card, whatever text it contains, and loads nothing from other hosts."""
 
 import base64
 import hashlib

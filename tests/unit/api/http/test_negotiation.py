@@ -1,4 +1,4 @@
-"""The media type that a client gets, by its `Accept` headers."""
+"""The media type of a response, by the `Accept` headers of the request."""
 
 import pytest
 

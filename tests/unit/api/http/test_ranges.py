@@ -1,4 +1,4 @@
-"""Which bytes of a file a request asks for, and whether its client has the file already."""
+"""The bytes of a file that a request selects, and the conditions on its `ETag`."""
 
 import pytest
 from starlette.datastructures import Headers

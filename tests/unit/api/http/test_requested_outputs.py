@@ -1,4 +1,4 @@
-"""The member `outputs` of a body is checked against the model's outputs, and read alike by both ways."""
+"""The member `outputs` is checked against the model's outputs, with the same result in both readers of a body."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Bodies that are decoded at once are those that the strict way accepts, and give the same bytes."""
+"""The fast decoder of bodies accepts only bodies that the strict one accepts, and yields the same bytes."""
 
 import json
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Which bodies are accepted, how their rows are encoded, and what a refusal says."""
+"""Accepted bodies, the encoding of their rows, and the errors of refused ones."""
 
 import json
 import struct

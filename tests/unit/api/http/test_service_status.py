@@ -1,4 +1,4 @@
-"""What `GET /status` says of the last overview."""
+"""`GET /status` as computed from the last overview."""
 
 from dataclasses import replace
 from typing import Any

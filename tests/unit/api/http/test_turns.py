@@ -1,4 +1,4 @@
-"""The lock that the shortest of the waiting jobs gets next."""
+"""The lock that is passed to the shortest waiting job."""
 
 import asyncio
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What the head of an upload says, and which heads are refused."""
+"""The head of an upload: what it specifies, and which heads are refused."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""When batches leave the gateway, which predictions they hold, and which answers the waiters get."""
+"""When batches leave the gateway, which predictions they contain, and which results the waiters get."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""When a batch stops counting as under way, and which answers are followed by a pause."""
+"""When a batch stops counting as under way, and which answered batches are followed by a pause."""
 
 import asyncio
 

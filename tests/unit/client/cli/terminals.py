@@ -1,4 +1,4 @@
-"""A terminal that remembers what was written to it."""
+"""A fake terminal that records what is written to it."""
 
 import os
 from collections.abc import Iterator

@@ -37,7 +37,7 @@ def test_help_lists_every_exit_code_with_its_meaning() -> None:
     ],
 )
 def test_refusals_of_the_gateway_have_the_documented_codes(status: int, code: str, expected: int) -> None:
-    kind = errors.class_of(code, status)
+    kind = errors.error_class(code, status)
     assert issubclass(kind, errors.GatewayError)
     assert exit_code(kind(status, errors.Problem(code, ""))) == expected
 

@@ -1,4 +1,4 @@
-"""The help reads as a manual, starts quickly, and shells complete the commands."""
+"""The help is complete and starts quickly, and shells complete the commands."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What the gateway says about its interface is said in options of the command line."""
+"""The gateway's error messages are rewritten to name command-line options."""
 
 from sepal_client.cli.remedies import for_people
 from sepal_client.errors import Fault, Problem
@@ -7,7 +7,7 @@ from sepal_client.errors import Fault, Problem
 def test_parameter_becomes_an_option() -> None:
     fault = Fault("", "Line 1, column id: leave it out, or carry it to the result with ?carry=id.")
     shown = for_people(Problem("invalid-rows", "See `errors`, and GET /model.", (fault,)))
-    assert shown.detail == 'The rows do not fit the model; "sepal model" shows what it takes.'
+    assert shown.detail == 'The rows do not fit the model; "sepal model" shows its columns.'
     assert shown.faults[0].detail == "Line 1, column id: leave it out, or carry it to the result with --carry id."
 
 

@@ -53,4 +53,4 @@ def test_error_does_not_control_the_terminal(capsys: pytest.CaptureFixture[str])
 
 def test_numbers_that_are_not_finite_are_written_as_the_gateway_writes_them() -> None:
     value = {"log_proba": [(0.0, float("-inf"))], "x": float("nan"), "y": float("inf")}
-    assert json.loads(report.to_json(value)) == {"log_proba": [[0.0, "-Infinity"]], "x": "NaN", "y": "Infinity"}
+    assert json.loads(report.format_json(value)) == {"log_proba": [[0.0, "-Infinity"]], "x": "NaN", "y": "Infinity"}

@@ -1,4 +1,4 @@
-"""Texts that a person types become values of the types of the model's columns."""
+"""Strings on the command line are converted to the types of the model's columns."""
 
 import pytest
 
@@ -60,12 +60,12 @@ def test_column_that_takes_no_missing_value_refuses_an_empty_one() -> None:
 @pytest.mark.parametrize(
     ("type_of_column", "text", "reason"),
     [
-        ("float64", "heavy", '"it" takes a number, not "heavy".'),
-        ("float64", "nan", '"it" takes a number, not "nan".'),
-        ("float64", "1e999", '"it" takes a number, not "1e999".'),
-        ("int64", "3.5", '"it" takes an integer, not "3.5".'),
-        ("int64", "x", '"it" takes an integer, not "x".'),
-        ("bool", "1", '"it" takes true or false, not "1".'),
+        ("float64", "heavy", '"it" must be a number, not "heavy".'),
+        ("float64", "nan", '"it" must be a number, not "nan".'),
+        ("float64", "1e999", '"it" must be a number, not "1e999".'),
+        ("int64", "3.5", '"it" must be an integer, not "3.5".'),
+        ("int64", "x", '"it" must be an integer, not "x".'),
+        ("bool", "1", '"it" must be true or false, not "1".'),
     ],
 )
 def test_error_says_what_a_column_takes(type_of_column: str, text: str, reason: str) -> None:
@@ -73,7 +73,7 @@ def test_error_says_what_a_column_takes(type_of_column: str, text: str, reason: 
 
 
 def test_value_of_no_category_is_refused_with_the_categories() -> None:
-    with pytest.raises(InvalidInput, match='"size" takes one of small, large, not "huge"'):
+    with pytest.raises(InvalidInput, match='"size" must be one of small, large, not "huge"'):
         row_by_name(model(), ["size=huge"])
 
 
@@ -124,5 +124,5 @@ def test_models_of_texts_and_of_columns_refuse_the_rows_of_the_other() -> None:
         row_in_order(TEXTS, ["good", "film"])
     with pytest.raises(InvalidInput, match="--text"):
         row_by_name(TEXTS, ["text=good"])
-    with pytest.raises(InvalidInput, match="This model takes no text"):
+    with pytest.raises(InvalidInput, match="The rows of this model are not texts"):
         row_of_text(model(), "good")

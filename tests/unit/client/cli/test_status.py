@@ -1,4 +1,4 @@
-"""What `sepal status` and `sepal model` show to people."""
+"""The output of `sepal status` and `sepal model` on a terminal."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def test_status_shows_the_model_the_queues_and_the_files() -> None:
         "interactive          1          0       0   0 s",
         "bulk                 2  1,200,000  81,200  15 s",
         "",
-        "files  1 not final, the oldest for 1 min 15 s; 46.9 MB stored",
+        "files  1 not final, the oldest 1 min 15 s old; 46.9 MB stored",
     ]
 
 

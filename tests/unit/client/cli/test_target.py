@@ -1,17 +1,17 @@
-"""Where a result goes is decided, and checked, before anything is sent."""
+"""The target of a result is chosen and checked before anything is sent."""
 
 from pathlib import Path
 
 import pytest
 
-from sepal_client.cli.target import target_of
+from sepal_client.cli.target import output_target
 from sepal_client.errors import InvalidInput
 from tests.unit.client.cli.terminals import terminal
 
 
 @pytest.mark.parametrize("output", [None, "-"])
 def test_result_goes_to_standard_output_as_csv(output: str | None) -> None:
-    target = target_of(output, None)
+    target = output_target(output, None)
     assert (target.path, target.format) == (None, "csv")
 
 
@@ -19,30 +19,30 @@ def test_result_goes_to_standard_output_as_csv(output: str | None) -> None:
     ("name", "to", "written"), [("a.parquet", None, "parquet"), ("a.csv.gz", None, "csv.gz"), ("a", "arrow", "arrow")]
 )
 def test_suffix_or_option_decides_the_format(tmp_path: Path, name: str, to: str | None, written: str) -> None:
-    assert target_of(str(tmp_path / name), to).format == written
+    assert output_target(str(tmp_path / name), to).format == written
 
 
 @pytest.mark.parametrize(("name", "to"), [("a.xlsx", None), ("a", None), ("a.csv", "xml"), ("a.feather", None)])
 def test_unknown_format_is_refused(tmp_path: Path, name: str, to: str | None) -> None:
     with pytest.raises(InvalidInput):
-        target_of(str(tmp_path / name), to)
+        output_target(str(tmp_path / name), to)
 
 
 @pytest.mark.parametrize(("name", "reason"), [("none/a.csv", "does not exist"), ("folder.csv", "is a folder")])
 def test_target_that_cannot_be_written_is_refused(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(InvalidInput, match=reason):
-        target_of(str(tmp_path / name), None)
+        output_target(str(tmp_path / name), None)
 
 
 @pytest.mark.parametrize("to", ["parquet", "arrow"])
 def test_terminal_gets_no_binary_format(to: str) -> None:
     with terminal(), pytest.raises(InvalidInput, match="A terminal cannot show"):
-        target_of(None, to)
+        output_target(None, to)
 
 
 def test_pipe_gets_a_binary_format() -> None:
-    assert target_of("-", "parquet").format == "parquet"
+    assert output_target("-", "parquet").format == "parquet"
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_pipe_gets_a_binary_format() -> None:
     ],
 )
 def test_command_that_resumes_gives_the_same_target(output: str | None, to: str | None, words: list[str]) -> None:
-    assert target_of(output, to).resumption("AaIG") == words
+    assert output_target(output, to).resume_arguments("AaIG") == words

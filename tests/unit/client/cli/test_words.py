@@ -1,8 +1,8 @@
-"""Numbers as people read them."""
+"""Numbers formatted for people."""
 
 import pytest
 
-from sepal_client.cli.words import bytes_of, duration, n_rows
+from sepal_client.cli.words import format_bytes, format_duration, format_rows
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from sepal_client.cli.words import bytes_of, duration, n_rows
     ],
 )
 def test_duration_has_at_most_two_units(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def test_duration_has_at_most_two_units(seconds: float, words: str) -> None:
     ],
 )
 def test_bytes_have_the_unit_that_keeps_them_short(number: float, words: str) -> None:
-    assert bytes_of(number) == words
+    assert format_bytes(number) == words
 
 
 def test_one_row_is_no_plural() -> None:
-    assert (n_rows(1), n_rows(1_000_000)) == ("1 row", "1,000,000 rows")
+    assert (format_rows(1), format_rows(1_000_000)) == ("1 row", "1,000,000 rows")

@@ -1,4 +1,4 @@
-"""Stored rows become what the rows of requests become: the same dtypes, storages, markers and bits."""
+"""Stored rows are decoded to the same dtypes, storages, markers and bits as rows of requests."""
 
 from typing import Any
 

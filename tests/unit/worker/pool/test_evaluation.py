@@ -1,4 +1,4 @@
-"""A pipeline is evaluated once, and plainly if the one evaluation is wrong."""
+"""A pipeline is evaluated once, or with separate calls if the one evaluation differs."""
 
 from typing import Any
 

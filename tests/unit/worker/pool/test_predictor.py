@@ -1,4 +1,4 @@
-"""The predictor's answers are exact, and a bad row fails only its own member."""
+"""The predictor's results are exact, and a bad row fails only its own member."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The search for the rows that a pipeline refuses: what it finds, and what it costs."""
+"""The search for the rows that a pipeline refuses: its results and its cost."""
 
 import math
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""Slices of stored rows, from a folder and by requests for parts of an object."""
+"""Slices of stored rows, read from a folder or by range requests."""
 
 from pathlib import Path
 from typing import Any

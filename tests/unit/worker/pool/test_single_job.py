@@ -1,4 +1,4 @@
-"""A loaded pipeline predicts in one job, whatever it was fitted with."""
+"""A loaded pipeline predicts with one job, whatever `n_jobs` it was fitted with."""
 
 import time
 from typing import Any

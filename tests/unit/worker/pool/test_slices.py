@@ -1,4 +1,4 @@
-"""Slices: results equal to the pipeline's own, rows without a result, and an object store that is away."""
+"""Slices: results equal to the pipeline's own, rows without a result, and an unavailable object store."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Notices that a gateway has answered while its client is still sending.
+"""Detects a response that arrives while the client is still sending.
 
-A gateway that refuses an upload answers at once, and then reads no more than it must. A client that goes on sending may
-lose that response with the connection; so the body looks, before each of its parts, whether one has arrived.
+A gateway that refuses an upload responds immediately and soon stops reading. A client that continues to send may lose
+that response with the connection. Therefore the request body checks for a response before each of its parts.
 """
 
 import socket
@@ -14,37 +14,38 @@ _STATUS_LINE: Final = b"HTTP/1.1 1"
 _NOT_BLOCKING: Final = getattr(socket, "MSG_DONTWAIT", 0)
 
 
-class EarlyAnswer:
+class EarlyResponse:
     """Watches the connection of one request, which must be a new one."""
 
     def __init__(self, *, is_plain: bool) -> None:
-        """Watch nothing yet.
+        """Prepare the check.
 
         Args:
-            is_plain: whether the connection is not encrypted; otherwise what has arrived may be a message of TLS.
+            is_plain: whether the connection is unencrypted; with TLS there is no check, because the bytes that have
+                arrived may be a TLS message.
         """
         self._is_plain = is_plain
         self._stream: Any = None
 
     def trace(self, event: str, details: dict[str, Any]) -> None:
-        """Learn of the connection; httpcore's extension `trace` calls it."""
+        """Record the connection; called by httpcore's `trace` extension."""
         if event == _CONNECTED:
             self._stream = details["return_value"]
 
     def check(self) -> None:
-        """Stop sending, if the response has arrived, or the connection has ended.
+        """Check whether a final response has arrived or the connection is closed.
 
         Raises:
-            httpcore.WriteError: which makes httpcore read the response.
+            httpcore.WriteError: it has; this makes httpcore stop sending and read the response.
         """
         if self._has_arrived() and not self._is_informational():
-            raise httpcore.WriteError("the gateway has answered already")
+            raise httpcore.WriteError("the gateway has already responded")
 
     def _has_arrived(self) -> bool:
         return self._is_plain and self._stream is not None and bool(self._stream.get_extra_info("is_readable"))
 
     def _is_informational(self) -> bool:
-        """Whether what has arrived is no final response, or only the beginning of its first line."""
+        """Return whether a 1xx response has arrived, or only the beginning of a status line."""
         found = self._stream.get_extra_info("socket")
         try:
             with socket.fromfd(found.fileno(), found.family, found.type) as connection:

@@ -1,11 +1,11 @@
-"""What a person, a pipe and a program see of the result of one row."""
+"""The result of one row, as printed on a terminal, to a pipe and as JSON."""
 
 import json
 import math
 
 import pytest
 
-from sepal_client.cli.answer import show_answer
+from sepal_client.cli.row_result import show_result
 from sepal_client.model import Model
 from sepal_client.result import ModelRef, Result
 from tests.unit.client.cli.models import model
@@ -18,7 +18,7 @@ LIKELY: dict[str, list[object]] = {"prediction": ["Gentoo"], "log_proba": [[math
 def answer(
     outputs: dict[str, list[object]], of: Model | None = None, *, as_json: bool = False, chosen: bool = False
 ) -> None:
-    show_answer(Result("AaIG", REF, outputs), of or model(), as_json=as_json, chosen=chosen)
+    show_result(Result("AaIG", REF, outputs), of or model(), as_json=as_json, chosen=chosen)
 
 
 def test_pipe_gets_the_prediction_alone(capsys: pytest.CaptureFixture[str]) -> None:

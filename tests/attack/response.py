@@ -1,4 +1,4 @@
-"""Reads answers from a stream of bytes with h11, which is strict, and knows nothing of the gateway."""
+"""Parses a gateway's responses with h11, which is strict and independent of the gateway's code."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _LARGEST_HEAD: Final = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """One response, final or interim."""
 
     status: int
@@ -48,8 +48,8 @@ class Answer:
         return f"{self.status} {code}".strip()
 
 
-class AnswerReader:
-    """Splits what a gateway sends into answers. It raises `h11.RemoteProtocolError` where that is not HTTP."""
+class ResponseReader:
+    """Parses the bytes of a gateway as responses. Raises `h11.RemoteProtocolError` if they are not HTTP."""
 
     def __init__(self, *, head: bool = False) -> None:
         self._method = "HEAD" if head else "GET"
@@ -58,26 +58,26 @@ class AnswerReader:
         self._start(b"")
 
     @property
-    def is_between_answers(self) -> bool:
-        """Whether no part of another answer has arrived."""
+    def is_between_responses(self) -> bool:
+        """Whether no part of another response has arrived."""
         return self._response is None and not self._connection.trailing_data[0]
 
-    def feed(self, data: bytes) -> list[Answer]:
-        """Take bytes, or the end of the stream as an empty text; returns the answers that are complete with them."""
+    def feed(self, data: bytes) -> list[Response]:
+        """Parse bytes (none: the end of the stream); return the responses that are now complete."""
         self._connection.receive_data(data)
-        answers: list[Answer] = []
+        responses: list[Response] = []
         while (event := self._next_event()) is not None:
             if isinstance(event, h11.InformationalResponse):
-                answers.append(_answer(event, b""))
+                responses.append(_new_response(event, b""))
             elif isinstance(event, h11.Response):
                 self._response, self._body = event, []
             elif isinstance(event, h11.Data):
                 self._body.append(bytes(event.data))
             else:
                 assert self._response is not None, "h11 ends only a response that has begun"
-                answers.append(_answer(self._response, b"".join(self._body)))
+                responses.append(_new_response(self._response, b"".join(self._body)))
                 self._start(self._connection.trailing_data[0])
-        return answers
+        return responses
 
     def _next_event(self) -> Any:
         event = self._connection.next_event()
@@ -86,7 +86,7 @@ class AnswerReader:
         return event
 
     def _start(self, received: bytes) -> None:
-        """Expect an answer to a request that h11 believes to have sent."""
+        """Prepare h11 for the response to a request that was sent without it."""
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_HEAD)
         self._connection.send(h11.Request(method=self._method, target="/", headers=[("Host", "sepal")]))
         self._connection.send(h11.EndOfMessage())
@@ -95,6 +95,6 @@ class AnswerReader:
             self._connection.receive_data(received)
 
 
-def _answer(event: Any, body: bytes) -> Answer:
+def _new_response(event: Any, body: bytes) -> Response:
     headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers)
-    return Answer(event.status_code, event.http_version.decode(), headers, body)
+    return Response(event.status_code, event.http_version.decode(), headers, body)
