@@ -1,5 +1,6 @@
 """The object store, in a folder and on a real S3 server."""
 
+import os
 import resource
 import signal
 import threading
@@ -257,6 +258,7 @@ def test_call_that_a_frozen_server_does_not_answer_ends(
     monkeypatch.setattr("shared.objects._REQUEST_TIMEOUT", "1s")
     hasty = server.store()
     server.part.popen.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, server.part.popen.pid, os.WSTOPPED | os.WNOWAIT)  # until all of its threads are stopped
     try:
         every_call(hasty)
     finally:
