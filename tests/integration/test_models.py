@@ -35,7 +35,7 @@ def test_altered_artifact_stops_the_worker_before_it_unpickles(malicious: tuple[
         artifact.write(b"\0")
     refused = run_worker(model_dir)
     assert refused.returncode == 1
-    assert "its card says sha256:" in refused.stderr
+    assert "its card has sha256:" in refused.stderr
     assert "train the model again" in refused.stderr
     assert not written.exists()
 
