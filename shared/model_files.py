@@ -43,7 +43,7 @@ def check_files(model_dir: Path, card: ModelCard) -> None:
             ) from error
         if found != wanted:
             raise ArtifactAltered(
-                f"{name} has the digest {found}, but the card says {wanted}",
+                f"{name} has the digest {found}, but the card has {wanted}",
                 f"The file {name} was replaced or damaged: {_RESTORE}.",
             )
     if additional := sorted(_list_files(model_dir) - card.files.keys() - {REQUIREMENTS_FILE}):
