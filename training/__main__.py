@@ -17,8 +17,8 @@ from shared.card import SKOPS_FILE, ModelCard, read_card
 from shared.errors import ArtifactError, CannotServe
 from training import skops_file
 from training.artifact import save
-from training.bare import SavedModel, save_file
 from training.mlflow_model import locate_model, read_model
+from training.pipeline_file import SavedModel, save_file
 from training.recipes import RECIPES, Recipe
 from training.report import evaluate, render
 

@@ -38,14 +38,18 @@ def distribution_versions(modules: Iterable[str]) -> dict[str, str]:
     return {name: version(name) for name in sorted(names)}
 
 
-def find_imports(own: Collection[str]) -> set[str]:
+def find_own_code_imports(own_modules: Collection[str]) -> set[str]:
     """Return the names of the modules that own code imports, at the top level or in a function.
 
     Args:
-        own: the top-level modules of the own code. Only modules that this process has imported are searched.
+        own_modules: the top-level modules of the own code. Only modules that this process has imported are searched.
     """
     found: set[str] = set()
-    files = [getattr(module, "__file__", None) for name, module in sys.modules.items() if name.partition(".")[0] in own]
+    files = [
+        getattr(module, "__file__", None)
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] in own_modules
+    ]
     for path in [Path(file) for file in files if file is not None and file.endswith(".py")]:
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.Import):

@@ -22,7 +22,7 @@ from shared.errors import ArtifactError
 from shared.names import Output
 from shared.own_code import top_level_names
 from shared.rows import EncodedRows
-from worker.distributions import distribution_versions, find_imports, find_skops_modules, recorded_modules
+from worker.distributions import distribution_versions, find_own_code_imports, find_skops_modules, recorded_modules
 from worker.pool import artifact
 from worker.pool.encoding import encode_items
 from worker.pool.libraries import limit_threads
@@ -72,7 +72,7 @@ def _find_versions(model_dir: Path, card: ModelCard, modules: set[str]) -> dict[
         modules = find_skops_modules(model_dir / SKOPS_FILE)
     own = top_level_names(card.files)
     return distribution_versions(
-        module for module in modules | find_imports(own) if module.partition(".")[0] not in own
+        module for module in modules | find_own_code_imports(own) if module.partition(".")[0] not in own
     )
 
 

@@ -39,7 +39,7 @@ class Reconciler:
         try:
             verdict, queue = await self._recovery.isolate_poison(batch_id)
         except (RecordIncompatible, StoreRefused) as error:
-            log.error("could not isolate the poison in a batch", batch=batch_id, reason=str(error))
+            log.error("could not split or dead-letter an exhausted batch", batch=batch_id, reason=str(error))
             return
         if verdict is IsolationResult.SPLIT:
             self._metrics.count_split()

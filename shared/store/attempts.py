@@ -163,7 +163,7 @@ class Attempts:
         The slice is queued again, as the last one.
 
         Returns:
-            The queue of the slice; None if there was no attempt to end.
+            The queue of the slice; None if no attempt at it was running.
 
         Raises:
             BrokerUnavailable, RecordIncompatible, StoreRefused: the attempt is still recorded.
@@ -180,7 +180,7 @@ class Attempts:
             is_last: make the batch exhausted after this attempt, whatever its number, so that a slice is halved next.
 
         Returns:
-            The queue of the batch; None if there was no attempt to end.
+            The queue of the batch; None if no attempt at it was running.
 
         Raises:
             BrokerUnavailable, RecordIncompatible, StoreRefused: the attempt is still recorded.

@@ -97,7 +97,7 @@ class WorkerRegistry:
             reason: how the attempt ended, for a dead letter.
 
         Returns:
-            The batch's queue; None if there was no attempt to end.
+            The batch's queue; None if no attempt at it was running.
 
         Raises:
             BrokerUnavailable, RecordIncompatible, StoreRefused: the attempt is still recorded.

@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from shared.ids import PredictionId
 from tests.run import Run
 from tests.stack import ROOT, clean_environment, free_port, maps, run_module, running_stack, wait_for
-from training.bare import save_file
+from training.pipeline_file import save_file
 
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 

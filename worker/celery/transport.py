@@ -1,7 +1,7 @@
 """kombu's Redis transport, with a check of every message, and without a bug that ends the worker.
 
 Messages from queues, from kombu's list of unacknowledged messages and from broadcasts are checked
-(`worker.celery.messages`). Alien messages are set aside, and not passed to kombu.
+(`worker.celery.messages`). Alien messages, which Sepal did not write, are set aside and not passed to kombu.
 
 When the broker connection is lost, Celery 5.7 drops the connection's client, then uses it to requeue and acknowledge
 messages. kombu 5.7 raises an AttributeError, which ends the worker; Celery recovers only from connection errors. The

@@ -83,8 +83,8 @@ class Watchdog:
         unwanted = {lease for lease in reply.leases if not lease.is_wanted and lease.batch_id in consumer.running}
         for lease in unwanted:
             if lease.batch_id in self._unwanted:
-                log.info("killed the pool process of a canceled batch", batch=lease.batch_id, pid=lease.pid)
                 os.kill(lease.pid, signal.SIGKILL)
+                log.info("killed the pool process of a canceled batch", batch=lease.batch_id, pid=lease.pid)
         self._unwanted = {lease.batch_id for lease in unwanted} - self._unwanted
 
     def _check_pool(self, *, is_stalled: bool) -> None:

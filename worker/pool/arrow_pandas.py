@@ -17,8 +17,8 @@ from worker.pool.pandas_frame import (
     Builder,
     PandasDecoder,
     builder_for,
-    dtype_of,
     make_categorical_dtype,
+    to_pandas_dtype,
 )
 
 Converter = Callable[[pa.Array], Any]
@@ -59,7 +59,7 @@ def _converter_for(column: Column) -> Converter:
         return partial(_convert_strings, MARKERS[column.missing or "none"])
     if column.dtype == "object" or column.type in _DATES:
         return partial(_convert_by_value, builder_for(column))
-    return partial(_convert_extension, dtype_of(column.dtype))
+    return partial(_convert_extension, to_pandas_dtype(column.dtype))
 
 
 def _convert_categories(categories: Categories, dtype: pd.CategoricalDtype, array: pa.Array) -> Any:

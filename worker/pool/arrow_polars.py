@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from shared.columns import Column, ValueType
-from worker.pool.polars_frame import Builder, builder_for, dtype_of
+from worker.pool.polars_frame import Builder, builder_for, to_polars_dtype
 
 Converter = Callable[[pa.Array], pl.Series]
 """Takes a stored column and returns a series without a name."""
@@ -30,7 +30,7 @@ class ArrowToPolars:
 def _converter_for(column: Column) -> Converter:
     if column.categories is not None or column.type in {ValueType.DATE, ValueType.DATETIME}:
         return partial(_convert_by_value, builder_for(column))
-    return partial(_convert_array, dtype_of(column), column.missing == "nan")
+    return partial(_convert_array, to_polars_dtype(column), column.missing == "nan")
 
 
 def _convert_by_value(build: Builder, array: pa.Array) -> pl.Series:

@@ -34,7 +34,7 @@ class PandasDecoder:
     """
 
     def __init__(self, columns: Sequence[Column], names_dtype: str | None) -> None:
-        self._names = pd.Index([column.name for column in columns], dtype=dtype_of(names_dtype or "str"))
+        self._names = pd.Index([column.name for column in columns], dtype=to_pandas_dtype(names_dtype or "str"))
         self._builders = [builder_for(column) for column in columns]
         self._blocks = _group_into_blocks(columns)
 
@@ -79,13 +79,13 @@ def _values_builder(values: Values, missing: str | None = None) -> Builder:
     if values.dtype in NUMPY:
         return partial(np.array, dtype=values.dtype)
     if values.type is not ValueType.DATETIME:
-        return partial(_build_extension, dtype_of(values.dtype), values.type is ValueType.DATE)
+        return partial(_build_extension, to_pandas_dtype(values.dtype), values.type is ValueType.DATE)
     unit = values.unit or Unit.NANOSECOND
     if _is_naive(values):
         return partial(_build_datetimes, unit)
     if values.dtype.startswith("datetime64"):
         return partial(_build_zoned_datetimes, unit, values.time_zone or "UTC")
-    return partial(_build_arrow_datetimes, unit, dtype_of(values.dtype))
+    return partial(_build_arrow_datetimes, unit, to_pandas_dtype(values.dtype))
 
 
 def make_categorical_dtype(categories: Categories) -> pd.CategoricalDtype:
@@ -132,7 +132,7 @@ def _is_naive(values: Values) -> bool:
     return values.dtype.startswith("datetime64") and values.time_zone is None
 
 
-def dtype_of(name: str) -> Any:
+def to_pandas_dtype(name: str) -> Any:
     """Return the pandas dtype for the name of a dtype in a card."""
     if name in _STRINGS:
         return _STRINGS[name]

@@ -54,13 +54,13 @@ def builder_for(column: Column) -> Builder:
         return partial(_build_datetimes, column.unit or Unit.MICROSECOND, column.time_zone)
     if column.type is ValueType.DATE:
         return _build_dates
-    dtype = dtype_of(column)
+    dtype = to_polars_dtype(column)
     if column.missing == "nan":
         return partial(_build_floats, dtype)
     return partial(_build_series, dtype)
 
 
-def dtype_of(column: Column) -> Any:
+def to_polars_dtype(column: Column) -> Any:
     """Return the dtype of a column without categories, dates or datetimes."""
     return pl.Categorical() if column.dtype == "Categorical" else _DTYPES[column.type]
 

@@ -22,7 +22,7 @@ from worker.pool.outputs import OutputValues, WantedRows
 from worker.pool.predictor import Predictor
 from worker.pool.refusals import RefusalSearch, SearchResult
 from worker.pool.result_table import ResultEncoder, write_table
-from worker.pool.row_source import RowSource
+from worker.pool.slice_reader import SliceReader
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class SliceScorer:
         self._predictor = predictor
         self._store = store
         self._seconds = seconds
-        self._rows = RowSource(store)
+        self._rows = SliceReader(store)
         self._convert = make_converter(predictor.card)
         self._tables = ResultEncoder(predictor.card)
         self._began = 0.0

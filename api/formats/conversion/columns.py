@@ -144,7 +144,7 @@ class ColumnConverter:
         ):
             if any(is_kind(source) for is_kind in kinds) and (found := plan(source)) is not None:
                 return found
-        raise WrongType(f"has the type {source}, and must be {expected_values(self._column)}{self._remedy()}.")
+        raise WrongType(f"has the type {source}, and must be {expected_values(self._column)}{self._wrong_type_hint()}.")
 
     def _takes_numbers_or_booleans(self) -> bool:
         return self._values.type in FLOATS or self._values.type in INTEGERS or self._values.type is ValueType.BOOL
@@ -184,7 +184,7 @@ class ColumnConverter:
         unit = self._values.unit or Unit.NANOSECOND
         return datetimes.convert_datetimes(texts, unit, is_zoned=self._values.time_zone is not None)
 
-    def _remedy(self) -> str:
+    def _wrong_type_hint(self) -> str:
         return ": convert the column, or send it as strings" if self._values.type in (ValueType.STRING,) else ""
 
 

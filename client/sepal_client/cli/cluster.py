@@ -130,16 +130,16 @@ def _training_lines(raw: Mapping[str, Any]) -> list[str]:
     return [printable(line) for line in (*origin, "  ".join(metrics)) if line]
 
 
-def _column_cells(column: "Column", seen: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    return (column.name, column.type, "yes" if column.nullable else "", _values_in_training(column, seen))
+def _column_cells(column: "Column", statistics: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    return (column.name, column.type, "yes" if column.nullable else "", _format_training_values(column, statistics))
 
 
-def _values_in_training(column: "Column", seen: Mapping[str, Any]) -> str:
+def _format_training_values(column: "Column", statistics: Mapping[str, Any]) -> str:
     if column.categories is not None:
         return _join_first(column.categories)
-    if "minimum" in seen:
-        return f"{seen['minimum']} to {seen['maximum']}"
-    return _join_first([value for value, _ in seen.get("counts", ())])
+    if "minimum" in statistics:
+        return f"{statistics['minimum']} to {statistics['maximum']}"
+    return _join_first([value for value, _ in statistics.get("counts", ())])
 
 
 def _join_first(values: Sequence[Any]) -> str:

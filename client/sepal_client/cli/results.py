@@ -99,9 +99,9 @@ def cancel(session: Session, prediction_id: Id) -> None:
 
 
 def list_predictions(session: Session, state: States = None) -> None:
-    """List the predictions of your files, the latest first.
+    """List your predictions of files, the latest first.
 
-    They are those submitted with your API key or, without one, from your address.
+    These were submitted with your API key or, if you have none, from your IP address.
     """
     with session.connect() as sepal:
         found = sepal.predictions(states=state or ())

@@ -21,7 +21,7 @@ from tests.own_code import IRIS, fitted, write_code
 from tests.preloaded import start as preloaded
 from tests.stack import run_module
 from training.artifact import save
-from training.bare import save_file
+from training.pipeline_file import save_file
 from worker.pool import artifact
 from worker.settings import WorkerSettings
 

@@ -25,7 +25,7 @@ from tests.stored_rows import stored_table, write_rows
 from training.sample import as_client_rows
 from worker.pool.predictor import Predictor
 from worker.pool.refusals import SearchTooLong
-from worker.pool.row_source import RowSource
+from worker.pool.slice_reader import SliceReader
 from worker.pool.slices import Scored, SliceScorer
 
 KEY = "sepal/result"
@@ -212,7 +212,7 @@ def test_slice_waits_for_the_object_store(rejecting: Predictor, store: ObjectSto
     source = write_numbers(store, [1, 2])
     scorer = SliceScorer(rejecting, store, SECONDS)
     with (
-        patch.object(scorer, "_rows", Mock(read=failing(RowSource(store).read, 2, error))),
+        patch.object(scorer, "_rows", Mock(read=failing(SliceReader(store).read, 2, error))),
         patch("worker.pool.slices.write_table", failing(lambda *_: 12, 2, error)),
     ):
         scored = scorer.score(source, Slice(0, 2), KEY)

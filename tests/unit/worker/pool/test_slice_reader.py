@@ -10,7 +10,7 @@ from shared.bulk import Slice, Source
 from shared.errors import ObjectStoreUnavailable
 from shared.objects import ObjectStore
 from tests.stored_rows import write_rows
-from worker.pool.row_source import RowSource
+from worker.pool.slice_reader import SliceReader
 
 N_ROWS = 100
 TABLE = pa.table({"f0": range(N_ROWS), "f1": [f"text {row}" for row in range(N_ROWS)]})
@@ -46,11 +46,11 @@ def source(store: ObjectStore) -> Source:
 @pytest.mark.parametrize("part", [Slice(0, 100), Slice(0, 16), Slice(5, 3), Slice(15, 2), Slice(40, 60), Slice(99, 1)])
 def test_slice_has_its_rows_without_carried_columns(store: ObjectStore, source: Source, part: Slice) -> None:
     expected = TABLE.append_column("error", pa.array(ERRORS, pa.string())).slice(part.first_row, part.n_rows)
-    assert RowSource(store).read(source, part).equals(expected)
+    assert SliceReader(store).read(source, part).equals(expected)
 
 
 def test_rows_that_are_gone_are_a_file_that_is_not_found(store: ObjectStore, source: Source) -> None:
-    rows = RowSource(store)
+    rows = SliceReader(store)
     rows.read(source, Slice(0, 1))
     store.delete([source.key])
     with pytest.raises(FileNotFoundError):
@@ -61,7 +61,7 @@ def test_slice_of_a_remote_object_takes_one_request(tmp_path: Path) -> None:
     store = Remote.open(str(tmp_path))
     big = pa.table({"f0": range(200_000)})
     source = write_rows(store, "sepal/rows", big, batch_rows=1024)
-    rows = RowSource(store)
+    rows = SliceReader(store)
     for first_row in (0, 1000, 150_000, 190_000):
         store.requests.clear()
         assert rows.read(source, Slice(first_row, 10_000)).equals(big.slice(first_row, 10_000))
@@ -72,7 +72,7 @@ def test_slice_of_a_remote_object_takes_one_request(tmp_path: Path) -> None:
 def test_only_the_latest_remote_objects_stay_open(tmp_path: Path) -> None:
     store = Remote.open(str(tmp_path))
     sources = [write_rows(store, f"sepal/rows-{number}", TABLE.slice(number)) for number in range(3)]
-    rows = RowSource(store)
+    rows = SliceReader(store)
     for source in (*sources, *sources):
         assert rows.read(source, Slice(0, 1)).num_rows == 1
     assert len(store.requests) == 12
@@ -93,7 +93,7 @@ def test_outage_is_raised_as_such(tmp_path: Path) -> None:
     store = Frozen.open(str(tmp_path))
     source = write_rows(store, "sepal/rows", pa.table({"f0": range(200_000)}), batch_rows=1024)
     with pytest.raises(ObjectStoreUnavailable):
-        RowSource(store).read(source, Slice(0, 10))
+        SliceReader(store).read(source, Slice(0, 10))
 
 
 def test_unreadable_folder_is_an_outage(tmp_path: Path) -> None:
@@ -104,13 +104,13 @@ def test_unreadable_folder_is_an_outage(tmp_path: Path) -> None:
     path.unlink()
     path.mkdir()
     with pytest.raises(ObjectStoreUnavailable):
-        RowSource(store).read(source, Slice(0, 1))
+        SliceReader(store).read(source, Slice(0, 1))
 
 
 def test_file_is_unmapped_with_its_rows(tmp_path: Path) -> None:
     store = ObjectStore.open(str(tmp_path))
     source = write_rows(store, "sepal/rows", TABLE)
-    table = RowSource(store).read(source, Slice(0, 1))
+    table = SliceReader(store).read(source, Slice(0, 1))
     path = str(tmp_path / "sepal/rows")
     assert path in Path("/proc/self/maps").read_text()
     del table

@@ -24,7 +24,7 @@ from shared.errors import CannotServe
 from tests.preloaded import start as preloaded
 from tests.stack import run_module
 from training.artifact import save
-from training.bare import save_file
+from training.pipeline_file import save_file
 from training.recipes import RECIPES
 
 IRIS = load_iris()

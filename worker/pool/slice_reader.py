@@ -19,7 +19,7 @@ _MAX_OPEN: Final = 2  # open objects, because slices of several predictions alte
 _FOOTER_BYTES: Final = 64 * 2**10  # a longer footer takes another request
 
 
-class RowSource:
+class SliceReader:
     """Reads slices: from a folder by mapping a file into memory, from any other store by range requests."""
 
     def __init__(self, store: ObjectStore) -> None:
