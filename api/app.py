@@ -57,7 +57,7 @@ from shared.store.pipelined import PipelinedTransport
 from shared.store.pooled import PooledTransport
 from shared.store.recovery import Recovery
 from shared.store.schema import Key
-from shared.store.status import Status
+from shared.store.status import StatusReader
 from shared.store.submissions import Submissions
 from shared.telemetry.exposition import Exposition
 
@@ -85,7 +85,9 @@ def compose(settings: GatewaySettings) -> HotPath:
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
     connections = Connections(settings, metrics)
-    cluster = ClusterStatus(Status(pooled, clock).overview, lambda: pipelined.is_up, settings.stalled_after_seconds)
+    cluster = ClusterStatus(
+        StatusReader(pooled, clock).read_overview, lambda: pipelined.is_connected, settings.stalled_after_seconds
+    )
     tracer = RequestTracer.make(settings.otlp_endpoint)
     lookups = Lookups(
         pooled, result_ttl_seconds=settings.result_ttl_seconds, answered_ttl_seconds=settings.answered_ttl_seconds

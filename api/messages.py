@@ -30,7 +30,7 @@ class CeleryMessages:
     def __init__(self) -> None:
         self._templates = {queue: _Template(_new_message(queue, BatchId(_BATCH_ID), _KWARGSREPR)) for queue in Queue}
 
-    def message(self, batch_id: BatchId, queue: Queue, n_rows: int, n_predictions: int) -> str:
+    def make_message(self, batch_id: BatchId, queue: Queue, n_rows: int, n_predictions: int) -> str:
         """Write the message that tells a worker to run a batch, as an element of the broker's list.
 
         Args:

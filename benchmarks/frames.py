@@ -22,7 +22,7 @@ from shared.card import read_card
 from shared.rows import EncodedRows, Encoding, encode_one_batch
 from tests.models import train_recipe
 from training.recipes import RECIPES
-from training.sample import as_client_rows
+from training.sample import to_client_rows
 from worker.pool.pandas_frame import PandasDecoder
 
 _MODELS: Final = Path(".bench/models")
@@ -34,7 +34,7 @@ def main() -> None:
     """Print a line for each encoding and batch."""
     card = read_card(train_recipe(_MODELS, "penguins"))
     X = RECIPES["penguins"].load().X
-    rows = as_client_rows(card.input, X)
+    rows = to_client_rows(card.input, X)
     rows = (rows * 3)[:1024]
     frames = PandasDecoder(card.input.columns, card.input.names_dtype)
     gc.freeze()  # as a pool process does

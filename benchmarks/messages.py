@@ -29,7 +29,7 @@ def main() -> None:
     producer = channel.connection.client.Producer(channel)
 
     def template() -> None:
-        publisher.message(batch_id, Queue.INTERACTIVE, 12, 3)
+        publisher.make_message(batch_id, Queue.INTERACTIVE, 12, 3)
 
     def send_task() -> None:
         app.send_task(

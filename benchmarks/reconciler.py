@@ -106,7 +106,7 @@ def _fill_store(client: redis.Redis, final: int, queued: int) -> None:
         pipeline = client.pipeline(transaction=False)
         for sequence in range(start + 1, min(start + _PIPELINE_SIZE, queued) + 1):
             batch_id = new_batch_id()
-            message = publisher.message(batch_id, _QUEUE, 1, 1)
+            message = publisher.make_message(batch_id, _QUEUE, 1, 1)
             record: dict[Any, Any] = {
                 **_RECORD,
                 Field.STATE: BatchState.QUEUED.value,

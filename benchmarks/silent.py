@@ -17,7 +17,7 @@ def main() -> None:
     for name, method in vars(GatewayMetrics).items():
         if callable(method) and not name.startswith("_"):
             setattr(GatewayMetrics, name, _do_nothing)
-    setattr(PoolPipe, PoolPipe.report.__name__, _do_nothing)
+    setattr(PoolPipe, PoolPipe.report_attempt.__name__, _do_nothing)
     {"api": gateway.main, "worker": worker.main}[sys.argv[1]]()
 
 

@@ -15,7 +15,7 @@ from local.logs import log_excerpt, log_file, rotate
 from local.settings import LocalSettings
 from local.supervision import configuration, programs
 from shared.card import CARD_FILE, read_card
-from shared.distributions import find_differing, pip_install_command, pip_requirements
+from shared.distributions import find_differing_distributions, format_pip_requirements, pip_install_command
 from shared.errors import ArtifactError
 
 _CONFIGURATION_FILE: Final = "supervisord.conf"
@@ -100,12 +100,12 @@ def _ensure_model(settings: LocalSettings) -> Path:
 def _ensure_distributions(model_dir: Path, settings: LocalSettings) -> None:
     """Install the distributions that the model needs, or print the command for it; without them, the worker exits."""
     try:
-        differing = find_differing(read_card(model_dir))
+        differing = find_differing_distributions(read_card(model_dir))
     except ArtifactError:
         return  # the worker reports the error
     if not differing:
         return
-    needed = pip_requirements(differing).split()
+    needed = format_pip_requirements(differing).split()
     command = [sys.executable, "-m", "pip", "install", *needed]
     if not settings.install:
         print(f"sepal: the model needs distributions that are not installed: {pip_install_command(*needed)}")

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import Field, Secret, SecretStr
 
-from shared.card import CARD_FILE, MODEL_NAME, MODEL_VERSION
+from shared.card import CARD_FILE, MODEL_NAME_PATTERN, MODEL_VERSION_PATTERN
 from shared.settings import FlowerPassword, FlowerSettings
 
 SOCKET_FILE: Final = "broker.sock"
@@ -40,7 +40,7 @@ class LocalSettings(FlowerSettings):
     """The port of the worker's metrics and probes."""
     bulk_worker_http_port: int = Field(default=9541, ge=1, le=65535)
     """The port of the bulk worker's metrics and probes."""
-    model: str = Field(default="iris", pattern=rf"{MODEL_NAME[:-1]}(/{MODEL_VERSION[1:-1]})?$")
+    model: str = Field(default="iris", pattern=rf"{MODEL_NAME_PATTERN[:-1]}(/{MODEL_VERSION_PATTERN[1:-1]})?$")
     """The model to serve, set by `make run MODEL=…`: `name/version` in `models/`; or `name`, for its highest version
     there (10 is higher than 9) or, if there is none, the recipe to train."""
     model_dir: Path | None = None

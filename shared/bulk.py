@@ -28,19 +28,19 @@ import msgspec
 
 from shared.ids import BatchId
 from shared.names import OnError, Output
-from shared.objects import PREFIX
+from shared.objects import KEY_PREFIX
 
-FEATURE: Final = "f"
-CARRIED: Final = "c"
-ERROR: Final = "error"
+FEATURE_PREFIX: Final = "f"
+CARRIED_PREFIX: Final = "c"
+ERROR_COLUMN: Final = "error"
 """The column of reasons, in the files of rows and of results."""
 JSON_MARK: Final = "\x01"
 """The first character of a carried string whose rest is JSON."""
-OUTPUT: Final = b"output"
+OUTPUT_METADATA_KEY: Final = b"output"
 """The metadata key of a result field for the name of its output."""
-TARGET: Final = b"target"
+TARGET_METADATA_KEY: Final = b"target"
 """The metadata key of a result field for the index of its target."""
-MARKER: Final = f"{PREFIX}marker"
+MARKER_KEY: Final = f"{KEY_PREFIX}marker"
 """The key of the marker object, which is written before any rows."""
 MAX_LISTED_ERRORS: Final = 100
 """The maximum number of bad rows that an error lists."""
@@ -103,15 +103,15 @@ class SliceResult(msgspec.Struct, array_like=True, frozen=True):
 
 def objects_prefix(batch_id: BatchId) -> str:
     """Return the prefix of all keys of a bulk prediction."""
-    return f"{PREFIX}{batch_id}/"
+    return f"{KEY_PREFIX}{batch_id}/"
 
 
-def rows_key(batch_id: BatchId) -> str:
+def new_rows_key(batch_id: BatchId) -> str:
     """Return a new key for the rows of a bulk prediction."""
     return f"{objects_prefix(batch_id)}rows-{secrets.token_hex(4)}.arrow"
 
 
-def result_key(slice_id: BatchId, token: int) -> str:
+def new_result_key(slice_id: BatchId, token: int) -> str:
     """Return a new key for the result of an attempt at a slice; it is unique for each attempt."""
     parent, _, index = slice_id.partition(".")
     return f"{objects_prefix(BatchId(parent))}results/{index}-{token}-{secrets.token_hex(4)}.arrow"

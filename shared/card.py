@@ -7,19 +7,19 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from shared.columns import FLOATS, CompleteModel, FrozenModel, ModelInput, Value
+from shared.columns import FLOAT_TYPES, CompleteModel, FrozenModel, ModelInput, Value
 from shared.errors import ArtifactIncompatible, ArtifactMissing
 from shared.names import Output
 from shared.rows import Encoding
 
 CARD_SCHEMA: Final = 3
-MODEL_NAME: Final = r"^[a-z0-9][a-z0-9._-]*$"
-MODEL_VERSION: Final = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$"
+MODEL_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]*$"
+MODEL_VERSION_PATTERN: Final = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$"
 PIPELINE_FILE: Final = "pipeline.joblib"
 SKOPS_FILE: Final = "pipeline.skops"
 CARD_FILE: Final = "card.json"
 REQUIREMENTS_FILE: Final = "requirements.txt"
-PYTHON: Final = "python"
+PYTHON_VERSION_KEY: Final = "python"
 """The key of Python in the versions of a card; the other keys are names of distributions."""
 
 
@@ -50,8 +50,8 @@ class ModelCard(CompleteModel):
 
     card_schema: Literal[3] = Field(default=CARD_SCHEMA, alias="schema")
     """Version of the card's format; a card with another version is refused."""
-    name: str = Field(pattern=MODEL_NAME)
-    version: str = Field(pattern=MODEL_VERSION)
+    name: str = Field(pattern=MODEL_NAME_PATTERN)
+    version: str = Field(pattern=MODEL_VERSION_PATTERN)
     artifact: Literal["pipeline.joblib", "pipeline.skops"] = PIPELINE_FILE
     """The file of the pipeline: a pickle, or a file of skops, which is never unpickled."""
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
@@ -81,7 +81,7 @@ class ModelCard(CompleteModel):
     @property
     def encoding(self) -> Encoding:
         """The encoding of rows for this model: `MATRIX` if the input is a matrix of floats, otherwise `MESSAGEPACK`."""
-        is_float = self.input.kind == "matrix" and all(column.type in FLOATS for column in self.input.columns)
+        is_float = self.input.kind == "matrix" and all(column.type in FLOAT_TYPES for column in self.input.columns)
         return Encoding.MATRIX if is_float else Encoding.MESSAGEPACK
 
     @property

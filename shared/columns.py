@@ -41,18 +41,18 @@ class SparseModel(FrozenModel):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Generate the schema from the fields; the serializer would hide them."""
-        return handler(cast(CoreSchema, _without_serializer(schema)))
+        return handler(cast(CoreSchema, _remove_serializer(schema)))
 
     @model_serializer(mode="wrap")
-    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _serialize_without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = sorted(handler(self).items(), key=lambda field: field[0] != "name")  # a column begins with its name
         return {name: value for name, value in fields if value is not None}
 
 
-def _without_serializer(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _remove_serializer(schema: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in schema.items() if key != "serialization"}
     if "schema" in kept:  # the schema of the model is nested in that of a validator
-        kept["schema"] = _without_serializer(kept["schema"])
+        kept["schema"] = _remove_serializer(kept["schema"])
     return kept
 
 
@@ -77,8 +77,8 @@ class ValueType(StrEnum):
     DATE = "date"
 
 
-FLOATS: Final = frozenset({ValueType.FLOAT64, ValueType.FLOAT32})
-INTEGERS: Final = {
+FLOAT_TYPES: Final = frozenset({ValueType.FLOAT64, ValueType.FLOAT32})
+INTEGER_RANGES: Final = {
     ValueType(f"{sign}int{bits}"): (0 if sign else -(2 ** (bits - 1)), 2 ** (bits if sign else bits - 1) - 1)
     for sign in ("", "u")
     for bits in (8, 16, 32, 64)

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from shared.card import PYTHON, ModelCard
+from shared.card import PYTHON_VERSION_KEY, ModelCard
 
 _COMPATIBLE_WITHIN_MAJOR: Final = frozenset({"joblib", "numpy", "pandas", "polars", "pyarrow", "scipy"})
 """Distributions whose pickles other minor versions can read; for all others, the minor version must be equal."""
@@ -64,11 +64,11 @@ class DifferingDistribution(NamedTuple):
     """The version, or `none`."""
 
 
-def find_differing(card: ModelCard) -> list[DifferingDistribution]:
+def find_differing_distributions(card: ModelCard) -> list[DifferingDistribution]:
     """Return the distributions of a card that are missing here, or installed in an incompatible version."""
     found = []
     for name, made_with in card.versions.items():
-        if name == PYTHON:
+        if name == PYTHON_VERSION_KEY:
             continue
         try:
             installed = version(name)
@@ -82,33 +82,33 @@ def find_differing(card: ModelCard) -> list[DifferingDistribution]:
 
 def installed_versions(card: ModelCard) -> dict[str, str]:
     """Return the installed versions of Python and of the distributions that a card names."""
-    found = {PYTHON: platform.python_version()}
+    found = {PYTHON_VERSION_KEY: platform.python_version()}
     for name in card.versions:
         with suppress(PackageNotFoundError):
             found.setdefault(name, version(name))
     return found
 
 
-def pip_requirements(differing: Sequence[DifferingDistribution]) -> str:
+def format_pip_requirements(distributions: Sequence[DifferingDistribution]) -> str:
     """Return the arguments of `pip install` for the versions that the artifact needs."""
-    return " ".join(f"{each.name}=={each.made_with}" for each in differing)
+    return " ".join(f"{each.name}=={each.made_with}" for each in distributions)
 
 
-def describe_missing_module(what: str, module: str | None, *, is_here: bool = False) -> tuple[str, str]:
-    """Return the problem and the remedy if `what` needs a module that is not installed.
+def describe_missing_module(importer: str, module_name: str | None, *, is_here: bool = False) -> tuple[str, str]:
+    """Return the problem and the remedy if `importer` needs a module that is not installed.
 
     Args:
-        what: the thing that needs the module.
-        module: the full name of the module.
+        importer: what imports the module, as the subject of the problem.
+        module_name: the full name of the module.
         is_here: whether this process needs the module; the remedy then shows the command for its environment.
     """
-    top = (module or "?").partition(".")[0]
+    top = (module_name or "?").partition(".")[0]
     distribution = _DISTRIBUTIONS_BY_MODULE.get(top)
     install = f"install {distribution or 'the distribution that provides it'}"
     if distribution is not None and is_here:
         install = f"install it: {pip_install_command(distribution)}"
     return (
-        f"{what} needs the module {module}, which is not installed",
+        f"{importer} needs the module {module_name}, which is not installed",
         f"If {top} is your own, give it to `save` with code=[…], or --code on the command line; otherwise {install}.",
     )
 

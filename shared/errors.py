@@ -296,9 +296,9 @@ class RecordIncompatible(SepalError):
     code = "record-incompatible"
     detail = "Another version of Sepal wrote this: let its processes finish it, or run one version everywhere."
 
-    def __init__(self, found: str | None = None, expected: int | None = None) -> None:
-        numbers = f" (Its schema is {found}, and this process reads {expected}.)" if expected is not None else ""
-        super().__init__(self.detail + numbers)
+    def __init__(self, found_schema: str | None = None, expected_schema: int | None = None) -> None:
+        numbers = f" (Its schema is {found_schema}, and this process reads {expected_schema}.)"
+        super().__init__(self.detail + ("" if expected_schema is None else numbers))
 
 
 class PredictionNotFound(SepalError):

@@ -11,7 +11,7 @@ from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 # Celery's two lines per task take as much CPU time as the pipeline; Flower gets the same information from events.
 _QUIET_LOGGERS = ("celery.worker.strategy", "celery.app.trace")
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _INDENT: Final = "    "
 
 
@@ -60,11 +60,11 @@ def _escape_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def _escape_value(value: Any) -> Any:
     text = value if isinstance(value, str) else repr(value)
-    return _escape_text(text) if _CONTROL.search(text) else value
+    return _escape_text(text) if _CONTROL_CHARACTERS.search(text) else value
 
 
 def _escape_text(text: str) -> str:
-    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+    return _CONTROL_CHARACTERS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def _write_indented_traceback(stream: TextIO, exc_info: ExcInfo) -> None:

@@ -9,7 +9,7 @@ from shared.errors import ArtifactAltered, ArtifactMissing
 
 CODE_DIR: Final = "code"
 """The folder of a model's own modules and packages."""
-_RESTORE: Final = "restore the model directory, or save the pipeline again"
+_RESTORE_REMEDY: Final = "restore the model directory, or save the pipeline again"
 
 
 def compute_file_digests(model_dir: Path) -> dict[str, str]:
@@ -27,7 +27,7 @@ def compute_file_digest(path: Path) -> str:
         return compute_digest(file)
 
 
-def check_files(model_dir: Path, card: ModelCard) -> None:
+def check_file_digests(model_dir: Path, card: ModelCard) -> None:
     """Check own code and requirements against the digests of the card.
 
     Raises:
@@ -39,12 +39,12 @@ def check_files(model_dir: Path, card: ModelCard) -> None:
             found = compute_file_digest(model_dir / name)
         except OSError as error:
             raise ArtifactMissing(
-                f"{name} cannot be read ({error.strerror})", f"The file {name} is missing: {_RESTORE}."
+                f"{name} cannot be read ({error.strerror})", f"The file {name} is missing: {_RESTORE_REMEDY}."
             ) from error
         if found != wanted:
             raise ArtifactAltered(
                 f"{name} has the digest {found}, but the card has {wanted}",
-                f"The file {name} was replaced or damaged: {_RESTORE}.",
+                f"The file {name} was replaced or damaged: {_RESTORE_REMEDY}.",
             )
     if additional := sorted(_list_files(model_dir) - card.files.keys() - {REQUIREMENTS_FILE}):
         raise ArtifactAltered(

@@ -1,7 +1,7 @@
 """The object store, a folder or S3, GCS or Azure: contains the rows and results of bulk predictions.
 
-No key is written twice, and conditional writes are not needed. When the block of `ObjectStore.writer` has ended, the
-object is durable, and a record may refer to it.
+No key is written twice, and conditional writes are not needed. When the block of `ObjectStore.open_writer` has ended,
+the object is durable, and a record may refer to it.
 
 A killed writer leaves, in a folder, an unfinished file `KEY#1`, which is listed and deleted like any other object; in
 S3, a multipart upload, which a lifecycle rule of the bucket must abort (docs/operations.md). A request that timed out
@@ -24,27 +24,27 @@ from obstore.store import LocalStore, from_url
 
 from shared.errors import ObjectStoreUnavailable, StorageFull
 
-PREFIX: Final = "sepal/"
+KEY_PREFIX: Final = "sepal/"
 """The prefix of every key of Sepal; other objects are neither listed nor deleted."""
 
 _PART_BYTES: Final = 8 * 2**20  # S3 allows 10,000 parts: an object can have 80 GB
-_PARTS_UNDER_WAY: Final = 4
+_MAX_CONCURRENT_PARTS: Final = 4
 """Parts that a writer sends at the same time. With the part that it collects, they need 40 MB of memory."""
-_DELETED_TOGETHER: Final = 1000  # the limit of one S3 request
+_MAX_KEYS_PER_DELETE: Final = 1000  # the limit of one S3 request
 
 # A call ends within 20 s; aborting an object of several parts takes another 15 s. A worker's timeouts depend on that.
 # Each part must be sent within 15 s, so a writer needs 2 MB/s.
 _REQUEST_TIMEOUT: Final = "15s"
 _CONNECT_TIMEOUT: Final = "3s"
-_RETRY: Final[Any] = {"max_retries": 3, "retry_timeout": timedelta(seconds=5)}
+_RETRY_CONFIG: Final[Any] = {"max_retries": 3, "retry_timeout": timedelta(seconds=5)}
 
-_NO_SPACE: Final = (
+_NO_SPACE_MESSAGES: Final = (
     *(f"os error {number}" for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
     "507 Insufficient",  # HTTP
     "StorageFull",  # MinIO
     "QuotaExceeded",  # Ceph
 )
-_BEYOND_END: Final = ("Requested range was invalid", "416 Range", "416 Requested Range")
+_BEYOND_END_MESSAGES: Final = ("Requested range was invalid", "416 Range", "416 Requested Range")
 
 
 class StoredObject(NamedTuple):
@@ -97,17 +97,19 @@ class ObjectStore:
         if "://" not in url or url.startswith("file://"):
             return cls(None, Path(unquote(urlsplit(url).path) if "://" in url else url).absolute())
         options: Any = {"timeout": _REQUEST_TIMEOUT, "connect_timeout": _CONNECT_TIMEOUT, "allow_http": True}
-        return cls(from_url(url, client_options=options, retry_config=_RETRY), None)
+        return cls(from_url(url, client_options=options, retry_config=_RETRY_CONFIG), None)
 
     @contextmanager
-    def writer(self, key: str) -> Iterator[ObjectWriter]:
+    def open_writer(self, key: str) -> Iterator[ObjectWriter]:
         """Write an object in parts, within a `with` block; delete it if the block raises.
 
         Raises:
             ObjectStoreUnavailable, StorageFull: the object was not written.
         """
         with _translate_errors():
-            writer = obstore.open_writer(self._store, key, buffer_size=_PART_BYTES, max_concurrency=_PARTS_UNDER_WAY)
+            writer = obstore.open_writer(
+                self._store, key, buffer_size=_PART_BYTES, max_concurrency=_MAX_CONCURRENT_PARTS
+            )
         try:
             yield ObjectWriter(writer)
             with _translate_errors():
@@ -123,7 +125,7 @@ class ObjectStore:
         Raises:
             ObjectStoreUnavailable, StorageFull: the object was not written.
         """
-        with self.writer(key) as writer:
+        with self.open_writer(key) as writer:
             writer.write(content)
 
     def size(self, key: str) -> int:
@@ -155,7 +157,7 @@ class ObjectStore:
         """Return the path of an object's file; None if the object store is not a folder."""
         return None if self._folder is None else self._folder / key
 
-    def list(self, prefix: str = PREFIX) -> Iterator[StoredObject]:
+    def list(self, prefix: str = KEY_PREFIX) -> Iterator[StoredObject]:
         """List the objects below a prefix that ends with a slash.
 
         Raises:
@@ -176,7 +178,7 @@ class ObjectStore:
             ObjectStoreUnavailable: some may be left.
         """
         remaining = iter(keys)
-        while several := list(islice(remaining, _DELETED_TOGETHER)):
+        while several := list(islice(remaining, _MAX_KEYS_PER_DELETE)):
             with _translate_errors():
                 if self._folder is None:
                     _delete_remote(self._store, several)
@@ -276,8 +278,8 @@ def _translate_errors(*, may_be_missing: bool = False) -> Iterator[None]:
         if may_be_missing and isinstance(error, FileNotFoundError):
             raise
         text = str(error)
-        if any(sign in text for sign in _NO_SPACE):
+        if any(sign in text for sign in _NO_SPACE_MESSAGES):
             raise StorageFull from error
-        if any(sign in text for sign in _BEYOND_END):
+        if any(sign in text for sign in _BEYOND_END_MESSAGES):
             raise FileNotFoundError("the object ends earlier") from error
         raise ObjectStoreUnavailable from error

@@ -34,7 +34,7 @@ WORKER_DISTRIBUTIONS: Final = frozenset(
     | {"skops", "structlog", "threadpoolctl"}
 )
 """The distributions that a worker imports; it also needs their requirements."""
-_EXTRA: Final = re.compile(r"\bextra\s*==")
+_EXTRA_MARKER: Final = re.compile(r"\bextra\s*==")
 
 
 def top_level_names(files: Iterable[str]) -> set[str]:
@@ -56,7 +56,7 @@ def find_name_conflict(names: Iterable[str]) -> str | None:
             return f'"{name}" is the name of a part of Sepal'
         if name in sys.stdlib_module_names:
             return f'"{name}" is the name of a module of Python'
-        needed = _needed_modules() if needed is None else needed
+        needed = _find_worker_modules() if needed is None else needed
         if name in needed:
             return f'"{name}" is the name of a module of {needed[name]}, which Sepal needs'
     return None
@@ -109,7 +109,7 @@ class _CheckedLoader(SourceFileLoader):
         return content
 
 
-def _needed_modules() -> dict[str, str]:
+def _find_worker_modules() -> dict[str, str]:
     """Return the top-level modules of all distributions that a worker needs, with their distributions."""
     needed, waiting = set[str](), set(WORKER_DISTRIBUTIONS)
     while waiting:
@@ -119,7 +119,7 @@ def _needed_modules() -> dict[str, str]:
             requirements = requires(name) or []
         except PackageNotFoundError:
             continue
-        waiting |= {_distribution_name(each) for each in requirements if not _EXTRA.search(each)} - needed
+        waiting |= {_distribution_name(each) for each in requirements if not _EXTRA_MARKER.search(each)} - needed
     return {
         module: providers[0]
         for module, providers in packages_distributions().items()

@@ -60,10 +60,10 @@ def encode_one_batch(rows: Sequence[Row], encoding: Encoding) -> EncodedRows:
     """Encode any number of rows as the rows of one batch."""
     if encoding is Encoding.MESSAGEPACK:
         return EncodedRows(b"".join(map(_encode, rows)), len(rows), encoding)
-    return encode_matrix(nan_for_missing(rows), len(rows))[0]
+    return encode_matrix(replace_missing_by_nan(rows), len(rows))[0]
 
 
-def nan_for_missing(rows: Sequence[Row]) -> list[list[float]]:
+def replace_missing_by_nan(rows: Sequence[Row]) -> list[list[float]]:
     """Replace each missing number by NaN, as in a matrix."""
     return [[_NAN if value is None else value for value in cast(Sequence[float | None], row)] for row in rows]
 

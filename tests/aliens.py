@@ -35,7 +35,7 @@ GARBAGE: Final = {
 
 def good(queue: Queue) -> dict[str, Any]:
     """Return a message as a gateway writes it, for a batch that the store does not have."""
-    message: dict[str, Any] = json.loads(_publisher().message(new_batch_id(), queue, 1, 1))
+    message: dict[str, Any] = json.loads(_publisher().make_message(new_batch_id(), queue, 1, 1))
     return {"sequence": 1, **message}
 
 

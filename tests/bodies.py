@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from shared.columns import INTEGERS
+from shared.columns import INTEGER_RANGES
 
 _DAY: Final = "2024-02-29"
 _NOON: Final = '"2024-02-29T12:00:00"'
@@ -28,7 +28,7 @@ ROWS: Final[dict[str, dict[str, str]]] = {
     "typed": {
         "float32": "1.5",
         "float64": "1.5",
-        **dict.fromkeys(sorted(each.value for each in INTEGERS), "1"),
+        **dict.fromkeys(sorted(each.value for each in INTEGER_RANGES), "1"),
         "float64_or_nan": "0.5",
         "Int64_or_na": "1",
         **dict.fromkeys((f"datetime_{unit}" for unit in ("s", "ms", "us", "ns")), _NOON),

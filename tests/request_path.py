@@ -11,7 +11,7 @@ from shared.columns import ModelInput
 from shared.rows import EncodedRows, Row
 from shared.store.records import Member
 from training.inputs import describe_input
-from training.sample import as_client_rows
+from training.sample import to_client_rows
 from worker.pool.rows import make_decoder
 
 
@@ -50,7 +50,7 @@ class RequestPath:
 
     def rows_of(self, X: Any) -> list[Row]:
         """Return the rows of X as clients send them."""
-        return as_client_rows(self.card.input, X)
+        return to_client_rows(self.card.input, X)
 
     def encode(self, rows: Sequence[Any]) -> EncodedRows:
         """Encode the rows of one request; they fit one batch."""

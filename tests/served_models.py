@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Binarizer, FunctionTransformer, OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
-from shared.columns import FLOATS, INTEGERS
+from shared.columns import FLOAT_TYPES, INTEGER_RANGES
 from tests.models import train_once
 from training.artifact import save
 from training.recipes import RECIPES
@@ -30,7 +30,7 @@ def years(moments: Any) -> Any:
 
 def frame_of_every_type() -> Any:
     """Return three rows of each type of column, with and without missing values."""
-    numbers = {each.value: pd.Series([1, 2, 3], dtype=each.value) for each in (*FLOATS, *INTEGERS)}
+    numbers = {each.value: pd.Series([1, 2, 3], dtype=each.value) for each in (*FLOAT_TYPES, *INTEGER_RANGES)}
     moments = pd.Series(_DAYS, dtype="datetime64[ns]")
     return pd.DataFrame(
         {

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import redis
 
-from shared.bulk import Slice, SliceResult, Source, result_key, rows_key
+from shared.bulk import Slice, SliceResult, Source, new_result_key, new_rows_key
 from shared.ids import STORED, BatchId, PredictionId, new_batch_id
 from shared.names import OnError
 from shared.store.attempts import Attempts, Claim
@@ -21,7 +21,7 @@ TEMPLATE = '{"id": "{batch_id}"}'
 def new_prediction(n_rows: int, *, owner: int = 1, on_error: OnError = OnError.FAIL, **other: Any) -> NewBulkPrediction:
     """A bulk prediction of rows with 10 bytes each."""
     prediction_id = PredictionId.new(new_batch_id(), STORED)
-    source = Source(rows_key(prediction_id.batch_id), n_rows, 10 * n_rows, 2**16, on_error)
+    source = Source(new_rows_key(prediction_id.batch_id), n_rows, 10 * n_rows, 2**16, on_error)
     made = NewBulkPrediction(prediction_id, source, MODEL, "reply", bytes([owner] * 16), reserved_bytes=20 * n_rows)
     return msgspec.structs.replace(made, **other)
 
@@ -60,7 +60,7 @@ def claim_next(server: redis.Redis, worker: Attempts) -> Claim:
 def result_of(claim: Claim, n_bad: int = 0) -> SliceResult:
     """A result of a slice, in a separate object."""
     assert claim.slice is not None
-    rows, key = claim.slice, result_key(claim.batch_id, claim.token)
+    rows, key = claim.slice, new_result_key(claim.batch_id, claim.token)
     return SliceResult(rows.first_row, rows.n_rows, key, 8 * rows.n_rows, n_bad)
 
 

@@ -6,7 +6,16 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from shared.bulk import CARRIED, ERROR, OUTPUT, TARGET, SliceResult, Source, result_key, rows_key
+from shared.bulk import (
+    CARRIED_PREFIX,
+    ERROR_COLUMN,
+    OUTPUT_METADATA_KEY,
+    TARGET_METADATA_KEY,
+    SliceResult,
+    Source,
+    new_result_key,
+    new_rows_key,
+)
 from shared.ids import child_id, new_batch_id
 from shared.names import OnError, Output
 from shared.objects import ObjectStore
@@ -22,9 +31,9 @@ def result_schema(types: dict[str, Any], *, has_targets: bool = False) -> Any:
     fields = []
     for name, kind in types.items():
         output = next((each.value for each in Output if name == each or name.startswith(f"{each}_")), None)
-        metadata = {OUTPUT: output.encode()} if output else {}
+        metadata = {OUTPUT_METADATA_KEY: output.encode()} if output else {}
         if output and has_targets:
-            metadata[TARGET] = name.removeprefix(f"{output}_").partition("_")[0].encode()
+            metadata[TARGET_METADATA_KEY] = name.removeprefix(f"{output}_").partition("_")[0].encode()
         fields.append(pa.field(name, kind, metadata=metadata or None))
     return pa.schema(fields)
 
@@ -42,9 +51,9 @@ def store_result(
         batch_rows: rows of each record batch of the upload's rows.
     """
     batch_id = new_batch_id()
-    has_errors = ERROR in results.schema.names
+    has_errors = ERROR_COLUMN in results.schema.names
     source = Source(
-        rows_key(batch_id),
+        new_rows_key(batch_id),
         results.num_rows,
         0,
         batch_rows,
@@ -55,7 +64,7 @@ def store_result(
     slices = []
     first = 0
     for index, size in enumerate(sizes):
-        key = result_key(child_id(batch_id, index), 1)
+        key = new_result_key(child_id(batch_id, index), 1)
         n_written = _write(store, key, results.slice(first, size), max(size, 1))
         slices.append(SliceResult(first, size, key, n_written))
         first += size
@@ -66,11 +75,11 @@ def store_rows(store: ObjectStore, source: Source, carried: Any) -> int:
     """Store the rows of an upload, with a feature of zeros; return the number of bytes."""
     columns = {"f0": pa.array([0.0] * source.n_rows)}
     for index, name in enumerate(source.carried):
-        columns[f"{CARRIED}{index}"] = carried.column(name)
+        columns[f"{CARRIED_PREFIX}{index}"] = carried.column(name)
     return _write(store, source.key, pa.table(columns), source.batch_rows)
 
 
 def _write(store: ObjectStore, key: str, table: Any, batch_rows: int) -> int:
-    with store.writer(key) as writer, pa.ipc.new_file(pa.PythonFile(writer, mode="w"), table.schema) as file:
+    with store.open_writer(key) as writer, pa.ipc.new_file(pa.PythonFile(writer, mode="w"), table.schema) as file:
         file.write_table(table.combine_chunks(), max_chunksize=batch_rows)
     return writer.n_bytes

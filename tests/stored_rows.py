@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.ipc
 
-from shared.bulk import CARRIED, ERROR, FEATURE, Source
-from shared.columns import FLOATS, INTEGERS, Column, ModelInput, ValueType
+from shared.bulk import CARRIED_PREFIX, ERROR_COLUMN, FEATURE_PREFIX, Source
+from shared.columns import FLOAT_TYPES, INTEGER_RANGES, Column, ModelInput, ValueType
 from shared.names import OnError
 from shared.objects import ObjectStore
 
@@ -17,7 +17,7 @@ def stored_table(described: ModelInput, rows: Sequence[Any]) -> pa.Table:
     listed = [[row] for row in rows] if described.kind == "text" else rows
     columns = zip(described.columns, zip(*listed, strict=True), strict=True)
     arrays = [pa.array(values, _stored_type(column)) for column, values in columns]
-    return pa.table(arrays, names=[f"{FEATURE}{index}" for index in range(len(arrays))])
+    return pa.table(arrays, names=[f"{FEATURE_PREFIX}{index}" for index in range(len(arrays))])
 
 
 def write_rows(
@@ -32,10 +32,10 @@ def write_rows(
 ) -> Source:
     """Write rows, with the carried columns and the reasons of the reading, if there are any."""
     for index, values in enumerate((carried or {}).values()):
-        table = table.append_column(f"{CARRIED}{index}", pa.array(values))
+        table = table.append_column(f"{CARRIED_PREFIX}{index}", pa.array(values))
     if errors is not None:
-        table = table.append_column(ERROR, pa.array(errors, pa.string()))
-    with store.writer(key) as writer, pa.ipc.new_file(pa.PythonFile(writer, "w"), table.schema) as out:
+        table = table.append_column(ERROR_COLUMN, pa.array(errors, pa.string()))
+    with store.open_writer(key) as writer, pa.ipc.new_file(pa.PythonFile(writer, "w"), table.schema) as out:
         out.write_table(table.combine_chunks(), max_chunksize=batch_rows)
     return Source(
         key=key,
@@ -51,6 +51,6 @@ def write_rows(
 
 def _stored_type(column: Column) -> pa.DataType:
     value_type = column.type if column.categories is None else column.categories.type
-    if value_type in FLOATS or value_type in INTEGERS:
+    if value_type in FLOAT_TYPES or value_type in INTEGER_RANGES:
         return getattr(pa, value_type.value)()
     return pa.bool_() if value_type is ValueType.BOOL else pa.string()

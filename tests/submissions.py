@@ -21,7 +21,7 @@ LIMITS = {Queue.INTERACTIVE: 100, Queue.BULK: 50}
 class Messages:
     """Writes messages with the batch's id only: enough for the reconciler, but not for Celery."""
 
-    def message(self, batch_id: BatchId, queue: Queue, n_rows: int, n_predictions: int) -> str:
+    def make_message(self, batch_id: BatchId, queue: Queue, n_rows: int, n_predictions: int) -> str:
         del queue, n_rows, n_predictions
         return f'{{"id": "{batch_id}"}}'
 
@@ -42,7 +42,7 @@ class GatewayStore:
 
 def connect(url: str, name: str) -> tuple[Attempts, BlockingTransport]:
     """Connect a pool process of the named worker; the caller closes the transport."""
-    transport = BlockingTransport.retrying(url)
+    transport = BlockingTransport.with_retries(url)
     return Attempts(transport, name, result_ttl_seconds=600, max_attempts=3), transport
 
 

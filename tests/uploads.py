@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from shared.bulk import MARKER
+from shared.bulk import MARKER_KEY
 from shared.objects import ObjectStore
 from shared.store.schema import Key
 from tests.stack import Gateway, Stack, wait_for
@@ -55,7 +55,7 @@ def download(gateway: Gateway, location: str, media_type: str = CSV, query: str 
 def objects_of(stack: Stack) -> list[str]:
     """List the objects of a stack, those of unfinished writes too, without the marker."""
     store = ObjectStore.open(str(stack.settings["object_store_url"]))
-    return sorted(stored.key for stored in store.list() if stored.key != MARKER)
+    return sorted(stored.key for stored in store.list() if stored.key != MARKER_KEY)
 
 
 def records_of(stack: Stack) -> dict[bytes, Any]:

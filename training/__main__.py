@@ -18,7 +18,7 @@ from shared.errors import ArtifactError, CannotServe
 from training import skops_file
 from training.artifact import save
 from training.mlflow_model import locate_model, read_model
-from training.pipeline_file import SavedModel, save_file
+from training.pipeline_file import SavedModel, save_pipeline_file
 from training.recipes import RECIPES, Recipe
 from training.report import evaluate, render
 
@@ -78,7 +78,7 @@ def _run_import_mlflow(arguments: argparse.Namespace) -> None:
     arguments.nullable = [*arguments.nullable, *model.nullable]
     arguments.source = arguments.source or (arguments.data.name if arguments.data else f"MLflow: {arguments.model}")
     if not arguments.columns:
-        arguments.columns, arguments.columns_from = model.columns, "the model's signature or input example"
+        arguments.columns, arguments.columns_source = model.columns, "the model's signature or input example"
     saved, card = _save_and_read_card(arguments, model.artifact, [*model.code, *arguments.code], model.rows)
     _print_columns(card, saved.origin if arguments.data else f"guessed from {model.origin}")
     if arguments.data is None:
@@ -89,7 +89,7 @@ def _run_import_mlflow(arguments: argparse.Namespace) -> None:
 def _save_and_read_card(
     arguments: argparse.Namespace, artifact: Path, code: Sequence[Path], stand_in: Any = None
 ) -> tuple[SavedModel, ModelCard]:
-    saved = save_file(
+    saved = save_pipeline_file(
         artifact,
         arguments.models_dir,
         name=arguments.name,
@@ -97,7 +97,7 @@ def _save_and_read_card(
         data=arguments.data,
         stand_in=stand_in,
         columns=arguments.columns,
-        columns_from=arguments.columns_from,
+        columns_source=arguments.columns_source,
         dtypes=dict(map(_parse_dtype, arguments.dtypes)),
         nullable="*" in arguments.nullable or arguments.nullable,
         source=arguments.source,
@@ -117,7 +117,7 @@ def _print_columns(card: ModelCard, origin: str) -> None:
 
 def _print_serve_command(arguments: argparse.Namespace, card: ModelCard) -> None:
     path = arguments.models_dir / card.name / card.version / card.artifact
-    trusted = skops_file.untrusted_types(path) if card.artifact == SKOPS_FILE else []
+    trusted = skops_file.find_untrusted_types(path) if card.artifact == SKOPS_FILE else []
     setting = f"SEPAL_TRUSTED_TYPES={','.join(trusted)} " if trusted else ""
     print(f"serve it: {setting}make run MODEL={card.name}/{card.version}")
 
@@ -168,7 +168,7 @@ def _make_options_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", required=True)
     parser.add_argument("--data", type=Path, help="CSV or Parquet: rows of the training data")
     add_list = partial(parser.add_argument, nargs="+", default=())
-    parser.set_defaults(columns_from="--columns")
+    parser.set_defaults(columns_source="--columns")
     parser.add_argument(
         "--columns",
         type=_split_names,

@@ -14,10 +14,10 @@ import joblib
 
 from shared.card import (
     CARD_FILE,
-    MODEL_NAME,
-    MODEL_VERSION,
+    MODEL_NAME_PATTERN,
+    MODEL_VERSION_PATTERN,
     PIPELINE_FILE,
-    PYTHON,
+    PYTHON_VERSION_KEY,
     REQUIREMENTS_FILE,
     SKOPS_FILE,
     Data,
@@ -30,10 +30,10 @@ from shared.errors import ArtifactExists, CannotServe
 from shared.model_files import compute_file_digest, compute_file_digests
 from training import skops_file
 from training.code import copy_code
-from training.inputs import describe_input, without_summaries
-from training.outputs import classes_of, outputs_of
+from training.inputs import describe_input, remove_summaries
+from training.outputs import find_classes, find_outputs
 from training.proof import prove
-from training.sample import as_client_rows, example_indices, find_missing, proof_indices, take_rows
+from training.sample import choose_example_indices, choose_proof_indices, find_missing_values, take_rows, to_client_rows
 
 _LIBRARIES: Final = ("numpy", "scikit-learn", "joblib")
 _FRAME_LIBRARIES: Final = {"pandas": ("pandas", "pyarrow"), "polars": ("polars",)}
@@ -85,13 +85,13 @@ def save(
         ArtifactExists: this name and version exist with another pipeline or card.
         CannotServe: Sepal cannot serve the pipeline, or not exactly; the message has the reason and a remedy.
     """
-    check_name(name, version)
-    outputs = outputs_of(pipeline)
-    described = describe_input(pipeline, X, columns, nullable)
+    check_name_and_version(name, version)
+    outputs = find_outputs(pipeline)
+    model_input = describe_input(pipeline, X, columns, nullable)
     if is_made_up:
-        described = without_summaries(described)
-    missing = find_missing(described, X)
-    example = as_client_rows(described, take_rows(X, example_indices(missing)))
+        model_input = remove_summaries(model_input)
+    missing = find_missing_values(model_input, X)
+    example = to_client_rows(model_input, take_rows(X, choose_example_indices(missing)))
     target = Path(models_dir) / name / version
     Path(models_dir).mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=f".{name}-{version}-", dir=Path(models_dir).absolute()))
@@ -104,17 +104,17 @@ def save(
             version=version,
             artifact=written.name,
             digest=compute_file_digest(written),
-            input=described,
-            classes=classes_of(pipeline),
+            input=model_input,
+            classes=find_classes(pipeline),
             outputs=outputs,
-            versions=_installed_versions(described),
+            versions=_installed_versions(model_input),
             data=Data(source=source, rows=0 if is_made_up else len(missing)),
             metrics=metrics or {},
             example=tuple(row if isinstance(row, str) else tuple(row) for row in example),
         )
         card = _write_card(card, staged)
-        proof = take_rows(X, proof_indices(missing))
-        proved = prove(staged, card, pipeline, proof, as_client_rows(described, proof), trusted_types)
+        proof = take_rows(X, choose_proof_indices(missing))
+        proved = prove(staged, card, pipeline, proof, to_client_rows(model_input, proof), trusted_types)
         found = {"versions": card.versions | proved.versions, "outputs": proved.outputs}
         card = _write_card(card.model_copy(update=found), staged)
         staged.chmod(0o755)
@@ -124,15 +124,15 @@ def save(
     return target
 
 
-def check_name(name: str, version: str) -> None:
+def check_name_and_version(name: str, version: str) -> None:
     """Check a model's name and version, which become folder names.
 
     Raises:
         CannotServe: one of them does not match its pattern.
     """
     for what, given, pattern, letters in (
-        ("name", name, MODEL_NAME, "lower-case letters"),
-        ("version", version, MODEL_VERSION, "letters"),
+        ("name", name, MODEL_NAME_PATTERN, "lower-case letters"),
+        ("version", version, MODEL_VERSION_PATTERN, "letters"),
     ):
         if not re.fullmatch(pattern, given):
             raise CannotServe(
@@ -165,27 +165,27 @@ def _dump_pickle(pipeline: Any, path: Path) -> None:
 
 def _write_card(card: ModelCard, model_dir: Path) -> ModelCard:
     """Write the requirements file and the card; return the card with the digests of all files."""
-    pins = [f"{name}=={number}\n" for name, number in card.versions.items() if name != PYTHON]
+    pins = [f"{name}=={number}\n" for name, number in card.versions.items() if name != PYTHON_VERSION_KEY]
     (model_dir / REQUIREMENTS_FILE).write_text("".join(pins))
     card = card.model_copy(update={"files": compute_file_digests(model_dir)})
     (model_dir / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n")
     return card
 
 
-def _publish(staged: Path, target: Path, card: ModelCard) -> None:
-    target.parent.mkdir(exist_ok=True)
+def _publish(staged_dir: Path, target_dir: Path, card: ModelCard) -> None:
+    target_dir.parent.mkdir(exist_ok=True)
     try:
-        staged.rename(target)
+        staged_dir.rename(target_dir)
     except OSError:
-        if not target.exists():
+        if not target_dir.exists():
             raise
-        if read_card(target) != card:
-            raise ArtifactExists(f"{target} contains another pipeline or card") from None
+        if read_card(target_dir) != card:
+            raise ArtifactExists(f"{target_dir} contains another pipeline or card") from None
 
 
-def _installed_versions(described: ModelInput) -> dict[str, str]:
-    found = {PYTHON: platform.python_version()}
-    for library in (*_LIBRARIES, *_FRAME_LIBRARIES.get(described.library or "", ())):
+def _installed_versions(model_input: ModelInput) -> dict[str, str]:
+    found = {PYTHON_VERSION_KEY: platform.python_version()}
+    for library in (*_LIBRARIES, *_FRAME_LIBRARIES.get(model_input.library or "", ())):
         try:
             found[library] = version(library)
         except PackageNotFoundError:

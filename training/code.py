@@ -34,7 +34,7 @@ def copy_code(paths: Sequence[Path | str], model_dir: Path) -> None:
 
 
 @contextmanager
-def importable_code(paths: Sequence[Path | str]) -> Iterator[None]:
+def make_code_importable(paths: Sequence[Path | str]) -> Iterator[None]:
     """Make own code importable, as in a worker, from a copy that is deleted when the context ends.
 
     The import path of the process stays changed, so this is for short-lived processes.

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from shared.errors import CannotServe
-from training.outputs import compute_output, outputs_of
+from training.outputs import compute_output, find_outputs
 
-_TRIED_ROWS: Final = 5
+_N_TRIED_ROWS: Final = 5
 
 
 class Selection(NamedTuple):
@@ -20,15 +20,17 @@ class Selection(NamedTuple):
     """A phrase for the source of the columns."""
 
 
-def select_columns(pipeline: Any, frame: Any, what: str, columns: Sequence[str], columns_from: str) -> Selection:
+def select_columns(
+    pipeline: Any, frame: Any, frame_name: str, columns: Sequence[str], columns_source: str
+) -> Selection:
     """Select the columns of a frame that the pipeline was fitted on.
 
     Args:
         pipeline: the fitted pipeline, which often has the names or the number of its columns.
         frame: a pandas frame, which may have further columns.
-        what: a phrase for the frame, for messages.
+        frame_name: a phrase for the frame, for messages.
         columns: the columns of the pipeline, if it does not name them; all if empty.
-        columns_from: a phrase for the source of `columns`, for messages.
+        columns_source: a phrase for the source of `columns`, for messages.
 
     Raises:
         CannotServe: the frame lacks columns of the pipeline, or has a different number of columns.
@@ -40,9 +42,11 @@ def select_columns(pipeline: Any, frame: Any, what: str, columns: Sequence[str],
     if named is not None:
         return Selection(frame[wanted], None, "as the pipeline names them")
     if wanted:
-        return _convert_to_accepted_form(pipeline, frame[wanted], f"as {columns_from} names them")
+        return _convert_to_accepted_form(pipeline, frame[wanted], f"as {columns_source} names them")
     return _convert_to_accepted_form(
-        pipeline, frame, f"all of {what}, because the pipeline names none; to take fewer, name them with --columns a,b"
+        pipeline,
+        frame,
+        f"all of {frame_name}, because the pipeline names none; to take fewer, name them with --columns a,b",
     )
 
 
@@ -58,20 +62,24 @@ def _convert_to_accepted_form(pipeline: Any, frame: Any, origin: str) -> Selecti
     of_frame = Selection(frame, None, origin)
     if n_columns is not None:
         matrix = frame.to_numpy()
-        is_frame = not _accepts(pipeline, matrix) and _accepts(pipeline, frame)
+        is_frame = not _can_evaluate(pipeline, matrix) and _can_evaluate(pipeline, frame)
         return of_frame if is_frame else Selection(matrix, names, origin)
     if len(names) > 1:
         return of_frame
     texts = frame.iloc[:, 0].tolist()
-    return Selection(texts, None, origin) if _accepts(pipeline, texts) or not _accepts(pipeline, frame) else of_frame
+    return (
+        Selection(texts, None, origin)
+        if _can_evaluate(pipeline, texts) or not _can_evaluate(pipeline, frame)
+        else of_frame
+    )
 
 
-def _accepts(pipeline: Any, rows: Any) -> bool:
+def _can_evaluate(pipeline: Any, rows: Any) -> bool:
     """Return whether the pipeline evaluates the first rows without an exception."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            compute_output(pipeline, outputs_of(pipeline)[0], rows[:_TRIED_ROWS])
+            compute_output(pipeline, find_outputs(pipeline)[0], rows[:_N_TRIED_ROWS])
     except Exception:  # a pipeline can raise any exception
         return False
     return True

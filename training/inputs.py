@@ -5,12 +5,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from shared.columns import INTEGERS, Column, ModelInput, Seen, ValueType
+from shared.columns import INTEGER_RANGES, Column, ModelInput, Seen, ValueType
 from shared.errors import CannotServe
-from training.seen import summarize_numbers, summarize_texts
+from training.summaries import summarize_numbers, summarize_texts
 
 TEXT_COLUMN: Final = "text"
-_WITHOUT_MISSING: Final = frozenset({ValueType.BOOL.value, *(each.value for each in INTEGERS)})
+_DTYPES_WITHOUT_MISSING: Final = frozenset({ValueType.BOOL.value, *(each.value for each in INTEGER_RANGES)})
 """numpy's dtypes that cannot store a missing value."""
 
 
@@ -29,10 +29,10 @@ def describe_input(
     Raises:
         CannotServe: Sepal cannot serve such rows; the message has the reason and a remedy.
     """
-    library = _library_of(X)
+    library = _find_frame_library(X)
     if library is not None and hasattr(X, "columns"):
         _check_column_names(list(X.columns))
-        described = _describe_table(library, X)
+        model_input = _describe_table(library, X)
     elif _are_texts(X):
         texts = Column(
             name=TEXT_COLUMN,
@@ -42,17 +42,17 @@ def describe_input(
         )
         return ModelInput(kind="text", columns=(texts,))
     else:
-        described = _describe_matrix(pipeline, X, columns)
-    return _with_nullable_columns(described, nullable)
+        model_input = _describe_matrix(pipeline, X, columns)
+    return _mark_nullable_columns(model_input, nullable)
 
 
-def without_summaries(described: ModelInput) -> ModelInput:
+def remove_summaries(model_input: ModelInput) -> ModelInput:
     """Return the input without the summaries of the training data."""
-    columns = tuple(column.model_copy(update={"seen": None}) for column in described.columns)
-    return described.model_copy(update={"columns": columns})
+    columns = tuple(column.model_copy(update={"seen": None}) for column in model_input.columns)
+    return model_input.model_copy(update={"columns": columns})
 
 
-def _library_of(X: Any) -> Any:
+def _find_frame_library(X: Any) -> Any:
     """Return the library that defines X, "pandas" or "polars", without importing it; None for another one."""
     name = type(X).__module__.partition(".")[0]
     return name if name in {"pandas", "polars"} else None
@@ -63,9 +63,9 @@ def _describe_table(library: Any, X: Any) -> ModelInput:
         raise CannotServe("the data has no rows", "Give the rows that the pipeline was fitted on, or some of them.")
     names_dtype = None
     if library == "pandas":
-        from training.pandas_columns import describe_column, names_dtype_of  # imported here: a matrix needs no pandas
+        from training.pandas_columns import describe_column, find_names_dtype  # imported here: a matrix needs no pandas
 
-        names_dtype = names_dtype_of(X.columns)
+        names_dtype = find_names_dtype(X.columns)
     else:
         from training.polars_columns import describe_column
     columns = tuple(describe_column(name, X[name]) for name in X.columns)
@@ -85,14 +85,14 @@ def _check_column_names(names: list[Any]) -> None:
 
 
 def _are_texts(X: Any) -> bool:
-    if not isinstance(X, (list, tuple)) and _library_of(X) is None and getattr(X, "ndim", None) != 1:
+    if not isinstance(X, (list, tuple)) and _find_frame_library(X) is None and getattr(X, "ndim", None) != 1:
         return False
     kinds = {type(row) for row in X}
     if kinds <= {str, np.str_} and kinds:
         return True
     if str in kinds:
         raise CannotServe(
-            f"the data contains texts and values of other types ({_type_names(kinds - {str, np.str_})})",
+            f"the data contains texts and values of other types ({_format_type_names(kinds - {str, np.str_})})",
             'Replace missing texts by "", or give the pipeline a data frame.',
         )
     return False
@@ -155,18 +155,22 @@ def _describe_matrix_column(name: str, values: Any) -> Column:
     )
 
 
-def _with_nullable_columns(described: ModelInput, nullable: bool | Collection[str]) -> ModelInput:
-    names = {column.name for column in described.columns}
+def _mark_nullable_columns(model_input: ModelInput, nullable: bool | Collection[str]) -> ModelInput:
+    names = {column.name for column in model_input.columns}
     if not isinstance(nullable, bool) and (unknown := sorted(set(nullable) - names)):
         raise CannotServe(
             f'nullable names "{unknown[0]}", which is not a column of the data', "Name columns of the data."
         )
-    return described.model_copy(
-        update={"columns": tuple(_nullable_column(column, nullable, described.library) for column in described.columns)}
+    return model_input.model_copy(
+        update={
+            "columns": tuple(
+                _mark_nullable_column(column, nullable, model_input.library) for column in model_input.columns
+            )
+        }
     )
 
 
-def _nullable_column(column: Column, nullable: bool | Collection[str], library: str | None) -> Column:
+def _mark_nullable_column(column: Column, nullable: bool | Collection[str], library: str | None) -> Column:
     if column.nullable or nullable is False or (nullable is not True and column.name not in nullable):
         return column
     missing = _missing_marker(column, library)
@@ -188,8 +192,8 @@ def _missing_marker(column: Column, library: str | None) -> str | None:
         return "nan"
     if column.dtype.startswith("datetime64"):
         return "nat"
-    return None if column.dtype in _WITHOUT_MISSING else "na"
+    return None if column.dtype in _DTYPES_WITHOUT_MISSING else "na"
 
 
-def _type_names(kinds: Collection[type]) -> str:
-    return ", ".join(sorted(kind.__name__ for kind in kinds))
+def _format_type_names(types: Collection[type]) -> str:
+    return ", ".join(sorted(each.__name__ for each in types))

@@ -29,7 +29,7 @@ _DTYPES: Final = {
     "datetime": "datetime64[ns]",
 }
 """pandas dtypes by MLflow column type."""
-_DATABASES: Final = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
+_DATABASE_SCHEMES: Final = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
 _DATABASE_LIBRARIES: Final = ("sqlalchemy", "alembic")
 _NUMBER_TYPES: Final = frozenset({"double", "float", "long", "integer"})
 _NULLABLE_TYPES: Final = frozenset({"double", "float", "string", "datetime"})
@@ -51,36 +51,36 @@ class MlflowModel:
     """Columns that the signature declares optional and whose types can store a missing value."""
 
 
-def locate_model(model: str, tracking_uri: str | None) -> Path:
+def locate_model(path_or_uri: str, tracking_uri: str | None) -> Path:
     """Return the folder of a model, given as a path or by a URI such as `runs:/<id>/model` or `models:/churn/3`.
 
     Raises:
         CannotServe: there is no such model, or MLflow is not installed.
     """
-    if (path := Path(model)).exists():
+    if (path := Path(path_or_uri)).exists():
         return path
-    if model.startswith("file:"):
-        return Path(unquote(urlsplit(model).path))
-    if ":/" not in model:
-        raise CannotServe(f"there is no folder {model}", "Give the folder of an MLflow model, or its URI.")
+    if path_or_uri.startswith("file:"):
+        return Path(unquote(urlsplit(path_or_uri).path))
+    if ":/" not in path_or_uri:
+        raise CannotServe(f"there is no folder {path_or_uri}", "Give the folder of an MLflow model, or its URI.")
     _import_mlflow()
     from mlflow import MlflowException, artifacts, get_tracking_uri, set_tracking_uri
 
     try:
         if tracking_uri is not None:
             set_tracking_uri(tracking_uri)  # also sets the registry
-        return Path(artifacts.download_artifacts(artifact_uri=model))
+        return Path(artifacts.download_artifacts(artifact_uri=path_or_uri))
     except (MlflowException, OSError) as error:
         _check_database_libraries(get_tracking_uri())
         raise CannotServe(
-            f"MLflow cannot find the model {model} ({' '.join(str(error).split())})",
+            f"MLflow cannot find the model {path_or_uri} ({' '.join(str(error).split())})",
             "Correct the URI, or give --tracking-uri with the address of the server or the folder of the runs.",
         ) from error
 
 
 def _check_database_libraries(tracking_uri: str) -> None:
     """Check that the libraries of MLflow's database, its default store since version 3.7, are installed."""
-    if tracking_uri.partition(":")[0].partition("+")[0] not in _DATABASES:
+    if tracking_uri.partition(":")[0].partition("+")[0] not in _DATABASE_SCHEMES:
         return
     if absent := [name for name in _DATABASE_LIBRARIES if find_spec(name) is None]:
         raise CannotServe(
@@ -163,10 +163,10 @@ def _read_rows(model: Any, folder: Path) -> tuple[Any, str]:
             return rows, f"the input example ({len(rows)} rows)"
     if schema is None:
         return None, "the pipeline alone (the model has neither an input example nor a signature)"
-    return _random_rows(schema), "the signature (the rows of the proof are random numbers)"
+    return _make_random_rows(schema), "the signature (the rows of the proof are random numbers)"
 
 
-def _random_rows(schema: Any) -> Any:
+def _make_random_rows(schema: Any) -> Any:
     """Return random rows for a signature of numbers; None for any other signature."""
     random = np.random.default_rng(0)
     if schema.is_tensor_spec():

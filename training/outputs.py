@@ -10,11 +10,11 @@ from shared.columns import Value
 from shared.errors import CannotServe
 from shared.names import METHODS, Output
 
-_SEARCHES: Final = "sklearn.model_selection."
+_SEARCH_MODULE_PREFIX: Final = "sklearn.model_selection."
 """The module of the hyperparameter searches, which predict with the best model that they found."""
 
 
-def outputs_of(pipeline: Any) -> tuple[Output, ...]:
+def find_outputs(pipeline: Any) -> tuple[Output, ...]:
     """Return the outputs that a pipeline has methods for.
 
     Raises:
@@ -47,7 +47,7 @@ def compute_output(pipeline: Any, output: Output, X: Any) -> Any:
     return np.asarray(last.apply(X))
 
 
-def classes_of(pipeline: Any) -> tuple[Any, ...] | None:
+def find_classes(pipeline: Any) -> tuple[Any, ...] | None:
     """Return the classes of a classifier as JSON values: a tuple of tuples if it has several targets.
 
     Raises:
@@ -66,15 +66,15 @@ def _compute_log_proba(pipeline: Any, X: Any) -> Any:
     return [np.log(each) for each in proba] if isinstance(proba, list) else np.log(proba)
 
 
-def _to_arrays(pipeline: Any, found: Any) -> Any:
-    if isinstance(found, list) and isinstance(getattr(pipeline, "classes_", None), list):
-        return [np.asarray(each) for each in found]
-    return found.toarray() if hasattr(found, "toarray") else np.asarray(found)
+def _to_arrays(pipeline: Any, output: Any) -> Any:
+    if isinstance(output, list) and isinstance(getattr(pipeline, "classes_", None), list):
+        return [np.asarray(each) for each in output]
+    return output.toarray() if hasattr(output, "toarray") else np.asarray(output)
 
 
 def _split_steps(pipeline: Any) -> tuple[list[Any], Any]:
     """Return the transforms of a pipeline and its last step, also of searches and nested pipelines."""
-    if type(pipeline).__module__.startswith(_SEARCHES) and hasattr(pipeline, "best_estimator_"):
+    if type(pipeline).__module__.startswith(_SEARCH_MODULE_PREFIX) and hasattr(pipeline, "best_estimator_"):
         return _split_steps(pipeline.best_estimator_)
     if type(pipeline) is not Pipeline:
         return [], pipeline

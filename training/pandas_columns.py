@@ -7,9 +7,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from shared.columns import FLOATS, INTEGERS, Categories, Column, Seen, Unit, Value, Values, ValueType
+from shared.columns import FLOAT_TYPES, INTEGER_RANGES, Categories, Column, Seen, Unit, Value, Values, ValueType
 from shared.errors import CannotServe
-from training.seen import summarize_numbers, summarize_values, widen_float32
+from training.summaries import summarize_numbers, summarize_values, widen_float32
 
 _OBJECT_TYPES: Final[dict[type, ValueType]] = {
     str: ValueType.STRING,
@@ -25,10 +25,10 @@ _ARROW_TYPES: Final = {
     "string": ValueType.STRING,
     "large_string": ValueType.STRING,
     "date32[day]": ValueType.DATE,
-    **{each.value: each for each in INTEGERS},
+    **{each.value: each for each in INTEGER_RANGES},
 }
 _MARKER_NAMES: Final = {"nan": "NaN", "none": "None", "na": "NA", "nat": "NaT"}
-_ORDERED: Final = frozenset({ValueType.DATE, ValueType.DATETIME})
+_ORDERED_TYPES: Final = frozenset({ValueType.DATE, ValueType.DATETIME})
 
 
 def describe_column(name: str, series: Any) -> Column:
@@ -50,7 +50,7 @@ def describe_column(name: str, series: Any) -> Column:
     return column.model_copy(update={"seen": _summarize(column, series, float(is_missing.mean()))})
 
 
-def names_dtype_of(names: Any) -> str:
+def find_names_dtype(names: Any) -> str:
     """Return the dtype of an index of column names.
 
     Raises:
@@ -70,14 +70,14 @@ def read_values(column: Column, series: Any) -> list[Value | None]:
     if column.categories is not None:
         known = column.categories.values
         return [None if code < 0 else known[code] for code in series.cat.codes]
-    convert = _converter_for(column)
+    convert = _make_converter(column)
     return [
         None if missing else convert(value)
-        for value, missing in zip(_python_values(column, series), series.isna(), strict=True)
+        for value, missing in zip(_to_python_values(column, series), series.isna(), strict=True)
     ]
 
 
-def _python_values(column: Values, series: Any) -> Any:
+def _to_python_values(column: Values, series: Any) -> Any:
     if column.type is ValueType.FLOAT32:
         return widen_float32(series.to_numpy(dtype=np.float32, na_value=np.nan)).tolist()
     if column.type is not ValueType.DATETIME:
@@ -88,10 +88,10 @@ def _python_values(column: Values, series: Any) -> Any:
     return texts.tolist()
 
 
-def _converter_for(column: Values) -> Callable[[Any], Value]:
-    if column.type in FLOATS:
+def _make_converter(column: Values) -> Callable[[Any], Value]:
+    if column.type in FLOAT_TYPES:
         return float
-    if column.type in INTEGERS:
+    if column.type in INTEGER_RANGES:
         return int
     if column.type is ValueType.BOOL:
         return bool
@@ -102,9 +102,9 @@ def _converter_for(column: Values) -> Callable[[Any], Value]:
     return str
 
 
-def _summarize(column: Column, series: Any, missing: float) -> Seen:
-    if column.type not in FLOATS and column.type not in INTEGERS:
-        return summarize_values(column.name, read_values(column, series), is_ordered=column.type in _ORDERED)
+def _summarize(column: Column, series: Any, missing_share: float) -> Seen:
+    if column.type not in FLOAT_TYPES and column.type not in INTEGER_RANGES:
+        return summarize_values(column.name, read_values(column, series), is_ordered=column.type in _ORDERED_TYPES)
     try:
         numbers = series.dropna().to_numpy(dtype=column.type.value)
     except OverflowError:
@@ -112,7 +112,7 @@ def _summarize(column: Column, series: Any, missing: float) -> Seen:
             f'the column "{column.name}" holds an integer of more than 64 bits',
             f'Convert it before the pipeline is fitted: X["{column.name}"].astype("float64").',
         ) from None
-    return summarize_numbers(column.name, numbers, missing)
+    return summarize_numbers(column.name, numbers, missing_share)
 
 
 def _describe_values(name: str, series: Any) -> Values:
@@ -131,7 +131,7 @@ def _describe_values(name: str, series: Any) -> Values:
     if isinstance(dtype, np.dtype) and dtype.kind == "M":
         return Values(type=ValueType.DATETIME, dtype=str(dtype), unit=Unit(np.datetime_data(dtype)[0]))
     plain = str(dtype).lower().replace("boolean", "bool")  # Int64 is int64 with a mask of missing values
-    if plain not in {each.value for each in (*FLOATS, *INTEGERS, ValueType.BOOL)}:
+    if plain not in {each.value for each in (*FLOAT_TYPES, *INTEGER_RANGES, ValueType.BOOL)}:
         raise CannotServe(
             f'the column "{name}" has the dtype {dtype}, which Sepal does not serve', _conversion_hint(dtype)
         )
@@ -194,12 +194,12 @@ def _describe_categories(name: str, dtype: Any) -> Categories:
     )
 
 
-def _find_marker(name: str, missing: Any) -> str:
+def _find_marker(name: str, missing_values: Any) -> str:
     """Return the marker of the missing values of a column."""
-    if missing.dtype != object:
-        native = missing.iloc[0]
+    if missing_values.dtype != object:
+        native = missing_values.iloc[0]
         return "na" if native is pd.NA else "nat" if native is pd.NaT else "nan"
-    markers = {_marker_of(value) for value in missing}
+    markers = {_find_value_marker(value) for value in missing_values}
     if len(markers) > 1:
         shown = ", ".join(sorted(_MARKER_NAMES[marker] for marker in markers))
         raise CannotServe(
@@ -209,7 +209,7 @@ def _find_marker(name: str, missing: Any) -> str:
     return markers.pop()
 
 
-def _marker_of(value: Any) -> str:
+def _find_value_marker(value: Any) -> str:
     if value is None:
         return "none"
     return "na" if value is pd.NA else "nat" if value is pd.NaT else "nan"

@@ -13,15 +13,15 @@ from sklearn.exceptions import InconsistentVersionWarning
 from shared.distributions import describe_missing_module, pip_install_command
 from shared.errors import CannotServe
 from training import skops_file
-from training.artifact import check_name, save
-from training.code import importable_code
+from training.artifact import check_name_and_version, save
+from training.code import make_code_importable
 from training.columns import Selection, select_columns
-from training.outputs import outputs_of
+from training.outputs import find_outputs
 
 _N_RANDOM_ROWS: Final = 50
 """Rows of random numbers, as the stand-in for the training data of a matrix if none is given."""
 _RANDOM_DECIMALS: Final = 2  # few, because `make run` prints a request with such rows
-_ABBREVIATIONS: Final = {"datetime": "datetime64[ns]", "datetime64": "datetime64[ns]"}
+_DTYPE_ABBREVIATIONS: Final = {"datetime": "datetime64[ns]", "datetime64": "datetime64[ns]"}
 _COLUMNS_HINT: Final = "If the pipeline takes fewer columns, name those that it takes with --columns a,b."
 _CSV_HINT: Final = (
     "A CSV file does not record categories and datetimes: specify them, for example with "
@@ -37,7 +37,7 @@ class SavedModel(NamedTuple):
     """A phrase that follows "columns, "."""
 
 
-def save_file(
+def save_pipeline_file(
     artifact: Path,
     models_dir: Path,
     *,
@@ -46,7 +46,7 @@ def save_file(
     data: Path | None = None,
     stand_in: Any = None,
     columns: Sequence[str] = (),
-    columns_from: str = "--columns",
+    columns_source: str = "--columns",
     dtypes: Mapping[str, str] | None = None,
     nullable: bool | Collection[str] = False,
     source: str | None = None,
@@ -64,7 +64,7 @@ def save_file(
         data: rows of the training data, as CSV or Parquet.
         stand_in: a frame or an array of similar rows, used if `data` is None; the card contains no summaries of them.
         columns: the columns of the data that the pipeline takes, if it does not name them itself; all by default.
-        columns_from: a phrase for the source of `columns`, for messages.
+        columns_source: a phrase for the source of `columns`, for messages.
         dtypes: pandas dtypes, by column name, that a CSV file or the stand-in does not record.
         nullable: as for `save`.
         source: where the training data comes from; the name of the file by default.
@@ -78,12 +78,12 @@ def save_file(
         ArtifactExists: this name and version exist with another pipeline or card.
         CannotServe: the file cannot be loaded, an option is missing, or `save` refuses the pipeline.
     """
-    check_name(name, version)
-    with importable_code(code):
+    check_name_and_version(name, version)
+    with make_code_importable(code):
         pipeline = load_pipeline(artifact, trusted_types)
-        outputs_of(pipeline)  # before the data is read: a pipeline without outputs is refused
-        with _adding_hints(data) as hints:
-            selected = _select_rows(pipeline, data, stand_in, dtypes or {}, columns, columns_from)
+        find_outputs(pipeline)  # before the data is read: a pipeline without outputs is refused
+        with _add_hints_to_refusals(data) as hints:
+            selected = _select_rows(pipeline, data, stand_in, dtypes or {}, columns, columns_source)
             if data is not None and not (columns or hasattr(pipeline, "n_features_in_")):
                 hints.insert(0, _COLUMNS_HINT)
             model_dir = save(
@@ -105,7 +105,7 @@ def save_file(
 
 
 @contextmanager
-def _adding_hints(data: Path | None) -> Iterator[list[str]]:
+def _add_hints_to_refusals(data: Path | None) -> Iterator[list[str]]:
     """Append hints to the remedy of a refusal, such as that a CSV file lacks the types of the training data."""
     hints = [_CSV_HINT] if data is not None and data.suffix == ".csv" else []
     try:
@@ -122,21 +122,21 @@ def _select_rows(
     stand_in: Any,
     dtypes: Mapping[str, str],
     columns: Sequence[str],
-    columns_from: str,
+    columns_source: str,
 ) -> Selection:
     """Return the rows that the card describes."""
-    dtypes = {name: _ABBREVIATIONS.get(dtype, dtype) for name, dtype in dtypes.items()}
-    what = "the input example"
+    dtypes = {name: _DTYPE_ABBREVIATIONS.get(dtype, dtype) for name, dtype in dtypes.items()}
+    data_name = "the input example"
     if data is not None:
-        stand_in, what = read_frame(data, dtypes), data.name
+        stand_in, data_name = read_frame(data, dtypes), data.name
     elif stand_in is None:
-        origin = f"as {columns_from} names them" if columns else "which the pipeline does not name"
-        return Selection(_random_rows(pipeline), list(columns) or None, f"{origin} (the rows are random numbers)")
+        origin = f"as {columns_source} names them" if columns else "which the pipeline does not name"
+        return Selection(_make_random_rows(pipeline), list(columns) or None, f"{origin} (the rows are random numbers)")
     elif hasattr(stand_in, "columns"):
-        stand_in = _with_dtypes(stand_in, dtypes, what)
+        stand_in = _convert_dtypes(stand_in, dtypes, data_name)
     if not hasattr(stand_in, "columns"):
-        return Selection(stand_in, list(columns) or None, f"of {what}")
-    return select_columns(pipeline, stand_in, what, columns, columns_from)
+        return Selection(stand_in, list(columns) or None, f"of {data_name}")
+    return select_columns(pipeline, stand_in, data_name, columns, columns_source)
 
 
 def load_pipeline(artifact: Path, trusted_types: Collection[str] = ()) -> Any:
@@ -206,25 +206,25 @@ def read_frame(data: Path, dtypes: Mapping[str, str]) -> Any:
         else:
             raise CannotServe(f"{data.name} is neither .csv nor .parquet", "Write the rows as CSV or Parquet.")
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise _unreadable_data(data.name, error) from error
-    return _with_dtypes(frame, dtypes, data.name)
+        raise _unreadable_data_error(data.name, error) from error
+    return _convert_dtypes(frame, dtypes, data.name)
 
 
-def _with_dtypes(frame: Any, dtypes: Mapping[str, str], what: str) -> Any:
+def _convert_dtypes(frame: Any, dtypes: Mapping[str, str], data_name: str) -> Any:
     try:
         return frame.astype(dict(dtypes))
     except (ValueError, TypeError, KeyError) as error:
-        raise _unreadable_data(what, error) from error
+        raise _unreadable_data_error(data_name, error) from error
 
 
-def _unreadable_data(what: str, error: Exception) -> CannotServe:
+def _unreadable_data_error(data_name: str, error: Exception) -> CannotServe:
     return CannotServe(
-        f"{what} cannot be read ({' '.join(str(error).split())})",
+        f"{data_name} cannot be read ({' '.join(str(error).split())})",
         "Correct the file or --dtypes, for example --dtypes island=category signed_up=datetime64[ns].",
     )
 
 
-def _random_rows(pipeline: Any) -> Any:
+def _make_random_rows(pipeline: Any) -> Any:
     n_columns = getattr(pipeline, "n_features_in_", None)
     if n_columns is None or hasattr(pipeline, "feature_names_in_"):
         names = ", ".join(map(str, getattr(pipeline, "feature_names_in_", ()))) or "unknown"

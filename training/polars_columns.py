@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from shared.columns import FLOATS, INTEGERS, UNIT_DIGITS, Categories, Column, Seen, Unit, Value, ValueType
+from shared.columns import FLOAT_TYPES, INTEGER_RANGES, UNIT_DIGITS, Categories, Column, Seen, Unit, Value, ValueType
 from shared.errors import CannotServe
-from training.seen import summarize_numbers, summarize_values, widen_float32
+from training.summaries import summarize_numbers, summarize_values, widen_float32
 
 _TYPES: Final = {
     "Float64": ValueType.FLOAT64,
@@ -15,7 +15,7 @@ _TYPES: Final = {
     "Date": ValueType.DATE,
     "Datetime": ValueType.DATETIME,
     "Enum": ValueType.CATEGORY,
-    **{each.value.replace("uint", "UInt").replace("int", "Int"): each for each in INTEGERS},
+    **{each.value.replace("uint", "UInt").replace("int", "Int"): each for each in INTEGER_RANGES},
 }
 _CONVERSION_HINTS: Final = {
     "Duration": "Convert it to a number of seconds before the pipeline: .dt.total_seconds().",
@@ -48,7 +48,7 @@ def describe_column(name: str, series: Any) -> Column:
         time_zone=series.dtype.time_zone if base == "Datetime" else None,
         categories=_describe_categories(series.dtype) if base == "Enum" else None,
     )
-    column = _with_nan_marker(described, series) if described.type in FLOATS else described
+    column = _set_nan_marker(described, series) if described.type in FLOAT_TYPES else described
     return column.model_copy(update={"seen": _summarize(column, series)})
 
 
@@ -61,14 +61,14 @@ def read_values(column: Column, series: Any) -> list[Value | None]:
         return [text and text + ("Z" if column.time_zone else "") for text in texts]
     if column.type is ValueType.DATE:
         return [day and day.isoformat() for day in series.to_list()]
-    if column.type in FLOATS:
+    if column.type in FLOAT_TYPES:
         numbers = widen_float32(series.to_numpy()).tolist()  # NaN for a missing value
         return [None if value != value else value for value in numbers]
     values: list[Value | None] = series.to_list()
     return values
 
 
-def _with_nan_marker(column: Column, series: Any) -> Column:
+def _set_nan_marker(column: Column, series: Any) -> Column:
     """Return the column with NaN as the marker of missing values if it contains any."""
     if not series.is_nan().any():
         return column
@@ -81,8 +81,8 @@ def _with_nan_marker(column: Column, series: Any) -> Column:
 
 
 def _summarize(column: Column, series: Any) -> Seen:
-    if column.type in FLOATS or column.type in INTEGERS:
-        present = (series.fill_nan(None) if column.type in FLOATS else series).drop_nulls().to_numpy()
+    if column.type in FLOAT_TYPES or column.type in INTEGER_RANGES:
+        present = (series.fill_nan(None) if column.type in FLOAT_TYPES else series).drop_nulls().to_numpy()
         return summarize_numbers(column.name, present, 1 - len(present) / len(series))
     is_ordered = column.type in {ValueType.DATE, ValueType.DATETIME}
     return summarize_values(column.name, read_values(column, series), is_ordered=is_ordered)

@@ -25,7 +25,7 @@ from shared.names import Output
 from shared.rows import Row
 from training.outputs import compute_output
 
-MAX_ITEMS: Final = 10_000
+MAX_ITEMS_PER_ROW: Final = 10_000
 """The most numbers that an output may have for a row: as JSON, a batch of such rows takes 100 MB."""
 PYTHON_COMMAND: Final = (sys.executable, "-m")
 """The command of a new process, without the module and its arguments."""
@@ -63,8 +63,8 @@ def prove(
     try:
         # Both processes import their libraries while this one predicts; they start when the encoder receives its body.
         with (
-            _running_process("api.encode", [model_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as encoder,
-            _running_process(
+            _run_process("api.encode", [model_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as encoder,
+            _run_process(
                 "worker.prove", [model_dir, expected, report, *trusted_types], stdin=encoder.stdout, stdout=None
             ) as prover,
         ):
@@ -100,8 +100,8 @@ def _compute_outputs(card: ModelCard, pipeline: Any, X: Any) -> tuple[dict[Outpu
                 outputs[output] = compute_output(pipeline, output, X)
             except Exception as error:
                 left_out[output] = f"the pipeline raises on rows of the data: {' '.join(str(error).split())}"
-    if too_wide := [output for output, values in outputs.items() if _count_items(values) > MAX_ITEMS]:
-        left_out |= dict.fromkeys(too_wide, f"it has more than {MAX_ITEMS} numbers for each row")
+    if too_wide := [output for output, values in outputs.items() if _count_items(values) > MAX_ITEMS_PER_ROW]:
+        left_out |= dict.fromkeys(too_wide, f"it has more than {MAX_ITEMS_PER_ROW} numbers for each row")
     if refused := [left_out[output] for output in card.default_outputs if output in left_out]:
         raise CannotServe(refused[0], "Give the data that it was fitted on, and a pipeline that takes it.")
     return {output: values for output, values in outputs.items() if output not in left_out}, left_out
@@ -113,7 +113,7 @@ def _count_items(values: Any) -> int:
 
 
 @contextmanager
-def _running_process(
+def _run_process(
     module: str, arguments: list[Path | str], *, stdin: int | IO[bytes] | None, stdout: int | None
 ) -> Iterator[subprocess.Popen[bytes]]:
     command = [*PYTHON_COMMAND, module, *map(str, arguments)]
@@ -128,9 +128,9 @@ def _running_process(
             raise
 
 
-def _wait_for_exit(process: subprocess.Popen[bytes], sent: bytes | None = None) -> str:
+def _wait_for_exit(process: subprocess.Popen[bytes], stdin_content: bytes | None = None) -> str:
     """Wait until a process exits; return the last line of its stderr if it failed, otherwise an empty string."""
-    errors = process.communicate(sent)[1].decode(errors="replace").strip().splitlines()
+    errors = process.communicate(stdin_content)[1].decode(errors="replace").strip().splitlines()
     if process.returncode < 0:
         return f"the new process that proves the model was killed by signal {-process.returncode}"
     if process.returncode:

@@ -40,7 +40,7 @@ class Recipe:
     pipeline: Callable[[], Pipeline]
 
 
-def _sklearn_loader(load: Callable[[], Any]) -> Callable[[], TrainingData]:
+def _make_sklearn_loader(load: Callable[[], Any]) -> Callable[[], TrainingData]:
     """Return a function that loads a data set of scikit-learn."""
 
     def load_data() -> TrainingData:
@@ -93,20 +93,20 @@ def _penguins_pipeline() -> Pipeline:
 RECIPES: Final = {
     recipe.name: recipe
     for recipe in (
-        Recipe("iris", "1", "scikit-learn's iris: Fisher (1936)", _sklearn_loader(load_iris), _iris_pipeline),
+        Recipe("iris", "1", "scikit-learn's iris: Fisher (1936)", _make_sklearn_loader(load_iris), _iris_pipeline),
         Recipe("penguins", "1", "palmerpenguins: Horst, Hill and Gorman (2020)", _load_penguins, _penguins_pipeline),
         Recipe(
             "breast-cancer",
             "1",
             "scikit-learn's breast cancer: Wolberg, Mangasarian and Street (1995)",
-            _sklearn_loader(load_breast_cancer),
+            _make_sklearn_loader(load_breast_cancer),
             _breast_cancer_pipeline,
         ),
         Recipe(
             "digits-forest",
             "1",
             "scikit-learn's digits: Alpaydin and Kaynak (1998)",
-            _sklearn_loader(load_digits),
+            _make_sklearn_loader(load_digits),
             _forest_pipeline,
         ),
     )

@@ -43,7 +43,7 @@ def check_types(path: Path, trusted_types: Collection[str]) -> None:
     Raises:
         CannotServe: it contains other types; the message lists all of them.
     """
-    if untrusted := [name for name in untrusted_types(path) if name not in trusted_types]:
+    if untrusted := [name for name in find_untrusted_types(path) if name not in trusted_types]:
         wanted = [*trusted_types, *untrusted]
         raise CannotServe(
             f"{path.name} contains types that are not trusted: {', '.join(untrusted)}",
@@ -52,7 +52,7 @@ def check_types(path: Path, trusted_types: Collection[str]) -> None:
         )
 
 
-def untrusted_types(path: Path) -> list[str]:
+def find_untrusted_types(path: Path) -> list[str]:
     """Return the full names of the types in a file that skops does not trust by itself."""
     from skops import io
 

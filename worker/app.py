@@ -21,7 +21,7 @@ from shared.store.workers import WorkerRegistry
 from shared.telemetry.exposition import Exposition
 from worker.celery.alien_messages import AlienMessages
 from worker.celery.config import celery_configuration
-from worker.celery.steps import EventsStep, HandOverStep, make_heartbeat_step, stop_worker
+from worker.celery.steps import EventsStep, ImmediateWriteStep, make_heartbeat_step, stop_worker
 from worker.celery.task import PoolState, register_task
 from worker.celery.transport import BrokerConnection, broker_url
 from worker.liveness.heartbeat import Heartbeat
@@ -49,7 +49,7 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str, pipe: PoolP
     app.amqp.Connection = BrokerConnection
     metrics_registry = CollectorRegistry()
     metrics = WorkerMetrics(metrics_registry)
-    transport = BlockingTransport.failing_fast(settings.redis_url.get_secret_value())
+    transport = BlockingTransport.with_one_retry(settings.redis_url.get_secret_value())
     registry = WorkerRegistry(transport, name, card, settings.max_attempts, settings.worker_queues)
     alien_messages = AlienMessages(metrics.count_alien_message, registry.keep_alien_message)
     app.conf.update(celery_configuration(settings, name, alien_messages))
@@ -62,7 +62,7 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str, pipe: PoolP
     step = make_heartbeat_step(
         heartbeat, pipe, metrics, registry.forget_deliveries, requeue, lambda: alien_messages.n_seen
     )
-    app.steps["consumer"].update([EventsStep, HandOverStep, step])
+    app.steps["consumer"].update([EventsStep, ImmediateWriteStep, step])
 
     @setup_logging.connect(weak=False)
     def configure(**_: object) -> None:
@@ -71,7 +71,7 @@ def create_app(settings: WorkerSettings, card: ModelCard, name: str, pipe: PoolP
     return app
 
 
-def consume(app: Celery, name: str, processes: int, pipe: PoolPipe) -> int:
+def consume(app: Celery, name: str, n_processes: int, pipe: PoolPipe) -> int:
     """Run a worker until it stops; return its exit status, a failure if its model or its watchdog stopped it."""
     # A stopping pool process waits until its parent has read its last result: for 30 s if the parent no longer reads
     # (billiard 4.3). Sepal does not use that result: outcomes are in the store.
@@ -79,7 +79,7 @@ def consume(app: Celery, name: str, processes: int, pipe: PoolPipe) -> int:
     # Celery's command line would import 300 more modules: a shell, and Flower if it is installed.
     app.Worker(
         hostname=name,
-        concurrency=processes,
+        concurrency=n_processes,
         loglevel="INFO",
         quiet=True,
         # Workers exchange no state, and `mingle` delays every start by a second.

@@ -12,7 +12,7 @@ from zipfile import ZipFile
 
 
 @contextmanager
-def recorded_modules() -> Iterator[set[str]]:
+def record_modules() -> Iterator[set[str]]:
     """Record the modules from which unpicklers import names within the context.
 
     Python raises the audit event `pickle.find_class` for each (https://docs.python.org/3/library/audit_events.html).
@@ -21,16 +21,16 @@ def recorded_modules() -> Iterator[set[str]]:
     modules: set[str] = set()
     is_recording = True
 
-    def record(event: str, arguments: tuple[Any, ...]) -> None:
+    def record_import(event: str, arguments: tuple[Any, ...]) -> None:
         if is_recording and event == "pickle.find_class":
             modules.add(arguments[0])
 
-    sys.addaudithook(record)
+    sys.addaudithook(record_import)
     yield modules
     is_recording = False
 
 
-def distribution_versions(modules: Iterable[str]) -> dict[str, str]:
+def find_distribution_versions(modules: Iterable[str]) -> dict[str, str]:
     """Return the versions of the distributions that provide these modules, by name of the distribution."""
     providers = packages_distributions()
     tops = {module.partition(".")[0] for module in modules}

@@ -22,7 +22,7 @@ from shared.errors import ArtifactError
 from shared.names import Output
 from shared.own_code import top_level_names
 from shared.rows import EncodedRows
-from worker.distributions import distribution_versions, find_own_code_imports, find_skops_modules, recorded_modules
+from worker.distributions import find_distribution_versions, find_own_code_imports, find_skops_modules, record_modules
 from worker.pool import artifact
 from worker.pool.encoding import encode_items
 from worker.pool.libraries import limit_threads
@@ -44,7 +44,7 @@ def main() -> None:
     """Run the proof."""
     model_dir, expected, report = map(Path, sys.argv[1:4])
     try:
-        with recorded_modules() as modules:
+        with record_modules() as modules:
             card, pipeline = _load_pipeline(model_dir, sys.argv[4:])
         left_out = _prove_outputs(card, pipeline, expected)
         report.write_text(json.dumps({"versions": _find_versions(model_dir, card, modules), "left_out": left_out}))
@@ -71,19 +71,19 @@ def _find_versions(model_dir: Path, card: ModelCard, modules: set[str]) -> dict[
     if card.artifact == SKOPS_FILE:
         modules = find_skops_modules(model_dir / SKOPS_FILE)
     own = top_level_names(card.files)
-    return distribution_versions(
+    return find_distribution_versions(
         module for module in modules | find_own_code_imports(own) if module.partition(".")[0] not in own
     )
 
 
-def _prove_outputs(card: ModelCard, pipeline: Any, expected: Path) -> dict[str, str]:
+def _prove_outputs(card: ModelCard, pipeline: Any, expected_path: Path) -> dict[str, str]:
     """Prove the outputs of a pipeline; return the reason for each that is not a default output and must be left out."""
     limit_threads()
     content = sys.stdin.buffer.read()
     if not content:  # the encoder failed and reports the reason
         return {}
     encoded = msgspec.msgpack.decode(content, type=EncodedRows)
-    X, in_memory = joblib.load(expected)
+    X, in_memory = joblib.load(expected_path)
     predictor = Predictor(card.model_copy(update={"outputs": tuple(in_memory)}), pipeline)
     rows = predictor.decode(encoded)
     if column := find_differing_column(card.input, rows, X):
@@ -112,19 +112,19 @@ def _compute_directly(pipeline: Any, output: Output, X: Any) -> OutputValues:
 
 
 def _check_output(
-    output: Output, served: OutputValues, direct: OutputValues, in_memory: OutputValues, n_rows: int
+    output: Output, served_values: OutputValues, direct_values: OutputValues, memory_values: OutputValues, n_rows: int
 ) -> None:
     """Check that an output is equal if served, called directly and called in memory, and that it can be encoded."""
-    if {len(each) for each in (direct if isinstance(direct, list) else [direct])} != {n_rows}:
+    if {len(each) for each in (direct_values if isinstance(direct_values, list) else [direct_values])} != {n_rows}:
         raise ProofFailed(
             f"the pipeline returns a different number of rows for {output} than it is given", _LABELS_REMEDY
         )
-    if not _all_match(_is_close, direct, in_memory):
+    if not _all_match(_is_close, direct_values, memory_values):
         raise ProofFailed(f"in a new process the pipeline returns a different {output}", _STATE_REMEDY)
-    if not _all_match(_is_identical, served, direct):
+    if not _all_match(_is_identical, served_values, direct_values):
         raise ProofFailed(f"serving returns a different {output} than the pipeline called directly", _STATE_REMEDY)
     try:
-        json.loads(b"[%b]" % b",".join(encode_items(served)))
+        json.loads(b"[%b]" % b",".join(encode_items(served_values)))
     except TypeError as error:
         raise ProofFailed(f"the {output} cannot be encoded as JSON ({error})", _LABELS_REMEDY) from error
 
@@ -136,57 +136,57 @@ def _all_match(is_equal: Callable[[Any, Any], bool], first: OutputValues, second
     return is_equal(first, second)
 
 
-def find_differing_column(described: ModelInput, rows: Any, X: Any) -> str | None:
+def find_differing_column(model_input: ModelInput, rows: Any, X: Any) -> str | None:
     """Return the first column in which decoded rows differ from rows of the training data; None if no column does."""
-    if described.kind == "text":
-        return None if rows == [str(text) for text in X] else described.columns[0].name
-    if described.kind == "matrix":
+    if model_input.kind == "text":
+        return None if rows == [str(text) for text in X] else model_input.columns[0].name
+    if model_input.kind == "matrix":
         matrix = np.asarray(X)
         same = [_is_identical(rows[:, index], matrix[:, index]) for index in range(matrix.shape[1])]
     else:
-        is_same = _is_identical_in_pandas if described.library == "pandas" else _is_identical_in_polars
-        same = [is_same(rows[column.name], X[column.name]) for column in described.columns]
-    return next((column.name for column, each in zip(described.columns, same, strict=True) if not each), None)
+        is_same = _is_identical_in_pandas if model_input.library == "pandas" else _is_identical_in_polars
+        same = [is_same(rows[column.name], X[column.name]) for column in model_input.columns]
+    return next((column.name for column, each in zip(model_input.columns, same, strict=True) if not each), None)
 
 
-def _is_identical_in_pandas(found: Any, wanted: Any) -> bool:
+def _is_identical_in_pandas(decoded: Any, original: Any) -> bool:
     from pandas.testing import assert_series_equal
 
     try:
-        assert_series_equal(found, wanted, check_exact=True, check_index=False)
+        assert_series_equal(decoded, original, check_exact=True, check_index=False)
     except AssertionError:
         return False
-    if found.dtype == object:  # None, NaN and NA are different markers
-        return [type(each) for each in found] == [type(each) for each in wanted]
-    return not isinstance(found.dtype, np.dtype) or _is_identical(found.to_numpy(), wanted.to_numpy())
+    if decoded.dtype == object:  # None, NaN and NA are different markers
+        return [type(each) for each in decoded] == [type(each) for each in original]
+    return not isinstance(decoded.dtype, np.dtype) or _is_identical(decoded.to_numpy(), original.to_numpy())
 
 
-def _is_identical_in_polars(found: Any, wanted: Any) -> bool:
-    if found.dtype != wanted.dtype or not found.equals(wanted, null_equal=True):
+def _is_identical_in_polars(decoded: Any, original: Any) -> bool:
+    if decoded.dtype != original.dtype or not decoded.equals(original, null_equal=True):
         return False
-    return not found.dtype.is_float() or _is_identical(found.to_numpy(), wanted.to_numpy())
+    return not decoded.dtype.is_float() or _is_identical(decoded.to_numpy(), original.to_numpy())
 
 
-def _is_identical(found: Any, wanted: Any) -> bool:
+def _is_identical(first: Any, second: Any) -> bool:
     """Return whether two arrays are equal to the bit, with all NaNs equal."""
-    if found.dtype != wanted.dtype or found.shape != wanted.shape:
+    if first.dtype != second.dtype or first.shape != second.shape:
         return False
-    if found.dtype.kind == "f":
-        found, wanted = (np.where(np.isnan(each), np.nan, each) for each in (found, wanted))
-    if found.dtype.kind in "fM":
-        return bool(found.tobytes() == wanted.tobytes())
-    return np.array_equal(found, wanted)
+    if first.dtype.kind == "f":
+        first, second = (np.where(np.isnan(each), np.nan, each) for each in (first, second))
+    if first.dtype.kind in "fM":
+        return bool(first.tobytes() == second.tobytes())
+    return np.array_equal(first, second)
 
 
-def _is_close(loaded: Any, in_memory: Any) -> bool:
+def _is_close(loaded_values: Any, memory_values: Any) -> bool:
     """Return whether outputs of the loaded pipeline and the one in memory agree.
 
     The last bits may differ, because an array that is not contiguous in memory is contiguous once it is loaded.
     """
-    if loaded.dtype.kind != "f" or loaded.shape != in_memory.shape:
-        return _is_identical(loaded, in_memory)
-    tolerance = 1e-9 if loaded.dtype == np.float64 else 1e-3
-    return np.allclose(loaded, in_memory, rtol=tolerance, atol=tolerance / 1000, equal_nan=True)
+    if loaded_values.dtype.kind != "f" or loaded_values.shape != memory_values.shape:
+        return _is_identical(loaded_values, memory_values)
+    tolerance = 1e-9 if loaded_values.dtype == np.float64 else 1e-3
+    return np.allclose(loaded_values, memory_values, rtol=tolerance, atol=tolerance / 1000, equal_nan=True)
 
 
 def _to_one_line(text: object) -> str:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from shared.card import read_card
-from shared.distributions import find_differing, pip_requirements
+from shared.distributions import find_differing_distributions, format_pip_requirements
 from shared.errors import ArtifactError
 from worker.pool.artifact import verify
 
@@ -22,8 +22,8 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         if arguments.missing:
-            missing = find_differing(read_card(arguments.model_dir))
-            sys.stdout.writelines(f"{pip_requirements([each])}\n" for each in missing)
+            missing = find_differing_distributions(read_card(arguments.model_dir))
+            sys.stdout.writelines(f"{format_pip_requirements([each])}\n" for each in missing)
         else:
             verify(arguments.model_dir)
     except ArtifactError as error:

@@ -26,7 +26,7 @@ from shared.ids import PredictionId
 from shared.objects import ObjectStore
 from shared.store.bulk import BulkPrediction, BulkStore
 
-_EXTEND_SECONDS: Final = 20.0  # `BulkStore.extend` keeps a record for a minute
+_EXTEND_SECONDS: Final = 20.0  # `BulkStore.extend_retention` keeps a record for a minute
 _TURN_SECONDS: Final = 30.0
 _SILENT_SECONDS: Final = 120.0  # without a frame from the process: the job is then abandoned
 _PART_BYTES: Final = 2**20
@@ -226,7 +226,7 @@ class Downloads:
     @asynccontextmanager
     async def _extended_retention(self, prediction_id: PredictionId) -> AsyncIterator[None]:
         """Extend the retention of a prediction repeatedly while its result is being sent."""
-        await self._store.extend(prediction_id)
+        await self._store.extend_retention(prediction_id)
         task = asyncio.create_task(self._extend_repeatedly(prediction_id))
         try:
             yield
@@ -238,7 +238,7 @@ class Downloads:
         while True:
             await asyncio.sleep(_EXTEND_SECONDS)
             with suppress(BrokerUnavailable, PredictionGone, PredictionNotFound):
-                await self._store.extend(prediction_id)
+                await self._store.extend_retention(prediction_id)
 
 
 def contiguous_results(results: list[SliceResult]) -> list[SliceResult]:

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from shared.bulk import MARKER
+from shared.bulk import MARKER_KEY
 from shared.objects import ObjectStore
 from shared.store.bulk import BulkStore
 
@@ -38,19 +38,19 @@ class Marker:
         of_redis = await self._store.claim_marker(secrets.token_hex(_BYTES))
         of_objects = await asyncio.to_thread(self._read)
         if of_objects is None:
-            await asyncio.to_thread(self._objects.put, MARKER, of_redis.encode())
+            await asyncio.to_thread(self._objects.put, MARKER_KEY, of_redis.encode())
         is_equal = of_objects in (None, of_redis)
         if not is_equal and not self._is_warned:
             log.error(
                 "the object store belongs to another Redis, or Redis has lost its data: no object is deleted; "
                 "delete the object of this key to have those swept that have no record",
-                key=MARKER,
+                key=MARKER_KEY,
             )
         self._is_warned = not is_equal
         return is_equal
 
     def _read(self) -> str | None:
         try:
-            return bytes(self._objects.read(MARKER, 0, self._objects.size(MARKER))).decode()
+            return bytes(self._objects.read(MARKER_KEY, 0, self._objects.size(MARKER_KEY))).decode()
         except FileNotFoundError:
             return None

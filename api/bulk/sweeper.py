@@ -14,10 +14,10 @@ import structlog
 
 from api.bulk.marker import Marker
 from api.telemetry.metrics import GatewayMetrics
-from shared.bulk import MARKER, objects_prefix
+from shared.bulk import MARKER_KEY, objects_prefix
 from shared.errors import BrokerUnavailable, ObjectStoreUnavailable, StorageFull
 from shared.ids import BatchId
-from shared.objects import PREFIX, ObjectStore, StoredObject
+from shared.objects import KEY_PREFIX, ObjectStore, StoredObject
 from shared.store.bulk import BulkStore
 
 _LISTED_TOGETHER: Final = 1000
@@ -80,7 +80,7 @@ class Sweeper:
     async def _delete_unknown(self, listed: list[StoredObject]) -> None:
         """Delete the listed objects older than an hour whose prediction has neither a record nor a reservation."""
         youngest = datetime.now(UTC) - _MIN_AGE
-        old = [stored.key for stored in listed if stored.modified < youngest and stored.key != MARKER]
+        old = [stored.key for stored in listed if stored.modified < youngest and stored.key != MARKER_KEY]
         batch_ids = sorted({_batch_id(key) for key in old})
         known = dict(zip(batch_ids, await self._store.have_records(batch_ids), strict=True)) if batch_ids else {}
         unknown = [key for key in old if not known[_batch_id(key)]]
@@ -102,4 +102,4 @@ class Sweeper:
 
 
 def _batch_id(key: str) -> BatchId:
-    return BatchId(key.removeprefix(PREFIX).partition("/")[0])
+    return BatchId(key.removeprefix(KEY_PREFIX).partition("/")[0])

@@ -26,7 +26,7 @@ from api.bulk.wire import JobFailed, JobRefused, RowsStored, UploadFinished, Upl
 from api.cluster.status import ClusterStatus
 from api.predictions.admission import Admission
 from api.telemetry.metrics import GatewayMetrics
-from shared.bulk import objects_prefix, rows_key
+from shared.bulk import new_rows_key, objects_prefix
 from shared.card import ModelCard
 from shared.errors import (
     BodyNotRead,
@@ -201,7 +201,7 @@ class Uploads:
         latest_us, idempotency = self._clock.now_plus(_ACCEPT_SECONDS), {}
         if request.key_digest is not None:
             key = IdempotencyKey(request.key_digest, _upload_fingerprint(request.job, read.fingerprint))
-            idempotency[key.name] = key.value(prediction_id)
+            idempotency[key.stored_name] = key.stored_value(prediction_id)
         new = NewBulkPrediction(
             prediction_id,
             source,
@@ -241,7 +241,7 @@ class Uploads:
         job = msgspec.structs.replace(
             request.job,
             card=card.model_dump_json().encode(),
-            key=rows_key(upload),
+            key=new_rows_key(upload),
             is_fingerprinted=request.key_digest is not None,
         )
         try:
@@ -301,7 +301,7 @@ class Uploads:
     async def _abandon(self, upload: BatchId) -> None:
         """Undo an upload that the store may have recorded (its reply was lost); if this fails, the sweeper does it."""
         try:
-            await self._store.abandon(upload)
+            await self._store.abandon_upload(upload)
         except BrokerUnavailable:
             return
         await self._undo(upload)
@@ -310,7 +310,7 @@ class Uploads:
         """Delete the objects and release the space of an upload; the sweeper does it if this fails."""
         try:
             await asyncio.to_thread(self._objects.delete_all, objects_prefix(upload))
-            await self._store.abandon(upload)
+            await self._store.abandon_upload(upload)
         except RequestRefused as error:
             log.warning(
                 "cannot delete the objects of a refused upload; the sweeper will delete them",

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from api.formats.conversion.columns import canonical_type
-from shared.bulk import CARRIED, ERROR, FEATURE
+from shared.bulk import CARRIED_PREFIX, ERROR_COLUMN, FEATURE_PREFIX
 from shared.columns import Column
 from shared.errors import BodyTooLarge
 from shared.objects import ObjectStore, ObjectWriter
@@ -28,9 +28,9 @@ def canonical_schema(columns: Sequence[Column], carried: Sequence[Any], *, with_
         carried: the types of the carried columns.
         with_errors: whether to add the `error` column.
     """
-    fields = [pa.field(f"{FEATURE}{index}", canonical_type(column)) for index, column in enumerate(columns)]
-    fields += [pa.field(f"{CARRIED}{index}", type_) for index, type_ in enumerate(carried)]
-    return pa.schema([*fields, pa.field(ERROR, pa.string())] if with_errors else fields)
+    fields = [pa.field(f"{FEATURE_PREFIX}{index}", canonical_type(column)) for index, column in enumerate(columns)]
+    fields += [pa.field(f"{CARRIED_PREFIX}{index}", type_) for index, type_ in enumerate(carried)]
+    return pa.schema([*fields, pa.field(ERROR_COLUMN, pa.string())] if with_errors else fields)
 
 
 class CanonicalWriter:
@@ -69,7 +69,7 @@ class CanonicalWriter:
             ObjectStoreUnavailable, StorageFull: the object was not written.
         """
         with ExitStack() as stack:
-            writer = cls(lambda: stack.enter_context(store.writer(key)), schema, report)
+            writer = cls(lambda: stack.enter_context(store.open_writer(key)), schema, report)
             yield writer
             writer._finish()
 
@@ -107,7 +107,7 @@ class CanonicalWriter:
 
     @property
     def _has_errors(self) -> bool:
-        return bool(self._schema.names[-1] == ERROR)
+        return bool(self._schema.names[-1] == ERROR_COLUMN)
 
     def _write_full_batches(self) -> None:
         rows = pa.concat_batches(self._pending) if len(self._pending) > 1 else self._pending[0]

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from api.formats.result_rows import ResultRows
 from api.formats.texts import JSON, joined_bytes, write_distinct_rows, write_values
-from shared.bulk import ERROR, OUTPUT, TARGET
+from shared.bulk import ERROR_COLUMN, OUTPUT_METADATA_KEY, TARGET_METADATA_KEY
 
 Shape = str | list["Shape"]
 """The form of one row's item of an output: the name of a column, or an array of such forms."""
@@ -33,7 +33,7 @@ class ResultDocument:
         self._rows = rows
         self._first_row = first_row
         self._sink = sink
-        self._has_errors = ERROR in rows.result_names
+        self._has_errors = ERROR_COLUMN in rows.result_names
 
     def write(self, head: bytes) -> None:
         """Write the document; `head` has its last members, encoded and without braces."""
@@ -51,14 +51,14 @@ class ResultDocument:
 
     def _write_output(self, shape: Shape) -> None:
         names = list(_column_names(shape))
-        error = [ERROR] if self._has_errors and names[0] in self._rows.result_names else []
+        error = [ERROR_COLUMN] if self._has_errors and names[0] in self._rows.result_names else []
         batches = self._rows.batches([*names, *error])
         self._write_list(write_distinct_rows(batch, partial(_write_items, shape)) for batch in batches)
 
     def _error_items(self) -> Iterator[Any]:
         row = self._first_row
-        for batch in self._rows.batches([ERROR]):
-            details = batch.column(ERROR)
+        for batch in self._rows.batches([ERROR_COLUMN]):
+            details = batch.column(ERROR_COLUMN)
             pointers = pa.array(range(row, row + batch.num_rows)).filter(details.is_valid()).cast(pa.string())
             details = write_values(details.drop_null(), JSON)
             yield pc.binary_join_element_wise(',{"pointer":"/data/', pointers, '","detail":', details, "}", "")
@@ -87,8 +87,8 @@ def output_shapes(fields: Sequence[Any]) -> dict[str, Shape]:
     names: dict[str, dict[str, list[str]]] = {}
     for field in fields:
         metadata = field.metadata or {}
-        if OUTPUT in metadata:
-            output, target = metadata[OUTPUT].decode(), metadata.get(TARGET, b"").decode()
+        if OUTPUT_METADATA_KEY in metadata:
+            output, target = metadata[OUTPUT_METADATA_KEY].decode(), metadata.get(TARGET_METADATA_KEY, b"").decode()
             names.setdefault(output, {}).setdefault(f"{output}_{target}" if target else output, []).append(field.name)
     return {
         output: _output_shape(output, targets[output])
@@ -113,9 +113,9 @@ def _column_names(shape: Shape) -> Iterator[str]:
 def _write_items(shape: Shape, batch: Any) -> Any:
     """Return the item of each row as JSON, with a comma in front; null for a row without a result."""
     items = pc.binary_join_element_wise(",", *_item_pieces(batch, shape), "")
-    if ERROR not in batch.schema.names or batch.column(ERROR).null_count == batch.num_rows:
+    if ERROR_COLUMN not in batch.schema.names or batch.column(ERROR_COLUMN).null_count == batch.num_rows:
         return items
-    return pc.if_else(batch.column(ERROR).is_valid(), ",null", items)
+    return pc.if_else(batch.column(ERROR_COLUMN).is_valid(), ",null", items)
 
 
 def _item_pieces(batch: Any, shape: Shape) -> list[Any]:

@@ -141,7 +141,7 @@ def _execute(
         body = io.BufferedReader(Body(connection), 2**18)
         return read_upload(job, body, store, settings, lambda n_bytes: connection.reply(RowsStored(n_bytes)))
     if job.key:
-        with store.writer(job.key) as writer:
+        with store.open_writer(job.key) as writer:
             write_result(job, writer, store)
         return ResultFinished(writer.n_bytes)
     sink = GzipSink(Sink(connection)) if job.is_gzipped else Sink(connection)

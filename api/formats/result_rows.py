@@ -6,7 +6,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from api.formats.stored_files import open_file, open_results
-from shared.bulk import CARRIED, ERROR, OUTPUT, SliceResult, Source
+from shared.bulk import CARRIED_PREFIX, ERROR_COLUMN, OUTPUT_METADATA_KEY, SliceResult, Source
 from shared.names import OnError, Output
 from shared.objects import ObjectStore
 
@@ -117,7 +117,7 @@ class CarriedRows:
 
     def __init__(self, store: ObjectStore, source: Source, names: Sequence[str]) -> None:
         self._batch_rows = source.batch_rows
-        columns = [f"{CARRIED}{source.carried.index(name)}" for name in names]
+        columns = [f"{CARRIED_PREFIX}{source.carried.index(name)}" for name in names]
         n_bytes = store.size(source.key)
         schema = open_file(store, source.key, n_bytes).schema
         included = [schema.get_field_index(column) for column in columns]
@@ -157,13 +157,15 @@ def _result_fields(store: ObjectStore, source: Source, results: Iterable[SliceRe
         if result.key and result.n_bad < result.n_rows:
             return list(open_file(store, result.key, result.n_bytes).schema)
     outputs = source.outputs or (Output.PREDICTION,)
-    fields = [pa.field(output.value, pa.null(), metadata={OUTPUT: output.value.encode()}) for output in outputs]
-    return [*fields, pa.field(ERROR, pa.string())] if source.on_error is OnError.REPORT else fields
+    fields = [
+        pa.field(output.value, pa.null(), metadata={OUTPUT_METADATA_KEY: output.value.encode()}) for output in outputs
+    ]
+    return [*fields, pa.field(ERROR_COLUMN, pa.string())] if source.on_error is OnError.REPORT else fields
 
 
 def _lost_rows(result: SliceResult) -> Iterator[Any]:
     """Yield one record batch with the error of a result that has no object."""
-    yield pa.record_batch({ERROR: pa.array([result.error] * result.n_rows, pa.string())})
+    yield pa.record_batch({ERROR_COLUMN: pa.array([result.error] * result.n_rows, pa.string())})
 
 
 def _conform_to_schema(batch: Any, schema: Any) -> Any:

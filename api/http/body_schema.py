@@ -6,7 +6,18 @@ from typing import Any, Final
 from api.http.schemas import reference
 from api.http.values import MAX_FLOAT32
 from shared.card import ModelCard
-from shared.columns import FLOATS, INTEGERS, UNIT_DIGITS, Column, ModelInput, Seen, Unit, Value, Values, ValueType
+from shared.columns import (
+    FLOAT_TYPES,
+    INTEGER_RANGES,
+    UNIT_DIGITS,
+    Column,
+    ModelInput,
+    Seen,
+    Unit,
+    Value,
+    Values,
+    ValueType,
+)
 from shared.names import Output
 
 Schema = dict[str, Any]
@@ -105,10 +116,10 @@ def _category_schema(column: Column) -> Schema:
 def _value_schema(values: Values) -> Schema:
     if values.type is ValueType.FLOAT32:
         return {"type": "number", "exclusiveMinimum": -MAX_FLOAT32, "exclusiveMaximum": MAX_FLOAT32}
-    if values.type in FLOATS:
+    if values.type in FLOAT_TYPES:
         return {"type": "number", "minimum": -sys.float_info.max, "maximum": sys.float_info.max}
-    if values.type in INTEGERS:
-        smallest, largest = INTEGERS[values.type]
+    if values.type in INTEGER_RANGES:
+        smallest, largest = INTEGER_RANGES[values.type]
         return {"type": "integer", "minimum": smallest, "maximum": largest}
     if values.type is ValueType.BOOL:
         return {"type": "boolean"}

@@ -5,7 +5,7 @@ from typing import Final, Literal, NamedTuple
 
 from api.http.values import expected_values
 from shared.card import ModelCard
-from shared.columns import FLOATS, INTEGERS, Column, Seen, Unit, Value, Values, ValueType
+from shared.columns import FLOAT_TYPES, INTEGER_RANGES, Column, Seen, Unit, Value, Values, ValueType
 
 _SHOWN_VALUES: Final = 8
 _LONG_TEXT: Final = 80  # characters that fit into one line of the form
@@ -90,7 +90,7 @@ def format_count(number: int, noun: str) -> str:
 
 def _field(column: Column, value: Value | None, is_text: bool) -> Field:
     options = _options(column, value)
-    is_number = column.type in FLOATS or column.type in INTEGERS
+    is_number = column.type in FLOAT_TYPES or column.type in INTEGER_RANGES
     filled = "" if value is None else text_of(value)
     is_long = is_text or (column.seen is not None and (column.seen.longest or 0) > _LONG_TEXT) or "\n" in filled
     return Field(
@@ -133,7 +133,7 @@ def _hint_text(column: Column) -> str:
     parts = []
     if column.type in {ValueType.DATE, ValueType.DATETIME}:
         parts.append(expected_values(column))
-    elif column.type in FLOATS or column.type in INTEGERS:
+    elif column.type in FLOAT_TYPES or column.type in INTEGER_RANGES:
         parts.append(f"{extent} in training" if (extent := _extent_text(column.seen)) else expected_values(column))
     if column.nullable and column.categories is None and column.type is not ValueType.BOOL:
         parts.append("leave empty if missing")
@@ -143,9 +143,9 @@ def _hint_text(column: Column) -> str:
 def _keyboard(column: Column) -> Literal["numeric", "decimal", "text"]:
     smallest = column.seen.minimum if column.seen else None
     is_negative = not isinstance(smallest, int | float) or smallest < 0
-    if column.type in INTEGERS:
-        return "text" if is_negative and INTEGERS[column.type][0] < 0 else "numeric"
-    return "decimal" if column.type in FLOATS and not is_negative else "text"
+    if column.type in INTEGER_RANGES:
+        return "text" if is_negative and INTEGER_RANGES[column.type][0] < 0 else "numeric"
+    return "decimal" if column.type in FLOAT_TYPES and not is_negative else "text"
 
 
 def _training_summary(seen: Seen) -> TrainingSummary:

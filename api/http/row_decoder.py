@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api.http.values import MAX_FLOAT32
-from shared.columns import FLOATS, INTEGERS, Column, Values, ValueType
+from shared.columns import FLOAT_TYPES, INTEGER_RANGES, Column, Values, ValueType
 from shared.rows import Row
 
 _MAX_COLUMNS: Final = 64  # of an object: msgspec takes 10 ns for each field that it skips in search of a member
@@ -99,10 +99,10 @@ def _category_type(column: Column) -> Any:
 def _value_type(values: Values, max_text_bytes: int) -> Any:
     if values.type is ValueType.FLOAT32:
         return Annotated[float, Meta(gt=-MAX_FLOAT32, lt=MAX_FLOAT32)]
-    if values.type in FLOATS:
+    if values.type in FLOAT_TYPES:
         return float
-    if values.type in INTEGERS:
-        smallest, largest = INTEGERS[values.type]
+    if values.type in INTEGER_RANGES:
+        smallest, largest = INTEGER_RANGES[values.type]
         return Annotated[int, Meta(ge=smallest, le=min(largest, _MAX_INT64))]
     if values.type is ValueType.STRING:
         return Annotated[str, Meta(max_length=max_text_bytes // _BYTES_PER_CHARACTER)]

@@ -14,7 +14,7 @@ from api.predictions.open_batches import MAX_BATCH_BYTES, MAX_BATCH_ROWS
 from shared.card import ModelCard
 from shared.errors import Fault, InvalidRows
 from shared.names import Output
-from shared.rows import EncodedRows, Encoding, Row, encode_matrix, encode_messagepack, nan_for_missing
+from shared.rows import EncodedRows, Encoding, Row, encode_matrix, encode_messagepack, replace_missing_by_nan
 
 _DATA: Final = "data"
 _SMALL_BODY_BYTES: Final = 64 * 1024  # decoded and encoded within 3 ms
@@ -73,7 +73,7 @@ class BodyReader:
         if card.encoding is Encoding.MESSAGEPACK:
             return ReadBody(encode_messagepack(rows, MAX_BATCH_ROWS, MAX_BATCH_BYTES), requested)
         return ReadBody(
-            encode_matrix(rows if self._is_plain_matrix else nan_for_missing(rows), MAX_BATCH_ROWS), requested
+            encode_matrix(rows if self._is_plain_matrix else replace_missing_by_nan(rows), MAX_BATCH_ROWS), requested
         )
 
     def _use_card(self, card: ModelCard) -> None:

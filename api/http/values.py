@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from api.http.datetimes import read_date, read_datetime
 from api.http.strict_json import show
-from shared.columns import FLOATS, INTEGERS, Column, Unit, Values, ValueType
+from shared.columns import FLOAT_TYPES, INTEGER_RANGES, Column, Unit, Values, ValueType
 
 Reader = Callable[[Any], Any]
 """Converts a JSON value; raises `ValueError` with a message to be put after the column's name."""
@@ -64,10 +64,10 @@ def nearest_suggestion(name: str, names: Collection[Any]) -> str:
 
 
 def _expected_type(values: Values) -> str:
-    if values.type in FLOATS:
+    if values.type in FLOAT_TYPES:
         return "a number"
-    if values.type in INTEGERS:
-        smallest, largest = INTEGERS[values.type]
+    if values.type in INTEGER_RANGES:
+        smallest, largest = INTEGER_RANGES[values.type]
         return f"an integer from {smallest} to {largest}"
     if values.type is ValueType.DATETIME:
         example = "2026-01-31T12:00:00"
@@ -80,11 +80,11 @@ def _expected_type(values: Values) -> str:
 
 def _value_reader(values: Values, max_text_bytes: int) -> Reader:
     wanted = _expected_type(values) if values.type is not ValueType.CATEGORY else ""
-    if values.type in FLOATS:
+    if values.type in FLOAT_TYPES:
         largest = MAX_FLOAT32 if values.type is ValueType.FLOAT32 else math.inf
         return partial(_read_float, largest, values.type.value)
-    if values.type in INTEGERS:
-        return partial(_read_integer, *INTEGERS[values.type], wanted)
+    if values.type in INTEGER_RANGES:
+        return partial(_read_integer, *INTEGER_RANGES[values.type], wanted)
     if values.type is ValueType.BOOL:
         return partial(_read_bool, wanted)
     if values.type is ValueType.DATETIME:

@@ -144,7 +144,7 @@ class PredictionService:
             return await self._submit_spanning(request, model, deadline_us, latest_us)
         batch, waiter = self._coordinator.join(request.rows[0], model, deadline_us, request.origin)
         if request.idempotency is not None:
-            batch.idempotency[request.idempotency.name] = request.idempotency.value(waiter.prediction_id)
+            batch.idempotency[request.idempotency.stored_name] = request.idempotency.stored_value(waiter.prediction_id)
             batch.latest_us = min(batch.latest_us, latest_us)
             await self._coordinator.flush_now(batch)
         prediction = await _wait_for(waiter, request)
@@ -179,7 +179,7 @@ class PredictionService:
         ]
         member = Member(prediction_id.secret, waiter.n_rows, deadline_us=waiter.deadline_us)
         key = request.idempotency
-        idempotency = {} if key is None else {key.name: key.value(prediction_id)}
+        idempotency = {} if key is None else {key.stored_name: key.stored_value(prediction_id)}
         return Submission(Queue.BULK, parent, member, children, model, self._reply_channel, idempotency, latest_us)
 
     async def _respond(

@@ -16,9 +16,9 @@ from shared.store.transport import EXPECTED_ERRORS, Argument, eval_command, is_s
 
 # A pool process retries if the store is unavailable: it has no other work, and an error would cost the batch an
 # attempt. Twenty tries with at most a second between them last longer than a restart of the broker.
-_RETRYING_TRIES: Final = 20
-_RETRYING_TIMEOUT_SECONDS: Final = 2
-_FAIL_FAST_TIMEOUT_SECONDS: Final = 1
+_MAX_RETRIES: Final = 20
+_RETRIES_TIMEOUT_SECONDS: Final = 2
+_ONE_RETRY_TIMEOUT_SECONDS: Final = 1
 
 
 class BlockingTransport:
@@ -34,16 +34,16 @@ class BlockingTransport:
         self._lock = threading.Lock()
 
     @classmethod
-    def retrying(cls, url: str) -> Self:
+    def with_retries(cls, url: str) -> Self:
         """Create the transport of a pool process, which retries while the server is unreachable; open no connection."""
         errors = RedisConnectionError, RedisTimeoutError, ConnectionError
-        retry = Retry(ExponentialBackoff(cap=1, base=0.05), _RETRYING_TRIES, supported_errors=errors)
-        return cls(url, _RETRYING_TIMEOUT_SECONDS, retry)
+        retry = Retry(ExponentialBackoff(cap=1, base=0.05), _MAX_RETRIES, supported_errors=errors)
+        return cls(url, _RETRIES_TIMEOUT_SECONDS, retry)
 
     @classmethod
-    def failing_fast(cls, url: str) -> Self:
+    def with_one_retry(cls, url: str) -> Self:
         """Create the consumer's transport: it retries only once, because calls block the consumer's event loop."""
-        return cls(url, _FAIL_FAST_TIMEOUT_SECONDS, Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)))
+        return cls(url, _ONE_RETRY_TIMEOUT_SECONDS, Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)))
 
     def run(self, script: Script, args: Sequence[Argument]) -> Any:
         """Run a script; see `Transport.run`."""

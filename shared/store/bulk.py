@@ -41,8 +41,8 @@ UPLOAD_SECONDS: Final = 30
 """How long space stays reserved for an upload whose gateway no longer renews it."""
 _ACCEPT_SECONDS: Final = 1.8  # after that the response is `broker-unavailable`
 _DOWNLOAD_SECONDS: Final = 60
-_MAX_SWEPT: Final = 100
-_MAX_READ: Final = 100  # predictions in one step of a listing; a long script blocks the server
+_MAX_SWEPT_PREDICTIONS: Final = 100
+_MAX_PREDICTIONS_PER_READ: Final = 100  # in one step of a listing; a long script blocks the server
 
 
 class NewBulkPrediction(msgspec.Struct, frozen=True):
@@ -126,22 +126,22 @@ class BulkStore:
         self._uploads: set[BatchId] = set()
         """The uploads of this gateway that have a reservation."""
 
-    async def reserve(self, upload: BatchId, n_bytes: int) -> None:
+    async def reserve(self, upload_id: BatchId, n_bytes: int) -> None:
         """Set the space reserved for an upload to `n_bytes`, or renew it, for `UPLOAD_SECONDS`.
 
         Raises:
             StorageFull: the space of all predictions would exceed the limit; the reservation is unchanged.
             BrokerUnavailable: Redis timed out, or the reservation was not renewed in time.
         """
-        args: list[Argument] = [upload, n_bytes, self._max_bytes, UPLOAD_SECONDS, int(upload in self._uploads)]
+        args: list[Argument] = [upload_id, n_bytes, self._max_bytes, UPLOAD_SECONDS, int(upload_id in self._uploads)]
         reserved = await self._transport.run(_RESERVE_SPACE, args)
         if reserved < 0:
             raise BrokerUnavailable
         if not reserved:
             raise StorageFull
-        self._uploads.add(upload)
+        self._uploads.add(upload_id)
 
-    async def abandon(self, upload: BatchId) -> None:
+    async def abandon_upload(self, upload_id: BatchId) -> None:
         """Release the space of a refused upload, whose objects are deleted.
 
         If `accept` recorded its prediction, but the reply was lost, cancel the prediction.
@@ -149,8 +149,8 @@ class BulkStore:
         Raises:
             BrokerUnavailable: Redis timed out; the reservation expires.
         """
-        self._uploads.discard(upload)
-        await self._transport.run(_ABANDON_UPLOAD, [upload])
+        self._uploads.discard(upload_id)
+        await self._transport.run(_ABANDON_UPLOAD, [upload_id])
 
     async def accept(self, prediction: NewBulkPrediction) -> None:
         """Record a bulk prediction, transfer the space of its upload to it, and hand out its first slices.
@@ -225,7 +225,7 @@ class BulkStore:
         if not await self._transport.run(_CANCEL_BULK, [prediction_id.batch_id, secrets.token_hex(8)]):
             raise PredictionAlreadyFinal
 
-    async def extend(self, prediction_id: PredictionId) -> None:
+    async def extend_retention(self, prediction_id: PredictionId) -> None:
         """Extend the retention of a final prediction to at least a minute, because it is being downloaded.
 
         Raises:
@@ -246,19 +246,19 @@ class BulkStore:
         found: list[tuple[str, BulkPrediction]] = []
         while len(found) <= limit:
             before = "+inf" if cursor is None else f"({cursor}"
-            now, *entries = await self._transport.run(_LIST_BULK, [owner.hex(), before, _MAX_READ])
+            now, *entries = await self._transport.run(_LIST_BULK, [owner.hex(), before, _MAX_PREDICTIONS_PER_READ])
             for batch_id, score, *fields in entries:
                 cursor = score.decode()
                 prediction = _decode_prediction(BatchId(batch_id.decode()), int(now), fields) if fields else None
                 if prediction is not None and (not states or prediction.state in states):
                     found.append((cursor, prediction))
-            if len(entries) < _MAX_READ:
+            if len(entries) < _MAX_PREDICTIONS_PER_READ:
                 break
         page = [prediction for _, prediction in found[:limit]]
         return BulkPage(page, found[limit - 1][0] if len(found) > limit else None)
 
-    async def claim_marker(self, marker: str) -> str:
-        """Return the marker of this store; set it to `marker` if there is none.
+    async def claim_marker(self, new_marker: str) -> str:
+        """Return the marker of this store; set it to `new_marker` if there is none.
 
         The object store has a copy of the marker (`api.bulk.marker`). If Redis has lost its data, the markers differ,
         and nothing may be swept.
@@ -266,7 +266,7 @@ class BulkStore:
         Raises:
             BrokerUnavailable: Redis timed out.
         """
-        held: bytes = await self._transport.run(_CLAIM_MARKER, [marker])
+        held: bytes = await self._transport.run(_CLAIM_MARKER, [new_marker])
         return held.decode()
 
     async def find_sweepable(self) -> list[BatchId]:
@@ -279,7 +279,7 @@ class BulkStore:
         Raises:
             BrokerUnavailable: Redis timed out.
         """
-        swept = await self._transport.run(_FIND_SWEEPABLE, [_MAX_SWEPT])
+        swept = await self._transport.run(_FIND_SWEEPABLE, [_MAX_SWEPT_PREDICTIONS])
         return [BatchId(batch_id.decode()) for batch_id in swept]
 
     async def release_space(self, batch_ids: Sequence[BatchId]) -> None:

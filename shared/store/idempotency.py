@@ -18,7 +18,7 @@ from shared.store.transport import Argument, AsyncTransport
 _RESERVE: Final = Script.load("reserve")
 _RELEASE: Final = Script.load("release")
 _RENEW: Final = Script.load("renew")
-_UPLOAD: Final = "upload:"  # followed by the upload's id, instead of a fingerprint
+_UPLOAD_PREFIX: Final = "upload:"  # followed by the upload's id, instead of a fingerprint
 
 RESERVED_SECONDS: Final = 10
 """How long a reservation lasts if the gateway dies before the rows are accepted."""
@@ -33,11 +33,11 @@ class IdempotencyKey(NamedTuple):
     """SHA-256 of the request's body."""
 
     @property
-    def name(self) -> str:
+    def stored_name(self) -> str:
         """The key's name in the store."""
         return Key.IDEMPOTENCY + self.digest
 
-    def value(self, prediction_id: PredictionId) -> str:
+    def stored_value(self, prediction_id: PredictionId) -> str:
         """The key's value in the store once the rows are accepted."""
         return f"{SCHEMA} {self.fingerprint} {prediction_id}"
 
@@ -64,11 +64,11 @@ class IdempotencyKeys:
             BrokerUnavailable: Redis timed out.
             RecordIncompatible: another version of Sepal wrote it.
         """
-        held = await self._reserve_or_read(key.name, key.fingerprint)
+        held = await self._reserve_or_read(key.stored_name, key.fingerprint)
         if held is None:
             return None
         fingerprint, prediction_id = held
-        if fingerprint != key.fingerprint and not fingerprint.startswith(_UPLOAD):
+        if fingerprint != key.fingerprint and not fingerprint.startswith(_UPLOAD_PREFIX):
             raise IdempotencyKeyReused
         if not prediction_id:
             raise IdempotencyKeyInUse
@@ -80,40 +80,41 @@ class IdempotencyKeys:
         Raises:
             BrokerUnavailable: Redis timed out; the reservation expires.
         """
-        await self._transport.run(_RELEASE, [key.name])
+        await self._transport.run(_RELEASE, [key.stored_name])
 
-    async def reserve_upload(self, digest: str, upload: BatchId) -> EarlierPrediction | None:
+    async def reserve_upload(self, key_digest: str, upload_id: BatchId) -> EarlierPrediction | None:
         """Reserve a key, given by its digest, for an upload, or return the prediction that was accepted with it.
 
         Raises:
             IdempotencyKeyInUse, BrokerUnavailable, RecordIncompatible: as `reserve`.
         """
-        held = await self._reserve_or_read(Key.IDEMPOTENCY + digest, _UPLOAD + upload)
-        if held is None or held == (_UPLOAD + upload, ""):  # reserved by this call, whose first reply was lost
+        held = await self._reserve_or_read(Key.IDEMPOTENCY + key_digest, _UPLOAD_PREFIX + upload_id)
+        own_reservation = (_UPLOAD_PREFIX + upload_id, "")  # made by this call, whose first reply was lost
+        if held is None or held == own_reservation:
             return None
         fingerprint, prediction_id = held
         if not prediction_id:
             raise IdempotencyKeyInUse
         return EarlierPrediction(fingerprint, PredictionId.parse(prediction_id))
 
-    async def renew_upload(self, digest: str, upload: BatchId) -> None:
+    async def renew_upload(self, key_digest: str, upload_id: BatchId) -> None:
         """Renew the reservation of an upload's key.
 
         Raises:
             IdempotencyKeyInUse: the reservation has expired, and another request has the key.
             BrokerUnavailable, RecordIncompatible: as `reserve`.
         """
-        args: list[Argument] = [Key.IDEMPOTENCY + digest, _UPLOAD + upload, RESERVED_SECONDS]
-        if not await self._transport.run(_RENEW, args) and await self.reserve_upload(digest, upload) is not None:
+        args: list[Argument] = [Key.IDEMPOTENCY + key_digest, _UPLOAD_PREFIX + upload_id, RESERVED_SECONDS]
+        if not await self._transport.run(_RENEW, args) and await self.reserve_upload(key_digest, upload_id) is not None:
             raise IdempotencyKeyInUse
 
-    async def release_upload(self, digest: str, upload: BatchId) -> None:
+    async def release_upload(self, key_digest: str, upload_id: BatchId) -> None:
         """Release the key of an upload that was refused.
 
         Raises:
             BrokerUnavailable: Redis timed out; the reservation expires.
         """
-        await self._transport.run(_RENEW, [Key.IDEMPOTENCY + digest, _UPLOAD + upload, 0])
+        await self._transport.run(_RENEW, [Key.IDEMPOTENCY + key_digest, _UPLOAD_PREFIX + upload_id, 0])
 
     async def _reserve_or_read(self, name: str, fingerprint: str) -> tuple[str, str] | None:
         """Reserve a key; if it is taken, return its fingerprint and prediction id, which is '' before acceptance."""

@@ -19,7 +19,7 @@ _LOOK_UP: Final = Script.load("look_up")
 _CANCEL: Final = Script.load("cancel")
 _SHORTEN: Final = Script.load("shorten")
 
-_MAX_SHORTENED: Final = 500
+_MAX_SHORTENED_BATCHES: Final = 500
 _OPEN_STATES: Final = {BatchState.QUEUED: State.QUEUED}
 """The states of predictions in open batches; in all other open states they are running."""
 
@@ -77,10 +77,10 @@ class Lookups:
         now, state, raw_members, model, *fields = reply
         members = unpack_members(raw_members)
         if first.spans_batches:
-            member = _checked_member(first, members, 0)
-            return [_spanning_prediction(BatchState(state.decode()), member, model, int(now), fields)]
-        mine = [_checked_member(prediction_id, members, prediction_id.index) for prediction_id in prediction_ids]
-        return _member_predictions(BatchState(state.decode()), mine, indices, model, int(now), fields)
+            member = _find_member(first, members, 0)
+            return [_decode_spanning_prediction(BatchState(state.decode()), member, model, int(now), fields)]
+        mine = [_find_member(prediction_id, members, prediction_id.index) for prediction_id in prediction_ids]
+        return _decode_member_predictions(BatchState(state.decode()), mine, indices, model, int(now), fields)
 
     async def cancel(self, prediction_id: PredictionId) -> None:
         """Cancel a prediction.
@@ -95,7 +95,7 @@ class Lookups:
         if not await self._transport.run(_CANCEL, args):
             raise PredictionAlreadyFinal
 
-    async def shorten_retention(self, answered: Sequence[BatchId]) -> None:
+    async def shorten_retention(self, batch_ids: Sequence[BatchId]) -> None:
         """Shorten the retention of batches, all of whose predictions were returned to waiting clients.
 
         Open records are not changed: their predictions were returned as expired.
@@ -103,8 +103,8 @@ class Lookups:
         Raises:
             BrokerUnavailable: Redis timed out.
         """
-        for first in range(0, len(answered), _MAX_SHORTENED):  # a long script blocks the server
-            some = answered[first : first + _MAX_SHORTENED]
+        for first in range(0, len(batch_ids), _MAX_SHORTENED_BATCHES):  # a long script blocks the server
+            some = batch_ids[first : first + _MAX_SHORTENED_BATCHES]
             await self._transport.run(_SHORTEN, [self._answered_ttl_seconds, *some])
 
     def _missing_error(self, prediction_id: PredictionId) -> PredictionGone | PredictionNotFound:
@@ -144,7 +144,7 @@ def prediction_from_outcome(
     return Prediction(State.FAILED, n_rows, n_rows, model, queue_us, predict_us, failure=result, provenance=ran)
 
 
-def _member_predictions(
+def _decode_member_predictions(
     state: BatchState, members: Sequence[Member], indices: Sequence[int], model: bytes, now_us: int, fields: list[Any]
 ) -> list[Prediction]:
     """Decode predictions of one batch, from its outcome or, after a split, from the outcomes of its children."""
@@ -162,18 +162,20 @@ def _member_predictions(
             predictions.append(Prediction(State.CANCELED, 0, member.n_rows, model))
         elif outcome is not None:
             result = outcome.members[0 if raw_child else index]
-            is_late = _is_late(member, int(child_finished or finished))
+            is_late = _is_expired_at(member, int(child_finished or finished))
             predictions.append(prediction_from_outcome(result, outcome, member.n_rows, model, is_late=is_late))
         else:
-            shown = State.EXPIRED if _is_late(member, now_us) else _OPEN_STATES.get(state, State.RUNNING)
+            shown = State.EXPIRED if _is_expired_at(member, now_us) else _OPEN_STATES.get(state, State.RUNNING)
             predictions.append(Prediction(shown, 0, member.n_rows, model))
     return predictions
 
 
-def _spanning_prediction(state: BatchState, member: Member, model: bytes, now_us: int, fields: list[Any]) -> Prediction:
+def _decode_spanning_prediction(
+    state: BatchState, member: Member, model: bytes, now_us: int, fields: list[Any]
+) -> Prediction:
     """Decode the spanning prediction of a parent: each child's outcome has one member."""
     done, created, started, predict_us, finished, *outcomes = fields
-    if state is not BatchState.CANCELED and _is_late(member, int(finished or now_us)):
+    if state is not BatchState.CANCELED and _is_expired_at(member, int(finished or now_us)):
         return Prediction(State.EXPIRED, int(done), member.n_rows, model)
     decoded = [Outcome.decode(outcome) for outcome in outcomes]
     results = [outcome.members[0] for outcome in decoded]
@@ -190,11 +192,11 @@ def _spanning_prediction(state: BatchState, member: Member, model: bytes, now_us
     )
 
 
-def _is_late(member: Member, when_us: int) -> bool:
-    return 0 < member.deadline_us < when_us
+def _is_expired_at(member: Member, time_us: int) -> bool:
+    return 0 < member.deadline_us < time_us
 
 
-def _checked_member(prediction_id: PredictionId, members: Sequence[Member], index: int) -> Member:
+def _find_member(prediction_id: PredictionId, members: Sequence[Member], index: int) -> Member:
     """Return the member at an index; raise PredictionNotFound if the secret of the id differs."""
     if index >= len(members) or not hmac.compare_digest(members[index].secret, prediction_id.secret):
         raise PredictionNotFound

@@ -122,7 +122,7 @@ class PipelinedTransport:
         self._up = asyncio.Event()
 
     @property
-    def is_up(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether there is a connection."""
         return self._up.is_set()
 

@@ -8,7 +8,7 @@ import msgspec
 from shared.errors import Fault
 from shared.ids import BatchId
 from shared.names import Output
-from shared.store.schema import MEMBER, OWNER_BYTES
+from shared.store.schema import MEMBER_STRUCT, OWNER_BYTES
 
 MAX_PUBLISHED_BYTES: Final = 256 * 1024
 """The maximum size of an outcome in a reply. Redis disconnects a subscriber with 8 MB pending for a minute."""
@@ -38,15 +38,15 @@ class Member(msgspec.Struct, frozen=True):
 
 def pack_members(members: Iterable[Member]) -> bytes:
     """Encode members in the order of their indices, `MEMBER_BYTES` each."""
-    pack = MEMBER.pack
+    pack = MEMBER_STRUCT.pack
     return b"".join(
         [pack(member.secret, member.n_rows, member.n_bytes, member.deadline_us, member.owner) for member in members]
     )
 
 
-def unpack_members(raw: bytes) -> list[Member]:
+def unpack_members(packed_members: bytes) -> list[Member]:
     """Decode members."""
-    return [Member(*fields) for fields in MEMBER.iter_unpack(raw)]
+    return [Member(*fields) for fields in MEMBER_STRUCT.iter_unpack(packed_members)]
 
 
 def split_rows(rows: bytes, members: Sequence[Member]) -> Iterator[bytes]:
@@ -73,9 +73,9 @@ def pack_origins(origins: Mapping[int, Origin]) -> bytes:
     return msgspec.msgpack.encode(origins) if origins else b""
 
 
-def unpack_origins(raw: bytes | None) -> dict[int, Origin]:
+def unpack_origins(packed_origins: bytes | None) -> dict[int, Origin]:
     """Decode origins."""
-    return _origins_decoder.decode(raw) if raw else {}
+    return _origins_decoder.decode(packed_origins) if packed_origins else {}
 
 
 class Answer(msgspec.Struct, array_like=True, tag=True, frozen=True):

@@ -12,7 +12,7 @@ from shared.names import FailureCode, OnError, Queue
 from shared.store.records import Failure, Member, Outcome, pack_origins, unpack_members, unpack_origins
 from shared.store.schema import ANNOUNCEMENT_SECONDS, BatchState
 from shared.store.scripts import Script
-from shared.store.submissions import Messages
+from shared.store.submissions import MessageMaker
 from shared.store.transport import Argument, AsyncTransport
 
 _RECONCILE: Final = Script.load("reconcile")
@@ -54,7 +54,7 @@ class Recovery:
     def __init__(
         self,
         transport: AsyncTransport,
-        messages: Messages,
+        messages: MessageMaker,
         *,
         max_attempts: int,
         result_ttl_seconds: int,
@@ -97,7 +97,10 @@ class Recovery:
         elif len(members) > 1:
             is_done, verdict = await self._split(batch_id, queue, members, origins), IsolationResult.SPLIT
         else:  # the script checks the state
-            is_done, verdict = await self._dead_letter(batch_id, members, parents_member), IsolationResult.DEAD_LETTERED
+            is_done, verdict = (
+                await self._keep_dead_letter(batch_id, members, parents_member),
+                IsolationResult.DEAD_LETTERED,
+            )
         return (verdict if is_done else IsolationResult.NONE), queue
 
     async def _isolate_row(self, slice_id: BatchId, raw_slice: bytes, source: Source) -> tuple[bool, IsolationResult]:
@@ -119,11 +122,11 @@ class Recovery:
         origins = unpack_origins(packed_origins)
         args: list[Argument] = [batch_id]
         for index, member in enumerate(members):
-            args.append(self._messages.message(child_id(batch_id, index), queue, member.n_rows, 1))
+            args.append(self._messages.make_message(child_id(batch_id, index), queue, member.n_rows, 1))
             args.append(pack_origins({0: origins[index]} if index in origins else {}))
         return bool(await self._transport.run(_SPLIT, args))
 
-    async def _dead_letter(self, batch_id: BatchId, members: list[Member], parents_member: bytes | None) -> bool:
+    async def _keep_dead_letter(self, batch_id: BatchId, members: list[Member], parents_member: bytes | None) -> bool:
         detail = (
             f"Each of {self._max_attempts} attempts at these rows alone crashed or timed out; the rows are kept as a "
             "dead letter."

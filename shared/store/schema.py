@@ -126,7 +126,7 @@ class Field(StrEnum):
     MODEL = "model"  # the model's reference, as JSON
     REPLY = "reply"  # the reply channel of its gateway
     CREATED = "created"  # times are in microseconds since 1970, by the store's clock
-    MEMBERS = "members"  # packed as `MEMBER`, in the order of their indices
+    MEMBERS = "members"  # packed as `MEMBER_STRUCT`, in the order of their indices
     N_ROWS = "n_rows"
     IDEMPOTENCY = "idempotency"  # its idempotency keys, which are kept as long as the record
     FINISHED = "finished"
@@ -176,15 +176,15 @@ class Field(StrEnum):
 
 
 # secret, rows, bytes of its rows, deadline, owner
-MEMBER: Final = struct.Struct("<13sIIQ16s")
+MEMBER_STRUCT: Final = struct.Struct("<13sIIQ16s")
 OWNER_BYTES: Final = 16
-MEMBER_BYTES: Final = MEMBER.size
+MEMBER_BYTES: Final = MEMBER_STRUCT.size
 _N_ROWS_OFFSET: Final = struct.calcsize("<13s") + 1  # Lua counts from 1; the bytes of its rows come next
 _DEADLINE_OFFSET: Final = struct.calcsize("<13sII") + 1
 
 SLICE: Final = "slice"
 """The encoding of a slice, whose rows are a packed `shared.bulk.Slice`."""
-SLICES_A_PROCESS: Final = 2
+SLICES_PER_PROCESS: Final = 2
 """Slices handed out for each loaded pool process: one that runs, and one that waits."""
 SLICE_SECONDS: Final = 0.2
 """The target duration of a slice, for which other predictions have to wait for their turn."""
@@ -215,6 +215,10 @@ def lua_literals() -> dict[str, str | int]:
     names |= {f"s_{state.name.lower()}": f"'{state}'" for state in BatchState}
     names |= {f"q_{queue.name.lower()}": f"'{queue}'" for queue in Queue}
     names |= {"MEMBER_BYTES": MEMBER_BYTES, "N_ROWS_OFFSET": _N_ROWS_OFFSET, "DEADLINE_OFFSET": _DEADLINE_OFFSET}
-    names |= {"STORED_ROWS": f"'{STORED_ROWS}'", "SLICE_ENCODING": f"'{SLICE}'", "SLICES_A_PROCESS": SLICES_A_PROCESS}
+    names |= {
+        "STORED_ROWS": f"'{STORED_ROWS}'",
+        "SLICE_ENCODING": f"'{SLICE}'",
+        "SLICES_PER_PROCESS": SLICES_PER_PROCESS,
+    }
     names |= {"SLICE_MS": round(1000 * SLICE_SECONDS), "FIRST_SLICE_ROWS": FIRST_SLICE_ROWS}
     return names | {"SLICE_GROWTH": SLICE_GROWTH, "RATE_SECONDS": RATE_SECONDS, "SWEEP_SECONDS": SWEEP_SECONDS}

@@ -67,14 +67,14 @@ class Overview:
         return self.accepted_rows[queue] - self.final_rows[queue]
 
 
-class Status:
+class StatusReader:
     """Reads the cluster status, and sets the gateway's clock to the store's."""
 
     def __init__(self, transport: AsyncTransport, clock: StoreClock) -> None:
         self._transport = transport
         self._clock = clock
 
-    async def overview(self) -> Overview:
+    async def read_overview(self) -> Overview:
         """Read the cluster status.
 
         Raises:

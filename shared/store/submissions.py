@@ -17,10 +17,10 @@ _SUBMIT: Final = Script.load("submit")
 _SUBMIT_SECONDS: Final = 1.8  # after that the response is `broker-unavailable`
 
 
-class Messages(Protocol):
-    """Writes Celery messages."""
+class MessageMaker(Protocol):
+    """Makes Celery messages."""
 
-    def message(self, batch_id: BatchId, queue: Queue, n_rows: int, n_predictions: int) -> str:
+    def make_message(self, batch_id: BatchId, queue: Queue, n_rows: int, n_predictions: int) -> str:
         """Write the message for a batch."""
 
 
@@ -69,7 +69,7 @@ class Submissions:
     """Submits predictions for one gateway."""
 
     def __init__(
-        self, transport: AsyncTransport, clock: StoreClock, messages: Messages, backlog_limits: Mapping[Queue, int]
+        self, transport: AsyncTransport, clock: StoreClock, messages: MessageMaker, backlog_limits: Mapping[Queue, int]
     ) -> None:
         self._transport = transport
         self._clock = clock
@@ -99,7 +99,7 @@ class Submissions:
             args += [key, value]
         for batch in submission.batches:
             n_rows, members = batch.rows.n_rows, batch.members
-            message = self._messages.message(batch.id, submission.queue, n_rows, len(members))
+            message = self._messages.make_message(batch.id, submission.queue, n_rows, len(members))
             args += [batch.id, batch.rows.content, n_rows, pack_members(members), message, pack_origins(batch.origins)]
         accepted = await self._transport.run(_SUBMIT, args)
         if accepted < 0:

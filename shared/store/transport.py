@@ -27,7 +27,7 @@ from shared.store.scripts import Script
 Argument = str | bytes | int | float
 Reply = TypeVar("Reply", covariant=True)
 
-_UNAVAILABLE: Final = (
+_UNAVAILABLE_CODES: Final = (
     "BUSY",
     "LOADING",
     "MASTERDOWN",
@@ -37,7 +37,7 @@ _UNAVAILABLE: Final = (
     "READONLY",
     "TRYAGAIN",
 )  # the first words of Redis's error replies
-_SCHEMA_ERROR: Final = "SCHEMA "  # raised by prelude.lua
+_SCHEMA_ERROR_PREFIX: Final = "SCHEMA "  # raised by prelude.lua
 
 
 class StoreRefused(Exception):
@@ -96,8 +96,8 @@ def translate_error(error: Exception) -> Exception:
     text = str(error)
     if not isinstance(error, ResponseError) or isinstance(error, (MasterDownError, OutOfMemoryError, ReadOnlyError)):
         return BrokerUnavailable()
-    if text.startswith(_UNAVAILABLE):
+    if text.startswith(_UNAVAILABLE_CODES):
         return BrokerUnavailable()
-    if text.startswith(_SCHEMA_ERROR):
+    if text.startswith(_SCHEMA_ERROR_PREFIX):
         return RecordIncompatible(text.split()[1], SCHEMA)
     return StoreRefused(text)

@@ -72,18 +72,18 @@ class WorkerRegistry:
         self._queues = ",".join(queues)
         self._is_first = True
 
-    def announce(self, pool_processes: int) -> AnnounceReply:
+    def announce(self, n_loaded: int) -> AnnounceReply:
         """Announce the worker and its number of loaded pool processes; this also extends its leases.
 
         Raises:
             BrokerUnavailable: the store is unavailable.
         """
         # Gateways validate rows against the announced card, so a worker announces it only once its model is loaded.
-        card = self._card if pool_processes else ""
-        args: list[Argument] = [self._worker, pool_processes, ANNOUNCEMENT_SECONDS * 1000, card, int(self._is_first)]
+        card = self._card if n_loaded else ""
+        args: list[Argument] = [self._worker, n_loaded, ANNOUNCEMENT_SECONDS * 1000, card, int(self._is_first)]
         args.append(self._queues)
         n_waiting, *leases = self._transport.run(_ANNOUNCE, args)
-        self._is_first = self._is_first and not pool_processes
+        self._is_first = self._is_first and not n_loaded
         fields = zip(leases[::3], leases[1::3], leases[2::3], strict=True)
         return AnnounceReply(
             n_waiting, [Lease(BatchId(batch_id.decode()), int(pid), bool(wanted)) for batch_id, pid, wanted in fields]

@@ -35,11 +35,11 @@ class Exposition:
         for collector in (ProcessCollector(registry=None), *collectors):
             self._registry.register(collector)
 
-    def render(self, accept: str) -> tuple[bytes, str]:
+    def render(self, accept_header: str) -> tuple[bytes, str]:
         """Write all metrics.
 
         Args:
-            accept: the request's `Accept` header.
+            accept_header: the request's `Accept` header.
 
         Returns:
             The body and its media type.
@@ -47,7 +47,7 @@ class Exposition:
         if self._folder is not None:
             _delete_gauges_of_dead_processes(self._folder)
         try:
-            encode, media_type = choose_encoder(accept)
+            encode, media_type = choose_encoder(accept_header)
         except (TypeError, ValueError):  # the header is invalid
             encode, media_type = choose_encoder("")
         return encode(self._registry), media_type

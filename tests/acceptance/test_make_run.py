@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from shared.ids import PredictionId
 from tests.run import Run
 from tests.stack import ROOT, clean_environment, free_port, maps, run_module, running_stack, wait_for
-from training.pipeline_file import save_file
+from training.pipeline_file import save_pipeline_file
 
 TUTORIAL = [[4.8, 3, 1.4, 0.3], [2, 1, 3.2, 1.1]]
 
@@ -284,7 +284,7 @@ def test_unknown_model_is_reported_with_those_that_can_be_served(tmp_path: Path,
 def test_request_of_a_model_without_data_is_marked_as_made_up(tmp_path: Path) -> None:
     iris = load_iris()
     joblib.dump(LogisticRegression(max_iter=1000).fit(iris.data, iris.target), tmp_path / "model.joblib")
-    made = save_file(tmp_path / "model.joblib", tmp_path / "models", name="bare", version="1")
+    made = save_pipeline_file(tmp_path / "model.joblib", tmp_path / "models", name="bare", version="1")
     with running_stack(tmp_path, made.model_dir) as (_, gateway):
         welcome = run_module("local.welcome", environment=clean_environment(api_port=gateway.port))
     assert "Sepal serves bare 1." in welcome.stdout

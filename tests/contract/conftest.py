@@ -82,7 +82,7 @@ def recovery(store: GatewayStore) -> Recovery:
 @pytest.fixture
 def announce(url: str, iris_card: ModelCard) -> Iterator[Announce]:
     """Announces a worker: its name, its pool processes, its queues."""
-    transport = BlockingTransport.failing_fast(url)
+    transport = BlockingTransport.with_one_retry(url)
 
     def announce(worker: str, pool_processes: int, queues: tuple[Queue, ...] = tuple(Queue)) -> None:
         WorkerRegistry(transport, worker, iris_card, 3, queues).announce(pool_processes)

@@ -354,15 +354,15 @@ async def test_final_prediction_is_kept_for_its_retention(
     key = IdempotencyKey("digest", "fingerprint")
     made = new_prediction(100)
     await bulk.reserve(made.id.batch_id, 100)
-    await bulk.accept(msgspec.structs.replace(made, idempotency={key.name: key.value(made.id)}))
-    names = [Key.BATCH + made.id.batch_id, Key.RESULTS + made.id.batch_id, key.name]
+    await bulk.accept(msgspec.structs.replace(made, idempotency={key.stored_name: key.stored_value(made.id)}))
+    names = [Key.BATCH + made.id.batch_id, Key.RESULTS + made.id.batch_id, key.stored_name]
     assert [server.ttl(name) for name in names] == [-1, -2, -1]
     claim = claim_next(server, worker)
     worker.commit_slice(claim, result_of(claim))
     assert all(590 < server.ttl(name) <= 600 for name in names)
     for name in names:
         server.expire(name, 5)
-    await bulk.extend(made.id)
+    await bulk.extend_retention(made.id)
     assert all(50 < server.ttl(name) <= 60 for name in names[:2])
     server.delete(*names)
     with pytest.raises(PredictionNotFound):
@@ -374,7 +374,7 @@ async def test_final_prediction_is_kept_for_its_retention(
 
 async def test_open_prediction_is_not_extended(bulk: BulkStore, server: redis.Redis) -> None:
     made = await accepted(bulk, 100)
-    await bulk.extend(made.id)
+    await bulk.extend_retention(made.id)
     assert server.ttl(Key.BATCH + made.id.batch_id) == -1
 
 

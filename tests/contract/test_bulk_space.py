@@ -13,7 +13,7 @@ from shared.store.bulk import BulkStore
 from shared.store.clock import StoreClock
 from shared.store.records import Failure
 from shared.store.schema import Key
-from shared.store.status import Status
+from shared.store.status import StatusReader
 from tests.contract.conftest import Announce
 from tests.stored import MAX_BYTES, accepted, claim_next, new_prediction, result_of
 from tests.submissions import GatewayStore
@@ -47,9 +47,9 @@ async def test_reservation_grows_and_shrinks_within_the_limit(bulk: BulkStore, s
     assert held(server) == MAX_BYTES
     await bulk.reserve(one, 50)
     assert held(server) == 1050
-    await bulk.abandon(one)
-    await bulk.abandon(other)
-    await bulk.abandon(other)
+    await bulk.abandon_upload(one)
+    await bulk.abandon_upload(other)
+    await bulk.abandon_upload(other)
     assert held(server) == server.zcard(Key.UPLOADS) == 0
 
 
@@ -60,7 +60,7 @@ async def test_accepted_prediction_holds_what_it_has_reserved(
     await bulk.reserve(prediction.id.batch_id, 5000)
     await bulk.accept(prediction)
     assert held(server) == prediction.reserved_bytes
-    overview = (await Status(store.pooled, StoreClock()).overview()).stored
+    overview = (await StatusReader(store.pooled, StoreClock()).read_overview()).stored
     assert (overview.n_bytes, overview.n_open, overview.backlog) == (prediction.reserved_bytes, 1, 100)
 
 
@@ -156,7 +156,7 @@ async def test_result_that_is_too_late_is_swept(
 
 async def test_abandoned_upload_that_was_accepted_is_canceled(bulk: BulkStore, server: redis.Redis) -> None:
     made = await accepted(bulk, 100)
-    await bulk.abandon(made.id.batch_id)
+    await bulk.abandon_upload(made.id.batch_id)
     assert (await bulk.read(made.id)).state is State.CANCELED
     assert await bulk.find_sweepable() == [made.id.batch_id]
     assert held(server) == made.reserved_bytes

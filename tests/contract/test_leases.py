@@ -52,7 +52,7 @@ def reconciler(recovery: Recovery) -> Reconciler:
 
 @pytest.fixture
 def registry(url: str, iris_card: ModelCard) -> Iterator[WorkerRegistry]:
-    transport = BlockingTransport.failing_fast(url)
+    transport = BlockingTransport.with_one_retry(url)
     yield WorkerRegistry(transport, "worker", iris_card, max_attempts=3)
     transport.close()
 

@@ -39,7 +39,7 @@ def test_message_equals_the_message_of_celery(broker_port: int, queue: Queue) ->
     with celery_app(url) as app, redis.Redis.from_url(url) as server:
         app.send_task(PREDICT_BATCH, args=(batch_id,), kwargsrepr=shown, **options)
         (raw,) = server.lrange(queue.value, 0, -1)
-    assert without_varying(loads(CeleryMessages().message(batch_id, queue, 12, 3))) == without_varying(loads(raw))
+    assert without_varying(loads(CeleryMessages().make_message(batch_id, queue, 12, 3))) == without_varying(loads(raw))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_remote_control_commands_are_accepted(server: Any, url: str, options: di
 
 def test_batch_size_is_shown_in_flower_and_is_not_a_task_argument() -> None:
     batch_id = new_batch_id()
-    message = loads(CeleryMessages().message(batch_id, Queue.BULK, 1024, 1))
+    message = loads(CeleryMessages().make_message(batch_id, Queue.BULK, 1024, 1))
     assert literal_eval(message["headers"]["kwargsrepr"]) == {"queue": "bulk", "rows": 1024, "predictions": 1}
     args, kwargs, _ = loads(b64decode(message["body"]))
     assert (args, kwargs) == ([batch_id], {})
@@ -69,7 +69,7 @@ def test_batch_size_is_shown_in_flower_and_is_not_a_task_argument() -> None:
 
 def test_delivery_tags_are_unique() -> None:
     writer, batch_id = CeleryMessages(), new_batch_id()
-    messages = [loads(writer.message(batch_id, Queue.BULK, 1, 1)) for _ in range(100)]
+    messages = [loads(writer.make_message(batch_id, Queue.BULK, 1, 1)) for _ in range(100)]
     assert len({message["properties"]["delivery_tag"] for message in messages}) == 100
 
 
@@ -94,6 +94,6 @@ async def test_message_of_a_slice_equals_that_of_another_batch(
         checked = read_task(message, "bulk")
         tags.add(checked["properties"]["delivery_tag"])
         del checked["sequence"]
-        expected = loads(messages.message(slice_id, Queue.BULK, 100, 1))
+        expected = loads(messages.make_message(slice_id, Queue.BULK, 100, 1))
         assert without_varying(checked) == without_varying(expected)
     assert len(tags) == 120

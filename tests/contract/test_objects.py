@@ -75,7 +75,7 @@ def write_broken(objects: ObjectStore, n_bytes: int) -> None:
     """Write an object of which only `n_bytes` come."""
 
     def write() -> None:
-        with objects.writer(KEY) as writer:
+        with objects.open_writer(KEY) as writer:
             write_zeros(writer, n_bytes)
             raise Broken
 
@@ -87,7 +87,7 @@ def write_broken(objects: ObjectStore, n_bytes: int) -> None:
 def test_object_is_read_as_it_was_written(objects: ObjectStore, n_bytes: int) -> None:
     content = bytes(number % 251 for number in range(1000)) * (n_bytes // 1000 + 1)
     content = content[:n_bytes]
-    with objects.writer(KEY) as writer:
+    with objects.open_writer(KEY) as writer:
         for first in range(0, n_bytes, 3_000_000):
             assert writer.write(memoryview(content)[first : first + 3_000_000]) <= 3_000_000
         assert writer.n_bytes == n_bytes
@@ -97,7 +97,7 @@ def test_object_is_read_as_it_was_written(objects: ObjectStore, n_bytes: int) ->
 
 
 def test_object_appears_only_when_it_is_complete(objects: ObjectStore) -> None:
-    with objects.writer(KEY) as writer:
+    with objects.open_writer(KEY) as writer:
         writer.write(bytes(2 * PART))
         with pytest.raises(FileNotFoundError):
             objects.size(KEY)
@@ -170,7 +170,7 @@ def test_writers_in_one_folder_do_not_disturb_one_another(objects: ObjectStore) 
 
 def test_what_a_killed_writer_left_in_a_folder_is_listed_and_deleted(tmp_path: Path) -> None:
     objects = ObjectStore.open(str(tmp_path))
-    with objects.writer(KEY) as writer:
+    with objects.open_writer(KEY) as writer:
         writer.write(bytes(2 * PART))
         (unfinished,) = keys(objects)
         assert unfinished != KEY
@@ -185,7 +185,7 @@ def test_what_a_killed_writer_left_in_a_folder_is_listed_and_deleted(tmp_path: P
 @pytest.mark.usefixtures("no_space")
 def test_full_disk_is_told_from_an_outage_and_leaves_nothing(tmp_path: Path, n_bytes: int) -> None:
     objects = ObjectStore.open(f"file://{tmp_path}/objects")
-    with pytest.raises(StorageFull), objects.writer(KEY) as writer:
+    with pytest.raises(StorageFull), objects.open_writer(KEY) as writer:
         write_zeros(writer, n_bytes)
     assert keys(objects) == []
     objects.put(KEY, b"small")
@@ -195,7 +195,7 @@ def test_prediction_whose_objects_are_deleted_while_one_is_written_has_no_object
     objects = ObjectStore.open(str(tmp_path))
 
     def write() -> None:
-        with objects.writer(KEY) as writer:
+        with objects.open_writer(KEY) as writer:
             writer.write(bytes(2 * PART))
             objects.delete_all(PREFIX)
 
@@ -239,7 +239,7 @@ def test_server_that_is_gone_is_an_outage_and_its_objects_are_kept(server: S3Ser
 def test_server_that_goes_while_an_object_is_written_is_an_outage(server: S3Server, s3: ObjectStore) -> None:
 
     def write() -> None:
-        with s3.writer(KEY) as writer:
+        with s3.open_writer(KEY) as writer:
             writer.write(bytes(2 * PART))
             server.stop()
             write_zeros(writer, 100 * PART)

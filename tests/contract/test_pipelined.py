@@ -62,7 +62,7 @@ async def test_wrong_password_leaves_the_transport_down(guarded: tuple[int, Path
     async with connected(f"redis://:wrong@127.0.0.1:{guarded[0]}/0", TIMEOUT_SECONDS) as (transport, _):
         with pytest.raises(BrokerUnavailable):
             await transport.run(ECHO, [b"anything"])
-        assert not transport.is_up
+        assert not transport.is_connected
 
 
 async def test_commands_that_wait_to_be_sent_survive_a_lost_connection(broker_port: int) -> None:

@@ -20,7 +20,7 @@ from tests.submissions import GatewayStore, Messages
 
 @pytest.fixture
 def transport(url: str) -> Iterator[BlockingTransport]:
-    transport = BlockingTransport.failing_fast(url)
+    transport = BlockingTransport.with_one_retry(url)
     yield transport
     transport.close()
 

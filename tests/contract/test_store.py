@@ -25,7 +25,7 @@ from shared.store.idempotency import IdempotencyKey, IdempotencyKeys
 from shared.store.records import MAX_PUBLISHED_BYTES, Failure, parse_reply
 from shared.store.schema import SCHEMA, Counter, Field, Key
 from shared.store.scripts import Script
-from shared.store.status import Status
+from shared.store.status import StatusReader
 from tests.listener import Listener
 from tests.patience import patience
 from tests.submissions import GatewayStore, answer, backlog, claimed, outcome, shared_batch, spanning
@@ -302,7 +302,7 @@ async def test_predictions_can_be_read_while_the_server_refuses_writes(
         with pytest.raises(BrokerUnavailable):
             await store.submit(shared_batch(1)[0])
         assert [prediction.state for prediction in await store.read_all(ids)] == [State.SUCCEEDED] * 2
-        assert (await Status(store.pooled, StoreClock()).overview()).final_rows[Queue.INTERACTIVE] == 2
+        assert (await StatusReader(store.pooled, StoreClock()).read_overview()).final_rows[Queue.INTERACTIVE] == 2
     finally:
         server.config_set("min-replicas-to-write", 0)
 
@@ -338,7 +338,7 @@ async def test_child_of_a_parent_of_another_schema_is_not_changed(
 async def test_idempotency_key_of_another_schema_is_refused(store: GatewayStore, server: redis.Redis) -> None:
     keys, key = IdempotencyKeys(store.pooled), IdempotencyKey("digest", "fingerprint")
     for value in ("fingerprint id", f"{SCHEMA + 1} other things that are not known", ""):
-        server.set(key.name, value)
+        server.set(key.stored_name, value)
         with pytest.raises(RecordIncompatible):
             await keys.reserve(key)
 

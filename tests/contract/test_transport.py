@@ -26,7 +26,7 @@ GARBAGE = b"garbage"
 
 @pytest.fixture
 def registry(url: str, iris_card: ModelCard) -> Iterator[WorkerRegistry]:
-    transport = BlockingTransport.failing_fast(url)
+    transport = BlockingTransport.with_one_retry(url)
     yield WorkerRegistry(transport, "worker", iris_card, max_attempts=3)
     transport.close()
 

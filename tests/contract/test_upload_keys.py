@@ -65,7 +65,7 @@ async def test_key_that_was_lost_is_reserved_again_unless_another_request_has_it
 
 async def test_key_of_an_accepted_upload_leads_to_its_prediction(keys: IdempotencyKeys, server: redis.Redis) -> None:
     key, prediction_id = IdempotencyKey(DIGEST, "fingerprint"), PredictionId.new(new_batch_id(), STORED)
-    server.set(NAME, key.value(prediction_id))
+    server.set(NAME, key.stored_value(prediction_id))
     earlier = await keys.reserve_upload(DIGEST, new_batch_id())
     assert earlier == ("fingerprint", prediction_id)
     assert await keys.reserve(key) == prediction_id

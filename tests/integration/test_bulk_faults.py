@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from shared.bulk import MARKER
+from shared.bulk import MARKER_KEY
 from shared.objects import ObjectStore
 from tests.patience import patience
 from tests.stack import Gateway, Stack, running_stack, wait_for
@@ -319,13 +319,13 @@ def test_object_without_a_record_is_swept_by_its_age(tmp_path: Path, iris_dir: P
     with running_stack(tmp_path, iris_dir):
         wait_for(lambda: not lost.exists(), "a swept object")
         assert foreign.exists()
-        assert (tmp_path / "objects" / MARKER).exists()
+        assert (tmp_path / "objects" / MARKER_KEY).exists()
 
 
 def test_nothing_is_swept_for_another_redis(tmp_path: Path, iris_dir: Path) -> None:
     lost = old_object(tmp_path, "sepal/AaAaAaAaAaAaAaAaAaAa/rows-0.arrow")
-    (tmp_path / "objects" / MARKER).write_text("of another Redis")
+    (tmp_path / "objects" / MARKER_KEY).write_text("of another Redis")
     with running_stack(tmp_path, iris_dir) as (_, gateway):
         wait_for(lambda: "no object is deleted" in gateway.part.log.read_text(), "the warning")
         assert lost.exists()
-        assert (tmp_path / "objects" / MARKER).read_text() == "of another Redis"
+        assert (tmp_path / "objects" / MARKER_KEY).read_text() == "of another Redis"

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
-from shared.bulk import MARKER
+from shared.bulk import MARKER_KEY
 from tests.patience import patience
 from tests.s3 import S3Server, s3_server
 from tests.stack import Gateway, Stack, running_stack, wait_for
@@ -41,7 +41,7 @@ def bulk(
 
 
 def keys(s3: S3Server) -> list[str]:
-    return sorted(stored.key for stored in s3.store().list() if stored.key != MARKER)
+    return sorted(stored.key for stored in s3.store().list() if stored.key != MARKER_KEY)
 
 
 def test_rows_and_results_pass_through_s3(bulk: tuple[Stack, Gateway, S3Server]) -> None:

@@ -22,7 +22,7 @@ from tests.request_path import with_names
 from tests.stack import Gateway, running_stack
 from training.artifact import save
 from training.recipes import RECIPES
-from training.sample import as_client_rows
+from training.sample import to_client_rows
 
 RELATIVE_ERROR = 1e-9
 
@@ -81,7 +81,7 @@ def served(
 def _served(gateway: Gateway, model_dir: Path, X: Any, *, is_exact: bool = False) -> Served:
     described = read_card(model_dir).input
     pipeline = joblib.load(model_dir / "pipeline.joblib")
-    rows = as_client_rows(described, X)
+    rows = to_client_rows(described, X)
     objects = [] if described.kind == "text" else with_names(described, rows)
     with np.errstate(divide="ignore"):
         log_proba = pipeline.predict_log_proba(X)

@@ -21,7 +21,7 @@ from tests.comparison import compare, items
 from tests.families import FAMILIES, N_ROWS, PIPELINES, Case, family
 from tests.request_path import RequestPath, card_of
 from training.inputs import describe_input
-from training.outputs import classes_of, compute_output, outputs_of
+from training.outputs import compute_output, find_classes, find_outputs
 from training.sample import take_rows
 from worker.pool.predictor import Predictor
 
@@ -63,8 +63,8 @@ def check(case: Case, exact_rows: int) -> None:
     of what they hold.
     """
     pipeline, loaded = (pickle.loads(pickle.dumps(case.pipeline)) for _ in range(2))
-    outputs = outputs_of(pipeline)
-    path = RequestPath(card_of(describe_input(pipeline, case.X), outputs=outputs, classes=classes_of(pipeline)))
+    outputs = find_outputs(pipeline)
+    path = RequestPath(card_of(describe_input(pipeline, case.X), outputs=outputs, classes=find_classes(pipeline)))
     rows = path.rows_of(case.X)
     predictor = Predictor(path.card, loaded)
     predictor.evaluate.prove_one_evaluation(path.decode(path.encode(rows[:2])))

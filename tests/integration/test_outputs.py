@@ -28,7 +28,7 @@ from tests.patience import patience
 from tests.stack import Gateway, running_stack
 from training.artifact import save
 from training.outputs import compute_output
-from training.sample import as_client_rows
+from training.sample import to_client_rows
 
 IRIS = load_iris()
 TEXTS = ["red apples", "green pears", "red pears and apples", "grapes"] * 40
@@ -105,7 +105,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with threadpool_limits(limits=1), parallel_config(backend="sequential"), np.errstate(divide="ignore"):
         expected = {output.value: items(compute_output(loaded, output, X)) for output in card.outputs}
     with running_stack(folder, model_dir) as (_, gateway):
-        yield Served(gateway, request.param, card, as_client_rows(card.input, X), expected)
+        yield Served(gateway, request.param, card, to_client_rows(card.input, X), expected)
 
 
 def test_card_lists_the_outputs_of_the_pipeline(served: Served) -> None:

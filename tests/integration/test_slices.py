@@ -15,7 +15,7 @@ import pyarrow.ipc
 import pytest
 
 from api.messages import CeleryMessages
-from shared.bulk import MARKER, MAX_LISTED_ERRORS, Slice, SliceResult, Source, rows_key
+from shared.bulk import MARKER_KEY, MAX_LISTED_ERRORS, Slice, SliceResult, Source, new_rows_key
 from shared.card import ModelCard, read_card
 from shared.ids import STORED, PredictionId, new_batch_id
 from shared.names import FailureCode, Queue, State
@@ -30,7 +30,7 @@ from tests.patience import patience
 from tests.s3 import S3Server, s3_server
 from tests.stack import Gateway, Stack, free_port, running_stack, wait_for
 from tests.stored_rows import stored_table, write_rows
-from training.sample import as_client_rows
+from training.sample import to_client_rows
 from worker.pool.rows import make_decoder
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Site:
     ) -> PredictionId:
         """Write rows and accept them; `meanwhile` is called in between."""
         prediction_id = PredictionId.new(new_batch_id(), STORED)
-        source = write_rows(self.store, rows_key(prediction_id.batch_id), table, batch_rows=1024, **fields)
+        source = write_rows(self.store, new_rows_key(prediction_id.batch_id), table, batch_rows=1024, **fields)
         meanwhile(source)
         model = card.ref.model_dump_json().encode()
         made = NewBulkPrediction(prediction_id, source, model, "reply", reserved_bytes=source.n_bytes)
@@ -141,7 +141,7 @@ def test_each_slice_equals_what_the_pipeline_gives_for_its_rows(
     pipeline, X = joblib.load(model_dir / "pipeline.joblib"), rows_like(card, 20_000)
     port = free_port()
     with running_site(tmp_path, model_dir, worker_http_port=port, **settings) as site:
-        prediction_id = site.submit(card, stored_table(card.input, as_client_rows(card.input, X)))
+        prediction_id = site.submit(card, stored_table(card.input, to_client_rows(card.input, X)))
         final = site.wait(prediction_id)
         results = site.results(prediction_id)
         wait_for(lambda: Metrics(port).value("slice_rows_total") == len(X), "the metrics of all slices")
@@ -190,7 +190,7 @@ def test_poison_in_a_slice_costs_no_other_row(lethal: Site, model_dir: Path) -> 
 def test_prediction_without_its_rows_fails(lethal: Site, model_dir: Path) -> None:
     def lose(source: Source) -> None:
         lethal.store.delete([source.key])
-        lethal.store.put(MARKER, b"a marker")
+        lethal.store.put(MARKER_KEY, b"a marker")
 
     prediction_id = lethal.submit(read_card(model_dir), two_columns([1, 2]), meanwhile=lose)
     failure = lethal.wait(prediction_id, State.FAILED).failure

@@ -18,7 +18,7 @@ from shared.store.lookups import Lookups
 from shared.store.recovery import Recovery
 from shared.store.schema import Key
 from shared.store.scripts import Script
-from shared.store.status import Status
+from shared.store.status import StatusReader
 from shared.store.submissions import Submissions
 from shared.store.transport import Argument
 from shared.store.workers import WorkerRegistry
@@ -63,7 +63,7 @@ class SharedTransport:
     """The connection of all actors. On request it loses the next reply, and runs the script a second time."""
 
     def __init__(self, url: str) -> None:
-        self._transport = BlockingTransport.retrying(url)
+        self._transport = BlockingTransport.with_retries(url)
         self.loses_reply = False
         self.lost_reply: Any = None
         """The first reply of the last script, if that was run twice."""
@@ -103,7 +103,7 @@ class Gateway:
             message_template=TEMPLATE,
         )
         self.idempotency = IdempotencyKeys(self)
-        self.status = Status(self, clock)
+        self.status = StatusReader(self, clock)
         self.recovery = Recovery(
             self,
             messages,

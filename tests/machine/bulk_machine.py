@@ -83,7 +83,7 @@ class BulkMachine(StoreMachine):
     @precondition(lambda self: self.stored.promises)
     @rule(pick=PICK)
     def extend_stored(self, pick: int) -> None:
-        run_sync(self.gateways[0].bulk.extend(choose(self.stored.promises, pick).prediction.id))
+        run_sync(self.gateways[0].bulk.extend_retention(choose(self.stored.promises, pick).prediction.id))
 
     @rule(pick=PICK, is_killed=st.booleans())
     def sweep(self, pick: int, is_killed: bool) -> None:

@@ -54,7 +54,7 @@ class Harness:
 
     def deadline(self, gateway: Gateway, seconds: float) -> int:
         """Read the overview, which sets the gateway's clock; return a deadline in microseconds, 0 for none."""
-        overview = run_sync(gateway.status.overview())
+        overview = run_sync(gateway.status.read_overview())
         backlog = {queue: overview.backlog(queue) for queue in Queue}
         assert backlog == Records(*self.server.dump()).counted_backlog(), "the overview has another backlog"
         return gateway.clock.now_plus(seconds) if seconds else 0
@@ -71,7 +71,7 @@ class Harness:
         batch_id = new_batch_id()
         ids = [PredictionId.new(batch_id, index) for index in range(len(row_counts))]
         members = [(each.secret, n_rows) for each, n_rows in zip(ids, row_counts, strict=True)]
-        keys = {} if key is None else {key.name: key.value(ids[0])}
+        keys = {} if key is None else {key.stored_name: key.stored_value(ids[0])}
         batch = self._batch(batch_id, members, deadline_us)
         submission = Submission(Queue.INTERACTIVE, batch_id, None, [batch], MODEL, gateway.channel, keys, latest_us)
         if not self._accept(gateway, submission):

@@ -67,13 +67,13 @@ class StoreMachine(RuleBasedStateMachine):
     def reserve(self, pick: int, key: IdempotencyKey) -> None:
         """Reserve an idempotency key for a request, or find the prediction of an earlier one."""
         gateway = choose(self.gateways, pick)
-        run_sync(gateway.status.overview())
+        run_sync(gateway.status.read_overview())
         latest_us = gateway.clock.now_plus(RESERVED_SECONDS - 1.5)
         try:
             found = run_sync(gateway.idempotency.reserve(key))
         except IdempotencyKeyInUse:
             return
-        earlier = self.keys.get(key.name)
+        earlier = self.keys.get(key.stored_name)
         if found is not None:
             assert earlier is not None, "a key leads to a prediction that was not submitted with it"
             assert found == earlier.id, "a key leads to two predictions"
@@ -89,7 +89,7 @@ class StoreMachine(RuleBasedStateMachine):
         if not is_lost:
             promise = self.harness.submit_shared(gateway, [1], 0, key, latest_us)
             if promise is not None:
-                self.keys[key.name] = promise
+                self.keys[key.stored_name] = promise
             elif self.harness.records.now_us <= latest_us - 1_000_000:  # refused while the reservation is valid
                 run_sync(gateway.idempotency.release(key))
 

@@ -117,7 +117,7 @@ class StoredHarness:
     def accept(self, upload: Upload, stall_seconds: int) -> None:
         """Submit an upload; the broker may run the script after a delay."""
         self.uploads.remove(upload)
-        run_sync(upload.gateway.status.overview())
+        run_sync(upload.gateway.status.read_overview())
         upload.gateway.stall_seconds = stall_seconds
         try:
             run_sync(upload.gateway.bulk.accept(upload.prediction))
@@ -132,7 +132,7 @@ class StoredHarness:
         """Delete the objects of a refused upload, and release its space."""
         self.uploads.remove(upload)
         self._delete_all(upload.prediction.id.batch_id)
-        run_sync(upload.gateway.bulk.abandon(upload.prediction.id.batch_id))
+        run_sync(upload.gateway.bulk.abandon_upload(upload.prediction.id.batch_id))
 
     def sweep(self, gateway: Gateway, *, is_killed: bool) -> bool:
         """Delete what the sweeper finds, which may be killed before it records that; return whether there was any."""

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from shared.bulk import Slice, SliceResult
-from shared.store.schema import SLICE, SLICES_A_PROCESS, STORED_ROWS, BatchState, Counter, Field, Key
+from shared.store.schema import SLICE, SLICES_PER_PROCESS, STORED_ROWS, BatchState, Counter, Field, Key
 from tests.machine.invariants import Records
 
 
@@ -41,7 +41,7 @@ class StoredRecords:
         ends = [self.records.lease_ends(worker) for worker in self.records.workers]
         n_loaded = [int(announced.split()[1]) for announced in self.records.workers.values()]
         valid = [n for end, n in zip(ends, n_loaded, strict=True) if end >= self.records.now_us]
-        return SLICES_A_PROCESS * sum(valid)
+        return SLICES_PER_PROCESS * sum(valid)
 
 
 def check_handed_out(before: StoredRecords, after: StoredRecords) -> None:

@@ -209,7 +209,7 @@ BULK_FAULTS: dict[str, tuple[str, str, str, list[ScriptConstant]]] = {
     ),
     "slices without a limit": (
         "more slices are handed out",
-        "count_bulk_processes() * SLICES_A_PROCESS",
+        "count_bulk_processes() * SLICES_PER_PROCESS",
         "count_bulk_processes() * 10",
         _HANDING_OUT,
     ),

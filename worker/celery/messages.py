@@ -15,7 +15,7 @@ from msgspec import Meta, defstruct
 from shared.names import PREDICT_BATCH
 from shared.store.records import AlienMessage
 
-MAX_BYTES: Final = 16 * 1024
+MAX_MESSAGE_BYTES: Final = 16 * 1024
 """The longest valid message. A gateway's has 1,100 bytes, a remote-control command a few more."""
 
 # kombu's JSON decoder builds an object where it finds this key, and may raise any exception; Sepal never sends it.
@@ -109,7 +109,7 @@ _Command = defstruct(
 )
 
 
-def read_task(raw: bytes, queue: str) -> Any:
+def read_task(raw_message: bytes, queue: str) -> Any:
     """Decode and check a message that was popped from a queue.
 
     Returns:
@@ -118,28 +118,28 @@ def read_task(raw: bytes, queue: str) -> Any:
     Raises:
         AlienMessage: it is not a message of a gateway for this queue.
     """
-    message = _parse_json(raw)
+    message = _parse_json(raw_message)
     _check_task(message, queue)
     return message
 
 
-def check_unacknowledged(raw: bytes) -> None:
+def check_unacknowledged(raw_message: bytes) -> None:
     """Check an entry of kombu's list of unacknowledged messages: a message, its exchange and its routing key.
 
     Raises:
         AlienMessage: it is not a message of a gateway.
     """
-    message, _, routing_key = _validate(_parse_json(raw), tuple[Any, Literal[""], str])
+    message, _, routing_key = _validate(_parse_json(raw_message), tuple[Any, Literal[""], str])
     _check_task(message, routing_key)
 
 
-def check_command(raw: bytes) -> None:
+def check_command(raw_message: bytes) -> None:
     """Check a broadcast command of Celery's remote control.
 
     Raises:
         AlienMessage: it does not follow Celery's protocol.
     """
-    command = _validate(_parse_json(raw), _CommandEnvelope)
+    command = _validate(_parse_json(raw_message), _CommandEnvelope)
     _validate(_parse_json(_decode_base64(command.body)), _Command)
 
 
@@ -155,13 +155,13 @@ def _check_task(message: Any, queue: str) -> None:
         raise AlienMessage("its argument differs from its id")
 
 
-def _parse_json(raw: bytes) -> Any:
-    if len(raw) > MAX_BYTES:
-        raise AlienMessage(f"longer than {MAX_BYTES:,} bytes")
-    if _TYPE_KEY in raw:
+def _parse_json(raw_message: bytes) -> Any:
+    if len(raw_message) > MAX_MESSAGE_BYTES:
+        raise AlienMessage(f"longer than {MAX_MESSAGE_BYTES:,} bytes")
+    if _TYPE_KEY in raw_message:
         raise AlienMessage('it contains the key "__type__"')
     try:
-        return msgspec.json.decode(raw)
+        return msgspec.json.decode(raw_message)
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested too deeply
         raise AlienMessage(f"not valid JSON: {error}") from error
 

@@ -20,7 +20,7 @@ from worker.pool.pipe import PoolPipe
 from worker.telemetry.metrics import WorkerMetrics
 
 _FLUSH_SECONDS: Final = 0.2
-_BUFFERED_EVENTS: Final = 1000  # Celery's default, 24, would be reached many times in 0.2 s
+_MAX_BUFFERED_EVENTS: Final = 1000  # Celery's default, 24, would be reached many times in 0.2 s
 
 
 class EventsStep(bootsteps.StartStopStep):
@@ -37,7 +37,7 @@ class EventsStep(bootsteps.StartStopStep):
         """Flush the dispatcher by a timer; each reconnect creates a new dispatcher."""
         dispatcher = consumer.event_dispatcher
         dispatcher.on_send_buffered = None
-        dispatcher.buffer_limit = _BUFFERED_EVENTS
+        dispatcher.buffer_limit = _MAX_BUFFERED_EVENTS
         self.timer = consumer.timer.call_repeatedly(_FLUSH_SECONDS, dispatcher.flush)
 
     def stop(self, consumer: Any) -> None:
@@ -49,7 +49,7 @@ class EventsStep(bootsteps.StartStopStep):
                 consumer.event_dispatcher.flush()
 
 
-class HandOverStep(bootsteps.StartStopStep):
+class ImmediateWriteStep(bootsteps.StartStopStep):
     """Writes a task to a pool process as soon as its message arrives.
 
     Celery's pool keeps a task until the event loop finds the pipe to a process writable, after everything else that is
@@ -77,7 +77,7 @@ def make_heartbeat_step(
     metrics: WorkerMetrics,
     forget_deliveries: Callable[[], None],
     requeue: Requeue,
-    n_alien_messages: Callable[[], int],
+    count_alien_messages: Callable[[], int],
 ) -> type[bootsteps.StartStopStep]:
     """Make the step that announces the worker, and pauses its consumer while no pool process can take a batch.
 
@@ -87,7 +87,7 @@ def make_heartbeat_step(
         metrics: counts the attempts that pool processes report.
         forget_deliveries: deletes kombu's list of messages that an earlier connection took.
         requeue: ends an attempt and publishes the batch again.
-        n_alien_messages: returns how many messages were set aside; a consumer that takes only these is not idle.
+        count_alien_messages: returns how many messages were set aside; a consumer that takes only these is not idle.
     """
 
     class HeartbeatStep(bootsteps.StartStopStep):
@@ -117,10 +117,10 @@ def make_heartbeat_step(
             # Celery looks again only 5 s later.
             with suppress(StopIteration):  # raised if no slot of a dead process is free yet
                 consumer.pool._pool.maintain_pool()
-            metrics.count_attempts(pipe.read())
+            metrics.count_attempts(pipe.read_reports())
             pids = list(consumer.pool.info["processes"])
             n_loaded = pipe.count_loaded(pids)
-            heartbeat.check(_read_consumer_state(pids, n_loaded, n_alien_messages()))
+            heartbeat.check(_read_consumer_state(pids, n_loaded, count_alien_messages()))
             consumer.task_consumer.channel.qos.is_paused = not n_loaded
             if not n_loaded:
                 _requeue_unstarted(requeue)

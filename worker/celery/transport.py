@@ -178,9 +178,9 @@ class Channel(redis.Channel):
     """Receives alien messages; one of the transport's options."""
     _reused_client: Any = None
 
-    def set_aside(self, source: str, raw: bytes, error: AlienMessage) -> None:
+    def set_aside(self, source: str, raw_message: bytes, error: AlienMessage) -> None:
         """Set aside a message that failed its check."""
-        self.alien_messages.set_aside(source, raw, str(error))
+        self.alien_messages.set_aside(source, raw_message, str(error))
 
     def _brpop_read(self, **options: Any) -> bool:
         # As in kombu, with a check where kombu decodes JSON.

@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 def report(settings: WorkerSettings, error: ArtifactError) -> None:
     """Record the error's code, problem and remedy in the store, for a gateway's `/readyz`."""
-    transport = BlockingTransport.failing_fast(settings.redis_url.get_secret_value())
+    transport = BlockingTransport.with_one_retry(settings.redis_url.get_secret_value())
     try:
         report_load_failure(transport, error)
     except (BrokerUnavailable, StoreRefused) as fault:

@@ -15,10 +15,10 @@ from shared.telemetry.exposition import Exposition
 
 log = structlog.get_logger(__name__)
 
-_TEXT: Final = "text/plain; charset=utf-8"
+_TEXT_CONTENT_TYPE: Final = "text/plain; charset=utf-8"
 
 
-class _Server(ThreadingMixIn, WSGIServer):
+class _ProbeServer(ThreadingMixIn, WSGIServer):
     """Serves each request in a thread: a slow scrape does not delay a probe."""
 
     daemon_threads = True
@@ -28,7 +28,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         log.warning("could not respond to a request for metrics or a probe", reason=repr(sys.exception()))
 
 
-class _Handler(WSGIRequestHandler):
+class _ProbeHandler(WSGIRequestHandler):
     timeout = 10  # seconds that a connection may be idle
 
     def log_message(self, *_: object) -> None:
@@ -49,7 +49,7 @@ def serve_probes(host: str, port: int, exposition: Exposition, is_ready: Callabl
     """
 
     def application(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
-        status, media_type, body = HTTPStatus.OK, _TEXT, b"ready\n"
+        status, media_type, body = HTTPStatus.OK, _TEXT_CONTENT_TYPE, b"ready\n"
         match environ["PATH_INFO"]:
             case "/metrics":
                 body, media_type = exposition.render(environ.get("HTTP_ACCEPT", ""))
@@ -63,6 +63,6 @@ def serve_probes(host: str, port: int, exposition: Exposition, is_ready: Callabl
         start_response(f"{status.value} {status.phrase}", [("Content-Type", media_type)])
         return [body]
 
-    server = make_server(host, port, application, _Server, _Handler)
+    server = make_server(host, port, application, _ProbeServer, _ProbeHandler)
     os.register_at_fork(after_in_child=server.socket.close)  # otherwise pool processes keep the port of a dead worker
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -56,7 +56,7 @@ class Watchdog:
         """
         self._requeue_from_dead_processes(reply, consumer)
         self._requeue_abandoned(reply, consumer)
-        self._kill_unwanted(reply, consumer)
+        self._kill_canceled(reply, consumer)
         # A busy worker starts many batches between two checks, and may run none at the moment of a check.
         starts_nothing = consumer.n_loaded > 0 and not consumer.running and consumer.n_started == self._n_started
         self._n_started = consumer.n_started
@@ -78,7 +78,7 @@ class Watchdog:
             self._requeue(batch_id, LostReason.ERROR, "The attempt ended without an outcome.")
         self._abandoned = abandoned - self._abandoned
 
-    def _kill_unwanted(self, reply: AnnounceReply, consumer: ConsumerState) -> None:
+    def _kill_canceled(self, reply: AnnounceReply, consumer: ConsumerState) -> None:
         """Kill the pool processes of canceled batches: there is no other way to interrupt a pipeline."""
         unwanted = {lease for lease in reply.leases if not lease.is_wanted and lease.batch_id in consumer.running}
         for lease in unwanted:

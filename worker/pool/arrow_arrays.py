@@ -47,7 +47,7 @@ def values_to_arrow(values: NDArray[Any], indices: NDArray[np.intp] | None, n_ro
 
     Args:
         values: shape (n_values,).
-        indices: positions of the values in the result, which is null elsewhere; None if the values fill it.
+        indices: positions of the values in the result, whose other values are null; None if the values fill it.
         n_rows: length of the result, used with `indices`.
     """
     name = {"float16": "float32", "longdouble": "float64", "float128": "float64"}.get(

@@ -9,14 +9,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared.columns import FLOATS, Categories, Column, ValueType
+from shared.columns import FLOAT_TYPES, Categories, Column, ValueType
 from worker.pool.arrow_arrays import copy_columns
 from worker.pool.pandas_frame import (
-    MARKERS,
-    NUMPY,
+    MARKER_VALUES,
+    NUMPY_DTYPES,
     Builder,
     PandasDecoder,
-    builder_for,
+    make_builder,
     make_categorical_dtype,
     to_pandas_dtype,
 )
@@ -24,7 +24,7 @@ from worker.pool.pandas_frame import (
 Converter = Callable[[pa.Array], Any]
 """Takes a stored column and returns an array of shape (n_rows,)."""
 
-_DATES: Final = frozenset({ValueType.DATE, ValueType.DATETIME})  # stored as strings
+_DATE_TYPES: Final = frozenset({ValueType.DATE, ValueType.DATETIME})  # stored as strings
 
 
 class ArrowToPandas(PandasDecoder):
@@ -32,7 +32,7 @@ class ArrowToPandas(PandasDecoder):
 
     def __init__(self, columns: Sequence[Column], names_dtype: str | None) -> None:
         super().__init__(columns, names_dtype)
-        self._converters = [_converter_for(column) for column in columns]
+        self._converters = [_make_converter(column) for column in columns]
         self._dtypes = [column.dtype for column in columns]
 
     def convert_table(self, table: pa.Table) -> pd.DataFrame:
@@ -41,7 +41,7 @@ class ArrowToPandas(PandasDecoder):
 
     def _convert_block(self, table: pa.Table, positions: Any, is_numpy: bool) -> Any:
         part, dtype = table.select(positions.tolist()), self._dtypes[positions[0]]
-        if dtype in NUMPY:
+        if dtype in NUMPY_DTYPES:
             block = np.empty((part.num_columns, part.num_rows), dtype=dtype)
             copy_columns(part, block.T)
             return block
@@ -52,19 +52,19 @@ class ArrowToPandas(PandasDecoder):
         return np.stack(arrays) if is_numpy else arrays[0]
 
 
-def _converter_for(column: Column) -> Converter:
+def _make_converter(column: Column) -> Converter:
     if column.categories is not None:
         return partial(_convert_categories, column.categories, make_categorical_dtype(column.categories))
     if column.dtype == "object" and column.type is ValueType.STRING:
-        return partial(_convert_strings, MARKERS[column.missing or "none"])
-    if column.dtype == "object" or column.type in _DATES:
-        return partial(_convert_by_value, builder_for(column))
+        return partial(_convert_strings, MARKER_VALUES[column.missing or "none"])
+    if column.dtype == "object" or column.type in _DATE_TYPES:
+        return partial(_convert_by_value, make_builder(column))
     return partial(_convert_extension, to_pandas_dtype(column.dtype))
 
 
 def _convert_categories(categories: Categories, dtype: pd.CategoricalDtype, array: pa.Array) -> Any:
     values = pa.array(categories.values, array.type)
-    if categories.type in FLOATS:  # Arrow distinguishes -0.0 from 0.0, Python does not
+    if categories.type in FLOAT_TYPES:  # Arrow distinguishes -0.0 from 0.0, Python does not
         array, values = (pc.add(each, pa.scalar(0, array.type)) for each in (array, values))
     codes = pc.index_in(array, value_set=values).fill_null(-1)
     return pd.Categorical.from_codes(codes.to_numpy(), dtype=dtype)
@@ -77,8 +77,8 @@ def _convert_strings(marker: Any, array: pa.Array) -> Any:
     return objects
 
 
-def _convert_by_value(build: Builder, array: pa.Array) -> Any:
-    return build(array.to_pylist())
+def _convert_by_value(builder: Builder, array: pa.Array) -> Any:
+    return builder(array.to_pylist())
 
 
 def _convert_extension(dtype: Any, array: pa.Array) -> Any:

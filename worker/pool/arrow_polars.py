@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from shared.columns import Column, ValueType
-from worker.pool.polars_frame import Builder, builder_for, to_polars_dtype
+from worker.pool.polars_frame import Builder, make_builder, to_polars_dtype
 
 Converter = Callable[[pa.Array], pl.Series]
 """Takes a stored column and returns a series without a name."""
@@ -19,7 +19,7 @@ class ArrowToPolars:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._names = [column.name for column in columns]
-        self._converters = [_converter_for(column) for column in columns]
+        self._converters = [_make_converter(column) for column in columns]
 
     def convert_table(self, table: pa.Table) -> pl.DataFrame:
         """Convert the feature columns, in order."""
@@ -27,14 +27,14 @@ class ArrowToPolars:
         return pl.DataFrame([convert(pa.concat_arrays(each.chunks)).alias(name) for name, convert, each in columns])
 
 
-def _converter_for(column: Column) -> Converter:
+def _make_converter(column: Column) -> Converter:
     if column.categories is not None or column.type in {ValueType.DATE, ValueType.DATETIME}:
-        return partial(_convert_by_value, builder_for(column))
+        return partial(_convert_by_value, make_builder(column))
     return partial(_convert_array, to_polars_dtype(column), column.missing == "nan")
 
 
-def _convert_by_value(build: Builder, array: pa.Array) -> pl.Series:
-    return build("", array.to_pylist())
+def _convert_by_value(builder: Builder, array: pa.Array) -> pl.Series:
+    return builder("", array.to_pylist())
 
 
 def _convert_array(dtype: Any, is_missing_nan: bool, array: pa.Array) -> pl.Series:

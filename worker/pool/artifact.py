@@ -8,9 +8,9 @@ from typing import Any
 import joblib
 
 from shared.card import SKOPS_FILE, ModelCard, compute_digest, read_card
-from shared.distributions import describe_missing_module, find_differing, pip_requirements
+from shared.distributions import describe_missing_module, find_differing_distributions, format_pip_requirements
 from shared.errors import ArtifactAltered, ArtifactIncompatible, ArtifactMissing, ArtifactUnloadable, ArtifactUntrusted
-from shared.model_files import check_files
+from shared.model_files import check_file_digests
 from shared.own_code import find_name_conflict, make_importable, top_level_names
 from worker.pool.libraries import import_libraries
 
@@ -77,17 +77,17 @@ def _open_artifact(model_dir: Path, card: ModelCard) -> BufferedReader:
 
 
 def _check_files(model_dir: Path, card: ModelCard, file: BufferedReader) -> None:
-    differing = find_differing(card)
+    differing = find_differing_distributions(card)
     if differing:
         found = "; ".join(f"{each.name} {each.made_with}, but {each.installed} is installed" for each in differing)
         raise ArtifactIncompatible(
             f"the model was made with {found}",
-            f"Save it again with what is installed, or install {pip_requirements(differing)}.",
+            f"Save it again with what is installed, or install {format_pip_requirements(differing)}.",
         )
     found = compute_digest(file)
     if found != card.digest:
         raise ArtifactAltered(f"{card.artifact} has the digest {found}, but its card has {card.digest}")
-    check_files(model_dir, card)
+    check_file_digests(model_dir, card)
     if conflict := find_name_conflict(top_level_names(card.files)):
         raise ArtifactIncompatible(
             f"the code of the model cannot be imported: {conflict}",

@@ -17,21 +17,21 @@ _FINER_UNITS: Final = {"Y": "D", "M": "D", "W": "D", "h": "s", "m": "s"}
 
 
 def encode_answers(
-    outputs: Mapping[Output, OutputValues], members: Sequence[Member], default: Sequence[Output]
+    outputs: Mapping[Output, OutputValues], members: Sequence[Member], default_outputs: Sequence[Output]
 ) -> list[Answer | Failure]:
     """Encode a batch's outputs as one answer per member.
 
     Args:
         outputs: each for the rows of those members that request it.
         members: in the order of their rows.
-        default: the outputs of a member that requests none.
+        default_outputs: the outputs of a member that requests none.
     """
     items = {output: encode_items(values) for output, values in outputs.items()}
     starts = dict.fromkeys(items, 0)
     answers: list[Answer | Failure] = []
     for member in members:
         parts: dict[str, bytes] = {}
-        for output in member.outputs or default:
+        for output in member.outputs or default_outputs:
             start = starts[output]
             starts[output] = end = start + member.n_rows
             parts[output] = b",".join(items[output][start:end])

@@ -7,12 +7,12 @@ import numpy as np
 import structlog
 
 from shared.names import Output
-from worker.pool.one_evaluation import Evaluate, evaluate_by_own_methods, find_evaluation
+from worker.pool.one_evaluation import Evaluation, evaluate_by_own_methods, find_evaluation
 from worker.pool.outputs import OutputValues, WantedRows, compute_output, select_rows
 from worker.pool.pipeline_steps import split_steps
 from worker.pool.single_job import use_single_job
 
-_PAIR: Final = (Output.PREDICTION, Output.LOG_PROBA)
+_LABELS_AND_LOG_PROBA: Final = (Output.PREDICTION, Output.LOG_PROBA)
 
 log = structlog.get_logger(__name__)
 
@@ -26,9 +26,9 @@ class Evaluator:
         self._outputs = outputs
         self._evaluate = find_evaluation(self._final)
 
-    def __call__(self, rows: Any, wanted: WantedRows) -> dict[Output, OutputValues]:
+    def __call__(self, rows: Any, wanted_rows: WantedRows) -> dict[Output, OutputValues]:
         """Compute each wanted output once, for the rows for which it is wanted."""
-        return self._evaluate_final(self._evaluate, self._transform(rows), wanted)
+        return self._evaluate_final(self._evaluate, self._transform(rows), wanted_rows)
 
     def prove_one_evaluation(self, rows: Any) -> None:
         """Compute every output with the model's own methods, and compare the one evaluation with them.
@@ -40,9 +40,9 @@ class Evaluator:
         """
         rows = self._transform(rows)
         expected = self._evaluate_final(evaluate_by_own_methods, rows, dict.fromkeys(self._outputs))
-        pair: WantedRows = {output: None for output in _PAIR if output in expected}
+        pair: WantedRows = {output: None for output in _LABELS_AND_LOG_PROBA if output in expected}
         try:
-            reason = _find_difference(expected, self._evaluate_final(self._evaluate, rows, pair))
+            reason = _describe_difference(expected, self._evaluate_final(self._evaluate, rows, pair))
         except Exception as error:  # a fault of the one evaluation: the model's own methods raised nothing
             reason = repr(error)
         if reason is not None:
@@ -54,29 +54,37 @@ class Evaluator:
             rows = transform.transform(rows)
         return rows
 
-    def _evaluate_final(self, evaluate: Evaluate, rows: Any, wanted: WantedRows) -> dict[Output, OutputValues]:
+    def _evaluate_final(self, evaluate: Evaluation, rows: Any, wanted_rows: WantedRows) -> dict[Output, OutputValues]:
         outputs: dict[Output, OutputValues] = {}
         with np.errstate(divide="ignore"):  # the log of a zero probability is a valid output
-            if _wants_pair(wanted):
-                outputs = dict(zip(_PAIR, evaluate(self._final, select_rows(rows, wanted[_PAIR[0]])), strict=True))
-            for output, indices in wanted.items():
+            if _has_same_rows_for_both(wanted_rows):
+                outputs = dict(
+                    zip(
+                        _LABELS_AND_LOG_PROBA,
+                        evaluate(self._final, select_rows(rows, wanted_rows[_LABELS_AND_LOG_PROBA[0]])),
+                        strict=True,
+                    )
+                )
+            for output, indices in wanted_rows.items():
                 if output not in outputs:
                     outputs[output] = compute_output(self._final, output, select_rows(rows, indices))
         return outputs
 
 
-def _wants_pair(wanted: WantedRows) -> bool:
+def _has_same_rows_for_both(wanted_rows: WantedRows) -> bool:
     """Return whether labels and log-probabilities are wanted for the same rows."""
-    if not all(output in wanted for output in _PAIR):
+    if not all(output in wanted_rows for output in _LABELS_AND_LOG_PROBA):
         return False
-    first, second = (wanted[output] for output in _PAIR)
+    first, second = (wanted_rows[output] for output in _LABELS_AND_LOG_PROBA)
     return first is second if first is None or second is None else np.array_equal(first, second)
 
 
-def _find_difference(expected: Mapping[Output, OutputValues], found: Mapping[Output, OutputValues]) -> str | None:
+def _describe_difference(
+    expected_outputs: Mapping[Output, OutputValues], found_outputs: Mapping[Output, OutputValues]
+) -> str | None:
     """Return which output differs from the expected one; None if none does."""
-    for output, values in found.items():
-        if _comparable_bits(values) != _comparable_bits(expected[output]):
+    for output, values in found_outputs.items():
+        if _comparable_bits(values) != _comparable_bits(expected_outputs[output]):
             return f"{output} differs"
     return None
 

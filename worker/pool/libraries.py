@@ -7,7 +7,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 
-def import_libraries(library: str | None) -> None:
+def import_libraries(frame_library: str | None) -> None:
     """Import scikit-learn, and pandas only for a pipeline that takes pandas data frames.
 
     scikit-learn imports pandas if it is installed, and pandas imports pyarrow: 64 MiB in each process, for a name that
@@ -15,7 +15,7 @@ def import_libraries(library: str | None) -> None:
     can still import it.
     """
     os.environ["POLARS_MAX_THREADS"] = "1"  # read when polars is imported
-    if library == "pandas" or "sklearn" in sys.modules or "pandas" in sys.modules:
+    if frame_library == "pandas" or "sklearn" in sys.modules or "pandas" in sys.modules:
         return
     modules: dict[str, Any] = sys.modules
     modules["pandas"] = None  # importing it then raises ImportError, which scikit-learn handles

@@ -3,9 +3,10 @@
 `predict` and `predict_log_proba` usually compute the same scores and differ only in the last step. Labels are derived
 from the probabilities in one of two ways, both equal to the two methods to the bit:
 
-- `argmax_of_proba`: `predict` is the argmax of `predict_proba`, ties included.
-- `argmax_unless_close`: `predict` compares scores, and probabilities increase with them (softmax, expit). Rounding can
-  make probabilities equal whose scores differ, so `predict` is called too if the best two classes of a row are close.
+- `evaluate_by_argmax`: `predict` is the argmax of `predict_proba`, ties included.
+- `evaluate_by_argmax_unless_close`: `predict` compares scores, and probabilities increase with them (softmax, expit).
+  Rounding can make probabilities equal whose scores differ, so `predict` is called too if the best two classes of a row
+  are close.
 
 Not in `_EVALUATIONS`:
 
@@ -29,11 +30,11 @@ from shared.names import Output
 from worker.pool.outputs import OutputValues, compute_output
 from worker.pool.pipeline_steps import has_exact_class
 
-Evaluate = Callable[[Any, Any], tuple[OutputValues, OutputValues]]
+Evaluation = Callable[[Any, Any], tuple[OutputValues, OutputValues]]
 """Takes a model and its rows; returns labels, shape (n_rows,), and log-probabilities, shape (n_rows, n_classes)."""
 
 
-def find_evaluation(model: Any) -> Evaluate:
+def find_evaluation(model: Any) -> Evaluation:
     """Return the function that evaluates a model once, or `evaluate_by_own_methods` if its class has none."""
     classes = getattr(model, "classes_", None)
     if not isinstance(classes, np.ndarray) or classes.ndim != 1:  # several outputs: a list of arrays
@@ -46,7 +47,7 @@ def evaluate_by_own_methods(model: Any, rows: Any) -> tuple[OutputValues, Output
     return compute_output(model, Output.PREDICTION, rows), compute_output(model, Output.LOG_PROBA, rows)
 
 
-def argmax_of_proba(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+def evaluate_by_argmax(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """Evaluate a model whose `predict_log_proba`, if any, is the logarithm of `predict_proba`."""
     proba = np.asarray(model.predict_proba(rows))
     return model.classes_.take(proba.argmax(axis=1)), np.log(proba)
@@ -58,7 +59,7 @@ def _evaluate_forest(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]
         values = np.ascontiguousarray(rows, dtype=np.float32) if type(rows) is np.ndarray else None
     # Rows that the forest refuses or treats specially are passed to its own method.
     if values is None or values.shape[1:] != (model.n_features_in_,) or not np.isfinite(values).all():
-        return argmax_of_proba(model, rows)
+        return evaluate_by_argmax(model, rows)
     proba = np.zeros((len(values), model.n_classes_))
     for tree in model.estimators_:
         proba += tree.tree_.predict(values)[:, : model.n_classes_]
@@ -66,7 +67,7 @@ def _evaluate_forest(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]
     return model.classes_.take(proba.argmax(axis=1)), np.log(proba)
 
 
-def argmax_unless_close(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+def evaluate_by_argmax_unless_close(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """Evaluate a model whose probabilities increase with the scores that `predict` compares.
 
     Two classes are close if half of the digits of their probabilities are equal; rounding errors are far smaller.
@@ -81,27 +82,27 @@ def argmax_unless_close(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[An
 
 def _evaluate_bagging(model: Any, rows: Any) -> tuple[OutputValues, OutputValues]:
     if not hasattr(model.estimator_, "predict_log_proba"):
-        return argmax_of_proba(model, rows)
+        return evaluate_by_argmax(model, rows)
     # The mean of probabilities is computed from logarithms, so it agrees with `predict_proba` but for rounding.
-    evaluate = argmax_unless_close if _look_up_evaluation(model.estimator_) else evaluate_by_own_methods
+    evaluate = evaluate_by_argmax_unless_close if _look_up_evaluation(model.estimator_) else evaluate_by_own_methods
     return evaluate(model, rows)
 
 
 def _evaluate_k_neighbors(model: Any, rows: Any) -> tuple[OutputValues, OutputValues]:
     if model.weights == "uniform":  # the mode and the argmax of counts both choose the first of equal classes
-        return argmax_of_proba(model, rows)
+        return evaluate_by_argmax(model, rows)
     # The same weights are added in another order. Weights of a user's function may be negative.
-    evaluate = argmax_unless_close if model.weights == "distance" else evaluate_by_own_methods
+    evaluate = evaluate_by_argmax_unless_close if model.weights == "distance" else evaluate_by_own_methods
     return evaluate(model, rows)
 
 
 def _evaluate_mlp(model: Any, rows: Any) -> tuple[OutputValues, OutputValues]:
     has_one_label = model.n_outputs_ == 1 or model.out_activation_ == "softmax"
-    return (argmax_unless_close if has_one_label else evaluate_by_own_methods)(model, rows)
+    return (evaluate_by_argmax_unless_close if has_one_label else evaluate_by_own_methods)(model, rows)
 
 
 def _evaluate_radius_neighbors(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    labels, log_proba = argmax_of_proba(model, rows)
+    labels, log_proba = evaluate_by_argmax(model, rows)
     if np.isneginf(log_proba).all(axis=1).any():  # rows without neighbours get a label that is no class
         labels = np.asarray(model.predict(rows))
     return labels, log_proba
@@ -113,16 +114,16 @@ def _evaluate_stacking(model: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any
 
 
 def _evaluate_voting(model: Any, rows: Any) -> tuple[OutputValues, OutputValues]:
-    return (argmax_of_proba if model.voting == "soft" else evaluate_by_own_methods)(model, rows)
+    return (evaluate_by_argmax if model.voting == "soft" else evaluate_by_own_methods)(model, rows)
 
 
-_EVALUATIONS: Final[dict[str, Evaluate]] = {
+_EVALUATIONS: Final[dict[str, Evaluation]] = {
     # The code of `predict` is the argmax of `predict_proba`.
-    "sklearn.tree.DecisionTreeClassifier": argmax_of_proba,
-    "sklearn.tree.ExtraTreeClassifier": argmax_of_proba,
-    "sklearn.calibration.CalibratedClassifierCV": argmax_of_proba,
-    "sklearn.semi_supervised.LabelPropagation": argmax_of_proba,
-    "sklearn.semi_supervised.LabelSpreading": argmax_of_proba,
+    "sklearn.tree.DecisionTreeClassifier": evaluate_by_argmax,
+    "sklearn.tree.ExtraTreeClassifier": evaluate_by_argmax,
+    "sklearn.calibration.CalibratedClassifierCV": evaluate_by_argmax,
+    "sklearn.semi_supervised.LabelPropagation": evaluate_by_argmax,
+    "sklearn.semi_supervised.LabelSpreading": evaluate_by_argmax,
     # The same, with conditions.
     "sklearn.ensemble.RandomForestClassifier": _evaluate_forest,
     "sklearn.ensemble.ExtraTreesClassifier": _evaluate_forest,
@@ -133,24 +134,25 @@ _EVALUATIONS: Final[dict[str, Evaluate]] = {
     # Both outputs are the final estimator's for the same `transform`.
     "sklearn.ensemble.StackingClassifier": _evaluate_stacking,
     # Sign or argmax of the raw score; expit or softmax of it.
-    "sklearn.ensemble.AdaBoostClassifier": argmax_unless_close,
-    "sklearn.ensemble.GradientBoostingClassifier": argmax_unless_close,
-    "sklearn.ensemble.HistGradientBoostingClassifier": argmax_unless_close,
-    "sklearn.linear_model.LogisticRegression": argmax_unless_close,
-    "sklearn.linear_model.LogisticRegressionCV": argmax_unless_close,
-    "sklearn.linear_model.SGDClassifier": argmax_unless_close,  # or a clipped score, over a sum for all classes
-    "sklearn.discriminant_analysis.LinearDiscriminantAnalysis": argmax_unless_close,
+    "sklearn.ensemble.AdaBoostClassifier": evaluate_by_argmax_unless_close,
+    "sklearn.ensemble.GradientBoostingClassifier": evaluate_by_argmax_unless_close,
+    "sklearn.ensemble.HistGradientBoostingClassifier": evaluate_by_argmax_unless_close,
+    "sklearn.linear_model.LogisticRegression": evaluate_by_argmax_unless_close,
+    "sklearn.linear_model.LogisticRegressionCV": evaluate_by_argmax_unless_close,
+    # Or a clipped score, over a sum for all classes.
+    "sklearn.linear_model.SGDClassifier": evaluate_by_argmax_unless_close,
+    "sklearn.discriminant_analysis.LinearDiscriminantAnalysis": evaluate_by_argmax_unless_close,
     "sklearn.neural_network.MLPClassifier": _evaluate_mlp,
     # Argmax of the joint log-likelihoods; these minus the same number for every class.
-    "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": argmax_unless_close,
-    "sklearn.naive_bayes.BernoulliNB": argmax_unless_close,
-    "sklearn.naive_bayes.CategoricalNB": argmax_unless_close,
-    "sklearn.naive_bayes.ComplementNB": argmax_unless_close,
-    "sklearn.naive_bayes.GaussianNB": argmax_unless_close,
-    "sklearn.naive_bayes.MultinomialNB": argmax_unless_close,
+    "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": evaluate_by_argmax_unless_close,
+    "sklearn.naive_bayes.BernoulliNB": evaluate_by_argmax_unless_close,
+    "sklearn.naive_bayes.CategoricalNB": evaluate_by_argmax_unless_close,
+    "sklearn.naive_bayes.ComplementNB": evaluate_by_argmax_unless_close,
+    "sklearn.naive_bayes.GaussianNB": evaluate_by_argmax_unless_close,
+    "sklearn.naive_bayes.MultinomialNB": evaluate_by_argmax_unless_close,
 }
 """The evaluation of each class, by its public path; subclasses have none."""
 
 
-def _look_up_evaluation(model: Any) -> Evaluate | None:
+def _look_up_evaluation(model: Any) -> Evaluation | None:
     return next((evaluate for path, evaluate in _EVALUATIONS.items() if has_exact_class(model, path)), None)

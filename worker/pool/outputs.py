@@ -34,16 +34,16 @@ def select_rows(rows: Any, indices: NDArray[np.intp] | None) -> Any:
     return _safe_indexing(rows, indices)
 
 
-def find_wanted_rows(members: Sequence[Member], default: Sequence[Output]) -> WantedRows:
+def find_wanted_rows(members: Sequence[Member], default_outputs: Sequence[Output]) -> WantedRows:
     """Find the rows for which each output is wanted.
 
     Args:
         members: in the order of their rows.
-        default: the outputs of a member that requests none.
+        default_outputs: the outputs of a member that requests none.
     """
     if not any(member.outputs for member in members):
-        return dict.fromkeys(default)
-    asked_for = [member.outputs or default for member in members]
+        return dict.fromkeys(default_outputs)
+    asked_for = [member.outputs or default_outputs for member in members]
     row_counts = [member.n_rows for member in members]
     wanted: dict[Output, NDArray[np.intp] | None] = {}
     for output in dict.fromkeys(output for outputs in asked_for for output in outputs):
@@ -52,7 +52,7 @@ def find_wanted_rows(members: Sequence[Member], default: Sequence[Output]) -> Wa
     return wanted
 
 
-def _to_arrays(model: Any, found: Any) -> OutputValues:
-    if isinstance(found, list) and isinstance(getattr(model, "classes_", None), list):
-        return [np.asarray(each) for each in found]
-    return found.toarray() if hasattr(found, "toarray") else np.asarray(found)
+def _to_arrays(model: Any, output: Any) -> OutputValues:
+    if isinstance(output, list) and isinstance(getattr(model, "classes_", None), list):
+        return [np.asarray(each) for each in output]
+    return output.toarray() if hasattr(output, "toarray") else np.asarray(output)

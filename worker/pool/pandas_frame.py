@@ -9,20 +9,22 @@ import numpy as np
 import pandas as pd
 from pandas.api.internals import create_dataframe_from_blocks
 
-from shared.columns import FLOATS, INTEGERS, Categories, Column, Unit, Values, ValueType
+from shared.columns import FLOAT_TYPES, INTEGER_RANGES, Categories, Column, Unit, Values, ValueType
 from shared.rows import EncodedRows, decode
 
 Builder = Callable[[Sequence[Any]], Any]
 """Takes the values of a column, None for a missing one, and returns an array of shape (n_rows,)."""
 
-MARKERS: Final = {"nan": np.nan, "none": None, "na": pd.NA, "nat": pd.NaT}
-_STRINGS: Final = {
+MARKER_VALUES: Final = {"nan": np.nan, "none": None, "na": pd.NA, "nat": pd.NaT}
+_STRING_DTYPES: Final = {
     "str[pyarrow]": pd.StringDtype("pyarrow", na_value=np.nan),
     "str[python]": pd.StringDtype("python", na_value=np.nan),
     "string[pyarrow]": pd.StringDtype("pyarrow", na_value=pd.NA),
     "string[python]": pd.StringDtype("python", na_value=pd.NA),
 }
-NUMPY: Final = frozenset({*(each.value for each in FLOATS), *(each.value for each in INTEGERS), "bool"})
+NUMPY_DTYPES: Final = frozenset(
+    {*(each.value for each in FLOAT_TYPES), *(each.value for each in INTEGER_RANGES), "bool"}
+)
 
 
 class PandasDecoder:
@@ -35,7 +37,7 @@ class PandasDecoder:
 
     def __init__(self, columns: Sequence[Column], names_dtype: str | None) -> None:
         self._names = pd.Index([column.name for column in columns], dtype=to_pandas_dtype(names_dtype or "str"))
-        self._builders = [builder_for(column) for column in columns]
+        self._builders = [make_builder(column) for column in columns]
         self._blocks = _group_into_blocks(columns)
 
     def __call__(self, rows: EncodedRows) -> pd.DataFrame:
@@ -60,28 +62,28 @@ def _group_into_blocks(columns: Sequence[Column]) -> list[tuple[Any, bool]]:
     """Return the positions of each block's columns, and whether it can have several, as blocks of numpy dtypes can."""
     blocks: dict[Any, list[int]] = {}
     for index, column in enumerate(columns):
-        is_numpy = column.dtype in NUMPY or column.dtype == "object" or _is_naive(column)
+        is_numpy = column.dtype in NUMPY_DTYPES or column.dtype == "object" or _is_naive_datetime(column)
         blocks.setdefault((is_numpy, column.dtype if is_numpy else index), []).append(index)
     return [(np.array(positions), is_numpy) for (is_numpy, _), positions in blocks.items()]
 
 
-def builder_for(column: Column) -> Builder:
+def make_builder(column: Column) -> Builder:
     """Return the function that builds a column."""
     if column.categories is not None:
         codes = {value: code for code, value in enumerate(column.categories.values)}
         return partial(_build_categorical, make_categorical_dtype(column.categories), codes)
-    return _values_builder(column, column.missing)
+    return _make_values_builder(column, column.missing)
 
 
-def _values_builder(values: Values, missing: str | None = None) -> Builder:
+def _make_values_builder(values: Values, marker_name: str | None = None) -> Builder:
     if values.dtype == "object":
-        return partial(_build_objects, values.type is ValueType.DATE, MARKERS[missing or "none"])
-    if values.dtype in NUMPY:
+        return partial(_build_objects, values.type is ValueType.DATE, MARKER_VALUES[marker_name or "none"])
+    if values.dtype in NUMPY_DTYPES:
         return partial(np.array, dtype=values.dtype)
     if values.type is not ValueType.DATETIME:
         return partial(_build_extension, to_pandas_dtype(values.dtype), values.type is ValueType.DATE)
     unit = values.unit or Unit.NANOSECOND
-    if _is_naive(values):
+    if _is_naive_datetime(values):
         return partial(_build_datetimes, unit)
     if values.dtype.startswith("datetime64"):
         return partial(_build_zoned_datetimes, unit, values.time_zone or "UTC")
@@ -90,7 +92,7 @@ def _values_builder(values: Values, missing: str | None = None) -> Builder:
 
 def make_categorical_dtype(categories: Categories) -> pd.CategoricalDtype:
     """Return the dtype of a categorical column."""
-    values = _values_builder(categories)(categories.values)
+    values = _make_values_builder(categories)(categories.values)
     index = pd.Index(values, dtype=object if categories.dtype == "object" else None)
     return pd.CategoricalDtype(index, ordered=categories.ordered)
 
@@ -128,19 +130,19 @@ def _build_extension(dtype: Any, is_date: bool, values: Sequence[Any]) -> Any:
     return pd.array(list(values), dtype=dtype)
 
 
-def _is_naive(values: Values) -> bool:
+def _is_naive_datetime(values: Values) -> bool:
     return values.dtype.startswith("datetime64") and values.time_zone is None
 
 
-def to_pandas_dtype(name: str) -> Any:
+def to_pandas_dtype(dtype_name: str) -> Any:
     """Return the pandas dtype for the name of a dtype in a card."""
-    if name in _STRINGS:
-        return _STRINGS[name]
-    if not name.startswith("arrow["):
-        return pd.api.types.pandas_dtype(name)
+    if dtype_name in _STRING_DTYPES:
+        return _STRING_DTYPES[dtype_name]
+    if not dtype_name.startswith("arrow["):
+        return pd.api.types.pandas_dtype(dtype_name)
     import pyarrow as pa
 
-    inner = name.removeprefix("arrow[").removesuffix("]")
+    inner = dtype_name.removeprefix("arrow[").removesuffix("]")
     if inner in {"string", "large_string"}:  # pandas reads `string[pyarrow]` as its own dtype
         return pd.ArrowDtype(getattr(pa, inner)())
     return pd.ArrowDtype.construct_from_string(f"{inner}[pyarrow]")

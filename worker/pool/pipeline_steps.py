@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, Final
 
 # Their predict, predict_proba and predict_log_proba only call those of `best_estimator_`.
-_SEARCHES: Final = (
+_SEARCH_CLASSES: Final = (
     "sklearn.model_selection.GridSearchCV",
     "sklearn.model_selection.RandomizedSearchCV",
     "sklearn.experimental.enable_halving_search_cv.HalvingGridSearchCV",  # model_selection has no public name for it
@@ -26,16 +26,18 @@ def split_steps(pipeline: Any) -> tuple[list[Any], Any]:
         if has_exact_class(pipeline, "sklearn.pipeline.Pipeline"):
             *steps, pipeline = (step for _, step in pipeline.steps)
             transforms += [step for step in steps if step not in (None, "passthrough")]
-        elif any(has_exact_class(pipeline, search) for search in _SEARCHES) and hasattr(pipeline, "best_estimator_"):
+        elif any(has_exact_class(pipeline, search) for search in _SEARCH_CLASSES) and hasattr(
+            pipeline, "best_estimator_"
+        ):
             pipeline = pipeline.best_estimator_
         else:
             return transforms, pipeline
 
 
-def has_exact_class(value: Any, path: str) -> bool:
+def has_exact_class(value: Any, class_path: str) -> bool:
     """Return whether a value's class is the one with this public path, and not a subclass.
 
     The module is imported only if the class names are equal, so that a process imports only the modules of its model.
     """
-    module, _, name = path.rpartition(".")
+    module, _, name = class_path.rpartition(".")
     return type(value).__name__ == name and getattr(import_module(module), name, None) is type(value)

@@ -34,7 +34,7 @@ class PolarsDecoder:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._names = [column.name for column in columns]
-        self._builders = [builder_for(column) for column in columns]
+        self._builders = [make_builder(column) for column in columns]
 
     def __call__(self, rows: EncodedRows) -> pl.DataFrame:
         """Decode rows into a frame of shape (n_rows, n_columns)."""
@@ -46,7 +46,7 @@ class PolarsDecoder:
         return pl.DataFrame([build(name, values) for name, build, values in columns])
 
 
-def builder_for(column: Column) -> Builder:
+def make_builder(column: Column) -> Builder:
     """Return the function that builds a column."""
     if column.categories is not None:
         return partial(_build_series, pl.Enum([str(value) for value in column.categories.values]))

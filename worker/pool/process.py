@@ -26,7 +26,7 @@ from worker.telemetry.tracing import BatchTracer
 if TYPE_CHECKING:
     from worker.pool.slice_attempts import SliceAttempts
 
-_EXPIRED: Final = Failure(FailureCode.EXPIRED, "The deadline passed before a worker claimed these rows.")
+_EXPIRED_FAILURE: Final = Failure(FailureCode.EXPIRED, "The deadline passed before a worker claimed these rows.")
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +78,7 @@ class PoolProcess:
         predictor.warm_up()
         gc.freeze()  # full collections then skip the pipeline and its libraries
         attempts = Attempts(
-            BlockingTransport.retrying(settings.redis_url.get_secret_value()),
+            BlockingTransport.with_retries(settings.redis_url.get_secret_value()),
             worker,
             result_ttl_seconds=settings.result_ttl_seconds,
             max_attempts=settings.max_attempts,
@@ -115,7 +115,7 @@ class PoolProcess:
                 self._settings.batch_soft_seconds,
                 self._pipe.report_slice,
             )
-        expired = _EXPIRED if _is_expired(claim, claim.members[0]) else None
+        expired = _EXPIRED_FAILURE if _is_expired(claim, claim.members[0]) else None
         predict_us = self._slices.run(claim, self._find_model_change(claim) or expired)
         if predict_us is not None and claim.origins:
             self._log_and_trace(claim, predict_us)
@@ -125,7 +125,7 @@ class PoolProcess:
         outcome = self._predict(claim)
         n_open = self._attempts.commit(claim, outcome)
         finished_us = claim.claimed_us + (time.monotonic_ns() - began_ns) // 1000
-        self._pipe.report(make_attempt_report(claim, outcome, n_open, finished_us))
+        self._pipe.report_attempt(make_attempt_report(claim, outcome, n_open, finished_us))
         if n_open is None:
             log.warning("dropped an outcome: another attempt has the batch", batch=claim.batch_id, token=claim.token)
         elif claim.origins:
@@ -158,7 +158,7 @@ class PoolProcess:
         try:
             queue = self._attempts.requeue(batch_id, detail)
             if queue is not None:
-                self._pipe.report(AttemptReport(queue, reason))
+                self._pipe.report_attempt(AttemptReport(queue, reason))
         except (BrokerUnavailable, RecordIncompatible, StoreRefused) as error:
             log.warning("could not requeue a batch", batch=batch_id, reason=str(error))
 
@@ -182,9 +182,9 @@ class PoolProcess:
             f"and the workers now serve {served}: submit them again.",
         )
 
-    def _predict_unexpired(self, claim: Claim, expired: list[bool]) -> Outcome:
+    def _predict_unexpired(self, claim: Claim, expired_flags: list[bool]) -> Outcome:
         """Predict only the rows of members whose deadline has not passed."""
-        parts = zip(claim.members, split_rows(claim.rows.content, claim.members), expired, strict=True)
+        parts = zip(claim.members, split_rows(claim.rows.content, claim.members), expired_flags, strict=True)
         unexpired = [(member, rows) for member, rows, is_expired in parts if not is_expired]
         members = [member for member, _ in unexpired]
         content, n_rows = b"".join(rows for _, rows in unexpired), sum(member.n_rows for member in members)
@@ -192,12 +192,12 @@ class PoolProcess:
         answers, predict_us = self._predictor.predict(encoded, members) if members else ([], 0)
         answer = iter(answers)
         return self._make_outcome(
-            claim, predict_us, [_EXPIRED if is_expired else next(answer) for is_expired in expired]
+            claim, predict_us, [_EXPIRED_FAILURE if is_expired else next(answer) for is_expired in expired_flags]
         )
 
-    def _make_outcome(self, claim: Claim, predict_us: int, members: list[Answer | Failure]) -> Outcome:
+    def _make_outcome(self, claim: Claim, predict_us: int, results: list[Answer | Failure]) -> Outcome:
         provenance = Provenance(claim.token, claim.rows.n_rows, self._worker, self._versions)
-        return Outcome(claim.queue_us, predict_us, members, provenance)
+        return Outcome(claim.queue_us, predict_us, results, provenance)
 
 
 def _is_expired(claim: Claim, member: Member) -> bool:
@@ -231,7 +231,7 @@ def make_attempt_report(claim: Claim, outcome: Outcome, n_open: int | None, fini
     return AttemptReport(claim.queue, COMMITTED, claim.rows.n_rows, claim.queue_us, outcome.predict_us, *counts)
 
 
-def _final_state(end: Answer | Failure) -> State:
-    if isinstance(end, Answer):
+def _final_state(result: Answer | Failure) -> State:
+    if isinstance(result, Answer):
         return State.SUCCEEDED
-    return State.EXPIRED if end.code == FailureCode.EXPIRED else State.FAILED
+    return State.EXPIRED if result.code == FailureCode.EXPIRED else State.FAILED

@@ -12,13 +12,14 @@ from shared.names import Output
 from worker.pool.outputs import OutputValues
 
 Outputs = Mapping[Output, OutputValues]
-Convert = Callable[[int, int], Any]
+RowConverter = Callable[[int, int], Any]
 """Takes the number of the first row and of the row after the last; returns these rows as the pipeline takes them."""
-Evaluate = Callable[[Any], Outputs]
+RowEvaluator = Callable[[Any], Outputs]
 """Evaluates converted rows; raises any exception of the pipeline."""
 
 _MAX_REASON_LENGTH: Final = 500  # characters: a library's message may list every value
-_MAX_ONE_BY_ONE: Final = 4  # rows: halving takes as many evaluations if one of them is refused, and more for several
+# Halving takes as many evaluations if one of so many rows is refused, and more for several.
+_MAX_ROWS_ONE_BY_ONE: Final = 4
 
 
 class SearchTooLong(Exception):
@@ -52,18 +53,19 @@ class RefusalSearch:
     It takes at most 2 log2(n) evaluations for each refused row, and at most 1.5 n in total. The parts of one size
     together have at most n rows, and there are log2(n) sizes.
 
-    It ends after `most` refused rows, or after `seconds`: with its result if `most` is set and a refused row was found,
-    otherwise with `SearchTooLong`. A single row is always evaluated, so a slice can be halved until it gets a result.
+    It ends after `max_refused` refused rows, or after `time_limit_seconds`: with its result if `max_refused` is set and
+    a refused row was found, otherwise with `SearchTooLong`. A single row is always evaluated, so a slice can be halved
+    until it gets a result.
     """
 
     def __init__(
         self,
-        convert: Convert,
-        evaluate: Evaluate,
+        convert: RowConverter,
+        evaluate: RowEvaluator,
         interruptions: tuple[type[Exception], ...],
         *,
-        most: int | None,
-        seconds: float,
+        max_refused: int | None,
+        time_limit_seconds: float,
     ) -> None:
         """Prepare a search.
 
@@ -71,14 +73,14 @@ class RefusalSearch:
             convert: its errors are raised, and do not count as refusals.
             evaluate: calls the pipeline.
             interruptions: exceptions that are not caused by the rows.
-            most: how many refused rows to find; None to find all of them, and the outputs of the other rows.
-            seconds: the time limit of the search.
+            max_refused: how many refused rows to find; None to find all of them, and the outputs of the other rows.
+            time_limit_seconds: the time limit of the search.
         """
         self._convert = convert
         self._evaluate = evaluate
         self._interruptions = interruptions
-        self._most = most
-        self._seconds = seconds
+        self._max_refused = max_refused
+        self._time_limit_seconds = time_limit_seconds
         self._deadline = 0.0
 
     def run(self, n_rows: int) -> SearchResult:
@@ -87,46 +89,46 @@ class RefusalSearch:
         Raises:
             SearchTooLong: the time limit was reached without a usable result.
         """
-        found = SearchResult()
-        self._deadline = time.monotonic() + self._seconds
-        self._evaluate_or_split(0, n_rows, found)
-        return found
+        result = SearchResult()
+        self._deadline = time.monotonic() + self._time_limit_seconds
+        self._evaluate_or_split(0, n_rows, result)
+        return result
 
-    def _evaluate_or_split(self, start: int, stop: int, found: SearchResult, is_refused: bool = False) -> bool:
+    def _evaluate_or_split(self, start: int, stop: int, result: SearchResult, is_refused: bool = False) -> bool:
         """Evaluate rows, unless they are known to be refused together; return whether they are refused."""
         if not is_refused or stop - start == 1:
             converted = self._convert(start, stop)
             try:
-                found.parts.append((start, stop, self._evaluate(converted)))
+                result.parts.append((start, stop, self._evaluate(converted)))
             except self._interruptions:
                 raise
             except Exception as error:  # an exception of the pipeline fails only the rows that cause it
                 if stop - start == 1:
-                    found.reasons[start] = str(error)[:_MAX_REASON_LENGTH] or type(error).__name__
+                    result.reasons[start] = str(error)[:_MAX_REASON_LENGTH] or type(error).__name__
                     return True
             else:
                 return False
             del converted
         any_refused = False
         for first, last in _split_range(start, stop):
-            if self._has_ended(found):
+            if self._has_ended(result):
                 return True
             is_last = last == stop
-            any_refused |= self._evaluate_or_split(first, last, found, is_refused=is_last and not any_refused)
+            any_refused |= self._evaluate_or_split(first, last, result, is_refused=is_last and not any_refused)
         return True
 
-    def _has_ended(self, found: SearchResult) -> bool:
-        if self._most is not None and len(found.reasons) >= self._most:
+    def _has_ended(self, result: SearchResult) -> bool:
+        if self._max_refused is not None and len(result.reasons) >= self._max_refused:
             return True
         if time.monotonic() < self._deadline:
             return False
-        if self._most is None or not found.reasons:
+        if self._max_refused is None or not result.reasons:
             raise SearchTooLong
         return True
 
 
 def _split_range(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    if stop - start <= _MAX_ONE_BY_ONE:
+    if stop - start <= _MAX_ROWS_ONE_BY_ONE:
         yield from ((row, row + 1) for row in range(start, stop))
     else:
         middle = (start + stop) // 2

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.ipc
 from numpy.typing import NDArray
 
-from shared.bulk import ERROR, OUTPUT, TARGET
+from shared.bulk import ERROR_COLUMN, OUTPUT_METADATA_KEY, TARGET_METADATA_KEY
 from shared.card import ModelCard
 from shared.names import Output
 from shared.objects import ObjectStore
@@ -23,22 +23,22 @@ from worker.pool.arrow_arrays import are_strings, strings_to_arrow, values_to_ar
 from worker.pool.encoding import encode_items
 from worker.pool.outputs import OutputValues
 
-_BATCH_ROWS: Final = 65_536  # a reader of part of the result keeps one record batch in memory
+_RECORD_BATCH_ROWS: Final = 65_536  # a reader of part of the result keeps one record batch in memory
 _NARROW_DTYPES: Final[Any] = (
     (np.bool_, {bool, np.bool_}),
     (np.int64, {int, np.int64}),
     (np.float64, {int, float, np.int64, np.float64}),
 )
 """Dtypes, and the types of the objects that are converted to them."""
-_PROBABILITIES: Final = frozenset({Output.LOG_PROBA, Output.PROBA})
+_PROBABILITY_OUTPUTS: Final = frozenset({Output.LOG_PROBA, Output.PROBA})
 # Without compression: lz4 would add 3.5 ms to the 15 ms for 200,000 rows of iris.
-_OPTIONS: Final = pa.ipc.IpcWriteOptions(use_threads=False)
+_WRITE_OPTIONS: Final = pa.ipc.IpcWriteOptions(use_threads=False)
 
-Column = tuple[str, int | None, NDArray[Any]]
+OutputColumn = tuple[str, int | None, NDArray[Any]]
 """Its name, the index of its target if there are several targets, and its values, shape (n_rows,)."""
 
 
-def split_into_columns(output: Output, values: OutputValues, classes: Sequence[Any] | None) -> Iterator[Column]:
+def split_into_columns(output: Output, values: OutputValues, classes: Sequence[Any] | None) -> Iterator[OutputColumn]:
     """Split an output into columns.
 
     Args:
@@ -50,14 +50,14 @@ def split_into_columns(output: Output, values: OutputValues, classes: Sequence[A
         for target, each in enumerate(values):
             labels = classes[target] if classes is not None and len(classes) == len(values) else None
             for name, _, column in _split_array(
-                f"{output}_{target}", each, labels if output in _PROBABILITIES else None
+                f"{output}_{target}", each, labels if output in _PROBABILITY_OUTPUTS else None
             ):
                 yield name, target, column
     else:
-        yield from _split_array(output, values, classes if output in _PROBABILITIES else None)
+        yield from _split_array(output, values, classes if output in _PROBABILITY_OUTPUTS else None)
 
 
-def _split_array(name: str, values: NDArray[Any], labels: Sequence[Any] | None) -> Iterator[Column]:
+def _split_array(name: str, values: NDArray[Any], labels: Sequence[Any] | None) -> Iterator[OutputColumn]:
     if values.ndim == 1:
         yield name, None, values
         return
@@ -90,9 +90,9 @@ class ResultEncoder:
         arrays, fields = [], []
         for output in sorted(outputs, key=list(Output).index):
             for name, target, column in split_into_columns(output, outputs[output], self._classes):
-                place = {TARGET: str(target)} if target is not None else {}
+                place = {TARGET_METADATA_KEY: str(target)} if target is not None else {}
                 arrays.append(_encode_column(column, indices, 0 if errors is None else len(errors)))
-                fields.append(pa.field(name, arrays[-1].type, metadata={OUTPUT: output.value, **place}))
+                fields.append(pa.field(name, arrays[-1].type, metadata={OUTPUT_METADATA_KEY: output.value, **place}))
         return _make_table(arrays, fields, errors)
 
     def encode_without_results(self, outputs: Mapping[Output, OutputValues], errors: pa.Array) -> pa.Table:
@@ -113,16 +113,16 @@ def write_table(store: ObjectStore, key: str, table: pa.Table) -> int:
         ObjectStoreUnavailable, StorageFull: nothing was written.
     """
     with (
-        store.writer(key) as writer,
-        pa.ipc.new_file(pa.PythonFile(writer, "w"), table.schema, options=_OPTIONS) as out,
+        store.open_writer(key) as writer,
+        pa.ipc.new_file(pa.PythonFile(writer, "w"), table.schema, options=_WRITE_OPTIONS) as out,
     ):
-        out.write_table(table, max_chunksize=_BATCH_ROWS)
+        out.write_table(table, max_chunksize=_RECORD_BATCH_ROWS)
     return writer.n_bytes
 
 
 def _make_table(arrays: list[pa.Array], fields: list[pa.Field], errors: pa.Array | None) -> pa.Table:
     if errors is not None:
-        arrays, fields = [*arrays, errors], [*fields, pa.field(ERROR, pa.string())]
+        arrays, fields = [*arrays, errors], [*fields, pa.field(ERROR_COLUMN, pa.string())]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
@@ -132,7 +132,7 @@ def _encode_column(values: NDArray[Any], indices: NDArray[np.intp] | None, n_row
         values = _narrow_objects(values)
         if values.dtype.kind in "biuf":
             return values_to_arrow(values, indices, n_rows)
-        texts = list(map(_to_string, encode_items(values)))
+        texts = list(map(_decode_json_string, encode_items(values)))
     if indices is None:
         return strings_to_arrow(texts)
     placed: list[str | None] = [None] * n_rows
@@ -149,6 +149,6 @@ def _narrow_objects(values: NDArray[Any]) -> NDArray[Any]:
     return next((values.astype(dtype) for dtype, kinds in _NARROW_DTYPES if types <= kinds), values)
 
 
-def _to_string(item: bytes) -> str | None:
+def _decode_json_string(item: bytes) -> str | None:
     value = msgspec.json.decode(item)
     return value if value is None or isinstance(value, str) else item.decode()

@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from shared.bulk import SliceResult, result_key
+from shared.bulk import SliceResult, new_result_key
 from shared.errors import ObjectStoreUnavailable, StorageFull
 from shared.memory import keep_freed_memory
 from shared.objects import ObjectStore
@@ -13,10 +13,10 @@ from shared.store.attempts import Attempts, Claim
 from shared.store.records import Failure
 from worker.pool.predictor import Predictor
 from worker.pool.refusals import SearchTooLong
-from worker.pool.slices import Scored, SliceScorer
+from worker.pool.slices import ScoredSlice, SliceScorer
 from worker.telemetry.metrics import COMMITTED, DROPPED, GIVEN_BACK, HALVED, SliceReport
 
-_HALVED: Final = "The pipeline refuses so many of the rows that they are scored in smaller slices."
+_HALVED_DETAIL: Final = "The pipeline refuses so many of the rows that they are scored in smaller slices."
 
 log = structlog.get_logger(__name__)
 
@@ -29,16 +29,21 @@ class SliceAttempts:
         scorer: SliceScorer,
         attempts: Attempts,
         store: ObjectStore,
-        report: Callable[[SliceReport], None],
+        report_slice: Callable[[SliceReport], None],
     ) -> None:
         self._scorer = scorer
         self._attempts = attempts
         self._store = store
-        self._report = report
+        self._report = report_slice
 
     @classmethod
     def open(
-        cls, predictor: Predictor, attempts: Attempts, url: str, seconds: float, report: Callable[[SliceReport], None]
+        cls,
+        predictor: Predictor,
+        attempts: Attempts,
+        url: str,
+        time_limit_seconds: float,
+        report_slice: Callable[[SliceReport], None],
     ) -> "SliceAttempts":
         """Open the object store, and make this process keep freed memory for later slices.
 
@@ -46,12 +51,12 @@ class SliceAttempts:
             predictor: a predictor that is loaded and warmed up.
             attempts: records attempts in the store.
             url: the URL of the object store.
-            seconds: the time limit of an attempt.
-            report: reports to the parent how an attempt ended.
+            time_limit_seconds: the time limit of an attempt.
+            report_slice: reports to the parent how an attempt ended.
         """
         keep_freed_memory()
         store = ObjectStore.open(url)
-        return cls(SliceScorer(predictor, store, seconds), attempts, store, report)
+        return cls(SliceScorer(predictor, store, time_limit_seconds), attempts, store, report_slice)
 
     def run(self, claim: Claim, refusal: Failure | None) -> int | None:
         """Score a slice and commit its result.
@@ -68,22 +73,22 @@ class SliceAttempts:
         """
         assert claim.slice is not None
         assert claim.source is not None
-        key = result_key(claim.batch_id, claim.token)
+        key = new_result_key(claim.batch_id, claim.token)
         try:
-            scored = Scored(refusal) if refusal is not None else self._scorer.score(claim.source, claim.slice, key)
+            scored = ScoredSlice(refusal) if refusal is not None else self._scorer.score(claim.source, claim.slice, key)
         except (ObjectStoreUnavailable, StorageFull) as error:
             log.warning("gave a slice back", batch=claim.batch_id, code=error.code, reason=str(error.__cause__))
             self._attempts.give_back(claim.batch_id)
             self._report(SliceReport(GIVEN_BACK))
         except SearchTooLong:
             log.warning("halving a slice: the pipeline refuses many of its rows", batch=claim.batch_id)
-            self._attempts.requeue(claim.batch_id, _HALVED, is_last=True)
+            self._attempts.requeue(claim.batch_id, _HALVED_DETAIL, is_last=True)
             self._report(SliceReport(HALVED))
         else:
             return scored.predict_us if self._commit(claim, scored) else None
         return None
 
-    def _commit(self, claim: Claim, scored: Scored) -> bool:
+    def _commit(self, claim: Claim, scored: ScoredSlice) -> bool:
         is_committed = self._attempts.commit_slice(claim, scored.result, predict_us=scored.predict_us)
         n_bad = scored.result.n_bad if isinstance(scored.result, SliceResult) else 0
         end = COMMITTED if is_committed else DROPPED
@@ -91,10 +96,10 @@ class SliceAttempts:
         self._report(SliceReport(end, claim.rows.n_rows, n_bad, claim.queue_us, *times))
         if not is_committed:
             log.warning("dropped the result of a slice", batch=claim.batch_id, token=claim.token)
-            self._delete(scored.result)
+            self._delete_result(scored.result)
         return is_committed
 
-    def _delete(self, result: SliceResult | Failure) -> None:
+    def _delete_result(self, result: SliceResult | Failure) -> None:
         """Delete the object of a result that was refused: no record refers to it."""
         if isinstance(result, SliceResult):
             try:

@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.ipc
 
-from shared.bulk import CARRIED, Slice, Source
+from shared.bulk import CARRIED_PREFIX, Slice, Source
 from shared.errors import ObjectStoreUnavailable
 from shared.objects import ObjectStore
 
-_OPTIONS: Final = pa.ipc.IpcReadOptions(use_threads=False)
-_MAX_OPEN: Final = 2  # open objects, because slices of several predictions alternate
+_READ_OPTIONS: Final = pa.ipc.IpcReadOptions(use_threads=False)
+_MAX_OPEN_OBJECTS: Final = 2  # because slices of several predictions alternate
 _FOOTER_BYTES: Final = 64 * 2**10  # a longer footer takes another request
 
 
@@ -26,7 +26,7 @@ class SliceReader:
         self._store = store
         self._open_objects: OrderedDict[str, _OpenObject] = OrderedDict()
 
-    def read(self, source: Source, part: Slice) -> pa.Table:
+    def read(self, source: Source, row_range: Slice) -> pa.Table:
         """Read the rows of a slice, without carried columns.
 
         If the store is a folder, the table refers to the mapped file, and the mapping ends with the table, so that a
@@ -41,12 +41,12 @@ class SliceReader:
         """
         path = self._store.local_path(source.key)
         if path is not None:
-            return _read_slice(pa.ipc.open_file(_map_file(path), options=_OPTIONS), source, part)
+            return _read_slice(pa.ipc.open_file(_map_file(path), options=_READ_OPTIONS), source, row_range)
         file, reader = self._open_object(source.key)
         # Record batches have about the same length: one request for all of them, instead of one for each.
-        n_read = part.n_rows + 2 * source.batch_rows
-        with file.reading_ahead(file.n_bytes * n_read // source.n_rows):
-            return _read_slice(reader, source, part)
+        n_read = row_range.n_rows + 2 * source.batch_rows
+        with file.read_ahead(file.n_bytes * n_read // source.n_rows):
+            return _read_slice(reader, source, row_range)
 
     def _open_object(self, key: str) -> "_OpenObject":
         """Open an object and read its footer, unless it is still open."""
@@ -54,12 +54,12 @@ class SliceReader:
             self._open_objects.move_to_end(key)
             return self._open_objects[key]
         file = RangedFile(self._store, key)
-        with file.reading_ahead(_FOOTER_BYTES):
+        with file.read_ahead(_FOOTER_BYTES):
             file.seek(max(0, file.n_bytes - _FOOTER_BYTES))
             file.read(0)
-            opened = _OpenObject(file, pa.ipc.open_file(pa.PythonFile(file, "r"), options=_OPTIONS))
+            opened = _OpenObject(file, pa.ipc.open_file(pa.PythonFile(file, "r"), options=_READ_OPTIONS))
         self._open_objects[key] = opened
-        if len(self._open_objects) > _MAX_OPEN:
+        if len(self._open_objects) > _MAX_OPEN_OBJECTS:
             self._open_objects.popitem(last=False)
         return opened
 
@@ -83,7 +83,7 @@ class RangedFile:
         self.closed = False  # pyarrow reads it
 
     @contextmanager
-    def reading_ahead(self, n_bytes: int) -> Iterator[None]:
+    def read_ahead(self, n_bytes: int) -> Iterator[None]:
         """Request at least `n_bytes` with the first request within the context, and keep them until its end."""
         self._n_ahead = n_bytes
         try:
@@ -122,12 +122,12 @@ class _OpenObject(NamedTuple):
     reader: Any
 
 
-def _read_slice(reader: Any, source: Source, part: Slice) -> pa.Table:
-    first, n_before = divmod(part.first_row, source.batch_rows)
-    last = (part.first_row + part.n_rows - 1) // source.batch_rows
+def _read_slice(reader: Any, source: Source, row_range: Slice) -> pa.Table:
+    first, n_before = divmod(row_range.first_row, source.batch_rows)
+    last = (row_range.first_row + row_range.n_rows - 1) // source.batch_rows
     table = pa.Table.from_batches([reader.get_batch(index) for index in range(first, last + 1)])
-    carried = {f"{CARRIED}{index}" for index in range(len(source.carried))}
-    return table.drop_columns(list(carried)).slice(n_before, part.n_rows)
+    carried = {f"{CARRIED_PREFIX}{index}" for index in range(len(source.carried))}
+    return table.drop_columns(list(carried)).slice(n_before, row_range.n_rows)
 
 
 def _map_file(path: Path) -> Any:

@@ -16,7 +16,7 @@ _ROWS_BUCKETS: Final = tuple(2**power for power in range(11))  # up to the large
 
 COMMITTED: Final = BatchState.COMMITTED.value
 DROPPED: Final = "dropped"
-ENDS: Final = (COMMITTED, DROPPED, *LostReason)
+ATTEMPT_ENDS: Final = (COMMITTED, DROPPED, *LostReason)
 """How an attempt can end: its outcome was committed or refused, or it was lost."""
 GIVEN_BACK: Final = "given-back"
 HALVED: Final = "halved"
@@ -30,7 +30,7 @@ class AttemptReport(NamedTuple):
 
     queue: Queue
     end: str
-    """One of `ENDS`."""
+    """One of `ATTEMPT_ENDS`."""
     n_rows: int = 0
     queue_us: int = 0
     """Microseconds from the batch's submission to its claim."""
@@ -124,7 +124,7 @@ class WorkerMetrics:
             if count:
                 counter.inc(count)
 
-    def count_slice(self, report: SliceReport) -> None:
+    def count_slice_attempt(self, report: SliceReport) -> None:
         """Count an attempt at a slice that has ended."""
         self._slices[report.end].inc()
         if report.end in (GIVEN_BACK, HALVED):
@@ -139,7 +139,7 @@ class WorkerMetrics:
         """Count attempts at batches and at slices that have ended."""
         for report in reports:
             if isinstance(report, SliceReport):
-                self.count_slice(report)
+                self.count_slice_attempt(report)
             else:
                 self.count_attempt(report)
 

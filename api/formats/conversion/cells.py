@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from api.formats.conversion.numbers import to_float64, to_integers
 from api.formats.conversion.partial import PartialConversion, keep_where, merge_doubtful
-from shared.columns import FLOATS, INTEGERS, Values, ValueType
+from shared.columns import FLOAT_TYPES, INTEGER_RANGES, Values, ValueType
 
 TRUE: Final = ("true", "True", "TRUE", "1")
 """Cells that mean true."""
@@ -25,7 +25,7 @@ _PLAIN_INTEGER: Final = r"^[ \t]*[+-]?[0-9]{1,18}[ \t]*$"
 
 def parse_cell(values: Values, cell: str) -> Any:
     """Return the value of a cell for a column, as JSON would have it; the cell itself if it has no such value."""
-    if values.type in FLOATS or values.type in INTEGERS:
+    if values.type in FLOAT_TYPES or values.type in INTEGER_RANGES:
         number = _NUMBER.fullmatch(cell)
         return cell if number is None else _parse_number(number)
     if values.type is ValueType.BOOL:
@@ -35,7 +35,7 @@ def parse_cell(values: Values, cell: str) -> Any:
 
 def to_numbers(values: Values, cells: Any) -> PartialConversion:
     """Convert cells to float64 or, for an integer type, to that type; cells that are not plain numbers are doubtful."""
-    if values.type in FLOATS:
+    if values.type in FLOAT_TYPES:
         return _to_floats(cells)
     integers = keep_where(cells, pc.match_substring_regex(cells, _PLAIN_INTEGER))
     read = to_integers(values.type, _strip_for_pyarrow(integers.array).cast(pa.int64()))

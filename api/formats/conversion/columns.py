@@ -17,7 +17,7 @@ from api.formats.conversion import datetimes, numbers
 from api.formats.conversion.partial import PartialConversion, keep_where, merge_doubtful
 from api.http.strict_json import show
 from api.http.values import column_reader, expected_values, refusal_message
-from shared.columns import FLOATS, INTEGERS, Column, Unit, Values, ValueType
+from shared.columns import FLOAT_TYPES, INTEGER_RANGES, Column, Unit, Values, ValueType
 
 _MAX_SUGGESTIONS: Final = 5  # each takes up to 2 ms
 _TEXTS: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
@@ -116,7 +116,7 @@ class ColumnConverter:
                 raise ValueError("must be a string in UTF-8.") from None
         elif type(value) is Decimal:
             value = int(value) if value == value.to_integral_value() else float(value)
-        elif type(value) is int and self._values.type in FLOATS and abs(value) > numbers.EXACT:
+        elif type(value) is int and self._values.type in FLOAT_TYPES and abs(value) > numbers.EXACT:
             raise ValueError(f"must be a number; {value} is beyond 2^53, where not every integer is one.")
         return self._read(value)
 
@@ -147,7 +147,11 @@ class ColumnConverter:
         raise WrongType(f"has the type {source}, and must be {expected_values(self._column)}{self._wrong_type_hint()}.")
 
     def _takes_numbers_or_booleans(self) -> bool:
-        return self._values.type in FLOATS or self._values.type in INTEGERS or self._values.type is ValueType.BOOL
+        return (
+            self._values.type in FLOAT_TYPES
+            or self._values.type in INTEGER_RANGES
+            or self._values.type is ValueType.BOOL
+        )
 
     def _conversion_of_cells(self) -> Callable[[Any], PartialConversion]:
         if self._values.type is ValueType.BOOL:
@@ -157,7 +161,7 @@ class ColumnConverter:
         return partial(csv_cells.to_numbers, self._values)
 
     def _conversion_of_numbers(self, _source: Any) -> Callable[[Any], PartialConversion] | None:
-        if self._values.type in INTEGERS:
+        if self._values.type in INTEGER_RANGES:
             return partial(numbers.to_integers, self._values.type)
         if self._values.type is ValueType.FLOAT32:
             return numbers.to_float32
@@ -225,8 +229,8 @@ def _then_float32(convert: Callable[[Any], PartialConversion]) -> Callable[[Any]
 def decoded_type(column: Column) -> Any:
     """Return the type to which a parser decodes the values of a column, for its `ColumnConverter`."""
     values = column.categories or column
-    if values.type in FLOATS:
+    if values.type in FLOAT_TYPES:
         return pa.float64()
-    if values.type in INTEGERS:
+    if values.type in INTEGER_RANGES:
         return pa.type_for_alias(values.type.value)
     return pa.bool_() if values.type is ValueType.BOOL else pa.string()

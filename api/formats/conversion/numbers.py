@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from api.formats.conversion.partial import PartialConversion, keep_where, merge_doubtful, null_unless
-from shared.columns import INTEGERS, ValueType
+from shared.columns import INTEGER_RANGES, ValueType
 
 EXACT: Final = 2**53
 """Float64 represents every integer up to this one exactly."""
@@ -68,8 +68,8 @@ def _convert_in_range(value_type: ValueType, array: Any) -> PartialConversion:
     try:
         return PartialConversion(array.cast(target))
     except pa.ArrowInvalid:
-        smallest, largest = INTEGERS[value_type]
-        lowest, highest = INTEGERS[ValueType(str(array.type))]
+        smallest, largest = INTEGER_RANGES[value_type]
+        lowest, highest = INTEGER_RANGES[ValueType(str(array.type))]
         is_good = pc.and_(
             pc.greater_equal(array, pa.scalar(max(smallest, lowest), array.type)),
             pc.less_equal(array, pa.scalar(min(largest, highest), array.type)),

@@ -17,7 +17,7 @@ from msgspec import NODEFAULT, UNSET, Raw, UnsetType
 from api.formats.conversion.carried import encode_carried_json
 from api.formats.conversion.columns import decoded_type
 from api.formats.json.number_arrays import NumberArrayParser
-from shared.columns import FLOATS, INTEGERS, Column, ValueType
+from shared.columns import FLOAT_TYPES, INTEGER_RANGES, Column, ValueType
 
 Decode = Callable[[bytes], list[Any]]
 """Decodes the rows of a piece; raises `msgspec.DecodeError` or `UnicodeDecodeError`."""
@@ -163,9 +163,9 @@ class _ObjectDecoder:
 def _python_type(column: Column) -> Any:
     values = column.categories or column
     plain: Any = str
-    if values.type in FLOATS:
+    if values.type in FLOAT_TYPES:
         plain = float
-    elif values.type in INTEGERS:
+    elif values.type in INTEGER_RANGES:
         plain = int
     elif values.type is ValueType.BOOL:
         plain = bool

@@ -19,9 +19,9 @@ _READ_ONLY: Final = frozenset(
 )
 """These also run when the server rejects writes: its disk is full, it lacks replicas, or it is a replica."""
 
-_NAMES: Final = lua_literals()
-_NAME: Final = re.compile(rf"\b({'|'.join(_NAMES)})\b")
-_FUNCTION: Final = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
+_LITERALS: Final = lua_literals()
+_NAME_PATTERN: Final = re.compile(rf"\b({'|'.join(_LITERALS)})\b")
+_FUNCTION_PATTERN: Final = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
 
 
 class Script:
@@ -30,7 +30,7 @@ class Script:
     def __init__(self, source: str) -> None:
         self.source = source
         """The script with the shared names."""
-        self.text = _NAME.sub(lambda name: str(_NAMES[name[1]]), source)
+        self.text = _NAME_PATTERN.sub(lambda name: str(_LITERALS[name[1]]), source)
         """The script as the server runs it, with the values of the names."""
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
@@ -43,7 +43,7 @@ class Script:
 
 def _prepend_functions(script: str) -> str:
     for function in reversed(
-        list(_FUNCTION.finditer(_read_script("prelude") + _read_script("slices")))
+        list(_FUNCTION_PATTERN.finditer(_read_script("prelude") + _read_script("slices")))
     ):  # a function may use those above it
         if re.search(rf"\b{function[1]}\b", script):
             script = function[0] + script

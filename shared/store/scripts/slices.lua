@@ -80,7 +80,7 @@ end
 
 -- Hand out as many slices as the pool processes need: in turn one of each owner, and in turn of an owner's predictions.
 local function hand_out()
-  local room = count_bulk_processes() * SLICES_A_PROCESS - redis.call('SCARD', k_slices)
+  local room = count_bulk_processes() * SLICES_PER_PROCESS - redis.call('SCARD', k_slices)
   while room > 0 do
     local owner = redis.call('LPOP', k_owners)
     if not owner then

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import psutil
 
-from shared.bulk import MARKER, SliceResult, Source
-from shared.objects import PREFIX, ObjectStore
+from shared.bulk import MARKER_KEY, SliceResult, Source
+from shared.objects import KEY_PREFIX, ObjectStore
 from shared.store.schema import STORED_ROWS, BatchState, Counter, Field, Key
 from tests.stack import SESSION, SESSION_VARIABLE
 
@@ -35,7 +35,7 @@ def live(server: Any) -> dict[str, set[str]]:
 
 def objects(store: ObjectStore) -> set[str]:
     """Return the keys of all objects except the marker, including unfinished ones in a folder."""
-    return {stored.key for stored in store.list() if stored.key != MARKER}
+    return {stored.key for stored in store.list() if stored.key != MARKER_KEY}
 
 
 def misplaced(server: Any, store: ObjectStore) -> list[str]:
@@ -45,7 +45,7 @@ def misplaced(server: Any, store: ObjectStore) -> list[str]:
     """
     predictions, found = live(server), objects(store)
     needed = set().union(*predictions.values())
-    stray = {key for key in found if key.removeprefix(PREFIX).partition("/")[0] not in predictions}
+    stray = {key for key in found if key.removeprefix(KEY_PREFIX).partition("/")[0] not in predictions}
     return [f"missing: {key}" for key in sorted(needed - found)] + [f"stray: {key}" for key in sorted(stray)]
 
 

@@ -9,9 +9,9 @@ import pytest
 from shared.distributions import (
     DifferingDistribution,
     describe_missing_module,
-    find_differing,
+    find_differing_distributions,
+    format_pip_requirements,
     pip_install_command,
-    pip_requirements,
 )
 from tests.unit.api.http.cards import matrix
 
@@ -31,18 +31,18 @@ NUMPY = version("numpy").split(".")
     ],
 )
 def test_distributions_differ(name: str, made_with: str, differs: bool) -> None:
-    found = find_differing(matrix().model_copy(update={"versions": {name: made_with}}))
+    found = find_differing_distributions(matrix().model_copy(update={"versions": {name: made_with}}))
     assert [(each.name, each.made_with) for each in found] == ([(name, made_with)] if differs else [])
 
 
 def test_a_missing_distribution_has_no_version() -> None:
-    (found,) = find_differing(matrix().model_copy(update={"versions": {"no-such-distribution": "4.6.0"}}))
+    (found,) = find_differing_distributions(matrix().model_copy(update={"versions": {"no-such-distribution": "4.6.0"}}))
     assert found.installed == "none"
 
 
 def test_pins_are_what_pip_takes() -> None:
     assert (
-        pip_requirements([DifferingDistribution("a", "1.0", "none"), DifferingDistribution("b", "2.1", "2.0")])
+        format_pip_requirements([DifferingDistribution("a", "1.0", "none"), DifferingDistribution("b", "2.1", "2.0")])
         == "a==1.0 b==2.1"
     )
 

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pytest
 from pandas.testing import assert_frame_equal
 
-from shared.columns import INTEGERS, ValueType
+from shared.columns import INTEGER_RANGES, ValueType
 from tests.request_path import RequestPath, with_names
 
 NAN, NA, NAT = np.nan, pd.NA, pd.NaT
 DAYS = [date(1969, 12, 31), date(2024, 2, 29), date(2262, 4, 11)]
 MOMENTS = ["1969-12-31T23:59:59", "2024-02-29T01:02:03", "2024-10-27T00:30:00", "2024-10-27T01:30:00"]
 TEXTS = ["", "a,b", 'Zürich "NaN"\n', "東京 🐧"]
-WITHOUT_MISSING = {"bool", *(each.value for each in INTEGERS)}
+WITHOUT_MISSING = {"bool", *(each.value for each in INTEGER_RANGES)}
 FLOATS = [0.1, -0.0, 1e-300, 1e300, 5e-324, 3.0]
 
 
@@ -47,7 +47,7 @@ def text(storage: str, missing: Any) -> Any:
 
 
 def limits(name: ValueType) -> list[int]:
-    smallest, largest = INTEGERS[name]
+    smallest, largest = INTEGER_RANGES[name]
     return [smallest, largest, 0, 1]
 
 
@@ -60,8 +60,8 @@ SERVED: dict[str, pd.Series] = {
     "float64, all missing": series([NAN, NAN], "float64"),
     "float32": series([0.1, 3e38, 1e-45], "float32"),
     "float32 with NaN": series([0.1, NAN], "float32"),
-    **{name.value: series(limits(name), name.value) for name in INTEGERS},
-    **{f"{name.value}, masked": series([*limits(name), NA], masked) for name in INTEGERS
+    **{name.value: series(limits(name), name.value) for name in INTEGER_RANGES},
+    **{f"{name.value}, masked": series([*limits(name), NA], masked) for name in INTEGER_RANGES
        for masked in [name.value.replace("uint", "UInt").replace("int", "Int")]},
     "Int64 without missing": series([1, 2], "Int64"),
     "Float64, masked": series([0.1, NA], "Float64"),
@@ -91,7 +91,7 @@ SERVED: dict[str, pd.Series] = {
         for kind, missing in (("str", NAN), ("string", NA))
     },
     "str without missing": series(TEXTS, "str"),
-    **{f"arrow {name.value}": arrow([*limits(name), None], getattr(pa, name.value)()) for name in INTEGERS},
+    **{f"arrow {name.value}": arrow([*limits(name), None], getattr(pa, name.value)()) for name in INTEGER_RANGES},
     "arrow double": arrow([*FLOATS, None], pa.float64()),
     "arrow float": arrow([0.1, None], pa.float32()),
     "arrow bool": arrow([True, None], pa.bool_()),

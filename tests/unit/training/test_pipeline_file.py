@@ -24,7 +24,7 @@ from shared.errors import CannotServe
 from tests.preloaded import start as preloaded
 from tests.stack import run_module
 from training.artifact import save
-from training.pipeline_file import save_file
+from training.pipeline_file import save_pipeline_file
 from training.recipes import RECIPES
 
 IRIS = load_iris()
@@ -53,7 +53,7 @@ def carded(tmp_path: Path) -> Callable[..., ModelCard]:
     """Make the card of a file, and check that the file was copied."""
 
     def make(artifact: Path, **options: Any) -> ModelCard:
-        model_dir, _ = save_file(artifact, tmp_path / "models", name="bare", version="1", **options)
+        model_dir, _ = save_pipeline_file(artifact, tmp_path / "models", name="bare", version="1", **options)
         assert (model_dir / "pipeline.joblib").read_bytes() == artifact.read_bytes()
         assert {path.name for path in model_dir.iterdir()} == {"card.json", "pipeline.joblib", "requirements.txt"}
         return read_card(model_dir)
@@ -290,7 +290,7 @@ def test_a_name_that_is_not_allowed_is_refused_before_anything_is_made(
 ) -> None:
     models = tmp_path / "models" / "deep"
     with pytest.raises(CannotServe, match=r"is not allowed. Give a (name|version) of .*letters"):
-        save_file(matrix_file, models, name=name, version=version)
+        save_pipeline_file(matrix_file, models, name=name, version=version)
     with pytest.raises(CannotServe, match="is not allowed"):
         save(joblib.load(matrix_file), models, name=name, version=version, X=IRIS.data, source="the tests")
     assert list(tmp_path.iterdir()) == []

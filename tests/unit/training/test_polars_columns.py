@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from shared.columns import INTEGERS
+from shared.columns import INTEGER_RANGES
 from shared.errors import CannotServe
 from tests.request_path import RequestPath, with_names
 
@@ -33,7 +33,7 @@ SERVED: dict[str, pl.Series] = {
         f"{name.value}{with_null and ' with null'}": pl.Series(
             [*limits, *([None] if with_null else [])], dtype=getattr(pl, name.value.title().replace("i", "I"))
         )
-        for name, limits in INTEGERS.items()
+        for name, limits in INTEGER_RANGES.items()
         for with_null in ("", "null")
     },
     "Boolean": pl.Series([True, False]),

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from tests.request_path import RequestPath
-from training.sample import as_client_rows, example_indices
+from training.sample import choose_example_indices, to_client_rows
 
 MATRICES = {
     "float64": np.array([[0.1, -0.0], [1e-300, 1e300]]),
@@ -59,10 +59,10 @@ def test_float32_is_written_with_its_own_digits(X: Any) -> None:
 def test_examples_are_complete_rows_far_apart() -> None:
     missing = np.zeros((10, 2), dtype=bool)
     missing[0, 0] = missing[5, 1] = True
-    assert example_indices(missing) == [1, 6]
-    assert example_indices(np.ones((10, 2), dtype=bool)) == [0, 5]
+    assert choose_example_indices(missing) == [1, 6]
+    assert choose_example_indices(np.ones((10, 2), dtype=bool)) == [0, 5]
 
 
 def test_rows_of_a_table_hold_plain_values() -> None:
     X = pd.DataFrame({"when": pd.to_datetime(["2026-01-31"]).tz_localize("Europe/Berlin"), "n": [np.int8(1)]})
-    assert as_client_rows(RequestPath.to(X).card.input, X) == [["2026-01-30T23:00:00.000000Z", 1]]
+    assert to_client_rows(RequestPath.to(X).card.input, X) == [["2026-01-30T23:00:00.000000Z", 1]]

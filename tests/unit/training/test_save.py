@@ -20,8 +20,8 @@ from shared.card import read_card
 from shared.errors import CannotServe
 from tests import pipelines
 from training.artifact import save
-from training.proof import MAX_ITEMS
-from training.sample import proof_indices
+from training.proof import MAX_ITEMS_PER_ROW
+from training.sample import choose_proof_indices
 
 X = np.random.default_rng(1).random((30, 2))
 Y = np.tile([0, 1], 15)
@@ -46,7 +46,7 @@ class RaisesOnRequest(pipelines.SignClassifier):
         return np.full(len(rows), type, dtype=object)
 
     def transform(self, rows: Any) -> Any:
-        return np.zeros((len(rows), MAX_ITEMS + 1))
+        return np.zeros((len(rows), MAX_ITEMS_PER_ROW + 1))
 
     def apply(self, rows: Any) -> Any:
         return np.zeros(len(rows) + 1)
@@ -202,10 +202,10 @@ def test_proof_has_few_rows_and_some_with_each_missing_value() -> None:
     missing[np.arange(20) + 77, np.arange(20)] = True
     missing[:, 3] = True
     missing[54_321, 3] = False
-    indices = proof_indices(missing)
+    indices = choose_proof_indices(missing)
     assert len(indices) <= 300
     assert missing[indices].any(axis=0).all()
     assert not missing[indices].all(axis=0).any()
     wide = np.zeros((10_000, 1000), dtype=bool)
     wide[np.arange(1000), np.arange(1000)] = True
-    assert len(proof_indices(wide)) <= 300
+    assert len(choose_proof_indices(wide)) <= 300

@@ -21,7 +21,7 @@ from tests.own_code import IRIS, fitted, write_code
 from tests.preloaded import start as preloaded
 from tests.stack import run_module
 from training.artifact import save
-from training.pipeline_file import save_file
+from training.pipeline_file import save_pipeline_file
 from worker.pool import artifact
 from worker.settings import WorkerSettings
 
@@ -108,7 +108,7 @@ def test_command_line_takes_a_file_of_skops_with_own_code(tmp_path: Path) -> Non
 def test_types_that_are_already_trusted_stay_in_the_remedy(tmp_path: Path) -> None:
     io.dump(make_pipeline(SimpleImputer(), DecisionTreeClassifier()).fit(X, [0, 1]), tmp_path / "tree.skops")
     with pytest.raises(CannotServe) as refused:
-        save_file(tmp_path / "tree.skops", tmp_path, name="tree", version="1", trusted_types=["numpy.dtype"])
+        save_pipeline_file(tmp_path / "tree.skops", tmp_path, name="tree", version="1", trusted_types=["numpy.dtype"])
     assert "--trust numpy.dtype sklearn.tree._tree.Tree on" in str(refused.value)
     assert "SEPAL_TRUSTED_TYPES=numpy.dtype,sklearn.tree._tree.Tree." in str(refused.value)
 
@@ -116,4 +116,4 @@ def test_types_that_are_already_trusted_stay_in_the_remedy(tmp_path: Path) -> No
 def test_file_that_is_not_of_skops_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.skops").write_bytes(b"no zip file")
     with pytest.raises(CannotServe, match=r"bad.skops cannot be loaded \(BadZipFile.*complete file"):
-        save_file(tmp_path / "bad.skops", tmp_path, name="bad", version="1")
+        save_pipeline_file(tmp_path / "bad.skops", tmp_path, name="bad", version="1")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from shared.columns import FLOATS, INTEGERS, Column, ValueType
+from shared.columns import FLOAT_TYPES, INTEGER_RANGES, Column, ValueType
 from shared.names import OnError
 from tests.bodies import ROWS, array, body, refusals
 from tests.malformed.case import ARROW, CSV, JSON, NDJSON, PARQUET
@@ -114,9 +114,9 @@ def _rows(model: str, n_rows: int = 250) -> list[dict[str, Any]]:
     for index in range(n_rows):
         row = dict(good)
         for column in CARDS[model].input.columns:
-            if column.type in FLOATS:
+            if column.type in FLOAT_TYPES:
                 row[column.name] = index / 4
-            elif column.type in INTEGERS:
+            elif column.type in INTEGER_RANGES:
                 row[column.name] = index % 100
             if column.nullable and index % 3 == 1:
                 row[column.name] = None

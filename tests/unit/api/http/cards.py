@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from shared.card import Data, ModelCard
-from shared.columns import INTEGERS, Categories, Column, ModelInput, Unit, ValueType
+from shared.columns import INTEGER_RANGES, Categories, Column, ModelInput, Unit, ValueType
 from tests.bodies import ROWS
 
 _T: Final = ValueType
@@ -57,7 +57,7 @@ CARDS: Final = {
         "table",
         column("float32", _T.FLOAT32),
         column("float64", _T.FLOAT64),
-        *(column(each.value, each) for each in sorted(INTEGERS)),
+        *(column(each.value, each) for each in sorted(INTEGER_RANGES)),
         column("float64_or_nan", _T.FLOAT64, nullable=True),
         column("Int64_or_na", _T.INT64, nullable=True),
         *_MOMENTS,

@@ -20,7 +20,7 @@ MALFORMED = {queue: aliens.malformed(queue) for queue in Queue}
 def test_gateway_messages_are_decoded_as_kombu_decodes_them(queue: Queue, index: int | None) -> None:
     parent = new_batch_id()
     batch_id = parent if index is None else child_id(parent, index)
-    message = CeleryMessages().message(batch_id, queue, 1024, 300)
+    message = CeleryMessages().make_message(batch_id, queue, 1024, 300)
     assert read_task(message.encode(), queue) == loads(message)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.errors import BrokerUnavailable
-from worker.celery.steps import HandOverStep, _read_consumer_state, make_heartbeat_step
+from worker.celery.steps import ImmediateWriteStep, _read_consumer_state, make_heartbeat_step
 
 
 def test_task_is_written_at_once_to_idle_pool_processes() -> None:
@@ -15,7 +15,7 @@ def test_task_is_written_at_once_to_idle_pool_processes() -> None:
     pool = SimpleNamespace(_quick_put=tasks.append, _all_inqueues={3, 4}, _active_writes={4})
     consumer: Any = SimpleNamespace(pool=SimpleNamespace(_pool=pool))
     hub = SimpleNamespace(consolidate_callback=writable.append)
-    HandOverStep(consumer).register_with_event_loop(consumer, hub)
+    ImmediateWriteStep(consumer).register_with_event_loop(consumer, hub)
     pool._quick_put("a task")
     assert tasks == ["a task"]
     assert writable == [[3]]

@@ -16,7 +16,7 @@ from tests.stored_rows import stored_table
 from tests.unit.training import test_pandas_columns as pandas_columns
 from tests.unit.training import test_polars_columns as polars_columns
 from training.inputs import describe_input
-from training.sample import as_client_rows
+from training.sample import to_client_rows
 from worker.pool.arrow_rows import make_converter
 from worker.pool.rows import make_decoder
 
@@ -34,7 +34,7 @@ def check(X: Any, nullable: bool = False) -> None:
     """Compare stored rows, whole and in parts that begin within a byte of a bitmap, with decoded ones."""
     described = describe_input(None, X, nullable=nullable)
     card = card_of(described)
-    rows = as_client_rows(described, X)
+    rows = to_client_rows(described, X)
     if nullable and described.kind != "text":
         values = zip(described.columns, rows[0], strict=True)
         rows.append([None if column.nullable else value for column, value in values])

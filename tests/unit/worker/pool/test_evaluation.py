@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from shared.names import Output
 from tests.pipelines import CountsCalls, SignClassifier
 from worker.pool import one_evaluation
-from worker.pool.evaluation import Evaluator, _find_difference
+from worker.pool.evaluation import Evaluator, _describe_difference
 from worker.pool.outputs import WantedRows
 
 Array = NDArray[Any]
@@ -49,7 +49,7 @@ def equal_plain_outputs(evaluation: Evaluator, pipeline: Any, rows: Any) -> bool
             Output.PREDICTION: np.asarray(pipeline.predict(rows)),
             Output.LOG_PROBA: np.asarray(pipeline.predict_log_proba(rows)),
         }
-    return _find_difference(expected, evaluation(rows, ALL_ROWS)) is None
+    return _describe_difference(expected, evaluation(rows, ALL_ROWS)) is None
 
 
 def searches(model: Any) -> list[Any]:
@@ -95,7 +95,7 @@ def test_subclass_of_pipeline_is_not_split() -> None:
 
 
 def test_model_in_the_table_is_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(one_evaluation._EVALUATIONS, f"{__name__}.CountingTree", one_evaluation.argmax_of_proba)
+    monkeypatch.setitem(one_evaluation._EVALUATIONS, f"{__name__}.CountingTree", one_evaluation.evaluate_by_argmax)
     model = CountingTree().fit(ROWS, TARGET)
     Evaluator(model, PAIR)(ROWS, ALL_ROWS)
     assert model.evaluations == 1
@@ -111,17 +111,17 @@ def test_log_probabilities_are_computed_only_if_asked_for() -> None:
 
 
 def lies_about_labels(model: Any, rows: Any) -> tuple[Array, Array]:
-    labels, log_proba = one_evaluation.argmax_of_proba(model, rows)
+    labels, log_proba = one_evaluation.evaluate_by_argmax(model, rows)
     return labels[::-1], log_proba
 
 
 def lies_in_the_last_bit(model: Any, rows: Any) -> tuple[Array, Array]:
-    labels, log_proba = one_evaluation.argmax_of_proba(model, rows)
+    labels, log_proba = one_evaluation.evaluate_by_argmax(model, rows)
     return labels, np.nextafter(log_proba, 1)
 
 
 def loses_precision(model: Any, rows: Any) -> tuple[Array, Array]:
-    labels, log_proba = one_evaluation.argmax_of_proba(model, rows)
+    labels, log_proba = one_evaluation.evaluate_by_argmax(model, rows)
     return labels, log_proba.astype(np.float32)
 
 

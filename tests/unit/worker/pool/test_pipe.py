@@ -69,9 +69,9 @@ def test_reports_are_read_once_and_in_order(pipe: PoolPipe) -> None:
         AttemptReport(Queue.INTERACTIVE, LostReason.TIME_LIMIT),
     ]
     for each in reported:
-        pipe.report(each)
-    assert list(pipe.read()) == reported
-    assert list(pipe.read()) == []
+        pipe.report_attempt(each)
+    assert list(pipe.read_reports()) == reported
+    assert list(pipe.read_reports()) == []
 
 
 def test_reports_of_slices_are_read_among_the_others(pipe: PoolPipe) -> None:
@@ -83,27 +83,27 @@ def test_reports_of_slices_are_read_among_the_others(pipe: PoolPipe) -> None:
     ]
     other = AttemptReport(Queue.BULK, LostReason.PROCESS)
     pipe.report_slice(slices[0])
-    pipe.report(other)
+    pipe.report_attempt(other)
     pipe.report_loaded(7)
     for each in slices[1:]:
         pipe.report_slice(each)
-    assert list(pipe.read()) == [slices[0], other, *slices[1:3], slices[3]._replace(queue_us=2**32 - 1)]
+    assert list(pipe.read_reports()) == [slices[0], other, *slices[1:3], slices[3]._replace(queue_us=2**32 - 1)]
     assert pipe.count_loaded([7]) == 1
 
 
 def test_full_pipe_drops_reports_without_blocking(pipe: PoolPipe) -> None:
     for _ in range(10_000):
-        pipe.report(AttemptReport(Queue.BULK, "committed"))
-    assert 1000 < len(list(pipe.read())) < 10_000
-    pipe.report(AttemptReport(Queue.BULK, "dropped"))
-    assert [each.end for each in pipe.read()] == ["dropped"]
+        pipe.report_attempt(AttemptReport(Queue.BULK, "committed"))
+    assert 1000 < len(list(pipe.read_reports())) < 10_000
+    pipe.report_attempt(AttemptReport(Queue.BULK, "dropped"))
+    assert [each.end for each in pipe.read_reports()] == ["dropped"]
 
 
 def test_loaded_process_is_counted_while_it_lives(pipe: PoolPipe) -> None:
     pipe.report_loaded(7)
-    pipe.report(AttemptReport(Queue.BULK, "committed"))
+    pipe.report_attempt(AttemptReport(Queue.BULK, "committed"))
     pipe.report_loaded(8)
-    assert [each.end for each in pipe.read()] == ["committed"]
+    assert [each.end for each in pipe.read_reports()] == ["committed"]
     assert pipe.count_loaded([7, 8, 9]) == 2
     assert pipe.count_loaded([8, 9]) == 1
     assert pipe.count_loaded([7, 8]) == 1
@@ -111,12 +111,12 @@ def test_loaded_process_is_counted_while_it_lives(pipe: PoolPipe) -> None:
 
 def test_loaded_process_waits_for_room_in_a_full_pipe(pipe: PoolPipe) -> None:
     for _ in range(10_000):
-        pipe.report(AttemptReport(Queue.BULK, "committed"))
+        pipe.report_attempt(AttemptReport(Queue.BULK, "committed"))
     loading = threading.Thread(target=pipe.report_loaded, args=[7])
     loading.start()
     while loading.is_alive():
         assert pipe.count_loaded([7]) == 0
-        list(pipe.read())
+        list(pipe.read_reports())
         loading.join(0.01)
-    list(pipe.read())
+    list(pipe.read_reports())
     assert pipe.count_loaded([7]) == 1

@@ -33,8 +33,12 @@ class Pipeline:
         return {Output.PREDICTION: np.array(rows) * 10, Output.PROBA: [np.array(rows), np.array(rows) + 0.5]}
 
 
-def find(pipeline: Pipeline, n_rows: int, most: int | None = None, seconds: float = 60) -> SearchResult:
-    return RefusalSearch(range, pipeline, (Interruption,), most=most, seconds=seconds).run(n_rows)
+def find(
+    pipeline: Pipeline, n_rows: int, max_refused: int | None = None, time_limit_seconds: float = 60
+) -> SearchResult:
+    return RefusalSearch(
+        range, pipeline, (Interruption,), max_refused=max_refused, time_limit_seconds=time_limit_seconds
+    ).run(n_rows)
 
 
 def test_rows_that_are_taken_are_evaluated_once() -> None:
@@ -78,15 +82,15 @@ def test_all_refused_rows_cost_less_than_two_evaluations_each() -> None:
 
 def test_search_ends_after_the_refused_rows_that_are_wanted() -> None:
     pipeline = Pipeline(range(100_000))
-    assert list(find(pipeline, 100_000, most=100).reasons) == list(range(100))
+    assert list(find(pipeline, 100_000, max_refused=100).reasons) == list(range(100))
     assert len(pipeline.calls) < 200
 
 
 def test_search_that_takes_too_long_is_given_up_even_if_one_part_remains() -> None:
     for n_rows in (2, 1000):
         with pytest.raises(SearchTooLong):
-            find(Pipeline({n_rows - 1}), n_rows, seconds=0)
-    assert find(Pipeline({0}), 1, seconds=0).reasons == {0: "bad 0"}
+            find(Pipeline({n_rows - 1}), n_rows, time_limit_seconds=0)
+    assert find(Pipeline({0}), 1, time_limit_seconds=0).reasons == {0: "bad 0"}
 
 
 def test_search_that_takes_too_long_ends_with_what_it_found_if_only_some_are_wanted() -> None:
@@ -96,7 +100,7 @@ def test_search_that_takes_too_long_ends_with_what_it_found_if_only_some_are_wan
                 search._deadline = 0
             return super().__call__(rows)
 
-    search = RefusalSearch(range, Slow(range(1000)), (), most=100, seconds=60)
+    search = RefusalSearch(range, Slow(range(1000)), (), max_refused=100, time_limit_seconds=60)
     assert 1 <= len(search.run(1000).reasons) < 100
 
 
@@ -115,9 +119,9 @@ def test_interruptions_and_errors_of_the_conversion_are_raised() -> None:
         raise ValueError
 
     with pytest.raises(Interruption):
-        RefusalSearch(range, interrupted, (Interruption,), most=None, seconds=60).run(10)
+        RefusalSearch(range, interrupted, (Interruption,), max_refused=None, time_limit_seconds=60).run(10)
     with pytest.raises(ValueError):  # noqa: PT011  it is not caught as a refusal would be
-        RefusalSearch(unconvertible, Pipeline(), (Interruption,), most=None, seconds=60).run(10)
+        RefusalSearch(unconvertible, Pipeline(), (Interruption,), max_refused=None, time_limit_seconds=60).run(10)
 
 
 def test_reason_without_a_text_is_the_name_of_its_exception() -> None:

@@ -16,7 +16,7 @@ from shared.store.attempts import Claim
 from shared.store.records import Failure, Member
 from worker.pool.refusals import SearchTooLong
 from worker.pool.slice_attempts import SliceAttempts
-from worker.pool.slices import Scored
+from worker.pool.slices import ScoredSlice
 from worker.telemetry.metrics import SliceReport
 
 REFUSAL = Failure(FailureCode.MODEL_CHANGED, "another model")
@@ -52,12 +52,12 @@ class Scorer:
         self._store = store
         self._error = error
 
-    def score(self, source: Source, part: Slice, key: str) -> Scored:
+    def score(self, source: Source, row_range: Slice, key: str) -> ScoredSlice:
         del source
         if self._error is not None:
             raise self._error
         self._store.put(key, b"a result")
-        return Scored(SliceResult(part.first_row, part.n_rows, key, 8, 2), 10, 20, 30)
+        return ScoredSlice(SliceResult(row_range.first_row, row_range.n_rows, key, 8, 2), 10, 20, 30)
 
 
 CLAIM = Claim(

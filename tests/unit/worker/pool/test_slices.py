@@ -13,7 +13,7 @@ import pyarrow.ipc
 import pytest
 from sklearn.pipeline import make_pipeline
 
-from shared.bulk import MARKER, Slice, SliceResult, Source
+from shared.bulk import MARKER_KEY, Slice, SliceResult, Source
 from shared.card import read_card
 from shared.errors import ObjectStoreUnavailable, StorageFull
 from shared.names import FailureCode, OnError, Output
@@ -22,11 +22,11 @@ from shared.store.records import Failure
 from tests import pipelines
 from tests.models import save_misbehaving, train_once
 from tests.stored_rows import stored_table, write_rows
-from training.sample import as_client_rows
+from training.sample import to_client_rows
 from worker.pool.predictor import Predictor
 from worker.pool.refusals import SearchTooLong
 from worker.pool.slice_reader import SliceReader
-from worker.pool.slices import Scored, SliceScorer
+from worker.pool.slices import ScoredSlice, SliceScorer
 
 KEY = "sepal/result"
 SECONDS = 60
@@ -51,7 +51,7 @@ def write_numbers(store: ObjectStore, firsts: Sequence[float | None], **fields: 
     return write_rows(store, "sepal/rows", table, **fields)
 
 
-def read(store: ObjectStore, scored: Scored) -> pa.Table:
+def read(store: ObjectStore, scored: ScoredSlice) -> pa.Table:
     result = scored.result
     assert isinstance(result, SliceResult)
     assert (result.key, result.n_bytes) == (KEY, store.size(KEY))
@@ -71,7 +71,7 @@ def test_results_equal_those_of_the_pipeline_to_the_bit(
     source = write_rows(
         store,
         "sepal/rows",
-        stored_table(predictor.card.input, as_client_rows(predictor.card.input, X)),
+        stored_table(predictor.card.input, to_client_rows(predictor.card.input, X)),
         outputs=outputs,
     )
     found = read(store, SliceScorer(predictor, store, SECONDS).score(source, part, KEY))
@@ -187,7 +187,7 @@ def test_object_store_without_a_marker_is_not_there(rejecting: Predictor, store:
 
 def test_prediction_fails_if_its_rows_are_gone(rejecting: Predictor, store: ObjectStore) -> None:
     source = write_numbers(store, [1])
-    store.put(MARKER, b"of a store")
+    store.put(MARKER_KEY, b"of a store")
     store.delete([source.key])
     failure = SliceScorer(rejecting, store, SECONDS).score(source, Slice(0, 1), KEY).result
     assert isinstance(failure, Failure)

@@ -18,24 +18,24 @@ def widen_float32(numbers: Any) -> Any:
     return numbers.astype(np.str_).astype(np.float64) if numbers.dtype == np.float32 else numbers
 
 
-def summarize_numbers(name: str, present: Any, missing: float) -> Seen:
+def summarize_numbers(name: str, numbers: Any, missing_share: float) -> Seen:
     """Summarize numbers.
 
     Args:
         name: the column's name.
-        present: the values that are not missing, shape (n,), of a float or integer dtype.
-        missing: the share of rows whose value is missing.
+        numbers: the values that are not missing, shape (n,), of a float or integer dtype.
+        missing_share: the share of rows whose value is missing.
 
     Raises:
         CannotServe: a number is infinite, or is NaN in a column that marks missing values by NA.
     """
-    if not np.isfinite(present).all():
-        raise _not_finite_error(name, present)
-    if not len(present):
-        return Seen(missing=missing)
-    quantiles = tuple(float(each) for each in np.quantile(present.astype(np.float64), _QUANTILES))
-    smallest, largest = widen_float32(np.array([present.min(), present.max()])).tolist()
-    return Seen(missing=missing, minimum=smallest, maximum=largest, quantiles=quantiles)
+    if not np.isfinite(numbers).all():
+        raise _not_finite_error(name, numbers)
+    if not len(numbers):
+        return Seen(missing=missing_share)
+    quantiles = tuple(float(each) for each in np.quantile(numbers.astype(np.float64), _QUANTILES))
+    smallest, largest = widen_float32(np.array([numbers.min(), numbers.max()])).tolist()
+    return Seen(missing=missing_share, minimum=smallest, maximum=largest, quantiles=quantiles)
 
 
 def summarize_values(name: str, values: Sequence[Value | None], *, is_ordered: bool) -> Seen:
@@ -71,8 +71,8 @@ def summarize_texts(name: str, texts: Sequence[str]) -> Seen:
     return Seen(missing=0.0, longest=max(map(len, texts), default=None))
 
 
-def _not_finite_error(name: str, present: Any) -> CannotServe:
-    if np.isinf(present).any():
+def _not_finite_error(name: str, numbers: Any) -> CannotServe:
+    if np.isinf(numbers).any():
         return CannotServe(
             f'the column "{name}" holds an infinite number, which no client can send',
             "Replace it, by NaN or by the largest number, and fit the pipeline again.",
