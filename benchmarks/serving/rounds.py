@@ -13,7 +13,7 @@ from benchmarks.serving.running import Running
 from benchmarks.serving.systems import System
 from benchmarks.serving.workload import Workload
 
-# With fewer responses per connection, the latency of a cell says little: it is measured again, for longer.
+# With fewer responses per connection, the latency of a cell is not reliable: the cell is measured again, for longer.
 _MIN_RESPONSES: Final = 2
 _EXTENSION_FACTOR: Final = 4
 

@@ -5,7 +5,7 @@ import sys
 from typing import Final, NoReturn
 
 _RAISE_AGAIN_SECONDS: Final = 5
-_SIGNAL_EXIT_CODE: Final = 128  # exit code, plus the number of the signal, as in a shell
+_SIGNAL_EXIT_CODE_BASE: Final = 128  # exit code, plus the number of the signal, as in a shell
 
 
 def main() -> None:
@@ -26,4 +26,4 @@ def _exit_on_signal(signal_number: int, _: object) -> NoReturn:
     if hasattr(signal, "alarm"):  # Python drops an exception raised in a finalizer: raise it again later
         signal.signal(signal.SIGALRM, lambda *_: _exit_on_signal(signal_number, None))
         signal.alarm(_RAISE_AGAIN_SECONDS)
-    sys.exit(_SIGNAL_EXIT_CODE + signal_number)
+    sys.exit(_SIGNAL_EXIT_CODE_BASE + signal_number)
