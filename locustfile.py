@@ -25,9 +25,9 @@ from locust import FastHttpUser, between, events, task
 from locust.runners import WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
-from benchmarks.load.rows import Draw, row_source
+from benchmarks.load.rows import Draw, row_drawer
 from benchmarks.load.settings import LoadSettings
-from benchmarks.load.thresholds import Measured, all_met, check_thresholds
+from benchmarks.load.thresholds import RunFigures, are_all_met, check_thresholds
 
 SETTINGS: Final = LoadSettings()
 WAITING, POLLING, BULK = "waiting", "polling", "bulk"
@@ -176,7 +176,7 @@ def read_model_card(environment: Any, **_: Any) -> None:
     host = environment.host or SETTINGS.host
     try:
         with urlopen(f"{host}/model", timeout=_CONNECT_SECONDS) as response:  # noqa: S310
-            Caller.draw_row = staticmethod(row_source(json.load(response)))
+            Caller.draw_row = staticmethod(row_drawer(json.load(response)))
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"locust: no model card at {host}/model: {error}")
 
@@ -187,7 +187,7 @@ def check_run(environment: Any, **_: Any) -> None:
     if isinstance(environment.runner, WorkerRunner):
         return
     thresholds = check_thresholds(_measured_figures(environment), SETTINGS)
-    environment.process_exit_code = 0 if all_met(thresholds) else 1
+    environment.process_exit_code = 0 if are_all_met(thresholds) else 1
     lines = [str(threshold) for threshold in thresholds]
     options = environment.parsed_options
     if options.csv_prefix:
@@ -199,9 +199,9 @@ def check_run(environment: Any, **_: Any) -> None:
     events.quit.add_listener(lambda **_: console.info("\n".join(lines)))
 
 
-def _measured_figures(environment: Any) -> Measured:
+def _measured_figures(environment: Any) -> RunFigures:
     total = environment.stats.total
     waiting = environment.stats.get(f"{END_TO_END}, {WAITING}", "SEPAL")
     p50, p99 = (waiting.get_response_time_percentile(p) if waiting.num_requests else None for p in (0.5, 0.99))
     crashes = sum(crash["count"] for crash in environment.runner.exceptions.values())
-    return Measured(total.num_requests, total.num_failures, crashes, total.total_rps, p50, p99)
+    return RunFigures(total.num_requests, total.num_failures, crashes, total.total_rps, p50, p99)

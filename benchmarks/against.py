@@ -59,11 +59,11 @@ def main() -> None:
     workload = Workload.load(scenario.model_dir)
     connections = [int(number) for number in arguments.connections.split(",")]
     measured: dict[int, list[Pair]] = {number: [] for number in connections}
-    with _worktree_of(arguments.commit) as tree:
+    with _checked_out_worktree(arguments.commit) as tree:
         is_silent = arguments.commit == _SILENT
-        programs = _silent_programs if is_silent else _programs_of(tree, _train(tree, scenario.recipe))
+        programs = _silent_programs if is_silent else _programs_from_tree(tree, _train(tree, scenario.recipe))
         for start in range(arguments.starts):
-            with _run_both(programs, workload, reverse=bool(start % 2)) as (before, now):
+            with _run_both(programs, workload, is_reversed=bool(start % 2)) as (before, now):
                 for number in connections:
                     measured[number] += _measure_pairs(before, now, number, arguments.pairs, arguments.seconds)
     for number, pairs in measured.items():
@@ -71,21 +71,21 @@ def main() -> None:
         _print_report(pairs, arguments.pairs)
 
 
-def _measure_pairs(before: Running, now: Running, connections: int, pairs: int, seconds: int) -> Iterator[Pair]:
-    for running in (before, now):
+def _measure_pairs(earlier: Running, current: Running, connections: int, n_pairs: int, seconds: int) -> Iterator[Pair]:
+    for running in (earlier, current):
         _measure_slice(running, connections, _WARM_UP_SECONDS)
-    for number in range(pairs):
-        order = (before, now) if number % 2 else (now, before)
+    for number in range(n_pairs):
+        order = (earlier, current) if number % 2 else (current, earlier)
         slices = {running: _measure_slice(running, connections, seconds) for running in order}
-        yield slices[before], slices[now]
+        yield slices[earlier], slices[current]
 
 
-def _print_report(measured: list[Pair], pairs_a_start: int) -> None:
+def _print_report(measured_pairs: list[Pair], pairs_per_start: int) -> None:
     """Print medians and quartiles over the starts; the pairs of one start are not independent."""
     for field in Slice._fields:
-        values = [(getattr(old, field), getattr(new, field)) for old, new in measured]
+        values = [(getattr(old, field), getattr(new, field)) for old, new in measured_pairs]
         ratios = [new / old for old, new in values]
-        starts = [median(ratios[first : first + pairs_a_start]) for first in range(0, len(ratios), pairs_a_start)]
+        starts = [median(ratios[first : first + pairs_per_start]) for first in range(0, len(ratios), pairs_per_start)]
         low, _, high = quantiles(starts, n=4)
         earlier, current = (median(side) for side in zip(*values, strict=True))
         print(
@@ -95,11 +95,14 @@ def _print_report(measured: list[Pair], pairs_a_start: int) -> None:
 
 
 @contextmanager
-def _run_both(programs: Programs, workload: Workload, *, reverse: bool) -> Iterator[tuple[Running, Running]]:
+def _run_both(programs: Programs, workload: Workload, *, is_reversed: bool) -> Iterator[tuple[Running, Running]]:
     """Start both; the order varies between starts, because it affects the speed of the processes."""
-    before, now = _running_system("before", programs, workload), _running_system("now", _programs_of(ROOT), workload)
+    before, now = (
+        _prepare_system("before", programs, workload),
+        _prepare_system("now", _programs_from_tree(ROOT), workload),
+    )
     with ExitStack() as started:
-        for running in (now, before) if reverse else (before, now):
+        for running in (now, before) if is_reversed else (before, now):
             started.enter_context(running)
         yield before, now
 
@@ -111,16 +114,16 @@ def _measure_slice(running: Running, connections: int, seconds: int) -> Slice:
     measured = put_load(running.url, running.bodies(1), connections, seconds)
     cpu = resources.cpu_seconds(running.processes()) - cpu
     if any(measured.errors.values()):
-        raise SystemExit(f"errors: {measured.errors}\n{running.log_end()}")
+        raise SystemExit(f"errors: {measured.errors}\n{running.read_log_ends()}")
     return Slice(measured.requests / measured.seconds, measured.p50_ms, 1000 * cpu / measured.requests)
 
 
-def _running_system(name: str, programs: Programs, workload: Workload) -> Running:
+def _prepare_system(name: str, programs: Programs, workload: Workload) -> Running:
     system = dataclasses.replace(sepal.SEPAL, name=name, programs=programs)
-    return Running(system, environments.interpreter(system), environments.FOLDER / "run" / name, workload)
+    return Running(system, environments.ensure_interpreter(system), environments.FOLDER / "run" / name, workload)
 
 
-def _programs_of(tree: Path, model_dir: Path | None = None) -> Programs:
+def _programs_from_tree(tree: Path, model_dir: Path | None = None) -> Programs:
     """Return the programs of a source tree; with `model_dir`, they serve that model."""
     others = {"flower"}
     supervision = tree / "local" / "supervision.py"
@@ -137,7 +140,7 @@ def _programs_of(tree: Path, model_dir: Path | None = None) -> Programs:
 
 
 def _silent_programs(site: Site) -> Iterator[Program]:
-    for program in _programs_of(ROOT)(site):
+    for program in _programs_from_tree(ROOT)(site):
         command = list(program.command)
         if "-m" in command:
             command.insert(command.index("-m") + 1, "benchmarks.silent")
@@ -145,7 +148,7 @@ def _silent_programs(site: Site) -> Iterator[Program]:
 
 
 @contextmanager
-def _worktree_of(commit: str) -> Iterator[Path]:
+def _checked_out_worktree(commit: str) -> Iterator[Path]:
     """Check the earlier commit out into a git worktree."""
     if commit == _SILENT:
         yield ROOT

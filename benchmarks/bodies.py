@@ -24,7 +24,7 @@ from tests.unit.api.http.cards import CARDS
 
 MEGABYTE: Final = 2**20
 MAX_ROWS: Final = 10_000
-AT_A_TIME: Final = 5
+CONCURRENT_READS: Final = 5
 TICK_SECONDS: Final = 0.001
 
 BODIES: Final[dict[str, tuple[str, bytes]]] = {
@@ -46,28 +46,28 @@ BODIES: Final[dict[str, tuple[str, bytes]]] = {
 
 def main() -> None:
     """Measure and print."""
-    uvloop.run(_measure())
+    uvloop.run(_measure_bodies())
 
 
-async def _measure() -> None:
-    large_bodies = LargeBodies(MAX_ROWS, MEGABYTE, 2 * AT_A_TIME * 8 * MEGABYTE)
+async def _measure_bodies() -> None:
+    large_bodies = LargeBodies(MAX_ROWS, MEGABYTE, 2 * CONCURRENT_READS * 8 * MEGABYTE)
     await large_bodies.read(body(array("iris")), CARDS["iris"])  # starts the process
-    print(f"{'':36} {'MB':>5} {'at once':>9} {'read':>9} {'held':>8} {f'{AT_A_TIME} read':>9} {'held':>8}   ms")
+    print(f"{'':36} {'MB':>5} {'at once':>9} {'read':>9} {'held':>8} {f'{CONCURRENT_READS} read':>9} {'held':>8}   ms")
     for name, (model, content) in BODIES.items():
         card = CARDS[model]
         reader = BodyReader(MAX_ROWS, MEGABYTE)
         with suppress(InvalidRows, MalformedJson):
             reader(b"null", card)  # prepares it for the card
         in_one_call = _time_call(lambda: reader(content, card))  # noqa: B023 - called at once
-        one = await _read(large_bodies, reader, content, card, 1)
-        many = await _read(large_bodies, reader, content, card, AT_A_TIME)
+        one = await _measure_reading(large_bodies, reader, content, card, 1)
+        many = await _measure_reading(large_bodies, reader, content, card, CONCURRENT_READS)
         times = f"{in_one_call:9.1f} {one[0]:9.1f} {one[1]:8.1f} {many[0]:9.1f} {many[1]:8.1f}"
         print(f"{name:36} {len(content) / 1e6:5.2f} {times}")
     await large_bodies.close()
 
 
-async def _read(
-    large_bodies: LargeBodies, reader: BodyReader, content: bytes, card: ModelCard, at_a_time: int
+async def _measure_reading(
+    large_bodies: LargeBodies, reader: BodyReader, content: bytes, card: ModelCard, n_copies: int
 ) -> tuple[float, float]:
     """Read several copies of a body concurrently; return the time and the longest blocking of the loop, in ms."""
 
@@ -80,19 +80,19 @@ async def _read(
     ticker = asyncio.create_task(_record_blocking(blocked))
     await asyncio.sleep(10 * TICK_SECONDS)
     began = time.perf_counter()
-    await asyncio.gather(*(read() for _ in range(at_a_time)))
+    await asyncio.gather(*(read() for _ in range(n_copies)))
     took = time.perf_counter() - began
     await asyncio.sleep(2 * TICK_SECONDS)
     ticker.cancel()
     return took * 1000, max(blocked) * 1000
 
 
-async def _record_blocking(blocked: list[float]) -> None:
+async def _record_blocking(blocked_seconds: list[float]) -> None:
     last = time.thread_time()
     while True:
         await asyncio.sleep(TICK_SECONDS)
         now = time.thread_time()
-        blocked.append(now - last)
+        blocked_seconds.append(now - last)
         last = now
 
 

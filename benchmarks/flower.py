@@ -48,13 +48,13 @@ def main() -> None:
     workload = Workload.load()
     system = dataclasses.replace(SEPAL, programs=lambda site: _programs(site, arguments.max_tasks))
     folder = environments.FOLDER / "run" / "flower"
-    with Running(system, environments.interpreter(SEPAL), folder, workload) as running:
+    with Running(system, environments.ensure_interpreter(SEPAL), folder, workload) as running:
         flower = _Flower(running, password)
-        largest = flower.report()
-        while flower.succeeded() < arguments.batches:
+        largest = flower.print_figures()
+        while flower.count_succeeded() < arguments.batches:
             put_load(running.url, running.bodies(1), _CONNECTIONS, _SLICE_SECONDS)
-            flower.catch_up()
-            largest = max(largest, flower.report())
+            flower.wait_until_caught_up()
+            largest = max(largest, flower.print_figures())
     print(f"maximum: {largest:.0f} MB")
     if largest > _LIMIT_MB:
         sys.exit(f"flower: more than {_LIMIT_MB} MB")
@@ -77,33 +77,33 @@ class _Flower:
         self._pages = httpx.Client(base_url=url, auth=("sepal", password), timeout=_TIMEOUT_SECONDS)
         self._began = time.monotonic()
 
-    def succeeded(self) -> int:
-        return self._count("task-succeeded")
+    def count_succeeded(self) -> int:
+        return self._count_events("task-succeeded")
 
-    def catch_up(self) -> None:
+    def wait_until_caught_up(self) -> None:
         """Wait until Flower shows every received batch as succeeded.
 
         Raises:
             TimeoutError: it does not show all of them in time.
         """
         deadline = time.monotonic() + _TIMEOUT_SECONDS
-        while self._count("task-succeeded") < self._count("task-received"):
+        while self._count_events("task-succeeded") < self._count_events("task-received"):
             if time.monotonic() > deadline:
                 raise TimeoutError("Flower does not show every batch as succeeded")
             time.sleep(0.2)
 
-    def report(self) -> float:
+    def print_figures(self) -> float:
         """Print Flower's counts, memory and CPU, and return its resident set in MB."""
         page = self._pages.post("/tasks/datatable", data=_TASKS_QUERY)
         page.raise_for_status()
         kept, megabytes = page.json()["recordsTotal"], self._process.memory_info().rss / 1e6
         cpu = sum(self._process.cpu_times()[:2]) / (time.time() - self._process.create_time())
         seconds = time.monotonic() - self._began
-        counted = f"{self.succeeded():7} succeeded, {kept:6} kept, {megabytes:5.0f} MB"
+        counted = f"{self.count_succeeded():7} succeeded, {kept:6} kept, {megabytes:5.0f} MB"
         print(f"{seconds:5.0f} s  {counted}, {cpu:4.0%} of a core", flush=True)
         return megabytes
 
-    def _count(self, event: str) -> int:
+    def _count_events(self, event: str) -> int:
         workers: list[dict[str, Any]] = (
             self._pages.get("/workers", params={"json": 1}).raise_for_status().json()["data"]
         )

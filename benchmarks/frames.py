@@ -25,20 +25,20 @@ from training.recipes import RECIPES
 from training.sample import to_client_rows
 from worker.pool.pandas_frame import PandasDecoder
 
-_MODELS: Final = Path(".bench/models")
-_BATCHES: Final = ((1, 1), (64, 1), (1024, 1), (1024, 1024))
+_MODELS_DIR: Final = Path(".bench/models")
+_BATCH_AND_MEMBER_ROWS: Final = ((1, 1), (64, 1), (1024, 1), (1024, 1024))
 _CALLS: Final = 30
 
 
 def main() -> None:
     """Print a line for each encoding and batch."""
-    card = read_card(train_recipe(_MODELS, "penguins"))
+    card = read_card(train_recipe(_MODELS_DIR, "penguins"))
     X = RECIPES["penguins"].load().X
     rows = to_client_rows(card.input, X)
     rows = (rows * 3)[:1024]
     frames = PandasDecoder(card.input.columns, card.input.names_dtype)
     gc.freeze()  # as a pool process does
-    for n_rows, n_together in _BATCHES:
+    for n_rows, n_together in _BATCH_AND_MEMBER_ROWS:
         members = [rows[start : start + n_together] for start in range(0, n_rows, n_together)]
         for name, (encoded, decode) in {
             "MessagePack rows": _encode_as_messagepack(members, frames),

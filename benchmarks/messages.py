@@ -53,10 +53,10 @@ def main() -> None:
     print(f"ratio      {ratio:6.1f}")
 
 
-def _time_call(way: Callable[[], None]) -> float:
+def _time_call(build_message: Callable[[], None]) -> float:
     began = time.perf_counter()
     for _ in range(MESSAGES):
-        way()
+        build_message()
     return (time.perf_counter() - began) / MESSAGES * 1e6
 
 

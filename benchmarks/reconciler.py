@@ -34,7 +34,7 @@ from shared.store.schema import SCHEMA, BatchState, Field, Key
 
 _PIPELINE_SIZE: Final = 5_000
 _QUEUE: Final = Queue.INTERACTIVE
-_RECORD: Final[dict[Any, Any]] = {
+_RECORD_FIELDS: Final[dict[Any, Any]] = {
     Field.SCHEMA: SCHEMA,
     Field.CREATED: 1_700_000_000_000_000,
     Field.MEMBERS: pack_members([Member(bytes(SECRET_BYTES), 1)]),
@@ -44,7 +44,7 @@ _RECORD: Final[dict[Any, Any]] = {
     Field.QUEUE: _QUEUE.value,
     Field.ENCODING: Encoding.MATRIX.value,
 }
-_FINAL: Final[dict[Any, Any]] = {
+_FINAL_FIELDS: Final[dict[Any, Any]] = {
     Field.STATE: BatchState.COMMITTED.value,
     Field.TOKEN: 1,
     Field.OUTCOME: bytes(90),
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--queued", type=int, default=100_000, help="queued batches")
     parser.add_argument("--seconds", type=int, default=30, help="duration of each measurement")
     arguments = parser.parse_args()
-    with _running_broker() as (process, port):
+    with _started_broker() as (process, port):
         with redis.Redis(port=port) as client:
             _fill_store(client, arguments.final, arguments.queued)
             n_records, memory = client.dbsize(), client.info("memory")["used_memory"]
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 @contextmanager
-def _running_broker() -> Iterator[tuple[psutil.Process, int]]:
+def _started_broker() -> Iterator[tuple[psutil.Process, int]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -86,7 +86,7 @@ def _running_broker() -> Iterator[tuple[psutil.Process, int]]:
             running.terminate()
 
 
-def _fill_store(client: redis.Redis, final: int, queued: int) -> None:
+def _fill_store(client: redis.Redis, n_final: int, n_queued: int) -> None:
     while True:
         try:
             client.ping()
@@ -95,20 +95,20 @@ def _fill_store(client: redis.Redis, final: int, queued: int) -> None:
             time.sleep(0.05)
     publisher = CeleryMessages()
     (rows,) = encode_matrix([[4.8, 3.0, 1.4, 0.3]], 1)
-    for start in range(0, final, _PIPELINE_SIZE):
+    for start in range(0, n_final, _PIPELINE_SIZE):
         pipeline = client.pipeline(transaction=False)
-        for _ in range(min(_PIPELINE_SIZE, final - start)):
+        for _ in range(min(_PIPELINE_SIZE, n_final - start)):
             key = Key.BATCH + new_batch_id()
-            pipeline.hset(key, mapping={**_RECORD, **_FINAL})
+            pipeline.hset(key, mapping={**_RECORD_FIELDS, **_FINAL_FIELDS})
             pipeline.expire(key, 3600)
         pipeline.execute()
-    for start in range(0, queued, _PIPELINE_SIZE):
+    for start in range(0, n_queued, _PIPELINE_SIZE):
         pipeline = client.pipeline(transaction=False)
-        for sequence in range(start + 1, min(start + _PIPELINE_SIZE, queued) + 1):
+        for sequence in range(start + 1, min(start + _PIPELINE_SIZE, n_queued) + 1):
             batch_id = new_batch_id()
             message = publisher.make_message(batch_id, _QUEUE, 1, 1)
             record: dict[Any, Any] = {
-                **_RECORD,
+                **_RECORD_FIELDS,
                 Field.STATE: BatchState.QUEUED.value,
                 Field.ROWS: rows.content,
                 Field.SEQUENCE: sequence,
@@ -118,15 +118,15 @@ def _fill_store(client: redis.Redis, final: int, queued: int) -> None:
             pipeline.zadd(Key.QUEUED + _QUEUE.value, {batch_id: sequence})
             pipeline.lpush(_QUEUE.value, f'{{"sequence":{sequence},{message[1:]}')
         pipeline.execute()
-    client.hset(Key.SEQUENCE, _QUEUE.value, queued)
+    client.hset(Key.SEQUENCE, _QUEUE.value, n_queued)
     client.hset(Key.WORKERS, mapping={f"worker-{number}": f"{2**52} 2" for number in range(8)})
 
 
-def _measure_cpu_share(process: psutil.Process, measured: Callable[[], object]) -> float:
+def _measure_cpu_share(process: psutil.Process, function: Callable[[], object]) -> float:
     """Return the CPU seconds of the broker and of this process per second of elapsed time."""
     processes = [process, psutil.Process()]
     before, began = [sum(each.cpu_times()[:2]) for each in processes], time.monotonic()
-    measured()
+    function()
     after = [sum(each.cpu_times()[:2]) for each in processes]
     return (sum(after) - sum(before)) / (time.monotonic() - began)
 

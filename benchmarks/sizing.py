@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import psutil
 import redis
 
-from benchmarks.growth.client import Client, request
+from benchmarks.growth.client import Client, encode_request
 from benchmarks.serving import machine, resources
 from benchmarks.serving.environments import FOLDER
 from benchmarks.serving.load import put_load
@@ -27,7 +27,7 @@ from benchmarks.serving.markdown import format_machine, format_spread, table
 from benchmarks.serving.running import Running
 from benchmarks.serving.sepal import SEPAL, count_rows
 from benchmarks.serving.summary import Spread
-from benchmarks.serving.systems import plain_body
+from benchmarks.serving.systems import encode_plain_body
 from benchmarks.serving.workload import ROOT, Workload
 from shared.store.schema import Counter, Key
 
@@ -37,12 +37,12 @@ _END: Final = "<!-- end of sizing -->"
 
 _CONNECTIONS: Final = 128
 _WARM_UP_SECONDS: Final = 2
-_ALONE: Final = 1_000  # predictions
-_LARGE: Final = 100  # predictions
+_SINGLE_ROW_PREDICTIONS: Final = 1_000  # predictions
+_LARGE_PREDICTIONS: Final = 100  # predictions
 _LARGE_ROWS: Final = 1_000
-_FULL: Final = 500  # batches
+_FULL_BATCHES: Final = 500  # batches
 _FULL_ROWS: Final = 1_024  # the limit in api.predictions.open_batches
-_UNMEASURED_ROWS: Final = _FULL * _FULL_ROWS // 10  # until a resumed worker is at full speed
+_UNMEASURED_ROWS: Final = _FULL_BATCHES * _FULL_ROWS // 10  # until a resumed worker is at full speed
 _POLL_SECONDS: Final = 0.005
 _TIMEOUT_SECONDS: Final = 60
 
@@ -70,10 +70,11 @@ def main() -> None:
 def _format_report(rounds: list[Figures]) -> str:
     rows = []
     for name in rounds[0]:
-        spread = Spread.over(figures[name] for figures in rounds)
+        spread = Spread.from_values(figures[name] for figures in rounds)
         assert spread is not None, "every round has every figure"
         rows.append([name, format_spread(spread)])
-    where = f"{format_machine(machine.describe())}; commit `{machine.commit()}`; medians of {len(rounds)} rounds, "
+    run = f"{format_machine(machine.describe())}; commit `{machine.checked_out_commit()}`"
+    where = f"{run}; medians of {len(rounds)} rounds, "
     return f"{table(['', 'measured'], rows)}\n\n{where}lowest and highest in brackets."
 
 
@@ -87,8 +88,8 @@ def _measure_round(number: int, workload: Workload, seconds: int) -> Figures:
         site = _Site(running, store, client, workload)
         figures = (
             site.measure_single_rows(seconds)
-            | site.measure_alone()
-            | site.measure_large()
+            | site.measure_rows_alone()
+            | site.measure_large_predictions()
             | site.measure_full_batches()
             | site.measure_memory()
         )
@@ -122,7 +123,7 @@ class _Site:
         measured = put_load(self._running.url, bodies, _CONNECTIONS, seconds)
         if any(measured.errors.values()):
             sys.exit(f"sizing: some requests failed: {measured.errors}")
-        after, used = self._read_store_sizes(), _differences(cpu, self._cpu_seconds())
+        after, used = self._read_store_sizes(), _cpu_differences(cpu, self._cpu_seconds())
         n, name = after.rows - before.rows, f"single rows, {_CONNECTIONS} connections: "
         figures = {f"{name}predictions/s": measured.requests / measured.seconds}
         figures |= {f"{name}CPU µs per prediction, {part}": used[part] / n * 1e6 for part in _PARTS}
@@ -130,37 +131,41 @@ class _Site:
         figures |= {f"{name}predictions per batch": n / (after.keys - before.keys)}
         return figures | _stored_per_prediction("a single row in a batch of that size", before, after, n)
 
-    def measure_alone(self) -> Figures:
+    def measure_rows_alone(self) -> Figures:
         """Measure single rows that are sent one by one."""
         name, cpu = "a single row alone in its batch", self._cpu_seconds()
-        kept = self._submit_one_by_one(_ALONE, 1)
-        used = _differences(cpu, self._cpu_seconds())
-        return {f"{name}: CPU µs, {part}": used[part] / _ALONE * 1e6 for part in _PARTS} | _stored_per_prediction(
-            name, *kept, _ALONE
-        )
+        kept = self._submit_one_by_one(_SINGLE_ROW_PREDICTIONS, 1)
+        used = _cpu_differences(cpu, self._cpu_seconds())
+        return {
+            f"{name}: CPU µs, {part}": used[part] / _SINGLE_ROW_PREDICTIONS * 1e6 for part in _PARTS
+        } | _stored_per_prediction(name, *kept, _SINGLE_ROW_PREDICTIONS)
 
-    def measure_large(self) -> Figures:
+    def measure_large_predictions(self) -> Figures:
         """Measure predictions of many rows that are sent one by one."""
-        return _stored_per_prediction(f"{_LARGE_ROWS:,} rows", *self._submit_one_by_one(_LARGE, _LARGE_ROWS), _LARGE)
+        return _stored_per_prediction(
+            f"{_LARGE_ROWS:,} rows", *self._submit_one_by_one(_LARGE_PREDICTIONS, _LARGE_ROWS), _LARGE_PREDICTIONS
+        )
 
     def measure_full_batches(self) -> Figures:
         """Measure full batches that are queued when the worker is resumed."""
-        raw = request("POST", "/predict", plain_body(self._workload.rows(_FULL_ROWS)), prefer="respond-async")
+        raw = encode_request(
+            "POST", "/predict", encode_plain_body(self._workload.rows(_FULL_ROWS)), prefer="respond-async"
+        )
         done = self._read_store_sizes().rows
         gateway = self._cpu_seconds()["gateway"]
         with self._suspended_worker():
-            for _ in range(_FULL):
-                self._client.timed(raw, 202)
+            for _ in range(_FULL_BATCHES):
+                self._client.time_request(raw, 202)
             gateway = self._cpu_seconds()["gateway"] - gateway
         self._wait_for_final(done + _UNMEASURED_ROWS)
         first, cpu, began = self._count_final_rows(), self._cpu_seconds(), time.perf_counter()
-        self._wait_for_final(done + _FULL * _FULL_ROWS)
-        elapsed, used = time.perf_counter() - began, _differences(cpu, self._cpu_seconds())
+        self._wait_for_final(done + _FULL_BATCHES * _FULL_ROWS)
+        elapsed, used = time.perf_counter() - began, _cpu_differences(cpu, self._cpu_seconds())
         n, name = self._count_final_rows() - first, f"batches of {_FULL_ROWS:,} rows: "
         figures = {f"{name}rows/s of one pool process": n / elapsed}
         for part in ("pool process", "worker's parent", "broker"):
             figures[f"{name}CPU µs per row, {part}"] = used[part] / n * 1e6
-        figures[f"{name}CPU µs per row accepted as JSON, gateway"] = gateway / (_FULL * _FULL_ROWS) * 1e6
+        figures[f"{name}CPU µs per row accepted as JSON, gateway"] = gateway / (_FULL_BATCHES * _FULL_ROWS) * 1e6
         return figures
 
     def measure_memory(self) -> Figures:
@@ -171,11 +176,11 @@ class _Site:
             if part != "broker"  # its memory per prediction is measured above
         }
 
-    def _submit_one_by_one(self, times: int, n_rows: int) -> tuple[_StoreSizes, _StoreSizes]:
-        raw = request("POST", "/predict", plain_body(self._workload.rows(n_rows)))
+    def _submit_one_by_one(self, n_predictions: int, n_rows: int) -> tuple[_StoreSizes, _StoreSizes]:
+        raw = encode_request("POST", "/predict", encode_plain_body(self._workload.rows(n_rows)))
         before = self._read_store_sizes()
-        for _ in range(times):
-            self._client.timed(raw, 200)
+        for _ in range(n_predictions):
+            self._client.time_request(raw, 200)
         return before, self._read_store_sizes()
 
     def _read_store_sizes(self) -> _StoreSizes:
@@ -226,14 +231,14 @@ def _process_name(process: psutil.Process) -> str:
     return "pool process" if parent is not None and parent.cmdline()[1:3] == ["-m", "worker"] else "worker's parent"
 
 
-def _differences(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+def _cpu_differences(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
     return {part: after[part] - before[part] for part in _PARTS}
 
 
-def _stored_per_prediction(name: str, before: _StoreSizes, after: _StoreSizes, predictions: int) -> Figures:
+def _stored_per_prediction(name: str, before: _StoreSizes, after: _StoreSizes, n_predictions: int) -> Figures:
     return {
-        f"{name}: bytes of memory kept": (after.memory_bytes - before.memory_bytes) / predictions,
-        f"{name}: bytes of append-only file": (after.file_bytes - before.file_bytes) / predictions,
+        f"{name}: bytes of memory kept": (after.memory_bytes - before.memory_bytes) / n_predictions,
+        f"{name}: bytes of append-only file": (after.file_bytes - before.file_bytes) / n_predictions,
     }
 
 

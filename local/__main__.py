@@ -11,9 +11,9 @@ from typing import Final
 from pydantic import ValidationError
 
 from local.errors import CannotStart
-from local.logs import log_excerpt, log_file, rotate
+from local.logs import log_excerpt, log_path, rotate_logs
 from local.settings import LocalSettings
-from local.supervision import configuration, programs
+from local.supervision import format_configuration, list_programs
 from shared.card import CARD_FILE, read_card
 from shared.distributions import find_differing_distributions, format_pip_requirements, pip_install_command
 from shared.errors import ArtifactError
@@ -27,7 +27,7 @@ def main() -> None:
     try:
         _check_ports(settings)
         settings.supervisor_dir.mkdir(parents=True, exist_ok=True)
-        rotate(settings.supervisor_dir)
+        rotate_logs(settings.supervisor_dir)
         model_dir = _ensure_model(settings)
         _ensure_distributions(model_dir, settings)
         path = _write_configuration(settings)
@@ -82,7 +82,7 @@ def _ensure_model(settings: LocalSettings) -> Path:
             f"SEPAL_MODEL_DIR is {settings.model_dir}, which contains no {CARD_FILE}: train a model first"
         )
     # In a separate process, because this one must not import the training libraries.
-    path = log_file(settings.supervisor_dir, "training")
+    path = log_path(settings.supervisor_dir, "training")
     with path.open("wb") as log:
         training = subprocess.run(
             [sys.executable, "-m", "training", settings.model], check=False, stdout=log, stderr=log
@@ -116,7 +116,7 @@ def _ensure_distributions(model_dir: Path, settings: LocalSettings) -> None:
 
 def _write_configuration(settings: LocalSettings) -> Path:
     path = settings.supervisor_dir / _CONFIGURATION_FILE
-    path.write_text(configuration(programs(settings), settings.supervisor_dir))
+    path.write_text(format_configuration(list_programs(settings), settings.supervisor_dir))
     return path
 
 

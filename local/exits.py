@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Final, TextIO
 
-from local.logs import SUPERVISOR, log_excerpt, log_file, tail
+from local.logs import SUPERVISOR, log_excerpt, log_path, read_log_end
 
 EVENTS: Final = ("PROCESS_STATE_EXITED", "PROCESS_STATE_BACKOFF", "PROCESS_STATE_FATAL")
 """A program exited; it exited right after its start; supervisord no longer restarts it."""
@@ -19,8 +19,8 @@ _QUIET_SECONDS: Final = 15  # minimum time between two reports on the same progr
 
 def main() -> None:
     """Report until the supervisor ends; arguments: the log folder, then the programs whose exit is not reported."""
-    folder, *may_exit = sys.argv[1:]
-    reporter = ExitReporter(Path(folder), may_exit)
+    folder, *unreported_programs = sys.argv[1:]
+    reporter = ExitReporter(Path(folder), unreported_programs)
     while True:
         sys.stdout.write("READY\n")
         sys.stdout.flush()
@@ -36,9 +36,9 @@ def main() -> None:
 class ExitReporter:
     """Writes the reports; a program that exits repeatedly is reported at most every 15 s."""
 
-    def __init__(self, folder: Path, may_exit: list[str]) -> None:
+    def __init__(self, folder: Path, unreported_programs: list[str]) -> None:
         self._folder = folder
-        self._may_exit = may_exit
+        self._unreported_programs = unreported_programs
         self._reported_at: dict[str, float] = {}
         self._last_output: dict[str, range] = {}
         """For each program, the byte range that its last run wrote to its log."""
@@ -48,7 +48,7 @@ class ExitReporter:
         fields = _parse_fields(header)
         program = _parse_fields(stdin.read(int(fields["len"])))["processname"]
         is_fatal = fields["eventname"] == "PROCESS_STATE_FATAL"
-        if program in self._may_exit:
+        if program in self._unreported_programs:
             return ""
         if not is_fatal:
             self._record_output(program)
@@ -56,17 +56,19 @@ class ExitReporter:
                 return ""
         self._reported_at[program] = time.monotonic()
         action = "is not restarted, because it exits at every start" if is_fatal else "is restarted"
-        output = log_excerpt(log_file(self._folder, program), self._last_output[program].start)
+        output = log_excerpt(log_path(self._folder, program), self._last_output[program].start)
         return f"sepal: the {program} exited{self._read_exit_status(program)} and {action}. Last output:\n{output}"
 
     def _record_output(self, program: str) -> None:
-        path = log_file(self._folder, program)
+        path = log_path(self._folder, program)
         size = path.stat().st_size if path.exists() else 0
         self._last_output[program] = range(self._last_output.get(program, range(0)).stop, size)
 
     def _read_exit_status(self, program: str) -> str:
         """Return the status from `exited: worker (STATUS; …)`, which supervisord logs before it sends the event."""
-        found = re.findall(rf" exited: {re.escape(program)} \(([^;)]*)", tail(log_file(self._folder, SUPERVISOR)))
+        found = re.findall(
+            rf" exited: {re.escape(program)} \(([^;)]*)", read_log_end(log_path(self._folder, SUPERVISOR))
+        )
         return f" ({found[-1]})" if found else ""
 
 

@@ -67,14 +67,14 @@ class LocalSettings(FlowerSettings):
             return self.model_dir if (self.model_dir / CARD_FILE).exists() else None
         name, _, version = self.model.partition("/")
         cards = (_MODELS_DIR / name).glob(f"{version or '[!.]*'}/{CARD_FILE}")
-        return max((card.parent for card in cards), key=lambda folder: _natural_order(folder.name), default=None)
+        return max((card.parent for card in cards), key=lambda folder: _natural_sort_key(folder.name), default=None)
 
     @property
     def saved_models(self) -> list[str]:
         """The models in `models/`, each as `name/version`."""
         folders = [card.parent for card in _MODELS_DIR.glob(f"[!.]*/[!.]*/{CARD_FILE}")]
         found = [folder.relative_to(_MODELS_DIR).as_posix() for folder in folders]
-        return sorted(found, key=_natural_order)
+        return sorted(found, key=_natural_sort_key)
 
     @property
     def supervisor_dir(self) -> Path:
@@ -105,7 +105,7 @@ class LocalSettings(FlowerSettings):
         return f"unix://{socket}?db=0"
 
 
-def _natural_order(version: str) -> list[str | int]:
+def _natural_sort_key(version: str) -> list[str | int]:
     """Return a sort key by which 10 comes after 9: strings and numbers alternate in it, beginning with a string."""
     parts = re.split(r"([0-9]+)", version)
     return [int(part) if index % 2 else part for index, part in enumerate(parts)]

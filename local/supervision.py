@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from local import broker, exits
-from local.logs import SUPERVISOR, log_file
+from local.logs import SUPERVISOR, log_path
 from local.settings import LocalSettings
 from local.welcome import SHOW_PASSWORD
 from shared.names import Queue
@@ -30,7 +30,7 @@ _BULK_NICE: Final = "10"
 _TERMINAL: Final = "/dev/fd/1"
 _LOG_BYTES: Final = 20_000_000  # of each log; one rotated log is kept
 
-_SUPERVISOR = """\
+_SUPERVISOR_SECTION = """\
 [supervisord]
 user = {user}
 nodaemon = true
@@ -44,7 +44,7 @@ childlogdir = {state}
 
 # SIGTERM is sent only to the program, because only the worker may stop its pool processes; SIGKILL is sent to the
 # process group. A program that exits is restarted, unless it exits within a second of its start and of three restarts.
-_PROGRAM = """
+_PROGRAM_SECTION = """
 [program:{name}]
 command = {command}
 environment = {environment}
@@ -62,14 +62,14 @@ stdout_logfile_maxbytes = {log_bytes}
 stdout_logfile_backups = 1
 """
 
-_GROUP = """
+_GROUP_SECTION = """
 [group:{name}]
 programs = {programs}
 priority = {priority}
 """
 
 # supervisord starts event listeners first and stops them last.
-_LISTENER = """
+_LISTENER_SECTION = """
 [eventlistener:exits]
 command = {command}
 events = {events}
@@ -96,7 +96,7 @@ class Program:
     """Whether its output goes to the terminal instead of a log."""
 
 
-def programs(settings: LocalSettings) -> list[Program]:
+def list_programs(settings: LocalSettings) -> list[Program]:
     """List the programs that `make run` starts, in start order."""
     python = sys.executable
     local_broker = []
@@ -131,26 +131,32 @@ def _worker_programs(settings: LocalSettings) -> list[Program]:
     ]
 
 
-def configuration(programs: Sequence[Program], state_dir: Path) -> str:
+def format_configuration(programs: Sequence[Program], state_dir: Path) -> str:
     """Return the content of supervisord's configuration file."""
     folder = state_dir.absolute()
     may_exit = [program.name for program in programs if not program.restart]
     listener = [sys.executable, "-m", exits.__name__, str(state_dir), *may_exit]
     return "".join(
         [
-            _SUPERVISOR.format(state=folder, user=os.getuid(), log=log_file(folder, SUPERVISOR), log_bytes=_LOG_BYTES),
+            _SUPERVISOR_SECTION.format(
+                state=folder, user=os.getuid(), log=log_path(folder, SUPERVISOR), log_bytes=_LOG_BYTES
+            ),
             *(_program_section(program, priority, folder) for priority, program in enumerate(programs)),
             *(
-                _GROUP.format(name=group, programs=",".join(program.name for program in members), priority=priority)
+                _GROUP_SECTION.format(
+                    name=group, programs=",".join(program.name for program in members), priority=priority
+                )
                 for priority, (group, members) in enumerate(groupby(programs, attrgetter("group")))
             ),
-            _LISTENER.format(command=_quote_command(listener), events=",".join(exits.EVENTS), terminal=_TERMINAL),
+            _LISTENER_SECTION.format(
+                command=_quote_command(listener), events=",".join(exits.EVENTS), terminal=_TERMINAL
+            ),
         ]
     )
 
 
 def _program_section(program: Program, priority: int, folder: Path) -> str:
-    return _PROGRAM.format(
+    return _PROGRAM_SECTION.format(
         name=program.name,
         command=_quote_command(program.command),
         environment=",".join(f'{name}="{value}"' for name, value in program.environment.items()),
@@ -158,7 +164,7 @@ def _program_section(program: Program, priority: int, folder: Path) -> str:
         restart="true" if program.restart else "false",
         startsecs=1 if program.restart else 0,
         stopwaitsecs=program.stop_seconds,
-        log=_TERMINAL if program.writes_to_terminal else log_file(folder, program.name),
+        log=_TERMINAL if program.writes_to_terminal else log_path(folder, program.name),
         log_bytes=0 if program.writes_to_terminal else _LOG_BYTES,
     )
 

@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import Final
 
-from local.logs import log_excerpt, log_file
+from local.logs import log_excerpt, log_path
 from local.settings import LocalSettings
 from shared.card import ModelCard
 
@@ -34,22 +34,22 @@ def main() -> None:
             waited = f"{now - began:.0f} s"
             print(f"sepal: not ready after {waited}: {reasons} Logs: {settings.supervisor_dir}", flush=True)
         if now - began > _TIMEOUT_SECONDS:
-            print(_last_logs(settings), flush=True)
+            print(_last_log_lines(settings), flush=True)
             return
         time.sleep(_POLL_SECONDS)
     print(_welcome_message(gateway, settings), flush=True)
 
 
-def _last_logs(settings: LocalSettings) -> str:
-    logs = {name: log_excerpt(log_file(settings.supervisor_dir, name)) for name in ("worker", "gateway")}
+def _last_log_lines(settings: LocalSettings) -> str:
+    logs = {name: log_excerpt(log_path(settings.supervisor_dir, name)) for name in ("worker", "gateway")}
     output = "\n".join(f"sepal: last output of the {name}:\n{lines}" for name, lines in logs.items())
     return f"{output}\nsepal: no longer waiting for readiness. Ctrl-C stops everything."
 
 
-def _not_ready_reasons(gateway: str) -> str:
+def _not_ready_reasons(gateway_url: str) -> str:
     """Return the reasons why the gateway is not ready; empty if it is."""
     try:
-        with urllib.request.urlopen(f"{gateway}/readyz", timeout=2):
+        with urllib.request.urlopen(f"{gateway_url}/readyz", timeout=2):
             return ""
     except urllib.error.HTTPError as error:
         reasons = json.load(error).get("reasons", [])
@@ -58,8 +58,8 @@ def _not_ready_reasons(gateway: str) -> str:
         return f"the gateway does not respond ({error})."
 
 
-def _welcome_message(gateway: str, settings: LocalSettings) -> str:
-    with urllib.request.urlopen(f"{gateway}/model", timeout=2) as response:
+def _welcome_message(gateway_url: str, settings: LocalSettings) -> str:
+    with urllib.request.urlopen(f"{gateway_url}/model", timeout=2) as response:
         card = ModelCard.model_validate_json(response.read())
     rows = json.dumps({"data": card.example})
     note = (
@@ -70,17 +70,17 @@ def _welcome_message(gateway: str, settings: LocalSettings) -> str:
     return f"""
 Sepal serves {card.name} {card.version}.
 
-  predictions  {gateway}/predict and, for files, {gateway}/predictions
-  try it out   {gateway}/model and {gateway}/docs
+  predictions  {gateway_url}/predict and, for files, {gateway_url}/predictions
+  try it out   {gateway_url}/model and {gateway_url}/docs
   Flower       http://127.0.0.1:{settings.flower_port}  ({_flower_credentials(settings)})
-  metrics      {gateway}/metrics and {_workers_metrics(settings)}
-  broker       {_without_password(settings.broker_url)}
+  metrics      {gateway_url}/metrics and {_workers_metrics(settings)}
+  broker       {_remove_password(settings.broker_url)}
   objects      {settings.environment["SEPAL_OBJECT_STORE_URL"]}
   logs         {settings.supervisor_dir}
 
-  curl -X POST {gateway}/predict -H 'Content-Type: application/json' -d '{rows}'{note}
-  {_sepal_command()} predict --url {gateway} {_example_row_arguments(card)}
-  {_sepal_command()} score --url {gateway} FILE.csv -o scored.parquet
+  curl -X POST {gateway_url}/predict -H 'Content-Type: application/json' -d '{rows}'{note}
+  {_sepal_command()} predict --url {gateway_url} {_example_row_arguments(card)}
+  {_sepal_command()} score --url {gateway_url} FILE.csv -o scored.parquet
 
 Ctrl-C stops everything.
 """
@@ -111,7 +111,7 @@ def _flower_credentials(settings: LocalSettings) -> str:
     return f"user {settings.flower_user}, password {password}"
 
 
-def _without_password(url: str) -> str:
+def _remove_password(url: str) -> str:
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
 

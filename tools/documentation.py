@@ -35,7 +35,11 @@ SECTIONS: list[tuple[str, type[BaseSettings]]] = [
 def main() -> None:
     """Write or check every generated page."""
     configure_logging(as_json=False, level="warning")
-    pages = {DOCS / "configuration.md": configuration(), README: readme(), OPERATIONS: operations()}
+    pages = {
+        DOCS / "configuration.md": generate_configuration(),
+        README: generate_readme(),
+        OPERATIONS: generate_operations(),
+    }
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
     if "--check" in sys.argv[1:]:
         if stale:
@@ -46,7 +50,7 @@ def main() -> None:
         print(f"wrote {path}")
 
 
-def readme() -> str:
+def generate_readme() -> str:
     """Return the README with the figures of the latest `make bench`."""
     figures = write_excerpts(DOCS / "benchmarks")
     return _replace_section(
@@ -54,7 +58,7 @@ def readme() -> str:
     )
 
 
-def operations() -> str:
+def generate_operations() -> str:
     """Return the operations page with the table of all metrics."""
     return _replace_section(
         OPERATIONS, "metrics: written by `make docs` from tools/metrics.py", "metrics", metrics.metrics_table()
@@ -69,7 +73,7 @@ def _replace_section(page: Path, heading: str, name: str, content: str) -> str:
     return f"{before}{start}\n\n{content}\n\n{end}{after}"
 
 
-def configuration() -> str:
+def generate_configuration() -> str:
     """Return the reference of all settings, from their types and docstrings."""
     lines = [
         "# Configuration",

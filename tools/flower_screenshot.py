@@ -27,8 +27,13 @@ from benchmarks.serving.workload import ROOT, Workload
 
 _PATH: Final = ROOT / "docs" / "flower.png"
 _HOST: Final = "sepal"
-_FLAGS: Final = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-_SIZE: Final = (1400, 700)
+_CHROMIUM_FLAGS: Final = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
+_WINDOW_SIZE: Final = (1400, 700)
 _CONNECTIONS: Final = 32  # enough for predictions to share batches
 _ROW_COUNTS: Final = (1, 12, 300, 1, 2500)  # predictions that are sent one by one
 
@@ -41,10 +46,10 @@ def main() -> None:
     password = os.environ["SEPAL_FLOWER_PASSWORD"] = secrets.token_urlsafe()
     workload = Workload.load()
     folder = environments.FOLDER / "run" / "flower-screenshot"
-    with Running(SEPAL, environments.interpreter(SEPAL), folder, workload) as running:
+    with Running(SEPAL, environments.ensure_interpreter(SEPAL), folder, workload) as running:
         put_load(running.url, running.bodies(1), _CONNECTIONS, 1)
         for n_rows in _ROW_COUNTS:
-            running.check(n_rows)
+            running.check_results(n_rows)
         _take_screenshot(f"http://127.0.0.1:{running.site.other_ports[0]}", password)
     print(f"wrote {_PATH} ({_PATH.stat().st_size} bytes)")
 
@@ -55,9 +60,9 @@ def _take_screenshot(url: str, password: str) -> None:
         raise CannotMeasure("no browser found: install chromium")
     _wait_until_all_succeeded(url, password)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=_CHROMIUM_FLAGS)
         page = browser.new_page(
-            viewport={"width": _SIZE[0], "height": _SIZE[1]},
+            viewport={"width": _WINDOW_SIZE[0], "height": _WINDOW_SIZE[1]},
             http_credentials={"username": "sepal", "password": password},
         )
         page.goto(f"{url}/tasks")

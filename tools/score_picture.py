@@ -28,14 +28,14 @@ from rich.text import Text
 
 _PATH: Final = Path(__file__).parent.parent / "docs" / "score.svg"
 _N_ROWS: Final = 1_000_000
-_WORDS: Final = ("score", "penguins.csv", "--carry", "id", "-o", "scored.parquet")
-_COLUMNS: Final = 90
+_COMMAND_ARGUMENTS: Final = ("score", "penguins.csv", "--carry", "id", "-o", "scored.parquet")
+_TERMINAL_COLUMNS: Final = 90
 _N_MOMENTS: Final = 16
 _LAST_SECONDS: Final = 3.0  # how long the last line is shown
 _NEW_LINE: Final = re.compile(r"\r?\x1b\[2K|\r\n")  # rich erases the line and writes it again
 _OTHER_CONTROLS: Final = re.compile(r"\x1b\[(?:\?25[hl]|1A)|\r|\n")
-_CELL, _LINE, _MARGIN = 8.4, 24, 16  # pixels
-_PICTURE: Final = """\
+_CELL_WIDTH, _LINE_HEIGHT, _MARGIN = 8.4, 24, 16  # pixels
+_SVG_TEMPLATE: Final = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">
 <style>
 text {{ font: 14px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; white-space: pre }}
@@ -68,12 +68,12 @@ def main() -> None:
         penguins.insert(0, "id", [f"{number:07d}" for number in range(_N_ROWS)])
         penguins.to_csv(Path(folder, "penguins.csv"), index=False)
         os.chdir(folder)
-        moments = _record()
-    _PATH.write_text(_draw(moments))
+        moments = _record_moments()
+    _PATH.write_text(_draw_picture(moments))
     print(f"wrote {_PATH} ({_PATH.stat().st_size} bytes)")
 
 
-def _record() -> list[Moment]:
+def _record_moments() -> list[Moment]:
     """Run the command in a pseudo-terminal; return its output line at each moment."""
     began, shown, moments = time.monotonic(), "", [Moment(0.0, "")]
     decoder = getincrementaldecoder("utf-8")("replace")
@@ -87,20 +87,20 @@ def _record() -> list[Moment]:
             moments.append(Moment(time.monotonic() - began, line))
         return found
 
-    os.environ |= {"COLUMNS": str(_COLUMNS), "TERM": "xterm-256color"}
-    code = pty.spawn([sys.executable, "-m", "sepal_client", *_WORDS], read)
+    os.environ |= {"COLUMNS": str(_TERMINAL_COLUMNS), "TERM": "xterm-256color"}
+    code = pty.spawn([sys.executable, "-m", "sepal_client", *_COMMAND_ARGUMENTS], read)
     if code:
         sys.exit(f"sepal score ended with {os.waitstatus_to_exitcode(code)}: is `make run MODEL=penguins` going?")
     return moments
 
 
-def _draw(moments: Sequence[Moment]) -> str:
+def _draw_picture(moments: Sequence[Moment]) -> str:
     *_, end = moments
     slot = end.seconds / _N_MOMENTS
     shown = [[each for each in moments if each.seconds <= slot * number][-1].text for number in range(1, _N_MOMENTS)]
     total = slot * len(shown) + _LAST_SECONDS
     scoring = [number for number, text in enumerate(shown) if "Scoring" in text]
-    lines = [_draw_line(0, "", Text.assemble(("$ ", "green"), "sepal ", " ".join(_WORDS)))]
+    lines = [_draw_line(0, "", Text.assemble(("$ ", "green"), "sepal ", " ".join(_COMMAND_ARGUMENTS)))]
     for number, text in enumerate(shown):
         kind = "moment still" if number == scoring[len(scoring) // 2] else "moment"
         lines.append(
@@ -109,10 +109,10 @@ def _draw(moments: Sequence[Moment]) -> str:
     lines.append(
         _draw_line(1, f'class="moment end" style="animation-delay: {-_LAST_SECONDS}s"', Text.from_ansi(end.text))
     )
-    return _PICTURE.format(
-        width=round(_COLUMNS * _CELL + 2 * _MARGIN),
-        height=2 * _LINE + 2 * _MARGIN,
-        label=escape(f"sepal {' '.join(_WORDS)}: a bar that shows the upload, the rows and the download"),
+    return _SVG_TEMPLATE.format(
+        width=round(_TERMINAL_COLUMNS * _CELL_WIDTH + 2 * _MARGIN),
+        height=2 * _LINE_HEIGHT + 2 * _MARGIN,
+        label=escape(f"sepal {' '.join(_COMMAND_ARGUMENTS)}: a bar that shows the upload, the rows and the download"),
         total=total,
         moment=100 * slot / total,
         end=100 * _LAST_SECONDS / total,
@@ -123,8 +123,8 @@ def _draw(moments: Sequence[Moment]) -> str:
 
 def _draw_line(number: int, attributes: str, text: Text) -> str:
     """Return the SVG element of a line of text, with its colors."""
-    y = _MARGIN + _LINE * number + 16
-    width = f'textLength="{text.cell_len * _CELL:.1f}" lengthAdjust="spacingAndGlyphs"'
+    y = _MARGIN + _LINE_HEIGHT * number + 16
+    width = f'textLength="{text.cell_len * _CELL_WIDTH:.1f}" lengthAdjust="spacingAndGlyphs"'
     pieces = [(_svg_attributes(style), piece) for piece, style, _ in text.render(Console(width=1000), end="")]
     runs = [
         f"<tspan {style}>{escape(''.join(piece for _, piece in same))}</tspan>"

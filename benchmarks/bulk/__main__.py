@@ -28,11 +28,11 @@ import redis
 from pyarrow import parquet
 
 from benchmarks.bulk import data
-from benchmarks.bulk.beside import SingleRows
-from benchmarks.bulk.client import save, score
-from benchmarks.bulk.memory import peaks
+from benchmarks.bulk.client import save_body, score
+from benchmarks.bulk.memory import sampled_memory_peaks
+from benchmarks.bulk.single_rows import SingleRows
 from benchmarks.serving import machine, resources
-from benchmarks.serving.environments import FOLDER, interpreter
+from benchmarks.serving.environments import FOLDER, ensure_interpreter
 from benchmarks.serving.markdown import format_machine, format_spread, table
 from benchmarks.serving.peers import PEERS
 from benchmarks.serving.running import Running
@@ -43,8 +43,8 @@ from benchmarks.serving.workload import Workload
 
 FILES: Final = FOLDER / "bulk"
 _WARM_UP_ROWS: Final = 100_000
-_BESIDE_SECONDS: Final = 20
-_PER_SECOND: Final = 50
+_SINGLE_ROWS_SECONDS: Final = 20
+_SINGLE_ROWS_PER_SECOND: Final = 50
 
 
 class Case(NamedTuple):
@@ -73,7 +73,7 @@ CASES: Final = (
 )
 
 
-class Measured(NamedTuple):
+class CaseFigures(NamedTuple):
     """The figures of one case in one round."""
 
     sepal: float
@@ -99,16 +99,16 @@ def main() -> None:
     if arguments.what == "memory":
         _measure_memory(cases)
     elif arguments.what == "beside":
-        _measure_beside(cases[0], arguments.rounds)
+        _measure_single_rows_beside_bulk(cases[0], arguments.rounds)
     else:
         _compare_speed(cases, arguments.rounds)
 
 
 def _compare_speed(cases: Sequence[Case], rounds: int) -> None:
-    measured: dict[Case, list[Measured]] = {case: [] for case in cases}
+    measured: dict[Case, list[CaseFigures]] = {case: [] for case in cases}
     for number in range(rounds):
         for case in cases:
-            measured[case].append(_measure(case, sepal_first=bool(number % 2)))
+            measured[case].append(_measure_case(case, is_sepal_first=bool(number % 2)))
             print(f"round {number + 1}, {case.name}: {measured[case][-1]}", file=sys.stderr, flush=True)
     header = [
         "case",
@@ -121,40 +121,41 @@ def _compare_speed(cases: Sequence[Case], rounds: int) -> None:
         "other's",
     ]
     print(table(header, [_table_row(case, some) for case, some in measured.items()]))
-    where = f"{format_machine(machine.describe())}; commit `{machine.commit()}`; medians of {rounds} rounds, lowest "
+    run = f"{format_machine(machine.describe())}; commit `{machine.checked_out_commit()}`"
+    where = f"{run}; medians of {rounds} rounds, lowest "
     print(f"\n{where}and highest in brackets. The other is a local script; for JSON, the service without a queue.")
 
 
-def _table_row(case: Case, some: Sequence[Measured]) -> list[str]:
+def _table_row(case: Case, case_figures: Sequence[CaseFigures]) -> list[str]:
     figures = [
-        [each.sepal for each in some],
-        [each.other for each in some],
-        [each.sepal / each.other for each in some],
-        [each.sepal_cpu for each in some],
-        [each.other_cpu for each in some],
+        [each.sepal for each in case_figures],
+        [each.other for each in case_figures],
+        [each.sepal / each.other for each in case_figures],
+        [each.sepal_cpu for each in case_figures],
+        [each.other_cpu for each in case_figures],
     ]
     sepal, other, ratio, cpu, other_cpu = (format_spread(Spread(median(f), min(f), max(f), len(f))) for f in figures)
     name = f"{case.model}, {case.source} in, {case.out} out"
     return [name, f"{case.n_rows:,}", sepal, other, ratio, f"{case.target:g}", cpu, other_cpu]
 
 
-def _measure(case: Case, *, sepal_first: bool) -> Measured:
-    source = data.write(case.model, case.source, case.n_rows, FILES)
+def _measure_case(case: Case, *, is_sepal_first: bool) -> CaseFigures:
+    source = data.write_file(case.model, case.source, case.n_rows, FILES)
     target = FILES / f"result.{case.out}"
     expected = FILES / "expected.parquet"
     other = _run_in_process_service if case.source == "json" else _run_local_script
-    with started(case.model) as running:
-        if not sepal_first:
+    with started_sepal(case.model) as running:
+        if not is_sepal_first:
             other_seconds, other_cpu = other(case, source, expected)
         cpu, own = _busy_seconds(), time.process_time()
         times = score(running.site.port, source, target, case.out)
         cpu = _busy_seconds() - cpu - (time.process_time() - own)
-        if sepal_first:
+        if is_sepal_first:
             other_seconds, other_cpu = other(case, source, expected)
     if case.source != "json":
-        compare(target, expected)
+        compare_results(target, expected)
     millions = case.n_rows / 1e6
-    return Measured(
+    return CaseFigures(
         case.n_rows / times.received, case.n_rows / other_seconds, cpu / millions, other_cpu / millions, times.accepted
     )
 
@@ -166,12 +167,12 @@ def _busy_seconds() -> float:
 
 
 @contextmanager
-def started(model: str) -> Iterator[Running]:
+def started_sepal(model: str) -> Iterator[Running]:
     """Start Sepal, and score some rows, so that every process has loaded its libraries and the store has a rate."""
     workload = Workload.load(SCENARIOS[model].model_dir)
     with Running(SEPAL, Path(sys.executable), FOLDER / "run" / "bulk", workload) as running:
         for format_name in ("csv", "parquet"):
-            small = data.write(model, format_name, _WARM_UP_ROWS, FILES)
+            small = data.write_file(model, format_name, _WARM_UP_ROWS, FILES)
             score(running.site.port, small, FILES / "warm-up.parquet")
         running.wait_until_idle()
         yield running
@@ -195,28 +196,28 @@ def _run_in_process_service(case: Case, source: Path, target: Path) -> tuple[flo
     workload = Workload.load(SCENARIOS[case.model].model_dir)
     folder = FOLDER / "run" / "bulk-in-process"
     system = next(peer for peer in PEERS if peer.name == "in_process")
-    with Running(system, interpreter(system), folder, workload) as running:
-        _post(running.site.port, data.write(case.model, case.source, _WARM_UP_ROWS, FILES), target)
+    with Running(system, ensure_interpreter(system), folder, workload) as running:
+        _post_file(running.site.port, data.write_file(case.model, case.source, _WARM_UP_ROWS, FILES), target)
         running.wait_until_idle()
         cpu, began = resources.cpu_seconds(running.processes()), time.perf_counter()
-        _post(running.site.port, source, target)
+        _post_file(running.site.port, source, target)
         return time.perf_counter() - began, resources.cpu_seconds(running.processes()) - cpu
 
 
-def _post(port: int, source: Path, target: Path) -> None:
+def _post_file(port: int, source: Path, target: Path) -> None:
     """Send a file in one request to the service without a queue, and write the response to another file."""
     with closing(HTTPConnection("127.0.0.1", port, timeout=600, blocksize=2**20)) as connection:
         connection.request("POST", "/predict", source.read_bytes(), {"Content-Type": "application/json"})
         response = connection.getresponse()
         if response.status != 200:
             sys.exit("the service without a queue refused the request")
-        save(response, target)
+        save_body(response, target)
 
 
-def compare(target: Path, expected: Path) -> None:
+def compare_results(target: Path, expected_target: Path) -> None:
     """Compare a result with the local one: labels exactly, numbers within the error due to other batch sizes."""
     for batch, own in zip(
-        *(parquet.ParquetFile(path).iter_batches(65_536) for path in (target, expected)), strict=True
+        *(parquet.ParquetFile(path).iter_batches(65_536) for path in (target, expected_target)), strict=True
     ):
         given, wanted = batch.to_pandas(), own.to_pandas()
         labels_differ = not given.iloc[:, 0].equals(wanted.iloc[:, 0])
@@ -227,10 +228,10 @@ def compare(target: Path, expected: Path) -> None:
 def _measure_memory(cases: Sequence[Case]) -> None:
     lines = []
     for case in cases:
-        source = data.write(case.model, case.source, case.n_rows, FILES)
-        with started(case.model) as running, redis.Redis(port=running.site.redis_port) as store:
+        source = data.write_file(case.model, case.source, case.n_rows, FILES)
+        with started_sepal(case.model) as running, redis.Redis(port=running.site.redis_port) as store:
             before = int(store.info("memory")["used_memory"])
-            with peaks(partial(_process_groups, running)) as highest:
+            with sampled_memory_peaks(partial(_process_groups, running)) as highest:
                 score(running.site.port, source, FILES / f"result.{case.out}", case.out)
             grown = (int(store.info("memory")["used_memory"]) - before) / 2**20
         names = sorted(highest)
@@ -258,22 +259,22 @@ def _process_groups(running: Running) -> Mapping[str, Sequence[psutil.Process]]:
     )
 
 
-def _measure_beside(case: Case, rounds: int) -> None:
-    source = data.write(case.model, case.source, case.n_rows, FILES)
+def _measure_single_rows_beside_bulk(case: Case, rounds: int) -> None:
+    source = data.write_file(case.model, case.source, case.n_rows, FILES)
     row = Workload.load(SCENARIOS[case.model].model_dir).rows(1)[0]
     alone: list[float] = []
     beside: list[float] = []
     bulk_alone, bulk_beside = [], []
     for _ in range(rounds):
-        with started(case.model) as running:
+        with started_sepal(case.model) as running:
             port, target = running.site.port, FILES / f"result.{case.out}"
-            without = SingleRows(port, row, _PER_SECOND)
+            without = SingleRows(port, row, _SINGLE_ROWS_PER_SECOND)
             with without.running():
-                time.sleep(_BESIDE_SECONDS)
+                time.sleep(_SINGLE_ROWS_SECONDS)
             alone += without.milliseconds
             bulk_alone.append(score(port, source, target, case.out).received)
             running.wait_until_idle()
-            during = SingleRows(port, row, _PER_SECOND)
+            during = SingleRows(port, row, _SINGLE_ROWS_PER_SECOND)
             with during.running():
                 bulk_beside.append(score(port, source, target, case.out).received)
             beside += during.milliseconds
@@ -282,7 +283,7 @@ def _measure_beside(case: Case, rounds: int) -> None:
         one, two = quantiles(alone, n=100)[of], quantiles(beside, n=100)[of]
         lines.append([name, f"{one:.2f}", f"{two:.2f}", f"{two / one:.2f}"])
     lines.append(["slowest", f"{max(alone):.1f}", f"{max(beside):.1f}", f"{max(beside) / max(alone):.2f}"])
-    print(table([f"single rows at {_PER_SECOND}/s, ms", "alone", "beside bulk", "ratio"], lines))
+    print(table([f"single rows at {_SINGLE_ROWS_PER_SECOND}/s, ms", "alone", "beside bulk", "ratio"], lines))
     slower = median(bulk_beside) / median(bulk_alone)
     print(
         f"\n{case.name}, {case.n_rows:,} rows: {median(bulk_alone):.2f} s alone, {slower:.2f} times that beside them."

@@ -16,8 +16,8 @@ from typing import Final
 import psutil
 
 from benchmarks.bulk import data
-from benchmarks.bulk.__main__ import FILES, compare, started
-from benchmarks.bulk.memory import peaks
+from benchmarks.bulk.__main__ import FILES, compare_results, started_sepal
+from benchmarks.bulk.memory import sampled_memory_peaks
 from benchmarks.serving import machine
 from benchmarks.serving.markdown import format_machine, format_spread, table
 from benchmarks.serving.running import Running
@@ -50,25 +50,25 @@ def main() -> None:
         ["`sepal --help`, s", _format_spread([_time_command([_SEPAL, "--help"]) for _ in range(_HELP_RUNS)]), "< 0.3"],
     ]
     print(table([f"penguins, CSV in, Parquet out, {arguments.rows:,} rows", "measured", "bar"], lines))
-    where = f"{format_machine(machine.describe())}; commit `{machine.commit()}`"
+    where = f"{format_machine(machine.describe())}; commit `{machine.checked_out_commit()}`"
     print(f"\n{where}; medians of {arguments.rounds} rounds (`--help`: {_HELP_RUNS}), lowest and highest in brackets.")
 
 
 def _measure_times(n_rows: int, rounds: int) -> tuple[list[float], list[float]]:
     """Return the seconds of the command and of the script, for each round."""
-    source = data.write("penguins", "csv", n_rows, FILES)
+    source = data.write_file("penguins", "csv", n_rows, FILES)
     given, expected = FILES / "result.parquet", FILES / "expected.parquet"
     sepal: list[float] = []
     local: list[float] = []
     for number in range(rounds):
-        with started("penguins") as running:
+        with started_sepal("penguins") as running:
             runs: list[Callable[[], None]] = [
                 lambda running=running: sepal.append(_time_command(_score_arguments(running, source, given))),  # type: ignore[misc]
                 lambda: local.append(_time_local_script(source, expected)),
             ]
             for run in runs[:: 1 if number % 2 else -1]:
                 run()
-        compare(given, expected)
+        compare_results(given, expected)
         print(f"round {number + 1}: sepal {sepal[-1]:.2f} s, script {local[-1]:.2f} s", file=sys.stderr, flush=True)
     return sepal, local
 
@@ -93,11 +93,11 @@ def _time_local_script(source: Path, target: Path) -> float:
 
 def _measure_peak_memory(n_rows: int) -> float:
     """Return the command's peak memory, in MiB."""
-    source = data.write("iris", "csv", n_rows, FILES)
+    source = data.write_file("iris", "csv", n_rows, FILES)
     with (
-        started("iris") as running,
+        started_sepal("iris") as running,
         subprocess.Popen(_score_arguments(running, source, FILES / "result.parquet")) as process,
-        peaks(lambda: {"sepal": _live_processes(process.pid)}) as highest,
+        sampled_memory_peaks(lambda: {"sepal": _live_processes(process.pid)}) as highest,
     ):
         if process.wait():
             sys.exit("sepal score failed")

@@ -15,18 +15,18 @@ _CHUNK_ROWS: Final = 1_000_000
 _SEED: Final = 7
 
 
-def write(model: str, format_name: str, n_rows: int, folder: Path) -> Path:
+def write_file(model: str, format_name: str, n_rows: int, folder: Path) -> Path:
     """Write `n_rows` rows as `csv`, `parquet` or `json`, unless the file exists; return its path."""
     path = folder / f"{model}-{n_rows}.{format_name}"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".unfinished")
-        _WRITERS[format_name](unfinished, _tables(model, n_rows))
+        _WRITERS[format_name](unfinished, _sample_tables(model, n_rows))
         unfinished.rename(path)
     return path
 
 
-def _tables(model: str, n_rows: int) -> Iterator[Any]:
+def _sample_tables(model: str, n_rows: int) -> Iterator[Any]:
     """Yield tables of at most `_CHUNK_ROWS` rows."""
     data = RECIPES[model].load()
     frame = pd.DataFrame(data.X, columns=data.columns)
@@ -36,7 +36,7 @@ def _tables(model: str, n_rows: int) -> Iterator[Any]:
         yield pa.Table.from_pandas(frame.iloc[indices], preserve_index=False)
 
 
-def _write_with(make_writer: Callable[[Path, Any], Any]) -> Callable[[Path, Iterator[Any]], None]:
+def _table_writer(make_writer: Callable[[Path, Any], Any]) -> Callable[[Path, Iterator[Any]], None]:
     def write_tables(path: Path, tables: Iterator[Any]) -> None:
         first = next(tables)
         with make_writer(path, first.schema) as writer:
@@ -58,7 +58,7 @@ def _write_json(path: Path, tables: Iterator[Any]) -> None:
 
 
 _WRITERS: Final[dict[str, Callable[[Path, Iterator[Any]], None]]] = {
-    "csv": _write_with(csv.CSVWriter),
-    "parquet": _write_with(parquet.ParquetWriter),
+    "csv": _table_writer(csv.CSVWriter),
+    "parquet": _table_writer(parquet.ParquetWriter),
     "json": _write_json,
 }

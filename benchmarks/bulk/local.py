@@ -16,7 +16,7 @@ from pyarrow import csv, parquet
 
 from shared.card import read_card
 
-_MISSING: Final = csv.ConvertOptions(strings_can_be_null=True)  # an empty cell is a missing value
+_CSV_OPTIONS: Final = csv.ConvertOptions(strings_can_be_null=True)  # an empty cell is a missing value
 
 
 def main() -> None:
@@ -33,7 +33,9 @@ def main() -> None:
         source, target = line.split()
         began, began_cpu = time.perf_counter(), time.process_time()
         table = (
-            csv.read_csv(source, convert_options=_MISSING) if source.endswith(".csv") else parquet.read_table(source)
+            csv.read_csv(source, convert_options=_CSV_OPTIONS)
+            if source.endswith(".csv")
+            else parquet.read_table(source)
         )
         parquet.write_table(_predict(pipeline, _pipeline_input(table, names, is_matrix=is_matrix)), target)
         print(time.perf_counter() - began, time.process_time() - began_cpu, flush=True)

@@ -11,7 +11,7 @@ from typing import Final
 
 from benchmarks.growth import artifact, batch, gateways, waiting
 from benchmarks.growth.report import write_report
-from benchmarks.growth.results import Growth
+from benchmarks.growth.results import GrowthResults
 from benchmarks.serving import machine, sepal
 from benchmarks.serving.errors import CannotMeasure
 from benchmarks.serving.workload import Workload
@@ -19,7 +19,7 @@ from benchmarks.serving.workload import Workload
 JSON_FILE: Final = "growth.json"
 REPORT_FILE: Final = "growth-results.md"
 
-_Measure = Callable[[Growth, Workload, int], None]
+_Measure = Callable[[GrowthResults, Workload, int], None]
 PARTS: Final[dict[str, _Measure]] = {
     "batch": batch.measure,
     "waiting": waiting.measure,
@@ -32,20 +32,20 @@ _MAX_ROUNDS: Final = {"artifact": 3}
 
 def main() -> None:
     """Measure the parts that the command line selects, and write the report."""
-    arguments = _parse()
+    arguments = _parse_arguments()
     try:
         if not arguments.report_only:
-            _measure(arguments.only, arguments.rounds, arguments.output)
-        results = Growth.read(arguments.output / JSON_FILE)
+            _measure_parts(arguments.only, arguments.rounds, arguments.output)
+        results = GrowthResults.read(arguments.output / JSON_FILE)
     except CannotMeasure as error:
         sys.exit(f"benchmarks.growth: {error}")
     (arguments.output / REPORT_FILE).write_text(write_report(results))
 
 
-def _measure(names: Sequence[str], rounds: int, output: Path) -> None:
-    planned = {name: min(rounds, _MAX_ROUNDS.get(name, rounds)) for name in names}
+def _measure_parts(part_names: Sequence[str], rounds: int, output: Path) -> None:
+    planned = {name: min(rounds, _MAX_ROUNDS.get(name, rounds)) for name in part_names}
     versions = dict(sepal.SEPAL.versions())
-    results = Growth(machine.commit(), machine.describe(), versions, sepal.settings(), planned)
+    results = GrowthResults(machine.checked_out_commit(), machine.describe(), versions, sepal.settings(), planned)
     workload = Workload.load()
     output.mkdir(parents=True, exist_ok=True)
     for name, n_rounds in planned.items():
@@ -56,7 +56,7 @@ def _measure(names: Sequence[str], rounds: int, output: Path) -> None:
         results.write(output / JSON_FILE)
 
 
-def _parse() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     parser.add_argument("--only", type=_parse_part_names, default=list(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument(

@@ -18,7 +18,7 @@ class Response(NamedTuple):
     body: bytes
 
 
-def request(method: str, path: str, body: str = "", prefer: str = "") -> bytes:
+def encode_request(method: str, path: str, body: str = "", prefer: str = "") -> bytes:
     """Encode a request."""
     headers = [f"{method} {path} HTTP/1.1", "Host: sepal"]
     if prefer:
@@ -43,11 +43,11 @@ class Client:
         self._file.close()
         self._socket.close()
 
-    def send(self, raw: bytes) -> None:
+    def send(self, encoded_request: bytes) -> None:
         """Send a request without waiting for its response."""
-        self._socket.sendall(raw)
+        self._socket.sendall(encoded_request)
 
-    def receive(self, status: int) -> Response:
+    def receive(self, expected_status: int) -> Response:
         """Read the next response.
 
         Raises:
@@ -61,17 +61,17 @@ class Client:
             name, _, value = field.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
         response = Response(int(line.split()[1]), headers, self._file.read(int(headers.get("content-length", 0))))
-        if response.status != status:
-            raise SystemFailed(f"{response.status} instead of {status}: {response.body[:200]!r}")
+        if response.status != expected_status:
+            raise SystemFailed(f"{response.status} instead of {expected_status}: {response.body[:200]!r}")
         return response
 
-    def timed(self, raw: bytes, status: int) -> tuple[Response, float]:
+    def time_request(self, encoded_request: bytes, expected_status: int) -> tuple[Response, float]:
         """Send a request, and return its response and the milliseconds that it took.
 
         Raises:
             SystemFailed: as for `receive`.
         """
         began = time.perf_counter()
-        self.send(raw)
-        response = self.receive(status)
+        self.send(encoded_request)
+        response = self.receive(expected_status)
         return response, (time.perf_counter() - began) * 1000

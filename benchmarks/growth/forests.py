@@ -19,7 +19,7 @@ from shared.errors import ArtifactError
 from training.artifact import save
 from worker.pool.artifact import verify
 
-_COLUMNS: Final = 4  # as in the rows of benchmarks.serving.workload
+_N_COLUMNS: Final = 4  # as in the rows of benchmarks.serving.workload
 _SEED: Final = 0
 
 
@@ -49,7 +49,7 @@ def build(recipe: Recipe) -> Path:
     except ArtifactError:
         print(f"{recipe.name}: training {recipe.trees} trees on {recipe.rows:,} rows", flush=True)
         shutil.rmtree(model_dir, ignore_errors=True)
-        rows = np.random.default_rng(_SEED).random((recipe.rows, _COLUMNS))
+        rows = np.random.default_rng(_SEED).random((recipe.rows, _N_COLUMNS))
         save(
             _fit(recipe, rows),
             models_dir,

@@ -4,12 +4,12 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from benchmarks.growth.results import Artifact, Batch, Growth, Waiting
+from benchmarks.growth.results import ArtifactFigures, BatchFigures, GrowthResults, WaitingFigures
 from benchmarks.serving.markdown import format_machine, format_number, format_spread, table
 from benchmarks.serving.results import Results as Serving
 from benchmarks.serving.summary import FIGURES, Spread, Summary
 
-Figure = TypeVar("Figure", Batch, Waiting, Artifact)
+Figure = TypeVar("Figure", BatchFigures, WaitingFigures, ArtifactFigures)
 
 _INTRODUCTION = """\
 # How cost grows: the results
@@ -20,12 +20,12 @@ Written by `make bench-growth`. `growth.json` contains the figures of every roun
 {machine}. Sepal at commit `{commit}`, with {versions}.
 
 Each figure is the median of the rounds; the lowest and the highest are in brackets."""
-_ABSENT: Final = "Not measured in this run."
+_NOT_MEASURED_TEXT: Final = "Not measured in this run."
 _NO_VALUE: Final = "–"
 _THROUGHPUT, _P50, _, _P99, _CPU, _ = FIGURES
 
 
-def write_report(results: Growth) -> str:
+def write_report(results: GrowthResults) -> str:
     """Return the page; it names the parts that were not measured."""
     versions = [f"{name} {number}" for name, number in results.versions.items()]
     versions += [f"`{name}={value}`" for name, value in results.settings.items()]
@@ -40,11 +40,11 @@ def write_report(results: Growth) -> str:
     for name, title, section in sections:
         rounds = results.rounds.get(name)
         parts.append(f"## {title}" if rounds is None else f"## {title}\n\n{_format_count(rounds, 'round')}.")
-        parts += section(results) or [_ABSENT]
+        parts += section(results) or [_NOT_MEASURED_TEXT]
     return "\n\n".join([*parts, *_failures_section(results)]) + "\n"
 
 
-def _batch_section(results: Growth) -> list[str]:
+def _batch_section(results: GrowthResults) -> list[str]:
     groups = _group_by_size(results.batch, lambda figure: figure.n_rows)
     if not groups:
         return []
@@ -58,24 +58,24 @@ def _batch_section(results: Growth) -> list[str]:
         for n_rows, figures in groups.items()
     ]
     smallest, largest = min(groups), max(groups)
-    cheapest = min(groups, key=lambda n_rows: _median_of(groups[n_rows], _microseconds_per_row))
+    cheapest = min(groups, key=lambda n_rows: _median(groups[n_rows], _microseconds_per_row))
     few, many = groups[smallest], groups[largest]
-    predict = _median_of(many, lambda f: f.predict_ms) / _median_of(few, lambda f: f.predict_ms)
-    pipeline = _median_of(many, lambda f: f.pipeline_ms) / _median_of(few, lambda f: f.pipeline_ms)
+    predict = _median(many, lambda f: f.predict_ms) / _median(few, lambda f: f.predict_ms)
+    pipeline = _median(many, lambda f: f.pipeline_ms) / _median(few, lambda f: f.pipeline_ms)
     sentence = (
         f"A batch of {largest:,} takes {format_number(predict)} times as long as a batch of {smallest:,}; the pipeline "
         f"alone takes {format_number(pipeline)} times as long. A row takes least time in batches of {cheapest:,}: "
-        f"{format_number(_median_of(groups[cheapest], _microseconds_per_row))} µs, compared with "
-        f"{format_number(_median_of(few, _microseconds_per_row))} µs in batches of {smallest:,}."
+        f"{format_number(_median(groups[cheapest], _microseconds_per_row))} µs, compared with "
+        f"{format_number(_median(few, _microseconds_per_row))} µs in batches of {smallest:,}."
     )
     return [table(["rows in the batch", "pipeline, ms", "predictor, ms", "µs per row"], lines), sentence]
 
 
-def _microseconds_per_row(figure: Batch) -> float:
+def _microseconds_per_row(figure: BatchFigures) -> float:
     return figure.predict_ms / figure.n_rows * 1000
 
 
-def _waiting_section(results: Growth) -> list[str]:
+def _waiting_section(results: GrowthResults) -> list[str]:
     groups = _group_by_size(results.waiting, lambda figure: figure.waiting)
     if not groups:
         return []
@@ -91,21 +91,21 @@ def _waiting_section(results: Growth) -> list[str]:
         for waiting, figures in groups.items()
     ]
     few, many = min(groups), max(groups)
-    submit = _median_of(groups[many], lambda f: f.submit_ms) / _median_of(groups[few], lambda f: f.submit_ms)
-    poll = _median_of(groups[many], lambda f: f.poll_ms) / _median_of(groups[few], lambda f: f.poll_ms)
+    submit = _median(groups[many], lambda f: f.submit_ms) / _median(groups[few], lambda f: f.submit_ms)
+    poll = _median(groups[many], lambda f: f.poll_ms) / _median(groups[few], lambda f: f.poll_ms)
     sentence = (
         f"With {many:,} queued predictions, submitting takes {format_number(submit)} times as long as with {few:,}, "
         f"and polling {format_number(poll)} times. A queued prediction takes "
-        f"{format_number(_median_of(groups[many], lambda f: f.bytes_each), 0)} bytes of the broker's memory in batches "
-        f"of {format_number(_median_of(groups[many], lambda f: f.waiting / f.batches))} predictions."
+        f"{format_number(_median(groups[many], lambda f: f.bytes_each), 0)} bytes of the broker's memory in batches "
+        f"of {format_number(_median(groups[many], lambda f: f.waiting / f.batches))} predictions."
     )
-    if alone := Spread.over(results.alone_bytes):
+    if alone := Spread.from_values(results.alone_bytes):
         sentence += f" Alone in its batch it takes {format_spread(alone, 0)} bytes."
     header = ["queued", "submit, ms", "poll, ms", "broker, MiB", "bytes per prediction added", "predictions per batch"]
     return [table(header, lines), sentence]
 
 
-def _gateways_section(results: Growth) -> list[str]:
+def _gateways_section(results: GrowthResults) -> list[str]:
     measured = results.gateways
     if measured is None or not measured.cells:
         return []
@@ -116,7 +116,7 @@ def _gateways_section(results: Growth) -> list[str]:
         for system in measured.systems
     ]
     header = ["connections", "system", "requests/s", "p50, ms", "p99, ms", "CPU s per 1,000", "errors"]
-    return [table(header, lines), *_gateways_compared(summary, measured)]
+    return [table(header, lines), *_gateways_comparison(summary, measured)]
 
 
 def _gateway_cells(summary: Summary, system: str, connections: int) -> list[str]:
@@ -128,12 +128,12 @@ def _gateway_cells(summary: Summary, system: str, connections: int) -> list[str]
     ]
 
 
-def _gateways_compared(summary: Summary, measured: Serving) -> list[str]:
+def _gateways_comparison(summary: Summary, gateway_results: Serving) -> list[str]:
     """Compare each number of processes with one process, at the most connections."""
-    connections = max(measured.plan.connections)
+    connections = max(gateway_results.plan.connections)
     clauses = []
-    for system in measured.systems[1:]:
-        one = measured.systems[0].name
+    for system in gateway_results.systems[1:]:
+        one = gateway_results.systems[0].name
         throughput = summary.ratio(_THROUGHPUT, system.name, connections, 1, one)
         cpu = summary.ratio(_CPU, system.name, connections, 1, one)
         if throughput and cpu:
@@ -144,7 +144,7 @@ def _gateways_compared(summary: Summary, measured: Serving) -> list[str]:
     return [f"At {connections} connections, relative to one gateway process: {'; '.join(clauses)}."] if clauses else []
 
 
-def _artifact_section(results: Growth) -> list[str]:
+def _artifact_section(results: GrowthResults) -> list[str]:
     groups = _group_by_size(results.artifact, lambda figure: figure.size)
     if not groups:
         return []
@@ -159,16 +159,16 @@ def _artifact_section(results: Growth) -> list[str]:
         for size, figures in groups.items()
     ]
     header = ["artifact", "start, s", "Celery parent, MiB", "pool process, MiB", "one row, ms"]
-    return [table(header, lines), *_artifacts_compared(groups)]
+    return [table(header, lines), *_artifacts_comparison(groups)]
 
 
-def _artifacts_compared(groups: dict[int, list[Artifact]]) -> list[str]:
+def _artifacts_comparison(groups: dict[int, list[ArtifactFigures]]) -> list[str]:
     least, most = min(groups), max(groups)
     if least == most:
         return []
-    seconds = _median_of(groups[most], lambda f: f.start_seconds) - _median_of(groups[least], lambda f: f.start_seconds)
-    mib = _median_of(groups[most], lambda f: f.pool_mib) - _median_of(groups[least], lambda f: f.pool_mib)
-    parent = _median_of(groups[most], lambda f: f.parent_mib) - _median_of(groups[least], lambda f: f.parent_mib)
+    seconds = _median(groups[most], lambda f: f.start_seconds) - _median(groups[least], lambda f: f.start_seconds)
+    mib = _median(groups[most], lambda f: f.pool_mib) - _median(groups[least], lambda f: f.pool_mib)
+    parent = _median(groups[most], lambda f: f.parent_mib) - _median(groups[least], lambda f: f.parent_mib)
     return [
         f"With {_format_bytes(most)} instead of {_format_bytes(least)}, a start takes {format_number(seconds)} s "
         f"more, the pool process needs {format_number(mib * 2**20 / (most - least))} bytes of memory per byte of the "
@@ -176,7 +176,7 @@ def _artifacts_compared(groups: dict[int, list[Artifact]]) -> list[str]:
     ]
 
 
-def _failures_section(results: Growth) -> list[str]:
+def _failures_section(results: GrowthResults) -> list[str]:
     failures = [(f"{one.part}, {one.where}", one.round, one.reason) for one in results.failures]
     if results.gateways is not None:
         failures += [(f"{one.system}, {one.where}", one.round, one.reason) for one in results.gateways.failures]
@@ -186,19 +186,19 @@ def _failures_section(results: Growth) -> list[str]:
     return ["## Failures", *parts]
 
 
-def _group_by_size(figures: Sequence[Figure], key: Callable[[Figure], int]) -> dict[int, list[Figure]]:
+def _group_by_size(figures: Sequence[Figure], get_size: Callable[[Figure], int]) -> dict[int, list[Figure]]:
     """Group the figures of all rounds by size, in ascending order."""
-    sizes = sorted({key(figure) for figure in figures})
-    return {size: [figure for figure in figures if key(figure) == size] for size in sizes}
+    sizes = sorted({get_size(figure) for figure in figures})
+    return {size: [figure for figure in figures if get_size(figure) == size] for size in sizes}
 
 
-def _format_figures(figures: Sequence[Figure], of: Callable[[Figure], float], digits: int | None = None) -> str:
-    spread = Spread.over(of(figure) for figure in figures)
+def _format_figures(figures: Sequence[Figure], get_value: Callable[[Figure], float], digits: int | None = None) -> str:
+    spread = Spread.from_values(get_value(figure) for figure in figures)
     return _NO_VALUE if spread is None else format_spread(spread, digits)
 
 
-def _median_of(figures: Sequence[Figure], of: Callable[[Figure], float]) -> float:
-    return statistics.median(of(figure) for figure in figures)
+def _median(figures: Sequence[Figure], get_value: Callable[[Figure], float]) -> float:
+    return statistics.median(get_value(figure) for figure in figures)
 
 
 def _format_count(count: int, noun: str) -> str:

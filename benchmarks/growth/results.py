@@ -9,7 +9,7 @@ from benchmarks.serving import machine, results
 from benchmarks.serving.errors import CannotMeasure
 
 
-class Batch(msgspec.Struct, frozen=True):
+class BatchFigures(msgspec.Struct, frozen=True):
     """The figures of one batch size in one round; times are medians over many calls."""
 
     round: int
@@ -20,7 +20,7 @@ class Batch(msgspec.Struct, frozen=True):
     """Time in the predictor, including splitting and encoding."""
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class WaitingFigures(msgspec.Struct, frozen=True):
     """The figures of one number of queued predictions in one round; times are medians over many requests."""
 
     round: int
@@ -35,7 +35,7 @@ class Waiting(msgspec.Struct, frozen=True):
     """The growth of `used_memory` per prediction added to reach this number."""
 
 
-class Artifact(msgspec.Struct, frozen=True):
+class ArtifactFigures(msgspec.Struct, frozen=True):
     """The figures of one start of a worker with one artifact."""
 
     round: int
@@ -61,7 +61,7 @@ class Failure(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Growth(msgspec.Struct):
+class GrowthResults(msgspec.Struct):
     """All results of a run."""
 
     commit: str
@@ -71,12 +71,12 @@ class Growth(msgspec.Struct):
     """The `SEPAL_` variables of the run's environment."""
     rounds: dict[str, int]
     """The number of rounds of each part of the run."""
-    batch: list[Batch] = []
-    waiting: list[Waiting] = []
+    batch: list[BatchFigures] = []
+    waiting: list[WaitingFigures] = []
     alone_bytes: list[float] = []
     """For each round, the broker's memory in bytes per queued prediction that is alone in its batch."""
     gateways: results.Results | None = None
-    artifact: list[Artifact] = []
+    artifact: list[ArtifactFigures] = []
     failures: list[Failure] = []
 
     @classmethod
@@ -97,6 +97,6 @@ class Growth(msgspec.Struct):
 
     def record_failure(self, part: str, number: int, where: str, error: Exception) -> None:
         """Record a failure for the report, and print it."""
-        reason = machine.conceal(str(error) or type(error).__name__)
+        reason = machine.conceal_identity(str(error) or type(error).__name__)
         self.failures.append(Failure(part, number, where, reason))
         print(f"round {number + 1}  {part} failed at {where}: {reason}", flush=True)

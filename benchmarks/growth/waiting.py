@@ -12,26 +12,26 @@ from typing import Any, Final
 
 import redis
 
-from benchmarks.growth.announced import wait_for_worker
-from benchmarks.growth.client import Client, Response, request
-from benchmarks.growth.results import Growth, Waiting
+from benchmarks.growth.announcement import wait_for_worker
+from benchmarks.growth.client import Client, Response, encode_request
+from benchmarks.growth.results import GrowthResults, WaitingFigures
 from benchmarks.serving import resources
 from benchmarks.serving.environments import FOLDER
 from benchmarks.serving.errors import SystemFailed
 from benchmarks.serving.running import Running
 from benchmarks.serving.sepal import SEPAL
-from benchmarks.serving.systems import plain_body
+from benchmarks.serving.systems import encode_plain_body
 from benchmarks.serving.workload import Workload
 
-LEVELS: Final = (10, 1_000, 100_000)
+QUEUE_LEVELS: Final = (10, 1_000, 100_000)
 _PROBES: Final = 200
 _WARM_UP_PROBES: Final = 50
 _CONNECTIONS: Final = 64
-_ALONE: Final = 1_000
+_SINGLE_PREDICTIONS: Final = 1_000
 _BATCH_ID_LENGTH: Final = 20  # characters; a prediction's id starts with its batch's id
 
 
-def measure(results: Growth, workload: Workload, rounds: int) -> None:
+def measure(results: GrowthResults, workload: Workload, rounds: int) -> None:
     """Start Sepal in every round, fill its queue, and measure at every level."""
     for number in range(rounds):
         where = "start"
@@ -41,11 +41,11 @@ def measure(results: Growth, workload: Workload, rounds: int) -> None:
                 resources.suspended(wait_for_worker(running.site).children()),
                 _Queue(running, workload) as queue,
             ):
-                for level in LEVELS:
+                for level in QUEUE_LEVELS:
                     where = f"{level:,} queued"
                     results.waiting.append(_measure_level(queue, number, level))
                 where = "alone in a batch"
-                results.alone_bytes.append(queue.alone_bytes())
+                results.alone_bytes.append(queue.measure_bytes_per_single_prediction())
         except (SystemFailed, OSError, redis.RedisError) as error:
             results.record_failure("waiting", number, where, error)
 
@@ -56,7 +56,7 @@ class _Queue:
     def __init__(self, running: Running, workload: Workload) -> None:
         self._running = running
         self._redis = redis.Redis(port=running.site.redis_port)
-        self._submit = request("POST", "/predict", plain_body(workload.rows(1)), prefer="respond-async")
+        self._submit = encode_request("POST", "/predict", encode_plain_body(workload.rows(1)), prefer="respond-async")
         self._stack = ExitStack()
         self.ids: list[str] = []
 
@@ -81,14 +81,14 @@ class _Queue:
                 client.send(self._submit)
             self.ids += [_read_id(client.receive(202)) for client in clients]
 
-    def alone_bytes(self) -> float:
+    def measure_bytes_per_single_prediction(self) -> float:
         """Submit predictions one by one, each alone in its batch; return the bytes that each adds to the broker."""
         before = self.broker_bytes()
-        for _ in range(_ALONE):
-            self._clients[0].timed(self._submit, 202)
-        return (self.broker_bytes() - before) / _ALONE
+        for _ in range(_SINGLE_PREDICTIONS):
+            self._clients[0].time_request(self._submit, 202)
+        return (self.broker_bytes() - before) / _SINGLE_PREDICTIONS
 
-    def probe_often(self) -> tuple[float, float]:
+    def measure_times(self) -> tuple[float, float]:
         """Probe while Sepal is idle, and return the median milliseconds of submitting and polling."""
         self._running.wait_until_idle()
         for _ in range(_WARM_UP_PROBES):
@@ -99,18 +99,18 @@ class _Queue:
     def _time_submit_and_poll(self) -> tuple[float, float]:
         """Submit a prediction, poll another, cancel the first; return the milliseconds of submitting and polling."""
         client = self._clients[0]
-        submitted, submit_ms = client.timed(self._submit, 202)
-        _, poll_ms = client.timed(request("GET", f"/results/{random.choice(self.ids)}"), 202)  # noqa: S311
-        client.timed(request("DELETE", f"/results/{_read_id(submitted)}"), 200)
+        submitted, submit_ms = client.time_request(self._submit, 202)
+        _, poll_ms = client.time_request(encode_request("GET", f"/results/{random.choice(self.ids)}"), 202)  # noqa: S311
+        client.time_request(encode_request("DELETE", f"/results/{_read_id(submitted)}"), 200)
         return submit_ms, poll_ms
 
 
-def _measure_level(queue: _Queue, number: int, level: int) -> Waiting:
+def _measure_level(queue: _Queue, number: int, level: int) -> WaitingFigures:
     before, waited = queue.broker_bytes(), len(queue.ids)
     queue.fill(level)
     used = queue.broker_bytes()
-    submit_ms, poll_ms = queue.probe_often()
-    figure = Waiting(
+    submit_ms, poll_ms = queue.measure_times()
+    figure = WaitingFigures(
         number,
         level,
         len({prediction_id[:_BATCH_ID_LENGTH] for prediction_id in queue.ids}),

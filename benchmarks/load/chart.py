@@ -13,9 +13,9 @@ from typing import Any, Final
 import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
 
-_REQUESTS: Final = "Aggregated"
-_LATENCY: Final = "submission to result, waiting"
-_PERCENTILES: Final = {"50%": "#c2185b", "95%": "#1f77b4", "99%": "#9e9e9e"}
+_REQUESTS_NAME: Final = "Aggregated"
+_LATENCY_NAME: Final = "submission to result, waiting"
+_PERCENTILE_COLORS: Final = {"50%": "#c2185b", "95%": "#1f77b4", "99%": "#9e9e9e"}
 
 Row = dict[str, str]
 Points = list[tuple[float, float]]
@@ -36,7 +36,7 @@ def draw(history: Sequence[Row], path: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "sepal"
     canvas = Canvas(figsize=(11, 4.2), facecolor="white", layout="constrained")
     rate, latency = canvas.subplots(1, 2)
-    totals = _rows_with_users(history, _REQUESTS)
+    totals = _rows_with_users(history, _REQUESTS_NAME)
     users = rate.twinx()
     users.fill_between(*_split_points(_read_points(totals, _user_count)), color="#eeeeee", linewidth=0)
     users.set_ylim(bottom=0)
@@ -44,13 +44,13 @@ def draw(history: Sequence[Row], path: Path) -> None:
     users.spines[["top", "right"]].set_visible(False)
     rate.set_zorder(users.get_zorder() + 1)
     rate.patch.set_visible(False)
-    rate.plot(*_split_points(_per_second(totals)), color="#c2185b", linewidth=1.6)
+    rate.plot(*_split_points(_request_rates(totals)), color="#c2185b", linewidth=1.6)
     rate.set_ylim(bottom=0)
     _finish_panel(rate, "Requests per second; shaded: users")
-    for percentile, color in _PERCENTILES.items():
+    for percentile, color in _PERCENTILE_COLORS.items():
         points = [
             point
-            for point in _read_points(_rows_with_users(history, _LATENCY), _column_reader(percentile))
+            for point in _read_points(_rows_with_users(history, _LATENCY_NAME), _column_reader(percentile))
             if point[1] > 0
         ]
         latency.plot(*_split_points(points), color=color, linewidth=1.6, label=f"{percentile[:-1]}th percentile")
@@ -73,12 +73,12 @@ def _rows_with_users(history: Sequence[Row], name: str) -> list[Row]:
     return [row for row in history if row["Name"] == name and int(row["User Count"]) > 0]
 
 
-def _read_points(rows: Sequence[Row], value: Callable[[Row], float]) -> Points:
+def _read_points(rows: Sequence[Row], read_value: Callable[[Row], float]) -> Points:
     began = int(rows[0]["Timestamp"])
-    return [(int(row["Timestamp"]) - began, value(row)) for row in rows]
+    return [(int(row["Timestamp"]) - began, read_value(row)) for row in rows]
 
 
-def _per_second(rows: Sequence[Row]) -> Points:
+def _request_rates(rows: Sequence[Row]) -> Points:
     """Return the rate between consecutive rows; locust resets the total when the measurement starts."""
     totals = _read_points(rows, _column_reader("Total Request Count"))
     steps = itertools.pairwise(totals)

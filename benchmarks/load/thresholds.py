@@ -6,7 +6,7 @@ from typing import NamedTuple
 from benchmarks.load.settings import LoadSettings
 
 
-class Measured(NamedTuple):
+class RunFigures(NamedTuple):
     """The figures of a run, counted by locust."""
 
     requests: int
@@ -31,12 +31,12 @@ class Threshold(NamedTuple):
         return f"{'met   ' if self.is_met else 'MISSED'}  {self.name}: {self.measured} ({self.limit})"
 
 
-def check_thresholds(measured: Measured, settings: LoadSettings) -> list[Threshold]:
+def check_thresholds(figures: RunFigures, settings: LoadSettings) -> list[Threshold]:
     """Compare a run with all thresholds that are set."""
-    n, ratio = measured.requests, measured.failures / max(measured.requests, 1)
+    n, ratio = figures.requests, figures.failures / max(figures.requests, 1)
     thresholds = [
         Threshold("requests", "at least 1", f"{n:,}", n > 0),
-        Threshold("exceptions in the load test", "none", str(measured.crashes), measured.crashes == 0),
+        Threshold("exceptions in the load test", "none", str(figures.crashes), figures.crashes == 0),
         Threshold(
             "share of failed requests",
             f"at most {settings.load_max_failures:g}",
@@ -45,11 +45,11 @@ def check_thresholds(measured: Measured, settings: LoadSettings) -> list[Thresho
         ),
     ]
     if (minimum := settings.load_min_rps) is not None:
-        rate = measured.requests_per_second
+        rate = figures.requests_per_second
         thresholds.append(Threshold("requests/s", f"at least {minimum:g}", f"{rate:.1f}", rate >= minimum))
     for name, maximum, ms in (
-        ("median from submission to result", settings.load_max_median_ms, measured.p50_ms),
-        ("99th percentile from submission to result", settings.load_max_tail_ms, measured.p99_ms),
+        ("median from submission to result", settings.load_max_median_ms, figures.p50_ms),
+        ("99th percentile from submission to result", settings.load_max_tail_ms, figures.p99_ms),
     ):
         if maximum is not None:
             shown = "no user waited" if ms is None else f"{ms:g} ms"
@@ -57,6 +57,6 @@ def check_thresholds(measured: Measured, settings: LoadSettings) -> list[Thresho
     return thresholds
 
 
-def all_met(thresholds: Sequence[Threshold]) -> bool:
+def are_all_met(thresholds: Sequence[Threshold]) -> bool:
     """Return whether the run met every threshold."""
     return all(threshold.is_met for threshold in thresholds)

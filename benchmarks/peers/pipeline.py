@@ -32,7 +32,7 @@ class Pipeline:
         """
         if self.dtypes is None:
             return np.asarray(rows, dtype=np.float64)
-        return frame(dict(zip(self.dtypes, zip(*rows, strict=True), strict=True)), self.dtypes)
+        return build_frame(dict(zip(self.dtypes, zip(*rows, strict=True), strict=True)), self.dtypes)
 
     def outputs(self, data: Any) -> tuple[Any, Any]:
         """Return arrays: classes, shape (n_rows,), and natural-log probabilities, shape (n_rows, n_classes)."""
@@ -60,7 +60,7 @@ class Pipeline:
         ]
 
 
-def frame(columns: dict[str, Sequence[Any]], dtypes: dict[str, str]) -> Any:
+def build_frame(columns: dict[str, Sequence[Any]], dtypes: dict[str, str]) -> Any:
     """Return a data frame from columns of values; None is a missing value.
 
     An array for each column takes a quarter of the time of `DataFrame(rows).astype(dtypes)`.

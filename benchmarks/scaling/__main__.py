@@ -17,19 +17,19 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from benchmarks.scaling.composed import ROOT, Composed
+from benchmarks.scaling.compose_project import ROOT, ComposeProject
 from benchmarks.scaling.pipeline import COLUMNS, save_fixed_cost
 from benchmarks.scaling.traffic import Traffic
 from benchmarks.serving import machine
 
-WORKERS: Final = (1, 2, 4)
+WORKER_COUNTS: Final = (1, 2, 4)
 _MIN_RATIOS: Final = {2: 1.85, 4: 3.5}
-_ROWS: Final = 1024  # a full batch, which no other prediction joins
-_WAITING: Final = 24  # clients: enough to keep 4 workers busy with batches queued behind
+_ROWS_PER_REQUEST: Final = 1024  # a full batch, which no other prediction joins
+_N_WAITING_CLIENTS: Final = 24  # clients: enough to keep 4 workers busy with batches queued behind
 _WARM_UP_SECONDS: Final = 3
 _SCALE_DOWN_SECONDS: Final = 5
 
-_OVERRIDE: Final = """\
+_COMPOSE_OVERRIDE: Final = """\
 services:
   worker:
     volumes:
@@ -46,10 +46,10 @@ def main() -> None:
     parser.add_argument("--milliseconds", type=float, default=20, help="CPU time per batch")
     parser.add_argument("--cpus", type=float, default=0.2, help="CPU limit of each worker, in cores")
     arguments = parser.parse_args()
-    with _running(arguments.milliseconds, arguments.cpus) as (system, port):
-        rates = _measure(system, port, arguments.rounds, arguments.seconds)
+    with _started_project(arguments.milliseconds, arguments.cpus) as (system, port):
+        rates = _measure_rates(system, port, arguments.rounds, arguments.seconds)
         traffic, statuses = _scale_down(system, port)
-    print(f"{', '.join(machine.describe().values())}; commit {machine.commit()}")
+    print(f"{', '.join(machine.describe().values())}; commit {machine.checked_out_commit()}")
     is_met = _print_report(rates)
     counts = f"{traffic.accepted} accepted, {traffic.succeeded} succeeded, failures {dict(traffic.failures)}"
     print(f"\nfrom 4 to 1: {counts}")
@@ -59,12 +59,12 @@ def main() -> None:
 
 
 @contextmanager
-def _running(milliseconds: float, cpus: float) -> Iterator[tuple[Composed, int]]:
+def _started_project(milliseconds: float, cpus: float) -> Iterator[tuple[ComposeProject, int]]:
     with tempfile.TemporaryDirectory() as folder, socket.socket() as api, socket.socket() as flower:
         Path(folder).chmod(0o755)  # so that the container's user can read it
         model = save_fixed_cost(Path(folder), milliseconds)
         override = Path(folder, "scaling.yml")
-        override.write_text(_OVERRIDE.format(package=ROOT / "benchmarks" / "scaling", model=model))
+        override.write_text(_COMPOSE_OVERRIDE.format(package=ROOT / "benchmarks" / "scaling", model=model))
         for probe in (api, flower):
             probe.bind(("127.0.0.1", 0))
         port, flower_port = (int(probe.getsockname()[1]) for probe in (api, flower))
@@ -76,35 +76,35 @@ def _running(milliseconds: float, cpus: float) -> Iterator[tuple[Composed, int]]
             "SEPAL_MODEL_DIR": "/models/fixed-cost",
             "SEPAL_WORKER_CPUS": str(cpus),
         }
-        with Composed(workers=WORKERS[0], files=[override], environment=environment) as system:
+        with ComposeProject(n_workers=WORKER_COUNTS[0], override_files=[override], environment=environment) as system:
             yield system, port
 
 
-def _measure(system: Composed, port: int, rounds: int, seconds: int) -> dict[int, list[float]]:
+def _measure_rates(system: ComposeProject, port: int, rounds: int, seconds: int) -> dict[int, list[float]]:
     """Return the batches/s of every round by number of workers; every other round counts down."""
-    rates: dict[int, list[float]] = {workers: [] for workers in WORKERS}
+    rates: dict[int, list[float]] = {workers: [] for workers in WORKER_COUNTS}
     for number in range(rounds):
-        for workers in WORKERS if number % 2 == 0 else reversed(WORKERS):
+        for workers in WORKER_COUNTS if number % 2 == 0 else reversed(WORKER_COUNTS):
             system.scale(workers)
             system.wait_until_healthy()
-            with Traffic(port, _full_batch_body(), waiting=_WAITING) as traffic:
-                traffic.rate(_WARM_UP_SECONDS)
-                rates[workers].append(traffic.rate(seconds))
+            with Traffic(port, _full_batch_body(), n_waiting=_N_WAITING_CLIENTS) as traffic:
+                traffic.measure_rate(_WARM_UP_SECONDS)
+                rates[workers].append(traffic.measure_rate(seconds))
             if traffic.failures:
                 sys.exit(f"scaling: {workers} workers: {dict(traffic.failures)}")
             print(f"round {number + 1}, {workers} workers: {rates[workers][-1]:.2f} batches/s", flush=True)
     return rates
 
 
-def _scale_down(system: Composed, port: int) -> tuple[Traffic, list[int]]:
-    system.scale(WORKERS[-1])
+def _scale_down(system: ComposeProject, port: int) -> tuple[Traffic, list[int]]:
+    system.scale(WORKER_COUNTS[-1])
     system.wait_until_healthy()
-    with Traffic(port, _full_batch_body(), waiting=_WAITING // 2, polling=4) as traffic:
-        traffic.rate(_SCALE_DOWN_SECONDS)
+    with Traffic(port, _full_batch_body(), n_waiting=_N_WAITING_CLIENTS // 2, n_polling=4) as traffic:
+        traffic.measure_rate(_SCALE_DOWN_SECONDS)
         began = time.time()
         system.scale(1)
-        statuses = system.ended("worker", began)
-        traffic.rate(_SCALE_DOWN_SECONDS)
+        statuses = system.exit_statuses("worker", began)
+        traffic.measure_rate(_SCALE_DOWN_SECONDS)
     return traffic, statuses
 
 
@@ -127,7 +127,7 @@ def _format_span(values: list[float]) -> str:
 
 
 def _full_batch_body() -> bytes:
-    return json.dumps({"data": [[row % 2] * COLUMNS for row in range(_ROWS)]}).encode()
+    return json.dumps({"data": [[row % 2] * COLUMNS for row in range(_ROWS_PER_REQUEST)]}).encode()
 
 
 if __name__ == "__main__":

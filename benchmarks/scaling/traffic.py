@@ -16,13 +16,13 @@ _HEADERS: Final = {"Content-Type": "application/json"}
 class Traffic:
     """Some clients wait for results; others submit ten predictions at a time and poll until each is final."""
 
-    def __init__(self, port: int, body: bytes, *, waiting: int, polling: int = 0) -> None:
+    def __init__(self, port: int, body: bytes, *, n_waiting: int, n_polling: int = 0) -> None:
         self._port = port
         self._body = body
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        clients = [self._wait] * waiting + [self._poll] * polling
-        self._threads = [threading.Thread(target=self._run, args=[client]) for client in clients]
+        clients = [self._wait_for_result] * n_waiting + [self._submit_and_poll] * n_polling
+        self._threads = [threading.Thread(target=self._run_client, args=[client]) for client in clients]
         self.accepted = 0
         self.succeeded = 0
         self.failures: Counter[str] = Counter()
@@ -39,13 +39,13 @@ class Traffic:
         for thread in self._threads:
             thread.join()
 
-    def rate(self, seconds: float) -> float:
+    def measure_rate(self, seconds: float) -> float:
         """Return the succeeded predictions per second over the next `seconds`."""
         before, began = self.succeeded, time.monotonic()
         time.sleep(seconds)
         return (self.succeeded - before) / (time.monotonic() - began)
 
-    def _run(self, client: Callable[[http.client.HTTPConnection], None]) -> None:
+    def _run_client(self, client: Callable[[http.client.HTTPConnection], None]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT_SECONDS)
         while not self._stop.is_set():
             try:
@@ -55,13 +55,13 @@ class Traffic:
                 connection.close()
         connection.close()
 
-    def _wait(self, connection: http.client.HTTPConnection) -> None:
+    def _wait_for_result(self, connection: http.client.HTTPConnection) -> None:
         connection.request("POST", "/predict", self._body, {**_HEADERS, "Prefer": "wait=60"})
         response = connection.getresponse()
         self._count_submission(response.status in (200, 202))
         self._poll_until_final(connection, response)
 
-    def _poll(self, connection: http.client.HTTPConnection) -> None:
+    def _submit_and_poll(self, connection: http.client.HTTPConnection) -> None:
         locations = [self._submit(connection) for _ in range(_IDS_PER_CLIENT)]
         for location in filter(None, locations):
             connection.request("GET", location)

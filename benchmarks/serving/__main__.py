@@ -25,12 +25,12 @@ SYSTEMS: Final = {system.name: system for system in (*PEERS[:-1], SEPAL, PEERS[-
 
 def main() -> None:
     """Measure the scenarios and systems that the command line selects, and write the reports."""
-    arguments = _parse()
+    arguments = _parse_arguments()
     try:
         for name in arguments.scenario:
             scenario = SCENARIOS[name]
             if not arguments.report_only:
-                _measure(scenario, arguments)
+                _measure_scenario(scenario, arguments)
             write_reports(arguments.output, scenario)
     except CannotMeasure as error:
         sys.exit(f"benchmarks.serving: {error}")
@@ -44,7 +44,7 @@ def write_reports(folder: Path, scenario: Scenario) -> None:
         draw(results, folder / scenario.chart_file)
 
 
-def _measure(scenario: Scenario, arguments: argparse.Namespace) -> None:
+def _measure_scenario(scenario: Scenario, arguments: argparse.Namespace) -> None:
     names = [name for name in scenario.systems if name in arguments.only]
     if not names:
         raise CannotMeasure(f"{scenario.name} has none of these systems: choose from {', '.join(scenario.systems)}")
@@ -54,7 +54,7 @@ def _measure(scenario: Scenario, arguments: argparse.Namespace) -> None:
         warm_up_seconds=arguments.warm_up,
         connections=arguments.connections or list(scenario.connections),
         rows=arguments.rows or list(scenario.rows),
-        load_generator=load.version(),
+        load_generator=load.wrk_version(),
         scenario=scenario.name,
     )
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -62,15 +62,17 @@ def _measure(scenario: Scenario, arguments: argparse.Namespace) -> None:
     run([SYSTEMS[name] for name in names], plan, Workload.load(scenario.model_dir), path)
 
 
-def _parse() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
     parser.add_argument(
         "--scenario",
-        type=_names_in(SCENARIOS),
+        type=_name_list_parser(SCENARIOS),
         default=list(SCENARIOS),
         help=f"some of {','.join(SCENARIOS)}; all by default",
     )
-    parser.add_argument("--only", type=_names_in(SYSTEMS), default=list(SYSTEMS), help=f"some of {','.join(SYSTEMS)}")
+    parser.add_argument(
+        "--only", type=_name_list_parser(SYSTEMS), default=list(SYSTEMS), help=f"some of {','.join(SYSTEMS)}"
+    )
     parser.add_argument("--rounds", type=_parse_positive_integer, default=5)
     parser.add_argument("--seconds", type=_parse_positive_integer, default=3, help="measured seconds of each cell")
     parser.add_argument(
@@ -83,14 +85,14 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _names_in(known: Container[str]) -> Callable[[str], list[str]]:
-    def names(text: str) -> list[str]:
+def _name_list_parser(known_names: Container[str]) -> Callable[[str], list[str]]:
+    def parse_names(text: str) -> list[str]:
         found = text.split(",")
-        if unknown := [name for name in found if name not in known]:
+        if unknown := [name for name in found if name not in known_names]:
             raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}")
         return found
 
-    return names
+    return parse_names
 
 
 def _parse_positive_integer(text: str) -> int:

@@ -6,9 +6,9 @@ from typing import Any, Final
 from benchmarks.serving.results import Results
 from benchmarks.serving.summary import P50, THROUGHPUT, Figure, Summary
 
-_SEPAL: Final = {"color": "#c2185b", "linewidth": 3.2, "marker": "o", "markersize": 7, "zorder": 3}
-_LIMIT: Final = {"color": "#9e9e9e", "linewidth": 1.4, "linestyle": "--", "marker": "", "zorder": 1}
-_PEERS: Final = {
+_SEPAL_LINE: Final = {"color": "#c2185b", "linewidth": 3.2, "marker": "o", "markersize": 7, "zorder": 3}
+_LIMIT_LINE: Final = {"color": "#9e9e9e", "linewidth": 1.4, "linestyle": "--", "marker": "", "zorder": 1}
+_PEER_MARKERS: Final = {
     "in_process": ("#1f77b4", "s"),
     "in_process_cores": ("#7fb1d8", "s"),
     "celery_get": ("#8c564b", "v"),
@@ -57,8 +57,8 @@ def _draw_panel(panel: Any, summary: Summary, figure: Figure, rows: int) -> None
 
 def _line_style(system: str) -> dict[str, Any]:
     if system == "sepal":
-        return dict(_SEPAL)
+        return dict(_SEPAL_LINE)
     if system == "constant":
-        return dict(_LIMIT)
-    color, marker = _PEERS[system]
+        return dict(_LIMIT_LINE)
+    color, marker = _PEER_MARKERS[system]
     return {"color": color, "marker": marker, "linewidth": 1.6, "markersize": 5, "zorder": 2}

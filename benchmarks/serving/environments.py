@@ -14,7 +14,7 @@ FOLDER: Final = ROOT / ".bench"
 _LOG_LINES: Final = 5
 
 
-def interpreter(system: System) -> Path:
+def ensure_interpreter(system: System) -> Path:
     """Create the system's environment if it is missing or outdated, and return its Python.
 
     Raises:
@@ -29,14 +29,14 @@ def interpreter(system: System) -> Path:
         return python
     print(f"{system.name}: creating its environment from {system.lock.relative_to(ROOT)}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    _run([sys.executable, "-m", "venv", "--clear", str(folder / "venv")])
+    _run_command([sys.executable, "-m", "venv", "--clear", str(folder / "venv")])
     install = ["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", str(system.lock)]
-    _run([str(python), "-m", "pip", *install])
+    _run_command([str(python), "-m", "pip", *install])
     stamp.write_text(wanted)
     return python
 
 
-def _run(command: list[str]) -> None:
+def _run_command(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         end = "\n".join(done.stderr.strip().splitlines()[-_LOG_LINES:])

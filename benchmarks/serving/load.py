@@ -12,13 +12,13 @@ import msgspec
 
 from benchmarks.serving.errors import CannotMeasure, SystemFailed
 
-_SCRIPT: Final = Path(__file__).with_name("post.lua")
+_WRK_SCRIPT: Final = Path(__file__).with_name("post.lua")
 # wrk counts a slower response as an error without a latency.
 _TIMEOUT_SECONDS: Final = 10
 _GRACE_SECONDS: Final = 30
 
 
-class Measured(msgspec.Struct, frozen=True):
+class LoadFigures(msgspec.Struct, frozen=True):
     """The figures of one run of wrk."""
 
     requests: int
@@ -31,7 +31,7 @@ class Measured(msgspec.Struct, frozen=True):
     """Counts by kind: connect, read, write, timeout, status."""
 
 
-def version() -> str:
+def wrk_version() -> str:
     """Return the name and version of the load generator.
 
     Raises:
@@ -41,14 +41,14 @@ def version() -> str:
     return " ".join((done.stdout + done.stderr).split()[:2])
 
 
-def put_load(url: str, bodies: Sequence[str], connections: int, seconds: int) -> Measured:
+def put_load(url: str, bodies: Sequence[str], connections: int, seconds: int) -> LoadFigures:
     """POST the bodies cyclically, over `connections` connections, for `seconds`.
 
     Raises:
         SystemFailed: wrk failed.
     """
     command = [_find_wrk(), "--threads=1", f"--connections={connections}", f"--duration={seconds}s"]
-    command += [f"--timeout={_TIMEOUT_SECONDS}s", f"--script={_SCRIPT}", url]
+    command += [f"--timeout={_TIMEOUT_SECONDS}s", f"--script={_WRK_SCRIPT}", url]
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         file.write("\n".join(bodies))
         file.flush()
@@ -62,7 +62,7 @@ def put_load(url: str, bodies: Sequence[str], connections: int, seconds: int) ->
         )
     if done.returncode:
         raise SystemFailed(f"wrk ended with {done.returncode}: {done.stderr.strip()}")
-    return msgspec.json.decode(done.stdout.strip().splitlines()[-1], type=Measured)
+    return msgspec.json.decode(done.stdout.strip().splitlines()[-1], type=LoadFigures)
 
 
 def _find_wrk() -> str:

@@ -22,7 +22,7 @@ def describe() -> dict[str, str]:
     }
 
 
-def commit() -> str:
+def checked_out_commit() -> str:
     """Return the checked-out commit, with `-dirty` if files differ from it."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
@@ -34,7 +34,7 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def conceal(text: str) -> str:
+def conceal_identity(text: str) -> str:
     """Replace the repository's path, the home folder and the host name in a text, because results are published."""
     for private, public in ((str(ROOT), "."), (str(Path.home()), "~"), (socket.gethostname(), "localhost")):
         text = text.replace(private, public)

@@ -9,18 +9,18 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.serving.systems import Program, Site, System, plain_body, read_plain
+from benchmarks.serving.systems import Program, Site, System, encode_plain_body, read_plain_outputs
 from benchmarks.serving.workload import ROOT, Dtypes, Outputs, Rows
 from local import broker
 
 FOLDER: Final = ROOT / "benchmarks" / "peers"
-_PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;#]+)", re.MULTILINE)
+_PIN_PATTERN: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;#]+)", re.MULTILINE)
 _V2_TYPES: Final = {"float64": "FP64", "int64": "INT64", "str": "BYTES"}
 
 
-def pins(path: Path) -> dict[str, str]:
+def read_pins(path: Path) -> dict[str, str]:
     """Read the `name==version` lines of a requirements file."""
-    return dict(_PIN.findall(path.read_text()))
+    return dict(_PIN_PATTERN.findall(path.read_text()))
 
 
 def _uvicorn_program(name: str, site: Site, workers: int = 1, **environment: str) -> Program:
@@ -86,7 +86,7 @@ def _read_records(body: Any) -> Outputs:
     return Outputs([row["prediction"] for row in body], log_proba)
 
 
-def _v2_body(rows: Rows, dtypes: Dtypes) -> str:
+def _encode_v2_body(rows: Rows, dtypes: Dtypes) -> str:
     """Return a V2 request body: one tensor for a matrix; for a data frame, one per column, for the pandas codec."""
     if dtypes is None:
         tensor = {"name": "data", "shape": [len(rows), len(rows[0])], "datatype": "FP64", "data": list(chain(*rows))}
@@ -98,7 +98,7 @@ def _v2_body(rows: Rows, dtypes: Dtypes) -> str:
     return json.dumps({"parameters": {"content_type": "pd"}, "inputs": columns})
 
 
-def _read_v2(body: Any) -> Outputs:
+def _read_v2_outputs(body: Any) -> Outputs:
     """Parse MLServer's response: tensors, in which its JSON library writes infinities as null."""
     prediction, log_proba = (output["data"] for output in body["outputs"])
     classes = body["outputs"][1]["shape"][1]
@@ -112,14 +112,14 @@ def _new_peer(
     programs: Callable[[Site], Sequence[Program]],
     *,
     path: str = "/predict",
-    body: Callable[[Rows, Dtypes], str] = plain_body,
-    read: Callable[[Any], Outputs | None] = read_plain,
+    body: Callable[[Rows, Dtypes], str] = encode_plain_body,
+    read: Callable[[Any], Outputs | None] = read_plain_outputs,
     folder: Path | None = None,
 ) -> System:
     folder = folder or FOLDER / name
 
     def versions() -> Mapping[str, str]:
-        return pins(folder / "requirements.in")
+        return read_pins(folder / "requirements.in")
 
     return System(name, title, programs, path, body, read, folder / "requirements.txt", versions)
 
@@ -137,7 +137,12 @@ PEERS: Final = (
     _new_peer("litserve", "LitServe", lambda site: [_python_program("litserve", site, ["service.py", str(site.port)])]),
     _new_peer("bentoml", "BentoML", _bentoml_programs, read=_read_records),
     _new_peer(
-        "mlserver", "MLServer", _mlserver_programs, path="/v2/models/pipeline/infer", body=_v2_body, read=_read_v2
+        "mlserver",
+        "MLServer",
+        _mlserver_programs,
+        path="/v2/models/pipeline/infer",
+        body=_encode_v2_body,
+        read=_read_v2_outputs,
     ),
     _new_peer(
         "constant", "uvicorn, constant answer", lambda site: [_uvicorn_program("constant", site)], read=lambda _: None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from benchmarks.serving.markdown import format_machine, format_number, format_spread, table
-from benchmarks.serving.results import Described, Results
+from benchmarks.serving.results import Results, SystemDescription
 from benchmarks.serving.scenarios import Scenario
 from benchmarks.serving.summary import BASELINE, CPU, FIGURES, P50, THROUGHPUT, Figure, Summary
 
@@ -19,7 +19,7 @@ Each figure is the median of the rounds, with the lowest and the highest in brac
 the in-process service: the median of the ratios within each round.
 """
 
-_SHORT = {P50: "p50, ms,", THROUGHPUT: "requests/s", CPU: "CPU s per 1,000"}
+_SHORT_NAMES = {P50: "p50, ms,", THROUGHPUT: "requests/s", CPU: "CPU s per 1,000"}
 
 
 def write_report(results: Results, scenario: Scenario) -> str:
@@ -82,7 +82,7 @@ def _overview_section(summary: Summary) -> list[str]:
     columns = [(figure, connections) for connections in counts for figure in (THROUGHPUT, CPU)]
     if 1 in counts:
         columns.insert(0, (P50, 1))
-    header = ["system", *(f"{_SHORT[figure]} at {connections}" for figure, connections in columns)]
+    header = ["system", *(f"{_SHORT_NAMES[figure]} at {connections}" for figure, connections in columns)]
     lines = [
         [system.title, *(_format_cell(summary, figure, system.name, connections, 1) for figure, connections in columns)]
         for system in summary.results.systems
@@ -90,7 +90,7 @@ def _overview_section(summary: Summary) -> list[str]:
     return ["## Overview", "Single rows, by number of connections.", table(header, lines)]
 
 
-def _system_table(systems: Sequence[Described]) -> str:
+def _system_table(systems: Sequence[SystemDescription]) -> str:
     rows = []
     for system in systems:
         versions = ", ".join(f"{name} {number}" for name, number in system.versions.items())
@@ -100,7 +100,7 @@ def _system_table(systems: Sequence[Described]) -> str:
 
 
 def _figure_table(summary: Summary, figure: Figure, rows: int) -> str:
-    return _by_connections(
+    return _connections_table(
         summary, lambda system, connections: _format_cell(summary, figure, system, connections, rows)
     )
 
@@ -115,14 +115,14 @@ def _format_cell(summary: Summary, figure: Figure, system: str, connections: int
 
 
 def _error_table(summary: Summary, rows: int) -> str:
-    def cell(system: str, connections: int) -> str:
+    def format_cell(system: str, connections: int) -> str:
         counted = summary.errors(system, connections, rows)
         return "–" if counted is None else f"{counted[0]:,} of {counted[1]:,}"
 
-    return _by_connections(summary, cell)
+    return _connections_table(summary, format_cell)
 
 
-def _by_connections(summary: Summary, cell: Callable[[str, int], str]) -> str:
+def _connections_table(summary: Summary, format_cell: Callable[[str, int], str]) -> str:
     results = summary.results
     header = ["connections", *(str(connections) for connections in results.plan.connections)]
     lines = []
@@ -132,7 +132,7 @@ def _by_connections(summary: Summary, cell: Callable[[str, int], str]) -> str:
             blanks = [""] * (len(header) - 2)
             lines.append([title, _escape(reason), *blanks])
         else:
-            lines.append([title, *(cell(system.name, connections) for connections in results.plan.connections)])
+            lines.append([title, *(format_cell(system.name, connections) for connections in results.plan.connections)])
     return table(header, lines)
 
 

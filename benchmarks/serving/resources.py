@@ -10,7 +10,7 @@ MARK = "BENCH_RUN"
 """The variable in the environment of every process that a run starts, which their children inherit."""
 
 
-def processes(roots: Iterable[int], mark: str) -> list[psutil.Process]:
+def find_processes(roots: Iterable[int], mark: str) -> list[psutil.Process]:
     """Return the live processes below `roots`, and detached ones whose environment has the mark."""
     found: dict[int, psutil.Process] = {}
     for pid in roots:
@@ -26,15 +26,15 @@ def processes(roots: Iterable[int], mark: str) -> list[psutil.Process]:
 
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
     """Return the user and system time of these processes and of their ended children."""
-    return sum(_of_living(processes, lambda process: sum(process.cpu_times()[:4])))
+    return sum(_read_living(processes, lambda process: sum(process.cpu_times()[:4])))
 
 
 def memory_mib(processes: Iterable[psutil.Process]) -> float:
     """Return the proportional set size, which counts shared pages once."""
-    return sum(_of_living(processes, lambda process: process.memory_full_info().pss)) / 2**20
+    return sum(_read_living(processes, lambda process: process.memory_full_info().pss)) / 2**20
 
 
-def _of_living(processes: Iterable[psutil.Process], read: Callable[[psutil.Process], float]) -> list[float]:
+def _read_living(processes: Iterable[psutil.Process], read: Callable[[psutil.Process], float]) -> list[float]:
     values = []
     for process in processes:
         try:

@@ -20,7 +20,7 @@ class Plan(msgspec.Struct, frozen=True):
     scenario: str = "iris"
 
 
-class Described(msgspec.Struct, frozen=True):
+class SystemDescription(msgspec.Struct, frozen=True):
     """A measured system, with its versions and settings."""
 
     name: str
@@ -95,7 +95,7 @@ class Results(msgspec.Struct):
     commit: str
     machine: dict[str, str]
     plan: Plan
-    systems: list[Described]
+    systems: list[SystemDescription]
     cells: list[Cell] = []
     failures: list[Failure] = []
     ledgers: list[Ledger] = []

@@ -7,20 +7,22 @@ from typing import Final
 
 from benchmarks.serving import environments, machine, resources
 from benchmarks.serving.errors import SystemFailed
-from benchmarks.serving.load import Measured, put_load
-from benchmarks.serving.results import Cell, Described, Failure, Ledger, Plan, Results
+from benchmarks.serving.load import LoadFigures, put_load
+from benchmarks.serving.results import Cell, Failure, Ledger, Plan, Results, SystemDescription
 from benchmarks.serving.running import Running
 from benchmarks.serving.systems import System
 from benchmarks.serving.workload import Workload
 
-# With fewer responses per connection, the latency of a cell says little: it is measured again, for longer.
+# With fewer responses per connection, the latency of a cell is not reliable: the cell is measured again, for longer.
 _MIN_RESPONSES: Final = 2
 _EXTENSION_FACTOR: Final = 4
 
 
 def run(systems: Sequence[System], plan: Plan, workload: Workload, path: Path) -> Results:
     """Measure all systems in all rounds; the results are written after each system."""
-    results = Results(machine.commit(), machine.describe(), plan, [_describe(system) for system in systems])
+    results = Results(
+        machine.checked_out_commit(), machine.describe(), plan, [_describe_system(system) for system in systems]
+    )
     for number in range(plan.rounds):
         first = number % len(systems)
         for system in (*systems[first:], *systems[:first]):
@@ -29,8 +31,8 @@ def run(systems: Sequence[System], plan: Plan, workload: Workload, path: Path) -
     return results
 
 
-def _describe(system: System) -> Described:
-    return Described(system.name, system.title, dict(system.versions()), dict(system.settings()))
+def _describe_system(system: System) -> SystemDescription:
+    return SystemDescription(system.name, system.title, dict(system.versions()), dict(system.settings()))
 
 
 class _Turn:
@@ -56,25 +58,25 @@ class _Turn:
         where, started = "start", False
         self._answered_rows = 0
         try:
-            python = environments.interpreter(self._system)
+            python = environments.ensure_interpreter(self._system)
             folder = environments.FOLDER / "run" / self._system.name
             with Running(self._system, python, folder, self._workload) as running:
                 started = True
                 while cells:
                     rows, connections = cells.pop(0)
                     where = f"{connections} connections and {rows} rows"
-                    self._measure(running, connections, rows)
+                    self._measure_and_record(running, connections, rows)
                 self._record_row_counts(running)
         except SystemFailed as failure:
             self._record_failure(started, where, str(failure))
         return started
 
-    def _measure(self, running: Running, connections: int, rows: int) -> None:
+    def _measure_and_record(self, running: Running, connections: int, rows: int) -> None:
         try:
-            running.check(rows)
+            running.check_results(rows)
             cell = self._measure_cell(running, connections, rows)
         except SystemFailed as failure:
-            raise SystemFailed(f"{failure}\n{running.log_end()}") from failure
+            raise SystemFailed(f"{failure}\n{running.read_log_ends()}") from failure
         self._results.cells.append(cell)
         print(
             f"round {self._number + 1}  {self._system.name:11}{connections:5} connections {rows:3} rows"
@@ -86,7 +88,7 @@ class _Turn:
 
     def _measure_cell(self, running: Running, connections: int, rows: int) -> Cell:
         plan = self._results.plan
-        put = partial(self._put_load, running, connections, rows)
+        put = partial(self._load_and_measure, running, connections, rows)
         put(plan.warm_up_seconds)
         measured, cpu, memory = put(plan.seconds)
         if measured.requests < _MIN_RESPONSES * connections:
@@ -106,7 +108,9 @@ class _Turn:
             memory,
         )
 
-    def _put_load(self, running: Running, connections: int, rows: int, seconds: int) -> tuple[Measured, float, float]:
+    def _load_and_measure(
+        self, running: Running, connections: int, rows: int, seconds: int
+    ) -> tuple[LoadFigures, float, float]:
         """Put load on an idle system; return the figures, the CPU seconds and the memory in MiB."""
         running.wait_until_idle()
         processes = running.processes()
@@ -125,7 +129,7 @@ class _Turn:
         self._results.ledgers.append(ledger)
         print(f"round {self._number + 1}  {self._system.name}: {ledger.accepted} rows accepted, {ledger.lost} lost")
 
-    def _record_failure(self, started: bool, where: str, reason: str) -> None:
-        reason = machine.conceal(reason)
-        self._results.failures.append(Failure(self._system.name, self._number, started, where, reason))
+    def _record_failure(self, is_started: bool, where: str, reason: str) -> None:
+        reason = machine.conceal_identity(reason)
+        self._results.failures.append(Failure(self._system.name, self._number, is_started, where, reason))
         print(f"round {self._number + 1}  {self._system.name} failed at {where}: {reason}", flush=True)

@@ -17,7 +17,7 @@ import psutil
 
 from benchmarks.serving import resources
 from benchmarks.serving.errors import SystemFailed
-from benchmarks.serving.systems import Program, Site, System, matches
+from benchmarks.serving.systems import Program, Site, System, outputs_match
 from benchmarks.serving.workload import Workload
 
 START_SECONDS: Final = 60
@@ -56,7 +56,7 @@ class Running:
         """
         try:
             for program in self.system.programs(self.site):
-                self._start(program)
+                self._start_program(program)
             self._wait_for_response()
         except BaseException:
             self.stop()
@@ -68,23 +68,23 @@ class Running:
 
     def processes(self) -> list[psutil.Process]:
         """Return every live process of the system."""
-        return resources.processes((popen.pid for _, popen in self._started), self._mark)
+        return resources.find_processes((popen.pid for _, popen in self._started), self._mark)
 
     def bodies(self, n_rows: int) -> list[str]:
         """Return the bodies of all requests with this number of rows."""
         return [self.system.body(rows, self.workload.dtypes) for rows in self.workload.requests(n_rows)]
 
-    def check(self, n_rows: int) -> None:
+    def check_results(self, n_rows: int) -> None:
         """Send a few requests concurrently and compare the results with the pipeline's.
 
         Raises:
             SystemFailed: a result is missing, or it differs.
         """
         with ThreadPoolExecutor(_CHECKED_REQUESTS) as pool:
-            list(pool.map(partial(self._check_one, n_rows), range(_CHECKED_REQUESTS)))
+            list(pool.map(partial(self._check_request, n_rows), range(_CHECKED_REQUESTS)))
 
-    def _check_one(self, n_rows: int, first: int) -> None:
-        body = self.system.body(self.workload.rows(n_rows, first), self.workload.dtypes)
+    def _check_request(self, n_rows: int, first_row: int) -> None:
+        body = self.system.body(self.workload.rows(n_rows, first_row), self.workload.dtypes)
         try:
             response = httpx.post(
                 self.url, content=body, headers={"Content-Type": "application/json"}, timeout=RESPONSE_SECONDS
@@ -94,7 +94,7 @@ class Running:
             given = self.system.read(response.json())
         except (httpx.TransportError, ValueError, KeyError, TypeError) as error:
             raise SystemFailed(f"no response: {error or type(error).__name__}") from error
-        if not matches(given, self.workload.expected(n_rows, first)):
+        if not outputs_match(given, self.workload.expected_outputs(n_rows, first_row)):
             raise SystemFailed(f"wrong result: {response.text[:200]}")
 
     def wait_until_idle(self) -> None:
@@ -107,7 +107,7 @@ class Running:
             if resources.cpu_seconds(processes) - before < _IDLE_SHARE * _IDLE_WINDOW:
                 return
 
-    def log_end(self) -> str:
+    def read_log_ends(self) -> str:
         """Return the last lines of every log."""
         logs = sorted(self.site.folder.glob("*.log"))
         ends = {log.name: log.read_text(errors="replace").strip().splitlines()[-_LOG_LINES:] for log in logs}
@@ -131,7 +131,7 @@ class Running:
         for _, popen in self._started:
             popen.wait()
 
-    def _start(self, program: Program) -> None:
+    def _start_program(self, program: Program) -> None:
         environment = {**os.environ, **program.environment, resources.MARK: self._mark, "PYTHONDONTWRITEBYTECODE": "1"}
         path = self.site.folder / f"{len(self._started)}-{program.name}.log"
         with path.open("wb") as log:
@@ -155,7 +155,7 @@ class Running:
     def _wait_for_response(self) -> None:
         def problem() -> str:
             try:
-                self._check_one(n_rows=1, first=0)
+                self._check_request(n_rows=1, first_row=0)
             except SystemFailed as failure:
                 return str(failure)
             return ""
@@ -168,9 +168,11 @@ class Running:
         while found := problem():
             for program, popen in self._started:
                 if popen.poll() is not None:
-                    raise SystemFailed(f"{program.name} ended with exit code {popen.returncode}\n{self.log_end()}")
+                    raise SystemFailed(
+                        f"{program.name} ended with exit code {popen.returncode}\n{self.read_log_ends()}"
+                    )
             if time.monotonic() > deadline:
-                raise SystemFailed(f"after {START_SECONDS} s: {found}\n{self.log_end()}")
+                raise SystemFailed(f"after {START_SECONDS} s: {found}\n{self.read_log_ends()}")
             time.sleep(0.1)
 
 

@@ -59,7 +59,7 @@ def programs(site: Site) -> list[Program]:
             environment | each.environment,
             site.redis_port if each.name == "broker" else None,
         )
-        for each in supervision.programs(local)
+        for each in supervision.list_programs(local)
         if each.restart
     ]
 

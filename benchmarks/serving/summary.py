@@ -43,7 +43,7 @@ class Spread:
     rounds: int
 
     @classmethod
-    def over(cls, values: Iterable[float | None]) -> "Spread | None":
+    def from_values(cls, values: Iterable[float | None]) -> "Spread | None":
         """Summarise the rounds that have the figure; None if no round has it."""
         present = [value for value in values if value is not None]
         if not present:
@@ -64,7 +64,7 @@ class Summary:
 
     def spread(self, figure: Figure, system: str, connections: int, rows: int) -> Spread | None:
         """Summarise one figure of one cell over the rounds."""
-        return Spread.over(figure.of(cell) for cell in self.cells(system, connections, rows))
+        return Spread.from_values(figure.of(cell) for cell in self.cells(system, connections, rows))
 
     def ratio(
         self, figure: Figure, system: str, connections: int, rows: int, baseline: str = BASELINE
@@ -72,7 +72,7 @@ class Summary:
         """Summarise the ratios between a system and its baseline within each round."""
         own = {cell.round: figure.of(cell) for cell in self.cells(system, connections, rows)}
         base = {cell.round: figure.of(cell) for cell in self.cells(baseline, connections, rows)}
-        return Spread.over(
+        return Spread.from_values(
             value / other for number, value in own.items() if value is not None and (other := base.get(number))
         )
 

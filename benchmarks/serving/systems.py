@@ -55,12 +55,12 @@ class RowCounts:
     final: int
 
 
-def plain_body(rows: Rows, _dtypes: Dtypes = None) -> str:
+def encode_plain_body(rows: Rows, _dtypes: Dtypes = None) -> str:
     """Return the request body that most systems take: rows as arrays, null for a missing value."""
     return json.dumps({"data": rows})
 
 
-def read_plain(body: Any) -> Outputs | None:
+def read_plain_outputs(body: Any) -> Outputs | None:
     """Parse `{"prediction": […], "log_proba": [[…]]}`, in which minus infinity is the string "-Infinity"."""
     return Outputs(body["prediction"], [[float(value) for value in row] for row in body["log_proba"]])
 
@@ -74,8 +74,8 @@ class System:
     programs: Callable[[Site], Iterable[Program]]
     """The programs in start order; each is started before the next is requested from the iterable."""
     path: str = "/predict"
-    body: Callable[[Rows, Dtypes], str] = plain_body
-    read: Callable[[Any], Outputs | None] = read_plain
+    body: Callable[[Rows, Dtypes], str] = encode_plain_body
+    read: Callable[[Any], Outputs | None] = read_plain_outputs
     """Reads the parsed JSON of a response; returns None if the outputs are not to be compared."""
     lock: Path | None = None
     """The lock file of its environment; None for the environment that runs the benchmark."""
@@ -85,13 +85,13 @@ class System:
     count_rows: Callable[[Site], RowCounts] | None = None
 
 
-def matches(given: Outputs | None, expected: Outputs) -> bool:
+def outputs_match(outputs: Outputs | None, expected: Outputs) -> bool:
     """Return whether outputs equal the pipeline's, including infinities; True if there are none to compare."""
-    if given is None:
+    if outputs is None:
         return True
-    if given.prediction != expected.prediction or len(given.log_proba) != len(expected.log_proba):
+    if outputs.prediction != expected.prediction or len(outputs.log_proba) != len(expected.log_proba):
         return False
-    pairs = zip(given.log_proba, expected.log_proba, strict=True)
+    pairs = zip(outputs.log_proba, expected.log_proba, strict=True)
     return all(
         len(row) == len(own) and all(math.isclose(a, b, abs_tol=1e-12) for a, b in zip(row, own, strict=True))
         for row, own in pairs

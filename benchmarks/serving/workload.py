@@ -66,10 +66,10 @@ class Workload:
             pipeline = load(model_dir)[1]
         except ArtifactError as error:
             raise CannotMeasure(str(error)) from error
-        return cls.of(model_dir / PIPELINE_FILE, pipeline, RECIPES[recipe].load().X)
+        return cls.combine(model_dir / PIPELINE_FILE, pipeline, RECIPES[recipe].load().X)
 
     @classmethod
-    def of(cls, model: Path, pipeline: Any, data: Any) -> Self:
+    def combine(cls, model: Path, pipeline: Any, data: Any) -> Self:
         """Combine a model with its data set, a float64 matrix or a pandas data frame."""
         order = np.random.default_rng(_SEED).permutation(len(data))
         if isinstance(data, np.ndarray):
@@ -82,13 +82,13 @@ class Workload:
             outputs = Outputs(pipeline.predict(data).tolist(), pipeline.predict_log_proba(data).tolist())
         return cls(model, rows, dtypes, outputs)
 
-    def rows(self, n_rows: int, first: int = 0) -> Rows:
-        """Return the rows of a request: `n_rows` rows, beginning with row `first`."""
-        return [self.data[number] for number in self._numbers(n_rows, first)]
+    def rows(self, n_rows: int, first_row: int = 0) -> Rows:
+        """Return the rows of a request: `n_rows` rows, beginning with row `first_row`."""
+        return [self.data[number] for number in self._row_numbers(n_rows, first_row)]
 
-    def expected(self, n_rows: int, first: int = 0) -> Outputs:
+    def expected_outputs(self, n_rows: int, first_row: int = 0) -> Outputs:
         """Return the outputs that the pipeline computes for these rows."""
-        numbers = self._numbers(n_rows, first)
+        numbers = self._row_numbers(n_rows, first_row)
         prediction, log_proba = self.outputs.prediction, self.outputs.log_proba
         return Outputs([prediction[number] for number in numbers], [log_proba[number] for number in numbers])
 
@@ -96,5 +96,5 @@ class Workload:
         """Return as many requests as there are rows, each beginning with a different row."""
         return [self.rows(n_rows, first) for first in range(len(self.data))]
 
-    def _numbers(self, n_rows: int, first: int) -> list[int]:
-        return [number % len(self.data) for number in range(first, first + n_rows)]
+    def _row_numbers(self, n_rows: int, first_row: int) -> list[int]:
+        return [number % len(self.data) for number in range(first_row, first_row + n_rows)]

@@ -19,12 +19,12 @@ _LONGEST_JITTER_SECONDS: Final = 1.0
 _LONGEST_PAUSE_FOR_KEY_SECONDS: Final = 2.0
 """A key that a killed gateway had reserved is released after ten seconds."""
 _REPEATED_STATUSES: Final = frozenset({408, 429, 503})
-_REPEATED_WITHOUT_CODE: Final = frozenset({502, 504})
+_REPEATED_STATUSES_WITHOUT_CODE: Final = frozenset({502, 504})
 """A proxy's responses while no gateway is available; a 504 of a gateway has a code, and its prediction is final."""
 _REPEATED_CODES: Final = frozenset({"idempotency-key-in-use"})
 _NOT_REPEATED_CODES: Final = frozenset({"deadline-unreachable", "record-incompatible"})
-_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-_WRONG_PROTOCOL: Final = "WRONG_VERSION_NUMBER"  # the server does not use TLS
+_NOT_SENT_ERRORS: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_WRONG_PROTOCOL_REASON: Final = "WRONG_VERSION_NUMBER"  # the server does not use TLS
 
 _random = random.SystemRandom()
 
@@ -34,7 +34,7 @@ class ConnectionLost(Exception):
 
     def __init__(self, error: httpx.RequestError) -> None:
         super().__init__(_describe_error(error))
-        self.was_connected = not isinstance(error, _NOT_SENT)
+        self.was_connected = not isinstance(error, _NOT_SENT_ERRORS)
         self.is_silence = isinstance(error, httpx.ReadTimeout)
         """Whether the time-out for the next byte of the response expired."""
         self.is_permanent = _is_permanent(error)
@@ -54,7 +54,7 @@ class Attempts:
         timer: Timer | None = None,
         is_idempotent: bool = True,
     ) -> None:
-        """Begin.
+        """Prepare the attempts.
 
         Args:
             url: of the gateway, for error messages.
@@ -90,17 +90,18 @@ class Attempts:
         retry = retry_if_exception(self._is_repeatable)
         return {"retry": retry, "wait": self._next_pause, "stop": self._is_over, "reraise": True}
 
-    def unreachable_error(self, lost: ConnectionLost) -> GatewayUnreachable:
+    def unreachable_error(self, connection_error: ConnectionLost) -> GatewayUnreachable:
         """Return the error to raise when the connection has failed and no attempts are left."""
-        if lost.was_connected or self._furthest:
-            what = f"The connection to {self._url} was lost ({lost}){self._duration_text()}."
+        if connection_error.was_connected or self._furthest:
+            what = f"The connection to {self._url} was lost ({connection_error}){self._duration_text()}."
         else:
-            what = f"Cannot connect to {self._url} ({lost}){self._duration_text()}: check that a gateway runs there."
+            failure = f"Cannot connect to {self._url} ({connection_error}){self._duration_text()}"
+            what = f"{failure}: check that a gateway runs there."
         return GatewayUnreachable(
-            what + self.note(), may_be_accepted=self.may_be_accepted, idempotency_key=self.idempotency_key
+            what + self.acceptance_note(), may_be_accepted=self.may_be_accepted, idempotency_key=self.idempotency_key
         )
 
-    def note(self) -> str:
+    def acceptance_note(self) -> str:
         """Return a sentence on a prediction that may exist despite the error; empty if there is none."""
         if self._prediction_id is not None:
             return f" The prediction {self._prediction_id} is not affected: look it up by its id later."
@@ -150,7 +151,7 @@ def is_repeatable(error: BaseException) -> bool:
         return False
     if error.code in _REPEATED_CODES or error.status in _REPEATED_STATUSES:
         return error.code not in _NOT_REPEATED_CODES
-    return not error.code and error.status in _REPEATED_WITHOUT_CODE
+    return not error.code and error.status in _REPEATED_STATUSES_WITHOUT_CODE
 
 
 def add_note(error: SepalError, note: str) -> None:
@@ -166,7 +167,7 @@ def _is_permanent(error: httpx.RequestError) -> bool:
     for cause in _cause_chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return True
-        if isinstance(cause, ssl.SSLError) and cause.reason == _WRONG_PROTOCOL:
+        if isinstance(cause, ssl.SSLError) and cause.reason == _WRONG_PROTOCOL_REASON:
             return True
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
             return True
@@ -175,7 +176,7 @@ def _is_permanent(error: httpx.RequestError) -> bool:
 
 def _describe_error(error: httpx.RequestError) -> str:
     if isinstance(error, httpx.TimeoutException):
-        return "timed out" if isinstance(error, _NOT_SENT) else "timed out without data"
+        return "timed out" if isinstance(error, _NOT_SENT_ERRORS) else "timed out without data"
     for cause in _cause_chain(error):
         if isinstance(cause, (socket.gaierror, ssl.SSLError)):
             return cause.strerror or str(cause)

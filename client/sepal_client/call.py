@@ -34,27 +34,27 @@ class Call:
     """Status codes other than 2xx that do not raise an error."""
 
 
-def key_or_new(key: str | None) -> str:
+def check_or_create_key(idempotency_key: str | None) -> str:
     """Return the given idempotency key, or a new one if it is None.
 
     Raises:
         InvalidInput: the gateway would refuse the key.
     """
-    if key is None:
+    if idempotency_key is None:
         return uuid4().hex
-    if not (1 <= len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
+    if not (1 <= len(idempotency_key) <= _LONGEST_KEY and idempotency_key.isascii() and idempotency_key.isprintable()):
         raise InvalidInput(f"`idempotency_key` must be 1 to {_LONGEST_KEY} printable ASCII characters.")
-    return key
+    return idempotency_key
 
 
 class SubmissionHeaders:
     """The headers of one submission: the same idempotency key and the remaining deadline in each attempt."""
 
-    def __init__(self, key: str, deadline: float | None) -> None:
+    def __init__(self, idempotency_key: str, deadline: float | None) -> None:
         """Start the deadline.
 
         Args:
-            key: the idempotency key.
+            idempotency_key: the idempotency key.
             deadline: seconds from now.
 
         Raises:
@@ -62,7 +62,7 @@ class SubmissionHeaders:
         """
         if deadline is not None and not 0 < deadline < _LONGEST_DEADLINE:
             raise InvalidInput("`deadline` must be a positive number of seconds from now.")
-        escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+        escaped = idempotency_key.replace("\\", "\\\\").replace('"', '\\"')
         self._key = f'"{escaped}"'
         self._timer = None if deadline is None else Timer(deadline)
 

@@ -54,13 +54,13 @@ class Problem:
         return f"{self.detail} ({self.code}){_fault_lines(self.faults)}"
 
 
-_MAX_LISTED: Final = 3
+_MAX_LISTED_FAULTS: Final = 3
 
 
 def _fault_lines(faults: tuple[Fault, ...]) -> str:
     """Return the first faults, each on its own line."""
-    lines = [f"\n  {fault}" for fault in faults[:_MAX_LISTED]]
-    left = len(faults) - _MAX_LISTED
+    lines = [f"\n  {fault}" for fault in faults[:_MAX_LISTED_FAULTS]]
+    left = len(faults) - _MAX_LISTED_FAULTS
     return "".join(lines) + (f"\n  and {left} more" if left > 0 else "")
 
 
@@ -191,7 +191,7 @@ class GatewayFault(GatewayError):
     """A bug in the gateway, or a response that is not a Sepal gateway's."""
 
 
-CLASSES: Final[Mapping[str, type[GatewayError] | type[PredictionEnded]]] = {
+CLASS_BY_CODE: Final[Mapping[str, type[GatewayError] | type[PredictionEnded]]] = {
     "malformed-json": RequestRefused,
     "malformed-upload": RequestRefused,
     "malformed-request": RequestRefused,
@@ -244,7 +244,7 @@ CLASSES: Final[Mapping[str, type[GatewayError] | type[PredictionEnded]]] = {
 }
 """The error class of each code of the HTTP interface (docs/http.md, "Errors")."""
 
-_BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
+_CLASS_BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
     401: AccessDenied,
     403: AccessDenied,
     404: PredictionNotFound,
@@ -255,13 +255,13 @@ _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
     504: Unavailable,
     507: Unavailable,
 }
-_NOT_IMPLEMENTED: Final = frozenset({501, 505})
+_NOT_IMPLEMENTED_STATUSES: Final = frozenset({501, 505})
 
 
 def error_class(code: str, status: int) -> type[GatewayError] | type[PredictionEnded]:
     """Return the error class of a code or, if the code is unknown, of the HTTP status."""
-    if code in CLASSES:
-        return CLASSES[code]
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    return RequestRefused if 400 <= status < 500 or status in _NOT_IMPLEMENTED else GatewayFault
+    if code in CLASS_BY_CODE:
+        return CLASS_BY_CODE[code]
+    if status in _CLASS_BY_STATUS:
+        return _CLASS_BY_STATUS[status]
+    return RequestRefused if 400 <= status < 500 or status in _NOT_IMPLEMENTED_STATUSES else GatewayFault

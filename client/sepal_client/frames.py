@@ -34,9 +34,9 @@ def write_arrow(frame: Any, file: IO[bytes]) -> bool:
     return True
 
 
-def read_arrow(file: IO[bytes], like: Any) -> Any:
-    """Read an Arrow stream as a data frame of the same library as `like`, with its index if that is pandas."""
-    if library_name(like) == "polars":
+def read_arrow(file: IO[bytes], source_frame: Any) -> Any:
+    """Read an Arrow stream as a data frame of the same library as `source_frame`, with its index if that is pandas."""
+    if library_name(source_frame) == "polars":
         import polars
 
         return polars.read_ipc_stream(file)
@@ -44,10 +44,10 @@ def read_arrow(file: IO[bytes], like: Any) -> Any:
 
     with pyarrow.ipc.open_stream(file) as reader:
         table = reader.read_all()
-    if library_name(like) != "pandas":
+    if library_name(source_frame) != "pandas":
         return table
     frame = table.to_pandas(self_destruct=True, split_blocks=True)
-    frame.index = like.index
+    frame.index = source_frame.index
     return frame
 
 

@@ -9,13 +9,13 @@ from typing import Final
 from sepal_client.errors import GatewayError, GatewayFault, PredictionEnded, Problem, error_class
 from sepal_client.progress import read_problem
 
-PROBLEM: Final = "application/problem+json"
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 _REMEDIES: Final = {
     "not-found": "The gateway has no such path: check that the URL is that of a Sepal gateway, without a path.",
     "method-not-allowed": "The gateway does not support this operation: it may be older than this client.",
 }
-_SHOWN: Final = 200
-_REDIRECTS: Final = range(300, 400)
+_SHOWN_CHARACTERS: Final = 200
+_REDIRECT_STATUSES: Final = range(300, 400)
 
 
 def error_from_response(
@@ -30,14 +30,14 @@ def error_from_response(
         url: of the request.
         idempotency_key: of the request.
     """
-    problem, prediction_id = _read(status, headers, body, url)
-    kind = error_class(problem.code, status) if problem.code else _class_without_code(status)
+    problem, prediction_id = _parse_problem(status, headers, body, url)
+    kind = error_class(problem.code, status) if problem.code else _error_class_without_code(status)
     if issubclass(kind, PredictionEnded):
         return kind(prediction_id, problem)
     return kind(
         status,
         problem,
-        retry_after=retry_after(headers),
+        retry_after=parse_retry_after(headers),
         request_id=headers.get("x-request-id"),
         idempotency_key=idempotency_key,
     )
@@ -45,10 +45,10 @@ def error_from_response(
 
 def is_problem(headers: Mapping[str, str]) -> bool:
     """Return whether an error response was written by a gateway rather than by a proxy."""
-    return headers.get("content-type", "").partition(";")[0].strip().lower() == PROBLEM
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == PROBLEM_MEDIA_TYPE
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
+def parse_retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that `Retry-After` (RFC 9110, section 10.2.3) gives as a number or as a date."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
@@ -60,13 +60,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(at - (time.time() if sent_at is None else sent_at), 0.0)
 
 
-def unexpected(url: str, status: int, what: str) -> GatewayFault:
+def unexpected_response_error(url: str, status: int, description: str) -> GatewayFault:
     """Return the error for a response that a gateway does not send."""
-    detail = f"{url} responded with {status} and {what}: check that it is a Sepal gateway, no older than this client."
+    detail = (
+        f"{url} responded with {status} and {description}: check that it is a Sepal gateway, no older than this client."
+    )
     return GatewayFault(status, Problem("", detail))
 
 
-def _read(status: int, headers: Mapping[str, str], body: bytes, url: str) -> tuple[Problem, str]:
+def _parse_problem(status: int, headers: Mapping[str, str], body: bytes, url: str) -> tuple[Problem, str]:
     if is_problem(headers):
         try:
             document = json.loads(body)
@@ -75,15 +77,15 @@ def _read(status: int, headers: Mapping[str, str], body: bytes, url: str) -> tup
             return Problem(problem.code, detail, problem.faults), str(document.get("id", ""))
         except (ValueError, KeyError, TypeError, AttributeError):
             pass  # handled as a response without a code
-    if status in _REDIRECTS:
+    if status in _REDIRECT_STATUSES:
         detail = f"{url} redirects to {headers.get('location', 'another address')}: set the URL to that gateway."
     else:
-        text = " ".join(body.decode("utf-8", "replace").split())[:_SHOWN]
+        text = " ".join(body.decode("utf-8", "replace").split())[:_SHOWN_CHARACTERS]
         detail = f"{url} responded with {status}, but not as a Sepal gateway does: check the URL. {text}".strip()
     return Problem("", detail), ""
 
 
-def _class_without_code(status: int) -> type[GatewayError]:
+def _error_class_without_code(status: int) -> type[GatewayError]:
     """Return the error class of a response that was not written by a gateway."""
     kind = error_class("", status)
     assert issubclass(kind, GatewayError), "a status without a code does not end a prediction"

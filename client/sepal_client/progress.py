@@ -34,12 +34,12 @@ class State(str, Enum):
         return self not in (State.QUEUED, State.RUNNING)
 
 
-_ENDED: Final[Mapping[State, type[PredictionEnded]]] = {
+_ERROR_BY_STATE: Final[Mapping[State, type[PredictionEnded]]] = {
     State.FAILED: PredictionFailed,
     State.CANCELED: PredictionCanceled,
     State.EXPIRED: PredictionExpired,
 }
-_REASONS: Final = {
+_PROBLEM_BY_STATE: Final = {
     State.FAILED: Problem("failed", "The prediction failed."),
     State.CANCELED: Problem("prediction-canceled", "The prediction was canceled: submit the rows again."),
     State.EXPIRED: Problem("prediction-expired", "The deadline passed before there was a result: allow more time."),
@@ -75,8 +75,8 @@ class Progress:
         Raises:
             PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
         """
-        if self.state in _ENDED:
-            raise _ENDED[self.state](self.id, self.error or _REASONS[self.state])
+        if self.state in _ERROR_BY_STATE:
+            raise _ERROR_BY_STATE[self.state](self.id, self.error or _PROBLEM_BY_STATE[self.state])
 
 
 def read_progress(body: Mapping[str, Any]) -> Progress:
@@ -86,7 +86,7 @@ def read_progress(body: Mapping[str, Any]) -> Progress:
         KeyError, TypeError, ValueError: the body has another form.
     """
     state = State(body["status"])
-    n_rows = _n_rows(body) if state is State.SUCCEEDED else 0
+    n_rows = _read_row_count(body) if state is State.SUCCEEDED else 0
     rows = body.get("rows", {"done": n_rows, "total": n_rows})
     return Progress(
         id=str(body["id"]),
@@ -111,5 +111,5 @@ def read_problem(body: Mapping[str, Any]) -> Problem:
     return Problem(str(body["code"]), str(body["detail"]), faults)
 
 
-def _n_rows(body: Mapping[str, Any]) -> int:
+def _read_row_count(body: Mapping[str, Any]) -> int:
     return next((len(value) for value in body.values() if isinstance(value, list)), 0)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 OUTPUTS: Final = ("prediction", "log_proba", "proba", "decision", "scores", "transform", "leaves")
 _NOT_FINITE: Final = {"-Infinity": float("-inf"), "Infinity": float("inf"), "NaN": float("nan")}
-_MILLISECONDS: Final = "dur="
+_DURATION_PREFIX: Final = "dur="
 _ROW_PART: Final = 2  # position of the row in a pointer such as /data/5
 
 
@@ -174,6 +174,6 @@ def _parse_server_timing(header: str) -> dict[str, float]:
     for entry in header.split(","):
         name, *parameters = [part.strip() for part in entry.split(";")]
         for parameter in parameters:
-            if parameter.startswith(_MILLISECONDS):
-                found[name] = float(parameter.removeprefix(_MILLISECONDS))
+            if parameter.startswith(_DURATION_PREFIX):
+                found[name] = float(parameter.removeprefix(_DURATION_PREFIX))
     return found

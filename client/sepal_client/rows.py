@@ -23,9 +23,9 @@ Rows = Iterable[Sequence[Any]] | Iterable[Mapping[str, Any]] | Iterable[str] | A
 """Rows: lists, dicts by column name, or texts; a NumPy array; a data frame."""
 
 _LIBRARIES: Final = ("pandas", "polars", "pyarrow")
-_MISSING: Final = ("NAType", "NaTType")  # types of pandas, which may not be installed
+_MISSING_TYPES: Final = ("NAType", "NaTType")  # types of pandas, which may not be installed
 _LINES_PER_WRITE: Final = 1000
-_FORMS: Final = "give a list of rows, each a list of values, a dict by column name, or a text"
+_ROW_FORMS_HINT: Final = "give a list of rows, each a list of values, a dict by column name, or a text"
 
 
 def json_body(rows: Any, outputs: Sequence[str] | None) -> bytes:
@@ -36,7 +36,7 @@ def json_body(rows: Any, outputs: Sequence[str] | None) -> bytes:
     """
     body: dict[str, Any] = {"data": list(_convert_rows(rows))}
     if outputs is not None:
-        body["outputs"] = _checked_outputs(outputs)
+        body["outputs"] = _list_output_names(outputs)
     return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
 
 
@@ -72,7 +72,7 @@ def library_name(rows: Any) -> str | None:
     return next((root for root in roots if root in _LIBRARIES), None)
 
 
-def _checked_outputs(outputs: Sequence[str]) -> list[str]:
+def _list_output_names(outputs: Sequence[str]) -> list[str]:
     if isinstance(outputs, str):
         raise InvalidInput(f"`outputs` must be a list of names: [{outputs!r}].")
     return list(outputs)
@@ -80,7 +80,7 @@ def _checked_outputs(outputs: Sequence[str]) -> list[str]:
 
 def _convert_rows(rows: Any) -> Iterator[Any]:
     if isinstance(rows, (str, bytes, bytearray, Mapping)) or (not isinstance(rows, Iterable) and not is_frame(rows)):
-        raise InvalidInput(f"{type(rows).__name__} is not a list of rows: {_FORMS}.")
+        raise InvalidInput(f"{type(rows).__name__} is not a list of rows: {_ROW_FORMS_HINT}.")
     for index, row in enumerate(_iterate_rows(rows)):
         yield _convert_row_at(index, row)
 
@@ -117,7 +117,7 @@ def _convert_row(row: Any) -> Any:
         row = row.tolist()
     if isinstance(row, (list, tuple)):
         return [_convert_value(value) for value in row]
-    raise TypeError(f"its type is {type(row).__name__}; {_FORMS}")
+    raise TypeError(f"its type is {type(row).__name__}; {_ROW_FORMS_HINT}")
 
 
 def _convert_value(value: Any) -> Any:
@@ -126,7 +126,7 @@ def _convert_value(value: Any) -> Any:
         return value
     if hasattr(value, "tolist"):  # a NumPy scalar
         value = value.tolist()
-    if type(value).__name__ in _MISSING:
+    if type(value).__name__ in _MISSING_TYPES:
         return None
     if isinstance(value, Decimal):
         value = float(value)

@@ -37,15 +37,15 @@ class Source(Protocol):
 class StoredSource:
     """A seekable file."""
 
-    def __init__(self, file: BinaryIO, form: Format, *, is_owned: bool) -> None:
+    def __init__(self, file: BinaryIO, file_format: Format, *, is_owned: bool) -> None:
         """Start at the file's current position.
 
         Args:
             file: seekable.
-            form: its format.
+            file_format: its format.
             is_owned: whether the source closes it.
         """
-        self.format = form
+        self.format = file_format
         self._file = file
         self._is_owned = is_owned
         self._start = file.tell()
@@ -84,15 +84,15 @@ class PipedSource:
 
     n_bytes: int | None
 
-    def __init__(self, pipe: BinaryIO, form: Format, *, is_owned: bool) -> None:
+    def __init__(self, pipe: BinaryIO, file_format: Format, *, is_owned: bool) -> None:
         """Create the temporary file.
 
         Args:
             pipe: not seekable.
-            form: its format.
+            file_format: its format.
             is_owned: whether the source closes it.
         """
-        self.format = form
+        self.format = file_format
         self.n_bytes = None
         self._pipe = pipe
         self._is_owned = is_owned
@@ -145,14 +145,14 @@ def open_source(source: Any, format_name: str | None) -> Source:
     if isinstance(source, (str, os.PathLike)):
         return _open_path(Path(source), format_name)
     if hasattr(source, "read"):
-        return _open_file(source, formats.for_source(None, format_name), is_owned=False)
+        return _open_file(source, formats.source_format(None, format_name), is_owned=False)
     if format_name is not None:
         raise InvalidInput("`format` is only for files: the client chooses the format in which it sends rows.")
-    return _write_rows(source)
+    return _open_rows(source)
 
 
 def _open_path(path: Path, format_name: str | None) -> Source:
-    form = formats.for_source(path, format_name)
+    form = formats.source_format(path, format_name)
     try:
         file = path.open("rb")
     except OSError as error:
@@ -160,15 +160,15 @@ def _open_path(path: Path, format_name: str | None) -> Source:
     return _open_file(file, form, is_owned=True)
 
 
-def _open_file(file: BinaryIO, form: Format, *, is_owned: bool) -> Source:
+def _open_file(file: BinaryIO, file_format: Format, *, is_owned: bool) -> Source:
     if isinstance(file, io.TextIOBase):
         raise InvalidInput("The file is open in text mode: open it with mode 'rb', or give its path.")
     is_seekable = getattr(file, "seekable", lambda: False)
     kind = StoredSource if is_seekable() else PipedSource
-    return kind(file, form, is_owned=is_owned)
+    return kind(file, file_format, is_owned=is_owned)
 
 
-def _write_rows(source: Any) -> Source:
+def _open_rows(source: Any) -> Source:
     """Write rows to a temporary file: a data frame as Arrow if its library is installed, other rows as NDJSON."""
     file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the source)
     try:
@@ -176,7 +176,7 @@ def _write_rows(source: Any) -> Source:
         if not is_arrow:
             rows.write_ndjson(source, file)
         file.seek(0)
-        return StoredSource(file, formats.named("arrow" if is_arrow else "ndjson"), is_owned=True)  # type: ignore[arg-type]
+        return StoredSource(file, formats.format_by_name("arrow" if is_arrow else "ndjson"), is_owned=True)  # type: ignore[arg-type]
     except BaseException:
         file.close()
         raise

@@ -12,10 +12,10 @@ class Timer:
 
     @property
     def seconds_left(self) -> float:
-        """The seconds until it expires; infinite if it never does."""
+        """The seconds until the timer expires; infinite if it never does."""
         return max(self._ends_at - time.monotonic(), 0.0)
 
     @property
     def is_over(self) -> bool:
-        """Whether it has expired."""
+        """Whether the time has expired."""
         return self.seconds_left == 0.0

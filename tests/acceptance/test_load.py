@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.load.settings import LoadSettings
-from benchmarks.load.thresholds import Measured, all_met, check_thresholds
+from benchmarks.load.thresholds import RunFigures, are_all_met, check_thresholds
 from tests.stack import ROOT, Gateway, clean_environment, free_port
 
 Done = subprocess.CompletedProcess[str]
 
-GOOD = Measured(requests=100, failures=0, crashes=0, requests_per_second=50.0, p50_ms=4, p99_ms=20)
+GOOD = RunFigures(requests=100, failures=0, crashes=0, requests_per_second=50.0, p50_ms=4, p99_ms=20)
 
 
 def run_locust(port: int, *options: str, seconds: int = 5, **settings: object) -> Done:
@@ -111,12 +111,12 @@ def test_load_without_a_gateway_exits_at_once() -> None:
         (GOOD._replace(p99_ms=101), ["99th"]),
     ],
 )
-def test_each_threshold_can_be_missed_alone(measured: Measured, missed: list[str]) -> None:
+def test_each_threshold_can_be_missed_alone(measured: RunFigures, missed: list[str]) -> None:
     settings = LoadSettings(load_max_failures=0.01, load_min_rps=50, load_max_median_ms=10, load_max_tail_ms=100)
     thresholds = check_thresholds(measured, settings)
     names = [threshold.name for threshold in thresholds if not threshold.is_met]
     assert [name.startswith(start) for name, start in zip(names, missed, strict=True)] == [True] * len(missed)
-    assert all_met(thresholds) == (not missed)
+    assert are_all_met(thresholds) == (not missed)
 
 
 def test_tutorial_shape_is_a_thousand_users_that_wait() -> None:

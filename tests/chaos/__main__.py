@@ -67,7 +67,7 @@ def _run_site_faults(faults: Sequence[Fault | BulkFault], arguments: argparse.Na
 def _run_client_faults(faults: Sequence[ClientFault], arguments: argparse.Namespace) -> list[str]:
     """Inject the faults between clients and gateways on one site; return the missed bars."""
     today = datetime.now(UTC).date().isoformat()
-    results = ClientResults(machine.commit(), today, machine.describe(), arguments.seed)
+    results = ClientResults(machine.checked_out_commit(), today, machine.describe(), arguments.seed)
     options = {"seed": arguments.seed, "first": arguments.first, "injections": arguments.injections or INJECTIONS}
     with quick_client_site() as site:
         for fault in faults:
@@ -121,7 +121,7 @@ def _new_results(arguments: argparse.Namespace) -> Results:
     }
     today = datetime.now(UTC).date().isoformat()
     is_complete = set(_OF_SITE) <= set(arguments.only)
-    return Results(machine.commit(), today, machine.describe(), settings, is_complete)
+    return Results(machine.checked_out_commit(), today, machine.describe(), settings, is_complete)
 
 
 def _parse() -> argparse.Namespace:

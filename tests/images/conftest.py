@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from benchmarks.scaling.composed import Composed
+from benchmarks.scaling.compose_project import ComposeProject
 from tests.certificates import make_certificate
 from tests.patience import patience
 from tests.stack import ROOT, Client, free_port
@@ -24,7 +24,7 @@ _STAND_IN = "sepal-tests-prometheus"
 class System:
     """A running project of docker-compose, and its clients."""
 
-    composed: Composed
+    composed: ComposeProject
     client: Client
     flower: httpx.Client
     prometheus: httpx.Client
@@ -57,7 +57,13 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     prometheus = httpx.Client(base_url=f"http://127.0.0.1:{prometheus_port}", timeout=patience())
     trust = ssl.create_default_context(cafile=certificate.chain)
     proxy = httpx.Client(base_url=f"https://localhost:{tls_port}", verify=trust, timeout=patience())
-    with client.client, flower, prometheus, proxy, Composed(workers=WORKERS, environment=environment) as composed:
+    with (
+        client.client,
+        flower,
+        prometheus,
+        proxy,
+        ComposeProject(n_workers=WORKERS, environment=environment) as composed,
+    ):
         yield System(composed, client, flower, prometheus, proxy)
 
 

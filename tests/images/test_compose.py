@@ -65,7 +65,7 @@ def test_proxy_terminates_tls_in_front_of_the_gateway(system: System) -> None:
 def test_proxy_reads_certificate_and_addresses_again_without_a_restart(system: System) -> None:
     system.composed.compose("kill", "-s", "HUP", "proxy")
     assert system.proxy.post("/predict", json={"data": TUTORIAL}).status_code == 200
-    assert system.composed.ended("proxy", 0) == []
+    assert system.composed.exit_statuses("proxy", 0) == []
 
 
 def test_prometheus_scrapes_the_gateway_and_every_worker(system: System) -> None:
@@ -133,22 +133,22 @@ def test_bulk_worker_runs_the_batches_of_a_spanning_prediction(system: System) -
 
 def test_no_prediction_is_lost_while_workers_join_and_leave_under_load(system: System) -> None:
     began = time.time()
-    with Traffic(system.client.port, BODY, waiting=4, polling=3) as traffic:
-        before = traffic.rate(2)
+    with Traffic(system.client.port, BODY, n_waiting=4, n_polling=3) as traffic:
+        before = traffic.measure_rate(2)
         system.composed.scale(4)
         system.composed.wait_until_healthy()
         attempts = _attempts(system)
-        traffic.rate(5)
+        traffic.measure_rate(5)
         gained = [after - before for before, after in zip(attempts, _attempts(system), strict=True)]
         system.composed.scale(1)
-        after = traffic.rate(2)
+        after = traffic.measure_rate(2)
     assert min(before, after) > 0
     assert len(gained) == 4
     assert min(gained) > sum(gained) / 10
     assert not traffic.failures
     assert traffic.accepted == traffic.succeeded
-    assert system.composed.ended("worker", began) == [0, 0, 0]
-    assert system.composed.ended("api", began) == []
+    assert system.composed.exit_statuses("worker", began) == [0, 0, 0]
+    assert system.composed.exit_statuses("api", began) == []
     system.composed.scale(WORKERS)
     system.composed.wait_until_healthy()
 

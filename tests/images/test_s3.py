@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.scaling.composed import Composed
+from benchmarks.scaling.compose_project import ComposeProject
 from tests.own_code import IRIS
 from tests.patience import longest_test
 from tests.stack import Client, free_port, wait_for
@@ -22,7 +22,7 @@ def client() -> Iterator[Client]:
         "SEPAL_FLOWER_PORT": str(flower_port),
     }
     client = Client(api_port)
-    with client.client, Composed(workers=1, environment=environment) as composed:
+    with client.client, ComposeProject(n_workers=1, environment=environment) as composed:
         yield client
         containers = composed.containers("api") + composed.containers("bulk-worker")
         for container in containers:

@@ -12,7 +12,7 @@ from sepal_client._async.prediction import AsyncPrediction
 from sepal_client._async.scoring import check_source, fetch_file, fetch_frame, follow
 from sepal_client._async.transport import AsyncTransport
 from sepal_client._async.uploads import AsyncUpload
-from sepal_client.call import Call, key_or_new
+from sepal_client.call import Call, check_or_create_key
 from sepal_client.concurrency import async_call
 from sepal_client.errors import InvalidInput
 from sepal_client.formats import JSON
@@ -100,9 +100,9 @@ class AsyncSepal:
             WaitTimeout: there was no result within `wait`; the prediction continues.
             PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
         """
-        timer, key = Timer(wait), key_or_new(idempotency_key)
+        timer, key = Timer(wait), check_or_create_key(idempotency_key)
         body = json_body(rows, outputs)
-        return await AsyncSubmission(self._transport, body, key, deadline, timer).result()
+        return await AsyncSubmission(self._transport, body, key, deadline, timer).send_and_wait()
 
     async def submit(
         self,
@@ -140,7 +140,7 @@ class AsyncSepal:
             InvalidInput: the file does not exist, or its format is unknown.
         """
         options = UploadOptions(carry, outputs, on_error, delimiter, header, null)
-        params, key = options.params, key_or_new(idempotency_key)
+        params, key = options.params, check_or_create_key(idempotency_key)
         opened = await async_call(open_source, source, format)
         try:
             upload = AsyncUpload(self._transport, opened, params, key, deadline, on_sent)

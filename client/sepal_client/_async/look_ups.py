@@ -13,8 +13,8 @@ from sepal_client.timer import Timer
 
 _PAGE_ROWS: Final = 10_000
 _DEFAULT_PAUSE_SECONDS: Final = 1.0
-_NO_WINDOW: Final = "invalid-parameter"
-_TOO_LARGE: Final = "not-acceptable"
+_NO_WINDOW_CODE: Final = "invalid-parameter"
+_TOO_LARGE_CODE: Final = "not-acceptable"
 
 
 class LookUp(NamedTuple):
@@ -53,7 +53,7 @@ class AsyncLookUps:
             try:
                 return await self._fetch_progress(params, timer)
             except RequestRefused as error:
-                if self._is_bulk is not None or error.code != _NO_WINDOW:
+                if self._is_bulk is not None or error.code != _NO_WINDOW_CODE:
                     raise
                 self._is_bulk = False  # the gateway refuses `limit` for other predictions
 
@@ -66,7 +66,7 @@ class AsyncLookUps:
         try:
             return await self._fetch_result({})
         except RequestRefused as error:
-            if error.code != _TOO_LARGE:
+            if error.code != _TOO_LARGE_CODE:
                 raise
         return await self._fetch_pages(n_rows)
 
@@ -76,8 +76,8 @@ class AsyncLookUps:
         async def attempt() -> LookUp:
             call = self._build_call(params, timer)
             async with self._transport.send_once(call, attempts) as response:
-                pause = problems.retry_after(response.headers)
-                progress = self._transport.read(response, read_progress)
+                pause = problems.parse_retry_after(response.headers)
+                progress = self._transport.parse_response(response, read_progress)
                 return LookUp(progress, _DEFAULT_PAUSE_SECONDS if pause is None else pause)
 
         try:
@@ -99,7 +99,7 @@ class AsyncLookUps:
         try:
             return [await self._fetch_result({"offset": str(offset), "limit": str(limit)})]
         except RequestRefused as error:
-            if error.code != _TOO_LARGE or limit == 1:
+            if error.code != _TOO_LARGE_CODE or limit == 1:
                 raise
         half = limit // 2
         return [*await self._fetch_page(offset, half), *await self._fetch_page(offset + half, limit - half)]
@@ -110,9 +110,9 @@ class AsyncLookUps:
         async def attempt() -> Result:
             async with self._transport.send_once(self._build_call(params), attempts) as response:
                 timing = response.headers.get("server-timing", "")
-                return self._transport.read(response, lambda body: read_result(body, timing))
+                return self._transport.parse_response(response, lambda body: read_result(body, timing))
 
         return await self._transport.repeat(attempts, attempt)
 
     def _build_call(self, params: dict[str, Any], timer: Timer | None = None) -> Call:
-        return Call("GET", self._path, params, {"Accept": JSON}, self._transport.usual_timeout(timer=timer))
+        return Call("GET", self._path, params, {"Accept": JSON}, self._transport.request_timeout(timer=timer))

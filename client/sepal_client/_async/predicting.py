@@ -11,31 +11,33 @@ from sepal_client.result import Result, read_result
 from sepal_client.timer import Timer
 
 _LONGEST_WAIT_SECONDS: Final = 20.0  # for one response; after that, the client follows the prediction
-_ACCEPTED: Final = 202
-_TOO_MANY_WAITERS: Final = "too-many-waiters"
+_ACCEPTED_STATUS: Final = 202
+_TOO_MANY_WAITERS_CODE: Final = "too-many-waiters"
 
 
 class AsyncSubmission:
     """Rows that are sent with `POST /predict`, with retries."""
 
-    def __init__(self, transport: AsyncTransport, body: bytes, key: str, deadline: float | None, timer: Timer) -> None:
+    def __init__(
+        self, transport: AsyncTransport, body: bytes, idempotency_key: str, deadline: float | None, timer: Timer
+    ) -> None:
         """Prepare the submission.
 
         Args:
             transport: sends the requests.
             body: the rows as JSON.
-            key: the idempotency key.
+            idempotency_key: the idempotency key.
             deadline: seconds after which the prediction expires.
             timer: limits the wait for the result.
         """
         self._transport = transport
         self._body = body
-        self._headers = SubmissionHeaders(key, deadline)
+        self._headers = SubmissionHeaders(idempotency_key, deadline)
         self._timer = timer
-        self._attempts = transport.attempts(idempotency_key=key)
+        self._attempts = transport.attempts(idempotency_key=idempotency_key)
         self._may_wait = True
 
-    async def result(self) -> Result:
+    async def send_and_wait(self) -> Result:
         """Send the rows, and wait for the result.
 
         Raises:
@@ -53,18 +55,18 @@ class AsyncSubmission:
         seconds = int(min(self._timer.seconds_left, _LONGEST_WAIT_SECONDS)) if self._may_wait else 0
         prefer = f"wait={seconds}" if seconds else "respond-async"
         headers = {"Content-Type": "application/json", "Prefer": prefer, **self._headers.for_new_attempt()}
-        call = Call("POST", "/predict", headers=headers, timeout=self._transport.usual_timeout(seconds))
+        call = Call("POST", "/predict", headers=headers, timeout=self._transport.request_timeout(seconds))
         try:
             async with self._transport.send_once(call, self._attempts, self._body) as response:
-                if response.status_code == _ACCEPTED:
-                    return self._transport.read(response, _read_id)
+                if response.status_code == _ACCEPTED_STATUS:
+                    return self._transport.parse_response(response, _read_id)
                 timing = response.headers.get("server-timing", "")
-                return self._transport.read(response, lambda body: read_result(body, timing))
+                return self._transport.parse_response(response, lambda body: read_result(body, timing))
         except ConnectionLost as lost:
             self._attempts.may_be_accepted |= lost.was_connected
             raise
         except Unavailable as error:
-            self._may_wait &= error.code != _TOO_MANY_WAITERS
+            self._may_wait &= error.code != _TOO_MANY_WAITERS_CODE
             raise
 
 

@@ -16,7 +16,7 @@ from sepal_client.progress import Progress
 from sepal_client.targets import TemporaryTarget
 from sepal_client.window import Window
 
-Received = Callable[[int, int | None], None]
+OnReceived = Callable[[int, int | None], None]
 
 
 def check_source(source: Any, target: Any) -> None:
@@ -28,7 +28,7 @@ def check_source(source: Any, target: Any) -> None:
     if isinstance(source, (str, os.PathLike)) or hasattr(source, "read"):
         if target is None:
             raise InvalidInput("Give the path of the result as well: score(source, target).")
-        formats.for_target(target, None)
+        formats.result_format(target, None)
     elif target is not None:
         raise InvalidInput(
             "The result of a data frame is a data frame: omit the target, or call `submit` and `download`."
@@ -51,18 +51,18 @@ async def follow(prediction: AsyncPrediction, on_progress: Callable[[Progress], 
         change.raise_if_ended()
 
 
-async def fetch_file(prediction: AsyncPrediction, target: Any, on_received: Received | None) -> Path:
+async def fetch_file(prediction: AsyncPrediction, target: Any, on_received: OnReceived | None) -> Path:
     """Write the result to a file; return its path."""
     await prediction.download(target, on_received=on_received)
     return Path(target)
 
 
 async def fetch_frame(
-    transport: AsyncTransport, prediction: AsyncPrediction, like: Any, on_received: Received | None
+    transport: AsyncTransport, prediction: AsyncPrediction, source_frame: Any, on_received: OnReceived | None
 ) -> Any:
-    """Return the result as a data frame of the same library as `like`, with its index."""
+    """Return the result as a data frame of the same library as `source_frame`, with its index."""
     with tempfile.TemporaryFile() as file:
-        form = formats.named("arrow")
-        download = AsyncDownload(transport, prediction.id, TemporaryTarget(file), form, Window(), on_received)
+        arrow = formats.format_by_name("arrow")
+        download = AsyncDownload(transport, prediction.id, TemporaryTarget(file), arrow, Window(), on_received)
         await download.run()
-        return await async_call(frames.read_arrow, file, like)
+        return await async_call(frames.read_arrow, file, source_frame)

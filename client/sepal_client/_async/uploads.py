@@ -13,7 +13,7 @@ from sepal_client.sources import Source
 _PART_BYTES: Final = 2**20
 _READ_BYTES_PER_SECOND: Final = 2e6
 """The least rate at which a gateway is expected to read the rows of a file."""
-_UNKNOWN_SECONDS: Final = 600.0
+_PIPE_READ_SECONDS: Final = 600.0
 """The time allowed for reading a pipe, whose size is unknown."""
 
 
@@ -25,7 +25,7 @@ class AsyncUpload:
         transport: AsyncTransport,
         source: Source,
         params: Params,
-        key: str,
+        idempotency_key: str,
         deadline: float | None,
         on_sent: Callable[[int, int | None], None] | None,
     ) -> None:
@@ -35,15 +35,15 @@ class AsyncUpload:
             transport: sends the requests.
             source: the bytes to send.
             params: the query parameters.
-            key: the idempotency key.
+            idempotency_key: the idempotency key.
             deadline: seconds after which the prediction expires.
             on_sent: called after each part with the number of bytes sent and, if known, their total.
         """
         self._transport = transport
         self._source = source
         self._params = params
-        self._headers = SubmissionHeaders(key, deadline)
-        self._attempts = transport.attempts(idempotency_key=key)
+        self._headers = SubmissionHeaders(idempotency_key, deadline)
+        self._attempts = transport.attempts(idempotency_key=idempotency_key)
         self._on_sent = on_sent
 
     async def send(self) -> str:
@@ -55,31 +55,31 @@ class AsyncUpload:
         return await self._transport.repeat(self._attempts, self._send)
 
     async def _send(self) -> str:
-        early = EarlyResponse(is_plain=self._transport.is_plain)
+        early_response = EarlyResponse(is_unencrypted=self._transport.is_unencrypted)
 
         async def trace(event: str, details: dict[str, Any]) -> None:
-            early.trace(event, details)
+            early_response.trace(event, details)
 
         await async_call(self._source.rewind)
-        body = _AsyncBody(self._source, early, self._attempts, self._on_sent)
+        body = _AsyncBody(self._source, early_response, self._attempts, self._on_sent)
         n_bytes = self._source.n_bytes
-        work = _UNKNOWN_SECONDS if n_bytes is None else n_bytes / _READ_BYTES_PER_SECOND
-        timeout = self._transport.file_timeout(work)
+        work_seconds = _PIPE_READ_SECONDS if n_bytes is None else n_bytes / _READ_BYTES_PER_SECOND
+        timeout = self._transport.file_timeout(work_seconds)
         request = Call(
             "POST", "/predictions", self._params, self._build_headers(), timeout, extensions={"trace": trace}
         )
         try:
             async with self._transport.send_once(request, self._attempts, body, on_new_connection=True) as response:
-                return self._transport.read(response, lambda accepted: str(accepted["id"]))
+                return self._transport.parse_response(response, lambda accepted: str(accepted["id"]))
         except ConnectionLost:
             self._attempts.may_be_accepted |= body.is_sent
             raise
 
     def _build_headers(self) -> dict[str, str]:
-        form = self._source.format
-        headers = {"Content-Type": form.media_type, **self._headers.for_new_attempt()}
-        if form.coding:
-            headers["Content-Encoding"] = form.coding
+        file_format = self._source.format
+        headers = {"Content-Type": file_format.media_type, **self._headers.for_new_attempt()}
+        if file_format.coding:
+            headers["Content-Encoding"] = file_format.coding
         if self._source.n_bytes is not None:
             headers["Content-Length"] = str(self._source.n_bytes)
         return headers
@@ -91,14 +91,14 @@ class _AsyncBody:
     def __init__(
         self,
         source: Source,
-        early: EarlyResponse,
+        early_response: EarlyResponse,
         attempts: Attempts,
         on_sent: Callable[[int, int | None], None] | None,
     ) -> None:
         self.is_sent = False
         """Whether the gateway may have received the whole body."""
         self._source = source
-        self._early = early
+        self._early_response = early_response
         self._attempts = attempts
         self._on_sent = on_sent
         self._n_bytes = 0
@@ -115,7 +115,7 @@ class _AsyncBody:
         if not part:
             self.is_sent = True
             raise StopAsyncIteration
-        self._early.check()
+        self._early_response.raise_if_arrived()
         return part
 
     def _record_sent_part(self) -> None:

@@ -13,7 +13,7 @@ from sepal_client._sync.prediction import Prediction
 from sepal_client._sync.scoring import check_source, fetch_file, fetch_frame, follow
 from sepal_client._sync.transport import Transport
 from sepal_client._sync.uploads import Upload
-from sepal_client.call import Call, key_or_new
+from sepal_client.call import Call, check_or_create_key
 from sepal_client.concurrency import call
 from sepal_client.errors import InvalidInput
 from sepal_client.formats import JSON
@@ -101,9 +101,9 @@ class Sepal:
             WaitTimeout: there was no result within `wait`; the prediction continues.
             PredictionFailed, PredictionCanceled, PredictionExpired: there is no result.
         """
-        timer, key = Timer(wait), key_or_new(idempotency_key)
+        timer, key = Timer(wait), check_or_create_key(idempotency_key)
         body = json_body(rows, outputs)
-        return Submission(self._transport, body, key, deadline, timer).result()
+        return Submission(self._transport, body, key, deadline, timer).send_and_wait()
 
     def submit(
         self,
@@ -141,7 +141,7 @@ class Sepal:
             InvalidInput: the file does not exist, or its format is unknown.
         """
         options = UploadOptions(carry, outputs, on_error, delimiter, header, null)
-        params, key = options.params, key_or_new(idempotency_key)
+        params, key = options.params, check_or_create_key(idempotency_key)
         opened = call(open_source, source, format)
         try:
             upload = Upload(self._transport, opened, params, key, deadline, on_sent)

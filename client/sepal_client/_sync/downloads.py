@@ -17,11 +17,11 @@ from sepal_client.progress import read_progress
 from sepal_client.targets import Target
 from sepal_client.window import Window
 
-_PARTIAL, _ACCEPTED, _NOT_SATISFIABLE = 206, 202, 416
+_PARTIAL_STATUS, _ACCEPTED_STATUS, _NOT_SATISFIABLE_STATUS = 206, 202, 416
 _PART_BYTES: Final = 2**20  # each write in a thread costs 0.1 ms
 _WRITE_SECONDS: Final = 600.0
 """How long the gateway may take to write the whole result before it sends a range of it."""
-_RANGE: Final = re.compile(r"bytes (?:([0-9]+)-[0-9]+|\*)/([0-9]+)")
+_CONTENT_RANGE: Final = re.compile(r"bytes (?:([0-9]+)-[0-9]+|\*)/([0-9]+)")
 
 
 class Download:
@@ -32,7 +32,7 @@ class Download:
         transport: Transport,
         prediction_id: str,
         target: Target,
-        form: Format,
+        file_format: Format,
         window: Window,
         on_received: Callable[[int, int | None], None] | None,
     ) -> None:
@@ -42,14 +42,14 @@ class Download:
             transport: sends the requests.
             prediction_id: of the prediction.
             target: where the result is written; it is closed at the end.
-            form: the format of the result.
+            file_format: the format of the result.
             window: the rows to fetch.
             on_received: called after each part with the number of bytes received and, if known, their total.
         """
         self._transport = transport
         self._prediction_id = prediction_id
         self._target = target
-        self._format = form
+        self._format = file_format
         self._window = window
         self._on_received = on_received
         self._attempts = transport.attempts(prediction_id=prediction_id)
@@ -77,8 +77,8 @@ class Download:
     def _fetch(self) -> None:
         """Fetch the bytes that the target does not have yet."""
         with self._transport.send_once(self._build_call(), self._attempts, is_streamed=True) as response:
-            if response.status_code == _NOT_SATISFIABLE:
-                self._check_has_all(response)
+            if response.status_code == _NOT_SATISFIABLE_STATUS:
+                self._check_target_is_complete(response)
                 return
             self._check_is_result(response)
             self._prepare_target(response)
@@ -107,20 +107,20 @@ class Download:
 
     def _build_call(self) -> Call:
         headers = {"Accept": self._format.media_type, "Accept-Encoding": self._format.coding or "identity"}
-        work = 0.0
+        work_seconds = 0.0
         if self._etag and self._target.n_bytes:
             headers |= {"Range": f"bytes={self._target.n_bytes}-", "If-Range": self._etag}
-            work = _WRITE_SECONDS
-        timeout = self._transport.file_timeout(work)
+            work_seconds = _WRITE_SECONDS
+        timeout = self._transport.file_timeout(work_seconds)
         path = f"/results/{self._prediction_id}"
-        return Call("GET", path, self._window.params, headers, timeout, accepted_statuses=(_NOT_SATISFIABLE,))
+        return Call("GET", path, self._window.params, headers, timeout, accepted_statuses=(_NOT_SATISFIABLE_STATUS,))
 
     def _check_is_result(self, response: httpx.Response) -> None:
         """Check that the response contains rows in the requested format, and that its end can be detected."""
         found = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if response.status_code == _ACCEPTED or (found == JSON and self._format.media_type != JSON):
+        if response.status_code == _ACCEPTED_STATUS or (found == JSON and self._format.media_type != JSON):
             response.read()
-            self._transport.read(response, read_progress).raise_if_ended()
+            self._transport.parse_response(response, read_progress).raise_if_ended()
             raise DownloadIncomplete("No rows are done yet: try again later.")
         coding = response.headers.get("content-encoding", "identity").strip().lower()
         if found != self._format.media_type or coding != (self._format.coding or "identity"):
@@ -132,7 +132,7 @@ class Download:
     def _prepare_target(self, response: httpx.Response) -> None:
         """Prepare the target for the body: continue it with a range, or restart it with a whole result."""
         n_bytes = int(response.headers["content-length"]) if "content-length" in response.headers else None
-        if response.status_code == _PARTIAL:
+        if response.status_code == _PARTIAL_STATUS:
             start, total = _parse_content_range(response)
             if start != self._target.n_bytes:
                 raise self._unexpected_response(response, "a range that was not requested")
@@ -145,20 +145,20 @@ class Download:
         self._etag = etag if is_resumable and etag.startswith('"') else ""
         self._n_total = n_bytes
 
-    def _check_has_all(self, response: httpx.Response) -> None:
+    def _check_target_is_complete(self, response: httpx.Response) -> None:
         """Check that the target is complete: the connection was lost after the last byte of the result."""
         _, total = _parse_content_range(response)
         if total != self._target.n_bytes:
             raise self._unexpected_response(response, "a size that differs from the bytes that were received")
 
     @staticmethod
-    def _unexpected_response(response: httpx.Response, what: str) -> GatewayFault:
-        return problems.unexpected(str(response.url), response.status_code, what)
+    def _unexpected_response(response: httpx.Response, description: str) -> GatewayFault:
+        return problems.unexpected_response_error(str(response.url), response.status_code, description)
 
 
 def _parse_content_range(response: httpx.Response) -> tuple[int | None, int | None]:
     """Return the first byte of the range, if there is one, and the size of the result, from `Content-Range`."""
-    match = _RANGE.fullmatch(response.headers.get("content-range", ""))
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
     if match is None:
         return None, None
     return None if match[1] is None else int(match[1]), int(match[2])

@@ -45,7 +45,7 @@ class Prediction:
         return f"<{type(self).__name__} {self.id}>"
 
     def status(self) -> Progress:
-        """Return its current progress."""
+        """Return the current progress."""
         return (self._look_ups.progress()).progress
 
     def progress(self) -> Iterator[Progress]:
@@ -58,7 +58,7 @@ class Prediction:
             yield from changes
 
     def wait(self, timeout: float | None = None) -> Progress:
-        """Wait until it has succeeded.
+        """Wait until the prediction has succeeded.
 
         Args:
             timeout: seconds to wait; None: no limit.
@@ -75,7 +75,7 @@ class Prediction:
         return self._end
 
     def result(self, timeout: float | None = None) -> Result:
-        """Wait until it has succeeded, and return its result, which must fit in memory.
+        """Wait until the prediction has succeeded, and return its result, which must fit in memory.
 
         Args:
             timeout: as for `wait`.
@@ -96,7 +96,7 @@ class Prediction:
         partial: bool = False,
         on_received: Callable[[int, int | None], None] | None = None,
     ) -> None:
-        """Wait until it has succeeded, and write the result to a file; an incomplete file is deleted.
+        """Wait until the prediction has succeeded, and write the result to a file; an incomplete file is deleted.
 
         Args:
             target: the path of the file, or a binary file object.
@@ -112,7 +112,7 @@ class Prediction:
             DownloadIncomplete: the download ended early.
         """
         path = target if isinstance(target, (str, os.PathLike)) else None
-        form, window = formats.for_target(path, format), Window(offset, limit, partial)
+        form, window = formats.result_format(path, format), Window(offset, limit, partial)
         if partial:
             (self.status()).raise_if_ended()
         else:
@@ -121,7 +121,7 @@ class Prediction:
         Download(self._transport, self.id, opened, form, window, on_received).run()
 
     def cancel(self) -> Progress:
-        """Cancel it.
+        """Cancel the prediction.
 
         Raises:
             PredictionAlreadyFinal: it was already final.
@@ -133,7 +133,7 @@ class Prediction:
             nonlocal is_repeated
             try:
                 with self._transport.send_once(Call("DELETE", f"/results/{self.id}"), attempts) as response:
-                    return self._transport.read(response, read_progress)
+                    return self._transport.parse_response(response, read_progress)
             except ConnectionLost:
                 is_repeated = True
                 raise

@@ -15,15 +15,15 @@ from sepal_client.attempts import Attempts, ConnectionLost, add_note
 from sepal_client.call import Call
 from sepal_client.concurrency import Attempt, sleep
 from sepal_client.errors import GatewayError, PredictionEnded, SepalError
-from sepal_client.keep_alive import KEEP_ALIVE
+from sepal_client.keep_alive import KEEP_ALIVE_OPTIONS
 from sepal_client.settings import Settings
 from sepal_client.timer import Timer
 
 T = TypeVar("T")
 
-_TURN_SECONDS: Final = 30.0
+_WAIT_FOR_TURN_SECONDS: Final = 30.0
 """How long a gateway may make an upload or a download wait before it begins."""
-_SHORTEST_SECONDS: Final = 1.0
+_MIN_TIMEOUT_SECONDS: Final = 1.0
 """The least time-out, used when a timer is about to expire."""
 
 
@@ -42,8 +42,8 @@ class Transport:
         self._timeout = timeout
         self._retry_for = retry_for
         # Certificates are loaded only for TLS, because that takes 30 ms.
-        self.is_plain = settings.url.startswith("http://")
-        self._verify = False if self.is_plain else httpx.create_ssl_context()
+        self.is_unencrypted = settings.url.startswith("http://")
+        self._verify = False if self.is_unencrypted else httpx.create_ssl_context()
         self._headers = {} if settings.api_key is None else {"Authorization": f"Bearer {settings.api_key}"}
         self._http = self._new_http_client(httpx.Limits())
         self._http_without_reuse = self._new_http_client(
@@ -75,16 +75,16 @@ class Transport:
         except ConnectionLost as lost:
             raise attempts.unreachable_error(lost) from lost
         except GatewayError as error:
-            add_note(error, attempts.note() if attempts.may_be_accepted else "")
+            add_note(error, attempts.acceptance_note() if attempts.may_be_accepted else "")
             raise
         return result
 
-    def get(self, call: Call, read: Callable[[Any], T], attempts: Attempts | None = None) -> T:
+    def get(self, call: Call, parse: Callable[[Any], T], attempts: Attempts | None = None) -> T:
         """Send a request without a body, with retries, and parse the JSON of the response.
 
         Args:
             call: the request.
-            read: parses the decoded JSON.
+            parse: parses the decoded JSON.
             attempts: by default new ones.
 
         Raises:
@@ -94,21 +94,21 @@ class Transport:
 
         def attempt() -> T:
             with self.send_once(call, all_attempts) as response:
-                return self.read(response, read)
+                return self.parse_response(response, parse)
 
         return self.repeat(all_attempts, attempt)
 
-    def read(self, response: httpx.Response, read: Callable[[Any], T]) -> T:
+    def parse_response(self, response: httpx.Response, parse: Callable[[Any], T]) -> T:
         """Parse the JSON of a response.
 
         Raises:
             GatewayFault: it does not have the form that a gateway sends.
         """
         try:
-            return read(json.loads(response.content))
+            return parse(json.loads(response.content))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             what = response.headers.get("content-type", "no Content-Type")
-            raise problems.unexpected(str(response.url), response.status_code, what) from error
+            raise problems.unexpected_response_error(str(response.url), response.status_code, what) from error
 
     @contextlib.contextmanager
     def send_once(
@@ -140,7 +140,7 @@ class Transport:
             params=dict(call.params),
             headers=dict(call.headers),
             content=content,
-            timeout=call.timeout or self.usual_timeout(),
+            timeout=call.timeout or self.request_timeout(),
             extensions=dict(call.extensions),
         )
         try:
@@ -148,7 +148,7 @@ class Transport:
             try:
                 if not response.is_success and response.status_code not in call.accepted_statuses:
                     response.read()
-                    raise self._error_from(response, attempts)
+                    raise self._parse_error(response, attempts)
                 # Once a response has begun, its parts arrive without long pauses.
                 request.extensions["timeout"]["read"] = call.silence or self._timeout
                 if not is_streamed:
@@ -159,34 +159,34 @@ class Transport:
         except httpx.RequestError as error:
             raise ConnectionLost(error) from error
 
-    def usual_timeout(self, more: float = 0.0, timer: Timer | None = None) -> httpx.Timeout:
+    def request_timeout(self, extra_seconds: float = 0.0, timer: Timer | None = None) -> httpx.Timeout:
         """Return the time-outs of a request.
 
         Args:
-            more: seconds that its response may take beyond the usual time-out.
+            extra_seconds: seconds that its response may take beyond the usual time-out.
             timer: limits all time-outs.
         """
-        longest = max(timer.seconds_left, _SHORTEST_SECONDS) if timer is not None else float("inf")
-        read, other = min(self._timeout + more, longest), min(self._timeout, longest)
+        longest = max(timer.seconds_left, _MIN_TIMEOUT_SECONDS) if timer is not None else float("inf")
+        read, other = min(self._timeout + extra_seconds, longest), min(self._timeout, longest)
         return httpx.Timeout(connect=other, read=read, write=other, pool=None)
 
-    def file_timeout(self, work: float) -> httpx.Timeout:
+    def file_timeout(self, work_seconds: float) -> httpx.Timeout:
         """Return the time-outs of a request that uploads or downloads a file.
 
         Args:
-            work: seconds that the gateway may need before the response begins.
+            work_seconds: seconds that the gateway may need before the response begins.
         """
-        write = self._timeout + _TURN_SECONDS
-        return httpx.Timeout(connect=self._timeout, read=write + work, write=write, pool=None)
+        write = self._timeout + _WAIT_FOR_TURN_SECONDS
+        return httpx.Timeout(connect=self._timeout, read=write + work_seconds, write=write, pool=None)
 
     def _new_http_client(self, limits: httpx.Limits) -> httpx.Client:
         transport = None
         if not urllib.request.getproxies():  # httpx uses them only if it creates the transport itself
-            transport = httpx.HTTPTransport(verify=self._verify, limits=limits, socket_options=KEEP_ALIVE)
+            transport = httpx.HTTPTransport(verify=self._verify, limits=limits, socket_options=KEEP_ALIVE_OPTIONS)
         return httpx.Client(headers=self._headers, verify=self._verify, limits=limits, transport=transport)
 
     @staticmethod
-    def _error_from(response: httpx.Response, attempts: Attempts) -> SepalError:
+    def _parse_error(response: httpx.Response, attempts: Attempts) -> SepalError:
         error: GatewayError | PredictionEnded = problems.error_from_response(
             response.status_code, response.headers, response.content, str(response.url), attempts.idempotency_key
         )

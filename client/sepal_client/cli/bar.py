@@ -5,7 +5,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-from sepal_client.cli.words import format_bytes, format_count, format_duration, format_rows
+from sepal_client.cli.quantities import format_bytes, format_count, format_duration, format_rows
 from sepal_client.progress import Progress, State
 
 if TYPE_CHECKING:
@@ -20,15 +20,15 @@ _SECONDS_PER_UPDATE: Final = 0.05  # thousands of pieces are transferred per sec
 class ProgressBar:
     """Shows the phases of a bulk prediction: upload, queue, rows, download."""
 
-    def __init__(self, address: str, *, quiet: bool = False) -> None:
+    def __init__(self, address: str, *, is_quiet: bool = False) -> None:
         """Create the bar; it is shown when the context is entered.
 
         Args:
             address: of the gateway, shown until there is progress.
-            quiet: show nothing, even on a terminal.
+            is_quiet: show nothing, even on a terminal.
         """
         self._address = address
-        self._shown = _new_rich_progress() if sys.stderr.isatty() and not quiet else None
+        self._shown = _new_rich_progress() if sys.stderr.isatty() and not is_quiet else None
         self._phase = ""
         self._task: rich_progress.TaskID | None = None
         self._began = self._updated = 0.0
@@ -57,42 +57,42 @@ class ProgressBar:
         if self._shown is not None:
             self._shown.stop()
 
-    def show_sent(self, done: int, total: int | None) -> None:
+    def show_sent(self, bytes_sent: int, total_bytes: int | None) -> None:
         """Show the progress of the upload."""
-        self._show_transfer("Uploading", done, total)
-        if done == total:
+        self._show_transfer("Uploading", bytes_sent, total_bytes)
+        if bytes_sent == total_bytes:
             self._show("Checking", None, None, "the rows")
 
-    def show_received(self, done: int, total: int | None) -> None:
+    def show_received(self, bytes_received: int, total_bytes: int | None) -> None:
         """Show the progress of the download."""
-        self._show_transfer("Downloading", done, total)
+        self._show_transfer("Downloading", bytes_received, total_bytes)
 
-    def show_progress(self, now: Progress) -> None:
+    def show_progress(self, progress: Progress) -> None:
         """Show the position in the queue, or the rows that are done."""
-        if now.state is State.QUEUED and not now.rows_done:
-            self._show("Queued", None, None, _position_text(now.position))
+        if progress.state is State.QUEUED and not progress.rows_done:
+            self._show("Queued", None, None, _position_text(progress.position))
         else:
-            self._show("Scoring", now.rows_done, now.rows_total, _rows_text(now))
+            self._show("Scoring", progress.rows_done, progress.rows_total, _rows_text(progress))
 
-    def _show_transfer(self, phase: str, done: int, total: int | None) -> None:
+    def _show_transfer(self, phase: str, bytes_done: int, total_bytes: int | None) -> None:
         if self._shown is None:
             return
         now = time.monotonic()
         if phase != self._phase:
             self._began = now
-        elif now - self._updated < _SECONDS_PER_UPDATE and done != total:
+        elif now - self._updated < _SECONDS_PER_UPDATE and bytes_done != total_bytes:
             return
         self._updated = now
-        self._show(phase, done, total, _transfer_text(done, total, now - self._began))
+        self._show(phase, bytes_done, total_bytes, _transfer_text(bytes_done, total_bytes, now - self._began))
 
-    def _show(self, phase: str, done: int | None, total: int | None, text: str) -> None:
+    def _show(self, phase: str, n_done: int | None, n_total: int | None, text: str) -> None:
         if self._shown is None:
             return
         if phase != self._phase or self._task is None:
             if self._task is not None:
                 self._shown.remove_task(self._task)
-            self._phase, self._task = phase, self._shown.add_task(phase, total=total, text=text)
-        self._shown.update(self._task, completed=done, total=total, text=text)
+            self._phase, self._task = phase, self._shown.add_task(phase, total=n_total, text=text)
+        self._shown.update(self._task, completed=n_done, total=n_total, text=text)
 
 
 def _new_rich_progress() -> "rich_progress.Progress":
@@ -122,22 +122,24 @@ def _position_text(position: int | None) -> str:
     return f"behind {format_count(position, 'prediction')}"
 
 
-def _rows_text(now: Progress) -> str:
-    parts = [f"{now.rows_done:,}/{format_rows(now.rows_total)}"]
-    if now.rows_per_second:
-        parts.append(f"{now.rows_per_second:,.0f}/s")
-    if now.seconds_left is not None and not now.is_final:
-        parts.append(f"{format_duration(now.seconds_left)} left")
-    if now.rows_bad:
-        parts.append(f"{now.rows_bad:,} bad")
+def _rows_text(progress: Progress) -> str:
+    parts = [f"{progress.rows_done:,}/{format_rows(progress.rows_total)}"]
+    if progress.rows_per_second:
+        parts.append(f"{progress.rows_per_second:,.0f}/s")
+    if progress.seconds_left is not None and not progress.is_final:
+        parts.append(f"{format_duration(progress.seconds_left)} left")
+    if progress.rows_bad:
+        parts.append(f"{progress.rows_bad:,} bad")
     return "  ".join(parts)
 
 
-def _transfer_text(done: int, total: int | None, seconds: float) -> str:
-    parts = [format_bytes(done) if total is None else f"{format_bytes(done)}/{format_bytes(total)}"]
-    if seconds > 0 and done:
-        rate = done / seconds
+def _transfer_text(bytes_done: int, total_bytes: int | None, seconds: float) -> str:
+    parts = [
+        format_bytes(bytes_done) if total_bytes is None else f"{format_bytes(bytes_done)}/{format_bytes(total_bytes)}"
+    ]
+    if seconds > 0 and bytes_done:
+        rate = bytes_done / seconds
         parts.append(f"{format_bytes(rate)}/s")
-        if total is not None and seconds > 1:
-            parts.append(f"{format_duration((total - done) / rate)} left")
+        if total_bytes is not None and seconds > 1:
+            parts.append(f"{format_duration((total_bytes - bytes_done) / rate)} left")
     return "  ".join(parts)

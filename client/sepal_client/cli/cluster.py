@@ -10,9 +10,9 @@ import typer
 
 from sepal_client.cli import report
 from sepal_client.cli.exits import ExitCode
-from sepal_client.cli.session import PATIENT_SECONDS, QUICK_SECONDS, Session
-from sepal_client.cli.terminal import BOLD, GREEN, RED, aligned, printable, show, styled
-from sepal_client.cli.words import format_bytes, format_count, format_duration
+from sepal_client.cli.quantities import format_bytes, format_count, format_duration
+from sepal_client.cli.session import PATIENT_RETRY_SECONDS, QUICK_RETRY_SECONDS, Session
+from sepal_client.cli.terminal import BOLD, GREEN, RED, align_table, apply_style, escape_controls, print_lines
 
 if TYPE_CHECKING:
     from sepal_client import Sepal
@@ -25,8 +25,8 @@ Examples:
   sepal status --json | jq .queues.bulk.backlog_rows
   until sepal status > /dev/null; do sleep 1; done"""
 
-_SHOWN: Final = 6  # values of a column
-_DIGEST: Final = 19  # characters: `sha256:` and 12 digits
+_SHOWN_VALUES: Final = 6  # values of a column
+_DIGEST_LENGTH: Final = 19  # characters: `sha256:` and 12 digits
 _REFRESH_SECONDS: Final = 1.0  # a gateway reads the status of the service once a second
 
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second, until Ctrl-C.")]
@@ -39,7 +39,7 @@ def model(session: Session) -> None:
     """
     with session.connect() as sepal:
         card = sepal.model()
-    report.print_json(card.raw, indent=2) if session.as_json else show(describe_model(card))
+    report.print_json(card.raw, indent=2) if session.as_json else print_lines(describe_model(card))
 
 
 def status(session: Session, watch: Watch = False) -> None:
@@ -47,11 +47,11 @@ def status(session: Session, watch: Watch = False) -> None:
 
     Without --watch, the exit code is 4 if the service is not ready.
     """
-    with session.connect(retry_for=PATIENT_SECONDS if watch else QUICK_SECONDS) as sepal:
+    with session.connect(retry_for=PATIENT_RETRY_SECONDS if watch else QUICK_RETRY_SECONDS) as sepal:
         if watch:
             _watch_status(session, sepal)
         now = sepal.status()
-    report.print_json(now.raw) if session.as_json else show(describe_status(now))
+    report.print_json(now.raw) if session.as_json else print_lines(describe_status(now))
     if not now.ready:
         raise typer.Exit(ExitCode.UNAVAILABLE)
 
@@ -60,7 +60,7 @@ def _watch_status(session: Session, sepal: "Sepal") -> NoReturn:
     if session.as_json or not sys.stdout.isatty():
         while True:
             now = sepal.status()
-            report.print_json(now.raw) if session.as_json else show([*describe_status(now), ""])
+            report.print_json(now.raw) if session.as_json else print_lines([*describe_status(now), ""])
             time.sleep(_REFRESH_SECONDS)
     from rich.live import Live
     from rich.text import Text
@@ -71,20 +71,29 @@ def _watch_status(session: Session, sepal: "Sepal") -> NoReturn:
             time.sleep(_REFRESH_SECONDS)
 
 
-def describe_status(now: "ServiceStatus") -> list[str]:
+def describe_status(service_status: "ServiceStatus") -> list[str]:
     """Return the lines of `sepal status`."""
-    ready = styled("ready", f"{BOLD};{GREEN}") if now.ready else styled("not ready", f"{BOLD};{RED}")
-    served = "no model" if now.model is None else f"{now.model.name} {now.model.version}  {now.model.digest[:_DIGEST]}"
-    known = {"gateway": now.gateways, "worker": now.workers, "dead letter": now.dead_letters or None}
+    ready = (
+        apply_style("ready", f"{BOLD};{GREEN}") if service_status.ready else apply_style("not ready", f"{BOLD};{RED}")
+    )
+    ref = service_status.model
+    served = "no model" if ref is None else f"{ref.name} {ref.version}  {ref.digest[:_DIGEST_LENGTH]}"
+    known = {
+        "gateway": service_status.gateways,
+        "worker": service_status.workers,
+        "dead letter": service_status.dead_letters or None,
+    }
     numbers = [format_count(number, name) for name, number in known.items() if number is not None]
-    head = "  ".join([f"{ready}  {printable(served)}", *numbers])
-    reasons = [f"  {printable(reason.code)}: {printable(reason.detail)}" for reason in now.reasons]
+    head = "  ".join([f"{ready}  {escape_controls(served)}", *numbers])
+    reasons = [
+        f"  {escape_controls(reason.code)}: {escape_controls(reason.detail)}" for reason in service_status.reasons
+    ]
     titles = ("QUEUE", "PROCESSES", "BACKLOG", "OLDEST", "ROWS/S", "LEFT")
-    table = [*zip(*[(name, *_queue_cells(queue)) for name, queue in now.queues.items()], strict=True)]
+    table = [*zip(*[(name, *_queue_cells(queue)) for name, queue in service_status.queues.items()], strict=True)]
     filled = [i for i, cells in enumerate(table) if any(cells)]
     rows = [*zip(*[table[i] for i in filled], strict=True)]
-    lines = aligned([titles[i] for i in filled], rows, right=frozenset(range(1, len(filled))))
-    return [head, *reasons, "", *lines, *_bulk_lines(now.bulk_predictions)]
+    lines = align_table([titles[i] for i in filled], rows, right_columns=frozenset(range(1, len(filled))))
+    return [head, *reasons, "", *lines, *_bulk_lines(service_status.bulk_predictions)]
 
 
 def _bulk_lines(bulk: "BulkStatus") -> list[str]:
@@ -108,7 +117,7 @@ def _queue_cells(queue: "QueueStatus") -> tuple[str, ...]:
 def describe_model(card: "Model") -> list[str]:
     """Return the lines of `sepal model`."""
     lines = [
-        f"{styled(printable(f'{card.name} {card.version}'), BOLD)}  {card.digest[:_DIGEST]}",
+        f"{apply_style(escape_controls(f'{card.name} {card.version}'), BOLD)}  {card.digest[:_DIGEST_LENGTH]}",
         *_training_lines(card.raw),
     ]
     if card.kind == "text":
@@ -116,10 +125,10 @@ def describe_model(card: "Model") -> list[str]:
     else:
         seen = [column.get("seen", {}) for column in card.raw["input"]["columns"]]
         rows = [_column_cells(column, values) for column, values in zip(card.columns, seen, strict=True)]
-        lines += ["", *aligned(("COLUMN", "TYPE", "MAY BE MISSING", "IN TRAINING"), rows)]
+        lines += ["", *align_table(("COLUMN", "TYPE", "MAY BE MISSING", "IN TRAINING"), rows)]
     lines += ["", f"outputs  {', '.join(card.outputs)}"]
-    lines += [f"classes  {printable(each)}" for each in _class_lines(card.classes or ())]
-    return [*lines, f"example  {printable(_example_command(card))}"]
+    lines += [f"classes  {escape_controls(each)}" for each in _class_lines(card.classes or ())]
+    return [*lines, f"example  {escape_controls(_example_command(card))}"]
 
 
 def _training_lines(raw: Mapping[str, Any]) -> list[str]:
@@ -127,7 +136,7 @@ def _training_lines(raw: Mapping[str, Any]) -> list[str]:
     metrics = [f"{name} {each['mean']:.3g} ± {each['std']:.2g}" for name, each in raw.get("metrics", {}).items()]
     data = raw.get("data")
     origin = [] if data is None else [f"{format_count(data['rows'], 'row')} of {data['source']}"]
-    return [printable(line) for line in (*origin, "  ".join(metrics)) if line]
+    return [escape_controls(line) for line in (*origin, "  ".join(metrics)) if line]
 
 
 def _column_cells(column: "Column", statistics: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -136,22 +145,22 @@ def _column_cells(column: "Column", statistics: Mapping[str, Any]) -> tuple[str,
 
 def _format_training_values(column: "Column", statistics: Mapping[str, Any]) -> str:
     if column.categories is not None:
-        return _join_first(column.categories)
+        return _join_first_values(column.categories)
     if "minimum" in statistics:
         return f"{statistics['minimum']} to {statistics['maximum']}"
-    return _join_first([value for value, _ in statistics.get("counts", ())])
+    return _join_first_values([value for value, _ in statistics.get("counts", ())])
 
 
-def _join_first(values: Sequence[Any]) -> str:
-    shown = ", ".join(map(str, values[:_SHOWN]))
-    return f"{shown}, …" if len(values) > _SHOWN else shown
+def _join_first_values(values: Sequence[Any]) -> str:
+    shown = ", ".join(map(str, values[:_SHOWN_VALUES]))
+    return f"{shown}, …" if len(values) > _SHOWN_VALUES else shown
 
 
 def _class_lines(classes: Sequence[Any]) -> list[str]:
     """Return a line with the classes of each target."""
     if classes and isinstance(classes[0], (list, tuple)):
-        return [_join_first(each) for each in classes]
-    return [_join_first(classes)] if classes else []
+        return [_join_first_values(each) for each in classes]
+    return [_join_first_values(classes)] if classes else []
 
 
 def _example_command(card: "Model") -> str:

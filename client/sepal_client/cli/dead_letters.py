@@ -8,7 +8,7 @@ import typer
 
 from sepal_client.cli import interrupt, report
 from sepal_client.cli.session import Session
-from sepal_client.cli.terminal import show
+from sepal_client.cli.terminal import print_lines
 
 if TYPE_CHECKING:
     from sepal_client import DeadLetters
@@ -34,7 +34,7 @@ def list_all(session: Session, token: Token = None) -> None:
             if session.as_json:
                 report.print_json({"id": entry.id, "dead_since": since})
             else:
-                show([f"{since}  {entry.id}"])
+                print_lines([f"{since}  {entry.id}"])
 
 
 def show_one(session: Session, dead_letter_id: Id, token: Token = None) -> None:
@@ -50,7 +50,7 @@ def replay(session: Session, dead_letter_id: Id, token: Token = None) -> None:
     if session.as_json:
         report.print_json({"id": prediction.id})
     else:
-        show([prediction.id])
+        print_lines([prediction.id])
         report.print_message(f"Follow it: {interrupt.shell_command(session, ['watch', prediction.id])}")
 
 

@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-MEANINGS: Final[Mapping[ExitCode, str]] = {
+EXIT_CODE_MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.DONE: "success",
     ExitCode.UNEXPECTED: "an unexpected error, such as a full disk or a bug",
     ExitCode.USAGE: "the command line is invalid: unknown command, option or value",
@@ -33,7 +33,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
 }
 
-CODES: Final[Mapping[type[errors.SepalError], ExitCode]] = {
+EXIT_CODE_BY_ERROR: Final[Mapping[type[errors.SepalError], ExitCode]] = {
     errors.InvalidInput: ExitCode.REFUSED,
     errors.GatewayUnreachable: ExitCode.UNAVAILABLE,
     errors.WaitTimeout: ExitCode.UNAVAILABLE,
@@ -55,4 +55,6 @@ def exit_code(error: errors.SepalError) -> ExitCode:
     """Return the exit code for an error."""
     if isinstance(error, errors.DownloadIncomplete) and isinstance(error.__cause__, OSError):
         return ExitCode.UNEXPECTED  # a local error, such as a full disk
-    return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), ExitCode.UNEXPECTED)
+    return next(
+        (EXIT_CODE_BY_ERROR[kind] for kind in type(error).__mro__ if kind in EXIT_CODE_BY_ERROR), ExitCode.UNEXPECTED
+    )

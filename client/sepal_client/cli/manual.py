@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from typer.core import TyperCommand, TyperGroup
 
-from sepal_client.cli.exits import MEANINGS
-from sepal_client.cli.terminal import BOLD, styled
+from sepal_client.cli.exits import EXIT_CODE_MEANINGS
+from sepal_client.cli.terminal import BOLD, apply_style
 
-WIDTH: Final = 100
+HELP_WIDTH: Final = 100
 """The greatest width of the help, in columns."""
 _BRACES: Final = re.compile(r"^\{(.*)\}$")
 _HEADING: Final = re.compile(r"^(\w[^\n]*:)$|^(Usage:)", re.MULTILINE)
@@ -31,7 +31,7 @@ Environment:
   NO_COLOR              do not print colors
 
 Exit codes:
-{chr(10).join(f"  {code.value:<3}  {meaning}" for code, meaning in MEANINGS.items())}
+{chr(10).join(f"  {code.value:<3}  {meaning}" for code, meaning in EXIT_CODE_MEANINGS.items())}
 
 "sepal COMMAND --help" describes a command."""
 
@@ -41,7 +41,7 @@ class DocumentedCommand(TyperCommand):
 
     def get_help(self, ctx: Any) -> str:
         """Return the help, with bold headings on a terminal."""
-        return _with_headings(super().get_help(ctx))
+        return _make_headings_bold(super().get_help(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the parts of the usage line, without typer's braces around required arguments."""
@@ -57,7 +57,7 @@ class DocumentedGroup(TyperGroup):
 
     def get_help(self, ctx: Any) -> str:
         """Return the help, with bold headings on a terminal."""
-        return _with_headings(super().get_help(ctx))
+        return _make_headings_bold(super().get_help(ctx))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the commands below their headings, and then the options."""
@@ -65,7 +65,7 @@ class DocumentedGroup(TyperGroup):
         for name in self.list_commands(ctx):
             command: Any = self.get_command(ctx, name)
             group = getattr(command, "rich_help_panel", None) or "Commands"
-            groups.setdefault(group, []).append((name, command.get_short_help_str(WIDTH)))
+            groups.setdefault(group, []).append((name, command.get_short_help_str(HELP_WIDTH)))
         width = max(len(name) for name in self.list_commands(ctx))
         for group, lines in groups.items():
             with formatter.section(group):
@@ -85,5 +85,5 @@ def _write_unwrapped(text: str | None, formatter: Any) -> None:
         formatter.write(f"\n{text}\n")
 
 
-def _with_headings(text: str) -> str:
-    return _HEADING.sub(lambda found: styled(found[0], BOLD), text)
+def _make_headings_bold(text: str) -> str:
+    return _HEADING.sub(lambda found: apply_style(found[0], BOLD), text)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from sepal_client.cli.row import row_by_name, row_in_order, row_of_text
+from sepal_client.cli.row import parse_named_row, parse_ordered_row, parse_text_row
 from sepal_client.cli.row_result import show_result
 from sepal_client.cli.session import Session
 
@@ -49,13 +49,13 @@ def predict(
     with session.connect() as sepal:
         model = sepal.model()
         result = sepal.predict([_parse_row(model, given)], outputs=names)
-    show_result(result, model, as_json=session.as_json, chosen=names is not None)
+    show_result(result, model, as_json=session.as_json, has_chosen_outputs=names is not None)
 
 
 def _check_row_arguments(
-    values: Sequence[str], by_name: Sequence[str], text: str | None
+    values: Sequence[str], assignments: Sequence[str], text: str | None
 ) -> tuple[Sequence[str], Sequence[str], str | None]:
-    ways = (bool(values), bool(by_name), text is not None)
+    ways = (bool(values), bool(assignments), text is not None)
     if sum(ways) != 1:
         raise typer.BadParameter(
             'give the row either as values, with --row NAME=VALUE or with --text; "sepal model" shows the columns'
@@ -63,14 +63,14 @@ def _check_row_arguments(
     for value in values:
         if value.startswith("-") and not _is_number(value):
             raise typer.BadParameter(f"unknown option {value}; give a value that begins with - as --row NAME={value}")
-    return values, by_name, text
+    return values, assignments, text
 
 
-def _parse_row(model: "Model", given: tuple[Sequence[str], Sequence[str], str | None]) -> Any:
-    values, by_name, text = given
+def _parse_row(model: "Model", row_arguments: tuple[Sequence[str], Sequence[str], str | None]) -> Any:
+    values, by_name, text = row_arguments
     if text is not None:
-        return row_of_text(model, text)
-    return row_by_name(model, by_name) if by_name else row_in_order(model, values)
+        return parse_text_row(model, text)
+    return parse_named_row(model, by_name) if by_name else parse_ordered_row(model, values)
 
 
 def _is_number(text: str) -> bool:

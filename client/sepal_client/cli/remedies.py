@@ -7,7 +7,7 @@ from typing import Final
 
 from sepal_client.errors import Fault, Problem
 
-_DETAILS: Final[Mapping[str, str]] = {
+_DETAIL_BY_CODE: Final[Mapping[str, str]] = {
     "invalid-rows": 'The rows do not fit the model; "sepal model" shows its columns.',
     "invalid-deadline": "--deadline must be a number of seconds greater than 0.",
     "operators-only": "The operator token is wrong: set SEPAL_OPERATOR_TOKEN to that of the gateway.",
@@ -17,12 +17,14 @@ _DETAILS: Final[Mapping[str, str]] = {
 _PARAMETER: Final = re.compile(r"\?([a-z_]+)=(?=\S)")
 
 
-def for_people(problem: Problem) -> Problem:
+def reword_problem(problem: Problem) -> Problem:
     """Return the problem with messages that name the options and commands of `sepal`."""
-    faults = tuple(Fault(fault.pointer, _with_options(fault.detail)) for fault in problem.faults)
-    return replace(problem, detail=_DETAILS.get(problem.code, _with_options(problem.detail)), faults=faults)
+    faults = tuple(Fault(fault.pointer, _replace_parameters(fault.detail)) for fault in problem.faults)
+    return replace(
+        problem, detail=_DETAIL_BY_CODE.get(problem.code, _replace_parameters(problem.detail)), faults=faults
+    )
 
 
-def _with_options(text: str) -> str:
+def _replace_parameters(text: str) -> str:
     """Replace `?carry=id` with `--carry id`."""
     return _PARAMETER.sub(lambda found: f"--{found[1].replace('_', '-')} ", text)

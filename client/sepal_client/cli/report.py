@@ -5,31 +5,31 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sepal_client.cli.remedies import for_people
-from sepal_client.cli.terminal import printable
+from sepal_client.cli.remedies import reword_problem
+from sepal_client.cli.terminal import escape_controls
 from sepal_client.errors import GatewayError, PredictionEnded, Problem, SepalError
 
 SHOWN_FAULTS: Final = 10
 _NOT_FINITE: Final = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 
 
-def error(error: SepalError, *, as_json: bool) -> None:
+def report_error(error: SepalError, *, as_json: bool) -> None:
     """Report the error that ends a command."""
-    problem = problem_of(error)
+    problem = problem_from_error(error)
     prediction_id = error.prediction_id if isinstance(error, PredictionEnded) else None
-    failure(problem, prediction_id, as_json=as_json)
+    report_problem(problem, prediction_id, as_json=as_json)
 
 
-def failure(problem: Problem, prediction_id: str | None = None, *, as_json: bool) -> None:
+def report_problem(problem: Problem, prediction_id: str | None = None, *, as_json: bool) -> None:
     """Report a problem: a line and the first faults below it, or a JSON object."""
     if as_json:
         name = {} if prediction_id is None else {"id": prediction_id}
         sys.stderr.write(f"{format_json({**problem_body(problem), **name})}\n")
         return
-    shown = for_people(problem)
+    shown = reword_problem(problem)
     print_message(shown.detail)
     for fault in shown.faults[:SHOWN_FAULTS]:
-        sys.stderr.write(f"  {printable(str(fault))}\n")
+        sys.stderr.write(f"  {escape_controls(str(fault))}\n")
     left = len(problem.faults) - SHOWN_FAULTS
     if left > 0:
         sys.stderr.write(f"  and {left} more; --json lists all\n")
@@ -37,11 +37,11 @@ def failure(problem: Problem, prediction_id: str | None = None, *, as_json: bool
 
 def print_message(message: str) -> None:
     """Write a message to standard error."""
-    sys.stderr.write(f"sepal: {printable(message)}\n")
+    sys.stderr.write(f"sepal: {escape_controls(message)}\n")
     sys.stderr.flush()
 
 
-def problem_of(error: SepalError) -> Problem:
+def problem_from_error(error: SepalError) -> Problem:
     """Return the problem of an error; the code of a client error is made from its class name: `wait-timeout`."""
     if isinstance(error, (GatewayError, PredictionEnded)):
         return error.problem
@@ -75,6 +75,6 @@ def _replace_non_finite(value: Any) -> Any:
     return value
 
 
-def _error_code(name: str) -> str:
+def _error_code(class_name: str) -> str:
     """Return `wait-timeout` for `WaitTimeout`."""
-    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("-")
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in class_name).lstrip("-")

@@ -8,10 +8,10 @@ import typer
 from sepal_client.cli import interrupt, report
 from sepal_client.cli.bar import ProgressBar
 from sepal_client.cli.delivery import deliver, summarize
-from sepal_client.cli.session import PATIENT_SECONDS, Session
+from sepal_client.cli.quantities import format_duration, format_rows
+from sepal_client.cli.session import PATIENT_RETRY_SECONDS, Session
 from sepal_client.cli.target import Output, To, output_target
-from sepal_client.cli.terminal import aligned, show
-from sepal_client.cli.words import format_duration, format_rows
+from sepal_client.cli.terminal import align_table, print_lines
 from sepal_client.errors import RequestRefused
 from sepal_client.progress import Progress, State
 
@@ -54,18 +54,18 @@ def results(
     """
     is_json = session.as_json and output is None
     target = output_target(output, to or ("json" if is_json else None))
-    with session.connect(retry_for=PATIENT_SECONDS) as sepal:
+    with session.connect(retry_for=PATIENT_RETRY_SECONDS) as sepal:
         prediction = sepal.prediction(prediction_id)
         if partial:
             prediction.download(target.destination, format=target.format, offset=offset, limit=limit, partial=True)
             return
-        bar = ProgressBar(session.address, quiet=quiet)
+        bar = ProgressBar(session.address, is_quiet=quiet)
         try:
-            final = deliver(session, prediction, target, bar, is_own=False, offset=offset, limit=limit)
+            final = deliver(session, prediction, target, bar, is_submitted_here=False, offset=offset, limit=limit)
         except RequestRefused as error:  # of `POST /predict`, whose result is JSON
             if error.code != "not-acceptable" or target.path is not None or to is not None:
                 raise
-            final = deliver(session, prediction, output_target(None, "json"), bar, is_own=False)
+            final = deliver(session, prediction, output_target(None, "json"), bar, is_submitted_here=False)
     if offset is None and limit is None:
         summarize(session, final, target, bar)
 
@@ -75,19 +75,19 @@ def watch(session: Session, prediction_id: Id) -> None:
 
     With --json, each change is printed as a line to standard output.
     """
-    bar = ProgressBar(session.address, quiet=session.as_json)
+    bar = ProgressBar(session.address, is_quiet=session.as_json)
     now = None
-    with session.connect(retry_for=PATIENT_SECONDS) as sepal:
+    with session.connect(retry_for=PATIENT_RETRY_SECONDS) as sepal:
         prediction = sepal.prediction(prediction_id)
         try:
             with bar:
                 for now in prediction.progress():
                     _show_change(session, now, bar)
         except KeyboardInterrupt:
-            interrupt.end_running(session, prediction_id, ["watch", prediction_id])
+            interrupt.exit_while_running(session, prediction_id, ["watch", prediction_id])
     assert now is not None, "a prediction has an end"
     if not session.as_json:
-        show([describe(now)])
+        print_lines([describe_progress(now)])
     now.raise_if_ended()
 
 
@@ -95,7 +95,7 @@ def cancel(session: Session, prediction_id: Id) -> None:
     """Cancel a prediction that is not final."""
     with session.connect() as sepal:
         now = sepal.prediction(prediction_id).cancel()
-    report.print_json(progress_body(now)) if session.as_json else show([describe(now)])
+    report.print_json(progress_body(now)) if session.as_json else print_lines([describe_progress(now)])
 
 
 def list_predictions(session: Session, state: States = None) -> None:
@@ -109,44 +109,46 @@ def list_predictions(session: Session, state: States = None) -> None:
             for now in found:
                 report.print_json(progress_body(now))
             return
-        rows = [_list_cells(now) for now in found]
-    show(aligned(("ID", "STATE", "ROWS", "DONE", "BAD", "LEFT"), rows, right=frozenset({2, 3, 4, 5})))
-
-
-def describe(now: Progress) -> str:
-    """Return one line with the state of a prediction and its rows."""
-    if not now.rows_total:
-        return now.state.value
-    done = (
-        format_rows(now.rows_total)
-        if now.state is State.SUCCEEDED
-        else f"{now.rows_done:,} of {format_rows(now.rows_total)}"
+        rows = [_progress_cells(now) for now in found]
+    print_lines(
+        align_table(("ID", "STATE", "ROWS", "DONE", "BAD", "LEFT"), rows, right_columns=frozenset({2, 3, 4, 5}))
     )
-    return f"{now.state.value}: {done}" + (f", {now.rows_bad:,} bad" if now.rows_bad else "")
 
 
-def progress_body(now: Progress) -> Mapping[str, Any]:
+def describe_progress(progress: Progress) -> str:
+    """Return one line with the state of a prediction and its rows."""
+    if not progress.rows_total:
+        return progress.state.value
+    done = (
+        format_rows(progress.rows_total)
+        if progress.state is State.SUCCEEDED
+        else f"{progress.rows_done:,} of {format_rows(progress.rows_total)}"
+    )
+    return f"{progress.state.value}: {done}" + (f", {progress.rows_bad:,} bad" if progress.rows_bad else "")
+
+
+def progress_body(progress: Progress) -> Mapping[str, Any]:
     """Return the progress of a prediction as the gateway writes it."""
-    error = {"error": report.problem_body(now.error)} if now.error is not None else {}
+    error = {"error": report.problem_body(progress.error)} if progress.error is not None else {}
     return {
-        "id": now.id,
-        "status": now.state.value,
-        "rows": {"done": now.rows_done, "total": now.rows_total, "bad": now.rows_bad},
-        "position": now.position,
-        "rows_per_second": now.rows_per_second,
-        "seconds_left": now.seconds_left,
+        "id": progress.id,
+        "status": progress.state.value,
+        "rows": {"done": progress.rows_done, "total": progress.rows_total, "bad": progress.rows_bad},
+        "position": progress.position,
+        "rows_per_second": progress.rows_per_second,
+        "seconds_left": progress.seconds_left,
         **error,
     }
 
 
-def _show_change(session: Session, now: Progress, bar: ProgressBar) -> None:
+def _show_change(session: Session, progress: Progress, bar: ProgressBar) -> None:
     if session.as_json:
-        report.print_json(progress_body(now))
+        report.print_json(progress_body(progress))
     else:
-        bar.show_progress(now)
+        bar.show_progress(progress)
 
 
-def _list_cells(now: Progress) -> tuple[str, ...]:
-    share = f"{now.rows_done / now.rows_total:.0%}" if now.rows_total else ""
-    left = "" if now.seconds_left is None or now.is_final else format_duration(now.seconds_left)
-    return (now.id, now.state.value, f"{now.rows_total:,}", share, f"{now.rows_bad:,}", left)
+def _progress_cells(progress: Progress) -> tuple[str, ...]:
+    share = f"{progress.rows_done / progress.rows_total:.0%}" if progress.rows_total else ""
+    left = "" if progress.seconds_left is None or progress.is_final else format_duration(progress.seconds_left)
+    return (progress.id, progress.state.value, f"{progress.rows_total:,}", share, f"{progress.rows_bad:,}", left)

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from sepal_client.model import Column, Model
 
 _BOOLEANS: Final = {"true": True, "false": False}
-_SHOWN: Final = 20  # names in one message
+_SHOWN_NAMES: Final = 20  # names in one message
 
 
-def row_in_order(model: "Model", texts: Sequence[str]) -> Any:
+def parse_ordered_row(model: "Model", texts: Sequence[str]) -> Any:
     """Parse a row whose values are in the order of the model's columns.
 
     Raises:
@@ -31,7 +31,7 @@ def row_in_order(model: "Model", texts: Sequence[str]) -> Any:
     return [_parse_value(column, text) for column, text in zip(model.columns, texts, strict=True)]
 
 
-def row_by_name(model: "Model", assignments: Sequence[str]) -> dict[str, Any]:
+def parse_named_row(model: "Model", assignments: Sequence[str]) -> dict[str, Any]:
     """Parse a row from strings `name=value`.
 
     Raises:
@@ -44,12 +44,12 @@ def row_by_name(model: "Model", assignments: Sequence[str]) -> dict[str, Any]:
     for assignment in assignments:
         name, text = _split_assignment(assignment, columns)
         if name in row:
-            raise InvalidInput(f"{_quoted(name)} is given twice: all --row options together are one row.")
+            raise InvalidInput(f"{_quote(name)} is given twice: all --row options together are one row.")
         row[name] = _parse_value(columns[name], text)
     return row
 
 
-def row_of_text(model: "Model", text: str) -> str:
+def parse_text_row(model: "Model", text: str) -> str:
     """Return the text as a row.
 
     Raises:
@@ -69,25 +69,25 @@ def _split_assignment(assignment: str, columns: "Mapping[str, Column]") -> tuple
         if assignment[:end] in columns:
             return assignment[:end], assignment[end + 1 :]
     if not ends:
-        raise InvalidInput(f"{_quoted(assignment)} is not of the form name=value.")
+        raise InvalidInput(f"{_quote(assignment)} is not of the form name=value.")
     raise InvalidInput(_unknown_column_message(assignment[: ends[0]], columns))
 
 
 def _unknown_column_message(name: str, columns: "Mapping[str, Column]") -> str:
     near = get_close_matches(name, columns, n=3)
-    ways = f"Did you mean {' or '.join(map(_quoted, near))}?" if near else f"The columns are {_join_names(columns)}."
-    return f"There is no column {_quoted(name)}. {ways}"
+    ways = f"Did you mean {' or '.join(map(_quote, near))}?" if near else f"The columns are {_join_names(columns)}."
+    return f"There is no column {_quote(name)}. {ways}"
 
 
 def _parse_value(column: "Column", text: str) -> Any:
     if not text:
         if not column.nullable:
-            raise InvalidInput(f"{_quoted(column.name)} must not be missing.")
+            raise InvalidInput(f"{_quote(column.name)} must not be missing.")
         return None
     try:
         return _value_parser(column)(text)
     except ValueError as error:
-        raise InvalidInput(f"{_quoted(column.name)} must be {error}, not {_quoted(text)}.") from error
+        raise InvalidInput(f"{_quote(column.name)} must be {error}, not {_quote(text)}.") from error
 
 
 def _value_parser(column: "Column") -> Callable[[str], Any]:
@@ -153,12 +153,12 @@ def _column_names(model: "Model") -> str:
 
 
 def _join_names(names: Sequence[str] | Mapping[str, Any]) -> str:
-    shown = [*names][:_SHOWN]
+    shown = [*names][:_SHOWN_NAMES]
     left = len(names) - len(shown)
     return ", ".join(shown) + (f" and {left} more" if left else "")
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return f'"{text}"'
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from sepal_client.cli import report
-from sepal_client.cli.terminal import BOLD, GREEN, aligned, printable, show, styled
+from sepal_client.cli.terminal import BOLD, GREEN, align_table, apply_style, escape_controls, print_lines
 
 if TYPE_CHECKING:
     from sepal_client.model import Model
@@ -17,24 +17,24 @@ _SHOWN_CLASSES: Final = 20
 _PROBABILITIES: Final = ("proba", "log_proba")
 
 
-def show_result(result: "Result", model: "Model", *, as_json: bool, chosen: bool) -> None:
+def show_result(result: "Result", model: "Model", *, as_json: bool, has_chosen_outputs: bool) -> None:
     """Print the result of one row.
 
     Args:
         result: the result of one row.
         model: the model that made it.
         as_json: print the whole result as JSON.
-        chosen: whether outputs were requested by name; otherwise only the prediction is printed to a pipe.
+        has_chosen_outputs: whether outputs were requested by name; otherwise only the prediction is printed to a pipe.
     """
     values = {name: items[0] for name, items in result.outputs.items()}
     if as_json:
         report.print_json(_result_body(result))
     elif sys.stdout.isatty():
-        show(_terminal_lines(values, model))
-    elif chosen or "prediction" not in values:
-        show(["\t".join([name, *_value_texts(value)]) for name, value in values.items()])
+        print_lines(_terminal_lines(values, model))
+    elif has_chosen_outputs or "prediction" not in values:
+        print_lines(["\t".join([name, *_value_texts(value)]) for name, value in values.items()])
     else:
-        show(["\t".join(_value_texts(values["prediction"]))])
+        print_lines(["\t".join(_value_texts(values["prediction"]))])
 
 
 def _result_body(result: "Result") -> Mapping[str, Any]:
@@ -51,20 +51,22 @@ def _result_body(result: "Result") -> Mapping[str, Any]:
 def _terminal_lines(values: Mapping[str, Any], model: "Model") -> list[str]:
     lines = []
     if "prediction" in values:
-        lines.append(styled(printable(", ".join(_value_texts(values["prediction"]))), f"{BOLD};{GREEN}"))
+        lines.append(apply_style(escape_controls(", ".join(_value_texts(values["prediction"]))), f"{BOLD};{GREEN}"))
     name = next((name for name in _PROBABILITIES if name in values), None)
     if name is not None:
-        for classes, probabilities in _by_target(model.classes or (), values[name], name):
+        for classes, probabilities in _split_by_target(model.classes or (), values[name], name):
             lines += ["", *_probability_table(classes, probabilities)]
     others = [key for key in values if key != "prediction" and key not in _PROBABILITIES]
-    return lines + [f"{styled(key, BOLD)}  {'  '.join(_value_texts(values[key]))}" for key in others]
+    return lines + [f"{apply_style(key, BOLD)}  {'  '.join(_value_texts(values[key]))}" for key in others]
 
 
-def _by_target(classes: Sequence[Any], values: Any, name: str) -> list[tuple[Sequence[Any], Sequence[float]]]:
+def _split_by_target(
+    classes: Sequence[Any], values: Any, output_name: str
+) -> list[tuple[Sequence[Any], Sequence[float]]]:
     """Return the classes and probabilities of each target."""
     several = bool(values) and isinstance(values[0], list)
     pairs = [*zip(classes, values, strict=True)] if several else [(classes, values)]
-    return [(labels, [math.exp(p) if name == "log_proba" else p for p in items]) for labels, items in pairs]
+    return [(labels, [math.exp(p) if output_name == "log_proba" else p for p in items]) for labels, items in pairs]
 
 
 def _probability_table(classes: Sequence[Any], probabilities: Sequence[float]) -> list[str]:
@@ -75,7 +77,7 @@ def _probability_table(classes: Sequence[Any], probabilities: Sequence[float]) -
     ]
     left = len(classes) - len(order)
     more = [f"and {left} more classes"] if left else []
-    return [*aligned(("class", "probability", ""), rows, right=frozenset({1})), *more]
+    return [*align_table(("class", "probability", ""), rows, right_columns=frozenset({1})), *more]
 
 
 def _value_texts(value: Any) -> list[str]:

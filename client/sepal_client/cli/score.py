@@ -11,9 +11,9 @@ import typer
 from sepal_client.cli import interrupt, report
 from sepal_client.cli.bar import ProgressBar
 from sepal_client.cli.delivery import deliver, summarize
-from sepal_client.cli.session import PATIENT_SECONDS, Session
-from sepal_client.cli.target import STANDARD, Output, Target, To, output_target
-from sepal_client.cli.terminal import show
+from sepal_client.cli.session import PATIENT_RETRY_SECONDS, Session
+from sepal_client.cli.target import STANDARD_STREAM, Output, Target, To, output_target
+from sepal_client.cli.terminal import print_lines
 
 if TYPE_CHECKING:
     from sepal_client import Prediction, Sepal
@@ -115,7 +115,7 @@ def score(
     if session.as_json and target.path is None and not detach:
         raise typer.BadParameter("--json requires -o FILE or --detach, because the result goes to standard output")
     options = {
-        "format": source_format or ("csv" if source == STANDARD else None),
+        "format": source_format or ("csv" if source == STANDARD_STREAM else None),
         "carry": [name for names in carry or () for name in names.split(",")],
         "outputs": None if outputs is None else outputs.split(","),
         "on_error": on_error.value,
@@ -125,13 +125,13 @@ def score(
         "deadline": deadline,
     }
     began = time.monotonic()
-    bar = ProgressBar(session.address, quiet=quiet)
-    with session.connect(retry_for=PATIENT_SECONDS) as sepal:
+    bar = ProgressBar(session.address, is_quiet=quiet)
+    with session.connect(retry_for=PATIENT_RETRY_SECONDS) as sepal:
         prediction = _submit(session, sepal, source, options, target, bar)
         if detach:
-            report.print_json({"id": prediction.id}) if session.as_json else show([prediction.id])
+            report.print_json({"id": prediction.id}) if session.as_json else print_lines([prediction.id])
             return
-        final = deliver(session, prediction, target, bar, is_own=True)
+        final = deliver(session, prediction, target, bar, is_submitted_here=True)
     summarize(session, final, target, bar, time.monotonic() - began)
 
 
@@ -139,19 +139,19 @@ def _submit(
     session: Session, sepal: "Sepal", source: str, options: Mapping[str, Any], target: Target, bar: ProgressBar
 ) -> "Prediction":
     prediction: Prediction | None = None
-    all_sent = False
+    is_all_sent = False
 
     def on_sent(done: int, total: int | None) -> None:
-        nonlocal all_sent
-        all_sent = total is None or done == total  # the size of a pipe is unknown
+        nonlocal is_all_sent
+        is_all_sent = total is None or done == total  # the size of a pipe is unknown
         bar.show_sent(done, total)
 
     try:
         with bar:
-            rows = sys.stdin.buffer if source == STANDARD else source
+            rows = sys.stdin.buffer if source == STANDARD_STREAM else source
             prediction = sepal.submit(rows, on_sent=on_sent, **options)
     except KeyboardInterrupt:
         if prediction is None:
-            interrupt.end_upload(session, all_sent=all_sent)
+            interrupt.exit_during_upload(session, is_all_sent=is_all_sent)
         interrupt.ask_to_cancel(session, prediction, target.resume_arguments(prediction.id))
     return prediction

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-PATIENT_SECONDS: Final = 120.0
+PATIENT_RETRY_SECONDS: Final = 120.0
 """How long a command that processes a file retries, because the gateway may be restarting."""
-QUICK_SECONDS: Final = 3.0
+QUICK_RETRY_SECONDS: Final = 3.0
 """How long other commands retry: the URL may be wrong, and the user is waiting."""
 
 Url = Annotated[
@@ -52,7 +52,7 @@ class Session:
 
         return read_settings(self.url).url
 
-    def connect(self, *, retry_for: float = QUICK_SECONDS, operator_token: str | None = None) -> "Sepal":
+    def connect(self, *, retry_for: float = QUICK_RETRY_SECONDS, operator_token: str | None = None) -> "Sepal":
         """Return a client of the gateway."""
         from sepal_client import Sepal
 
@@ -65,7 +65,7 @@ class Session:
         )
 
 
-def register(
+def register_command(
     app: typer.Typer,
     command: Callable[Concatenate[Session, P], None],
     name: str,
@@ -87,9 +87,9 @@ def register(
     own = [*inspect.signature(command).parameters.values()][1:]
     shared = [*inspect.signature(_shared_options).parameters.values()]
 
-    def run(url: str | None, api_key: str | None, timeout: float, as_json: bool, **own: Any) -> None:
+    def run(url: str | None, api_key: str | None, timeout: float, as_json: bool, **own_options: Any) -> None:
         session = Session(url, api_key, timeout, as_json)
-        code = _run(session, lambda: command(session, **own))  # type: ignore[call-arg]
+        code = _run_and_report(session, lambda: command(session, **own_options))  # type: ignore[call-arg]
         if code is not ExitCode.DONE:
             raise typer.Exit(code)
 
@@ -105,18 +105,18 @@ def _shared_options(url: Url = None, api_key: ApiKey = None, timeout: Timeout = 
     """Declare the options of every command."""
 
 
-def _run(session: Session, command: Callable[[], None]) -> ExitCode:
+def _run_and_report(session: Session, command: Callable[[], None]) -> ExitCode:
     try:
         command()
     except SepalError as error:
-        report.error(error, as_json=session.as_json)
+        report.report_error(error, as_json=session.as_json)
         return exit_code(error)
     except KeyboardInterrupt:
-        report.failure(Problem("interrupted", "Interrupted."), as_json=session.as_json)
+        report.report_problem(Problem("interrupted", "Interrupted."), as_json=session.as_json)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         raise  # the reader has closed the output: typer ends the process without a message
     except OSError as error:
-        report.failure(Problem("os-error", str(error)), as_json=session.as_json)
+        report.report_problem(Problem("os-error", str(error)), as_json=session.as_json)
         return ExitCode.UNEXPECTED
     return ExitCode.DONE

@@ -10,9 +10,9 @@ import typer
 
 from sepal_client.errors import InvalidInput
 
-STANDARD: Final = "-"
+STANDARD_STREAM: Final = "-"
 """The argument for standard input or output."""
-_DEFAULT: Final = "csv"
+_DEFAULT_FORMAT: Final = "csv"
 
 Output = Annotated[
     str | None,
@@ -57,7 +57,7 @@ class Target:
         return "standard output" if self.path is None else str(self.path)
 
 
-def output_target(output: str | None, to: str | None) -> Target:
+def output_target(output: str | None, format_name: str | None) -> Target:
     """Return the output target that the options specify.
 
     Raises:
@@ -65,19 +65,19 @@ def output_target(output: str | None, to: str | None) -> Target:
     """
     from sepal_client import formats
 
-    if output is None or output == STANDARD:
-        name = to or _DEFAULT
-        if formats.for_target(None, name).is_binary and sys.stdout.isatty():
+    if output is None or output == STANDARD_STREAM:
+        name = format_name or _DEFAULT_FORMAT
+        if formats.result_format(None, name).is_binary and sys.stdout.isatty():
             raise InvalidInput(f"A terminal cannot show {name}: give a file with -o, or redirect standard output.")
-        return Target(None, name, to)
+        return Target(None, name, format_name)
     path = Path(output)
-    found = formats.for_target(path, to)
+    found = formats.result_format(path, format_name)
     if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InvalidInput(f"{path} cannot be written: {_why_not_writable(path)}.")
-    return Target(path, found.name, to)
+        raise InvalidInput(f"{path} cannot be written: {_unwritable_reason(path)}.")
+    return Target(path, found.name, format_name)
 
 
-def _why_not_writable(path: Path) -> str:
+def _unwritable_reason(path: Path) -> str:
     if path.is_dir():
         return "it is a folder"
     return "its folder is not writable" if path.parent.is_dir() else "its folder does not exist"

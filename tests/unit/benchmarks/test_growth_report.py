@@ -3,24 +3,24 @@
 from pathlib import Path
 
 from benchmarks.growth.report import write_report
-from benchmarks.growth.results import Artifact, Batch, Growth, Waiting
-from benchmarks.serving.results import Cell, Described, Plan, Results
+from benchmarks.growth.results import ArtifactFigures, BatchFigures, GrowthResults, WaitingFigures
+from benchmarks.serving.results import Cell, Plan, Results, SystemDescription
 from tests.stack import ROOT
 
 MACHINE = {"cores": "2", "processor": "P", "memory": "1 GiB", "kernel": "Linux 6", "python": "3.11"}
 NO_ERRORS = {"connect": 0, "read": 0, "write": 0, "timeout": 0, "status": 0}
 
 
-def growth(**parts: list[Batch] | list[Waiting] | list[Artifact] | Results) -> Growth:
-    made = Growth("abc", MACHINE, {"celery": "5"}, {}, dict.fromkeys(parts, 3))
+def growth(**parts: list[BatchFigures] | list[WaitingFigures] | list[ArtifactFigures] | Results) -> GrowthResults:
+    made = GrowthResults("abc", MACHINE, {"celery": "5"}, {}, dict.fromkeys(parts, 3))
     for name, figures in parts.items():
         setattr(made, name, figures)
     return made
 
 
 def test_batch_table_has_medians_and_the_cheapest_size_is_named() -> None:
-    one = [Batch(number, 1, 0.5, ms) for number, ms in enumerate((1.0, 3.0, 2.0))]
-    many = [Batch(number, 1024, 1.0, ms) for number, ms in enumerate((4.096, 8.0, 2.048))]
+    one = [BatchFigures(number, 1, 0.5, ms) for number, ms in enumerate((1.0, 3.0, 2.0))]
+    many = [BatchFigures(number, 1024, 1.0, ms) for number, ms in enumerate((4.096, 8.0, 2.048))]
     page = write_report(growth(batch=[*one, *many]))
     assert "| 1,024 | 1.00 (1.00–1.00) | 4.10 (2.05–8.00) | 4.00 (2.00–7.81) |" in page
     assert "A batch of 1,024 takes 2.05 times as long as a batch of 1; the pipeline alone takes 2.00 times" in page
@@ -28,7 +28,7 @@ def test_batch_table_has_medians_and_the_cheapest_size_is_named() -> None:
 
 
 def test_submitting_and_polling_are_compared_between_few_and_many_queued_predictions() -> None:
-    figures = [Waiting(0, 10, 5, 1.0, 2.0, 1.0, 1e6), Waiting(0, 100_000, 2000, 1.5, 2.0, 90.0, 900.0)]
+    figures = [WaitingFigures(0, 10, 5, 1.0, 2.0, 1.0, 1e6), WaitingFigures(0, 100_000, 2000, 1.5, 2.0, 90.0, 900.0)]
     page = write_report(growth(waiting=figures))
     assert "| 100,000 | 1.50 (1.50–1.50) | 2.00 (2.00–2.00) | 90.0 (90.0–90.0) | 900 (900–900) |" in page
     assert "submitting takes 1.50 times as long as with 10, and polling 1.00 times" in page
@@ -36,7 +36,7 @@ def test_submitting_and_polling_are_compared_between_few_and_many_queued_predict
 
 def test_gateway_processes_are_compared_with_one_process_within_each_round() -> None:
     plan = Plan(2, 3, 1, [128, 512], [1], "wrk 4")
-    systems = [Described(f"sepal-{n}", f"Sepal, {n}", {}, {}) for n in (1, 2)]
+    systems = [SystemDescription(f"sepal-{n}", f"Sepal, {n}", {}, {}) for n in (1, 2)]
     counts = {"sepal-1": (3000, 6000), "sepal-2": (9000, 6000)}
     cells = [
         Cell(system, number, 512, 1, requests, 3.0, 1.0, 2.0, 3.0, NO_ERRORS, requests / 1000, 100.0)
@@ -51,8 +51,8 @@ def test_gateway_processes_are_compared_with_one_process_within_each_round() -> 
 
 def test_memory_is_reported_per_byte_of_the_artifact() -> None:
     figures = [
-        Artifact(0, "tree", 1_000, 2.0, 50.0, 100.0, 0.2),
-        Artifact(0, "forest", 2**29 + 1_000, 5.0, 51.0, 1124.0, 9.0),
+        ArtifactFigures(0, "tree", 1_000, 2.0, 50.0, 100.0, 0.2),
+        ArtifactFigures(0, "forest", 2**29 + 1_000, 5.0, 51.0, 1124.0, 9.0),
     ]
     page = write_report(growth(artifact=figures))
     assert "| forest, 537 MB | 5.00 (5.00–5.00) | 51.0 (51.0–51.0) | 1,124 (1,124–1,124) |" in page
@@ -68,6 +68,6 @@ def test_failures_are_reported_without_paths_and_unmeasured_parts_are_named() ->
 
 
 def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
-    results = growth(batch=[Batch(0, 1, 0.5, 1.0)], waiting=[Waiting(0, 10, 5, 1.0, 2.0, 1.0, 1e6)])
+    results = growth(batch=[BatchFigures(0, 1, 0.5, 1.0)], waiting=[WaitingFigures(0, 10, 5, 1.0, 2.0, 1.0, 1e6)])
     results.write(tmp_path / "growth.json")
-    assert Growth.read(tmp_path / "growth.json") == results
+    assert GrowthResults.read(tmp_path / "growth.json") == results

@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from benchmarks.load.rows import row_source
+from benchmarks.load.rows import row_drawer
 from shared.card import ModelCard, read_card
 
 
 def draw(card: ModelCard, n_rows: int) -> list[list[object]]:
-    drawn = row_source(json.loads(card.model_dump_json(by_alias=True)))
+    drawn = row_drawer(json.loads(card.model_dump_json(by_alias=True)))
     return [drawn() for _ in range(n_rows)]
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from benchmarks.serving.__main__ import SYSTEMS, write_reports
 from benchmarks.serving.excerpt import write_excerpts
-from benchmarks.serving.peers import PEERS, pins
+from benchmarks.serving.peers import PEERS, read_pins
 from benchmarks.serving.report import write_report
-from benchmarks.serving.results import Cell, Described, Failure, Ledger, Plan, Results
+from benchmarks.serving.results import Cell, Failure, Ledger, Plan, Results, SystemDescription
 from benchmarks.serving.rounds import run
 from benchmarks.serving.scenarios import SCENARIOS
 from benchmarks.serving.summary import CPU, FIGURES, P50, THROUGHPUT, Spread, Summary
-from benchmarks.serving.systems import Program, Site, System, matches
+from benchmarks.serving.systems import Program, Site, System, outputs_match
 from benchmarks.serving.workload import Outputs, Workload
 from shared.card import PIPELINE_FILE
 from tests.stack import ROOT
@@ -44,7 +44,7 @@ def cell(system: str, number: int, requests: int, **changes: object) -> Cell:
 
 
 def results(*cells: Cell, failures: list[Failure] | None = None) -> Results:
-    systems = [Described(name, name.title(), {"library": "1.0"}, {}) for name in ("in_process", "sepal")]
+    systems = [SystemDescription(name, name.title(), {"library": "1.0"}, {}) for name in ("in_process", "sepal")]
     machine = {"cores": "2", "processor": "P", "memory": "1 GiB", "kernel": "Linux 6", "python": "3.11"}
     return Results("abc", machine, Plan(3, 2, 1, [8], [1], "wrk 4"), systems, list(cells), failures or [])
 
@@ -139,10 +139,10 @@ def test_results_are_read_as_they_were_written_and_give_the_same_chart(tmp_path:
 
 def test_wrong_outputs_do_not_match() -> None:
     expected = Outputs([0], [[0.0, float("-inf")]])
-    assert matches(Outputs([0], [[0.0, float("-inf")]]), expected)
-    assert not matches(Outputs([1], [[0.0, float("-inf")]]), expected)
-    assert not matches(Outputs([0], [[0.0, -1e300]]), expected)
-    assert not matches(Outputs([0], [[0.0]]), expected)
+    assert outputs_match(Outputs([0], [[0.0, float("-inf")]]), expected)
+    assert not outputs_match(Outputs([1], [[0.0, float("-inf")]]), expected)
+    assert not outputs_match(Outputs([0], [[0.0, -1e300]]), expected)
+    assert not outputs_match(Outputs([0], [[0.0]]), expected)
 
 
 def test_system_that_does_not_start_is_reported_with_its_log_and_the_run_continues(
@@ -176,18 +176,18 @@ def test_system_that_exits_is_reported_with_its_cell_and_restarted_for_the_next(
 
 
 def test_all_peers_pin_the_scikit_learn_version_of_sepal() -> None:
-    wanted = pins(ROOT / "requirements" / "dev.txt")["scikit-learn"]
+    wanted = read_pins(ROOT / "requirements" / "dev.txt")["scikit-learn"]
     for peer in PEERS:
         if peer.name != "constant":
             assert peer.versions()["scikit-learn"] == wanted
             assert peer.lock
-            assert pins(peer.lock)["scikit-learn"] == wanted
+            assert read_pins(peer.lock)["scikit-learn"] == wanted
 
 
 def test_sixteen_rows_of_the_workload_have_all_classes(iris_dir: Path) -> None:
     workload = Workload.load(iris_dir)
     assert workload.model == iris_dir / PIPELINE_FILE
-    assert set(workload.expected(16).prediction) == {0, 1, 2}
+    assert set(workload.expected_outputs(16).prediction) == {0, 1, 2}
 
 
 def test_scenarios_name_known_systems_in_the_order_of_the_table() -> None:

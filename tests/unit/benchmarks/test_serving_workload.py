@@ -15,7 +15,7 @@ import pytest
 from benchmarks.peers.pipeline import Pipeline
 from benchmarks.serving.load import put_load
 from benchmarks.serving.peers import PEERS
-from benchmarks.serving.systems import matches
+from benchmarks.serving.systems import outputs_match
 from benchmarks.serving.workload import Outputs, Workload
 from tests.tools import tool
 from training.recipes import RECIPES, TrainingData
@@ -33,7 +33,7 @@ def workload(penguins: TrainingData, tmp_path_factory: pytest.TempPathFactory) -
     pipeline = RECIPES["penguins"].pipeline().fit(penguins.X, penguins.y)
     model = tmp_path_factory.mktemp("penguins") / "pipeline.joblib"
     joblib.dump(pipeline, model)
-    return Workload.of(model, pipeline, penguins.X)
+    return Workload.combine(model, pipeline, penguins.X)
 
 
 @pytest.fixture
@@ -51,14 +51,17 @@ def test_requests_cover_the_data_set_with_null_for_missing_values(workload: Work
 
 
 def test_checked_requests_have_all_classes_and_missing_values(workload: Workload) -> None:
-    rows, outputs = workload.rows(CHECKED_REQUESTS), workload.expected(CHECKED_REQUESTS)
+    rows, outputs = workload.rows(CHECKED_REQUESTS), workload.expected_outputs(CHECKED_REQUESTS)
     assert set(outputs.prediction) == {"Adelie", "Chinstrap", "Gentoo"}
     assert any(None in row for row in rows)
 
 
 def test_request_after_the_last_row_begins_again(workload: Workload) -> None:
     assert workload.rows(2, 343) == [workload.data[343], workload.data[0]]
-    assert workload.expected(2, 343).prediction == [workload.outputs.prediction[343], workload.outputs.prediction[0]]
+    assert workload.expected_outputs(2, 343).prediction == [
+        workload.outputs.prediction[343],
+        workload.outputs.prediction[0],
+    ]
 
 
 def test_peer_builds_the_data_frame_that_the_pipeline_was_fitted_with(
@@ -73,8 +76,10 @@ def test_peer_builds_the_data_frame_that_the_pipeline_was_fitted_with(
 
 def test_peer_returns_to_each_request_of_a_batch_its_own_outputs(workload: Workload, peer: Pipeline) -> None:
     answers = peer.predict_each([workload.rows(3, 0), workload.rows(1, 3)])
-    for answer, expected in zip(answers, (workload.expected(3, 0), workload.expected(1, 3)), strict=True):
-        assert matches(Outputs(answer["prediction"], answer["log_proba"]), expected)
+    for answer, expected in zip(
+        answers, (workload.expected_outputs(3, 0), workload.expected_outputs(1, 3)), strict=True
+    ):
+        assert outputs_match(Outputs(answer["prediction"], answer["log_proba"]), expected)
 
 
 @pytest.mark.parametrize("rows", [[["Biscoe"]], [["Biscoe", "long", 1.0, 1.0, 1.0, "male", 2007]]])

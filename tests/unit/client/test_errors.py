@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from sepal_client import errors, problems
-from sepal_client.errors import CLASSES, GatewayError, GatewayFault, SepalError, error_class
+from sepal_client.errors import CLASS_BY_CODE, GatewayError, GatewayFault, SepalError, error_class
 from tests.stack import ROOT
 
 URL = "http://gateway/predict"
@@ -18,7 +18,7 @@ DOCUMENTED = [(int(status), code) for status, code in _ROW.findall((ROOT / "docs
 
 def test_every_documented_code_has_a_class() -> None:
     assert len(DOCUMENTED) > 40
-    assert {code for _, code in DOCUMENTED} | {"not-found", "method-not-allowed"} == set(CLASSES)
+    assert {code for _, code in DOCUMENTED} | {"not-found", "method-not-allowed"} == set(CLASS_BY_CODE)
 
 
 @pytest.mark.parametrize(("status", "code"), DOCUMENTED)
@@ -47,15 +47,15 @@ def test_tree_in_the_docstring_is_that_of_the_classes() -> None:
     ("value", "seconds"), [("7", 7), (" 0 ", 0), ("-1", None), ("1.5", None), ("soon", None), ("", None), ("²", None)]
 )
 def test_retry_after_in_seconds(value: str, seconds: float | None) -> None:
-    assert problems.retry_after({"retry-after": value}) == seconds
+    assert problems.parse_retry_after({"retry-after": value}) == seconds
 
 
 def test_retry_after_as_a_date_is_counted_from_the_date_of_the_response() -> None:
     now = time.time()
     headers = {"retry-after": formatdate(now - 3590, usegmt=True), "date": formatdate(now - 3600, usegmt=True)}
-    assert problems.retry_after(headers) == 10
-    assert problems.retry_after({"retry-after": formatdate(now - 60, usegmt=True)}) == 0
-    late = problems.retry_after({"retry-after": formatdate(now + 60, usegmt=True)})
+    assert problems.parse_retry_after(headers) == 10
+    assert problems.parse_retry_after({"retry-after": formatdate(now - 60, usegmt=True)}) == 0
+    late = problems.parse_retry_after({"retry-after": formatdate(now + 60, usegmt=True)})
     assert late is not None
     assert 50 < late <= 60
 
@@ -79,7 +79,9 @@ def test_response_of_something_else_is_a_fault(status: int, kind: str, body: byt
 
 
 def test_error_has_the_correlation_id_and_the_key() -> None:
-    headers = httpx.Headers({"Content-Type": problems.PROBLEM, "X-Request-ID": "order-66", "Retry-After": "3"})
+    headers = httpx.Headers(
+        {"Content-Type": problems.PROBLEM_MEDIA_TYPE, "X-Request-ID": "order-66", "Retry-After": "3"}
+    )
     error = problems.error_from_response(503, headers, b'{"code": "backlog-full", "detail": "Full."}', URL, "key")
     assert isinstance(error, errors.Unavailable)
     assert (error.request_id, error.idempotency_key, error.retry_after) == ("order-66", "key", 3)

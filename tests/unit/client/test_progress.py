@@ -66,7 +66,7 @@ def rows_done(client: Any) -> list[int]:
 @pytest.fixture(autouse=True)
 def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("_sync", "_async"):
-        monkeypatch.setattr(f"sepal_client.{kind}.events._FIRST_SECONDS", 1.0)
+        monkeypatch.setattr(f"sepal_client.{kind}.events._FIRST_EVENT_SECONDS", 1.0)
 
 
 def test_events_are_yielded_to_the_end(connect: Connect) -> None:

@@ -4,7 +4,7 @@ from io import StringIO
 from pathlib import Path
 
 from local.exits import ExitReporter
-from local.logs import log_excerpt, log_file, rotate
+from local.logs import log_excerpt, log_path, rotate_logs
 
 CRITICAL = """\
 2026-01-01T00:00:00Z [info     ] starts
@@ -42,8 +42,8 @@ def test_program_without_output_is_reported(tmp_path: Path) -> None:
 
 
 def test_program_that_exits_repeatedly_is_reported_once_and_when_it_is_no_longer_restarted(tmp_path: Path) -> None:
-    reporter, path = ExitReporter(tmp_path, []), log_file(tmp_path, "worker")
-    log_file(tmp_path, "supervisor").write_text("WARN exited: worker (exit status 3; not expected)\n")
+    reporter, path = ExitReporter(tmp_path, []), log_path(tmp_path, "worker")
+    log_path(tmp_path, "supervisor").write_text("WARN exited: worker (exit status 3; not expected)\n")
     reports = []
     for number in range(4):
         with path.open("a") as log:
@@ -62,6 +62,6 @@ def test_program_that_may_exit_is_not_reported(tmp_path: Path) -> None:
 
 
 def test_new_run_starts_new_logs_and_keeps_the_previous_ones(tmp_path: Path) -> None:
-    log_file(tmp_path, "worker").write_text("output of the previous run")
-    rotate(tmp_path)
+    log_path(tmp_path, "worker").write_text("output of the previous run")
+    rotate_logs(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["worker.log.1"]

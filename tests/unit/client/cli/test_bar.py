@@ -76,6 +76,6 @@ def test_nothing_is_written_where_there_is_no_terminal(capsys: pytest.CaptureFix
 
 
 def test_quiet_command_shows_nothing() -> None:
-    with terminal() as shown, ProgressBar("http://gateway", quiet=True) as bar:
+    with terminal() as shown, ProgressBar("http://gateway", is_quiet=True) as bar:
         bar.show_progress(running())
     assert (shown.getvalue(), bar.is_shown) == ("", False)

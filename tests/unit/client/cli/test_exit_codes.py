@@ -6,21 +6,23 @@ import re
 import pytest
 
 from sepal_client import errors
-from sepal_client.cli.exits import CODES, MEANINGS, ExitCode, exit_code
+from sepal_client.cli.exits import EXIT_CODE_BY_ERROR, EXIT_CODE_MEANINGS, ExitCode, exit_code
 from sepal_client.cli.manual import OVERVIEW
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.SepalError)]
 
 
 def test_every_kind_of_error_has_an_exit_code() -> None:
-    missing = [kind for kind in KINDS if kind is not errors.SepalError and not CODES.keys() & set(kind.__mro__)]
+    missing = [
+        kind for kind in KINDS if kind is not errors.SepalError and not EXIT_CODE_BY_ERROR.keys() & set(kind.__mro__)
+    ]
     assert missing in ([], [errors.GatewayError])
 
 
 def test_help_lists_every_exit_code_with_its_meaning() -> None:
     _, _, listed = OVERVIEW.partition("Exit codes:\n")
     found = {int(code): text for code, text in re.findall(r"^  (\d+) +(.+)$", listed, re.MULTILINE)}
-    assert found == {code.value: MEANINGS[code] for code in ExitCode}
+    assert found == {code.value: EXIT_CODE_MEANINGS[code] for code in ExitCode}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sepal_client.cli.row import row_by_name, row_in_order, row_of_text
+from sepal_client.cli.row import parse_named_row, parse_ordered_row, parse_text_row
 from sepal_client.errors import InvalidInput
 from sepal_client.model import Column
 from tests.unit.client.cli.models import TEXTS, model
@@ -12,7 +12,7 @@ ROW = ("Dream", "46.5", "2007", "true", "small", "1", "2007-11-11")
 
 def value(type_of_column: str, text: str) -> object:
     """Return the value that a text becomes in a column."""
-    (found,) = row_in_order(model((Column("it", type_of_column, nullable=True),)), [text])
+    (found,) = parse_ordered_row(model((Column("it", type_of_column, nullable=True),)), [text])
     return found
 
 
@@ -24,7 +24,7 @@ def refused(type_of_column: str, text: str) -> str:
 
 
 def test_values_have_the_types_of_the_columns_in_their_order() -> None:
-    assert row_in_order(model(), ROW) == ["Dream", 46.5, 2007, True, "small", 1, "2007-11-11"]
+    assert parse_ordered_row(model(), ROW) == ["Dream", 46.5, 2007, True, "small", 1, "2007-11-11"]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_empty_value_is_missing(column: str) -> None:
 
 def test_column_that_takes_no_missing_value_refuses_an_empty_one() -> None:
     with pytest.raises(InvalidInput, match='"island" must not be missing'):
-        row_by_name(model(), ["island="])
+        parse_named_row(model(), ["island="])
 
 
 @pytest.mark.parametrize(
@@ -74,55 +74,55 @@ def test_error_says_what_a_column_takes(type_of_column: str, text: str, reason: 
 
 def test_value_of_no_category_is_refused_with_the_categories() -> None:
     with pytest.raises(InvalidInput, match='"size" must be one of small, large, not "huge"'):
-        row_by_name(model(), ["size=huge"])
+        parse_named_row(model(), ["size=huge"])
 
 
 def test_wrong_number_of_values_is_refused_with_the_columns() -> None:
     with pytest.raises(InvalidInput, match=r"has 7 values, not 2: island, bill length \(mm\), year"):
-        row_in_order(model(), ROW[:2])
+        parse_ordered_row(model(), ROW[:2])
 
 
 def test_values_by_name_leave_out_what_is_missing() -> None:
-    assert row_by_name(model(), ["year=2007", "bill length (mm)="]) == {"year": 2007, "bill length (mm)": None}
+    assert parse_named_row(model(), ["year=2007", "bill length (mm)="]) == {"year": 2007, "bill length (mm)": None}
 
 
 def test_value_may_have_the_sign_that_ends_the_name() -> None:
     columns = (Column("a", "string"), Column("a=b", "float64"))
-    assert row_by_name(model(columns[1:]), ["a=b=1"]) == {"a=b": 1.0}
-    assert row_by_name(model(columns), ["a=b=1"]) == {"a": "b=1"}
+    assert parse_named_row(model(columns[1:]), ["a=b=1"]) == {"a=b": 1.0}
+    assert parse_named_row(model(columns), ["a=b=1"]) == {"a": "b=1"}
 
 
 def test_wrong_name_is_refused_with_the_nearest_columns() -> None:
     with pytest.raises(InvalidInput, match=r'There is no column "isle"\. Did you mean "island"\?'):
-        row_by_name(model(), ["isle=Dream"])
+        parse_named_row(model(), ["isle=Dream"])
 
 
 def test_name_that_resembles_none_is_refused_with_all_columns() -> None:
     with pytest.raises(InvalidInput, match=r'There is no column "q"\. The columns are island, bill'):
-        row_by_name(model(), ["q=1"])
+        parse_named_row(model(), ["q=1"])
 
 
 def test_names_of_a_wide_model_are_not_all_listed() -> None:
     wide = model(tuple(Column(f"pixel{i}", "float64") for i in range(64)))
     with pytest.raises(InvalidInput, match="pixel19 and 44 more"):
-        row_in_order(wide, ["1"])
+        parse_ordered_row(wide, ["1"])
 
 
 @pytest.mark.parametrize("assignments", [["year=1", "year=2"], ["year"]])
 def test_name_is_given_once_and_with_a_value(assignments: list[str]) -> None:
     with pytest.raises(InvalidInput):
-        row_by_name(model(), assignments)
+        parse_named_row(model(), assignments)
 
 
 def test_text_is_the_row_of_a_model_of_texts() -> None:
-    assert row_of_text(TEXTS, "good film") == "good film"
-    assert row_in_order(TEXTS, ["good film"]) == "good film"
+    assert parse_text_row(TEXTS, "good film") == "good film"
+    assert parse_ordered_row(TEXTS, ["good film"]) == "good film"
 
 
 def test_models_of_texts_and_of_columns_refuse_the_rows_of_the_other() -> None:
     with pytest.raises(InvalidInput, match="put it in quotes"):
-        row_in_order(TEXTS, ["good", "film"])
+        parse_ordered_row(TEXTS, ["good", "film"])
     with pytest.raises(InvalidInput, match="--text"):
-        row_by_name(TEXTS, ["text=good"])
+        parse_named_row(TEXTS, ["text=good"])
     with pytest.raises(InvalidInput, match="The rows of this model are not texts"):
-        row_of_text(model(), "good")
+        parse_text_row(model(), "good")

@@ -18,7 +18,7 @@ LIKELY: dict[str, list[object]] = {"prediction": ["Gentoo"], "log_proba": [[math
 def answer(
     outputs: dict[str, list[object]], of: Model | None = None, *, as_json: bool = False, chosen: bool = False
 ) -> None:
-    show_result(Result("AaIG", REF, outputs), of or model(), as_json=as_json, chosen=chosen)
+    show_result(Result("AaIG", REF, outputs), of or model(), as_json=as_json, has_chosen_outputs=chosen)
 
 
 def test_pipe_gets_the_prediction_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from typing import Any, Final
 
-_THREADS: Final = 16
+_MAX_OPEN_REQUESTS: Final = 16
 _TIMEOUT_SECONDS: Final = 30
 
 
@@ -31,7 +31,7 @@ class SingleRows:
             OSError: a request failed.
         """
         stopping = threading.Event()
-        thread = threading.Thread(target=self._run, args=(stopping,))
+        thread = threading.Thread(target=self._send_until_stopped, args=(stopping,))
         thread.start()
         try:
             yield
@@ -39,15 +39,15 @@ class SingleRows:
             stopping.set()
             thread.join()
 
-    def _run(self, stopping: threading.Event) -> None:
-        with ThreadPoolExecutor(_THREADS) as pool:
+    def _send_until_stopped(self, stopping: threading.Event) -> None:
+        with ThreadPoolExecutor(_MAX_OPEN_REQUESTS) as pool:
             tick = time.perf_counter()
             while not stopping.is_set():
-                pool.submit(self._send, tick)
+                pool.submit(self._send_row, tick)
                 tick += self._interval
                 time.sleep(max(0, tick - time.perf_counter()))
 
-    def _send(self, tick: float) -> None:
+    def _send_row(self, tick: float) -> None:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT_SECONDS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sepal_client.cli.words import format_bytes, format_duration, format_rows
+from sepal_client.cli.quantities import format_bytes, format_duration, format_rows
 
 
 @pytest.mark.parametrize(

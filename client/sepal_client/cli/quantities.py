@@ -2,9 +2,9 @@
 
 from typing import Final
 
-_BYTES: Final = ("kB", "MB", "GB", "TB")
-_MINUTE: Final = 60
-_HOUR: Final = 60 * _MINUTE
+_BYTE_UNITS: Final = ("kB", "MB", "GB", "TB")
+_MINUTE_SECONDS: Final = 60
+_HOUR_SECONDS: Final = 60 * _MINUTE_SECONDS
 
 
 def format_count(number: int, noun: str) -> str:
@@ -21,9 +21,9 @@ def format_bytes(number: float) -> str:
     """Return `312 bytes`, `42.1 MB`; a megabyte is a million bytes."""
     if number < 1000:
         return f"{number:.0f} bytes"
-    for unit in _BYTES:
+    for unit in _BYTE_UNITS:
         number /= 1000
-        if number < 999.95 or unit == _BYTES[-1]:
+        if number < 999.95 or unit == _BYTE_UNITS[-1]:
             return f"{number:.1f} {unit}"
     raise AssertionError("the last unit takes every number")
 
@@ -33,8 +33,8 @@ def format_duration(seconds: float) -> str:
     if seconds < 9.95:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     whole = round(seconds)
-    if whole < _MINUTE:
+    if whole < _MINUTE_SECONDS:
         return f"{whole} s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
-    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+    if whole < _HOUR_SECONDS:
+        return f"{whole // _MINUTE_SECONDS} min {whole % _MINUTE_SECONDS} s"
+    return f"{whole // _HOUR_SECONDS} h {whole % _HOUR_SECONDS // _MINUTE_SECONDS} min"
