@@ -25,7 +25,7 @@ def main() -> None:
             access_log=False,
             log_config=None,
             server_header=False,
-            proxy_headers=False,  # `api.http.forwarded` reads them, if SEPAL_TRUSTED_PROXIES is set
+            proxy_headers=False,  # `api.http.forwarded_headers` reads them, if SEPAL_TRUSTED_PROXIES is set
         )
 
 

@@ -27,7 +27,7 @@ from api.http import documentation, openapi, problems
 from api.http.bulk_routes import bulk_routes
 from api.http.cors import with_cors
 from api.http.events import EventStreams
-from api.http.forwarded import TrustedProxies
+from api.http.forwarded_headers import TrustedProxies
 from api.http.hot_path import HotPath, PredictOperation
 from api.http.large_bodies import LargeBodies
 from api.http.methods import HeadAndOptions, allowed_methods
@@ -71,10 +71,10 @@ _MAX_JSON_ROWS_FACTOR: Final = 10
 def create_app(settings: GatewaySettings | None = None) -> ASGIApp:
     """Build the gateway; by default, its settings are read from the environment."""
     settings = settings or GatewaySettings()
-    return with_cors(compose(settings), settings.cors_origins)
+    return with_cors(create_hot_path(settings), settings.cors_origins)
 
 
-def compose(settings: GatewaySettings) -> HotPath:
+def create_hot_path(settings: GatewaySettings) -> HotPath:
     """Build the gateway without CORS."""
     configure_logging(settings.log_json, settings.log_level)
     url = settings.redis_url.get_secret_value()
@@ -145,7 +145,7 @@ def compose(settings: GatewaySettings) -> HotPath:
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         drain_on_signal(drain, settings.drain_seconds)
         ticks = tick_forever(cluster, [reconciler.tick, service.tick, sweeper.tick])
-        async with _running_in_background(pipelined.keep_connected(coordinator), ticks, connections.sweep_forever()):
+        async with _run_in_background(pipelined.keep_connected(coordinator), ticks, connections.sweep_forever()):
             yield {"connections": connections}  # uvicorn passes it to the protocol of each connection
         await sweeper.close()
         await large_bodies.close()
@@ -167,8 +167,8 @@ def compose(settings: GatewaySettings) -> HotPath:
     exposition = Exposition(registry, ClusterCollector(cluster, limits, settings.max_bulk_bytes))
     app.include_router(probe_routes(cluster, exposition))
     app.include_router(operator_routes(DeadLetters(pooled), service, cluster, settings))
-    problems.install(app, cluster.backlog.retry_after, partial(allowed_methods, app))
-    documentation.install(app, cluster, lambda card: openapi.describe(app, card, settings.max_rows))
+    problems.add_exception_handlers(app, cluster.backlog.retry_after, partial(allowed_methods, app))
+    documentation.add_pages(app, cluster, lambda card: openapi.make_schema(app, card, settings.max_rows))
     proxies = TrustedProxies(settings.proxy_networks) if settings.trusted_proxies else None
     return HotPath(HeadAndOptions(app), predict, cluster.backlog.retry_after, metrics, tracer, proxies)
 
@@ -185,9 +185,9 @@ def _table_settings(settings: GatewaySettings) -> TableSettings:
 
 
 @asynccontextmanager
-async def _running_in_background(*endless: Coroutine[None, None, None]) -> AsyncIterator[None]:
+async def _run_in_background(*coroutines: Coroutine[None, None, None]) -> AsyncIterator[None]:
     """Run endless coroutines in the background."""
-    tasks = {asyncio.create_task(each) for each in endless}
+    tasks = {asyncio.create_task(each) for each in coroutines}
     gc.freeze()  # imported objects are never freed, and a full collection over all of them takes 80 ms
     yield
     # Repeat until all have ended: a cancellation can be lost while a task connects to Redis.

@@ -2,9 +2,9 @@
 
 import uvicorn
 
-from api.app import compose
+from api.app import create_hot_path
 from api.settings import GatewaySettings
 
 if __name__ == "__main__":
     settings = GatewaySettings()
-    uvicorn.run(compose(settings).framework, host=settings.api_host, port=settings.api_port, log_config=None)
+    uvicorn.run(create_hot_path(settings).framework, host=settings.api_host, port=settings.api_port, log_config=None)

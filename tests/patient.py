@@ -11,7 +11,7 @@ from tests.patience import patience
 
 if __name__ == "__main__":
     limits = pytest.MonkeyPatch()  # fails where a limit has another name
-    limits.setattr("api.predictions.under_way._UNDER_WAY_SECONDS", patience())
+    limits.setattr("api.predictions.batches_under_way._UNDER_WAY_SECONDS", patience())
     # The gateway waits this long for every idle connection, such as a probe's.
     limits.setattr("api.http.server.protocol._LAST_REQUEST_SECONDS", patience() / 4)
     main()

@@ -13,7 +13,7 @@ import msgspec
 
 from api.bulk.wire import (
     DATA,
-    FRAME,
+    FRAME_HEAD,
     JOB,
     LISTENING,
     MAX_FRAME_BYTES,
@@ -75,10 +75,10 @@ class TableConnection:
 
     def receive(self) -> bool:
         """Receive a frame; return whether there was one."""
-        head = self._file.read(FRAME.size)
-        if len(head) < FRAME.size:
+        head = self._file.read(FRAME_HEAD.size)
+        if len(head) < FRAME_HEAD.size:
             return False
-        kind, n_bytes = FRAME.unpack(head)
+        kind, n_bytes = FRAME_HEAD.unpack(head)
         content = self._file.read(n_bytes)
         assert len(content) == n_bytes, "the connection ended within a frame"
         if kind == REPLY:
@@ -101,7 +101,7 @@ class TableConnection:
         self.socket.shutdown(socket.SHUT_WR)
 
     def _send(self, kind: bytes, content: bytes) -> None:
-        self.socket.sendall(FRAME.pack(kind, len(content)) + content)
+        self.socket.sendall(FRAME_HEAD.pack(kind, len(content)) + content)
 
 
 class TableServer:

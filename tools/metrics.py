@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 
 from api.cluster.metrics import ClusterCollector
 from api.cluster.status import ClusterStatus
-from api.telemetry.metrics import ACCEPTED, GatewayMetrics
+from api.telemetry.metrics import ACCEPTED_OUTCOME, GatewayMetrics
 from shared.card import Data, ModelCard
 from shared.columns import Column, ModelInput, ValueType
 from shared.names import Queue
@@ -62,9 +62,9 @@ def list_metrics() -> list[MetricRow]:
     gateway, worker = CollectorRegistry(), CollectorRegistry()
     counted = GatewayMetrics(gateway)
     counted.record_request("GET", "/livez", 200, 0.0)  # the metric has samples, and so labels, only after a first call
-    counted.count_upload("csv", ACCEPTED, 0.0)
+    counted.count_upload("csv", ACCEPTED_OUTCOME, 0.0)
     counted.count_download("csv", "complete")
-    counted.sample(n_waiters=0, n_gathering_rows=0)
+    counted.observe_and_set_gauges(n_waiters=0, n_gathering_rows=0)
     WorkerMetrics(worker)
     worker.register(WorkerCollector(_CARD.ref, lambda: 1))
     local = {family.name for family in ClusterCollector(_cluster_status(), *_LIMITS).collect()}

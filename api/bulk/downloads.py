@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 import msgspec
 import structlog
 
-from api.bulk.formats import WRITER, Format
+from api.bulk.formats import WRITER_VERSION, Format
 from api.bulk.frames import JobLost
 from api.bulk.refusals import error_from_refusal
 from api.bulk.tables import TableJob, TableServer
@@ -26,9 +26,9 @@ from shared.ids import PredictionId
 from shared.objects import ObjectStore
 from shared.store.bulk import BulkPrediction, BulkStore
 
-_EXTEND_SECONDS: Final = 20.0  # `BulkStore.extend_retention` keeps a record for a minute
-_TURN_SECONDS: Final = 30.0
-_SILENT_SECONDS: Final = 120.0  # without a frame from the process: the job is then abandoned
+_EXTENSION_INTERVAL_SECONDS: Final = 20.0  # `BulkStore.extend_retention` keeps a record for a minute
+_MAX_WAIT_FOR_TURN_SECONDS: Final = 30.0
+_MAX_SILENCE_SECONDS: Final = 120.0  # without a frame from the process: the job is then abandoned
 _PART_BYTES: Final = 2**20
 
 Part = bytes | bytearray
@@ -53,9 +53,9 @@ class Window(msgspec.Struct, frozen=True):
         """Whether the window includes every row."""
         return self.offset == 0 and self.limit is None
 
-    def n_rows(self, n_available: int) -> int:
-        """Return how many of the first `n_available` rows are in the window."""
-        left = max(n_available - self.offset, 0)
+    def n_rows(self, n_available_rows: int) -> int:
+        """Return how many of the first `n_available_rows` rows are in the window."""
+        left = max(n_available_rows - self.offset, 0)
         return left if self.limit is None else min(left, self.limit)
 
 
@@ -71,41 +71,49 @@ class Downloads:
 
     def __init__(
         self,
-        tables: TableServer,
-        objects: ObjectStore,
+        table_server: TableServer,
+        object_store: ObjectStore,
         store: BulkStore,
         metrics: GatewayMetrics,
         max_downloads: int,
     ) -> None:
-        self._tables = tables
-        self._objects = objects
+        self._table_server = table_server
+        self._object_store = object_store
         self._store = store
         self._metrics = metrics
         self._turns = asyncio.Semaphore(max_downloads)
         self._writing: dict[str, asyncio.Lock] = {}
 
     async def make_job(
-        self, prediction: BulkPrediction, window: Window, form: Format, head: bytes = b"", *, is_gzipped: bool = False
+        self,
+        prediction: BulkPrediction,
+        window: Window,
+        result_format: Format,
+        status_members: bytes = b"",
+        *,
+        is_gzipped: bool = False,
     ) -> ResultJob:
         """Build the job that writes rows of a result.
 
         Args:
             prediction: the prediction.
             window: the rows of its result to write.
-            form: the format.
-            head: for JSON, as in `ResultJob`.
+            result_format: the format.
+            status_members: for JSON, as in `ResultJob`.
             is_gzipped: whether to compress the rows.
 
         Raises:
             PredictionNotFound, PredictionGone, RecordIncompatible, BrokerUnavailable: as `BulkStore.read_results`.
         """
-        results = contiguous_results(await self._store.read_results(prediction.id))
+        results = results_before_first_gap(await self._store.read_results(prediction.id))
         n_available = results[-1].first_row + results[-1].n_rows if results else 0
         first, n_rows = min(window.offset, n_available), window.n_rows(n_available)
         # At least one slice, because the columns of the result are read from it.
         wanted = [each for each in results if each.first_row < first + n_rows and first < each.first_row + each.n_rows]
         written = tuple(wanted or results[:1])
-        return ResultJob(form.value, prediction.source, written, first, n_rows, head, is_gzipped=is_gzipped)
+        return ResultJob(
+            result_format.value, prediction.source, written, first, n_rows, status_members, is_gzipped=is_gzipped
+        )
 
     @asynccontextmanager
     async def stream(self, prediction_id: PredictionId, job: ResultJob) -> AsyncIterator[AsyncIterator[Part]]:
@@ -115,10 +123,10 @@ class Downloads:
             SepalError: no part could be written.
             DownloadBroken: raised by the iterator: the rest cannot be written.
         """
-        async with self._wait_for_turn(), self._extended_retention(prediction_id):
+        async with self._wait_for_turn(), self._keep_from_expiring(prediction_id):
             try:
-                async with self._tables.start_job(job) as process:
-                    first = await _receive_part(process, None if job.key else _SILENT_SECONDS)
+                async with self._table_server.start_job(job) as process:
+                    first = await _receive_part(process, None if job.key else _MAX_SILENCE_SECONDS)
                     async with aclosing(self._yield_parts(first, process, job.format)) as parts:
                         yield parts
             except JobLost as error:
@@ -127,7 +135,7 @@ class Downloads:
     @asynccontextmanager
     async def _wait_for_turn(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(_TURN_SECONDS):
+            async with asyncio.timeout(_MAX_WAIT_FOR_TURN_SECONDS):
                 await self._turns.acquire()
         except TimeoutError as error:
             raise ResultNotWritten(
@@ -138,26 +146,26 @@ class Downloads:
         finally:
             self._turns.release()
 
-    async def _yield_parts(self, part: Part, process: TableJob, form: str) -> AsyncGenerator[Part]:
-        outcome = "left"
+    async def _yield_parts(self, first_part: Part, process: TableJob, format_name: str) -> AsyncGenerator[Part]:
+        outcome, part = "left", first_part
         try:
             while part:
                 self._metrics.count_download_bytes(len(part))
                 yield part
-                part = await _receive_part(process, _SILENT_SECONDS)
+                part = await _receive_part(process, _MAX_SILENCE_SECONDS)
             outcome = "complete"
         except (JobLost, SepalError) as error:
             outcome = "broken"
             raise DownloadBroken from error
         finally:
-            self._metrics.count_download(form, outcome)
+            self._metrics.count_download(format_name, outcome)
 
-    async def get_or_write_object(self, prediction: BulkPrediction, form: Format, etag: str) -> ResultObject:
+    async def get_or_write_object(self, prediction: BulkPrediction, result_format: Format, etag: str) -> ResultObject:
         """Return the object of a whole result in a format; write it if there is none yet.
 
         Args:
             prediction: the prediction, which is final.
-            form: the format.
+            result_format: the format.
             etag: the entity tag of the result in this format.
 
         Raises:
@@ -168,14 +176,16 @@ class Downloads:
             async with lock:  # concurrent requests for other ranges wait until the object is written
                 prefix = f"{objects_prefix(prediction.id.batch_id)}rendered/"
                 found = await asyncio.to_thread(self._find_object, prefix, etag)
-                return found or await self._write_object(prediction, form, f"{prefix}{etag}-{secrets.token_hex(4)}")
+                return found or await self._write_object(
+                    prediction, result_format, f"{prefix}{etag}-{secrets.token_hex(4)}"
+                )
         finally:
             if not lock.locked():
                 self._writing.pop(etag, None)
 
     @asynccontextmanager
     async def read_range(
-        self, prediction_id: PredictionId, written: ResultObject, start: int, n_bytes: int
+        self, prediction_id: PredictionId, result_object: ResultObject, start: int, n_bytes: int
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Read the first part of a byte range of an object, and yield an iterator over all parts.
 
@@ -184,64 +194,64 @@ class Downloads:
             ObjectStoreUnavailable: the first part cannot be read.
             DownloadBroken: raised by the iterator: the rest cannot be read.
         """
-        async with self._extended_retention(prediction_id):
+        async with self._keep_from_expiring(prediction_id):
             try:
-                first = await self._read(written.key, start, min(n_bytes, _PART_BYTES))
+                first = await self._read_part(result_object.key, start, min(n_bytes, _PART_BYTES))
             except FileNotFoundError as error:
                 raise PredictionGone from error
-            yield self._yield_range(first, written.key, start + len(first), start + n_bytes)
+            yield self._yield_range(first, result_object.key, start + len(first), start + n_bytes)
 
-    def make_etag(self, prediction: BulkPrediction, window: Window, form: Format) -> str:
+    def make_etag(self, prediction: BulkPrediction, window: Window, result_format: Format) -> str:
         """Return the entity tag of a window of a final result in a format."""
-        named = f"{prediction.id} {window.offset} {window.limit} {form.value} {WRITER}"
+        named = f"{prediction.id} {window.offset} {window.limit} {result_format.value} {WRITER_VERSION}"
         return hashlib.sha256(named.encode()).hexdigest()[:32]
 
-    async def _write_object(self, prediction: BulkPrediction, form: Format, key: str) -> ResultObject:
-        job = msgspec.structs.replace(await self.make_job(prediction, Window(), form), key=key)
+    async def _write_object(self, prediction: BulkPrediction, result_format: Format, key: str) -> ResultObject:
+        job = msgspec.structs.replace(await self.make_job(prediction, Window(), result_format), key=key)
         async with self.stream(prediction.id, job) as parts:
             async for _ in parts:
                 pass
-        return ResultObject(key, await asyncio.to_thread(self._objects.size, key))
+        return ResultObject(key, await asyncio.to_thread(self._object_store.size, key))
 
     def _find_object(self, prefix: str, etag: str) -> ResultObject | None:
-        for stored in self._objects.list(prefix):
+        for stored in self._object_store.list(prefix):
             name = stored.key.removeprefix(prefix)
             if name.startswith(etag) and "#" not in name:  # `#`: the unfinished file of a killed writer
                 return ResultObject(stored.key, stored.n_bytes)
         return None
 
-    async def _yield_range(self, part: bytes, key: str, start: int, end: int) -> AsyncIterator[bytes]:
-        yield part
+    async def _yield_range(self, first_part: bytes, key: str, start: int, end: int) -> AsyncIterator[bytes]:
+        yield first_part
         while start < end:
             try:
-                part = await self._read(key, start, min(end - start, _PART_BYTES))
+                part = await self._read_part(key, start, min(end - start, _PART_BYTES))
             except (FileNotFoundError, SepalError) as error:
                 raise DownloadBroken from error
             start += len(part)
             yield part
 
-    async def _read(self, key: str, start: int, n_bytes: int) -> bytes:
-        return bytes(await asyncio.to_thread(self._objects.read, key, start, n_bytes)) if n_bytes else b""
+    async def _read_part(self, key: str, start: int, n_bytes: int) -> bytes:
+        return bytes(await asyncio.to_thread(self._object_store.read, key, start, n_bytes)) if n_bytes else b""
 
     @asynccontextmanager
-    async def _extended_retention(self, prediction_id: PredictionId) -> AsyncIterator[None]:
+    async def _keep_from_expiring(self, prediction_id: PredictionId) -> AsyncIterator[None]:
         """Extend the retention of a prediction repeatedly while its result is being sent."""
         await self._store.extend_retention(prediction_id)
-        task = asyncio.create_task(self._extend_repeatedly(prediction_id))
+        task = asyncio.create_task(self._extend_retention_repeatedly(prediction_id))
         try:
             yield
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _extend_repeatedly(self, prediction_id: PredictionId) -> NoReturn:
+    async def _extend_retention_repeatedly(self, prediction_id: PredictionId) -> NoReturn:
         while True:
-            await asyncio.sleep(_EXTEND_SECONDS)
+            await asyncio.sleep(_EXTENSION_INTERVAL_SECONDS)
             with suppress(BrokerUnavailable, PredictionGone, PredictionNotFound):
                 await self._store.extend_retention(prediction_id)
 
 
-def contiguous_results(results: list[SliceResult]) -> list[SliceResult]:
+def results_before_first_gap(results: list[SliceResult]) -> list[SliceResult]:
     """Return the results of the first rows, up to the first gap."""
     n_rows = 0
     for index, result in enumerate(results):
@@ -251,19 +261,19 @@ def contiguous_results(results: list[SliceResult]) -> list[SliceResult]:
     return results
 
 
-async def _receive_part(process: TableJob, seconds: float | None) -> Part:
+async def _receive_part(process: TableJob, timeout_seconds: float | None) -> Part:
     """Return the next part of a result; empty at the end.
 
     Args:
         process: the connection to the process.
-        seconds: the timeout; None for none.
+        timeout_seconds: the timeout; None for none.
 
     Raises:
         JobLost: the process has ended, or the timeout has passed.
         SepalError: the process has refused the job.
     """
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(timeout_seconds):
             received = await process.receive()
     except TimeoutError as error:
         raise JobLost from error

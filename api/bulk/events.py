@@ -18,10 +18,10 @@ from shared.store.bulk import BulkPrediction, BulkStore
 from shared.store.lookups import Lookups, Prediction
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.01
-_LOOKS_PER_SECOND: Final = 2000  # of all clients together, as far as the longest pause allows
+_MAX_READS_PER_SECOND: Final = 2000  # of all clients together, as far as the longest pause allows
 _LONGEST_PAUSE_SECONDS: Final = 0.5
 _PAUSE_SHARE: Final = 0.1  # of the time for which a client has followed: an event is late by a tenth of that at most
-_QUIET_SECONDS: Final = 15.0  # proxies close a connection that is idle for a minute
+_MAX_SILENCE_SECONDS: Final = 15.0  # proxies close a connection that is idle for a minute
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -54,37 +54,41 @@ class Events:
         """
         if self._n_clients >= self._max_clients:
             raise TooManyWaiters
-        return await self._read(prediction_id)
+        return await self._read_change(prediction_id)
 
     async def follow(
-        self, prediction_id: PredictionId, change: Change, seen: int | None, stop: asyncio.Event
+        self,
+        prediction_id: PredictionId,
+        latest_change: Change,
+        last_seen_number: int | None,
+        stop_event: asyncio.Event,
     ) -> AsyncGenerator[Change | None]:
         """Yield changes until the prediction is final, and None after each 15 seconds without a change.
 
         Args:
             prediction_id: the prediction's id.
-            change: the latest change, from `read_latest`.
-            seen: the number of the last change that the client has seen; None if it has seen none.
-            stop: ends the iteration once it is set.
+            latest_change: the latest change, from `read_latest`.
+            last_seen_number: the number of the last change that the client has seen; None if it has seen none.
+            stop_event: ends the iteration once it is set.
         """
         self._n_clients += 1
         try:
             began = yielded_at = time.monotonic()
             while True:
-                is_new = change.number != seen
-                if is_new or time.monotonic() - yielded_at > _QUIET_SECONDS:
-                    yield change if is_new else None
-                    seen, yielded_at = change.number, time.monotonic()
-                if change.is_end or stop.is_set():
+                is_new = latest_change.number != last_seen_number
+                if is_new or time.monotonic() - yielded_at > _MAX_SILENCE_SECONDS:
+                    yield latest_change if is_new else None
+                    last_seen_number, yielded_at = latest_change.number, time.monotonic()
+                if latest_change.is_end or stop_event.is_set():
                     return
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), pause_seconds(time.monotonic() - began, self._n_clients))
+                    await asyncio.wait_for(stop_event.wait(), pause_seconds(time.monotonic() - began, self._n_clients))
                 with suppress(BrokerUnavailable):  # keep the connection to the client
-                    change = await self._read(prediction_id)
+                    latest_change = await self._read_change(prediction_id)
         finally:
             self._n_clients -= 1
 
-    async def _read(self, prediction_id: PredictionId) -> Change:
+    async def _read_change(self, prediction_id: PredictionId) -> Change:
         if prediction_id.is_stored:
             stored = await self._store.read(prediction_id)
             return Change(stored.event, stored)
@@ -92,15 +96,15 @@ class Events:
         return Change(_change_number(prediction), prediction)
 
 
-def pause_seconds(seconds: float, n_clients: int) -> float:
+def pause_seconds(followed_seconds: float, n_clients: int) -> float:
     """Return how many seconds to wait before the prediction is read again.
 
     Args:
-        seconds: how long the client has followed the prediction.
+        followed_seconds: how long the client has followed the prediction.
         n_clients: how many clients follow predictions at this gateway process.
     """
-    shortest = max(_SHORTEST_PAUSE_SECONDS, n_clients / _LOOKS_PER_SECOND)
-    return min(max(shortest, _PAUSE_SHARE * seconds), _LONGEST_PAUSE_SECONDS)
+    shortest = max(_SHORTEST_PAUSE_SECONDS, n_clients / _MAX_READS_PER_SECOND)
+    return min(max(shortest, _PAUSE_SHARE * followed_seconds), _LONGEST_PAUSE_SECONDS)
 
 
 def _change_number(prediction: Prediction) -> int:

@@ -22,8 +22,8 @@ MEDIA_TYPES: Final = {
     Format.ARROW: "application/vnd.apache.arrow.stream",
     Format.PARQUET: "application/vnd.apache.parquet",
 }
-FORMATS: Final = {media_type: each for each, media_type in MEDIA_TYPES.items()}
-BINARY: Final = frozenset({Format.ARROW, Format.PARQUET})
+FORMATS_BY_MEDIA_TYPE: Final = {media_type: each for each, media_type in MEDIA_TYPES.items()}
+BINARY_FORMATS: Final = frozenset({Format.ARROW, Format.PARQUET})
 """Formats with their own compression, whose files clients read in byte ranges."""
-WRITER: Final = f"pyarrow {version('pyarrow')}"
+WRITER_VERSION: Final = f"pyarrow {version('pyarrow')}"
 """The library that writes results: another version may write other bytes for the same rows."""

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Final, cast
 
-from api.bulk.wire import DATA, FRAME, MAX_FRAME_BYTES
+from api.bulk.wire import DATA, FRAME_HEAD, MAX_FRAME_BYTES
 
 _MAX_REPLY_BYTES: Final = 2**24
 
@@ -17,7 +17,7 @@ class FrameConnection(asyncio.BufferedProtocol):
     """Sends frames, and receives each frame into a separate buffer."""
 
     def __init__(self) -> None:
-        self._head = bytearray(FRAME.size)
+        self._head = bytearray(FRAME_HEAD.size)
         self._content: bytearray | None = None
         """The buffer for the content of the frame whose head has arrived."""
         self._kind = b""
@@ -51,7 +51,7 @@ class FrameConnection(asyncio.BufferedProtocol):
         """
         if self._transport.is_closing():
             raise JobLost
-        head = FRAME.pack(kind, len(content))
+        head = FRAME_HEAD.pack(kind, len(content))
         # No empty buffer: asyncio's transports, from Python 3.12 on, would try to send it forever.
         self._transport.writelines([head, content] if content else [head])
         await self._may_write.wait()
@@ -100,7 +100,7 @@ class FrameConnection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """End receiving; return True to keep the connection open for sending."""
         self._ended.set()
-        self._wake()
+        self._wake_waiting_tasks()
         return True
 
     def pause_writing(self) -> None:
@@ -118,8 +118,8 @@ class FrameConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Process the bytes that were written into the buffer."""
         self._n_filled += nbytes
-        if self._content is None and self._n_filled == FRAME.size:
-            self._kind, n_bytes = FRAME.unpack(self._head)
+        if self._content is None and self._n_filled == FRAME_HEAD.size:
+            self._kind, n_bytes = FRAME_HEAD.unpack(self._head)
             if n_bytes > (MAX_FRAME_BYTES if self._kind == DATA else _MAX_REPLY_BYTES):
                 self._transport.abort()  # too long for a frame: the process may be compromised
                 return
@@ -128,10 +128,10 @@ class FrameConnection(asyncio.BufferedProtocol):
             if not self._is_closing:
                 self._frame = self._kind, self._content
                 self._transport.pause_reading()
-                self._wake()
+                self._wake_waiting_tasks()
             self.n_received += 1
             self._content, self._n_filled = None, 0
 
-    def _wake(self) -> None:
+    def _wake_waiting_tasks(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -13,7 +13,7 @@ from shared.bulk import MARKER_KEY
 from shared.objects import ObjectStore
 from shared.store.bulk import BulkStore
 
-_BYTES: Final = 16
+_MARKER_BYTES: Final = 16
 
 log = structlog.get_logger(__name__)
 
@@ -24,21 +24,21 @@ class Marker:
     A copy that is missing is written: an object store without a marker is assigned to this Redis.
     """
 
-    def __init__(self, store: BulkStore, objects: ObjectStore) -> None:
+    def __init__(self, store: BulkStore, object_store: ObjectStore) -> None:
         self._store = store
-        self._objects = objects
+        self._object_store = object_store
         self._is_warned = False
 
-    async def matches(self) -> bool:
+    async def has_equal_copies(self) -> bool:
         """Whether the object store belongs to this Redis.
 
         Raises:
             BrokerUnavailable, ObjectStoreUnavailable, StorageFull: a copy cannot be read or written.
         """
-        of_redis = await self._store.claim_marker(secrets.token_hex(_BYTES))
-        of_objects = await asyncio.to_thread(self._read)
+        of_redis = await self._store.claim_marker(secrets.token_hex(_MARKER_BYTES))
+        of_objects = await asyncio.to_thread(self._read_object_copy)
         if of_objects is None:
-            await asyncio.to_thread(self._objects.put, MARKER_KEY, of_redis.encode())
+            await asyncio.to_thread(self._object_store.put, MARKER_KEY, of_redis.encode())
         is_equal = of_objects in (None, of_redis)
         if not is_equal and not self._is_warned:
             log.error(
@@ -49,8 +49,8 @@ class Marker:
         self._is_warned = not is_equal
         return is_equal
 
-    def _read(self) -> str | None:
+    def _read_object_copy(self) -> str | None:
         try:
-            return bytes(self._objects.read(MARKER_KEY, 0, self._objects.size(MARKER_KEY))).decode()
+            return bytes(self._object_store.read(MARKER_KEY, 0, self._object_store.size(MARKER_KEY))).decode()
         except FileNotFoundError:
             return None

@@ -8,14 +8,14 @@ from shared.errors import InvalidRows, MalformedUpload, PredictionGone, RequestR
 
 _Refusal = type[RequestRefused] | type[PredictionGone]
 _REFUSALS: Final[Sequence[_Refusal]] = (*RequestRefused.__subclasses__(), PredictionGone)
-_ERRORS: Final = {error.code: error for error in _REFUSALS}
+_ERRORS_BY_CODE: Final = {error.code: error for error in _REFUSALS}
 
 
-def error_from_refusal(refused: JobRefused) -> SepalError:
-    """Return the error with the code, detail and faults of `refused`."""
-    faults = list(refused.faults)
-    if refused.code == InvalidRows.code:
+def error_from_refusal(refusal: JobRefused) -> SepalError:
+    """Return the error with the code, detail and faults of `refusal`."""
+    faults = list(refusal.faults)
+    if refusal.code == InvalidRows.code:
         return InvalidRows(faults)
-    if refused.code == MalformedUpload.code:
-        return MalformedUpload(refused.detail, faults)
-    return _ERRORS[refused.code](refused.detail)
+    if refusal.code == MalformedUpload.code:
+        return MalformedUpload(refusal.detail, faults)
+    return _ERRORS_BY_CODE[refusal.code](refusal.detail)

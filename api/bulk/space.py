@@ -10,36 +10,36 @@ from shared.ids import BatchId
 from shared.names import Output
 from shared.store.bulk import UPLOAD_SECONDS, BulkStore
 
-_AHEAD_BYTES: Final = 32 * 2**20
+_RESERVED_AHEAD_BYTES: Final = 32 * 2**20
 _VALUE_BYTES: Final = 8
 _ROW_BYTES: Final = 16
-_RENEWED_FOR_SECONDS: Final = UPLOAD_SECONDS - 10
-_COLUMNS_PER_TRANSFORMED: Final = 4  # estimate: output columns of a transformer per input column
-_TREES: Final = 100
+_RESERVATION_SECONDS: Final = UPLOAD_SECONDS - 10
+_TRANSFORMED_PER_INPUT_COLUMN: Final = 4  # estimate: output columns of a transformer per input column
+_ASSUMED_TREES: Final = 100
 
 
 class UploadSpace:
     """Reserves and renews the space of one upload."""
 
-    def __init__(self, store: BulkStore, upload: BatchId) -> None:
+    def __init__(self, store: BulkStore, upload_id: BatchId) -> None:
         self._store = store
-        self._upload = upload
+        self._upload = upload_id
         self._lock = asyncio.Lock()  # a renewal must not undo an increase
         self._renewed_at = time.monotonic()
         self.n_bytes = 0
         """Bytes reserved until now."""
 
-    async def reserve_ahead(self, n_stored: int) -> None:
+    async def reserve_ahead(self, n_stored_bytes: int) -> None:
         """Reserve 32 MiB beyond the bytes written, if less than half of that is left.
 
         Args:
-            n_stored: bytes written until now.
+            n_stored_bytes: bytes written until now.
 
         Raises:
             StorageFull, BrokerUnavailable: as `BulkStore.reserve`.
         """
-        if n_stored + _AHEAD_BYTES // 2 > self.n_bytes:
-            await self.reserve(n_stored + _AHEAD_BYTES)
+        if n_stored_bytes + _RESERVED_AHEAD_BYTES // 2 > self.n_bytes:
+            await self.reserve(n_stored_bytes + _RESERVED_AHEAD_BYTES)
 
     async def reserve(self, n_bytes: int) -> None:
         """Set the reservation to `n_bytes` in total.
@@ -57,13 +57,13 @@ class UploadSpace:
 
         Raises:
             StorageFull: as `BulkStore.reserve`.
-            BrokerUnavailable: Redis has not answered for almost as long as the reservation lasts.
+            BrokerUnavailable: Redis has not replied for almost as long as the reservation lasts.
         """
         async with self._lock:
             try:
                 await self._store.reserve(self._upload, self.n_bytes)
             except BrokerUnavailable:
-                if time.monotonic() - self._renewed_at > _RENEWED_FOR_SECONDS:
+                if time.monotonic() - self._renewed_at > _RESERVATION_SECONDS:
                     raise
             else:
                 self._renewed_at = time.monotonic()
@@ -91,8 +91,8 @@ def _n_output_columns(card: ModelCard, output: Output) -> int:
         case Output.LOG_PROBA | Output.PROBA:
             return n_classes
         case Output.TRANSFORM:
-            return _COLUMNS_PER_TRANSFORMED * len(card.input.columns)
+            return _TRANSFORMED_PER_INPUT_COLUMN * len(card.input.columns)
         case Output.LEAVES:
-            return _TREES
+            return _ASSUMED_TREES
         case _:
             return max(n_classes, 1)

@@ -20,9 +20,9 @@ from shared.ids import BatchId
 from shared.objects import KEY_PREFIX, ObjectStore, StoredObject
 from shared.store.bulk import BulkStore
 
-_LISTED_TOGETHER: Final = 1000
-_LIST_SECONDS: Final = 600.0  # between two listings of the whole object store
-_MIN_AGE: Final = timedelta(hours=1)
+_MAX_LISTED_OBJECTS: Final = 1000
+_LISTING_INTERVAL_SECONDS: Final = 600.0  # between two listings of the whole object store
+_MIN_OBJECT_AGE: Final = timedelta(hours=1)
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +30,9 @@ log = structlog.get_logger(__name__)
 class Sweeper:
     """Sweeps the object store in a background task, one part at each tick of the gateway's clock."""
 
-    def __init__(self, store: BulkStore, objects: ObjectStore, marker: Marker, metrics: GatewayMetrics) -> None:
+    def __init__(self, store: BulkStore, object_store: ObjectStore, marker: Marker, metrics: GatewayMetrics) -> None:
         self._store = store
-        self._objects = objects
+        self._object_store = object_store
         self._marker = marker
         self._metrics = metrics
         self._running: asyncio.Task[None] | None = None
@@ -65,41 +65,41 @@ class Sweeper:
             BrokerUnavailable, ObjectStoreUnavailable, StorageFull: the rest of the part was not swept.
         """
         swept = await self._store.find_sweepable()
-        listed = await asyncio.to_thread(self._list_next)
+        listed = await asyncio.to_thread(self._list_next_objects)
         if not swept and not listed:
             return
-        matches = await self._marker.matches()
+        matches = await self._marker.has_equal_copies()
         self._metrics.set_sweeper_paused(not matches)
         if matches:
             for batch_id in swept:
-                await asyncio.to_thread(self._objects.delete_all, objects_prefix(batch_id))
+                await asyncio.to_thread(self._object_store.delete_all, objects_prefix(batch_id))
             await self._store.release_space(swept)
-            await self._delete_unknown(listed)
+            await self._delete_unknown_objects(listed)
             self._metrics.count_swept(len(swept))
 
-    async def _delete_unknown(self, listed: list[StoredObject]) -> None:
+    async def _delete_unknown_objects(self, listed_objects: list[StoredObject]) -> None:
         """Delete the listed objects older than an hour whose prediction has neither a record nor a reservation."""
-        youngest = datetime.now(UTC) - _MIN_AGE
-        old = [stored.key for stored in listed if stored.modified < youngest and stored.key != MARKER_KEY]
-        batch_ids = sorted({_batch_id(key) for key in old})
+        youngest = datetime.now(UTC) - _MIN_OBJECT_AGE
+        old = [stored.key for stored in listed_objects if stored.modified < youngest and stored.key != MARKER_KEY]
+        batch_ids = sorted({_parse_batch_id(key) for key in old})
         known = dict(zip(batch_ids, await self._store.have_records(batch_ids), strict=True)) if batch_ids else {}
-        unknown = [key for key in old if not known[_batch_id(key)]]
+        unknown = [key for key in old if not known[_parse_batch_id(key)]]
         if unknown:
             log.warning("deleting objects that no record refers to", objects=len(unknown))
-            await asyncio.to_thread(self._objects.delete, unknown)
+            await asyncio.to_thread(self._object_store.delete, unknown)
 
-    def _list_next(self) -> list[StoredObject]:
+    def _list_next_objects(self) -> list[StoredObject]:
         """Return the next objects of the listing; none if the next listing is not due yet."""
         now = time.monotonic()
         if self._listing is None:
             if now < self._list_at:
                 return []
-            self._listing = self._objects.list()
-        listed = list(islice(self._listing, _LISTED_TOGETHER))
-        if len(listed) < _LISTED_TOGETHER:
-            self._listing, self._list_at = None, now + _LIST_SECONDS
+            self._listing = self._object_store.list()
+        listed = list(islice(self._listing, _MAX_LISTED_OBJECTS))
+        if len(listed) < _MAX_LISTED_OBJECTS:
+            self._listing, self._list_at = None, now + _LISTING_INTERVAL_SECONDS
         return listed
 
 
-def _batch_id(key: str) -> BatchId:
+def _parse_batch_id(key: str) -> BatchId:
     return BatchId(key.removeprefix(KEY_PREFIX).partition("/")[0])

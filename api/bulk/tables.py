@@ -27,7 +27,7 @@ _START_SECONDS: Final = 60.0  # pyarrow's import takes a second on an idle machi
 _REPLY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 1.0
 _END_SECONDS: Final = 6.0  # for a process to delete its unfinished object; its own limit is 5
-_ATTEMPTS: Final = 2
+_MAX_ATTEMPTS: Final = 2
 _FORMATS_MODULE: Final = "api.formats"
 
 log = structlog.get_logger(__name__)
@@ -152,7 +152,7 @@ class TableServer:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _connect(self) -> FrameConnection:
-        for _ in range(_ATTEMPTS):
+        for _ in range(_MAX_ATTEMPTS):
             path = await self._ensure_running()
             try:
                 return await FrameConnection.open(path)

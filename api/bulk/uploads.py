@@ -16,7 +16,7 @@ from typing import Final, NoReturn, Protocol
 import msgspec
 import structlog
 
-from api.bulk.concurrently import run_until_first_ends
+from api.bulk.concurrency import run_until_first_ends
 from api.bulk.frames import JobLost
 from api.bulk.marker import Marker
 from api.bulk.refusals import error_from_refusal
@@ -44,12 +44,12 @@ from shared.store.clock import StoreClock
 from shared.store.idempotency import IdempotencyKey, IdempotencyKeys
 from shared.store.records import Origin
 
-_RENEW_SECONDS: Final = 3.0
-_ACCEPT_SECONDS: Final = 1.8  # as for a submission: after that the response is `broker-unavailable`
-_SILENT_SECONDS: Final = 120.0  # without progress of the process: the upload is then refused
-_TURN_SECONDS: Final = 30.0
-_WAITING: Final = 64  # uploads that may wait for a free process
-_STOPPING: Final = "The gateway is stopping, and nothing was accepted: retry."
+_RENEWAL_INTERVAL_SECONDS: Final = 3.0
+_MAX_ACCEPT_SECONDS: Final = 1.8  # as for a submission: after that the response is `broker-unavailable`
+_MAX_SILENCE_SECONDS: Final = 120.0  # without progress of the process: the upload is then refused
+_MAX_WAIT_FOR_TURN_SECONDS: Final = 30.0
+_MAX_WAITING_UPLOADS: Final = 64  # uploads that may wait for a free process
+_STOPPING_DETAIL: Final = "The gateway is stopping, and nothing was accepted: retry."
 
 log = structlog.get_logger(__name__)
 
@@ -92,11 +92,11 @@ class Uploads:
 
     def __init__(
         self,
-        tables: TableServer,
-        objects: ObjectStore,
+        table_server: TableServer,
+        object_store: ObjectStore,
         store: BulkStore,
         marker: Marker,
-        keys: IdempotencyKeys,
+        idempotency_keys: IdempotencyKeys,
         admission: Admission,
         clock: StoreClock,
         cluster: ClusterStatus,
@@ -106,12 +106,12 @@ class Uploads:
         max_uploads: int,
         max_bytes: int,
     ) -> None:
-        self._tables = tables
-        self._objects = objects
+        self._table_server = table_server
+        self._object_store = object_store
         self._store = store
         self._marker = marker
         self._is_marked = False
-        self._keys = keys
+        self._keys = idempotency_keys
         self._admission = admission
         self._clock = clock
         self._cluster = cluster
@@ -136,19 +136,19 @@ class Uploads:
             RequestRefused, ClientDisconnected: nothing was accepted.
         """
         if self._draining.is_set():
-            raise BodyNotRead(_STOPPING)
+            raise BodyNotRead(_STOPPING_DETAIL)
         async with self._wait_for_turn():
             if request.key_digest is None:
-                return await self._accept_new(new_batch_id(), request, body)
-            return await self._accept_with_key(request.key_digest, request, body)
+                return await self._accept_new_upload(new_batch_id(), request, body)
+            return await self._accept_upload_with_key(request.key_digest, request, body)
 
     @asynccontextmanager
     async def _wait_for_turn(self) -> AsyncIterator[None]:
-        if self._turns.locked() and self._n_waiting >= _WAITING:
+        if self._turns.locked() and self._n_waiting >= _MAX_WAITING_UPLOADS:
             raise TooManyBodies
         self._n_waiting += 1
         try:
-            async with asyncio.timeout(_TURN_SECONDS):
+            async with asyncio.timeout(_MAX_WAIT_FOR_TURN_SECONDS):
                 await self._turns.acquire()
         except TimeoutError as error:
             raise TooManyBodies from error
@@ -159,19 +159,19 @@ class Uploads:
         finally:
             self._turns.release()
 
-    async def _accept_with_key(self, digest: str, request: UploadRequest, body: Body) -> BulkPrediction:
+    async def _accept_upload_with_key(self, key_digest: str, request: UploadRequest, body: Body) -> BulkPrediction:
         upload = new_batch_id()
-        earlier = await self._keys.reserve_upload(digest, upload)
+        earlier = await self._keys.reserve_upload(key_digest, upload)
         if earlier is not None:
             sent = await run_until_first_ends(self._hash_body(body), self._wait_for_drain())
             if _upload_fingerprint(request.job, sent) != earlier.fingerprint:
                 raise IdempotencyKeyReused
             return await self._store.read(earlier.id)
         try:
-            return await self._accept_new(upload, request, body)
+            return await self._accept_new_upload(upload, request, body)
         except BaseException:
             with suppress(BrokerUnavailable):
-                await self._keys.release_upload(digest, upload)
+                await self._keys.release_upload(key_digest, upload)
             raise
 
     async def _hash_body(self, body: Body) -> str:
@@ -180,25 +180,25 @@ class Uploads:
             digest.update(part)
         return digest.hexdigest()
 
-    async def _accept_new(self, upload: BatchId, request: UploadRequest, body: Body) -> BulkPrediction:
+    async def _accept_new_upload(self, upload_id: BatchId, request: UploadRequest, body: Body) -> BulkPrediction:
         card = await self._cluster.current_card()
         model = self._cluster.model.ref_json
         self._deadline_us(request)  # refuses a deadline that the backlog makes unreachable
-        space = UploadSpace(self._store, upload)
-        await self._ensure_marked()
+        space = UploadSpace(self._store, upload_id)
+        await self._ensure_marker_exists()
         try:
             await space.reserve_ahead(0)
-            read = await self._read_upload(upload, card, request, body, space)
+            read = await self._read_upload(upload_id, card, request, body, space)
             source = read.source
             await space.reserve(source.n_bytes + estimated_result_bytes(card, source.outputs, source.n_rows))
             if request.key_digest is not None:
-                await self._keys.renew_upload(request.key_digest, upload)
+                await self._keys.renew_upload(request.key_digest, upload_id)
             deadline_us = self._deadline_us(request)
         except BaseException:
-            await asyncio.shield(self._undo(upload))
+            await asyncio.shield(self._undo_upload(upload_id))
             raise
-        prediction_id = PredictionId.new(upload, STORED)
-        latest_us, idempotency = self._clock.now_plus(_ACCEPT_SECONDS), {}
+        prediction_id = PredictionId.new(upload_id, STORED)
+        latest_us, idempotency = self._clock.now_plus(_MAX_ACCEPT_SECONDS), {}
         if request.key_digest is not None:
             key = IdempotencyKey(request.key_digest, _upload_fingerprint(request.job, read.fingerprint))
             idempotency[key.stored_name] = key.stored_value(prediction_id)
@@ -218,15 +218,15 @@ class Uploads:
             await self._store.accept(new)
         except BrokerUnavailable:
             if request.key_digest is None:  # with a key, a retry finds the prediction if it was recorded
-                await asyncio.shield(self._abandon(upload))
+                await asyncio.shield(self._abandon_upload(upload_id))
             raise
         self._metrics.count_accepted(Queue.BULK, 1, source.n_rows)
         return BulkPrediction(prediction_id, State.QUEUED, source, model, 0, 0, created_us=0, now_us=0, event=0)
 
-    async def _ensure_marked(self) -> None:
+    async def _ensure_marker_exists(self) -> None:
         """Write the marker before any rows: a Redis that has lost its data must find the old marker there."""
         if not self._is_marked:
-            await self._marker.matches()
+            await self._marker.has_equal_copies()
             self._is_marked = True
 
     def _deadline_us(self, request: UploadRequest) -> int:
@@ -236,24 +236,24 @@ class Uploads:
         return self._admission.deadline_us(max(left, 0.0), Queue.BULK)
 
     async def _read_upload(
-        self, upload: BatchId, card: ModelCard, request: UploadRequest, body: Body, space: UploadSpace
+        self, upload_id: BatchId, card: ModelCard, request: UploadRequest, body: Body, space: UploadSpace
     ) -> UploadFinished:
         job = msgspec.structs.replace(
             request.job,
             card=card.model_dump_json().encode(),
-            key=new_rows_key(upload),
+            key=new_rows_key(upload_id),
             is_fingerprinted=request.key_digest is not None,
         )
         try:
-            async with self._tables.start_job(job) as process:
+            async with self._table_server.start_job(job) as process:
                 return await run_until_first_ends(
                     self._handle_replies(process, space),
                     self._send_body(process, body),
-                    self._renew_repeatedly(upload, request, space),
+                    self._renew_reservations(upload_id, request, space),
                     self._wait_for_drain(),
                 )
         except JobLost as error:
-            log.warning("lost the connection to the process that reads an upload", batch=upload)
+            log.warning("lost the connection to the process that reads an upload", batch=upload_id)
             raise BodyNotRead from error
 
     async def _handle_replies(self, process: TableJob, space: UploadSpace) -> UploadFinished:
@@ -277,44 +277,44 @@ class Uploads:
                 self._metrics.count_upload_bytes(len(part))
                 if n_bytes > self._max_bytes:
                     raise BodyTooLarge
-                async with asyncio.timeout(_SILENT_SECONDS):
+                async with asyncio.timeout(_MAX_SILENCE_SECONDS):
                     await process.send(part)
             await process.end_body()
         except JobLost:
-            await asyncio.sleep(_SILENT_SECONDS)  # `_handle_replies` raises the reason from its last reply
+            await asyncio.sleep(_MAX_SILENCE_SECONDS)  # `_handle_replies` raises the reason from its last reply
         except TimeoutError as error:
             raise JobLost from error
         await run_until_first_ends(_raise_when_silent(process), _raise_when_disconnected(body))
 
-    async def _renew_repeatedly(self, upload: BatchId, request: UploadRequest, space: UploadSpace) -> NoReturn:
+    async def _renew_reservations(self, upload_id: BatchId, request: UploadRequest, space: UploadSpace) -> NoReturn:
         while True:
-            await asyncio.sleep(_RENEW_SECONDS)
+            await asyncio.sleep(_RENEWAL_INTERVAL_SECONDS)
             await space.renew()
             if request.key_digest is not None:
                 with suppress(BrokerUnavailable):
-                    await self._keys.renew_upload(request.key_digest, upload)
+                    await self._keys.renew_upload(request.key_digest, upload_id)
 
     async def _wait_for_drain(self) -> NoReturn:
         await self._draining.wait()
-        raise BodyNotRead(_STOPPING)
+        raise BodyNotRead(_STOPPING_DETAIL)
 
-    async def _abandon(self, upload: BatchId) -> None:
+    async def _abandon_upload(self, upload_id: BatchId) -> None:
         """Undo an upload that the store may have recorded (its reply was lost); if this fails, the sweeper does it."""
         try:
-            await self._store.abandon_upload(upload)
+            await self._store.abandon_upload(upload_id)
         except BrokerUnavailable:
             return
-        await self._undo(upload)
+        await self._undo_upload(upload_id)
 
-    async def _undo(self, upload: BatchId) -> None:
+    async def _undo_upload(self, upload_id: BatchId) -> None:
         """Delete the objects and release the space of an upload; the sweeper does it if this fails."""
         try:
-            await asyncio.to_thread(self._objects.delete_all, objects_prefix(upload))
-            await self._store.abandon_upload(upload)
+            await asyncio.to_thread(self._object_store.delete_all, objects_prefix(upload_id))
+            await self._store.abandon_upload(upload_id)
         except RequestRefused as error:
             log.warning(
                 "cannot delete the objects of a refused upload; the sweeper will delete them",
-                batch=upload,
+                batch=upload_id,
                 reason=error.code,
             )
 
@@ -324,7 +324,7 @@ async def _raise_when_silent(process: TableJob) -> NoReturn:
     n_received = -1
     while n_received != process.n_received:
         n_received = process.n_received
-        await asyncio.sleep(_SILENT_SECONDS)
+        await asyncio.sleep(_MAX_SILENCE_SECONDS)
     raise JobLost
 
 
@@ -333,6 +333,6 @@ async def _raise_when_disconnected(body: Body) -> NoReturn:
     raise ClientDisconnected
 
 
-def _upload_fingerprint(job: UploadJob, sent: str) -> str:
+def _upload_fingerprint(job: UploadJob, body_sha256: str) -> str:
     """Return the fingerprint of an upload: a hash of its job and of the SHA-256 of its body."""
-    return hashlib.sha256(msgspec.json.encode(job) + sent.encode()).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(job) + body_sha256.encode()).hexdigest()

@@ -1,6 +1,6 @@
 """The protocol between the gateway and the processes of `api.formats`.
 
-A process serves one job on one connection. Each frame is a `FRAME` header and its content. The gateway sends a `Job` as
+A process serves one job on one connection. Each frame is a `FRAME_HEAD` and its content. The gateway sends a `Job` as
 MessagePack in a frame of kind `JOB`; then, for an upload, the body in frames of kind `DATA`; the last one is empty. The
 process sends frames of kind `REPLY`, each a `Reply` as MessagePack, and for a download frames of kind `DATA`; the last
 one is empty. It closes its half of the connection after its last reply, which may come before the end of the body. It
@@ -19,7 +19,7 @@ from shared.bulk import SliceResult, Source
 from shared.errors import Fault
 from shared.names import OnError, Output
 
-FRAME: Final = struct.Struct("<cI")
+FRAME_HEAD: Final = struct.Struct("<cI")
 """The header of a frame: its kind, and the length of its content in bytes."""
 JOB: Final = b"J"
 DATA: Final = b"D"

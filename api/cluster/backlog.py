@@ -31,19 +31,19 @@ class BacklogForecast:
             if before is None:
                 self._progressed_at[queue] = now
             else:
-                self._measure(queue, before, overview, now)
+                self._measure_queue(queue, before, overview, now)
         self._measured_at = now
         for queue in Queue:
             self._retry_after[queue] = max(1, min(math.ceil(self.predicted_wait(queue)), _LONGEST_RETRY_SECONDS))
 
-    def _measure(self, queue: Queue, before: Overview, overview: Overview, now: float) -> None:
-        n_drained, waiting = overview.final_rows[queue] - before.final_rows[queue], overview.backlog(queue)
+    def _measure_queue(self, queue: Queue, previous_overview: Overview, overview: Overview, now: float) -> None:
+        n_drained, waiting = overview.final_rows[queue] - previous_overview.final_rows[queue], overview.backlog(queue)
         # The rate measures the workers only while rows wait all the time; otherwise it measures the arrivals.
-        if before.backlog(queue) > 0 and waiting > 0:
+        if previous_overview.backlog(queue) > 0 and waiting > 0:
             rate, average = n_drained / (now - self._measured_at), self._drain_rates[queue]
             self._drain_rates[queue] += (rate - average) * (_SMOOTHING if average else 1)
         # A pool process that runs the batches of both queues runs the interactive ones first.
-        is_behind = queue is Queue.BULK and overview.final_rows != before.final_rows
+        is_behind = queue is Queue.BULK and overview.final_rows != previous_overview.final_rows
         if n_drained or is_behind or not waiting or not overview.queue_processes[queue]:
             self._progressed_at[queue] = now
 

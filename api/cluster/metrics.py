@@ -93,20 +93,22 @@ def _store_metrics(overview: Overview) -> Iterator[Metric]:
     )
 
 
-def _bulk_metrics(stored: BulkOverview) -> Iterator[Metric]:
-    yield _gauge("bulk_open_predictions", "Bulk predictions that are not final.", stored.n_open)
-    yield _gauge("bulk_oldest_seconds", "Age of the oldest open bulk prediction; 0 for none.", stored.oldest_seconds)
-    yield _gauge("bulk_backlog_rows", "Rows of bulk predictions accepted and not yet final.", stored.backlog)
+def _bulk_metrics(bulk_overview: BulkOverview) -> Iterator[Metric]:
+    yield _gauge("bulk_open_predictions", "Bulk predictions that are not final.", bulk_overview.n_open)
+    yield _gauge(
+        "bulk_oldest_seconds", "Age of the oldest open bulk prediction; 0 for none.", bulk_overview.oldest_seconds
+    )
+    yield _gauge("bulk_backlog_rows", "Rows of bulk predictions accepted and not yet final.", bulk_overview.backlog)
     yield _gauge(
         "bulk_stored_bytes",
         "Bytes reserved in the object store for the rows and results of bulk predictions.",
-        stored.n_bytes,
+        bulk_overview.n_bytes,
     )
 
 
-def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"sepal_{name}", meaning, value)
+def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"sepal_{name}", help_text, value)
 
 
-def _labelled_gauge(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"sepal_{name}", meaning, labels=labels)
+def _labelled_gauge(name: str, help_text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"sepal_{name}", help_text, labels=labels)

@@ -13,7 +13,7 @@ import msgspec
 
 from api.bulk.wire import TableSettings
 
-_FOR_LIBRARIES: Final = {
+_LIBRARY_ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     # The default, mimalloc, allocates memory by the gigabyte, which RLIMIT_DATA refuses.
@@ -23,7 +23,7 @@ _FOR_LIBRARIES: Final = {
 }
 
 
-class _WithoutPandas(MetaPathFinder):
+class _PandasBlocker(MetaPathFinder):
     """Hides pandas from pyarrow, which would import it in every process: that takes longer than 500,000 rows."""
 
     def find_spec(self, fullname: str, _path: object, _target: object = None) -> None:
@@ -34,11 +34,11 @@ class _WithoutPandas(MetaPathFinder):
 
 def main() -> None:
     """Serve until the gateway closes the standard input of this process, or exits."""
-    os.environ.update(_FOR_LIBRARIES)  # the libraries read these when they are imported
-    sys.meta_path.insert(0, _WithoutPandas())
-    from api.formats.server import serve
+    os.environ.update(_LIBRARY_ENVIRONMENT)  # the libraries read these when they are imported
+    sys.meta_path.insert(0, _PandasBlocker())
+    from api.formats.server import serve_jobs
 
-    serve(sys.argv[1], msgspec.json.decode(sys.argv[2], type=TableSettings))
+    serve_jobs(sys.argv[1], msgspec.json.decode(sys.argv[2], type=TableSettings))
 
 
 if __name__ == "__main__":

@@ -20,29 +20,29 @@ _MAX_PENDING_BYTES: Final = 2**26
 _REPORT_BYTES: Final = 2**23
 
 
-def canonical_schema(columns: Sequence[Column], carried: Sequence[Any], *, with_errors: bool) -> Any:
+def canonical_schema(columns: Sequence[Column], carried_fields: Sequence[Any], *, has_error_column: bool) -> Any:
     """Return the schema of the canonical rows.
 
     Args:
         columns: the columns of the model card.
-        carried: the types of the carried columns.
-        with_errors: whether to add the `error` column.
+        carried_fields: the types of the carried columns.
+        has_error_column: whether to add the `error` column.
     """
     fields = [pa.field(f"{FEATURE_PREFIX}{index}", canonical_type(column)) for index, column in enumerate(columns)]
-    fields += [pa.field(f"{CARRIED_PREFIX}{index}", type_) for index, type_ in enumerate(carried)]
-    return pa.schema([*fields, pa.field(ERROR_COLUMN, pa.string())] if with_errors else fields)
+    fields += [pa.field(f"{CARRIED_PREFIX}{index}", type_) for index, type_ in enumerate(carried_fields)]
+    return pa.schema([*fields, pa.field(ERROR_COLUMN, pa.string())] if has_error_column else fields)
 
 
 class CanonicalWriter:
     """Collects record batches of any size, and writes their rows in record batches of equal size."""
 
-    def __init__(self, open_sink: Callable[[], ObjectWriter], schema: Any, report: Callable[[int], None]) -> None:
+    def __init__(self, open_sink: Callable[[], ObjectWriter], schema: Any, report_bytes: Callable[[int], None]) -> None:
         self.n_rows = 0
         self.batch_rows = 0
         """Rows of each record batch but the last; 0 until about 1 MiB of rows has been collected."""
         self._open_sink = open_sink
         self._schema = schema
-        self._report = report
+        self._report = report_bytes
         self._reported = 0
         self._sink: ObjectWriter | None = None
         self._file: Any = None
@@ -53,7 +53,7 @@ class CanonicalWriter:
     @classmethod
     @contextmanager
     def open(
-        cls, store: ObjectStore, key: str, schema: Any, report: Callable[[int], None]
+        cls, store: ObjectStore, key: str, schema: Any, report_bytes: Callable[[int], None]
     ) -> Iterator["CanonicalWriter"]:
         """Write an object within a `with` block; if the block raises, the object is deleted.
 
@@ -63,13 +63,13 @@ class CanonicalWriter:
             store: the object store.
             key: the key of the object.
             schema: the schema, from `canonical_schema`.
-            report: called every 8 MiB with the number of bytes written.
+            report_bytes: called every 8 MiB with the number of bytes written.
 
         Raises:
             ObjectStoreUnavailable, StorageFull: the object was not written.
         """
         with ExitStack() as stack:
-            writer = cls(lambda: stack.enter_context(store.open_writer(key)), schema, report)
+            writer = cls(lambda: stack.enter_context(store.open_writer(key)), schema, report_bytes)
             yield writer
             writer._finish()
 

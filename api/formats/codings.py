@@ -8,9 +8,11 @@ import pyarrow as pa
 
 from shared.errors import BodyTooLarge, MalformedUpload, UnsupportedContentCoding
 
-_CHUNK: Final = 2**18
-_RATIO_FROM: Final = 2**24  # decompressed bytes; smaller bodies may have any ratio, such as those of mostly zeros
-_GZIP: Final = 16 + zlib.MAX_WBITS
+_CHUNK_BYTES: Final = 2**18
+_MIN_BYTES_WITH_MAX_RATIO: Final = (
+    2**24
+)  # decompressed bytes; smaller bodies may have any ratio, such as those of mostly zeros
+_GZIP_WINDOW_BITS: Final = 16 + zlib.MAX_WBITS
 
 
 class SentBody:
@@ -46,7 +48,7 @@ class GzipBody:
         self._body = body
         self._sent = b""
         self._has_ended = False
-        self._inflate = zlib.decompressobj(_GZIP)
+        self._inflate = zlib.decompressobj(_GZIP_WINDOW_BITS)
         self._is_within = False  # whether the position is within a member
 
     def read(self, n_bytes: int) -> bytes:
@@ -57,15 +59,15 @@ class GzipBody:
         """
         while not self._has_ended:
             if not self._sent:
-                self._sent = self._body.read(_CHUNK)
+                self._sent = self._body.read(_CHUNK_BYTES)
                 self._has_ended = not self._sent
-            if content := self._inflate_some(n_bytes):
+            if content := self._inflate_part(n_bytes):
                 return content
         if self._is_within:
             raise MalformedUpload(f"The body ends within a gzip member, after {self._body.n_bytes} bytes.")
         return b""
 
-    def _inflate_some(self, n_bytes: int) -> bytes:
+    def _inflate_part(self, n_bytes: int) -> bytes:
         if not self._is_within:
             self._sent = self._sent.lstrip(b"\0") if self._body.n_bytes > len(self._sent) else self._sent
             if not self._sent:
@@ -78,7 +80,7 @@ class GzipBody:
         self._sent = self._inflate.unconsumed_tail
         if self._inflate.eof:
             self._sent = self._inflate.unused_data
-            self._inflate = zlib.decompressobj(_GZIP)
+            self._inflate = zlib.decompressobj(_GZIP_WINDOW_BITS)
             self._is_within = False
         return content
 
@@ -108,9 +110,11 @@ class ZstdBody:
 class InflatedBody:
     """Limits the size and the ratio of a decompressed body."""
 
-    def __init__(self, sent: SentBody, content: GzipBody | ZstdBody, max_bytes: int, max_ratio: int) -> None:
-        self._sent = sent
-        self._content = content
+    def __init__(
+        self, sent_body: SentBody, inflated_content: GzipBody | ZstdBody, max_bytes: int, max_ratio: int
+    ) -> None:
+        self._sent = sent_body
+        self._content = inflated_content
         self._max_bytes = max_bytes
         self._max_ratio = max_ratio
         self._n_bytes = 0
@@ -129,7 +133,7 @@ class InflatedBody:
                 f"The body has more than {self._max_bytes} bytes once it is decompressed (SEPAL_MAX_INFLATED_BYTES):"
                 " send it in several predictions."
             )
-        if self._n_bytes > max(_RATIO_FROM, self._max_ratio * self._sent.n_bytes):
+        if self._n_bytes > max(_MIN_BYTES_WITH_MAX_RATIO, self._max_ratio * self._sent.n_bytes):
             raise BodyTooLarge(
                 f"The body has become more than {self._max_ratio} times as large after {self._sent.n_bytes} bytes"
                 " (SEPAL_MAX_INFLATE_RATIO): send it with less compression."
@@ -137,11 +141,11 @@ class InflatedBody:
         return content
 
 
-def decode_content(sent: SentBody, content_coding: str, max_bytes: int, max_ratio: int) -> Any:
+def decode_content(sent_body: SentBody, content_coding: str, max_bytes: int, max_ratio: int) -> Any:
     """Return a reader of the body without its content coding.
 
     Args:
-        sent: the body as it was sent.
+        sent_body: the body as it was sent.
         content_coding: the `Content-Encoding`; empty for none.
         max_bytes: the limit for the decompressed bytes.
         max_ratio: the limit for decompressed bytes per byte sent.
@@ -150,9 +154,9 @@ def decode_content(sent: SentBody, content_coding: str, max_bytes: int, max_rati
         UnsupportedContentCoding: the coding is neither gzip nor zstd.
     """
     if content_coding in ("", "identity"):
-        return sent
+        return sent_body
     if content_coding in ("gzip", "x-gzip"):
-        return InflatedBody(sent, GzipBody(sent), max_bytes, max_ratio)
+        return InflatedBody(sent_body, GzipBody(sent_body), max_bytes, max_ratio)
     if content_coding == "zstd":
-        return InflatedBody(sent, ZstdBody(sent), max_bytes, max_ratio)
+        return InflatedBody(sent_body, ZstdBody(sent_body), max_bytes, max_ratio)
     raise UnsupportedContentCoding("Send the body as it is, or compressed with gzip or zstd.")

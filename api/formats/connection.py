@@ -7,18 +7,18 @@ from typing import Any, Final
 
 import msgspec
 
-from api.bulk.wire import DATA, FRAME, JOB, MAX_FRAME_BYTES, REPLY, Job, Reply
+from api.bulk.wire import DATA, FRAME_HEAD, JOB, MAX_FRAME_BYTES, REPLY, Job, Reply
 
 _GZIP_LEVEL: Final = 1  # 100 MB/s; level 6 takes three times as long and saves a tenth
-_GZIP_HEADER: Final = 16  # added to the window bits: makes zlib write the header and checksum of gzip
+_GZIP_HEADER_FLAG: Final = 16  # added to the window bits: makes zlib write the header and checksum of gzip
 _BUFFER_BYTES: Final = 2**18  # for small writes; about the size of a Unix socket's buffer
 
 
 class Connection:
     """Sends and receives frames; every method raises `ConnectionError` once the gateway has closed the connection."""
 
-    def __init__(self, raw: socket.socket) -> None:
-        self._raw = raw
+    def __init__(self, gateway_socket: socket.socket) -> None:
+        self._raw = gateway_socket
 
     def receive_job(self) -> Job:
         """Receive the job, which is in the first frame."""
@@ -34,11 +34,11 @@ class Connection:
 
     def receive_head(self) -> tuple[bytes, int]:
         """Receive the head of a frame: its kind, and the length of its content."""
-        head = bytearray(FRAME.size)
+        head = bytearray(FRAME_HEAD.size)
         view = memoryview(head)
         while view:
             view = view[self.receive_into(view) :]
-        kind, n_bytes = FRAME.unpack(head)
+        kind, n_bytes = FRAME_HEAD.unpack(head)
         return kind, n_bytes
 
     def receive_into(self, buffer: memoryview) -> int:
@@ -47,7 +47,7 @@ class Connection:
             return n_bytes
         raise ConnectionError("the gateway closed the connection")
 
-    def reply(self, reply: Reply) -> None:
+    def send_reply(self, reply: Reply) -> None:
         """Send a reply."""
         self._send(REPLY, memoryview(msgspec.msgpack.encode(reply)))
 
@@ -71,7 +71,7 @@ class Connection:
             pass
 
     def _send(self, kind: bytes, content: memoryview) -> None:
-        self._raw.sendall(FRAME.pack(kind, len(content)))
+        self._raw.sendall(FRAME_HEAD.pack(kind, len(content)))
         self._raw.sendall(content)
 
 
@@ -146,7 +146,7 @@ class GzipSink:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._compressor = zlib.compressobj(_GZIP_LEVEL, wbits=zlib.MAX_WBITS | _GZIP_HEADER)
+        self._compressor = zlib.compressobj(_GZIP_LEVEL, wbits=zlib.MAX_WBITS | _GZIP_HEADER_FLAG)
         self.closed = False  # read by pyarrow
 
     @property

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from api.formats.result_rows import ResultRows
-from api.formats.texts import JSON, joined_bytes, write_distinct_rows, write_values
+from api.formats.texts import JSON_STYLE, encode_distinct_rows, encode_values, joined_bytes
 from shared.bulk import ERROR_COLUMN, OUTPUT_METADATA_KEY, TARGET_METADATA_KEY
 
 Shape = str | list["Shape"]
@@ -35,8 +35,8 @@ class ResultDocument:
         self._sink = sink
         self._has_errors = ERROR_COLUMN in rows.result_names
 
-    def write(self, head: bytes) -> None:
-        """Write the document; `head` has its last members, encoded and without braces."""
+    def write(self, last_members: bytes) -> None:
+        """Write the document; `last_members` has its last members, encoded and without braces."""
         writes: dict[str, Callable[[], None]] = {}
         for output, shape in output_shapes(self._rows.result_fields).items():
             writes[output] = partial(self._write_output, shape)
@@ -44,7 +44,7 @@ class ResultDocument:
             writes["carried"] = self._write_carried
         if self._has_errors:
             writes["errors"] = lambda: self._write_list(self._error_items())
-        self._write_object(writes, head)
+        self._write_object(writes, last_members)
 
     def _write_carried(self) -> None:
         self._write_object({name: partial(self._write_output, name) for name in self._rows.carried_names})
@@ -53,23 +53,23 @@ class ResultDocument:
         names = list(_column_names(shape))
         error = [ERROR_COLUMN] if self._has_errors and names[0] in self._rows.result_names else []
         batches = self._rows.batches([*names, *error])
-        self._write_list(write_distinct_rows(batch, partial(_write_items, shape)) for batch in batches)
+        self._write_list(encode_distinct_rows(batch, partial(_encode_items, shape)) for batch in batches)
 
     def _error_items(self) -> Iterator[Any]:
         row = self._first_row
         for batch in self._rows.batches([ERROR_COLUMN]):
             details = batch.column(ERROR_COLUMN)
             pointers = pa.array(range(row, row + batch.num_rows)).filter(details.is_valid()).cast(pa.string())
-            details = write_values(details.drop_null(), JSON)
+            details = encode_values(details.drop_null(), JSON_STYLE)
             yield pc.binary_join_element_wise(',{"pointer":"/data/', pointers, '","detail":', details, "}", "")
             row += batch.num_rows
 
-    def _write_object(self, writes: dict[str, Callable[[], None]], head: bytes = b"") -> None:
+    def _write_object(self, member_writers: dict[str, Callable[[], None]], last_members: bytes = b"") -> None:
         self._sink.write(b"{")
-        for index, (name, write) in enumerate(writes.items()):
+        for index, (name, write) in enumerate(member_writers.items()):
             self._sink.write((b"," if index else b"") + msgspec.json.encode(name) + b":")
             write()
-        self._sink.write((b"," if head and writes else b"") + head + b"}")
+        self._sink.write((b"," if last_members and member_writers else b"") + last_members + b"}")
 
     def _write_list(self, arrays: Iterable[Any]) -> None:
         """Write an array of the items of Arrow arrays, which are JSON with a comma in front of each item."""
@@ -110,7 +110,7 @@ def _column_names(shape: Shape) -> Iterator[str]:
             yield from _column_names(part)
 
 
-def _write_items(shape: Shape, batch: Any) -> Any:
+def _encode_items(shape: Shape, batch: Any) -> Any:
     """Return the item of each row as JSON, with a comma in front; null for a row without a result."""
     items = pc.binary_join_element_wise(",", *_item_pieces(batch, shape), "")
     if ERROR_COLUMN not in batch.schema.names or batch.column(ERROR_COLUMN).null_count == batch.num_rows:
@@ -120,7 +120,7 @@ def _write_items(shape: Shape, batch: Any) -> Any:
 
 def _item_pieces(batch: Any, shape: Shape) -> list[Any]:
     if isinstance(shape, str):
-        return [write_values(batch.column(shape), JSON)]
+        return [encode_values(batch.column(shape), JSON_STYLE)]
     pieces: list[Any] = []
     for part in shape:
         pieces += [",", *_item_pieces(batch, part)]

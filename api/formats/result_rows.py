@@ -80,7 +80,7 @@ class ResultRows:
         if not carried_names:
             yield from self._result_batches(results)
             return
-        carried = CarriedRows(self._store, self._source, carried_names)
+        carried = CarriedColumnsReader(self._store, self._source, carried_names)
         row = self._first
         for n_rows, columns in self._result_columns(results):
             yield pa.RecordBatch.from_arrays([*carried.read(row, n_rows), *columns], schema=schema)
@@ -99,7 +99,9 @@ class ResultRows:
         """Yield the rows of the range from the results of slices."""
         for result, file in open_results(self._store, self._results):
             row, last = result.first_row, result.first_row + result.n_rows
-            for batch in _lost_rows(result) if file is None else map(file.get_batch, range(file.num_record_batches)):
+            for batch in (
+                _lost_row_batches(result) if file is None else map(file.get_batch, range(file.num_record_batches))
+            ):
                 start, end = max(self._first, row), min(self._end, row + batch.num_rows)
                 if start < end:
                     yield _conform_to_schema(batch.slice(start - row, end - start), schema)
@@ -108,11 +110,11 @@ class ResultRows:
                 raise ValueError(f"a result of {result.n_rows} rows ends {last - row} rows early: {result.key}")
 
     def _carried_fields(self) -> list[Any]:
-        types = CarriedRows(self._store, self._source, self._source.carried).types
+        types = CarriedColumnsReader(self._store, self._source, self._source.carried).types
         return [pa.field(name, kind) for name, kind in zip(self._source.carried, types, strict=True)]
 
 
-class CarriedRows:
+class CarriedColumnsReader:
     """Reads carried columns of an upload."""
 
     def __init__(self, store: ObjectStore, source: Source, names: Sequence[str]) -> None:
@@ -163,7 +165,7 @@ def _result_fields(store: ObjectStore, source: Source, results: Iterable[SliceRe
     return [*fields, pa.field(ERROR_COLUMN, pa.string())] if source.on_error is OnError.REPORT else fields
 
 
-def _lost_rows(result: SliceResult) -> Iterator[Any]:
+def _lost_row_batches(result: SliceResult) -> Iterator[Any]:
     """Yield one record batch with the error of a result that has no object."""
     yield pa.record_batch({ERROR_COLUMN: pa.array([result.error] * result.n_rows, pa.string())})
 

@@ -18,11 +18,11 @@ _NICENESS: Final = 5  # lower priority than the gateway's event loop
 _BACKLOG: Final = 64
 
 
-def serve(path: str, settings: TableSettings) -> None:
+def serve_jobs(socket_path: str, settings: TableSettings) -> None:
     """Serve jobs on a Unix socket until standard input ends, as it does when the parent exits.
 
     Args:
-        path: the path of the socket, which must not exist yet, in a folder that no other user may enter.
+        socket_path: the path of the socket, which must not exist yet, in a folder that no other user may enter.
         settings: the settings of each table process.
     """
     os.nice(_NICENESS)
@@ -31,7 +31,7 @@ def serve(path: str, settings: TableSettings) -> None:
     )  # the kernel reaps children; the gateway notices their end by the connection
     keep_freed_memory()
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
+        listener.bind(socket_path)
         listener.listen(_BACKLOG)
         _check_that_forks_are_safe()
         sys.stdout.buffer.write(LISTENING)
@@ -40,8 +40,8 @@ def serve(path: str, settings: TableSettings) -> None:
         gc.freeze()  # keeps the pages of these objects shared with the children
         _accept_connections(listener, settings)
     with suppress(OSError):  # the gateway does the same, unless it was killed
-        Path(path).unlink()
-        Path(path).parent.rmdir()
+        Path(socket_path).unlink()
+        Path(socket_path).parent.rmdir()
 
 
 def _check_that_forks_are_safe() -> None:

@@ -11,20 +11,20 @@ import pyarrow as pa
 from shared.bulk import SliceResult
 from shared.objects import ObjectStore
 
-_WHOLE_BYTES: Final = 16 * 2**20
+_MAX_WHOLE_FILE_BYTES: Final = 16 * 2**20
 """A file of at most this size is read with one request."""
 _PART_BYTES: Final = 4 * 2**20
 _FILES_AHEAD: Final = 3  # files requested ahead, because each request takes a round trip
 
 
-def open_file(store: ObjectStore, key: str, n_bytes: int, included: Sequence[int] | None = None) -> Any:
+def open_file(store: ObjectStore, key: str, n_bytes: int, column_indices: Sequence[int] | None = None) -> Any:
     """Open an Arrow file as a `RecordBatchFileReader`.
 
     Args:
         store: the object store.
         key: the key of the file.
         n_bytes: the size of the file.
-        included: the indices of the columns to read; None for all.
+        column_indices: the indices of the columns to read; None for all.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -33,12 +33,14 @@ def open_file(store: ObjectStore, key: str, n_bytes: int, included: Sequence[int
     path = store.local_path(key)
     if path is not None:
         # Mapped memory counts towards the limit: map a result, but not the rows of a whole upload.
-        file = pa.memory_map(str(path)) if included is None else pa.OSFile(str(path))
-    elif n_bytes <= _WHOLE_BYTES:
+        file = pa.memory_map(str(path)) if column_indices is None else pa.OSFile(str(path))
+    elif n_bytes <= _MAX_WHOLE_FILE_BYTES:
         file = pa.BufferReader(store.read(key, 0, n_bytes))
     else:
         file = pa.PythonFile(_StoredFile(store, key, n_bytes), mode="r")
-    options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=None if included is None else list(included))
+    options = pa.ipc.IpcReadOptions(
+        use_threads=False, included_fields=None if column_indices is None else list(column_indices)
+    )
     return pa.ipc.open_file(file, options=options)
 
 

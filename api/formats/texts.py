@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _PROBE_ROWS: Final = 1024
-_FEW: Final = 128  # with fewer distinct values in the first rows, writing each of them once is faster
+_MAX_DISTINCT_ROWS: Final = 128  # with fewer distinct values in the first rows, writing each of them once is faster
 _MAX_NUMBER: Final = 2**31  # multiplied by the rows of a batch, below 2^63
 _LINE_END: Final = 10
 _FIRST_PRINTABLE: Final = 32
@@ -30,7 +30,7 @@ class TextStyle:
     """Encodes an array of strings; the result for a null is ignored."""
 
 
-def write_values(column: Any, style: TextStyle) -> Any:
+def encode_values(column: Any, style: TextStyle) -> Any:
     """Encode each value of a column as text.
 
     A float is written with the fewest digits that parse to the same value in its precision, as in responses of
@@ -49,28 +49,28 @@ def write_values(column: Any, style: TextStyle) -> Any:
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return column.cast(pa.string()).fill_null(style.missing)
     if pa.types.is_floating(kind):
-        return _write_distinct_values(column, lambda values: _write_floats(values, style).fill_null(style.missing))
+        return _encode_distinct_values(column, lambda values: _encode_floats(values, style).fill_null(style.missing))
     if pa.types.is_temporal(kind):
         column = pc.replace_substring(column.cast(pa.string()), " ", "T", max_replacements=1)
-    return _write_distinct_values(
+    return _encode_distinct_values(
         column.cast(pa.string()), lambda values: style.strings(values).fill_null(style.missing)
     )
 
 
-def write_distinct_rows(batch: Any, write: Callable[[Any], Any]) -> Any:
+def encode_distinct_rows(batch: Any, encode_batch: Callable[[Any], Any]) -> Any:
     """Encode each row of a record batch; each distinct row once, if the first rows have few distinct ones.
 
     Args:
         batch: the record batch.
-        write: encodes a record batch: returns an array of one string for each row.
+        encode_batch: encodes a record batch: returns an array of one string for each row.
 
     Returns:
         An array of strings.
     """
-    if batch.num_rows < _PROBE_ROWS or _number_rows(batch.slice(0, _PROBE_ROWS)).max() >= _FEW:
-        return write(batch)
+    if batch.num_rows < _PROBE_ROWS or _number_rows(batch.slice(0, _PROBE_ROWS)).max() >= _MAX_DISTINCT_ROWS:
+        return encode_batch(batch)
     numbers = _number_rows(batch)
-    return write(batch.take(pa.array(_last_rows(numbers)))).take(pa.array(numbers))
+    return encode_batch(batch.take(pa.array(_last_row_indices(numbers)))).take(pa.array(numbers))
 
 
 def joined_bytes(strings: Any) -> memoryview:
@@ -98,16 +98,16 @@ def encode_csv_strings(values: Any) -> Any:
     return pc.if_else(needs_quotes, quoted, values)
 
 
-def _write_distinct_values(column: Any, write: Callable[[Any], Any]) -> Any:
-    return write_distinct_rows(pa.record_batch([column], ["column"]), lambda batch: write(batch.column(0)))
+def _encode_distinct_values(column: Any, encode_array: Callable[[Any], Any]) -> Any:
+    return encode_distinct_rows(pa.record_batch([column], ["column"]), lambda batch: encode_array(batch.column(0)))
 
 
 def _number_rows(batch: Any) -> Any:
     """Number the distinct rows of a record batch from 0; return the number of each row, int64, shape (n_rows,)."""
-    if all(column.type in _WIDE and not column.null_count for column in batch.columns):
+    if all(column.type in _WORD_TYPES and not column.null_count for column in batch.columns):
         words = [_comparable_values(column).to_numpy().view(np.uint64) for column in batch.columns]
         numbers = _number_values(_hash_rows(words).view(np.int64))
-        rows = _last_rows(numbers)
+        rows = _last_row_indices(numbers)
         if all((column[rows][numbers] == column).all() for column in words):  # no hash collision
             return numbers
     numbers, n_numbers = np.zeros(batch.num_rows, np.int64), 1
@@ -124,15 +124,15 @@ def _hash_rows(columns: list[Any]) -> Any:
     hashes = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
         hashes ^= column
-        hashes *= _ODD
-        hashes ^= hashes >> _HALF
+        hashes *= _HASH_MULTIPLIER
+        hashes ^= hashes >> _HASH_SHIFT
     return hashes
 
 
-def _last_rows(numbers: Any) -> Any:
+def _last_row_indices(row_numbers: Any) -> Any:
     """Return the index of the last row with each number."""
-    rows = np.empty(numbers.max() + 1, np.int64)
-    rows[numbers] = np.arange(len(numbers))
+    rows = np.empty(row_numbers.max() + 1, np.int64)
+    rows[row_numbers] = np.arange(len(row_numbers))
     return rows
 
 
@@ -144,10 +144,10 @@ def _comparable_values(column: Any) -> Any:
     """Return integers in place of floats, so that values are equal only if all their bits are."""
     if pa.types.is_dictionary(column.type):
         return column.dictionary_decode()
-    return column.view(_BITS[column.type.bit_width]) if pa.types.is_floating(column.type) else column
+    return column.view(_INTEGER_TYPES_BY_BITS[column.type.bit_width]) if pa.types.is_floating(column.type) else column
 
 
-def _write_floats(values: Any, style: TextStyle) -> Any:
+def _encode_floats(values: Any, style: TextStyle) -> Any:
     if values.type.bit_width < 64:
         values = values.cast(pa.string()).cast(pa.float64())  # 0.1, not 0.10000000149011612
     texts = _split_lines(_encode_lines(values.to_numpy(zero_copy_only=False).tolist()), len(values))
@@ -167,10 +167,10 @@ def _split_lines(lines: bytes, n_lines: int) -> Any:
     return pa.StringArray.from_buffers(n_lines, pa.py_buffer(ends), pa.py_buffer(content[~is_end]))
 
 
-_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
-_HALF: Final = np.uint64(32)
-_WIDE: Final = (pa.int64(), pa.float64())
-_BITS: Final = {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
+_HASH_MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
+_HASH_SHIFT: Final = np.uint64(32)
+_WORD_TYPES: Final = (pa.int64(), pa.float64())
+_INTEGER_TYPES_BY_BITS: Final = {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
 _CSV_SPECIAL: Final = np.frombuffer(b'",\r\n', np.uint8)
-JSON: Final = TextStyle("null", '"-Infinity"', '"Infinity"', '"NaN"', encode_json_strings)
-CSV: Final = TextStyle("", "-Infinity", "Infinity", "NaN", encode_csv_strings)
+JSON_STYLE: Final = TextStyle("null", '"-Infinity"', '"Infinity"', '"NaN"', encode_json_strings)
+CSV_STYLE: Final = TextStyle("", "-Infinity", "Infinity", "NaN", encode_csv_strings)

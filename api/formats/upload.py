@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from api.bulk.wire import TableSettings, UploadJob
-from api.formats.intake import Piece
+from api.formats.pieces import Piece
 from shared.card import ModelCard
 from shared.columns import Column
 from shared.names import Output

@@ -13,7 +13,14 @@ import pyarrow.parquet as pq
 from api.bulk.wire import ResultJob
 from api.formats.json_document import ResultDocument
 from api.formats.result_rows import MAX_BATCH_ROWS, ResultRows
-from api.formats.texts import CSV, JSON, encode_csv_strings, joined_bytes, write_distinct_rows, write_values
+from api.formats.texts import (
+    CSV_STYLE,
+    JSON_STYLE,
+    encode_csv_strings,
+    encode_distinct_rows,
+    encode_values,
+    joined_bytes,
+)
 from shared.objects import ObjectStore
 
 T = TypeVar("T")
@@ -38,7 +45,7 @@ def write_result(job: ResultJob, sink: Any, store: ObjectStore) -> None:
     if job.format == "json":
         ResultDocument(rows, job.first_row, sink).write(job.head)
     else:
-        _WRITE[job.format](rows, sink)
+        _WRITERS_BY_FORMAT[job.format](rows, sink)
 
 
 def _write_ndjson(rows: ResultRows, sink: Any) -> None:
@@ -48,33 +55,35 @@ def _write_ndjson(rows: ResultRows, sink: Any) -> None:
 def _ndjson_pieces(batch: Any) -> Iterator[Any]:
     for index, (name, column) in enumerate(zip(batch.schema.names, batch.columns, strict=True)):
         yield f"{',' if index else ''}{msgspec.json.encode(name).decode()}:"
-        yield write_values(column, JSON)
+        yield encode_values(column, JSON_STYLE)
 
 
 def _write_csv(rows: ResultRows, sink: Any) -> None:
     sink.write(",".join(encode_csv_strings(pa.array(rows.schema.names)).to_pylist()).encode() + b"\n")
-    _write_lines(rows, sink, partial(_csv_pieces, is_single=len(rows.schema) == 1), "", "\n")
+    _write_lines(rows, sink, partial(_csv_pieces, is_single_column=len(rows.schema) == 1), "", "\n")
 
 
-def _csv_pieces(batch: Any, *, is_single: bool) -> Iterator[Any]:
+def _csv_pieces(batch: Any, *, is_single_column: bool) -> Iterator[Any]:
     for index, column in enumerate(batch.columns):
         yield "," if index else ""
-        texts = write_values(column, CSV)
-        yield pc.if_else(column.is_null(), '""', texts) if is_single else texts  # readers skip an empty line
+        texts = encode_values(column, CSV_STYLE)
+        yield pc.if_else(column.is_null(), '""', texts) if is_single_column else texts  # readers skip an empty line
 
 
-def _write_lines(rows: ResultRows, sink: Any, pieces: Callable[[Any], Iterator[Any]], start: str, end: str) -> None:
+def _write_lines(
+    rows: ResultRows, sink: Any, pieces: Callable[[Any], Iterator[Any]], line_start: str, line_end: str
+) -> None:
     """Write a line for each row: its carried columns, then its result columns, encoded once for equal results."""
     carried = rows.carried_names
 
     def write_results(batch: Any) -> Any:
-        return pc.binary_join_element_wise("," if carried else start, *pieces(batch), end, "")
+        return pc.binary_join_element_wise("," if carried else line_start, *pieces(batch), line_end, "")
 
     def lines() -> Iterator[Any]:
         for batch in rows.batches():
-            results = write_distinct_rows(batch.select(rows.result_names), write_results)
+            results = encode_distinct_rows(batch.select(rows.result_names), write_results)
             if carried:
-                results = pc.binary_join_element_wise(start, *pieces(batch.select(carried)), results, "")
+                results = pc.binary_join_element_wise(line_start, *pieces(batch.select(carried)), results, "")
             yield results
 
     for some in _produce_ahead(lines()):
@@ -105,7 +114,7 @@ def _write_parquet(rows: ResultRows, sink: Any) -> None:
             writer.write_table(pa.Table.from_batches([batch]), row_group_size=ROW_GROUP_ROWS)
 
 
-_WRITE: Final[dict[str, Callable[[ResultRows, Any], None]]] = {
+_WRITERS_BY_FORMAT: Final[dict[str, Callable[[ResultRows, Any], None]]] = {
     "ndjson": _write_ndjson,
     "csv": _write_csv,
     "arrow": _write_arrow,

@@ -3,7 +3,7 @@
 import sys
 from typing import Any, Final
 
-from api.http.schemas import reference
+from api.http.schemas import schema_reference
 from api.http.values import MAX_FLOAT32
 from shared.card import ModelCard
 from shared.columns import (
@@ -46,26 +46,28 @@ def _row_schemas(card: ModelCard | None) -> dict[str, Schema]:
     return {"RowAsArray": _array_schema(card.input), "RowAsObject": _object_schema(card.input)}
 
 
-def _body_schema(card: ModelCard | None, rows: list[str], bounds: Schema) -> Schema:
+def _body_schema(card: ModelCard | None, row_schema_names: list[str], max_items: Schema) -> Schema:
     data: Schema = {
         "type": "array",
         "minItems": 1,
-        **bounds,
-        "items": reference(rows[0]) if len(rows) == 1 else {"anyOf": [reference(name) for name in rows]},
+        **max_items,
+        "items": schema_reference(row_schema_names[0])
+        if len(row_schema_names) == 1
+        else {"anyOf": [schema_reference(name) for name in row_schema_names]},
         "description": "Rows, as arrays of values in the order of GET /model, as objects by column name, or as texts.",
     }
-    if len(rows) > 1:  # all rows of a body have the same form
+    if len(row_schema_names) > 1:  # all rows of a body have the same form
         data |= {"if": {"contains": {"type": "array"}}, "then": {"items": {"type": "array"}}}
     properties = {"data": data, "outputs": _outputs_schema(card)}
     return {"type": "object", "required": ["data"], "properties": properties, "additionalProperties": False}
 
 
 def _outputs_schema(card: ModelCard | None) -> Schema:
-    schema = {"type": "array", "items": reference(Output.__name__), "minItems": 1, "uniqueItems": True}
+    schema = {"type": "array", "items": schema_reference(Output.__name__), "minItems": 1, "uniqueItems": True}
     if card is None:
         return schema
     default = ", ".join(card.default_outputs)
-    schema["items"] = reference(Output.__name__) | {"enum": list(card.outputs)}
+    schema["items"] = schema_reference(Output.__name__) | {"enum": list(card.outputs)}
     return schema | {"description": f"The outputs to return, instead of {default}."}
 
 
@@ -146,15 +148,15 @@ def _column_description(column: Column) -> str:
     return "; ".join([*parts, *_training_descriptions(column.seen)]) + "."
 
 
-def _training_descriptions(seen: Seen | None) -> list[str]:
-    if seen is None:
+def _training_descriptions(statistics: Seen | None) -> list[str]:
+    if statistics is None:
         return []
     parts = []
-    if seen.minimum is not None:
-        parts.append(f"{seen.minimum} to {seen.maximum} in training")
-    if seen.counts:
-        shown: list[Value] = [value for value, _ in seen.counts[:_SHOWN_COUNTS]]
+    if statistics.minimum is not None:
+        parts.append(f"{statistics.minimum} to {statistics.maximum} in training")
+    if statistics.counts:
+        shown: list[Value] = [value for value, _ in statistics.counts[:_SHOWN_COUNTS]]
         parts.append("most frequent in training: " + ", ".join(map(str, shown)))
-    if seen.missing:
-        parts.append(f"{seen.missing:.1%} missing in training")
+    if statistics.missing:
+        parts.append(f"{statistics.missing:.1%} missing in training")
     return parts

@@ -9,7 +9,7 @@ from api.http import operations
 from api.http.events import EVENTS_PATH, EventStreams
 from api.http.headers import RequestHeaders
 from api.http.parameters import Cursor, PageSize, PredictionIdText, States
-from api.http.status import bulk_status_of
+from api.http.status import bulk_prediction_status
 from api.http.stored_results import StoredResults
 from api.http.uploads import UploadOperation
 from shared.ids import PredictionId
@@ -33,7 +33,7 @@ def bulk_routes(
         host = (request.scope.get("client") or ("",))[0]
         owner = RequestHeaders.read(request.scope["headers"]).owner(host)
         page = await store.list_predictions(owner, state or (), limit, cursor)
-        body: dict[str, Any] = {"predictions": [bulk_status_of(each) for each in page.predictions]}
+        body: dict[str, Any] = {"predictions": [bulk_prediction_status(each) for each in page.predictions]}
         if page.cursor is not None:
             body["cursor"] = page.cursor
         return Response(msgspec.json.encode(body), media_type="application/json")

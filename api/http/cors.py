@@ -24,7 +24,7 @@ _HEADERS: Final = (
     "traceparent",
     "X-Request-ID",
 )
-_EXPOSED: Final = (
+_EXPOSED_HEADERS: Final = (
     *("Location", "Preference-Applied", "Retry-After", "Server-Timing", "X-Request-ID"),
     *("Accept-Ranges", "Content-Range", "ETag"),
 )
@@ -40,10 +40,10 @@ def with_cors(app: ASGIApp, origins: str) -> ASGIApp:
     allowed = [origin.strip() for origin in origins.split(",") if origin.strip()]
     if not allowed:
         return app
-    return _Cors(app, allowed, _METHODS, _HEADERS, expose_headers=_EXPOSED)
+    return _CorsMiddleware(app, allowed, _METHODS, _HEADERS, expose_headers=_EXPOSED_HEADERS)
 
 
-class _Cors(CORSMiddleware):
+class _CorsMiddleware(CORSMiddleware):
     """Starlette's middleware, except that a preflight request gets the response 204 without content."""
 
     def preflight_response(self, request_headers: Headers) -> Response:

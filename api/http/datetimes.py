@@ -4,7 +4,7 @@ import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any, Final
 
-from api.http.strict_json import show
+from api.http.strict_json import to_short_json
 from shared.columns import UNIT_DIGITS, Unit
 
 _DATETIME: Final = re.compile(
@@ -18,7 +18,7 @@ _NANOSECOND_RANGE: Final = datetime(1677, 9, 21, 0, 12, 44), datetime(2262, 4, 1
 """The seconds that a 64-bit datetime in nanoseconds can represent with every fraction."""
 
 
-def read_datetime(unit: Unit, is_zoned: bool, wanted: str, value: Any) -> str:
+def read_datetime(unit: Unit, is_zoned: bool, expectation: str, value: Any) -> str:
     """Return a datetime in ISO 8601 with all digits of its unit; in UTC, with a final `Z`, if `is_zoned`.
 
     Raises:
@@ -26,38 +26,38 @@ def read_datetime(unit: Unit, is_zoned: bool, wanted: str, value: Any) -> str:
     """
     found = _DATETIME.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise ValueError(f"must be {wanted}; {show(value)} is not.")
+        raise ValueError(f"must be {expectation}; {to_short_json(value)} is not.")
     day, minutes, seconds, digits, offset = found.groups()
     if (offset is not None) is not is_zoned:
-        raise ValueError(f"must be {wanted}; {show(value)} has {'an' if offset else 'no'} offset.")
+        raise ValueError(f"must be {expectation}; {to_short_json(value)} has {'an' if offset else 'no'} offset.")
     try:
         moment = datetime.fromisoformat(f"{day}T{minutes or '00:00'}{seconds or ''}")
         if offset is not None:
             moment = moment.replace(tzinfo=_parse_offset(offset)).astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"must be {wanted}; {show(value)} is not a date and time: {error}.") from None
+        raise ValueError(f"must be {expectation}; {to_short_json(value)} is not a date and time: {error}.") from None
     n_digits = UNIT_DIGITS[unit]
     digits = (digits or "").ljust(9, "0")
     if digits[n_digits:].strip("0"):
-        raise ValueError(f"keeps {n_digits} digits of a second; {show(value)} has more: round it.")
+        raise ValueError(f"keeps {n_digits} digits of a second; {to_short_json(value)} has more: round it.")
     if unit is Unit.NANOSECOND and not _NANOSECOND_RANGE[0] <= moment <= _NANOSECOND_RANGE[1]:
-        raise ValueError(f"must be between the years 1677 and 2262; {show(value)} is not.")
+        raise ValueError(f"must be between the years 1677 and 2262; {to_short_json(value)} is not.")
     fraction = f".{digits[:n_digits]}" if n_digits else ""
     return f"{moment.isoformat()}{fraction}{'Z' if is_zoned else ''}"
 
 
-def read_date(wanted: str, value: Any) -> str:
+def read_date(expectation: str, value: Any) -> str:
     """Return a date in ISO 8601.
 
     Raises:
         ValueError: the value is not a date.
     """
     if not isinstance(value, str) or not _DATE.fullmatch(value):
-        raise ValueError(f"must be {wanted}; {show(value)} is not.")
+        raise ValueError(f"must be {expectation}; {to_short_json(value)} is not.")
     try:
         return date.fromisoformat(value).isoformat()
     except ValueError as error:
-        raise ValueError(f"must be {wanted}; {show(value)} is not a date: {error}.") from None
+        raise ValueError(f"must be {expectation}; {to_short_json(value)} is not a date: {error}.") from None
 
 
 def _parse_offset(offset: str) -> timezone:

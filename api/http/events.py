@@ -12,8 +12,8 @@ from fastapi import Request, Response
 
 from api.bulk.events import Change, Events
 from api.http import schemas
-from api.http.methods import IS_HEAD
-from api.http.status import bulk_status_of, status_of
+from api.http.methods import IS_HEAD_KEY
+from api.http.status import bulk_prediction_status, prediction_status
 from api.http.streaming import StreamedResponse
 from shared.ids import PredictionId
 from shared.store.bulk import BulkPrediction
@@ -31,7 +31,8 @@ EVENT_SCHEMA: Final = {
             "contentMediaType": "application/json",
             "contentSchema": {
                 "anyOf": [
-                    schemas.reference(model.__name__) for model in (schemas.BulkPrediction, schemas.PredictionStatus)
+                    schemas.schema_reference(model.__name__)
+                    for model in (schemas.BulkPrediction, schemas.PredictionStatus)
                 ]
             },
         },
@@ -66,15 +67,15 @@ class EventStreams:
         change = await self._events.read_latest(prediction_id)
         if change.is_end and change.number == seen:
             return Response(status_code=204)  # after a 204, an EventSource does not reconnect
-        if IS_HEAD in request.scope:
+        if IS_HEAD_KEY in request.scope:
             return Response(headers=_HEADERS)
         return StreamedResponse(partial(self._open_stream, prediction_id, change, seen), 200, _HEADERS)
 
     @asynccontextmanager
     async def _open_stream(
-        self, prediction_id: PredictionId, change: Change, seen: int | None
+        self, prediction_id: PredictionId, change: Change, last_seen_number: int | None
     ) -> AsyncIterator[AsyncGenerator[bytes]]:
-        changes = self._events.follow(prediction_id, change, seen, self._draining)
+        changes = self._events.follow(prediction_id, change, last_seen_number, self._draining)
         async with aclosing(changes), aclosing(_format_events(prediction_id, changes)) as parts:
             yield parts
 
@@ -84,12 +85,12 @@ async def _format_events(prediction_id: PredictionId, changes: AsyncGenerator[Ch
         if change is None:
             yield _KEEP_ALIVE
         else:
-            status = msgspec.json.encode(_status_of(prediction_id, change))
+            status = msgspec.json.encode(_status_data(prediction_id, change))
             name = b"end" if change.is_end else b"progress"
             yield b"id: %d\nevent: %b\ndata: %b\n\n" % (change.number, name, status)
 
 
-def _status_of(prediction_id: PredictionId, change: Change) -> dict[str, Any]:
+def _status_data(prediction_id: PredictionId, change: Change) -> dict[str, Any]:
     if isinstance(change.prediction, BulkPrediction):
-        return bulk_status_of(change.prediction)
-    return status_of(prediction_id, change.prediction)
+        return bulk_prediction_status(change.prediction)
+    return prediction_status(prediction_id, change.prediction)

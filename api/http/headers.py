@@ -69,11 +69,11 @@ class RequestHeaders(msgspec.Struct, frozen=True):
             traceparent.decode() if traceparent and _TRACEPARENT.fullmatch(traceparent) else "",
         )
 
-    def deadline_seconds(self, began: float) -> float | None:
+    def deadline_seconds(self, start_time: float) -> float | None:
         """Parse `Sepal-Deadline`.
 
         Args:
-            began: the time from which the deadline counts, on the monotonic clock.
+            start_time: the time from which the deadline counts, on the monotonic clock.
 
         Returns:
             Seconds from now after which the client no longer needs the result; None without the header.
@@ -85,7 +85,7 @@ class RequestHeaders(msgspec.Struct, frozen=True):
             return None
         if not _DEADLINE.fullmatch(self.deadline.strip()):
             raise InvalidDeadline
-        return max(float(self.deadline) - (time.monotonic() - began), 0.0)
+        return max(float(self.deadline) - (time.monotonic() - start_time), 0.0)
 
     def parse_idempotency_key(self, client_host: str, body: bytes) -> IdempotencyKey | None:
         """Parse `Idempotency-Key`, and add the fingerprint of the body.
@@ -143,27 +143,27 @@ class Preferences:
             wait=int(wait) if _DELTA_SECONDS.fullmatch(wait) else None,
         )
 
-    def wait_seconds(self, default: float, longest: float) -> float:
+    def wait_seconds(self, default_seconds: float, max_seconds: float) -> float:
         """Return how long to wait for the result before responding with 202."""
         if self.wait is not None:
-            return min(self.wait, longest)
-        return 0 if self.respond_async else default
+            return min(self.wait, max_seconds)
+        return 0 if self.respond_async else default_seconds
 
-    def preference_applied(self, is_final: bool, longest: float) -> str | None:
+    def preference_applied(self, is_final: bool, max_seconds: float) -> str | None:
         """Return the value of `Preference-Applied`; None if no preference was applied."""
         applied = []
         if self.respond_async and not is_final:
             applied.append("respond-async")
         if self.wait is not None:
-            applied.append(f"wait={min(self.wait, int(longest))}")
+            applied.append(f"wait={min(self.wait, int(max_seconds))}")
         return ", ".join(applied) or None
 
 
 _NO_PREFERENCES: Final = Preferences()
 
 
-def _header_values(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[bytes]:
-    return [value for name, value in headers if name == wanted]
+def _header_values(headers: Sequence[tuple[bytes, bytes]], header_name: bytes) -> list[bytes]:
+    return [value for name, value in headers if name == header_name]
 
 
 def _parse_preferences(text: str) -> dict[str, str]:

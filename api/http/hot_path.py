@@ -19,24 +19,24 @@ from api.cluster.status import ClusterStatus
 from api.http import problems
 from api.http.body import read_json_body
 from api.http.events import EVENTS_PATH
-from api.http.forwarded import TrustedProxies
+from api.http.forwarded_headers import TrustedProxies
 from api.http.headers import Preferences, RequestHeaders
 from api.http.large_bodies import LargeBodies
-from api.http.meta import wants_meta
+from api.http.meta import is_meta_requested
 from api.http.rendering import HttpResponse, raise_failure, render
 from api.http.rows import BodyReader, ReadBody
 from api.predictions.service import PredictionRequest, PredictionResponse, PredictionService
 from api.settings import GatewaySettings
 from api.telemetry.metrics import GatewayMetrics
-from api.telemetry.tracing import RequestTracer, set_status, traceparent_of
+from api.telemetry.tracing import RequestTracer, format_traceparent, set_status
 from shared.card import ModelCard
 from shared.errors import RequestRefused
 from shared.names import FINAL_STATES
 from shared.store.idempotency import IdempotencyKey
 from shared.store.records import Origin
 
-REQUEST_ID: Final = b"x-request-id"
-_PREDICT: Final = "/predict"
+REQUEST_ID_HEADER: Final = b"x-request-id"
+_PREDICT_PATH: Final = "/predict"
 _MAX_HASHED_IN_LOOP_BYTES: Final = 2**20  # SHA-256 takes 2 ms for it
 
 log = structlog.get_logger(__name__)
@@ -73,17 +73,17 @@ class PredictOperation:
         """
         preferences = Preferences.parse(headers.prefer)
         try:
-            with_meta = wants_meta(scope["query_string"]) if scope["query_string"] else False
+            has_meta = is_meta_requested(scope["query_string"]) if scope["query_string"] else False
             body = await read_json_body(headers, receive, self._settings.max_body_bytes)
             card = await self._cluster.current_card()
-            began = time.monotonic()
+            start_time = time.monotonic()
             read = self._reader.read_if_small(body, card) or await self._read_large_body(body, card)
             request = PredictionRequest(
                 read.rows,
                 preferences.wait_seconds(self._settings.wait_seconds, self._settings.max_wait_seconds),
-                headers.deadline_seconds(began),
+                headers.deadline_seconds(start_time),
                 None if headers.idempotency_key is None else await _parse_idempotency_key(headers, scope, body),
-                _origin_of(headers, read),
+                _make_origin(headers, read),
             )
             submit = self._service.submit if self._tracer is None else self._submit_traced
             response = await submit(request)
@@ -92,7 +92,7 @@ class PredictOperation:
             raise
         if headers.request_id:
             bind_contextvars(batch=response.id.batch_id)  # the whole id would give access to the result
-        return self._render(response, preferences, with_meta=with_meta)
+        return self._render(response, preferences, has_meta=has_meta)
 
     async def _read_large_body(self, body: bytes, card: ModelCard) -> ReadBody:
         while True:
@@ -105,7 +105,7 @@ class PredictOperation:
     async def _submit_traced(self, request: PredictionRequest) -> PredictionResponse:
         assert self._tracer is not None, "called only with a tracer"
         with self._tracer.wait_span() as span:
-            if traceparent := traceparent_of(span):
+            if traceparent := format_traceparent(span):
                 origin = msgspec.structs.replace(request.origin or Origin(), traceparent=traceparent)
                 request = msgspec.structs.replace(request, origin=origin)
             response = await self._service.submit(request)
@@ -113,10 +113,10 @@ class PredictOperation:
             span.set_attribute("sepal.state", response.prediction.state.value)
         return response
 
-    def _render(self, response: PredictionResponse, preferences: Preferences, *, with_meta: bool) -> HttpResponse:
+    def _render(self, response: PredictionResponse, preferences: Preferences, *, has_meta: bool) -> HttpResponse:
         raise_failure(response.id, response.prediction)
         retry_after = self._cluster.backlog.retry_after
-        rendered = render(response.id, response.prediction, retry_after, with_meta=with_meta)
+        rendered = render(response.id, response.prediction, retry_after, has_meta=has_meta)
         rendered.headers.append((b"vary", b"Prefer"))
         is_final = response.prediction.state in FINAL_STATES
         if applied := preferences.preference_applied(is_final, self._settings.max_wait_seconds):
@@ -148,15 +148,15 @@ class HotPath:
         if scope["type"] != "http":
             await self.framework(scope, receive, send)
             return
-        began = time.perf_counter()
+        start_time = time.perf_counter()
         if self._proxies is not None:
             self._proxies.apply_forwarded_headers(scope)
         headers = RequestHeaders.read(scope["headers"])
         if headers.request_id:
             bind_contextvars(request=headers.request_id)
             send = _with_request_id(send, headers.request_id)
-        if scope["path"] != _PREDICT or scope["method"] != "POST":
-            await self._forward(headers, scope, receive, send, began)
+        if scope["path"] != _PREDICT_PATH or scope["method"] != "POST":
+            await self._forward(headers, scope, receive, send, start_time)
             return
         if self._tracer is None:
             response = await self._respond(headers, scope, receive)
@@ -166,7 +166,7 @@ class HotPath:
                 set_status(span, response.status)
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         await send({"type": "http.response.body", "body": response.body})
-        self._record_request(headers, "POST", _PREDICT, response.status, began)
+        self._record_request(headers, "POST", _PREDICT_PATH, response.status, start_time)
 
     async def _respond(self, headers: RequestHeaders, scope: Scope, receive: Receive) -> HttpResponse:
         try:
@@ -175,7 +175,9 @@ class HotPath:
             problem = problems.to_problem_response(error, self._retry_after)
             return HttpResponse(problem.status_code, problem.raw_headers, bytes(problem.body))
 
-    async def _forward(self, headers: RequestHeaders, scope: Scope, receive: Receive, send: Send, began: float) -> None:
+    async def _forward(
+        self, headers: RequestHeaders, scope: Scope, receive: Receive, send: Send, start_time: float
+    ) -> None:
         status = 0
 
         async def send_and_record_status(message: Message) -> None:
@@ -190,10 +192,10 @@ class HotPath:
             route: Any = scope.get("route")  # its path has parameter names instead of values
             path = getattr(route, "path", "")
             if path != EVENTS_PATH:  # not recorded: an event stream lasts as long as its prediction
-                self._record_request(headers, scope["method"], path, status, began)
+                self._record_request(headers, scope["method"], path, status, start_time)
 
-    def _record_request(self, headers: RequestHeaders, method: str, route: str, status: int, began: float) -> None:
-        seconds = time.perf_counter() - began
+    def _record_request(self, headers: RequestHeaders, method: str, route: str, status: int, start_time: float) -> None:
+        seconds = time.perf_counter() - start_time
         self._metrics.record_request(method, route, status, seconds)
         if headers.request_id:
             milliseconds = round(seconds * 1000, 3)
@@ -208,11 +210,11 @@ async def _parse_idempotency_key(headers: RequestHeaders, scope: Scope, body: by
     return await run_in_threadpool(headers.parse_idempotency_key, client, body)
 
 
-def _origin_of(headers: RequestHeaders, read: ReadBody) -> Origin | None:
+def _make_origin(headers: RequestHeaders, read_body: ReadBody) -> Origin | None:
     """Return the correlation id and the requested outputs; None if the request has neither."""
-    if not headers.request_id and not read.outputs:
+    if not headers.request_id and not read_body.outputs:
         return None
-    return Origin(headers.request_id, outputs=read.outputs)
+    return Origin(headers.request_id, outputs=read_body.outputs)
 
 
 def _with_request_id(send: Send, request_id: str) -> Send:
@@ -220,7 +222,7 @@ def _with_request_id(send: Send, request_id: str) -> Send:
 
     async def send_with_request_id(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], (REQUEST_ID, request_id.encode())]
+            message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, request_id.encode())]
         await send(message)
 
     return send_with_request_id

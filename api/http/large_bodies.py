@@ -16,12 +16,12 @@ import structlog
 
 from api.http.reader_process import REPLY_HEAD, REQUEST_HEAD, Reply
 from api.http.rows import ReadBody
-from api.http.turns import ShortestFirst
+from api.http.shortest_first_lock import ShortestFirstLock
 from shared.card import ModelCard
 from shared.errors import BodyNotRead, InvalidRows, MalformedJson, TooManyBodies
 from shared.rows import EncodedRows
 
-_ATTEMPTS: Final = 2
+_MAX_ATTEMPTS: Final = 2
 _MAX_SECONDS: Final = 30.0  # the slowest body of 8 MB takes 2 s
 _STOP_SECONDS: Final = 1.0
 _WRITE_BYTES: Final = 2**18  # bytes that are written to the pipe, or buffered from it, at a time
@@ -44,7 +44,7 @@ class LargeBodies:
         self._arguments = str(max_rows), str(max_text_bytes)
         self._max_bytes = max_bytes
         self._n_bytes = 0
-        self._turns = ShortestFirst()
+        self._turns = ShortestFirstLock()
         self._process: Process | None = None
         self._card: ModelCard | None = None  # the card that was last sent to the process
 
@@ -60,7 +60,7 @@ class LargeBodies:
             raise TooManyBodies
         self._n_bytes += len(body)
         try:
-            async with self._turns.turn(len(body)):
+            async with self._turns.hold(len(body)):
                 return await self._read_with_retry(body, card)
         finally:
             self._n_bytes -= len(body)
@@ -74,7 +74,7 @@ class LargeBodies:
         await self._kill_process()
 
     async def _read_with_retry(self, body: bytes, card: ModelCard) -> ReadBody:
-        for _ in range(_ATTEMPTS):
+        for _ in range(_MAX_ATTEMPTS):
             try:
                 async with asyncio.timeout(_MAX_SECONDS):
                     return await self._read_in_process(body, card)

@@ -11,24 +11,28 @@ from shared.errors import InvalidParameter
 from shared.store.lookups import Prediction
 from shared.store.records import Provenance
 
-META: Final = "meta"
-_BOOLEAN: Final = TypeAdapter(bool)
+META_PARAMETER: Final = "meta"
+_BOOLEAN_ADAPTER: Final = TypeAdapter(bool)
 
 
-def wants_meta(query: bytes) -> bool:
+def is_meta_requested(query_string: bytes) -> bool:
     """Return the value of the parameter in a query string, by the rules of FastAPI; false by default.
 
     Raises:
         InvalidParameter: its value is neither true nor false.
     """
-    values = [value for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if name == META]
+    values = [
+        value
+        for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+        if name == META_PARAMETER
+    ]
     try:
-        return bool(values) and _BOOLEAN.validate_python(values[-1])
+        return bool(values) and _BOOLEAN_ADAPTER.validate_python(values[-1])
     except ValidationError as error:
-        raise InvalidParameter(f"`{META}`: {error.errors()[0]['msg']}.") from None
+        raise InvalidParameter(f"`{META_PARAMETER}`: {error.errors()[0]['msg']}.") from None
 
 
-def meta_of(prediction: Prediction) -> bytes:
+def encode_meta(prediction: Prediction) -> bytes:
     """Return the provenance of a result as JSON."""
     digest = ModelRef.model_validate_json(prediction.model).digest
     batches = [_provenance_members(provenance) for provenance in prediction.provenance]

@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 from api.http.problems import not_found_response
 from api.http.security import with_security_headers
 
-IS_HEAD: Final = "sepal.is_head"
+IS_HEAD_KEY: Final = "sepal.is_head"
 """In the scope of a HEAD request that is handled as a GET: handlers can omit content that is expensive."""
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _SERVER_METHODS: Final = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"]
@@ -34,7 +34,7 @@ class HeadAndOptions:
         if scope["method"] == "OPTIONS":
             await self._respond_to_options(scope)(scope, receive, send)
         elif scope["method"] == "HEAD":
-            as_get = {**scope, "method": "GET", IS_HEAD: True}
+            as_get = {**scope, "method": "GET", IS_HEAD_KEY: True}
             try:
                 await self._app(as_get, receive, _without_body(send))
             finally:
@@ -58,13 +58,15 @@ def allowed_methods(app: FastAPI, scope: Scope) -> list[str]:
         return _SERVER_METHODS
     # A mount has added its own path to the root path.
     scope = {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
-    found = [method for method in _METHODS if any(_accepts(route, {**scope, "method": method}) for route in app.routes)]
+    found = [
+        method for method in _METHODS if any(_is_match(route, {**scope, "method": method}) for route in app.routes)
+    ]
     if not found:
         return []
     return [*(["GET", "HEAD"] if found[0] == "GET" else found[:1]), *found[1:], "OPTIONS"]
 
 
-def _accepts(route: BaseRoute, scope: Scope) -> bool:
+def _is_match(route: BaseRoute, scope: Scope) -> bool:
     matched, child_scope = route.matches(scope)
     if isinstance(route, Mount) and matched is Match.FULL:
         return scope["method"] == "GET" and _is_file(route, {**scope, **child_scope})

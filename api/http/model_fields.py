@@ -8,7 +8,7 @@ from shared.card import ModelCard
 from shared.columns import FLOAT_TYPES, INTEGER_RANGES, Column, Seen, Unit, Value, Values, ValueType
 
 _SHOWN_VALUES: Final = 8
-_LONG_TEXT: Final = 80  # characters that fit into one line of the form
+_LONG_TEXT_CHARACTERS: Final = 80  # characters that fit into one line of the form
 _BOOLEANS: Final = (True, False)
 _UNITS: Final = {
     Unit.SECOND: "second",
@@ -70,15 +70,15 @@ class Field(NamedTuple):
     """The options of a select control."""
 
 
-def fields_of(card: ModelCard) -> list[Field]:
+def make_fields(card: ModelCard) -> list[Field]:
     """Describe the columns of a model, with the values of its first example row."""
     example = card.example[0]
     values = (example,) if isinstance(example, str) else example
     is_text = card.input.kind == "text"
-    return [_field(column, value, is_text) for column, value in zip(card.input.columns, values, strict=True)]
+    return [_make_field(column, value, is_text) for column, value in zip(card.input.columns, values, strict=True)]
 
 
-def text_of(value: Value | None) -> str:
+def format_value(value: Value | None) -> str:
     """Return a string unchanged, and any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
@@ -88,33 +88,35 @@ def format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _field(column: Column, value: Value | None, is_text: bool) -> Field:
-    options = _options(column, value)
+def _make_field(column: Column, value: Value | None, is_text: bool) -> Field:
+    options = _select_options(column, value)
     is_number = column.type in FLOAT_TYPES or column.type in INTEGER_RANGES
-    filled = "" if value is None else text_of(value)
-    is_long = is_text or (column.seen is not None and (column.seen.longest or 0) > _LONG_TEXT) or "\n" in filled
+    filled = "" if value is None else format_value(value)
+    is_long = (
+        is_text or (column.seen is not None and (column.seen.longest or 0) > _LONG_TEXT_CHARACTERS) or "\n" in filled
+    )
     return Field(
         name=column.name,
         type=_type_text(column),
         hint=_hint_text(column),
         is_nullable=column.nullable,
-        categories=[text_of(each) for each in column.categories.values] if column.categories else [],
+        categories=[format_value(each) for each in column.categories.values] if column.categories else [],
         training=_training_summary(column.seen) if column.seen else None,
         control="select" if options else "lines" if is_long else "line",
         sends="json" if options else "number" if is_number else "text",
-        keyboard=_keyboard(column),
+        keyboard=_keyboard_type(column),
         value=filled,
         options=options,
     )
 
 
-def _options(column: Column, selected: Value | None) -> list[Option]:
+def _select_options(column: Column, selected_value: Value | None) -> list[Option]:
     """List the values that can be selected; empty for a column whose values are typed."""
     known: tuple[Value, ...] = _BOOLEANS if column.type is ValueType.BOOL else ()
     if column.categories is not None:
         known = column.categories.values
-    options = [Option(text_of(each), json.dumps(each), each == selected) for each in known]
-    return [Option("missing", "null", selected is None), *options] if options and column.nullable else options
+    options = [Option(format_value(each), json.dumps(each), each == selected_value) for each in known]
+    return [Option("missing", "null", selected_value is None), *options] if options and column.nullable else options
 
 
 def _type_text(values: Values) -> str:
@@ -140,7 +142,7 @@ def _hint_text(column: Column) -> str:
     return "; ".join(parts)
 
 
-def _keyboard(column: Column) -> Literal["numeric", "decimal", "text"]:
+def _keyboard_type(column: Column) -> Literal["numeric", "decimal", "text"]:
     smallest = column.seen.minimum if column.seen else None
     is_negative = not isinstance(smallest, int | float) or smallest < 0
     if column.type in INTEGER_RANGES:
@@ -148,38 +150,39 @@ def _keyboard(column: Column) -> Literal["numeric", "decimal", "text"]:
     return "decimal" if column.type in FLOAT_TYPES and not is_negative else "text"
 
 
-def _training_summary(seen: Seen) -> TrainingSummary:
-    counts = seen.counts or ()
+def _training_summary(statistics: Seen) -> TrainingSummary:
+    counts = statistics.counts or ()
     return TrainingSummary(
-        extent=_extent_text(seen) + (f", median {_format_number(seen.quantiles[2])}" if seen.quantiles else ""),
-        box=_box_plot(seen),
-        frequent=[(text_of(value), count) for value, count in counts[:_SHOWN_VALUES]],
+        extent=_extent_text(statistics)
+        + (f", median {_format_number(statistics.quantiles[2])}" if statistics.quantiles else ""),
+        box=_box_plot(statistics),
+        frequent=[(format_value(value), count) for value, count in counts[:_SHOWN_VALUES]],
         more=max(0, len(counts) - _SHOWN_VALUES),
-        missing=_format_share(seen.missing),
+        missing=_format_share(statistics.missing),
     )
 
 
-def _extent_text(seen: Seen | None) -> str:
-    if seen is None:
+def _extent_text(statistics: Seen | None) -> str:
+    if statistics is None:
         return ""
-    if seen.minimum is not None and seen.maximum is not None:
-        return f"{_format_number(seen.minimum)} to {_format_number(seen.maximum)}"
-    is_free_text = seen.longest is not None and seen.counts is None
-    return f"up to {format_count(seen.longest or 0, 'character')}" if is_free_text else ""
+    if statistics.minimum is not None and statistics.maximum is not None:
+        return f"{_format_number(statistics.minimum)} to {_format_number(statistics.maximum)}"
+    is_free_text = statistics.longest is not None and statistics.counts is None
+    return f"up to {format_count(statistics.longest or 0, 'character')}" if is_free_text else ""
 
 
-def _box_plot(seen: Seen) -> BoxPlot | None:
-    smallest, largest = seen.minimum, seen.maximum
-    if not (isinstance(smallest, int | float) and isinstance(largest, int | float) and seen.quantiles):
+def _box_plot(statistics: Seen) -> BoxPlot | None:
+    smallest, largest = statistics.minimum, statistics.maximum
+    if not (isinstance(smallest, int | float) and isinstance(largest, int | float) and statistics.quantiles):
         return None
     span = float(largest) / 2 - float(smallest) / 2  # halves, because the span of two floats can be infinite
     if span <= 0:
         return None
-    return BoxPlot(*(round(100 * ((each / 2 - float(smallest) / 2) / span), 1) for each in seen.quantiles))
+    return BoxPlot(*(round(100 * ((each / 2 - float(smallest) / 2) / span), 1) for each in statistics.quantiles))
 
 
 def _format_number(value: Value) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else text_of(value)
+    return f"{value:.6g}" if isinstance(value, float) else format_value(value)
 
 
 def _format_share(share: float) -> str:

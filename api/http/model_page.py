@@ -8,9 +8,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.model_fields import fields_of, format_count, text_of
-from api.http.rendered import DocumentCache, RenderedDocument
-from api.http.security import PAGE_HEADERS, content_security_policy, hash_source_of
+from api.http.model_fields import format_count, format_value, make_fields
+from api.http.rendered_documents import DocumentCache, RenderedDocument
+from api.http.security import PAGE_HEADERS, content_security_policy, csp_hash_source
 from shared.card import ModelCard
 from shared.columns import ModelInput
 
@@ -29,12 +29,12 @@ class ModelPage:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters |= {"text": text_of, "format_count": format_count}
+        environment.filters |= {"text": format_value, "format_count": format_count}
         parts = {"style": Markup(style), "script": Markup(script)}  # noqa: S704 - files of this package
         self._template = environment.get_template("model.html", globals=parts)
         policy = content_security_policy(
-            script_src=hash_source_of(script),
-            style_src=hash_source_of(style),
+            script_src=csp_hash_source(script),
+            style_src=csp_hash_source(style),
             img_src="data:",  # the icon
             connect_src="'self'",  # the script sends the row
             require_trusted_types_for="'script'",
@@ -47,7 +47,7 @@ class ModelPage:
         return (await self._pages.get(card)).respond(request)
 
     def _render(self, card: ModelCard) -> RenderedDocument:
-        html = self._template.render(card=card, fields=fields_of(card), row=_row_description(card.input))
+        html = self._template.render(card=card, fields=make_fields(card), row=_row_description(card.input))
         return RenderedDocument(html.encode(), "text/html", self._headers)
 
 

@@ -8,29 +8,29 @@ from mimeparse import MimeTypeParseException, best_match
 _MAX_CHARACTERS: Final = 1000  # of all headers together; browsers send 200, and parsing 1,000 takes 5 ms
 
 
-def preferred_type(accept: Sequence[str], offered: Sequence[str]) -> str:
+def preferred_type(accept_headers: Sequence[str], offered_types: Sequence[str]) -> str:
     """Return the offered media type that the client prefers.
 
     Args:
-        accept: the values of all `Accept` headers.
-        offered: media types. The first is the default: it is returned if the client has no preference or accepts none
-            of them, or if the headers are invalid or too long.
+        accept_headers: the values of all `Accept` headers.
+        offered_types: media types. The first is the default: it is returned if the client has no preference or accepts
+            none of them, or if the headers are invalid or too long.
     """
-    return accepted_type(accept, offered) or offered[0]
+    return accepted_type(accept_headers, offered_types) or offered_types[0]
 
 
-def accepted_type(accept: Sequence[str], offered: Sequence[str]) -> str | None:
+def accepted_type(accept_headers: Sequence[str], offered_types: Sequence[str]) -> str | None:
     """Return the offered media type that the client prefers; None if it accepts none of them.
 
     Args:
-        accept: the values of all `Accept` headers.
-        offered: media types, the default first, as for `preferred_type`.
+        accept_headers: the values of all `Accept` headers.
+        offered_types: media types, the default first, as for `preferred_type`.
     """
-    wanted = ",".join(accept).lower()
+    wanted = ",".join(accept_headers).lower()
     if len(wanted) > _MAX_CHARACTERS or not wanted.strip():
-        return offered[0]
+        return offered_types[0]
     try:
         # Of equally preferred types, `best_match` returns the last.
-        return str(best_match(offered[::-1], wanted)) or None
+        return str(best_match(offered_types[::-1], wanted)) or None
     except MimeTypeParseException:
-        return offered[0]
+        return offered_types[0]

@@ -9,14 +9,14 @@ from pydantic.json_schema import models_json_schema
 from api.http import parameters, problem_schemas, response_headers
 from api.http.body_schema import PREDICT_BODY, UPLOAD_BODY, body_examples, body_schemas
 from api.http.operations import SECURITY_SCHEMES
-from api.http.schemas import PredictionStatus, Problem, reference
+from api.http.schemas import PredictionStatus, Problem, schema_reference
 from shared.card import ModelCard
 
 _REFERENCED_MODELS: Final = (Problem, PredictionStatus)
 """Models that only references name, so that FastAPI does not add their schemas."""
 
 
-def describe(app: FastAPI, card: ModelCard | None, max_rows: int) -> dict[str, Any]:
+def make_schema(app: FastAPI, card: ModelCard | None, max_rows: int) -> dict[str, Any]:
     """Return the OpenAPI schema for a model; without a card, it accepts any row and has no example rows."""
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     _add_row_schemas(schema, card, max_rows)
@@ -28,7 +28,7 @@ def _add_row_schemas(schema: dict[str, Any], card: ModelCard | None, max_rows: i
     schema["components"]["schemas"] |= body_schemas(card, max_rows)
     for path, name in (("/predict", PREDICT_BODY), ("/predictions", UPLOAD_BODY)):
         body = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
-        body["schema"] = reference(name)
+        body["schema"] = schema_reference(name)
         if card is not None:  # without a card, no example row is known
             body["examples"] = body_examples(card)
 

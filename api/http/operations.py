@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from fastapi import Response
 
-from api.bulk.formats import BINARY, MEDIA_TYPES, Format
+from api.bulk.formats import BINARY_FORMATS, MEDIA_TYPES, Format
 from api.http import parameters, response_headers
 from api.http.events import EVENT_SCHEMA, EVENT_STREAM_TYPE
 from api.http.problem_schemas import problem_responses
@@ -66,7 +66,7 @@ _ACCEPTANCE_ERRORS: Final = (
     errors.RecordIncompatible,
     errors.PredictionGone,
 )
-_UNFINISHED: Final[dict[str, Any]] = {
+_UNFINISHED_RESPONSE: Final[dict[str, Any]] = {
     "model": UnfinishedPrediction,
     "description": "Not final yet: poll `Location` after `Retry-After` seconds.",
     "headers": {"Location": response_headers.LOCATION, "Retry-After": response_headers.RETRY_AFTER},
@@ -99,7 +99,11 @@ PREDICT: Final[dict[str, Any]] = {
             "headers": response_headers.PREDICTION_HEADERS | response_headers.RESULT_HEADERS,
             **_LINKS,
         },
-        202: {**_UNFINISHED, "headers": _UNFINISHED["headers"] | response_headers.PREDICTION_HEADERS, **_LINKS},
+        202: {
+            **_UNFINISHED_RESPONSE,
+            "headers": _UNFINISHED_RESPONSE["headers"] | response_headers.PREDICTION_HEADERS,
+            **_LINKS,
+        },
         **problem_responses(
             *_ACCEPTANCE_ERRORS,
             errors.TooManyWaiters,
@@ -117,12 +121,12 @@ PREDICT: Final[dict[str, Any]] = {
     },
 }
 
-_BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
+_BINARY_CONTENT: Final = {"schema": {"type": "string", "format": "binary"}}
 # CSV is the last: of several binary bodies, a client that openapi-python-client generates sends the last.
 _TABLE_CONTENT: Final = {
-    MEDIA_TYPES[form]: _BINARY for form in (Format.NDJSON, Format.ARROW, Format.PARQUET, Format.CSV)
+    MEDIA_TYPES[form]: _BINARY_CONTENT for form in (Format.NDJSON, Format.ARROW, Format.PARQUET, Format.CSV)
 }
-_FILE_CONTENT: Final = {MEDIA_TYPES[form]: _BINARY for form in BINARY}
+_FILE_CONTENT: Final = {MEDIA_TYPES[form]: _BINARY_CONTENT for form in BINARY_FORMATS}
 
 UPLOAD: Final[dict[str, Any]] = {
     "summary": "Upload rows for a bulk prediction",
@@ -132,13 +136,13 @@ UPLOAD: Final[dict[str, Any]] = {
     ),
     "status_code": 202,
     "responses": {
-        202: {**_UNFINISHED, "model": BulkPrediction, **_LINKS},
+        202: {**_UNFINISHED_RESPONSE, "model": BulkPrediction, **_LINKS},
         **problem_responses(
             *_ACCEPTANCE_ERRORS, errors.MalformedUpload, errors.ObjectStoreUnavailable, errors.StorageFull
         ),
     },
     "openapi_extra": {
-        "parameters": [*parameters.UPLOAD, *parameters.UPLOAD_HEADERS],
+        "parameters": [*parameters.UPLOAD_PARAMETERS, *parameters.UPLOAD_HEADERS],
         "requestBody": {
             "required": True,
             "content": {MEDIA_TYPES[Format.JSON]: {}, **_TABLE_CONTENT},
@@ -171,7 +175,7 @@ GET_RESULT: Final[dict[str, Any]] = {
             "content": _TABLE_CONTENT,
             "headers": response_headers.RESULT_HEADERS | response_headers.FILE_HEADERS,
         },
-        202: {**_UNFINISHED, "model": BulkPrediction | UnfinishedPrediction},
+        202: {**_UNFINISHED_RESPONSE, "model": BulkPrediction | UnfinishedPrediction},
         206: {
             "description": "The part of the file that `Range` requests.",
             "content": _FILE_CONTENT,
@@ -238,7 +242,7 @@ REPLAY: Final[dict[str, Any]] = {
     **_AUTHORIZATION,
     "status_code": 202,
     "responses": {
-        202: {**_UNFINISHED, **_LINKS},
+        202: {**_UNFINISHED_RESPONSE, **_LINKS},
         **problem_responses(*_DEAD_LETTER_ERRORS, errors.InvalidRows, errors.BacklogFull, errors.ModelUnknown),
     },
 }

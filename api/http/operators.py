@@ -56,20 +56,20 @@ class ShownDeadLetter(ListedDeadLetter):
     rows: list[Any] = Field(description="Each row as an array of values, or as a text.")
 
     @classmethod
-    def of(cls, batch_id: str, letter: DeadLetter) -> Self:
+    def from_dead_letter(cls, batch_id: str, dead_letter: DeadLetter) -> Self:
         """Convert a dead letter of the store."""
         return cls(
             id=batch_id,
-            buried=letter.buried,
-            prediction=letter.prediction,
-            model=ModelRef.model_validate_json(letter.model),
-            created_us=letter.created_us,
-            attempts=_ATTEMPTS.validate_json(letter.attempts),
-            rows=decode(letter.rows),
+            buried=dead_letter.buried,
+            prediction=dead_letter.prediction,
+            model=ModelRef.model_validate_json(dead_letter.model),
+            created_us=dead_letter.created_us,
+            attempts=_ATTEMPTS_ADAPTER.validate_json(dead_letter.attempts),
+            rows=decode(dead_letter.rows),
         )
 
 
-_ATTEMPTS: TypeAdapter[list[LostAttempt]] = TypeAdapter(list[LostAttempt])
+_ATTEMPTS_ADAPTER: TypeAdapter[list[LostAttempt]] = TypeAdapter(list[LostAttempt])
 
 _MAX_OFFSET: Final = 1_000_000_000  # Redis refuses an offset of more than 64 bits with an error
 
@@ -96,7 +96,7 @@ def operator_routes(
 
     @router.get("/{batch_id}", **operations.DEAD_LETTER)
     async def get_dead_letter(batch_id: BatchIdText) -> ShownDeadLetter:
-        return ShownDeadLetter.of(batch_id, await dead_letters.get(batch_id))
+        return ShownDeadLetter.from_dead_letter(batch_id, await dead_letters.get(batch_id))
 
     @router.post("/{batch_id}/replay", **operations.REPLAY)
     async def replay_dead_letter(batch_id: BatchIdText) -> Response:
@@ -105,7 +105,7 @@ def operator_routes(
         _check_row_form(letter.rows, card)
         # Submit before discarding: if the gateway dies in between, the dead letter can still be replayed.
         response = await service.submit(
-            PredictionRequest([letter.rows], wait_seconds=0, origin=_origin_of(letter, card))
+            PredictionRequest([letter.rows], wait_seconds=0, origin=_make_origin(letter, card))
         )
         with suppress(DeadLetterNotFound, BrokerUnavailable):  # the client gets its id even if the dead letter stays
             await dead_letters.discard(batch_id)
@@ -119,13 +119,13 @@ def operator_routes(
     return router
 
 
-def _origin_of(letter: DeadLetter, card: ModelCard) -> Origin | None:
+def _make_origin(dead_letter: DeadLetter, card: ModelCard) -> Origin | None:
     """Return an origin with the outputs that the client requested; None for the default outputs.
 
     Raises:
         InvalidRows: the current model does not have these outputs.
     """
-    outputs = read_outputs(list(letter.outputs), card) if letter.outputs else ()
+    outputs = read_outputs(list(dead_letter.outputs), card) if dead_letter.outputs else ()
     return Origin(outputs=outputs) if outputs else None
 
 

@@ -38,12 +38,19 @@ BatchIdText = Annotated[
 ]
 
 
-def _header(name: str, description: str, pattern: str = "", **more: Any) -> dict[str, Any]:
+def _header_parameter(name: str, description: str, pattern: str = "", **more_members: Any) -> dict[str, Any]:
     schema = {"type": "string"} | ({"pattern": pattern} if pattern else {})
-    return {"name": name, "in": "header", "required": False, "schema": schema, "description": description, **more}
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "schema": schema,
+        "description": description,
+        **more_members,
+    }
 
 
-REQUEST_ID: Final = _header(
+REQUEST_ID: Final = _header_parameter(
     "X-Request-ID",
     "Correlation id, repeated in the response and in the logs of the gateway and the worker: up to 128 printable ASCII "
     "characters without spaces; any other value is ignored.",
@@ -56,18 +63,18 @@ META: Final = {
     "description": "Adds `meta` to a result: how it was computed.",
 }
 PREDICT_HEADERS: Final = [
-    _header(
+    _header_parameter(
         "Sepal-Deadline",
         "Seconds from now after which the client no longer needs the result, such as 2.5.",
         pattern=DEADLINE_PATTERN,
     ),
-    _header(
+    _header_parameter(
         "Idempotency-Key",
         "Requests with the same key and body get the same prediction: a string of 1 to 255 printable ASCII "
         "characters, in quotes.",
         pattern=IDEMPOTENCY_KEY_PATTERN,
     ),
-    _header(
+    _header_parameter(
         "Prefer",
         "RFC 7240: `wait=N` and `respond-async`. Other preferences are ignored.",
         examples={
@@ -79,11 +86,18 @@ PREDICT_HEADERS: Final = [
 ]
 
 
-def _parameter(name: str, description: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema, **more}
+def _parameter(name: str, description: str, schema: dict[str, Any], **more_members: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": schema,
+        **more_members,
+    }
 
 
-UPLOAD: Final = [
+UPLOAD_PARAMETERS: Final = [
     _parameter(
         "on_error",
         "If rows cannot be scored: whether the prediction fails, or its result reports an error for each of them.",
@@ -101,6 +115,6 @@ UPLOAD: Final = [
     ),
 ]
 UPLOAD_HEADERS: Final = PREDICT_HEADERS[:2]
-LAST_EVENT_ID: Final = _header(
+LAST_EVENT_ID: Final = _header_parameter(
     "Last-Event-ID", "The id of the last event that the client received; the stream continues after it."
 )

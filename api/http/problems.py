@@ -35,7 +35,7 @@ HTTP_VERSION_NOT_SUPPORTED: Final = "http-version-not-supported"
 RetryAfter = Callable[[], int]
 """Returns the seconds after which a refused client should try again."""
 
-STATUS: Final[dict[str, HTTPStatus]] = {
+STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     errors.MalformedJson.code: HTTPStatus.BAD_REQUEST,
     errors.UnsupportedContentType.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.UnsupportedContentCoding.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -92,17 +92,17 @@ class ProblemResponse(JSONResponse):
     media_type = MEDIA_TYPE
 
     def __init__(
-        self, status: HTTPStatus, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any
+        self, status: HTTPStatus, code: str, detail: str, headers: dict[str, str] | None = None, **more_members: Any
     ) -> None:
         content = {"type": "about:blank", "title": status.phrase, "status": status.value, "code": code}
-        super().__init__({**content, "detail": detail, **more}, status.value, headers)
+        super().__init__({**content, "detail": detail, **more_members}, status.value, headers)
         self.raw_headers += (NOSNIFF, NO_STORE)
 
 
 def not_ready_response(reasons: list[errors.SepalError], retry_after: int) -> ProblemResponse:
     """Return the response of `/readyz` with the reasons why the gateway is not ready."""
     return ProblemResponse(
-        STATUS[NOT_READY],
+        STATUS_BY_CODE[NOT_READY],
         NOT_READY,
         "Predictions sent to this gateway would not be answered now: see `reasons`.",
         {"Retry-After": str(retry_after)},
@@ -115,8 +115,8 @@ def to_problem_response(error: Exception, retry_after: RetryAfter) -> ProblemRes
     if not isinstance(error, errors.SepalError):
         log.error("failed to handle a request", exc_info=error)
         detail = "The gateway failed to handle the request; its log has the traceback."
-        return ProblemResponse(STATUS[INTERNAL_ERROR], INTERNAL_ERROR, detail)
-    status = STATUS[error.code]
+        return ProblemResponse(STATUS_BY_CODE[INTERNAL_ERROR], INTERNAL_ERROR, detail)
+    status = STATUS_BY_CODE[error.code]
     headers = {"Vary": "Prefer"}
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         seconds = error.retry_after_seconds if isinstance(error, errors.DeadlineUnreachable) else None
@@ -128,13 +128,13 @@ def to_problem_response(error: Exception, retry_after: RetryAfter) -> ProblemRes
     return ProblemResponse(status, error.code, str(error), headers, **_extension_members(error))
 
 
-def install(app: FastAPI, retry_after: RetryAfter, methods: Callable[[Scope], list[str]]) -> None:
+def add_exception_handlers(app: FastAPI, retry_after: RetryAfter, list_methods: Callable[[Scope], list[str]]) -> None:
     """Register exception handlers, so that FastAPI responds to every error with a problem response.
 
     Args:
         app: the gateway's FastAPI application.
         retry_after: see `RetryAfter`.
-        methods: returns the methods that a path allows.
+        list_methods: returns the methods that a path allows.
     """
 
     @app.exception_handler(errors.SepalError)
@@ -151,7 +151,7 @@ def install(app: FastAPI, retry_after: RetryAfter, methods: Callable[[Scope], li
     async def handle_http_exception(request: Request, error: HTTPException) -> ProblemResponse:
         status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = methods(request.scope)
+            allowed = list_methods(request.scope)
             if not allowed:  # static files refuse the method before they look for the file
                 return not_found_response()
             headers["Allow"] = ", ".join(allowed)

@@ -17,7 +17,7 @@ class ByteRange(NamedTuple):
     end: int
 
 
-def wants_range(headers: Headers, etag: str) -> bool:
+def is_range_requested(headers: Headers, etag: str) -> bool:
     """Return whether the request is for one range of this version of the file.
 
     Otherwise the whole file is sent: for a unit other than bytes, for several ranges, or if `If-Range` is the tag of
@@ -36,7 +36,7 @@ def requested_range(headers: Headers, n_bytes: int) -> ByteRange:
         RangeNotSatisfiable: the file has no byte in the range.
     """
     parsed = _parse_range(headers["range"])
-    assert parsed is not None, "checked by `wants_range`"
+    assert parsed is not None, "checked by `is_range_requested`"
     first, last = parsed
     if first is None:
         assert last is not None, "`_parse_range` requires one of the two"

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from api.http.meta import meta_of
+from api.http.meta import encode_meta
 from api.http.security import NO_STORE, NOSNIFF
 from shared.errors import PredictionCanceled, PredictionExpired, PredictionFailed
 from shared.ids import PredictionId
@@ -31,10 +31,10 @@ def render(
     prediction: Prediction,
     retry_after: Callable[[Queue], int],
     *,
-    with_meta: bool = False,
+    has_meta: bool = False,
 ) -> HttpResponse:
     """Render a prediction: 200 if it is final; otherwise 202 with its progress, `Location` and `Retry-After`."""
-    body = _response_body(prediction_id, prediction, with_meta=with_meta)
+    body = _response_body(prediction_id, prediction, has_meta=has_meta)
     headers = [_JSON, NO_STORE, NOSNIFF, (b"content-length", b"%d" % len(body))]
     if prediction.queue_us is not None and prediction.predict_us is not None:
         times = prediction.queue_us / 1000, prediction.predict_us / 1000
@@ -67,9 +67,9 @@ def raise_failure(prediction_id: PredictionId, prediction: Prediction) -> None:
         raise PredictionExpired(str(prediction_id))
 
 
-def _response_body(prediction_id: PredictionId, prediction: Prediction, *, with_meta: bool) -> bytes:
+def _response_body(prediction_id: PredictionId, prediction: Prediction, *, has_meta: bool) -> bytes:
     identity = f'"id":"{prediction_id}","status":"{prediction.state}","model":'.encode() + prediction.model
-    meta = [b'"meta":' + meta_of(prediction)] if with_meta and prediction.provenance else []
+    meta = [b'"meta":' + encode_meta(prediction)] if has_meta and prediction.provenance else []
     return b"{" + b",".join([*_state_members(prediction), identity, *meta]) + b"}"
 
 

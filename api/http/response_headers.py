@@ -6,9 +6,9 @@ from api.http.problems import LONGEST_RETRY_SECONDS
 from api.http.schemas import ID_PATTERN
 
 
-def _header(description: str, pattern: str = "", *, required: bool = False) -> dict[str, Any]:
+def _header(description: str, pattern: str = "", *, is_required: bool = False) -> dict[str, Any]:
     schema = {"type": "string"} | ({"pattern": pattern} if pattern else {})
-    return {"description": description, "required": required, "schema": schema}
+    return {"description": description, "required": is_required, "schema": schema}
 
 
 RETRY_AFTER: Final = {
@@ -20,11 +20,11 @@ REQUEST_ID: Final = _header(
     "The value from the request; absent if that is missing or invalid.",
     "^[!-~]{1,128}$",  # api/http/headers.py
 )
-LOCATION: Final = _header("The path to poll.", ID_PATTERN.replace("^", "^/results/"), required=True)
-ALLOW: Final = _header("The methods of this path.", required=True)
+LOCATION: Final = _header("The path to poll.", ID_PATTERN.replace("^", "^/results/"), is_required=True)
+ALLOW: Final = _header("The methods of this path.", is_required=True)
 ACCEPT_ENCODING: Final = _header("The content codings that a body may have.")
-CONTENT_RANGE: Final = _header("The bytes that are sent, and the size of the file.", "^bytes ", required=True)
-VARY: Final = _header("`Accept`", required=True)
+CONTENT_RANGE: Final = _header("The bytes that are sent, and the size of the file.", "^bytes ", is_required=True)
+VARY: Final = _header("`Accept`", is_required=True)
 PREDICTION_HEADERS: Final = {"Preference-Applied": _header("The preferences of `Prefer` that were applied.")}
 RESULT_HEADERS: Final = {
     "Server-Timing": _header(

@@ -54,7 +54,7 @@ def prediction_routes(
         if parsed.is_stored:
             return await stored_results.respond(parsed, request, window)
         check_requests_json(request.headers, window)
-        return to_starlette(render(parsed, await lookups.read(parsed), retry_after, with_meta=meta))
+        return to_starlette(render(parsed, await lookups.read(parsed), retry_after, has_meta=meta))
 
     @router.delete("/results/{prediction_id}", **operations.CANCEL)
     async def cancel_prediction(prediction_id: PredictionIdText) -> Response:

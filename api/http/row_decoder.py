@@ -66,8 +66,8 @@ class RowDecoder:
         return list(map(msgspec.structs.astuple, rows)), decoded.outputs
 
 
-def _body_decoder(row: Any, max_rows: int) -> msgspec.json.Decoder[Any]:
-    rows = Annotated[list[row], Meta(min_length=1, max_length=max_rows)]
+def _body_decoder(row_type: Any, max_rows: int) -> msgspec.json.Decoder[Any]:
+    rows = Annotated[list[row_type], Meta(min_length=1, max_length=max_rows)]
     fields: list[Any] = [("data", rows), ("outputs", list[str] | UnsetType, UNSET)]
     return msgspec.json.Decoder(msgspec.defstruct("Body", fields, forbid_unknown_fields=True))
 

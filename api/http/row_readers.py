@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from api.http.strict_json import pointer_to, show
+from api.http.strict_json import to_pointer_token, to_short_json
 from api.http.values import column_reader, expected_values, nearest_suggestion, refusal_message
 from shared.columns import Column
 from shared.errors import Fault
@@ -63,7 +63,7 @@ class ColumnsReader:
         try:
             return [read(value) for read, value in zip(self._readers, values, strict=True)]
         except ValueError:
-            faults = self._value_faults(values, by_name=type(row) is not list)
+            faults = self._value_faults(values, is_by_name=type(row) is not list)
             raise RowRefused(islice(faults, _MAX_FAULTS)) from None
 
     def _values_by_name(self, row: Any) -> list[Any]:
@@ -84,30 +84,33 @@ class ColumnsReader:
         for index, name in enumerate(islice(unknown, _MAX_FAULTS)):
             suggestion = nearest_suggestion(name, self._names) if index < _MAX_SUGGESTIONS else ""
             if not suggestion and index == 0:
-                suggestion = f" The columns are: {show_names(self._names)}."
-            yield Fault(pointer_to(name), f"There is no column {show(name)}.{suggestion}")
+                suggestion = f" The columns are: {format_column_names(self._names)}."
+            yield Fault(to_pointer_token(name), f"There is no column {to_short_json(name)}.{suggestion}")
         absent = (column for name, column in self._columns.items() if name not in row and not column.nullable)
         for column in islice(absent, _MAX_FAULTS):
-            yield Fault("", f"The column {show(column.name)} must not be missing: send {expected_values(column)}.")
+            yield Fault(
+                "", f"The column {to_short_json(column.name)} must not be missing: send {expected_values(column)}."
+            )
 
-    def _value_faults(self, values: list[Any], *, by_name: bool) -> Iterator[Fault]:
+    def _value_faults(self, values: list[Any], *, is_by_name: bool) -> Iterator[Fault]:
         n_faults = 0
         for index, (column, read, value) in enumerate(zip(self._columns.values(), self._readers, values, strict=True)):
             try:
                 read(value)
             except ValueError as error:
-                pointer = pointer_to(column.name) if by_name else f"/{index}"
-                yield Fault(pointer, refusal_message(column, value, error, suggests=n_faults < _MAX_SUGGESTIONS))
+                pointer = to_pointer_token(column.name) if is_by_name else f"/{index}"
+                yield Fault(pointer, refusal_message(column, value, error, has_suggestion=n_faults < _MAX_SUGGESTIONS))
                 n_faults += 1
 
     def _wrong_length_detail(self, n_values: int) -> str:
         n_columns = len(self._names)
         values = "1 value" if n_values == 1 else f"{n_values} values"
-        return f"A row must have {n_columns} columns, in this order: {show_names(self._names)}. This one has {values}."
+        names = format_column_names(self._names)
+        return f"A row must have {n_columns} columns, in this order: {names}. This one has {values}."
 
 
-def show_names(names: Sequence[str]) -> str:
+def format_column_names(names: Sequence[str]) -> str:
     """List the names of columns; of many, the first ones and the number of the others."""
     more = len(names) - _SHOWN_COLUMNS
-    shown = ", ".join(map(show, names[:_SHOWN_COLUMNS]))
+    shown = ", ".join(map(to_short_json, names[:_SHOWN_COLUMNS]))
     return f"{shown} and {more} more (GET /model)" if more > 0 else shown

@@ -20,21 +20,21 @@ _NUMBER_ERRORS: Final = "Number out of range", "Integer value out of range", "In
 _Value: Final = str | int | float | bool | None
 
 
-class RowShape:
+class RowShapeChecker:
     """Checks the members of a body and of its rows, and that no value is an array or object."""
 
-    def __init__(self, rows_are_texts: bool, names: Sequence[str], max_rows: int, shown_names: str) -> None:
+    def __init__(self, has_text_rows: bool, names: Sequence[str], max_rows: int, shown_names: str) -> None:
         """Build the check.
 
         Args:
-            rows_are_texts: whether a row is a text.
+            has_text_rows: whether a row is a text.
             names: the columns of the model.
             max_rows: the maximum number of rows in a body.
             shown_names: the columns as an error message lists them.
         """
         array = GenericAlias(tuple, (_Value,) * len(names))
         by_name = GenericAlias(dict, (Literal[tuple(names)], _Value))
-        row: Any = str | None if rows_are_texts else array | by_name
+        row: Any = str | None if has_text_rows else array | by_name
         rows: Any = Annotated[GenericAlias(list, (row,)), msgspec.Meta(max_length=max_rows)]
         outputs: Any = list[str] | msgspec.UnsetType
         fields: list[Any] = [("data", rows), (OUTPUTS, outputs, msgspec.UNSET)]
@@ -43,7 +43,7 @@ class RowShape:
         self._row_detail = (
             f"A row must be an array of {len(names)} values, or an object with these columns: {shown_names}."
         )
-        if rows_are_texts:
+        if has_text_rows:
             self._row_detail = "A row must be a text."
         self._body_detail = f'The body must have "data", an array of 1 to {max_rows} rows, and may have "outputs".'
 
@@ -60,11 +60,11 @@ class RowShape:
             self._decoder.decode(body)
         except msgspec.ValidationError as error:
             if not str(error).startswith(_NUMBER_ERRORS):  # the reader of its column refuses the number
-                raise InvalidRows([self._fault_of(str(error))]) from None
+                raise InvalidRows([self._parse_fault(str(error))]) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass  # the parser reports where the body is not JSON
 
-    def _fault_of(self, message: str) -> Fault:
+    def _parse_fault(self, message: str) -> Fault:
         if (row := _ROW_PATH.search(message)) is not None:
             return Fault(f"/data/{row[1]}", self._row_detail)
         if f"`$.{OUTPUTS}" in message:

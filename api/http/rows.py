@@ -7,9 +7,9 @@ import msgspec
 
 from api.http.requested_outputs import OUTPUTS, read_outputs
 from api.http.row_decoder import RowDecoder
-from api.http.row_readers import ColumnsReader, RowRefused, TextReader, show_names
-from api.http.row_shape import RowShape
-from api.http.strict_json import parse, pointer_to, show
+from api.http.row_readers import ColumnsReader, RowRefused, TextReader, format_column_names
+from api.http.row_shape import RowShapeChecker
+from api.http.strict_json import parse, to_pointer_token, to_short_json
 from api.predictions.open_batches import MAX_BATCH_BYTES, MAX_BATCH_ROWS
 from shared.card import ModelCard
 from shared.errors import Fault, InvalidRows
@@ -39,7 +39,7 @@ class BodyReader:
         self._card: ModelCard | None = None
         self._is_plain_matrix = False  # if true, there are no missing values to convert to NaN
         self._decode: RowDecoder | None = None
-        self._check_shape: RowShape
+        self._check_shape: RowShapeChecker
         self._read_row: Callable[[Any], Row]
 
     def __call__(self, body: bytes, card: ModelCard) -> ReadBody:
@@ -52,7 +52,7 @@ class BodyReader:
         if card is not self._card:
             self._use_card(card)
         self._check_shape(body)
-        return self._encode((self._decode and self._decode(body)) or self._read_row_by_row(body), card)
+        return self._encode_rows((self._decode and self._decode(body)) or self._read_row_by_row(body), card)
 
     def read_if_small(self, body: bytes, card: ModelCard) -> ReadBody | None:
         """Do the same for a body that takes milliseconds; return None for a larger one."""
@@ -65,10 +65,10 @@ class BodyReader:
             if body.count(b",") >= _SMALL_BODY_VALUES:
                 return None
             read = self._read_row_by_row(body)
-        return self._encode(read, card)
+        return self._encode_rows(read, card)
 
-    def _encode(self, read: tuple[Any, Any], card: ModelCard) -> ReadBody:
-        rows, outputs = read
+    def _encode_rows(self, decoded_body: tuple[Any, Any], card: ModelCard) -> ReadBody:
+        rows, outputs = decoded_body
         requested = () if outputs is msgspec.UNSET else read_outputs(outputs, card)
         if card.encoding is Encoding.MESSAGEPACK:
             return ReadBody(encode_messagepack(rows, MAX_BATCH_ROWS, MAX_BATCH_BYTES), requested)
@@ -78,15 +78,15 @@ class BodyReader:
 
     def _use_card(self, card: ModelCard) -> None:
         columns = card.input.columns
-        rows_are_texts = card.input.kind == "text"
-        if rows_are_texts:
+        has_text_rows = card.input.kind == "text"
+        if has_text_rows:
             self._decode = None
             self._read_row = TextReader(columns[0], self._max_text_bytes)
         else:
             self._decode = RowDecoder(columns, self._max_rows, self._max_text_bytes)
             self._read_row = ColumnsReader(columns, self._max_text_bytes)
         names = [column.name for column in columns]
-        self._check_shape = RowShape(rows_are_texts, names, self._max_rows, show_names(names))
+        self._check_shape = RowShapeChecker(has_text_rows, names, self._max_rows, format_column_names(names))
         self._is_plain_matrix = card.input.is_plain_matrix
         self._card = card
 
@@ -110,14 +110,14 @@ class BodyReader:
                 ) from None
         return rows
 
-    def _rows_member(self, parsed: Any) -> list[Any]:
-        if not isinstance(parsed, dict):
+    def _rows_member(self, parsed_body: Any) -> list[Any]:
+        if not isinstance(parsed_body, dict):
             raise InvalidRows([Fault("", 'The body must be an object with the member "data".')])
-        data: Any = parsed.get(_DATA)
-        faults = list(_member_faults(parsed))
+        data: Any = parsed_body.get(_DATA)
+        faults = list(_member_faults(parsed_body))
         if not isinstance(data, list) or not 1 <= len(data) <= self._max_rows:
-            found = f"it has {len(data)}" if isinstance(data, list) else f"{show(data)} is not"
-            found = found if _DATA in parsed else "it is missing"
+            found = f"it has {len(data)}" if isinstance(data, list) else f"{to_short_json(data)} is not"
+            found = found if _DATA in parsed_body else "it is missing"
             faults.append(Fault("/data", f'"data" must be an array of 1 to {self._max_rows} rows; {found}.'))
         if faults:
             raise InvalidRows(faults)
@@ -127,4 +127,7 @@ class BodyReader:
 def _member_faults(body: dict[str, Any]) -> Iterator[Fault]:
     unknown = next((name for name in body if name not in (_DATA, OUTPUTS)), None)
     if unknown is not None:
-        yield Fault(pointer_to(unknown), f'Unknown member {show(unknown)}: a body has "data", and may have "outputs".')
+        yield Fault(
+            to_pointer_token(unknown),
+            f'Unknown member {to_short_json(unknown)}: a body has "data", and may have "outputs".',
+        )

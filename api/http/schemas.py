@@ -14,11 +14,11 @@ ID_EXAMPLE: Final = "AZ2x6FO3mZk1cXHq0d2TAAAFgq2c7m0eVb4Yt0Wb"
 
 # The bounds are in these types: pydantic loses the bounds of a field that is `| SkipJsonSchema[None]`.
 Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0)]
+PositiveCount = Annotated[int, Field(ge=1)]
+NonNegativeNumber = Annotated[float, Field(ge=0)]
 
 
-def reference(name: str) -> dict[str, Any]:
+def schema_reference(name: str) -> dict[str, Any]:
     """Return a reference to a schema in the components."""
     return {"$ref": f"#/components/schemas/{name}"}
 
@@ -53,8 +53,8 @@ class Problem(BaseModel):
 class BatchProvenance(BaseModel):
     """How a batch was computed."""
 
-    attempt: Positive | SkipJsonSchema[None] = Field(None, description="The number of the attempt, from 1.")
-    rows: Positive | SkipJsonSchema[None] = Field(None, description="Rows in the batch, of all its predictions.")
+    attempt: PositiveCount | SkipJsonSchema[None] = Field(None, description="The number of the attempt, from 1.")
+    rows: PositiveCount | SkipJsonSchema[None] = Field(None, description="Rows in the batch, of all its predictions.")
     worker: str | SkipJsonSchema[None] = None
     versions: dict[str, str] | SkipJsonSchema[None] = Field(
         None, description="Versions of Python and of the distributions that the model needs, in the worker."
@@ -95,7 +95,7 @@ class Progress(BaseModel):
     """Progress of a prediction that is not final, in rows."""
 
     done: Count
-    total: Positive
+    total: PositiveCount
 
 
 class UnfinishedPrediction(BaseModel):
@@ -129,7 +129,7 @@ class BulkPrediction(BaseModel):
     position: Count | SkipJsonSchema[None] = Field(
         None, description="While it is not final: the number of open bulk predictions that were accepted earlier."
     )
-    rows_per_second: NonNegative | SkipJsonSchema[None] = Field(None, description="Present once rows are done.")
+    rows_per_second: NonNegativeNumber | SkipJsonSchema[None] = Field(None, description="Present once rows are done.")
     seconds_left: Count | SkipJsonSchema[None] = Field(None, description="Time until it is final, at this rate.")
     error: BulkReason | SkipJsonSchema[None] = Field(None, description="Why it failed.")
 

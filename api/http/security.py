@@ -45,6 +45,6 @@ def content_security_policy(**directives: str) -> str:
     return "; ".join(f"{name} {value}" for name, value in (closed | named).items())
 
 
-def hash_source_of(text: str) -> str:
+def csp_hash_source(text: str) -> str:
     """Return the hash by which a policy allows an inline script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from api.cluster.status import ClusterStatus
 from api.cluster.throughput import waiting_rows
-from api.http.schemas import Count, NonNegative, Reason
+from api.http.schemas import Count, NonNegativeNumber, Reason
 from shared.card import ModelRef
 from shared.errors import BrokerUnavailable
 from shared.names import Queue
@@ -67,8 +67,10 @@ class QueueStatus(BaseModel):
         description="Loaded pool processes that run its batches; one may run those of both queues."
     )
     backlog_rows: Count = Field(description="Rows accepted and not yet final.")
-    oldest_seconds: NonNegative = Field(description="Age of the oldest batch that no worker has claimed; 0 for none.")
-    rows_per_second: NonNegative | None = Field(
+    oldest_seconds: NonNegativeNumber = Field(
+        description="Age of the oldest batch that no worker has claimed; 0 for none."
+    )
+    rows_per_second: NonNegativeNumber | None = Field(
         description="Rows that became final per second, over the last five seconds; null until measured."
     )
     seconds_left: Count | None = Field(
@@ -80,7 +82,7 @@ class BulkOverview(BaseModel):
     """The bulk predictions of all clients."""
 
     open: Count = Field(description="Number of predictions that are not final.")
-    oldest_seconds: NonNegative = Field(description="Age of the oldest of them; 0 for none.")
+    oldest_seconds: NonNegativeNumber = Field(description="Age of the oldest of them; 0 for none.")
     stored_bytes: Count = Field(
         description="Bytes reserved in the object store for rows and results, also of final predictions."
     )
@@ -127,10 +129,10 @@ def _queue_status(cluster: ClusterStatus, overview: Overview, queue: Queue) -> Q
     )
 
 
-def _seconds_left(waiting: int, rate: float) -> int | None:
-    if not waiting:
+def _seconds_left(n_waiting_rows: int, rows_per_second: float) -> int | None:
+    if not n_waiting_rows:
         return 0
-    return math.ceil(waiting / rate) if rate else None
+    return math.ceil(n_waiting_rows / rows_per_second) if rows_per_second else None
 
 
 def _bulk_status(overview: Overview) -> BulkOverview:

@@ -13,18 +13,18 @@ from shared.store.lookups import Prediction
 _LONGEST_RETRY_SECONDS: Final = 60
 
 
-def status_of(prediction_id: PredictionId, prediction: Prediction) -> dict[str, Any]:
+def prediction_status(prediction_id: PredictionId, prediction: Prediction) -> dict[str, Any]:
     """Return the status of a prediction of `POST /predict`."""
     return {
         "rows": {"done": prediction.rows_done, "total": prediction.rows_total},
-        **({} if prediction.failure is None else {"error": _error_of(prediction.failure)}),
+        **({} if prediction.failure is None else {"error": _error_members(prediction.failure)}),
         "id": str(prediction_id),
         "status": prediction.state.value,
         "model": msgspec.Raw(prediction.model),
     }
 
 
-def bulk_status_of(prediction: BulkPrediction) -> dict[str, Any]:
+def bulk_prediction_status(prediction: BulkPrediction) -> dict[str, Any]:
     """Return the status of a bulk prediction; while it is open, with its rate and position."""
     rows = {"done": prediction.rows_done, "total": prediction.source.n_rows, "bad": prediction.rows_bad}
     status: dict[str, Any] = {"rows": rows}
@@ -34,7 +34,7 @@ def bulk_status_of(prediction: BulkPrediction) -> dict[str, Any]:
             status |= {"rows_per_second": round(rate, 1), "seconds_left": math.ceil(_rows_left(prediction) / rate)}
     if prediction.failure is not None:
         faults = [{"pointer": fault.pointer, "detail": fault.detail} for fault in prediction.errors]
-        status["error"] = _error_of(prediction.failure) | ({"errors": faults} if faults else {})
+        status["error"] = _error_members(prediction.failure) | ({"errors": faults} if faults else {})
     return status | {
         "id": str(prediction.id),
         "status": prediction.state.value,
@@ -58,5 +58,5 @@ def _rows_per_second(prediction: BulkPrediction) -> float | None:
     return prediction.rows_done * 1e6 / (prediction.now_us - prediction.started_us)
 
 
-def _error_of(failure: Any) -> dict[str, Any]:
+def _error_members(failure: Any) -> dict[str, Any]:
     return {"code": failure.code, "detail": failure.detail}

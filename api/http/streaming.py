@@ -7,7 +7,7 @@ from typing import NoReturn
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.bulk.concurrently import run_until_first_ends
+from api.bulk.concurrency import run_until_first_ends
 
 Parts = AsyncIterator[bytes | bytearray]
 

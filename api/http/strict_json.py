@@ -96,12 +96,12 @@ def parse_at(text: str, start: int) -> tuple[Any, int]:
     return parsed, end
 
 
-def pointer_to(name: str) -> str:
+def to_pointer_token(name: str) -> str:
     """Return a member's name as a part of a JSON pointer (RFC 6901); empty if the name is too long."""
     return "/" + name.replace("~", "~0").replace("/", "~1") if len(name) <= _MAX_NAME_LENGTH else ""
 
 
-def show(value: Any) -> str:
+def to_short_json(value: Any) -> str:
     """Return a value as JSON for a message, shortened; an array or object becomes "an array" or "an object"."""
     if isinstance(value, list):
         return "an array"
@@ -115,35 +115,35 @@ def show(value: Any) -> str:
     return text if isinstance(value, str) or len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
-def _refuse_repeated_members(objects: _ObjectBuilder, parsed: Any) -> None:
-    if objects.has_repeated_members:
-        pointer, name = _first_repeated_member(parsed)
-        raise InvalidRows([Fault(pointer, f"{show(name)} occurs more than once: send it once.")])
+def _refuse_repeated_members(builder: _ObjectBuilder, parsed_value: Any) -> None:
+    if builder.has_repeated_members:
+        pointer, name = _first_repeated_member(parsed_value)
+        raise InvalidRows([Fault(pointer, f"{to_short_json(name)} occurs more than once: send it once.")])
 
 
-def _decode(text: str, objects: _ObjectBuilder) -> Any:
+def _decode(text: str, builder: _ObjectBuilder) -> Any:
     try:
-        return _make_decoder(objects).decode(text)
+        return _make_decoder(builder).decode(text)
     except json.JSONDecodeError:
         raise
     except ValueError:  # an integer of thousands of digits, which Python does not convert
-        return _make_decoder(objects, parse_int=_parse_integer).decode(text)
+        return _make_decoder(builder, parse_int=_parse_integer).decode(text)
 
 
-def _make_decoder(objects: _ObjectBuilder, **options: Any) -> json.JSONDecoder:
-    return json.JSONDecoder(object_pairs_hook=objects, parse_constant=_refuse_constant, **options)
+def _make_decoder(builder: _ObjectBuilder, **options: Any) -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=builder, parse_constant=_refuse_constant, **options)
 
 
-def _first_repeated_member(parsed: Any) -> tuple[str, str]:
+def _first_repeated_member(parsed_value: Any) -> tuple[str, str]:
     """Return the pointer and the name of the first repeated member, which must exist."""
-    places = [("", parsed)]
+    places = [("", parsed_value)]
     while True:  # without recursion: the parser accepts as many levels as Python's stack
         pointer, value = places.pop()
         if isinstance(value, _RepeatingObject):
-            return _extend_pointer(pointer, pointer_to(value.name)), value.name
+            return _extend_pointer(pointer, to_pointer_token(value.name)), value.name
         parts = value.items() if isinstance(value, dict) else enumerate(value)
         inner = [(key, each) for key, each in parts if isinstance(each, dict | list)]
-        places += [(_extend_pointer(pointer, pointer_to(str(key))), each) for key, each in reversed(inner)]
+        places += [(_extend_pointer(pointer, to_pointer_token(str(key))), each) for key, each in reversed(inner)]
 
 
 def _extend_pointer(pointer: str, part: str) -> str:

@@ -9,12 +9,12 @@ from fastapi import Request
 from starlette.types import Receive
 from structlog.contextvars import bind_contextvars
 
-from api.bulk.formats import FORMATS, MEDIA_TYPES, Format
+from api.bulk.formats import FORMATS_BY_MEDIA_TYPE, MEDIA_TYPES, Format
 from api.bulk.uploads import ClientDisconnected, UploadRequest, Uploads
 from api.bulk.wire import UploadJob
 from api.cluster.status import ClusterStatus
 from api.http.headers import RequestHeaders
-from api.telemetry.metrics import ACCEPTED, GatewayMetrics
+from api.telemetry.metrics import ACCEPTED_OUTCOME, GatewayMetrics
 from shared.card import ModelCard
 from shared.errors import (
     InvalidParameter,
@@ -30,10 +30,10 @@ from shared.store.records import Origin
 _UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 _CODINGS: Final = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
 _FLAGS: Final = {"true": True, "false": False}
-_REPEATABLE: Final = "null"
+_REPEATABLE_PARAMETER: Final = "null"
 _CSV_PARAMETERS: Final = ("delimiter", "header", "null")
 _PARAMETERS: Final = ("on_error", "outputs", "carry", *_CSV_PARAMETERS)
-_NOT_DELIMITERS: Final = '"\r\n\0'
+_FORBIDDEN_DELIMITERS: Final = '"\r\n\0'
 _OTHER_FORMAT: Final = "other"
 
 Query = dict[str, list[str]]
@@ -54,11 +54,11 @@ class UploadOperation:
             RequestRefused: the upload was refused, and nothing of it is kept.
         """
         began = time.monotonic()
-        outcome, form = ACCEPTED, _OTHER_FORMAT
+        outcome, form = ACCEPTED_OUTCOME, _OTHER_FORMAT
         try:
             headers = RequestHeaders.read(request.scope["headers"])
             media_type = _check_media_type(headers.media_type.decode("latin-1"))
-            form = FORMATS[media_type]
+            form = FORMATS_BY_MEDIA_TYPE[media_type]
             card = await self._cluster.current_card()
             job = _upload_job(
                 media_type, _parse_content_coding(headers.content_coding), request.scope["query_string"], card
@@ -116,8 +116,10 @@ def _check_media_type(content_type: str) -> str:
     essence, *parameters = [part.strip().lower() for part in content_type.split(";")]
     if essence.endswith("+json"):
         essence = MEDIA_TYPES[Format.JSON]
-    if essence not in FORMATS:
-        raise UnsupportedContentType(f"Send the rows as one of {', '.join(FORMATS)}, named by `Content-Type`.")
+    if essence not in FORMATS_BY_MEDIA_TYPE:
+        raise UnsupportedContentType(
+            f"Send the rows as one of {', '.join(FORMATS_BY_MEDIA_TYPE)}, named by `Content-Type`."
+        )
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "charset" and value.strip().strip('"') not in _UTF8:
@@ -149,7 +151,7 @@ def _upload_job(media_type: str, coding: str, query_string: bytes, card: ModelCa
         _parse_names(query, "carry"),
         _parse_delimiter(query),
         _parse_header_flag(query),
-        tuple(query.get(_REPEATABLE, ())),
+        tuple(query.get(_REPEATABLE_PARAMETER, ())),
     )
 
 
@@ -162,7 +164,7 @@ def _parse_query(query_string: bytes, *, is_csv: bool) -> Query:
             raise InvalidParameter(f"`{name[:50]}` is unknown: the parameters are {', '.join(_PARAMETERS)}.")
         if name in _CSV_PARAMETERS and not is_csv:
             raise InvalidParameter(f"`{name}` is only for CSV, and this body is not CSV.")
-        if len(values) > 1 and name != _REPEATABLE:
+        if len(values) > 1 and name != _REPEATABLE_PARAMETER:
             raise InvalidParameter(f"`{name}` must not be repeated.")
     return query
 
@@ -202,7 +204,7 @@ def _parse_delimiter(query: Query) -> str:
     value = _single_value(query, "delimiter")
     if value is None:
         return ","
-    if len(value) != 1 or not value.isascii() or value in _NOT_DELIMITERS:
+    if len(value) != 1 or not value.isascii() or value in _FORBIDDEN_DELIMITERS:
         raise InvalidParameter("`delimiter` must be one ASCII character, but not a quote, a line break or NUL.")
     return value
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from api.http.datetimes import read_date, read_datetime
-from api.http.strict_json import show
+from api.http.strict_json import to_short_json
 from shared.columns import FLOAT_TYPES, INTEGER_RANGES, Column, Unit, Values, ValueType
 
 Reader = Callable[[Any], Any]
@@ -21,7 +21,7 @@ _MIN_INEXACT: Final = 2**53  # from here on, an integer that was written as 1e17
 _SHOWN_VALUES: Final = 10
 _MAX_COMPARED_LENGTH: Final = 60  # characters of a name for which a similar one is searched
 _MAX_COMPARED_NAMES: Final = 200
-_MISSING: Final = frozenset({"", "nan", "na", "n/a", "none", "null", "nat"})
+_MISSING_VALUE_TEXTS: Final = frozenset({"", "nan", "na", "n/a", "none", "null", "nat"})
 
 
 def column_reader(column: Column, max_text_bytes: int) -> Reader:
@@ -34,14 +34,14 @@ def column_reader(column: Column, max_text_bytes: int) -> Reader:
     return partial(_read_nullable, read) if column.nullable else read
 
 
-def refusal_message(column: Column, value: Any, reason: ValueError, *, suggests: bool = True) -> str:
+def refusal_message(column: Column, value: Any, reason: ValueError, *, has_suggestion: bool = True) -> str:
     """Return the message for a refused value: the reason, and what to send, such as the most similar category."""
-    name = show(column.name)
+    name = to_short_json(column.name)
     if value is None:
         return f"{name} must not be missing: send {expected_values(column)}."
-    is_missing = column.nullable and isinstance(value, str) and value.strip().lower() in _MISSING
+    is_missing = column.nullable and isinstance(value, str) and value.strip().lower() in _MISSING_VALUE_TEXTS
     near = ""
-    if suggests and column.categories is not None and isinstance(value, str):
+    if has_suggestion and column.categories is not None and isinstance(value, str):
         near = nearest_suggestion(value, column.categories.values)
     return f"{name} {reason}{near}{' A missing value is null.' if is_missing else ''}"
 
@@ -51,7 +51,7 @@ def expected_values(column: Column) -> str:
     if column.categories is not None:
         shown = column.categories.values[:_SHOWN_VALUES]
         more = len(column.categories.values) - len(shown)
-        return "one of " + ", ".join(map(show, shown)) + (f" and {more} more" if more else "")
+        return "one of " + ", ".join(map(to_short_json, shown)) + (f" and {more} more" if more else "")
     return _expected_type(column)
 
 
@@ -60,7 +60,7 @@ def nearest_suggestion(name: str, names: Collection[Any]) -> str:
     if len(name) > _MAX_COMPARED_LENGTH or len(names) > _MAX_COMPARED_NAMES:  # a comparison takes 10 µs
         return ""
     found = get_close_matches(name, [each for each in names if isinstance(each, str)], n=1)
-    return f" Did you mean {show(found[0])}?" if found else ""
+    return f" Did you mean {to_short_json(found[0])}?" if found else ""
 
 
 def _expected_type(values: Values) -> str:
@@ -97,7 +97,7 @@ def _value_reader(values: Values, max_text_bytes: int) -> Reader:
 def _read_float(limit: float, type_name: str, value: Any) -> float:
     if type(value) is not float:
         if type(value) is not int:
-            raise ValueError(f"must be a number; {show(value)} is not.")
+            raise ValueError(f"must be a number; {to_short_json(value)} is not.")
         try:
             value = float(value)
         except OverflowError:
@@ -108,38 +108,40 @@ def _read_float(limit: float, type_name: str, value: Any) -> float:
     raise ValueError(f"must be within the range of {type_name}: this number is too large.")
 
 
-def _read_integer(smallest: int, largest: int, wanted: str, value: Any) -> int:
+def _read_integer(minimum: int, maximum: int, expectation: str, value: Any) -> int:
     if type(value) is float and value.is_integer():
         if abs(value) >= _MIN_INEXACT:
-            raise ValueError(f"must be {wanted}: write it with its digits alone, since {value!r} may have lost some.")
+            raise ValueError(
+                f"must be {expectation}: write it with its digits alone, since {value!r} may have lost some."
+            )
         value = int(value)
     if type(value) is not int:
-        raise ValueError(f"must be {wanted}; {show(value)} is not.")
-    if smallest <= value <= largest:
+        raise ValueError(f"must be {expectation}; {to_short_json(value)} is not.")
+    if minimum <= value <= maximum:
         return value
-    raise ValueError(f"must be {wanted}; {show(value)} is not.")
+    raise ValueError(f"must be {expectation}; {to_short_json(value)} is not.")
 
 
-def _read_bool(wanted: str, value: Any) -> bool:
+def _read_bool(expectation: str, value: Any) -> bool:
     if type(value) is not bool:
-        raise ValueError(f"must be {wanted}; {show(value)} is not.")
+        raise ValueError(f"must be {expectation}; {to_short_json(value)} is not.")
     return value
 
 
 def _read_text(max_bytes: int, value: Any) -> str:
     if type(value) is not str:
-        raise ValueError(f"must be a string; {show(value)} is not.")
+        raise ValueError(f"must be a string; {to_short_json(value)} is not.")
     if len(value) * 4 > max_bytes and (n_bytes := len(value.encode())) > max_bytes:
         raise ValueError(f"has {n_bytes} bytes in UTF-8; send at most {max_bytes} (SEPAL_MAX_TEXT_BYTES).")
     return value
 
 
-def _read_category(read: Reader, known: dict[Any, Any], wanted: str, value: Any) -> Any:
+def _read_category(read: Reader, known_categories: dict[Any, Any], expectation: str, value: Any) -> Any:
     read_value = read(value)
-    if read_value in known:
-        return known[read_value]
-    raise ValueError(f"must be {wanted}; {show(value)} is not.")
+    if read_value in known_categories:
+        return known_categories[read_value]
+    raise ValueError(f"must be {expectation}; {to_short_json(value)} is not.")
 
 
-def _read_nullable(read: Reader, value: Any) -> Any:
-    return None if value is None else read(value)
+def _read_nullable(read_value: Reader, value: Any) -> Any:
+    return None if value is None else read_value(value)

@@ -13,10 +13,10 @@ from shared.store.idempotency import RESERVED_SECONDS, IdempotencyKey, Idempoten
 class Admission:
     """Checks a prediction before its rows join a batch."""
 
-    def __init__(self, clock: StoreClock, backlog: BacklogForecast, idempotency: IdempotencyKeys) -> None:
+    def __init__(self, clock: StoreClock, backlog: BacklogForecast, idempotency_keys: IdempotencyKeys) -> None:
         self._clock = clock
         self._backlog = backlog
-        self._idempotency = idempotency
+        self._idempotency = idempotency_keys
 
     def deadline_us(self, seconds: float | None, queue: Queue) -> int:
         """Convert a deadline to the store's clock.

@@ -1,8 +1,8 @@
 """Owns the waiting requests of a gateway process: gathers them into batches, submits these and resolves the waiters.
 
 A batch leaves immediately if a pool process is free for it. Otherwise predictions gather, and leave together when a
-batch that is under way is answered (`api.predictions.under_way`). Without load, batching does not delay a prediction,
-and under load it makes each prediction cheaper (docs/decisions/0010-batches-form-themselves.md).
+batch that is under way is answered (`api.predictions.batches_under_way`). Without load, batching does not delay a
+prediction, and under load it makes each prediction cheaper (docs/decisions/0010-batches-form-themselves.md).
 
 A message on the reply channel can be lost. So pending predictions are looked up in the store after every new
 subscription, and every few seconds.
@@ -15,9 +15,9 @@ from typing import Final
 
 import structlog
 
+from api.predictions.batches_under_way import BatchesUnderWay
 from api.predictions.open_batches import OpenBatch, OpenBatches
-from api.predictions.pending import PendingBatch, Waiter
-from api.predictions.under_way import BatchesUnderWay
+from api.predictions.pending_batches import PendingBatch, Waiter
 from api.telemetry.metrics import GatewayMetrics
 from shared.errors import BrokerUnavailable, PredictionGone, PredictionNotFound, RecordIncompatible
 from shared.ids import BatchId, PredictionId
@@ -32,15 +32,20 @@ _RECHECK_SECONDS: Final = 5.0  # the delay after a lost message; a thousand pend
 
 log = structlog.get_logger(__name__)
 
-Submit = Callable[[Submission], Awaitable[None]]
-Read = Callable[[Sequence[PredictionId]], Awaitable[list[Prediction]]]
+SubmitBatches = Callable[[Submission], Awaitable[None]]
+ReadPredictions = Callable[[Sequence[PredictionId]], Awaitable[list[Prediction]]]
 
 
 class Coordinator:
     """The open batches, batches under way and pending batches of one gateway process."""
 
     def __init__(
-        self, submit: Submit, read: Read, allowance: Callable[[], int], metrics: GatewayMetrics, reply_channel: str
+        self,
+        submit: SubmitBatches,
+        read: ReadPredictions,
+        allowance: Callable[[], int],
+        metrics: GatewayMetrics,
+        reply_channel: str,
     ) -> None:
         """Start without any batch.
 
@@ -82,17 +87,17 @@ class Coordinator:
         self._schedule_flush()
         await batch.wait_until_recorded()
 
-    async def submit(self, pending: PendingBatch, submission: Submission) -> None:
+    async def submit(self, pending_batch: PendingBatch, submission: Submission) -> None:
         """Record a submission. Its batch is made pending first: the outcome may arrive before the submission's reply.
 
         Raises:
             BacklogFull, BrokerUnavailable: the submission was not accepted.
         """
-        self._pending[pending.id] = pending
+        self._pending[pending_batch.id] = pending_batch
         try:
             await self._submit_to_store(submission)
         except BaseException:
-            self._pending.pop(pending.id, None)
+            self._pending.pop(pending_batch.id, None)
             raise
         self._metrics.count_accepted(submission.queue, submission.n_predictions, submission.n_rows)
 
@@ -110,7 +115,7 @@ class Coordinator:
         elif outcome is not None and pending.is_answered_by(outcome):
             del self._pending[batch_id]
             n_gathered = sum(len(batch.members) for batch in self._open)
-            self._under_way.remove_answered(batch_id, outcome.predict_us, len(pending.waiting), n_gathered)
+            self._under_way.remove_answered(batch_id, outcome.predict_us, len(pending.unresolved_waiters), n_gathered)
             pending.resolve(outcome, finished_us)
         else:
             pending.needs_look_up = True
@@ -126,16 +131,16 @@ class Coordinator:
         """Look up every pending batch: messages may have been lost with the subscription."""
         await self._look_up_checked_before(time.monotonic())
 
-    def sample(self) -> None:
+    def set_gauges(self) -> None:
         """Set the gauges of waiting requests and of rows in open batches."""
         gathering = list(self._open)
         waiting = [*(batch.pending for batch in gathering), *self._pending.values()]
-        self._metrics.sample(
-            n_waiters=sum(len(pending.waiting) for pending in waiting),
+        self._metrics.observe_and_set_gauges(
+            n_waiters=sum(len(pending.unresolved_waiters) for pending in waiting),
             n_gathering_rows=sum(batch.n_rows for batch in gathering),
         )
 
-    def refuse_all(self, error: Exception) -> None:
+    def fail_open_batches(self, error: Exception) -> None:
         """Fail every prediction in an open batch."""
         while self._open:
             self._open.pop_next().settle(error)
@@ -189,7 +194,7 @@ class Coordinator:
         except Exception as error:  # raised again in the requests that share the batch
             batch.settle(error)
             if isinstance(error, BrokerUnavailable):
-                self.refuse_all(error)  # open batches would fail with the same error
+                self.fail_open_batches(error)  # open batches would fail with the same error
             self._under_way.remove(batch.id)
         else:
             batch.settle(None)
@@ -200,15 +205,15 @@ class Coordinator:
                 pending.checked_at = time.monotonic()
                 await self._look_up(pending)
 
-    async def _look_up(self, pending: PendingBatch) -> None:
+    async def _look_up(self, pending_batch: PendingBatch) -> None:
         """Look up the predictions of all waiters of a batch, in one round trip."""
-        waiters = pending.waiting
+        waiters = pending_batch.unresolved_waiters
         if waiters:
             try:
                 predictions = await self._read([waiter.prediction_id for waiter in waiters])
             except (PredictionNotFound, PredictionGone, RecordIncompatible, StoreRefused, BrokerUnavailable):
                 return  # not recorded yet, or retried at the next recheck
-            pending.resolve_final(waiters, predictions)
-        if not pending.waiting:
-            self._pending.pop(pending.id, None)
-            self._under_way.remove(pending.id)
+            pending_batch.resolve_final(waiters, predictions)
+        if not pending_batch.unresolved_waiters:
+            self._pending.pop(pending_batch.id, None)
+            self._under_way.remove(pending_batch.id)

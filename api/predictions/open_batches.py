@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
-from api.predictions.pending import PendingBatch, Waiter
+from api.predictions.pending_batches import PendingBatch, Waiter
 from shared.ids import SECRET_BYTES, BatchId, PredictionId, new_batch_id
 from shared.rows import EncodedRows, Encoding
 from shared.store.clock import NEVER_US
@@ -27,7 +27,7 @@ clients longer (docs/benchmarks/growth-results.md).
 MAX_BATCH_BYTES: Final = 4 * 2**20
 """Maximum size of a batch's rows, except a single larger row; without this limit, 1,024 texts could have a gigabyte."""
 
-_DRAWN_SECRETS: Final = 16
+_SECRETS_PER_DRAW: Final = 16
 _LARGE_ROWS: Final = MAX_BATCH_ROWS // 8  # a larger prediction leaves little room for others in its batch
 
 
@@ -80,7 +80,7 @@ class OpenBatch:
 
     def _new_secret(self) -> bytes:
         if not self._random:  # one system call draws the secrets of many members
-            self._random = secrets.token_bytes(_DRAWN_SECRETS * SECRET_BYTES)
+            self._random = secrets.token_bytes(_SECRETS_PER_DRAW * SECRET_BYTES)
         secret, self._random = self._random[:SECRET_BYTES], self._random[SECRET_BYTES:]
         return secret
 

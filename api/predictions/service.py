@@ -9,7 +9,7 @@ import msgspec
 from api.cluster.status import ClusterStatus
 from api.predictions.admission import Admission
 from api.predictions.coordinator import Coordinator
-from api.predictions.pending import PendingBatch, Waiter
+from api.predictions.pending_batches import PendingBatch, Waiter
 from api.telemetry.metrics import GatewayMetrics
 from shared.errors import BacklogFull, BrokerUnavailable, DeadlineUnreachable, TooManyWaiters
 from shared.ids import SECRET_BYTES, SPANNING, BatchId, PredictionId, child_id, new_batch_id
@@ -21,7 +21,7 @@ from shared.store.lookups import Lookups, Prediction
 from shared.store.records import Member, Origin
 from shared.store.submissions import NewBatch, Submission
 
-_LATE_SECONDS: Final = 0.02  # added to a deadline, so that it has also passed by the store's clock
+_CLOCK_MARGIN_SECONDS: Final = 0.02  # added to a deadline, so that it has also passed by the store's clock
 _FIRST_POLL_SECONDS: Final = 0.02  # the interval doubles after each poll
 _LONGEST_POLL_SECONDS: Final = 0.5
 
@@ -110,9 +110,9 @@ class PredictionService:
 
     async def tick(self) -> None:
         """Recheck old pending batches and shorten the retention of answered ones; called once a second."""
-        self._coordinator.sample()
+        self._coordinator.set_gauges()
         if self._cluster.overview is None:
-            self._coordinator.refuse_all(BrokerUnavailable())
+            self._coordinator.fail_open_batches(BrokerUnavailable())
             return
         answered, self._answered = self._answered, []
         try:
@@ -130,7 +130,7 @@ class PredictionService:
     async def _submit_with_key(self, request: PredictionRequest, key: IdempotencyKey) -> PredictionResponse:
         earlier, latest_us = await self._admission.reserve(key)
         if earlier is not None:
-            return PredictionResponse(earlier, await self._poll(earlier, request.wait_seconds))
+            return PredictionResponse(earlier, await self._poll_until_final(earlier, request.wait_seconds))
         try:
             return await self._submit_rows(request, latest_us)
         except (BacklogFull, DeadlineUnreachable):
@@ -183,20 +183,20 @@ class PredictionService:
         return Submission(Queue.BULK, parent, member, children, model, self._reply_channel, idempotency, latest_us)
 
     async def _respond(
-        self, pending: PendingBatch, waiter: Waiter, prediction: Prediction | None, request: PredictionRequest
+        self, pending_batch: PendingBatch, waiter: Waiter, prediction: Prediction | None, request: PredictionRequest
     ) -> PredictionResponse:
         if prediction is not None:
             if request.idempotency is None:  # with a key, the client may request the result again
-                pending.n_answered += 1
-            if pending.n_answered == len(pending.waiters):
-                self._answered.append(pending.id)
+                pending_batch.n_answered += 1
+            if pending_batch.n_answered == len(pending_batch.waiters):
+                self._answered.append(pending_batch.id)
         else:
-            prediction = Prediction(State.QUEUED, 0, waiter.n_rows, pending.model)
+            prediction = Prediction(State.QUEUED, 0, waiter.n_rows, pending_batch.model)
             if request.wait_seconds > 0:
                 prediction = await self._look_up_progress(waiter.prediction_id, prediction)
         return PredictionResponse(waiter.prediction_id, prediction)
 
-    async def _poll(self, prediction_id: PredictionId, wait_seconds: float) -> Prediction:
+    async def _poll_until_final(self, prediction_id: PredictionId, wait_seconds: float) -> Prediction:
         """Poll for a prediction that another request submitted, possibly through another gateway."""
         loop = asyncio.get_running_loop()
         ends_at, pause = loop.time() + wait_seconds, _FIRST_POLL_SECONDS
@@ -207,12 +207,12 @@ class PredictionService:
             prediction = await self._lookups.read(prediction_id)
         return prediction
 
-    async def _look_up_progress(self, prediction_id: PredictionId, queued: Prediction) -> Prediction:
-        """Look up the progress of a prediction; `queued` if the broker is unavailable."""
+    async def _look_up_progress(self, prediction_id: PredictionId, queued_prediction: Prediction) -> Prediction:
+        """Look up the progress of a prediction; `queued_prediction` if the broker is unavailable."""
         try:
             return await self._lookups.read(prediction_id)
         except BrokerUnavailable:
-            return queued
+            return queued_prediction
 
 
 async def _wait_for(waiter: Waiter, request: PredictionRequest) -> Prediction | None:
@@ -222,7 +222,7 @@ async def _wait_for(waiter: Waiter, request: PredictionRequest) -> Prediction | 
         waiter.stop()
         return None
     if request.deadline_seconds is not None:
-        seconds = min(seconds, request.deadline_seconds + _LATE_SECONDS)
+        seconds = min(seconds, request.deadline_seconds + _CLOCK_MARGIN_SECONDS)
     timer = asyncio.get_running_loop().call_later(seconds, waiter.stop)
     try:
         return await waiter.answer

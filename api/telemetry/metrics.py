@@ -13,7 +13,7 @@ from shared.errors import OperatorsOnly, RequestRefused
 from shared.names import LostReason, Queue, State
 from shared.telemetry.exposition import SECONDS_BUCKETS
 
-_MAX_UNOBSERVED: Final = 128
+_MAX_UNOBSERVED_DURATIONS: Final = 128
 HTTP_REFUSALS: Final = (
     "malformed-request",
     "request-timeout",
@@ -30,7 +30,7 @@ HTTP_REFUSALS: Final = (
     "unread",
 )
 """The reasons for which the protocol refuses a request, or ends a connection without a response."""
-ACCEPTED: Final = "accepted"
+ACCEPTED_OUTCOME: Final = "accepted"
 _UPLOAD_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
@@ -39,11 +39,11 @@ class GatewayMetrics:
     """Counts events when they happen, and observes request durations in groups."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, meaning: str, *labels: str) -> Counter:
-            return Counter(f"sepal_{name}", meaning, labels, registry=registry)
+        def counter(name: str, help_text: str, *labels: str) -> Counter:
+            return Counter(f"sepal_{name}", help_text, labels, registry=registry)
 
-        def gauge(name: str, meaning: str) -> Gauge:
-            return Gauge(f"sepal_{name}", meaning, registry=registry, multiprocess_mode="livesum")
+        def gauge(name: str, help_text: str) -> Gauge:
+            return Gauge(f"sepal_{name}", help_text, registry=registry, multiprocess_mode="livesum")
 
         self._requests = Histogram(
             "sepal_http_request_seconds",
@@ -102,8 +102,8 @@ class GatewayMetrics:
         """Count a request and collect its duration."""
         unobserved = self._unobserved[method, route, status]
         unobserved.append(seconds)
-        if len(unobserved) >= _MAX_UNOBSERVED:
-            self._observe()
+        if len(unobserved) >= _MAX_UNOBSERVED_DURATIONS:
+            self._observe_durations()
 
     def count_accepted(self, queue: Queue, n_predictions: int, n_rows: int) -> None:
         """Count accepted predictions."""
@@ -115,19 +115,19 @@ class GatewayMetrics:
         """Count a refused prediction."""
         self._refused[code].inc()
 
-    def count_upload(self, form: str, outcome: str, seconds: float) -> None:
+    def count_upload(self, format_name: str, outcome: str, seconds: float) -> None:
         """Count an ended upload by outcome: accepted, the code of a refusal, broken off by the client, or an error."""
-        self._uploads.labels(form, outcome).inc()
-        if outcome == ACCEPTED:
+        self._uploads.labels(format_name, outcome).inc()
+        if outcome == ACCEPTED_OUTCOME:
             self._upload_seconds.observe(seconds)
 
     def count_upload_bytes(self, n_bytes: int) -> None:
         """Count received bytes of an upload's body."""
         self._upload_bytes.inc(n_bytes)
 
-    def count_download(self, form: str, outcome: str) -> None:
+    def count_download(self, format_name: str, outcome: str) -> None:
         """Count an ended download by outcome: complete, left by the client, or broken by an error."""
-        self._downloads.labels(form, outcome).inc()
+        self._downloads.labels(format_name, outcome).inc()
 
     def count_download_bytes(self, n_bytes: int) -> None:
         """Count sent bytes of a result."""
@@ -149,10 +149,10 @@ class GatewayMetrics:
         """Count a canceled prediction."""
         self._final[State.CANCELED, queue].inc()
 
-    def count_reconciled(self, n_published: int, n_lost: int) -> None:
+    def count_reconciled(self, n_published_batches: int, n_lost_attempts: int) -> None:
         """Count batches that the reconciler published again, and attempts of lost workers."""
-        self._reconciled.inc(n_published)
-        self._lost.inc(n_lost)
+        self._reconciled.inc(n_published_batches)
+        self._lost.inc(n_lost_attempts)
 
     def set_connections(self, n_connections: int) -> None:
         """Set the number of open connections."""
@@ -171,13 +171,13 @@ class GatewayMetrics:
         """Count an alien message on the reply channel."""
         self._alien_messages.inc()
 
-    def sample(self, *, n_waiters: int, n_gathering_rows: int) -> None:
+    def observe_and_set_gauges(self, *, n_waiters: int, n_gathering_rows: int) -> None:
         """Observe the collected durations and set the gauges; called once a second."""
-        self._observe()
+        self._observe_durations()
         self._waiters.set(n_waiters)
         self._gathering.set(n_gathering_rows)
 
-    def _observe(self) -> None:
+    def _observe_durations(self) -> None:
         """Observe the collected durations; each costs a third of what a separate observation costs."""
         for (method, route, status), durations in self._unobserved.items():
             known = method if method in _METHODS else "other"

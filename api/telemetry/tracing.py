@@ -41,7 +41,7 @@ class RequestTracer:
             yield span
 
 
-def traceparent_of(span: Span) -> str:
+def format_traceparent(span: Span) -> str:
     """Return a span's context as a W3C `traceparent`; empty if the span is not sampled."""
     if not span.get_span_context().trace_flags.sampled:
         return ""

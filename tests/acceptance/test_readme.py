@@ -19,7 +19,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from api.http.problems import STATUS
+from api.http.problems import STATUS_BY_CODE
 from tests.run import Run
 from tests.stack import ROOT, Gateway, clean_environment
 
@@ -175,7 +175,7 @@ def test_every_command_of_the_readme_exists(target: str) -> None:
 
 def test_every_code_is_in_the_reference_with_its_status() -> None:
     listed = re.findall(r"(?m)^\| (\d{3}) \| `([a-z-]+)` \|", (ROOT / "docs/http.md").read_text())
-    assert {(str(status.value), code) for code, status in STATUS.items()} == set(listed)
+    assert {(str(status.value), code) for code, status in STATUS_BY_CODE.items()} == set(listed)
 
 
 def test_every_setting_named_in_the_documentation_exists() -> None:

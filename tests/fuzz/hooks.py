@@ -8,7 +8,7 @@ from schemathesis.core.failures import Failure, ServerError
 from schemathesis.core.transport import Response
 from schemathesis.openapi.checks import MissingHeaderNotRejected, RejectedPositiveData, UseAfterFree
 
-from api.bulk.formats import FORMATS
+from api.bulk.formats import FORMATS_BY_MEDIA_TYPE
 
 BY_DESIGN: Final[dict[type[Failure], set[str]]] = {
     # A schema cannot express these: an id expires with time, the pipeline rejects some rows (a decision tree computes
@@ -22,7 +22,7 @@ BY_DESIGN: Final[dict[type[Failure], set[str]]] = {
     UseAfterFree: {"canceled"},
 }
 _BULK_PATHS: Final = ("/predictions", "/results/{prediction_id}")
-_TABLES: Final = frozenset(FORMATS) - {"application/json"}
+_TABLES: Final = frozenset(FORMATS_BY_MEDIA_TYPE) - {"application/json"}
 
 
 @schemathesis.hook

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.http.parameters import BATCH_ID_PATTERN
-from api.http.problems import STATUS
+from api.http.problems import STATUS_BY_CODE
 from api.http.schemas import ID_PATTERN
 from api.settings import GatewaySettings
 from shared.ids import SPANNING, PredictionId, child_id, new_batch_id
@@ -76,7 +76,7 @@ def test_every_error_code_is_in_the_schema(schema: Any) -> None:
         for media in response.get("content", {}).values()
         for code in media.get("schema", {}).get("properties", {}).get("code", {}).get("enum", ())
     }
-    assert described == set(STATUS) - only_reasons | {"not-found", "method-not-allowed"}
+    assert described == set(STATUS_BY_CODE) - only_reasons | {"not-found", "method-not-allowed"}
 
 
 def test_accepted_prediction_is_linked_to_its_result(schema: Any) -> None:

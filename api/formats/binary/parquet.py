@@ -6,9 +6,15 @@ from typing import IO, Any, Final
 import pyarrow as pa
 from pyarrow import parquet
 
-from api.formats.binary.fields import READ_ERRORS, ArrowColumns, error_text, is_string_or_binary, read_error
+from api.formats.binary.record_batches import (
+    READ_ERRORS,
+    RecordBatchConverter,
+    is_string_or_binary,
+    one_line_message,
+    unreadable_part_error,
+)
 from api.formats.binary.spool import spool
-from api.formats.intake import Piece
+from api.formats.pieces import Piece
 from api.formats.upload import Upload
 from shared.errors import MalformedUpload
 from shared.names import Output
@@ -17,7 +23,7 @@ _MAGIC: Final = b"PAR1"
 _BATCH_BYTES: Final = 2**23
 _MIN_ROWS: Final = 64
 _MAX_ROWS: Final = 2**16
-_DICTIONARY_BYTES: Final = 3 * 2**24  # the largest row group whose columns are read as dictionaries
+_MAX_DICTIONARY_GROUP_BYTES: Final = 3 * 2**24  # the largest row group whose columns are read as dictionaries
 _BUFFER_BYTES: Final = 2**24  # for all columns together
 _MIN_BUFFER_BYTES: Final = 2**13
 _MAX_THRIFT_BYTES: Final = 2**24
@@ -25,7 +31,7 @@ _MAX_THRIFT_ITEMS: Final = 2**20
 _MAX_DEPTH: Final = 32
 
 
-class ParquetTable:
+class ParquetReader:
     """The rows of a Parquet file."""
 
     def __init__(self, upload: Upload) -> None:
@@ -43,9 +49,11 @@ class ParquetTable:
                 file = _open_parquet(body)
                 schema = file.schema_arrow
                 self._file = _open_parquet(body, file.metadata, _dictionary_columns(schema, file.metadata))
-                self._arrow_columns = ArrowColumns(self._file.schema_arrow, upload)
+                self._arrow_columns = RecordBatchConverter(self._file.schema_arrow, upload)
             except READ_ERRORS as error:
-                raise MalformedUpload(f"The footer, which comes last, cannot be read: {error_text(error)}.") from None
+                raise MalformedUpload(
+                    f"The footer, which comes last, cannot be read: {one_line_message(error)}."
+                ) from None
         self._names = [schema.names[index] for index in self._arrow_columns.indices]
         paths = [self._file.schema.column(index).path for index in range(len(self._file.schema))]
         self._leaves = [(index, path) for index, path in enumerate(paths) if path in self._names]
@@ -71,16 +79,16 @@ class ParquetTable:
                     yield from self._arrow_columns.pieces(batch, first_row + n_rows)
                     n_rows += batch.num_rows
             except READ_ERRORS as error:
-                raise read_error(part, first_row + n_rows, error) from None
+                raise unreadable_part_error(part, first_row + n_rows, error) from None
             if (problem := self._find_contradiction(group, n_rows)) is not None:
-                raise read_error(part, first_row, problem)
+                raise unreadable_part_error(part, first_row, problem)
             first_row += n_rows
         if first_row != self._file.metadata.num_rows:
-            raise read_error("The rest", first_row, f"the footer states {self._file.metadata.num_rows} rows")
+            raise unreadable_part_error("The rest", first_row, f"the footer states {self._file.metadata.num_rows} rows")
 
-    def _find_contradiction(self, group: int, n_rows: int) -> str | None:
+    def _find_contradiction(self, group_index: int, n_rows: int) -> str | None:
         """Return how the footer contradicts a row group that has been read; None if it does not."""
-        metadata = self._file.metadata.row_group(group)
+        metadata = self._file.metadata.row_group(group_index)
         if metadata.num_rows != n_rows:
             return f"it has {n_rows} rows, but the footer states {metadata.num_rows}"
         for index, name in self._leaves:  # the metadata of other columns may crash pyarrow
@@ -88,30 +96,30 @@ class ParquetTable:
                 return f"it has {n_rows} rows, but the footer states {n_values} for {name}"
         return None
 
-    def _read_batches(self, group: int) -> Iterator[Any]:
+    def _read_batches(self, group_index: int) -> Iterator[Any]:
         """Yield a row group in record batches of about 8 MiB, by the size in its metadata."""
-        metadata = self._file.metadata.row_group(group)
+        metadata = self._file.metadata.row_group(group_index)
         rows = _BATCH_BYTES * metadata.num_rows // max(metadata.total_byte_size, 1)
         size = min(max(rows, _MIN_ROWS), _MAX_ROWS)
-        batches: Iterator[Any] = self._file.iter_batches(size, [group], self._names, use_threads=False)
+        batches: Iterator[Any] = self._file.iter_batches(size, [group_index], self._names, use_threads=False)
         return batches
 
 
 def _dictionary_columns(schema: Any, metadata: Any) -> list[str]:
     """Return the string columns to read as dictionaries; none if a row group is too large for that."""
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-    if any(group.total_byte_size > _DICTIONARY_BYTES for group in groups):
+    if any(group.total_byte_size > _MAX_DICTIONARY_GROUP_BYTES for group in groups):
         return []
     return [name for name, type_ in zip(schema.names, schema.types, strict=True) if is_string_or_binary(type_)]
 
 
-def _open_parquet(body: IO[bytes], metadata: Any = None, dictionaries: Sequence[str] | None = None) -> Any:
+def _open_parquet(body: IO[bytes], metadata: Any = None, dictionary_columns: Sequence[str] | None = None) -> Any:
     """Open the temporary file again, as a Parquet file with limits on its metadata."""
     n_columns = 1 if metadata is None else max(metadata.num_columns, 1)
     return parquet.ParquetFile(
         pa.OSFile(f"/dev/fd/{body.fileno()}"),
         metadata=metadata,
-        read_dictionary=dictionaries,
+        read_dictionary=dictionary_columns,
         buffer_size=max(_BUFFER_BYTES // n_columns, _MIN_BUFFER_BYTES),
         pre_buffer=False,
         thrift_string_size_limit=_MAX_THRIFT_BYTES,

@@ -7,8 +7,8 @@ from typing import IO, Any, Final
 
 from shared.errors import StorageFull
 
-_CHUNK: Final = 2**20
-_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CHUNK_BYTES: Final = 2**20
+_NO_SPACE_ERRNOS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def spool(body: Any) -> IO[bytes]:
@@ -19,7 +19,7 @@ def spool(body: Any) -> IO[bytes]:
     """
     file = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
     try:
-        while chunk := body.read(_CHUNK):
+        while chunk := body.read(_CHUNK_BYTES):
             _write_chunk(file, chunk)
     except BaseException:
         with suppress(OSError):  # closing tries to write the rest
@@ -34,6 +34,6 @@ def _write_chunk(file: IO[bytes], chunk: bytes) -> None:
         file.write(chunk)
         file.flush()
     except OSError as error:
-        if error.errno in _NO_SPACE:
+        if error.errno in _NO_SPACE_ERRNOS:
             raise StorageFull("The gateway has no disk space left for the body. Try again later.") from None
         raise

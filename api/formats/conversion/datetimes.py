@@ -5,7 +5,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from api.formats.conversion.partial import PartialConversion, keep_where, merge_doubtful
+from api.formats.conversion.partial_conversion import PartialConversion, keep_where_true, merge_doubtful_values
 from shared.columns import UNIT_DIGITS, Unit
 
 # A month and day that every year has: a February 29 is doubtful.
@@ -17,12 +17,12 @@ _YEAR: Final = "(?:000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|9[0-8][0-9
 _YEAR_OF_NANOSECONDS: Final = "(?:167[89]|16[89][0-9]|1[7-9][0-9]{2}|2[01][0-9]{2}|22[0-5][0-9]|226[01])"
 _MINUTES: Final = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 _OFFSET: Final = "(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
-_SEPARATOR: Final = len("2026-01-31")  # the position of the T
+_SEPARATOR_OFFSET: Final = len("2026-01-31")  # the position of the T
 
 
 def check_dates(texts: Any) -> PartialConversion:
     """Validate strings as ISO 8601 dates; mark the invalid ones as doubtful."""
-    return keep_where(texts, pc.match_substring_regex(texts, f"^{_YEAR}-{_DAY}$"))
+    return keep_where_true(texts, pc.match_substring_regex(texts, f"^{_YEAR}-{_DAY}$"))
 
 
 def convert_datetimes(texts: Any, unit: Unit, *, is_zoned: bool) -> PartialConversion:
@@ -37,26 +37,26 @@ def convert_datetimes(texts: Any, unit: Unit, *, is_zoned: bool) -> PartialConve
     some_digits = f"(?:\\.[0-9]{{1,{digits}}})?" if digits else ""
     time = f"[T ]{_MINUTES}(?::[0-5][0-9]{some_digits})?{_OFFSET if is_zoned else ''}"
     readable = f"^{year}-{_DAY}{time if is_zoned else f'(?:{time})?'}$"
-    known = keep_where(texts, pc.match_substring_regex(texts, readable))
+    known = keep_where_true(texts, pc.match_substring_regex(texts, readable))
     moments = known.array.cast(pa.timestamp(unit.value, "UTC" if is_zoned else None))
-    return merge_doubtful(known, PartialConversion(format_timestamps(moments)))
+    return merge_doubtful_values(known, PartialConversion(format_timestamps(moments)))
 
 
-def format_timestamps(moments: Any) -> Any:
+def format_timestamps(timestamps: Any) -> Any:
     """Convert timestamps to ISO 8601 strings with all digits of their unit; zoned ones in UTC, with a final Z.
 
     A timestamp whose year has more than four digits results in an invalid string.
     """
-    texts = moments.cast(pa.timestamp(moments.type.unit)).cast(pa.string())
-    texts = pc.utf8_replace_slice(texts, _SEPARATOR, _SEPARATOR + 1, "T")
-    return texts if moments.type.tz is None else pc.binary_join_element_wise(texts, "Z", "")
+    texts = timestamps.cast(pa.timestamp(timestamps.type.unit)).cast(pa.string())
+    texts = pc.utf8_replace_slice(texts, _SEPARATOR_OFFSET, _SEPARATOR_OFFSET + 1, "T")
+    return texts if timestamps.type.tz is None else pc.binary_join_element_wise(texts, "Z", "")
 
 
-def format_dates(days: Any) -> Any:
+def format_dates(dates: Any) -> Any:
     """Convert dates to ISO 8601 strings; a date64 that is not midnight results in an invalid string."""
-    if pa.types.is_date64(days.type):
-        moments = days.cast(pa.int64()).cast(pa.timestamp("ms"))
+    if pa.types.is_date64(dates.type):
+        moments = dates.cast(pa.int64()).cast(pa.timestamp("ms"))
         is_midnight = pc.equal(moments, pc.floor_temporal(moments, unit="day"))
         texts = moments.cast(pa.string())
-        return pc.if_else(is_midnight, pc.utf8_slice_codeunits(texts, 0, _SEPARATOR), texts)
-    return days.cast(pa.string())
+        return pc.if_else(is_midnight, pc.utf8_slice_codeunits(texts, 0, _SEPARATOR_OFFSET), texts)
+    return dates.cast(pa.string())

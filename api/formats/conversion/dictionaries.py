@@ -11,21 +11,21 @@ from api.formats.conversion.columns import ColumnConverter, ConvertedColumn
 class DictionaryConverter:
     """Converts dictionary arrays to the canonical form of a column."""
 
-    def __init__(self, converter: ColumnConverter, *, nullable: bool) -> None:
+    def __init__(self, converter: ColumnConverter, *, is_nullable: bool) -> None:
         """Wrap a converter.
 
         Args:
             converter: converts the values of a dictionary.
-            nullable: whether a value of the column may be missing.
+            is_nullable: whether a value of the column may be missing.
         """
         self._convert = converter
-        self._nullable = nullable
+        self._nullable = is_nullable
         self._dictionary: Any = None
         self._converted: ConvertedColumn
 
     def __call__(self, array: Any) -> ConvertedColumn:
         """Convert an array."""
-        if not _is_same(array.dictionary, self._dictionary):
+        if not _has_same_buffers(array.dictionary, self._dictionary):
             self._dictionary = array.dictionary
             self._converted = self._convert(array.dictionary)
         values, reasons = self._converted
@@ -44,9 +44,9 @@ class DictionaryConverter:
         return ConvertedColumn(converted, bad)
 
 
-def _is_same(first: Any, second: Any) -> bool:
+def _has_same_buffers(first_array: Any, second_array: Any) -> bool:
     """Whether two arrays have the same buffers; both are alive, so that no address was reused."""
-    if second is None or len(first) != len(second) or first.offset != second.offset:
+    if second_array is None or len(first_array) != len(second_array) or first_array.offset != second_array.offset:
         return False
-    pairs = zip(first.buffers(), second.buffers(), strict=True)
+    pairs = zip(first_array.buffers(), second_array.buffers(), strict=True)
     return all((a and a.address) == (b and b.address) for a, b in pairs)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from api.formats.conversion.cells import FALSE, TRUE
+from api.formats.conversion.cells import FALSE_CELLS, TRUE_CELLS
 from api.formats.conversion.columns import ColumnConverter, decoded_type
 from api.formats.csv.blocks import Block
 from shared.columns import Column
@@ -94,16 +94,16 @@ class BlockParser:
         found = _FAILED_COLUMN.search(error)
         return {int(found[1])} & self._types.keys() if found is not None else set(self._types)
 
-    def _non_finite_columns(self, parsed: ParsedBlock) -> Iterator[int]:
+    def _non_finite_columns(self, parsed_block: ParsedBlock) -> Iterator[int]:
         """Yield the columns with cells such as `nan`, which pyarrow parses as numbers."""
-        for (_, index), array in zip(self._layout.columns, parsed.features, strict=True):
+        for (_, index), array in zip(self._layout.columns, parsed_block.features, strict=True):
             if pa.types.is_floating(array.type) and not pc.all(pc.is_finite(array), min_count=0).as_py():
                 yield index
 
-    def _parse(self, block: Block, texts: set[int]) -> ParsedBlock:
-        """Parse a block; parse the columns in `texts` into strings."""
+    def _parse(self, block: Block, text_columns: set[int]) -> ParsedBlock:
+        """Parse a block; parse the columns in `text_columns` into strings."""
         layout = self._layout
-        types = {index: pa.string() if index in texts else type_ for index, type_ in self._types.items()}
+        types = {index: pa.string() if index in text_columns else type_ for index, type_ in self._types.items()}
         carried = dict.fromkeys(layout.carried, pa.string())
         ragged: dict[int, int] = {}
         if self._carries_features:
@@ -113,15 +113,20 @@ class BlockParser:
             table = carried_table = self._read_csv(block, types | carried, (), ragged)
         return ParsedBlock(
             [_column_array(table, index) for index in self._types],
-            [(self._string_converters if index in texts else self._typed_converters)[index] for index in self._types],
+            [
+                (self._string_converters if index in text_columns else self._typed_converters)[index]
+                for index in self._types
+            ],
             [_column_array(carried_table, index) for index in layout.carried],
             table.num_rows + len(ragged),
             ragged,
         )
 
-    def _read_csv(self, block: Block, types: dict[int, Any], null_texts: Iterable[str], ragged: dict[int, int]) -> Any:
+    def _read_csv(
+        self, block: Block, types: dict[int, Any], null_texts: Iterable[str], cell_counts_by_row: dict[int, int]
+    ) -> Any:
         def skip(row: Any) -> str:
-            ragged[row.number - 1] = row.actual_columns
+            cell_counts_by_row[row.number - 1] = row.actual_columns
             return "skip"
 
         return csv.read_csv(
@@ -140,8 +145,8 @@ class BlockParser:
                 column_types={str(index): type_ for index, type_ in types.items()},
                 include_columns=[str(index) for index in types],
                 null_values=["", *null_texts],
-                true_values=TRUE,
-                false_values=FALSE,
+                true_values=TRUE_CELLS,
+                false_values=FALSE_CELLS,
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
             ),

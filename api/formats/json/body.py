@@ -8,23 +8,23 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from api.formats.intake import Piece
 from api.formats.json.decoding import RowForm
-from api.formats.json.pieces import PieceReader
+from api.formats.json.piece_reader import PieceReader
+from api.formats.pieces import Piece
 from api.formats.upload import Upload
 from api.http.requested_outputs import OUTPUTS, read_outputs
-from api.http.strict_json import parse_at, pointer_to, show
+from api.http.strict_json import parse_at, to_pointer_token, to_short_json
 from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedJson, MalformedUpload
 from shared.names import Output
 
 _DATA: Final = "data"
-_CHUNK: Final = 2**20
+_CHUNK_BYTES: Final = 2**20
 _PIECE_BYTES: Final = 2**20
 _WINDOW_BYTES: Final = 2**10
 _MAX_ROW_BYTES: Final = 2**24
 _TAIL_BYTES: Final = 4096
-_SPACE: Final = re.compile(rb"[ \t\r\n]*")
-_BETWEEN: Final = {
+_WHITESPACE: Final = re.compile(rb"[ \t\r\n]*")
+_ROW_SEPARATORS: Final = {
     RowForm.ARRAY: re.compile(rb"\][ \t\r\n]*,[ \t\r\n]*(?=\[)"),
     RowForm.OBJECT: re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*(?=\{)"),
     RowForm.TEXT: re.compile(rb'"[ \t\r\n]*,[ \t\r\n]*(?=")'),
@@ -34,7 +34,7 @@ _TAIL: Final = re.compile(rb'\]\s*(?:,\s*"outputs"\s*:\s*\[[^\[\]]*\]\s*)?\}\s*$
 """The end of the body after the last row, if "data" is the last member or only "outputs" follows."""
 
 
-class JsonTable:
+class JsonReader:
     """The rows of a JSON body."""
 
     def __init__(self, upload: Upload) -> None:
@@ -68,7 +68,7 @@ class JsonTable:
         names: set[str] = set()
         more = not self._take_token(b"}")
         while more:
-            name = self._read_name(names)
+            name = self._read_member_name(names)
             if name == _DATA:
                 yield from self._read_data()
             else:
@@ -77,23 +77,25 @@ class JsonTable:
         if _DATA not in names:
             raise InvalidRows([Fault("/data", 'The member "data", an array of rows, is missing.')])
         if self._at < len(self._body):
-            raise self._malformed(self._at, "there must be nothing after the object")
+            raise self._malformed_upload_error(self._at, "there must be nothing after the object")
 
-    def _read_name(self, names: set[str]) -> str:
+    def _read_member_name(self, earlier_names: set[str]) -> str:
         if self._body[self._at : self._at + 1] != b'"':
-            raise self._malformed(self._at, "a member's name is missing")
+            raise self._malformed_upload_error(self._at, "a member's name is missing")
         name: str = self._take_value()
-        if name in names:
-            raise InvalidRows([Fault(pointer_to(name), f"{show(name)} occurs more than once: send it once.")])
-        names.add(name)
+        if name in earlier_names:
+            raise InvalidRows(
+                [Fault(to_pointer_token(name), f"{to_short_json(name)} occurs more than once: send it once.")]
+            )
+        earlier_names.add(name)
         if not self._take_token(b":"):
-            raise self._malformed(self._at, "a colon is missing")
+            raise self._malformed_upload_error(self._at, "a colon is missing")
         return name
 
     def _take_outputs(self, name: str) -> None:
         if name != OUTPUTS:
-            detail = f'Unknown member {show(name)}: a body has "data", and may have "outputs".'
-            raise InvalidRows([Fault(pointer_to(name), detail)])
+            detail = f'Unknown member {to_short_json(name)}: a body has "data", and may have "outputs".'
+            raise InvalidRows([Fault(to_pointer_token(name), detail)])
         self._outputs = read_outputs(self._take_value(), self._upload.card)
         if self._upload.job.outputs:
             detail = '"outputs" is in the query string, too: send it once.'
@@ -102,11 +104,11 @@ class JsonTable:
     def _read_data(self) -> Iterator[Piece]:
         if not self._take_token(b"["):
             value = self._take_value()
-            raise InvalidRows([Fault("/data", f'"data" must be an array of rows; {show(value)} is none.')])
+            raise InvalidRows([Fault("/data", f'"data" must be an array of rows; {to_short_json(value)} is none.')])
         if self._take_token(b"]"):
             return
         form = RowForm.detect(bytes(self._body[self._at : self._at + 1]))
-        reader = PieceReader(self._upload, form, are_lines=False)
+        reader = PieceReader(self._upload, form, is_ndjson=False)
         more = True
         while more:
             piece = self._read_piece(reader, form)
@@ -115,20 +117,22 @@ class JsonTable:
             more = self._take_separator(b"]")
 
     def _read_piece(self, reader: PieceReader, form: RowForm) -> Piece:
-        def places(rows: Any) -> list[str]:
+        def locate_rows(rows: Any) -> list[str]:
             return [f"Row {first + row}" for row in rows]
 
         first = self._n_rows
         end = self._guess_piece_end(form)
         # These bytes begin with a row: if they decode as the rows of an array, they also end with a row.
         piece = (
-            reader.read_whole_piece(bytes(memoryview(self._body)[self._at : end]), places) if end > self._at else None
+            reader.read_whole_piece(bytes(memoryview(self._body)[self._at : end]), locate_rows)
+            if end > self._at
+            else None
         )
         if piece is not None:
             self._at = end
             self._skip_space()
             return piece
-        piece = reader.read_row_by_row(list(self._parse_rows()), places)
+        piece = reader.read_row_by_row(list(self._parse_rows()), locate_rows)
         self._n_rows = first
         return piece
 
@@ -139,7 +143,7 @@ class JsonTable:
         if len(self._body) <= limit + _TAIL_BYTES and self._has_all:
             tail = _TAIL.search(self._body, max(self._at, len(self._body) - _TAIL_BYTES))
             return -1 if tail is None else tail.start()
-        found = _BETWEEN[form].search(self._body, self._at + _PIECE_BYTES, limit)
+        found = _ROW_SEPARATORS[form].search(self._body, self._at + _PIECE_BYTES, limit)
         return -1 if found is None else found.start() + 1
 
     def _parse_rows(self) -> Iterator[tuple[Any, bytes]]:
@@ -176,15 +180,17 @@ class JsonTable:
                 if is_all or n_characters < len(text):  # a number at the end of the window may be incomplete
                     return value, self._at + len(text[:n_characters].encode())
             except UnicodeDecodeError as error:
-                raise self._malformed(self._at + error.start, "it is not UTF-8") from None
+                raise self._malformed_upload_error(self._at + error.start, "it is not UTF-8") from None
             except MalformedJson as error:
-                raise self._malformed(self._at, str(error).rstrip(".")) from None
+                raise self._malformed_upload_error(self._at, str(error).rstrip(".")) from None
             except json.JSONDecodeError as error:
                 if is_all:
                     at = self._at + len(text[: error.pos].encode())
-                    raise self._malformed(at, f"it is not JSON: {error.msg}") from None
+                    raise self._malformed_upload_error(at, f"it is not JSON: {error.msg}") from None
             if n_bytes > _MAX_ROW_BYTES:
-                raise self._malformed(self._at, f"it has a value of more than {_MAX_ROW_BYTES} bytes, or is not JSON")
+                raise self._malformed_upload_error(
+                    self._at, f"it has a value of more than {_MAX_ROW_BYTES} bytes, or is not JSON"
+                )
             n_bytes *= 16
 
     def _take_token(self, token: bytes) -> bool:
@@ -194,11 +200,11 @@ class JsonTable:
         self._skip_space()
         return True
 
-    def _take_separator(self, end: bytes) -> bool:
+    def _take_separator(self, end_token: bytes) -> bool:
         if self._take_token(b","):
             return True
-        if not self._take_token(end):
-            raise self._malformed(self._at, f"a comma or {end.decode()} is missing")
+        if not self._take_token(end_token):
+            raise self._malformed_upload_error(self._at, f"a comma or {end_token.decode()} is missing")
         return False
 
     def _skip_space(self) -> None:
@@ -206,7 +212,7 @@ class JsonTable:
         is_end = False
         while not is_end:
             self._receive(self._at + 1)
-            space = _SPACE.match(self._body, self._at)
+            space = _WHITESPACE.match(self._body, self._at)
             assert space is not None, "it also matches an empty string"
             self._at = space.end()
             is_end = self._has_all or self._at < len(self._body)
@@ -215,7 +221,7 @@ class JsonTable:
         """Receive the first `n_bytes` bytes of the body, or all of it."""
         max_bytes = self._upload.settings.max_json_bytes
         while len(self._body) < n_bytes and not self._has_all:
-            chunk = self._upload.body.read(_CHUNK)
+            chunk = self._upload.body.read(_CHUNK_BYTES)
             self._has_all = not chunk
             self._body += chunk
             if len(self._body) > max_bytes:
@@ -224,9 +230,9 @@ class JsonTable:
                     "send NDJSON, CSV or Parquet."
                 )
 
-    def _malformed(self, at: int, problem: str) -> MalformedUpload:
-        line = self._body.count(b"\n", 0, at) + 1
-        character = at - self._body.rfind(b"\n", 0, at)
+    def _malformed_upload_error(self, offset: int, problem: str) -> MalformedUpload:
+        line = self._body.count(b"\n", 0, offset) + 1
+        character = offset - self._body.rfind(b"\n", 0, offset)
         detail = f"Row {self._n_rows}, at line {line}, character {character}: {problem}."
         return MalformedUpload(detail, [Fault(f"/data/{self._n_rows}", detail)])
 

@@ -49,24 +49,26 @@ class DecodedColumns(NamedTuple):
 class PieceDecoder:
     """Decodes pieces of rows of one form."""
 
-    def __init__(self, columns: Sequence[Column], carried: Sequence[str], form: RowForm, *, are_lines: bool) -> None:
+    def __init__(
+        self, columns: Sequence[Column], carried_names: Sequence[str], form: RowForm, *, is_ndjson: bool
+    ) -> None:
         """Build the decoders.
 
         Args:
             columns: the columns of the model card.
-            carried: the names of the carried columns.
+            carried_names: the names of the carried columns.
             form: the form of the rows.
-            are_lines: whether the rows of a piece are lines; otherwise they are separated by commas.
+            is_ndjson: whether the rows of a piece are lines; otherwise they are separated by commas.
         """
-        decoder = _line_decoder if are_lines else _item_decoder
+        decoder = _line_decoder if is_ndjson else _item_decoder
         self._types = [decoded_type(column) for column in columns]
         types = [_python_type(column) for column in columns]
         self._decode_columns: Callable[[bytes], tuple[Sequence[Any], Sequence[Any]] | None]
         if form is RowForm.OBJECT:
-            self._decode_columns = _ObjectDecoder(columns, types, carried, decoder)
+            self._decode_columns = _ObjectDecoder(columns, types, carried_names, decoder)
         elif form is RowForm.ARRAY:
             numbers = (
-                NumberArrayParser(len(columns), are_lines=are_lines) if all(each is float for each in types) else None
+                NumberArrayParser(len(columns), is_ndjson=is_ndjson) if all(each is float for each in types) else None
             )
             self._decode_columns = _ArrayDecoder(decoder(GenericAlias(tuple, tuple(types))), numbers)
         else:
@@ -100,9 +102,9 @@ class _StringDecoder:
 class _ArrayDecoder:
     """Decodes rows that are arrays."""
 
-    def __init__(self, decode: Decode, numbers: NumberArrayParser | None) -> None:
+    def __init__(self, decode: Decode, number_parser: NumberArrayParser | None) -> None:
         self._decode = decode
-        self._numbers = numbers
+        self._numbers = number_parser
 
     def __call__(self, content: bytes) -> tuple[Sequence[Any], Sequence[Any]]:
         columns = self._numbers(content) if self._numbers is not None else None
@@ -113,11 +115,15 @@ class _ObjectDecoder:
     """Decodes rows that are objects."""
 
     def __init__(
-        self, columns: Sequence[Column], types: Sequence[Any], carried: Sequence[str], decoder: Callable[[Any], Decode]
+        self,
+        columns: Sequence[Column],
+        types: Sequence[Any],
+        carried_names: Sequence[str],
+        decoder: Callable[[Any], Decode],
     ) -> None:
         names = [column.name for column in columns]
-        carried_only = [name for name in carried if name not in names]
-        shared = [name for name in carried if name in names]
+        carried_only = [name for name in carried_names if name not in names]
+        shared = [name for name in carried_names if name in names]
         fields = [
             (type_ | UnsetType, UNSET) if column.nullable else (type_, NODEFAULT)
             for column, type_ in zip(columns, types, strict=True)
@@ -126,14 +132,14 @@ class _ObjectDecoder:
         self._types = [decoded_type(column) for column in columns]
         self._carried_only = carried_only
         self._shared = shared
-        self._carried = carried
+        self._carried = carried_names
         self._decode = self._decode_shared = None
-        if all(map(_can_be_a_field, (*names, *carried))):
+        if all(map(_can_be_field_name, (*names, *carried_names))):
             self._decode = decoder(
-                _define_struct([*names, *carried_only], [*fields, *[raw] * len(carried_only)], forbids_others=True)
+                _define_struct([*names, *carried_only], [*fields, *[raw] * len(carried_only)], is_strict=True)
             )
             if shared:
-                self._decode_shared = decoder(_define_struct(shared, [raw] * len(shared), forbids_others=False))
+                self._decode_shared = decoder(_define_struct(shared, [raw] * len(shared), is_strict=False))
 
     def __call__(self, content: bytes) -> tuple[Sequence[Any], Sequence[Any]] | None:
         if self._decode is None:
@@ -172,28 +178,26 @@ def _python_type(column: Column) -> Any:
     return plain | None if column.nullable else plain
 
 
-def _item_decoder(row: Any) -> Decode:
-    decode = msgspec.json.Decoder(GenericAlias(list, (row,))).decode
+def _item_decoder(row_type: Any) -> Decode:
+    decode = msgspec.json.Decoder(GenericAlias(list, (row_type,))).decode
     return lambda content: decode(b"[%b]" % content)
 
 
-def _line_decoder(row: Any) -> Decode:
-    return msgspec.json.Decoder(row).decode_lines
+def _line_decoder(row_type: Any) -> Decode:
+    return msgspec.json.Decoder(row_type).decode_lines
 
 
-def _define_struct(names: Sequence[str], fields: Sequence[tuple[Any, Any]], *, forbids_others: bool) -> Any:
+def _define_struct(names: Sequence[str], fields: Sequence[tuple[Any, Any]], *, is_strict: bool) -> Any:
     defined = [(f"column_{index}", *field) for index, field in enumerate(fields)]
     renamed = {field[0]: name for field, name in zip(defined, names, strict=True)}
-    return msgspec.defstruct(
-        "Row", defined, rename=renamed, forbid_unknown_fields=forbids_others, gc=False, kw_only=True
-    )
+    return msgspec.defstruct("Row", defined, rename=renamed, forbid_unknown_fields=is_strict, gc=False, kw_only=True)
 
 
 def _field_values(rows: Sequence[Any], index: int) -> list[Any]:
     return list(map(attrgetter(f"column_{index}"), rows))
 
 
-def _can_be_a_field(name: str) -> bool:
+def _can_be_field_name(name: str) -> bool:
     """Whether a name can be matched by msgspec, which compares it with the JSON text without unescaping."""
     return name.isprintable() and not {'"', "\\"} & set(name)
 

@@ -6,9 +6,9 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from api.formats.intake import Piece
 from api.formats.json.decoding import RowForm
-from api.formats.json.pieces import PieceReader
+from api.formats.json.piece_reader import PieceReader
+from api.formats.pieces import Piece
 from api.formats.upload import Upload
 from api.http.strict_json import parse_at
 from shared.errors import Fault, InvalidRows, MalformedJson, MalformedUpload
@@ -33,7 +33,7 @@ class _Block(NamedTuple):
         return [(number, line) for number, text in numbered if (line := text.strip(_SPACE))]
 
 
-class NdjsonTable:
+class NdjsonReader:
     """The rows of an NDJSON file."""
 
     def __init__(self, upload: Upload) -> None:
@@ -55,7 +55,7 @@ class NdjsonTable:
         """
         reader: PieceReader | None = None
         for block in _read_blocks(self._upload.body):
-            reader = reader or PieceReader(self._upload, RowForm.detect(block.content), are_lines=True)
+            reader = reader or PieceReader(self._upload, RowForm.detect(block.content), is_ndjson=True)
             piece = self._read_piece(reader, block)
             yield piece
             self._n_rows += len(piece.features[0])

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 _OTHER, _ZERO, _DIGIT, _POINT, _MINUS, _PLUS, _EXPONENT, _COMMA, _OPEN, _CLOSE, _SPACE = range(11)
-_BYTES: Final = {
+_BYTES_BY_KIND: Final = {
     _ZERO: b"0",
     _DIGIT: b"123456789",
     _POINT: b".",
@@ -39,7 +39,9 @@ _FOLLOWERS: Final = {
     _SPACE: (*_DIGITS, _MINUS, _SPACE, _OPEN),
 }
 """The kinds that may follow each kind of byte. Not a space after a number: its removal could join two numbers."""
-_KINDS: Final = bytes(next((kind for kind, all_ in _BYTES.items() if byte in all_), _OTHER) for byte in range(256))
+_KINDS: Final = bytes(
+    next((kind for kind, all_ in _BYTES_BY_KIND.items() if byte in all_), _OTHER) for byte in range(256)
+)
 _ALLOWED_PAIRS: Final = bytes(16 * kind + follower for kind, followers in _FOLLOWERS.items() for follower in followers)
 _NEGATIVE_ZERO_PAIR: Final = 16 * _MINUS + _ZERO
 _LEADING_ZERO_PAIRS: Final = (16 * _ZERO + _ZERO, 16 * _ZERO + _DIGIT)
@@ -48,26 +50,26 @@ _LEADING_ZERO_PAIRS: Final = (16 * _ZERO + _ZERO, 16 * _ZERO + _DIGIT)
 class NumberArrayParser:
     """Parses pieces of rows that are arrays of plain numbers."""
 
-    def __init__(self, n_columns: int, *, are_lines: bool) -> None:
+    def __init__(self, n_columns: int, *, is_ndjson: bool) -> None:
         """Prepare the options of the parser.
 
         Args:
             n_columns: numbers in each row.
-            are_lines: whether the rows of a piece are lines; otherwise they are separated by commas.
+            is_ndjson: whether the rows of a piece are lines; otherwise they are separated by commas.
         """
         self._names = [str(index) for index in range(n_columns)]
         self._convert = csv.ConvertOptions(
             column_types=dict.fromkeys(self._names, pa.float64()), check_utf8=False, null_values=[]
         )
         self._parse = csv.ParseOptions(quote_char=False, ignore_empty_lines=False)
-        self._space, self._between = (b" \t\r", b"]\n[") if are_lines else (b" \t\r\n", b"],[")
+        self._space, self._between = (b" \t\r", b"]\n[") if is_ndjson else (b" \t\r\n", b"],[")
         self._line_end = (
             b"  \n"  # as long as the text that it replaces, which is faster; the parser accepts spaces around numbers
         )
 
     def __call__(self, content: bytes) -> list[Any] | None:
         """Parse a piece; return a float64 array for each column, or None if the piece must be decoded as JSON."""
-        if not (content.startswith(b"[") and content.endswith(b"]") and _has_plain_numbers(content)):
+        if not (content.startswith(b"[") and content.endswith(b"]") and _has_only_plain_numbers(content)):
             return None
         if any(space in content for space in self._space):
             content = content.translate(None, self._space)
@@ -81,7 +83,7 @@ class NumberArrayParser:
         return columns if all(pc.all(pc.is_finite(column)).as_py() for column in columns) else None
 
 
-def _has_plain_numbers(content: bytes) -> bool:
+def _has_only_plain_numbers(content: bytes) -> bool:
     """Whether each byte may follow the one before it, and no number has a leading zero or is the integer -0."""
     kinds = np.frombuffer(content.translate(_KINDS), np.uint8)
     pairs = kinds[:-1] << 4
@@ -91,12 +93,12 @@ def _has_plain_numbers(content: bytes) -> bool:
         return False
     if _NEGATIVE_ZERO_PAIR in found and (b"-0," in content or b"-0]" in content):
         return False
-    return not any(pair in found and _begins_number(kinds, pairs == pair) for pair in _LEADING_ZERO_PAIRS)
+    return not any(pair in found and _has_zero_at_number_start(kinds, pairs == pair) for pair in _LEADING_ZERO_PAIRS)
 
 
-def _begins_number(kinds: Any, is_zero: Any) -> bool:
+def _has_zero_at_number_start(kinds: Any, zero_mask: Any) -> bool:
     """Whether one of the zeros is the first digit of a number, not of an exponent."""
-    zeros = np.flatnonzero(is_zero)
+    zeros = np.flatnonzero(zero_mask)
     before = kinds[zeros - 1]  # the first byte is a bracket
     is_signed = before == _MINUS
     before[is_signed] = kinds[zeros[is_signed] - 2]

@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from api.formats.conversion.carried import encode_carried_json
 from api.formats.conversion.columns import canonical_type
-from api.formats.intake import BadValue
 from api.formats.json.decoding import DecodedColumns, RowForm
-from api.http.row_readers import show_names
-from api.http.strict_json import show
+from api.formats.pieces import BadValue
+from api.http.row_readers import format_column_names
+from api.http.strict_json import to_short_json
 from api.http.values import column_reader, expected_values, nearest_suggestion, refusal_message
 from shared.card import ModelCard
 from shared.errors import InvalidRows
@@ -22,7 +22,7 @@ _MAX_SUGGESTIONS: Final = 5  # each takes up to 2 ms
 _ABSENT: Final = object()
 
 
-class RowsRead(NamedTuple):
+class ReadRows(NamedTuple):
     """The columns of rows that were read one by one, and their errors."""
 
     columns: DecodedColumns
@@ -33,24 +33,24 @@ class RowsRead(NamedTuple):
 class RowReader:
     """Reads rows of one form."""
 
-    def __init__(self, card: ModelCard, carried: Sequence[str], form: RowForm, max_text_bytes: int) -> None:
+    def __init__(self, card: ModelCard, carried_names: Sequence[str], form: RowForm, max_text_bytes: int) -> None:
         """Build a reader for each column.
 
         Args:
             card: the model card.
-            carried: the names of the carried columns.
+            carried_names: the names of the carried columns.
             form: the form of the rows.
             max_text_bytes: the maximum size of a string.
         """
         self._columns = {column.name: column for column in card.input.columns}
         self._names = list(self._columns)
         self._readers = [column_reader(column, max_text_bytes) for column in card.input.columns]
-        self._carried = carried
+        self._carried = carried_names
         self._form = form
         self._takes_texts = card.input.kind == "text"
         self._n_suggestions = 0
 
-    def __call__(self, rows: Sequence[tuple[Any, bytes]]) -> RowsRead:
+    def __call__(self, rows: Sequence[tuple[Any, bytes]]) -> ReadRows:
         """Read rows, and collect the errors of each bad row.
 
         Args:
@@ -65,7 +65,7 @@ class RowReader:
             carried.append(self._read_carried(row, content))
             if faults:
                 bad[index] = faults
-        return RowsRead(
+        return ReadRows(
             DecodedColumns(
                 [
                     pa.array([row[index] for row in features], canonical_type(column))
@@ -89,8 +89,8 @@ class RowReader:
                 read.append(None)
                 if len(faults) < _MAX_FAULTS:
                     self._n_suggestions += 1
-                    text = refusal_message(column, value, error, suggests=self._n_suggestions <= _MAX_SUGGESTIONS)
-                    faults.append(BadValue(column.name, text.removeprefix(show(column.name)).lstrip()))
+                    text = refusal_message(column, value, error, has_suggestion=self._n_suggestions <= _MAX_SUGGESTIONS)
+                    faults.append(BadValue(column.name, text.removeprefix(to_short_json(column.name)).lstrip()))
         return read
 
     def _row_values(self, row: Any, faults: list[BadValue]) -> list[Any]:
@@ -116,7 +116,7 @@ class RowReader:
         for index, name in enumerate(islice(unknown, _MAX_FAULTS)):
             near = nearest_suggestion(name, self._names) if index < _MAX_SUGGESTIONS else ""
             if not near and index == 0:
-                near = f" The columns are: {show_names(self._names)}."
+                near = f" The columns are: {format_column_names(self._names)}."
             yield BadValue(name, f"the model has no such column: leave it out, or carry it to the result.{near}")
         absent = (name for name, column in self._columns.items() if name not in row and not column.nullable)
         for name in islice(absent, _MAX_FAULTS):
@@ -131,7 +131,8 @@ class RowReader:
 
     def _wrong_length_reason(self, n_values: int) -> str:
         values = "1 value" if n_values == 1 else f"{n_values} values"
-        return f"a row has {len(self._names)} values, in this order: {show_names(self._names)}; this one has {values}."
+        names = format_column_names(self._names)
+        return f"a row has {len(self._names)} values, in this order: {names}; this one has {values}."
 
     def _read_carried(self, row: Any, content: bytes) -> list[str | None]:
         if not self._carried or not isinstance(row, dict):

@@ -20,7 +20,7 @@ _TRAILER: Final = re.compile(rb"%b:[\t -~\x80-\xff]*" % TOKEN)
 _MAX_SIZE_DIGITS: Final = 15
 
 
-class _Expects(Enum):
+class _ExpectedPart(Enum):
     SIZE = auto()
     DATA = auto()
     LINE_END = auto()
@@ -34,7 +34,7 @@ class ChunkedBody:
     def __init__(self, limits: ConnectionSettings, *, is_upload: bool = False) -> None:
         self._limits = limits
         self._max_bytes = limits.max_upload_bytes if is_upload else limits.max_body_bytes
-        self._expects = _Expects.SIZE
+        self._expects = _ExpectedPart.SIZE
         self._missing = 0  # bytes of the current chunk
         self._line = b""  # a line that has not arrived completely
         self._n_bytes = 0
@@ -45,7 +45,7 @@ class ChunkedBody:
     @property
     def is_complete(self) -> bool:
         """Whether the body and its trailers have ended."""
-        return self._expects is _Expects.NOTHING
+        return self._expects is _ExpectedPart.NOTHING
 
     def feed(self, data: bytes, start: int, body: bytearray) -> int:
         """Decode a part of the body.
@@ -64,23 +64,23 @@ class ChunkedBody:
         for _ in range(CHUNKS_PER_TURN):
             if start >= len(data) or self.is_complete:
                 break
-            if self._expects is _Expects.SIZE and not self._line and (plain := _PLAIN_CHUNK.match(data, start)):
+            if self._expects is _ExpectedPart.SIZE and not self._line and (plain := _PLAIN_CHUNK.match(data, start)):
                 start = self._take_plain_chunk(data, plain, body)
-            elif self._expects is _Expects.DATA:
+            elif self._expects is _ExpectedPart.DATA:
                 start = self._take_data(data, start, body)
             else:
                 start = self._take_line(data, start)
         return start
 
-    def _take_plain_chunk(self, data: bytes, plain: re.Match[bytes], body: bytearray) -> int:
+    def _take_plain_chunk(self, data: bytes, plain_match: re.Match[bytes], body: bytearray) -> int:
         """Decode a chunk without extensions in one step, or its first line if the rest has not arrived."""
-        begin = plain.end()
-        self._count_chunk(size := int(plain[1], 16))
+        begin = plain_match.end()
+        self._count_chunk(size := int(plain_match[1], 16))
         end = begin + size
         if data[end : end + 2] == b"\r\n":
             body += data[begin:end]
             return end + 2
-        self._missing, self._expects = size, _Expects.DATA
+        self._missing, self._expects = size, _ExpectedPart.DATA
         return begin
 
     def _take_data(self, data: bytes, start: int, body: bytearray) -> int:
@@ -88,7 +88,7 @@ class ChunkedBody:
         body += part
         self._missing -= len(part)
         if not self._missing:
-            self._expects = _Expects.LINE_END
+            self._expects = _ExpectedPart.LINE_END
         return start + len(part)
 
     def _take_line(self, data: bytes, start: int) -> int:
@@ -107,22 +107,22 @@ class ChunkedBody:
 
     def _check_length(self, n_bytes: int) -> None:
         """Check the length of a line before its end has arrived."""
-        if self._expects is _Expects.TRAILERS:
+        if self._expects is _ExpectedPart.TRAILERS:
             if self._n_trailer_bytes + n_bytes > self._limits.max_trailer_bytes + 1:
                 raise Refused(HEADERS_TOO_LARGE, f"Trailers may have {self._limits.max_trailer_bytes} bytes together.")
-        elif self._expects is _Expects.LINE_END:
+        elif self._expects is _ExpectedPart.LINE_END:
             if n_bytes > 1:
                 raise malformed_request("A chunk is longer than its size.")
         elif self._n_extension_bytes + n_bytes > self._limits.max_chunk_extension_bytes + _FREE_SIZE_DIGITS + 1:
             raise body_too_large()
 
     def _handle_line(self, line: bytes) -> None:
-        if self._expects is _Expects.SIZE:
+        if self._expects is _ExpectedPart.SIZE:
             self._begin_chunk(line)
-        elif self._expects is _Expects.LINE_END:
-            self._expects = _Expects.SIZE
+        elif self._expects is _ExpectedPart.LINE_END:
+            self._expects = _ExpectedPart.SIZE
         elif not line:
-            self._expects = _Expects.NOTHING
+            self._expects = _ExpectedPart.NOTHING
         elif _TRAILER.fullmatch(line):
             self._n_trailer_bytes += len(line) + 2
         else:
@@ -136,7 +136,7 @@ class ChunkedBody:
         digits = match[1].lstrip(b"0")
         self._missing = int(digits[:_MAX_SIZE_DIGITS] or b"0", 16)
         self._count_chunk(self._missing)
-        self._expects = _Expects.DATA if self._missing else _Expects.TRAILERS
+        self._expects = _ExpectedPart.DATA if self._missing else _ExpectedPart.TRAILERS
 
     def _count_chunk(self, size: int) -> None:
         self._n_bytes += size

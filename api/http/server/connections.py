@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from api.http.forwarded import TrustedProxies
+from api.http.forwarded_headers import TrustedProxies
 from api.http.problems import TOO_MANY_CONNECTIONS
 from api.http.server.refusals import Refused
 from api.settings import ConnectionSettings
@@ -17,7 +17,7 @@ from shared.errors import TooManyBodies
 
 SWEEP_SECONDS: Final = 0.5
 _TURNS_PER_ITERATION: Final = 4  # 1 to 2 ms, if each starts a request with a large response or decodes chunks
-_ANSWERED_REFUSALS: Final = 32  # connections beyond the maximum that get a response; further ones are reset
+_MAX_REFUSAL_RESPONSES: Final = 32  # connections beyond the maximum that get a response; further ones are reset
 _MAPPED_PREFIX: Final = "::ffff:"  # prefix of an IPv4 client's address on a dual-stack socket
 _RESERVED_FILES: Final = 64  # open files of a gateway that are not client connections
 
@@ -48,9 +48,9 @@ class Connections:
         return len(self._open)
 
     @property
-    def may_answer_refused(self) -> bool:
+    def can_respond_to_refused(self) -> bool:
         """Whether a refused connection gets a response, because few connections exceed the maximum."""
-        return len(self._open) <= self._max_connections + _ANSWERED_REFUSALS
+        return len(self._open) <= self._max_connections + _MAX_REFUSAL_RESPONSES
 
     def add(self, connection: Connection, host: str) -> None:
         """Add a new connection of a client.

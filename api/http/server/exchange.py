@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message
 
 from api.http import problems
 from api.http.server.head import Head
-from api.http.server.incoming import PART_BYTES, IncomingBody
+from api.http.server.incoming_body import PART_BYTES, IncomingBody
 from api.http.server.response import Header, ResponseWriter
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ class Exchange:
         self._scope = scope
         self.body = body
         self.writer = ResponseWriter(
-            to_head=head.method == "HEAD", minor_version=head.minor_version, keep_alive=not head.closes
+            is_head_request=head.method == "HEAD", minor_version=head.minor_version, keep_alive=not head.closes
         )
         self._expects_continue = head.expects_continue
         self._start: Message | None = None  # the start of the response, which is sent with its body
@@ -101,9 +101,9 @@ class Exchange:
         if self._start is not None:
             self.writer.keep_alive = self.writer.keep_alive and self._has_little_body_left()
             headers = [*self._wire.default_headers, *self._start["headers"]]
-            self._wire.write(self.writer.begin(self._start["status"], headers, body, more=more))
+            self._wire.write(self.writer.begin(self._start["status"], headers, body, has_more=more))
             self._start, self.has_begun = None, True
-        elif parts := self.writer.next_part(body, more=more):
+        elif parts := self.writer.next_part(body, has_more=more):
             self._wire.write(*parts)
         if more:
             await self._wire.drain()
@@ -133,12 +133,14 @@ class Exchange:
             return
         self._start = None
         detail = "The gateway failed to handle the request; its log has the traceback."
-        response = problems.ProblemResponse(problems.STATUS[problems.INTERNAL_ERROR], problems.INTERNAL_ERROR, detail)
+        response = problems.ProblemResponse(
+            problems.STATUS_BY_CODE[problems.INTERNAL_ERROR], problems.INTERNAL_ERROR, detail
+        )
         await self.send({"type": "http.response.start", "status": 500, "headers": response.raw_headers})
         await self.send({"type": "http.response.body", "body": response.body})
 
 
-def asgi_scope_of(head: Head, address: dict[str, Any]) -> dict[str, Any]:
+def make_asgi_scope(head: Head, address: dict[str, Any]) -> dict[str, Any]:
     """Return the ASGI scope of a request.
 
     Args:

@@ -39,7 +39,7 @@ _ABSOLUTE_FORM: Final = re.compile(rb"(?i:https?)://(?!/|:|\?)%b((?:/[^?]*)?)((?
 _DIGITS: Final = re.compile(rb"[0-9]+")
 _MAX_SIZE_DIGITS: Final = 18
 
-_SINGLETONS: Final = (
+_SINGLE_VALUE_HEADERS: Final = (
     b"host",
     b"content-length",
     b"content-type",
@@ -47,7 +47,7 @@ _SINGLETONS: Final = (
     b"idempotency-key",
     b"sepal-deadline",
 )
-_LISTS: Final = (b"transfer-encoding", b"connection", b"expect", b"content-encoding")
+_LIST_HEADERS: Final = (b"transfer-encoding", b"connection", b"expect", b"content-encoding")
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -151,7 +151,7 @@ def parse_head(head: bytes, limits: ConnectionSettings) -> Head:
         headers,
         _parse_body_size(found, minor_version, limits.max_upload_bytes if is_upload else limits.max_body_bytes),
         is_upload,
-        _expects_continue(found, minor_version),
+        _is_continue_expected(found, minor_version),
         minor_version == 0 or (b"connection" in found and b"close" in _list_members(found[b"connection"])),
     )
 
@@ -208,12 +208,14 @@ def _method_refusal(head: bytes) -> Refused:
 
 
 def _join_repeated(headers: Headers) -> tuple[Headers, dict[bytes, bytes]]:
-    """Refuse a repeated header of `_SINGLETONS`, and join the values of repeated headers of `_LISTS`."""
+    """Refuse a repeated header of `_SINGLE_VALUE_HEADERS`, and join the values of a repeated one of `_LIST_HEADERS`."""
     names = [name for name, _ in headers]
-    repeated = next((name for name in _SINGLETONS if names.count(name) > 1), None)
+    repeated = next((name for name in _SINGLE_VALUE_HEADERS if names.count(name) > 1), None)
     if repeated is not None:
         raise malformed_request(f"The header `{repeated.decode()}` must not be repeated.")
-    joined = {name: b", ".join(value for each, value in headers if each == name) for name in _LISTS if name in names}
+    joined = {
+        name: b", ".join(value for each, value in headers if each == name) for name in _LIST_HEADERS if name in names
+    }
     headers = [(name, value) for name, value in headers if name not in joined] + list(joined.items())
     return headers, dict(headers)
 
@@ -241,13 +243,13 @@ def _check_host(host: bytes | None, minor_version: int) -> None:
         raise malformed_request("The `Host` header must be a host name or address, with or without a port.")
 
 
-def _parse_body_size(found: dict[bytes, bytes], minor_version: int, max_bytes: int) -> int | None:
-    if b"transfer-encoding" in found:
-        _check_transfer_encoding(_list_members(found[b"transfer-encoding"]), minor_version)
-        if b"content-length" in found:
+def _parse_body_size(header_values: dict[bytes, bytes], minor_version: int, max_bytes: int) -> int | None:
+    if b"transfer-encoding" in header_values:
+        _check_transfer_encoding(_list_members(header_values[b"transfer-encoding"]), minor_version)
+        if b"content-length" in header_values:
             raise malformed_request("`Content-Length` and `Transfer-Encoding` must not be sent together.")
         return None
-    length = found.get(b"content-length")
+    length = header_values.get(b"content-length")
     if length is None:
         return 0
     if not _DIGITS.fullmatch(length):
@@ -267,8 +269,8 @@ def _check_transfer_encoding(codings: list[bytes], minor_version: int) -> None:
         raise Refused(NOT_IMPLEMENTED, "The only supported transfer coding is `chunked`.")
 
 
-def _expects_continue(found: dict[bytes, bytes], minor_version: int) -> bool:
-    expectation = found.get(b"expect")
+def _is_continue_expected(header_values: dict[bytes, bytes], minor_version: int) -> bool:
+    expectation = header_values.get(b"expect")
     if expectation is None or minor_version == 0:  # HTTP/1.0 has no expectations
         return False
     if expectation.lower() != b"100-continue":

@@ -1,7 +1,7 @@
 """The received bytes of a connection that have not been read yet."""
 
 from api.http.server.head import EMPTY_LINES, END_OF_HEAD, Head, HeadProbe, parse_head
-from api.http.server.incoming import IncomingBody
+from api.http.server.incoming_body import IncomingBody
 from api.settings import ConnectionSettings
 
 

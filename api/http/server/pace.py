@@ -31,21 +31,21 @@ class Pace:
         """Extend the deadline by the time of received bytes at the minimum rate, up to `stall_seconds` from now."""
         self._deadline = min(now + self._stall_seconds, self._deadline + n_bytes * self._seconds_per_byte)
 
-    def reads_too_slowly(self, now: float, n_written: int, n_unsent: int) -> bool:
+    def is_reading_too_slowly(self, now: float, n_written_bytes: int, n_unsent_bytes: int) -> bool:
         """Record how much the client has read of its responses.
 
         Args:
             now: the event loop's time.
-            n_written: the number of bytes of responses.
-            n_unsent: the number of those that are still in this process.
+            n_written_bytes: the number of bytes of responses.
+            n_unsent_bytes: the number of those that are still in this process.
 
         Returns:
             Whether the client is below the minimum rate for too long.
         """
-        if not n_unsent:
+        if not n_unsent_bytes:
             self._read_deadline = math.inf
             return False
-        n_read = n_written - n_unsent
+        n_read = n_written_bytes - n_unsent_bytes
         earned = (n_read - self._n_read) * self._seconds_per_byte
         self._read_deadline = min(now + self._stall_seconds, self._read_deadline + earned)
         self._n_read = n_read

@@ -22,17 +22,17 @@ from uvicorn.server import ServerState
 from api.http.problems import REQUEST_TIMEOUT
 from api.http.server import linger
 from api.http.server.connections import Connections
-from api.http.server.exchange import Exchange, asgi_scope_of
+from api.http.server.exchange import Exchange, make_asgi_scope
 from api.http.server.head import Head
 from api.http.server.inbox import Inbox
-from api.http.server.incoming import PART_BYTES, IncomingBody
+from api.http.server.incoming_body import PART_BYTES, IncomingBody
 from api.http.server.pace import Pace
 from api.http.server.refusals import Refused, malformed_request
 from api.http.server.response import Header, ResponseWriter
 
-SILENT: Final = "silent"
-IDLE: Final = "idle"
-UNREAD: Final = "unread"
+SILENT_REASON: Final = "silent"
+IDLE_REASON: Final = "idle"
+UNREAD_REASON: Final = "unread"
 _LAST_REQUEST_SECONDS: Final = 1.0
 _SEND_BUFFER_BYTES: Final = 256 * 1024  # in the kernel, which doubles it; its default grows to 4 MB for each client
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER: when the connection is closed, drop unsent bytes
@@ -80,7 +80,7 @@ class HttpProtocol(asyncio.Protocol):
         try:
             self._connections.add(self, client[0] if client else "")
         except Refused as refused:
-            if self._connections.may_answer_refused:
+            if self._connections.can_respond_to_refused:
                 self._refuse(refused)
             else:
                 self.abort()
@@ -99,7 +99,7 @@ class HttpProtocol(asyncio.Protocol):
             self._linger.discard(len(data))
             return
         self._inbox.add(data)
-        self._advance()
+        self._process_received_bytes()
 
     def eof_received(self) -> bool:
         """Respond to the requests that are complete: the client may still read (RFC 9112, section 9.6).
@@ -122,7 +122,7 @@ class HttpProtocol(asyncio.Protocol):
         """Resume the response, because the client reads again."""
         self._flow.resume_writing()
         if self._exchange is None:
-            self._advance()
+            self._process_received_bytes()
 
     def shutdown(self) -> None:
         """Close the connection once it is idle; the server calls this after it has stopped listening.
@@ -140,8 +140,8 @@ class HttpProtocol(asyncio.Protocol):
     def end_if_overdue(self, now: float) -> None:
         """End the connection if its deadline has passed, or if its response is not read."""
         n_unsent = self.transport.get_write_buffer_size()
-        if self._pace.reads_too_slowly(now, self._n_written, n_unsent):
-            self._connections.count_refusal(UNREAD)
+        if self._pace.is_reading_too_slowly(now, self._n_written, n_unsent):
+            self._connections.count_refusal(UNREAD_REASON)
             self.abort()
         elif n_unsent:  # the client need not send anything before it has read the response
             self._pace.extend_deadline(now, linger.LINGER_SECONDS if self._linger else self._limits.stall_seconds)
@@ -158,7 +158,7 @@ class HttpProtocol(asyncio.Protocol):
             seconds = self._limits.head_seconds
             self._refuse(Refused(REQUEST_TIMEOUT, f"The headers did not arrive within {seconds:g} seconds."))
         else:
-            self._connections.count_refusal(IDLE if self._n_requests else SILENT)
+            self._connections.count_refusal(IDLE_REASON if self._n_requests else SILENT_REASON)
             self.transport.close()
 
     @property
@@ -202,11 +202,13 @@ class HttpProtocol(asyncio.Protocol):
         elif exchange.body.is_complete:
             self._finish_exchange()
             if self._inbox:
-                self._connections.schedule_turn(self._advance)  # later: this runs inside the application's task
+                self._connections.schedule_turn(
+                    self._process_received_bytes
+                )  # later: this runs inside the application's task
         else:
             self._flow.resume_reading()
 
-    def _advance(self) -> None:
+    def _process_received_bytes(self) -> None:
         """Process as many received bytes as possible."""
         if self._linger is not None or self.transport.is_closing():
             return
@@ -246,7 +248,7 @@ class HttpProtocol(asyncio.Protocol):
     def _start_exchange(self, head: Head) -> None:
         self._n_requests += 1
         body = IncomingBody(head.body_bytes, self._connections, is_upload=head.is_upload)
-        self._exchange = exchange = Exchange(self, asgi_scope_of(head, self._address), head, body)
+        self._exchange = exchange = Exchange(self, make_asgi_scope(head, self._address), head, body)
         if self._is_shutting_down or self._n_requests >= self._limits.max_requests_per_connection:
             exchange.writer.keep_alive = False
         if body.is_complete:
@@ -266,7 +268,7 @@ class HttpProtocol(asyncio.Protocol):
             self._pace.clear_deadline()
             if exchange.is_over:  # the response was sent before the body had arrived
                 self._finish_exchange()
-                self._connections.schedule_turn(self._advance)
+                self._connections.schedule_turn(self._process_received_bytes)
             else:
                 exchange.wake()
             return True
@@ -275,33 +277,33 @@ class HttpProtocol(asyncio.Protocol):
             exchange.wake()
         if self._inbox:  # many small chunks: other connections have their turn
             self._flow.pause_reading()
-            self._connections.schedule_turn(self._read_more)
-        elif body.n_waiting > _READ_AHEAD_BYTES and not exchange.is_receiving:
+            self._connections.schedule_turn(self._resume_reading_body)
+        elif body.n_waiting_bytes > _READ_AHEAD_BYTES and not exchange.is_receiving:
             self._pace.clear_deadline()
             self._flow.pause_reading()
         return False
 
-    def _read_more(self) -> None:
+    def _resume_reading_body(self) -> None:
         self._flow.resume_reading()
-        self._advance()
+        self._process_received_bytes()
 
     def _finish_exchange(self) -> None:
         self._exchange = None
         self._pace.set_deadline(self._loop.time(), self._limits.idle_seconds)
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refusal: Refused) -> None:
         """Send an error response instead of the application's, and close the connection."""
-        self._connections.count_refusal(refused.code)
+        self._connections.count_refusal(refusal.code)
         exchange = self._exchange
         if exchange is not None and exchange.has_begun and not exchange.is_over:
             self.transport.abort()
             return
         if exchange is None or not exchange.has_begun:
-            response = refused.response()
+            response = refusal.response()
             to_head = self._inbox.is_head_request if exchange is None else exchange.writer.to_head
-            writer = ResponseWriter(to_head=to_head, minor_version=1, keep_alive=False)
+            writer = ResponseWriter(is_head_request=to_head, minor_version=1, keep_alive=False)
             headers = [*self.default_headers, *response.raw_headers]
-            self.write(writer.begin(response.status_code, headers, bytes(response.body), more=False))
+            self.write(writer.begin(response.status_code, headers, bytes(response.body), has_more=False))
         if exchange is not None:
             exchange.end()
         self._close()

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from api.http.problems import MALFORMED_REQUEST, STATUS, ProblemResponse
+from api.http.problems import MALFORMED_REQUEST, STATUS_BY_CODE, ProblemResponse
 from shared import errors
 
 _RETRY_AFTER_SECONDS: Final = "1"
@@ -19,7 +19,7 @@ class Refused(Exception):
 
     def response(self) -> ProblemResponse:
         """Return the error response, with `Retry-After` if the gateway is full."""
-        status = STATUS[self.code]
+        status = STATUS_BY_CODE[self.code]
         headers = {"Connection": "close"}
         if status is HTTPStatus.SERVICE_UNAVAILABLE:
             headers["Retry-After"] = _RETRY_AFTER_SECONDS

@@ -5,7 +5,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from api.http.forwarded import TrustedProxies
+from api.http.forwarded_headers import TrustedProxies
 from tests.fuzz.parsers.effort import assert_linear, pumped
 from tests.fuzz.parsers.properties import Property
 
@@ -70,11 +70,11 @@ def _read(hop: str) -> IPv4Address | IPv6Address | None:
 
 
 def _agrees(value: str) -> None:
-    assert _PROXIES.client_of(_PEER, value.encode("latin-1")) == reference(value)
+    assert _PROXIES.client_address(_PEER, value.encode("latin-1")) == reference(value)
 
 
 def _is_an_address_in_one_spelling(value: bytes) -> None:
-    client = _PROXIES.client_of(_PEER, value)
+    client = _PROXIES.client_address(_PEER, value)
     assert str(ip_address(client)) == client
 
 
@@ -88,6 +88,6 @@ PROPERTIES: Final = [
     Property(
         "takes linear time",
         pumped(_FRAGMENTS),
-        lambda text: assert_linear(lambda value: _PROXIES.client_of(_PEER, value), text),
+        lambda text: assert_linear(lambda value: _PROXIES.client_address(_PEER, value), text),
     ),
 ]

@@ -85,9 +85,9 @@ def _agrees(headers: list[bytes]) -> None:
 
 def _waits_within_its_limits(headers: list[bytes]) -> None:
     preferences = Preferences.parse(headers)
-    assert 0 <= preferences.wait_seconds(default=10, longest=60) <= 60
+    assert 0 <= preferences.wait_seconds(default_seconds=10, max_seconds=60) <= 60
     for answered in (True, False):
-        applied = preferences.preference_applied(answered, longest=60)
+        applied = preferences.preference_applied(answered, max_seconds=60)
         assert applied is None or re.fullmatch(r"(respond-async)?(, )?(wait=[0-9]{1,2})?", applied)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from api.app import _running_in_background
+from api.app import _run_in_background
 
 
 async def test_task_that_swallows_its_first_cancellation_is_canceled_again() -> None:
@@ -18,6 +18,6 @@ async def test_task_that_swallows_its_first_cancellation_is_canceled_again() -> 
                 if cancellations == 2:
                     raise
 
-    async with _running_in_background(swallow_one()):
+    async with _run_in_background(swallow_one()):
         await asyncio.sleep(0)
     assert cancellations == 2

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from api.http.problems import STATUS
+from api.http.problems import STATUS_BY_CODE
 from api.settings import GatewaySettings
 from tests.stack import ROOT
 
@@ -47,8 +47,14 @@ def test_proxy_uses_the_codes_of_the_gateway_or_its_own() -> None:
     assert codes is not None
     own = {"gateway-unavailable", "gateway-timeout", "proxy-error"}
     statuses = dict(re.findall(r"(\d{3}) ([a-z0-9-]+);", codes[1]))
-    assert {STATUS[code].value for code in set(statuses.values()) - own if code in STATUS} <= set(map(int, statuses))
-    assert {int(status) for status, code in statuses.items() if code in STATUS and STATUS[code] != int(status)} == set()
+    assert {STATUS_BY_CODE[code].value for code in set(statuses.values()) - own if code in STATUS_BY_CODE} <= set(
+        map(int, statuses)
+    )
+    assert {
+        int(status)
+        for status, code in statuses.items()
+        if code in STATUS_BY_CODE and STATUS_BY_CODE[code] != int(status)
+    } == set()
 
 
 def test_addresses_and_bodies_are_passed_on_as_the_documentation_says() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.bulk.downloads import Window, contiguous_results
+from api.bulk.downloads import Window, results_before_first_gap
 from shared.bulk import SliceResult
 
 
@@ -21,7 +21,7 @@ def results(*ranges: tuple[int, int]) -> list[SliceResult]:
     ],
 )
 def test_rows_are_given_up_to_the_first_that_is_not_done(done: list[tuple[int, int]], kept: int) -> None:
-    assert contiguous_results(results(*done)) == results(*done[:kept])
+    assert results_before_first_gap(results(*done)) == results(*done[:kept])
 
 
 @pytest.mark.parametrize(

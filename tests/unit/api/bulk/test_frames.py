@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from api.bulk.frames import FrameConnection, JobLost
-from api.bulk.wire import DATA, FRAME, MAX_FRAME_BYTES, REPLY
+from api.bulk.wire import DATA, FRAME_HEAD, MAX_FRAME_BYTES, REPLY
 from tests.patience import patience
 
 MEGABYTE = 2**20
@@ -63,7 +63,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Body], None
 
 def test_frames_arrive_whole_and_in_order_however_they_are_cut(run: Callable[[Body], None]) -> None:
     contents = [b"reply", b"", b"x" * MEGABYTE, b"", b"y"]
-    sent = b"".join(FRAME.pack(REPLY if content else DATA, len(content)) + content for content in contents)
+    sent = b"".join(FRAME_HEAD.pack(REPLY if content else DATA, len(content)) + content for content in contents)
 
     async def body(ends: Ends) -> None:
         async def send() -> None:
@@ -82,12 +82,12 @@ def test_frames_arrive_whole_and_in_order_however_they_are_cut(run: Callable[[Bo
 
 def test_what_nobody_takes_is_not_read(run: Callable[[Body], None]) -> None:
     async def body(ends: Ends) -> None:
-        ends.writer.writelines([FRAME.pack(DATA, MEGABYTE) + bytes(MEGABYTE)] * 8)
+        ends.writer.writelines([FRAME_HEAD.pack(DATA, MEGABYTE) + bytes(MEGABYTE)] * 8)
         for n_taken in range(1, 9):
             assert await ends.connection.receive() == (DATA, bytearray(MEGABYTE))
             for _ in range(50):  # what can be read meanwhile is read
                 await ends.connection.send(DATA, b"")
-                await ends.reader.readexactly(FRAME.size)
+                await ends.reader.readexactly(FRAME_HEAD.size)
             assert ends.connection.n_received <= n_taken + 1
 
     run(body)
@@ -95,7 +95,7 @@ def test_what_nobody_takes_is_not_read(run: Callable[[Body], None]) -> None:
 
 def test_what_has_arrived_is_received_after_the_other_end_has_closed(run: Callable[[Body], None]) -> None:
     async def body(ends: Ends) -> None:
-        ends.writer.write(FRAME.pack(REPLY, 2) + b"ok" + FRAME.pack(DATA, 9) + b"half")
+        ends.writer.write(FRAME_HEAD.pack(REPLY, 2) + b"ok" + FRAME_HEAD.pack(DATA, 9) + b"half")
         ends.writer.close()
         assert await ends.connection.receive() == (REPLY, bytearray(b"ok"))
         with pytest.raises(JobLost):
@@ -119,7 +119,7 @@ def test_nothing_can_be_sent_to_an_end_that_has_gone(run: Callable[[Body], None]
 def test_sending_waits_for_the_other_end(run: Callable[[Body], None]) -> None:
     async def body(ends: Ends) -> None:
         sending = asyncio.create_task(ends.connection.send(DATA, bytes(8 * MEGABYTE)))
-        assert await ends.reader.readexactly(FRAME.size) == FRAME.pack(DATA, 8 * MEGABYTE)
+        assert await ends.reader.readexactly(FRAME_HEAD.size) == FRAME_HEAD.pack(DATA, 8 * MEGABYTE)
         assert not sending.done()
         assert await ends.reader.readexactly(8 * MEGABYTE) == bytes(8 * MEGABYTE)
         await sending
@@ -131,7 +131,7 @@ def test_empty_frame_is_sent_before_the_end(run: Callable[[Body], None]) -> None
     async def body(ends: Ends) -> None:
         await ends.connection.send(DATA, b"")
         finishing = asyncio.create_task(ends.connection.finish())
-        assert await ends.reader.read() == FRAME.pack(DATA, 0)
+        assert await ends.reader.read() == FRAME_HEAD.pack(DATA, 0)
         ends.writer.write_eof()
         await finishing
 
@@ -140,7 +140,7 @@ def test_empty_frame_is_sent_before_the_end(run: Callable[[Body], None]) -> None
 
 def test_finishing_discards_what_arrives_until_the_end(run: Callable[[Body], None]) -> None:
     async def body(ends: Ends) -> None:
-        ends.writer.writelines([FRAME.pack(DATA, MEGABYTE) + bytes(MEGABYTE)] * 8)
+        ends.writer.writelines([FRAME_HEAD.pack(DATA, MEGABYTE) + bytes(MEGABYTE)] * 8)
         finishing = asyncio.create_task(ends.connection.finish())
         assert await ends.reader.read() == b""
         await ends.writer.drain()
@@ -151,7 +151,7 @@ def test_finishing_discards_what_arrives_until_the_end(run: Callable[[Body], Non
     run(body)
 
 
-@pytest.mark.parametrize("head", [FRAME.pack(DATA, MAX_FRAME_BYTES + 1), FRAME.pack(REPLY, 2**32 - 1)])
+@pytest.mark.parametrize("head", [FRAME_HEAD.pack(DATA, MAX_FRAME_BYTES + 1), FRAME_HEAD.pack(REPLY, 2**32 - 1)])
 def test_connection_with_a_frame_that_is_too_long_is_lost(run: Callable[[Body], None], head: bytes) -> None:
     async def body(ends: Ends) -> None:
         ends.writer.write(head)

@@ -12,8 +12,8 @@ from shared.objects import ObjectStore
 from tests.unit.api.formats.uploads import KEY
 from tests.unit.api.http.cards import CARDS
 
-_IRIS = canonical_schema(CARDS["iris"].input.columns, [], with_errors=False)
-_TEXTS = canonical_schema(CARDS["texts"].input.columns, [], with_errors=False)
+_IRIS = canonical_schema(CARDS["iris"].input.columns, [], has_error_column=False)
+_TEXTS = canonical_schema(CARDS["texts"].input.columns, [], has_error_column=False)
 
 
 def _write(folder: Path, schema: Any, pieces: list[Any]) -> tuple[CanonicalWriter, list[int], list[int]]:

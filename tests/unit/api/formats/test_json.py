@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.bulk.wire import TableSettings, UploadJob
-from api.formats.intake import Piece
 from api.formats.json.decoding import RowForm
-from api.formats.json.pieces import PieceReader
+from api.formats.json.piece_reader import PieceReader
+from api.formats.pieces import Piece
 from api.formats.upload import Upload
 from api.http.strict_json import parse
 from shared.bulk import JSON_MARK
@@ -57,9 +57,9 @@ def _objects(draw: st.DrawFn) -> str:
     return f"{{{', '.join(members)}}}"
 
 
-def _reader(form: RowForm, carried: tuple[str, ...] = (), *, are_lines: bool) -> PieceReader:
+def _reader(form: RowForm, carried: tuple[str, ...] = (), *, is_ndjson: bool) -> PieceReader:
     job = UploadJob(b"", JSON, "", "", carried=carried)
-    return PieceReader(Upload(None, job, _ANY, TableSettings("")), form, are_lines=are_lines)
+    return PieceReader(Upload(None, job, _ANY, TableSettings("")), form, is_ndjson=is_ndjson)
 
 
 def _shown(piece: Piece) -> tuple[list[list[Any]], list[list[Any]], dict[int, set[str | None]]]:
@@ -79,10 +79,10 @@ def _parsed(row: str) -> Any:
 
 
 def _both_ways(rows: list[str], form: RowForm, carried: tuple[str, ...]) -> None:
-    slow = _reader(form, carried, are_lines=False)
+    slow = _reader(form, carried, is_ndjson=False)
     expected = _shown(slow.read_row_by_row([(_parsed(row), row.encode()) for row in rows], lambda _: []))
-    for are_lines, content in ((False, ", ".join(rows)), (True, "\n".join(rows))):
-        piece = _reader(form, carried, are_lines=are_lines).read_whole_piece(content.encode(), lambda _: [], len(rows))
+    for is_ndjson, content in ((False, ", ".join(rows)), (True, "\n".join(rows))):
+        piece = _reader(form, carried, is_ndjson=is_ndjson).read_whole_piece(content.encode(), lambda _: [], len(rows))
         if piece is not None:
             assert _shown(piece) == expected
 
@@ -101,8 +101,8 @@ def test_good_rows_are_read_at_once() -> None:
     cells = f"[{', '.join(_GOOD)}]"
     members = json.dumps(dict(zip(_NAMES, map(json.loads, _GOOD), strict=True)))
     for row, form in ((cells, RowForm.ARRAY), (members, RowForm.OBJECT)):
-        for are_lines, content in ((False, f"{row}, {row}"), (True, f"{row}\n{row}")):
-            assert _reader(form, are_lines=are_lines).read_whole_piece(content.encode(), lambda _: [], 2) is not None
+        for is_ndjson, content in ((False, f"{row}, {row}"), (True, f"{row}\n{row}")):
+            assert _reader(form, is_ndjson=is_ndjson).read_whole_piece(content.encode(), lambda _: [], 2) is not None
 
 
 def test_rows_are_found_wherever_pieces_end(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_members_of_a_body_may_stand_in_any_order_and_form(tmp_path: Path) -> No
 
 @given(st.text())
 def test_text_that_is_not_json_is_never_decoded(text: str) -> None:
-    reader = _reader(RowForm.detect(text.encode(errors="replace")), are_lines=False)
+    reader = _reader(RowForm.detect(text.encode(errors="replace")), is_ndjson=False)
     content = text.encode(errors="surrogatepass")
     if reader.read_whole_piece(content, lambda _: []) is not None:
         try:

@@ -19,7 +19,7 @@ def use(path, settings):
     print("pandas" in sys.modules)
 
 sys.argv[1:] = ["socket", sys.argv[1]]
-with mock.patch("api.formats.server.serve", use):
+with mock.patch("api.formats.server.serve_jobs", use):
     table_server.main()
 """
 

@@ -8,7 +8,7 @@ from collections import Counter
 import msgspec
 import pytest
 
-from api.http.problems import STATUS
+from api.http.problems import STATUS_BY_CODE
 from tests.malformed.case import Case
 from tests.malformed.reading import Refusal
 from tests.malformed.table import CASES
@@ -39,7 +39,7 @@ def test_malformed_upload_is_refused_with_its_place(case: Case, refusals: dict[s
     refusal = refusals[case.name]
     said = " ".join([refusal.detail, *(f"{fault.pointer} {fault.detail}" for fault in refusal.faults)])
     assert refusal.code == case.code, said
-    assert 400 <= STATUS[refusal.code] < 500
+    assert 400 <= STATUS_BY_CODE[refusal.code] < 500
     assert [word for word in case.words if word not in said] == [], said
     assert refusal.left == []
 

@@ -29,7 +29,7 @@ def test_arrays_are_read_as_json_says(rows: list[list[str]], separator: str) -> 
 @example(rows=[["1", "-2.5e-03"], ["0", "10.05"]])
 def test_lines_are_read_as_json_says(rows: list[list[str]]) -> None:
     lines = [f"[{', '.join(row)}]" for row in rows]
-    columns = NumberArrayParser(2, are_lines=True)("\n".join(lines).encode())
+    columns = NumberArrayParser(2, is_ndjson=True)("\n".join(lines).encode())
     assert columns is None or _values(columns) == _parsed(f"[{','.join(lines)}]")
 
 
@@ -48,25 +48,25 @@ def test_nothing_else_is_read(tokens: list[str]) -> None:
     "lines", ["[1,2],[3,4]", "[1,2]\n\n[3,4]", "[1,\n2]\n[3,4]", "[1,2]\n[\n3,4]", "[1,2],\n[3,4]", "[1,2] [3,4]"]
 )
 def test_a_line_that_is_no_row_is_not_read(lines: str) -> None:
-    assert NumberArrayParser(2, are_lines=True)(lines.encode()) is None
+    assert NumberArrayParser(2, is_ndjson=True)(lines.encode()) is None
 
 
 @pytest.mark.parametrize("rows", ["[1]\n[2]", "[1],[ ]", "[ ],[1]", "[]", "[1],[]", "[1],[2,]", "[1],\n[\n]"])
 def test_rows_of_one_number_are_not_mistaken(rows: str) -> None:
-    assert NumberArrayParser(1, are_lines=False)(rows.encode()) is None
+    assert NumberArrayParser(1, is_ndjson=False)(rows.encode()) is None
 
 
 @pytest.mark.parametrize("separator", [",", ", "])
 def test_what_programs_write_is_read(separator: str) -> None:
     rows = [(0.0, -0.05), (1e-05, 1.5e300), (5.1, 10.0)]
     content = separator.join(f"[{separator.join(map(repr, row))}]" for row in rows)
-    columns = NumberArrayParser(2, are_lines=False)(content.encode())
+    columns = NumberArrayParser(2, is_ndjson=False)(content.encode())
     assert columns is not None
     assert _values(columns) == rows
 
 
 def _agree(content: str) -> None:
-    columns = NumberArrayParser(2, are_lines=False)(content.encode())
+    columns = NumberArrayParser(2, is_ndjson=False)(content.encode())
     if columns is not None:
         assert repr(_values(columns)) == repr(_parsed(f"[{content}]"))  # which tells -0.0 from 0.0
 

@@ -25,7 +25,7 @@ def written(batch: Any) -> tuple[list[str], list[int]]:
         n_rows.append(some.num_rows)
         return pa.array([repr(row) for row in some.to_pylist()])
 
-    return texts.write_distinct_rows(batch, write).to_pylist(), n_rows
+    return texts.encode_distinct_rows(batch, write).to_pylist(), n_rows
 
 
 def chosen(n_values: int) -> NDArray[np.int64]:

@@ -112,4 +112,4 @@ def test_patterns_of_preferences_do_not_backtrack(part: str) -> None:
     ],
 )
 def test_wait_follows_the_preferences(preferences: Preferences, seconds: float) -> None:
-    assert preferences.wait_seconds(default=10, longest=60) == seconds
+    assert preferences.wait_seconds(default_seconds=10, max_seconds=60) == seconds

@@ -30,7 +30,7 @@ async def test_request_with_an_unexpected_error_is_counted_and_keeps_its_id() ->
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": [(b"x-request-id", b"order-66")]}
     with pytest.raises(RuntimeError):
         await hot_path(scope, cast(Any, None), send)
-    metrics.sample(n_waiters=0, n_gathering_rows=0)
+    metrics.observe_and_set_gauges(n_waiters=0, n_gathering_rows=0)
     labels = {"method": "GET", "route": "", "status": "500"}
     assert registry.get_sample_value("sepal_http_request_seconds_count", labels) == 1
     assert (b"x-request-id", b"order-66") in sent[0]["headers"]

@@ -14,7 +14,7 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from starlette.types import ASGIApp, Message
 
-from api.app import compose, create_app
+from api.app import create_app, create_hot_path
 from api.http import openapi
 from api.http.hot_path import HotPath
 from api.http.methods import HeadAndOptions
@@ -55,7 +55,7 @@ def without_broker() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def gateway() -> HotPath:
-    return compose(GatewaySettings())
+    return create_hot_path(GatewaySettings())
 
 
 def client_of(app: ASGIApp) -> httpx.AsyncClient:
@@ -190,17 +190,17 @@ async def test_page_that_the_client_has_is_not_sent_again(client: httpx.AsyncCli
 
 
 async def test_schema_is_rendered_once_for_each_card() -> None:
-    gateway = compose(GatewaySettings())
+    gateway = create_hot_path(GatewaySettings())
     with (
         patch("api.http.documentation._current_card") as current,
-        patch("api.http.openapi.describe", wraps=openapi.describe) as describe,
+        patch("api.http.openapi.make_schema", wraps=openapi.make_schema) as make_schema,
     ):
         async with client_of(gateway) as client:
             tags = []
             for card in (None, CARDS["texts"], CARDS["texts"].model_copy(update={"outputs": ("transform",)})):
                 current.return_value = card
                 tags += [(await client.get("/openapi.json")).headers["ETag"] for _ in range(5)]
-    assert describe.call_count == 3
+    assert make_schema.call_count == 3
     assert len(set(tags)) == 3
 
 

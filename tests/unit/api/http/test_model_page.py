@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from api.http.model_fields import fields_of
+from api.http.model_fields import make_fields
 from api.http.model_page import ModelPage
 from shared.card import ModelCard
 from shared.columns import Column, Seen, Value, ValueType
@@ -184,7 +184,7 @@ async def test_options_are_json_and_the_value_of_the_example_is_selected(
 def test_range_of_the_training_data_is_told_and_drawn(
     seen: Seen, type_: ValueType, extent: str, box: tuple[float, ...] | None
 ) -> None:
-    (field,) = fields_of(with_example(card("table", column("x", type_, seen=seen)), None))
+    (field,) = make_fields(with_example(card("table", column("x", type_, seen=seen)), None))
     assert field.training is not None
     assert field.training.extent == extent
     assert field.training.box == box

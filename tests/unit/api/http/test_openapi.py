@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from jsonschema import Draft202012Validator
 
-from api.app import compose
+from api.app import create_hot_path
 from api.http import openapi
 from api.http.methods import HeadAndOptions
 from api.settings import GatewaySettings
@@ -19,8 +19,8 @@ MAX_ROWS = 7
 
 
 def schema_of(card: ModelCard | None) -> Any:
-    methods = cast(HeadAndOptions, compose(GatewaySettings()).framework)
-    return openapi.describe(methods._app, card, MAX_ROWS)
+    methods = cast(HeadAndOptions, create_hot_path(GatewaySettings()).framework)
+    return openapi.make_schema(methods._app, card, MAX_ROWS)
 
 
 @pytest.fixture(scope="module")

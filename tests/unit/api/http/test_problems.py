@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from api.http import problems
-from api.http.problems import INTERNAL_ERROR, NOT_READY, STATUS
+from api.http.problems import INTERNAL_ERROR, NOT_READY, STATUS_BY_CODE
 from shared import errors
 from shared.names import FailureCode
 
@@ -29,8 +29,8 @@ def all_errors(root: type[errors.SepalError]) -> Iterator[type[errors.SepalError
 def test_every_code_sent_to_a_client_has_a_status() -> None:
     worker_only = set(all_errors(errors.ArtifactError))
     codes = {error.code for error in set(all_errors(errors.SepalError)) - worker_only if hasattr(error, "code")}
-    assert codes | set(FailureCode) | {NOT_READY, INTERNAL_ERROR} | set(PROTOCOL) == set(STATUS)
-    assert {code: STATUS[code].value for code in PROTOCOL} == PROTOCOL
+    assert codes | set(FailureCode) | {NOT_READY, INTERNAL_ERROR} | set(PROTOCOL) == set(STATUS_BY_CODE)
+    assert {code: STATUS_BY_CODE[code].value for code in PROTOCOL} == PROTOCOL
 
 
 def test_error_tree_lists_every_error() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from starlette.datastructures import Headers
 
-from api.http.ranges import ByteRange, has_current_copy, requested_range, wants_range
+from api.http.ranges import ByteRange, has_current_copy, is_range_requested, requested_range
 from shared.errors import RangeNotSatisfiable
 
 TAG = '"abc"'
@@ -27,7 +27,7 @@ def headers(**named: str) -> Headers:
 )
 def test_range_is_a_part_of_the_file(asked_for: str, expected: ByteRange) -> None:
     asked = headers(range=asked_for)
-    assert wants_range(asked, TAG)
+    assert is_range_requested(asked, TAG)
     assert requested_range(asked, 10) == expected
 
 
@@ -42,7 +42,7 @@ def test_range_beyond_the_file_is_refused_with_its_size(asked_for: str) -> None:
     "asked_for", ["", "bytes=", "bytes=-", "bytes=3-2", "bytes=a-b", "bytes=0-1,4-5", "rows=0-1", "bytes=1-2-3"]
 )
 def test_what_is_no_single_range_gets_the_whole_file(asked_for: str) -> None:
-    assert not wants_range(headers(range=asked_for), TAG)
+    assert not is_range_requested(headers(range=asked_for), TAG)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_is_no_single_range_gets_the_whole_file(asked_for: str) -> None:
     [(TAG, True), (f"W/{TAG}", False), ('"other"', False), ("Wed, 21 Oct 2015 07:28:00 GMT", False)],
 )
 def test_range_of_another_file_is_not_sent(if_range: str, expected: bool) -> None:
-    assert wants_range(headers(range="bytes=0-1", if_range=if_range), TAG) is expected
+    assert is_range_requested(headers(range="bytes=0-1", if_range=if_range), TAG) is expected
 
 
 @pytest.mark.parametrize(

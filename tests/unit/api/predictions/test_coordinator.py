@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from api.predictions.coordinator import Coordinator
 from api.predictions.open_batches import OpenBatch
-from api.predictions.pending import Waiter
+from api.predictions.pending_batches import Waiter
 from api.telemetry.metrics import GatewayMetrics
 from shared.errors import BrokerUnavailable, PredictionNotFound
 from shared.ids import BatchId, PredictionId
@@ -185,7 +185,7 @@ async def test_flushed_batches_do_not_delay_other_batches(coordinator: Coordinat
 async def test_batch_that_is_under_way_for_too_long_does_not_delay_others(
     coordinator: Coordinator, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.predictions.under_way._UNDER_WAY_SECONDS", 0.05)
+    monkeypatch.setattr("api.predictions.batches_under_way._UNDER_WAY_SECONDS", 0.05)
     await sent(coordinator, 0)
     batch, _ = coordinator.join(rows(), MODEL)
     await asyncio.wait_for(batch.wait_until_recorded(), patience())
@@ -195,7 +195,7 @@ async def test_batch_that_is_under_way_for_too_long_does_not_delay_others(
 async def test_clients_of_a_slow_batch_share_the_next_one_with_the_predictions_that_wait(
     coordinator: Coordinator, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.predictions.under_way._QUIET_SECONDS", 100 * patience())
+    monkeypatch.setattr("api.predictions.batches_under_way._QUIET_SECONDS", 100 * patience())
     slow, _ = await sent(coordinator, 0, 0)
     coordinator.join(rows(), MODEL)
     answer(coordinator, slow, predict_us=20_000)
@@ -210,7 +210,7 @@ async def test_clients_of_a_slow_batch_share_the_next_one_with_the_predictions_t
 async def test_open_batches_are_refused_when_the_broker_is_lost(coordinator: Coordinator) -> None:
     _, (under_way,) = await sent(coordinator, 0)
     _, gathered = coordinator.join(rows(), MODEL)
-    coordinator.refuse_all(BrokerUnavailable())
+    coordinator.fail_open_batches(BrokerUnavailable())
     with pytest.raises(BrokerUnavailable):
         await gathered.answer
     assert not under_way.answer.done()

@@ -162,7 +162,7 @@ def test_every_reason_to_refuse_or_end_a_connection_is_counted() -> None:
         TooManyBodies.code,
     }
 
-    assert codes | {protocol.SILENT, protocol.IDLE, protocol.UNREAD} == set(HTTP_REFUSALS)
+    assert codes | {protocol.SILENT_REASON, protocol.IDLE_REASON, protocol.UNREAD_REASON} == set(HTTP_REFUSALS)
 
 
 async def test_requests_of_one_packet_are_answered_in_order_and_then_the_garbage() -> None:
@@ -330,7 +330,7 @@ async def test_upload_that_nobody_takes_is_not_read() -> None:
         peer.writer.write(bytes(50_000_000))
         connection: Any = next(iter(server.state.connections))
         await eventually(lambda: connection._flow.read_paused)
-        assert connection._exchange.body.n_waiting < 1_000_000
+        assert connection._exchange.body.n_waiting_bytes < 1_000_000
         peer.writer.transport.abort()
         server.application.takes.set()
 

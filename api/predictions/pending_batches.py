@@ -57,7 +57,7 @@ class PendingBatch:
         return waiter
 
     @property
-    def waiting(self) -> list[Waiter]:
+    def unresolved_waiters(self) -> list[Waiter]:
         """The waiters that have not been resolved or released."""
         return [waiter for waiter in self.waiters if not waiter.answer.done()]
 
@@ -68,7 +68,7 @@ class PendingBatch:
 
     def resolve(self, outcome: Outcome, finished_us: int) -> None:
         """Give every waiter its part of the outcome."""
-        for waiter in self.waiting:
+        for waiter in self.unresolved_waiters:
             answered = prediction_from_outcome(
                 outcome.members[waiter.prediction_id.index],
                 outcome,
@@ -92,5 +92,5 @@ class PendingBatch:
 
     def fail(self, error: Exception) -> None:
         """Raise an error in every waiting request."""
-        for waiter in self.waiting:
+        for waiter in self.unresolved_waiters:
             waiter.answer.set_exception(error)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.http.forwarded import TrustedProxies
+from api.http.forwarded_headers import TrustedProxies
 
 PROXIES = TrustedProxies([ip_network(each) for each in ("10.0.0.0/8", "192.0.2.7", "2001:db8:1::/48")])
 PEER = "10.0.0.1"
@@ -60,7 +60,7 @@ def scope(peer: str | None, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
     ],
 )
 def test_client_is_the_rightmost_address_that_is_no_trusted_proxy(forwarded_for: str, client: str) -> None:
-    assert PROXIES.client_of(PEER, forwarded_for.encode("utf-8")) == client
+    assert PROXIES.client_address(PEER, forwarded_for.encode("utf-8")) == client
 
 
 def test_header_that_stands_several_times_is_one_list() -> None:

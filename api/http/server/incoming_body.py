@@ -43,7 +43,7 @@ class IncomingBody:
         return len(self._buffer) >= PART_BYTES or self.is_complete
 
     @property
-    def n_waiting(self) -> int:
+    def n_waiting_bytes(self) -> int:
         """The number of bytes that the application has not taken yet."""
         return len(self._buffer)
 

@@ -11,17 +11,17 @@ from api.formats.conversion.carried import encode_carried_strings
 from api.formats.conversion.columns import canonical_type
 from api.formats.csv.blocks import MAX_ROW_BYTES, Block, find_invalid_byte, read_blocks
 from api.formats.csv.parsing import BlockParser, CsvLayout
-from api.formats.intake import BadValue, Piece, bad_values_by_row
 from api.formats.matching import displayed_name, match_columns
+from api.formats.pieces import BadValue, Piece, bad_values_by_row
 from api.formats.upload import Upload
-from api.http.strict_json import pointer_to
+from api.http.strict_json import to_pointer_token
 from shared.errors import Fault, InvalidParameter, InvalidRows, MalformedUpload
 from shared.names import Output
 
-_NO_DELIMITERS: Final = frozenset('"\r\n\0')
+_FORBIDDEN_DELIMITERS: Final = frozenset('"\r\n\0')
 
 
-class CsvTable:
+class CsvReader:
     """The rows of a CSV file."""
 
     def __init__(self, upload: Upload) -> None:
@@ -33,7 +33,7 @@ class CsvTable:
             InvalidParameter: the delimiter is invalid, or `carry` is given without a header.
         """
         job = upload.job
-        if len(job.delimiter) != 1 or not job.delimiter.isascii() or job.delimiter in _NO_DELIMITERS:
+        if len(job.delimiter) != 1 or not job.delimiter.isascii() or job.delimiter in _FORBIDDEN_DELIMITERS:
             raise InvalidParameter("`delimiter` must be one ASCII character, and neither a quote nor a line break.")
         if job.carried and not job.has_header:
             raise InvalidParameter("Without a header the columns have no names to carry: leave out `carry`.")
@@ -42,7 +42,7 @@ class CsvTable:
         self._names: Sequence[str] = [column.name for column in upload.columns]
         self._n_rows = -1 if job.has_header else 0
         self._blocks = read_blocks(upload.body)
-        self._block = self._next_block()
+        self._block = self._read_next_block()
         if job.has_header:
             self._read_header()
         self._features, carried = match_columns(self._names, upload.columns, job.carried, "Line 1, column")
@@ -68,12 +68,12 @@ class CsvTable:
                 piece = self._read_piece(block)
                 yield piece
                 self._n_rows += len(piece.features[0])
-            self._block = self._next_block()
+            self._block = self._read_next_block()
 
     def _read_header(self) -> None:
         """Read the column names from the first block, and remove them from it."""
         while self._block is not None and not self._block.content.strip(b"\r\n"):
-            self._block = self._next_block()
+            self._block = self._read_next_block()
         block = self._block
         if block is None:
             raise InvalidRows([Fault("", "Line 1: there is no header: send the names of the columns, then the rows.")])
@@ -82,25 +82,27 @@ class CsvTable:
         try:
             self._names = next((row for row in csv.reader(lines, delimiter=self._delimiter) if row), [])
         except UnicodeDecodeError as error:
-            raise self._malformed(block, lines.n_bytes + error.start, "is not UTF-8") from None
+            raise self._malformed_upload_error(block, lines.n_bytes + error.start, "is not UTF-8") from None
         self._block = Block(block.content[lines.n_bytes :], block.first_line + lines.n_lines)
         self._n_rows = 0
 
-    def _next_block(self) -> Block | None:
+    def _read_next_block(self) -> Block | None:
         block = next(self._blocks, None)
         if block is None:
             return None
         if len(block.content) > MAX_ROW_BYTES:
-            raise self._malformed(block, 0, f"begins a row of more than {MAX_ROW_BYTES} bytes: is a quote missing?")
+            raise self._malformed_upload_error(
+                block, 0, f"begins a row of more than {MAX_ROW_BYTES} bytes: is a quote missing?"
+            )
         if (found := find_invalid_byte(block, self._delimiter.encode())) is not None:
-            raise self._malformed(block, *found)
+            raise self._malformed_upload_error(block, *found)
         return block
 
     def _read_piece(self, block: Block) -> Piece:
         try:
             parsed = self._parse(block)
         except pa.ArrowInvalid as error:
-            raise self._parse_error(block, error) from None
+            raise self._unparsable_block_error(block, error) from None
         converted = [convert(array) for convert, array in zip(parsed.converters, parsed.features, strict=True)]
         bad = bad_values_by_row([column for column, _ in self._present], [each.bad for each in converted])
         features, carried = (
@@ -120,26 +122,26 @@ class CsvTable:
             ],
             carried,
             bad,
-            _RowLines(block, parsed.n_rows),
+            _RowLineLocator(block, parsed.n_rows),
         )
 
     def _cell_count_error(self, n_cells: int) -> str:
         cells = "1 cell" if n_cells == 1 else f"{n_cells} cells"
         return f"the row has {cells}, and must have {len(self._names)}, one for each column."
 
-    def _parse_error(self, block: Block, error: Exception) -> MalformedUpload:
+    def _unparsable_block_error(self, block: Block, error: Exception) -> MalformedUpload:
         try:
             block.content.decode()
         except UnicodeDecodeError as found:
-            return self._malformed(block, found.start, "is not UTF-8")
+            return self._malformed_upload_error(block, found.start, "is not UTF-8")
         return MalformedUpload(f"Line {block.first_line}, or a later line: {error}")
 
-    def _malformed(self, block: Block, offset: int, problem: str) -> MalformedUpload:
+    def _malformed_upload_error(self, block: Block, offset: int, problem: str) -> MalformedUpload:
         line, row, cell = block.locate(offset, self._delimiter.encode())
         name = self._names[cell] if cell < len(self._names) else str(cell + 1)
         detail = f"Line {line}, column {displayed_name(name)}: {problem}."
         row += self._n_rows
-        return MalformedUpload(detail, [Fault(f"/data/{row}{pointer_to(name)}" if row >= 0 else "", detail)])
+        return MalformedUpload(detail, [Fault(f"/data/{row}{to_pointer_token(name)}" if row >= 0 else "", detail)])
 
 
 class _LineReader:
@@ -158,7 +160,7 @@ class _LineReader:
             yield text
 
 
-class _RowLines:
+class _RowLineLocator:
     """Returns the lines of rows of a block, as a `RowLocator`."""
 
     def __init__(self, block: Block, n_rows: int) -> None:

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-from api.bulk.concurrently import run_until_first_ends
+from api.bulk.concurrency import run_until_first_ends
 
 
 class Ended(Exception):

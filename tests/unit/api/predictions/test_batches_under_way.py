@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from api.predictions.under_way import BatchesUnderWay
+from api.predictions.batches_under_way import BatchesUnderWay
 from shared.ids import BatchId, new_batch_id
 from tests.patience import patience
 
@@ -40,8 +40,8 @@ async def places() -> Places:
 @pytest.fixture
 def only_requests_end_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the times after which a pause ends too long for a test."""
-    monkeypatch.setattr("api.predictions.under_way._QUIET_SECONDS", LONG)
-    monkeypatch.setattr("api.predictions.under_way._PAUSE_SHARE", 1e6)
+    monkeypatch.setattr("api.predictions.batches_under_way._QUIET_SECONDS", LONG)
+    monkeypatch.setattr("api.predictions.batches_under_way._PAUSE_SHARE", 1e6)
 
 
 async def test_a_batch_takes_a_place_until_it_is_removed(places: Places) -> None:
@@ -54,7 +54,7 @@ async def test_a_batch_takes_a_place_until_it_is_removed(places: Places) -> None
 
 
 async def test_a_batch_without_an_answer_loses_its_place(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.predictions.under_way._UNDER_WAY_SECONDS", 0.01)
+    monkeypatch.setattr("api.predictions.batches_under_way._UNDER_WAY_SECONDS", 0.01)
     places.sent()
     await asyncio.wait_for(places.freed.wait(), patience())
     assert places.batches.has_place()
@@ -62,7 +62,7 @@ async def test_a_batch_without_an_answer_loses_its_place(places: Places, monkeyp
 
 @pytest.mark.usefixtures("only_requests_end_pauses")
 async def test_a_pause_ends_with_the_last_of_the_expected_requests(places: Places) -> None:
-    places.batches.remove_answered(places.sent(), SLOW_US, n_clients=3, n_gathered=2)
+    places.batches.remove_answered(places.sent(), SLOW_US, n_clients=3, n_gathered_predictions=2)
     for _ in range(2):
         places.batches.count_request()
         assert not places.batches.has_place()
@@ -73,7 +73,7 @@ async def test_a_pause_ends_with_the_last_of_the_expected_requests(places: Place
 
 @pytest.mark.parametrize("n_requests", [0, 1])
 async def test_a_pause_ends_when_no_further_request_comes(places: Places, n_requests: int) -> None:
-    places.batches.remove_answered(places.sent(), SLOW_US, n_clients=3, n_gathered=2)
+    places.batches.remove_answered(places.sent(), SLOW_US, n_clients=3, n_gathered_predictions=2)
     assert not places.batches.has_place()
     for _ in range(n_requests):
         places.batches.count_request()
@@ -84,9 +84,9 @@ async def test_a_pause_ends_when_no_further_request_comes(places: Places, n_requ
 async def test_a_pause_is_limited_although_requests_keep_coming(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.predictions.under_way._REQUEST_SECONDS", 0)
-    monkeypatch.setattr("api.predictions.under_way._PAUSE_SHARE", 0.1)
-    places.batches.remove_answered(places.sent(), SLOW_US, n_clients=1_000_000, n_gathered=0)
+    monkeypatch.setattr("api.predictions.batches_under_way._REQUEST_SECONDS", 0)
+    monkeypatch.setattr("api.predictions.batches_under_way._PAUSE_SHARE", 0.1)
+    places.batches.remove_answered(places.sent(), SLOW_US, n_clients=1_000_000, n_gathered_predictions=0)
 
     async def send_requests() -> None:
         while not places.batches.has_place():
@@ -116,7 +116,7 @@ async def test_no_pause_follows(places: Places, predict_us: int, n_clients: int,
 async def test_a_batch_that_lost_its_place_is_followed_by_no_pause(places: Places) -> None:
     batch_id = places.sent()
     places.batches.remove(batch_id)
-    places.batches.remove_answered(batch_id, SLOW_US, n_clients=3, n_gathered=2)
+    places.batches.remove_answered(batch_id, SLOW_US, n_clients=3, n_gathered_predictions=2)
     assert places.batches.has_place()
     places.batches.count_request()
     assert places.n_freed == 1

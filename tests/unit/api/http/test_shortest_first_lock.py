@@ -5,14 +5,14 @@ from contextlib import suppress
 
 import pytest
 
-from api.http.turns import ShortestFirst
+from api.http.shortest_first_lock import ShortestFirstLock
 
 
 class Jobs:
     """Jobs that hold the lock until they are told to end."""
 
     def __init__(self) -> None:
-        self._turns = ShortestFirst()
+        self._turns = ShortestFirstLock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ends: dict[str, asyncio.Event] = {}
         self.began: list[str] = []
@@ -38,7 +38,7 @@ class Jobs:
             end.set()
 
     async def _run(self, name: str, length: int) -> None:
-        async with self._turns.turn(length):
+        async with self._turns.hold(length):
             self.began.append(name)
             await self._ends[name].wait()
 
@@ -63,14 +63,14 @@ async def test_canceled_job_is_passed_over() -> None:
 
 
 async def test_lock_that_was_given_to_a_canceled_job_goes_to_the_next() -> None:
-    turns = ShortestFirst()
+    turns = ShortestFirstLock()
     began = asyncio.Event()
 
     async def hold() -> None:
-        async with turns.turn(1):
+        async with turns.hold(1):
             began.set()
 
-    async with turns.turn(1):
+    async with turns.hold(1):
         canceled, last = asyncio.create_task(hold()), asyncio.create_task(hold())
         await asyncio.sleep(0)
     canceled.cancel()  # it has the lock, and has not run yet

@@ -41,25 +41,25 @@ class TrustedProxies:
             return
         headers = scope["headers"]
         stated = b",".join(value for name, value in headers if name == b"x-forwarded-for")
-        client = self.client_of(peer, stated)
+        client = self.client_address(peer, stated)
         if client != peer:
             scope["client"] = (client, 0)
         schemes = [value for name, value in headers if name == b"x-forwarded-proto"]
         if len(schemes) == 1 and schemes[0] in _SCHEMES:
             scope["scheme"] = _SCHEMES[schemes[0]]
 
-    def client_of(self, peer: str, forwarded_for: bytes) -> str:
+    def client_address(self, peer_address: str, forwarded_for: bytes) -> str:
         """Return the client's address by `X-Forwarded-For`, to which each proxy appends the address of its peer.
 
         Args:
-            peer: the trusted proxy that sent the header.
+            peer_address: the trusted proxy that sent the header.
             forwarded_for: its values, joined by commas.
 
         Returns:
             The first address from the right that does not belong to a trusted proxy. If an invalid entry or the end of
             the list comes first, the last trusted proxy before it.
         """
-        client = peer
+        client = peer_address
         for hop in reversed(forwarded_for.decode("latin-1").split(",")):
             stripped = hop.strip(" \t")
             if not stripped:  # RFC 9110, section 5.6.1: empty elements of a list do not count
@@ -74,7 +74,7 @@ class TrustedProxies:
 
     def _is_in_a_network(self, host: str) -> bool:
         try:
-            address = _normalize(ip_address(host))
+            address = _unmap_ipv4(ip_address(host))
         except ValueError:  # a Unix socket's client has no address
             return False
         return any(address in network for network in self._networks)
@@ -85,12 +85,12 @@ def _parse_address(hop: str) -> IPv4Address | IPv6Address | None:
     if match is None:
         return None
     try:
-        return _normalize(ip_address(match["v4"] or match["bracketed"] or match["v6"]))
+        return _unmap_ipv4(ip_address(match["v4"] or match["bracketed"] or match["v6"]))
     except ValueError:
         return None
 
 
-def _normalize(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+def _unmap_ipv4(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     """Convert an IPv4-mapped IPv6 address, as a dual-stack socket reports IPv4 clients, to an IPv4 address."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from api.formats.canonical import CanonicalWriter
-from api.http.strict_json import pointer_to
+from api.http.strict_json import to_pointer_token
 from shared.bulk import MAX_LISTED_ERRORS
 from shared.columns import Column
 from shared.errors import Fault, InvalidRows
@@ -39,7 +39,7 @@ class Piece(NamedTuple):
     places: RowLocator
 
 
-class Intake:
+class PieceWriter:
     """Processes the pieces of an upload, in order."""
 
     def __init__(self, writer: CanonicalWriter, schema: Any, on_error: OnError) -> None:
@@ -51,7 +51,7 @@ class Intake:
         self._faults: list[Fault] = []
         self._n_listed = 0
 
-    def take(self, piece: Piece) -> None:
+    def write(self, piece: Piece) -> None:
         """Write the next rows, or list the bad ones.
 
         Raises:
@@ -87,17 +87,19 @@ class Intake:
         rows = sorted(piece.bad)[: MAX_LISTED_ERRORS - self._n_listed]
         for row, place in zip(rows, piece.places(rows), strict=True):
             for bad in islice(piece.bad[row], _MAX_ROW_FAULTS):
-                member = "" if bad.column is None else pointer_to(bad.column)
+                member = "" if bad.column is None else to_pointer_token(bad.column)
                 self._faults.append(Fault(f"/data/{self.n_rows + row}{member}", _error_sentence(place, bad)))
         self._n_listed += len(rows)
         if self._n_listed >= MAX_LISTED_ERRORS:
             raise InvalidRows(self._faults)
 
 
-def bad_values_by_row(columns: Sequence[Column], converted: Sequence[dict[int, str]]) -> dict[int, list[BadValue]]:
+def bad_values_by_row(
+    columns: Sequence[Column], reasons_by_column: Sequence[dict[int, str]]
+) -> dict[int, list[BadValue]]:
     """Group the bad values of all columns by row."""
     bad: dict[int, list[BadValue]] = {}
-    for column, reasons in zip(columns, converted, strict=True):
+    for column, reasons in zip(columns, reasons_by_column, strict=True):
         for row, reason in reasons.items():
             bad.setdefault(row, []).append(BadValue(column.name, reason))
     return bad
@@ -113,5 +115,9 @@ def _error_column(piece: Piece, n_rows: int) -> Any:
     return pa.array(texts, pa.string())
 
 
-def _error_sentence(place: str, bad: BadValue) -> str:
-    return f"{place}: {bad.reason}" if bad.column is None else f"{place}, column {bad.column}: {bad.reason}"
+def _error_sentence(place: str, bad_value: BadValue) -> str:
+    return (
+        f"{place}: {bad_value.reason}"
+        if bad_value.column is None
+        else f"{place}, column {bad_value.column}: {bad_value.reason}"
+    )

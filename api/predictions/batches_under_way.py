@@ -58,17 +58,17 @@ class BatchesUnderWay:
             self._pauses.pop(batch_id, None)
             self._on_place_free()
 
-    def remove_answered(self, batch_id: BatchId, predict_us: int, n_clients: int, n_gathered: int) -> None:
+    def remove_answered(self, batch_id: BatchId, predict_us: int, n_clients: int, n_gathered_predictions: int) -> None:
         """Stop counting an answered batch: immediately, or after a pause if it was slow and had several clients.
 
         Args:
             batch_id: a batch that may have lost its place already.
             predict_us: the time in which the batch was evaluated, in microseconds.
             n_clients: the predictions of the batch that a client still waits for.
-            n_gathered: the predictions in open batches.
+            n_gathered_predictions: the predictions in open batches.
         """
         seconds = predict_us / 1e6
-        n_requests = n_clients + n_gathered
+        n_requests = n_clients + n_gathered_predictions
         if not n_clients or n_requests < 2 or seconds < max(_SLOW_SECONDS, n_requests * _REQUEST_SECONDS):
             self.remove(batch_id)
         elif batch_id in self._timers:
@@ -89,8 +89,8 @@ class BatchesUnderWay:
         self._timers[batch_id].cancel()
         self._timers[batch_id] = loop.call_later(seconds, self._end_if_quiet, batch_id, pause, pause.n_came)
 
-    def _end_if_quiet(self, batch_id: BatchId, pause: _Pause, n_came: int) -> None:
-        if pause.n_came == n_came or asyncio.get_running_loop().time() > pause.ends_at:
+    def _end_if_quiet(self, batch_id: BatchId, pause: _Pause, n_requests: int) -> None:
+        if pause.n_came == n_requests or asyncio.get_running_loop().time() > pause.ends_at:
             self.remove(batch_id)
         else:
             self._schedule_quiet_check(batch_id, _QUIET_SECONDS)

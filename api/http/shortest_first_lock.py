@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 
-class ShortestFirst:
+class ShortestFirstLock:
     """A lock for jobs of known length: a short job waits for at most one long job, however many are waiting."""
 
     def __init__(self) -> None:
@@ -16,7 +16,7 @@ class ShortestFirst:
         self._arrivals = count()
 
     @asynccontextmanager
-    async def turn(self, length: int) -> AsyncIterator[None]:
+    async def hold(self, length: int) -> AsyncIterator[None]:
         """Hold the lock; jobs of the same length get it in order of arrival."""
         await self._acquire(length)
         try:

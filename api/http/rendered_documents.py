@@ -46,19 +46,19 @@ class DocumentCache:
         self._lock = asyncio.Lock()
         self._rendered: tuple[ModelCard | None, tuple[Any, ...], RenderedDocument] | None = None
 
-    async def get(self, card: ModelCard | None, *more: Any) -> RenderedDocument:
+    async def get(self, card: ModelCard | None, *render_arguments: Any) -> RenderedDocument:
         """Return the document for a card (or None) and the other arguments of `render`."""
-        found = self._cached_document(card, more)
+        found = self._cached_document(card, render_arguments)
         if found is None:
             async with self._lock:  # concurrent requests wait for the first
-                found = self._cached_document(card, more)
+                found = self._cached_document(card, render_arguments)
                 if found is None:
                     # In a thread, because a card of thousands of columns takes a second.
-                    found = await run_in_threadpool(self._render, card, *more)
-                    self._rendered = card, more, found
+                    found = await run_in_threadpool(self._render, card, *render_arguments)
+                    self._rendered = card, render_arguments, found
         return found
 
-    def _cached_document(self, card: ModelCard | None, more: tuple[Any, ...]) -> RenderedDocument | None:
-        if self._rendered is None or self._rendered[0] is not card or self._rendered[1] != more:
+    def _cached_document(self, card: ModelCard | None, render_arguments: tuple[Any, ...]) -> RenderedDocument | None:
+        if self._rendered is None or self._rendered[0] is not card or self._rendered[1] != render_arguments:
             return None
         return self._rendered[2]

@@ -10,20 +10,20 @@ import pyarrow.compute as pc
 from api.formats.conversion.carried import encode_carried_strings
 from api.formats.conversion.columns import ColumnConverter, ConvertedColumn, WrongType, canonical_type
 from api.formats.conversion.dictionaries import DictionaryConverter
-from api.formats.intake import Piece, bad_values_by_row
 from api.formats.matching import displayed_name, match_columns
+from api.formats.pieces import Piece, bad_values_by_row
 from api.formats.upload import Upload
 from shared.columns import Column
 from shared.errors import BodyTooLarge, Fault, InvalidRows, MalformedUpload
 
 _PIECE_ROWS: Final = 2**16
 _PIECE_BYTES: Final = 2**23
-_INDEX: Final = re.compile(r"__index_level_\d+__")  # the index of a pandas data frame
-_TEXTS: Final = (
+_PANDAS_INDEX_NAME: Final = re.compile(r"__index_level_\d+__")  # the index of a pandas data frame
+_TEXT_TYPE_CHECKS: Final = (
     pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
     pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view,
 )  # fmt: skip
-_CARRIED: Final = (
+_CARRIED_TYPE_CHECKS: Final = (
     pa.types.is_boolean, pa.types.is_integer, pa.types.is_float32, pa.types.is_float64, pa.types.is_decimal,
     pa.types.is_date32, pa.types.is_time, pa.types.is_timestamp, pa.types.is_null,
 )  # fmt: skip
@@ -33,7 +33,7 @@ READ_ERRORS: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
 """The errors that pyarrow raises for invalid data; UnicodeDecodeError for a column name."""
 
 
-class ArrowColumns:
+class RecordBatchConverter:
     """Matches and converts the columns of an upload."""
 
     def __init__(self, schema: Any, upload: Upload) -> None:
@@ -48,7 +48,9 @@ class ArrowColumns:
         """
         carried = upload.job.carried
         wanted = {*carried, *(column.name for column in upload.columns)}
-        self.indices = [i for i, name in enumerate(schema.names) if name in wanted or not _INDEX.fullmatch(name)]
+        self.indices = [
+            i for i, name in enumerate(schema.names) if name in wanted or not _PANDAS_INDEX_NAME.fullmatch(name)
+        ]
         """The indices of the columns to read."""
         names = [schema.names[index] for index in self.indices]
         types = [schema.types[index] for index in self.indices]
@@ -92,7 +94,7 @@ class ArrowColumns:
         )
 
 
-def read_error(part: str, row: int, error: Exception | str) -> MalformedUpload | BodyTooLarge:
+def unreadable_part_error(part: str, row: int, error: Exception | str) -> MalformedUpload | BodyTooLarge:
     """Return the error for a part of an upload that cannot be read.
 
     Args:
@@ -103,18 +105,18 @@ def read_error(part: str, row: int, error: Exception | str) -> MalformedUpload |
     place = f"{part}, from row {row} on, cannot be read"
     if isinstance(error, MemoryError):
         return BodyTooLarge(f"{place}: it takes more memory than a process may have. Send smaller ones.")
-    detail = f"{place}: {error_text(error)}."
+    detail = f"{place}: {one_line_message(error)}."
     return MalformedUpload(detail, [Fault(f"/data/{row}", detail)])
 
 
-def error_text(error: Exception | str) -> str:
+def one_line_message(error: Exception | str) -> str:
     """Return the message of an error on one line, without a final period."""
     return " ".join(str(error).split()).rstrip(" .")
 
 
 def is_string_or_binary(type_: Any) -> bool:
     """Whether a type is a string, or bytes, which may be UTF-8 strings."""
-    return any(is_kind(type_) for is_kind in _TEXTS)
+    return any(is_kind(type_) for is_kind in _TEXT_TYPE_CHECKS)
 
 
 def _make_converter(
@@ -125,7 +127,7 @@ def _make_converter(
         if pa.types.is_dictionary(source):
             nullable = column.model_copy(update={"nullable": True})
             inner = ColumnConverter(nullable, source.value_type, max_text_bytes)
-            return DictionaryConverter(inner, nullable=column.nullable)
+            return DictionaryConverter(inner, is_nullable=column.nullable)
         return ColumnConverter(column, source, max_text_bytes)
     except WrongType as error:
         faults.append(Fault("", f"Column {displayed_name(column.name)}: {error}"))
@@ -138,7 +140,7 @@ def _carried_type(name: str, type_: Any, faults: list[Fault]) -> Any:
         source = source.value_type
     if is_string_or_binary(source):
         return pa.string()
-    if not any(is_kind(source) for is_kind in _CARRIED):
+    if not any(is_kind(source) for is_kind in _CARRIED_TYPE_CHECKS):
         faults.append(
             Fault("", f"Column {displayed_name(name)}: the type {source} cannot be carried: convert it to strings.")
         )
@@ -162,7 +164,7 @@ def _storage_array(array: Any) -> Any:
 def _cut_into_parts(arrays: Sequence[Any], start: int = 0) -> Iterator[tuple[int, Sequence[Any]]]:
     """Halve columns until a part takes at most 8 MiB with dictionaries replaced by their values."""
     n_rows = len(arrays[0])
-    if n_rows < 2 or sum(map(_decoded_bytes, arrays)) <= _PIECE_BYTES:
+    if n_rows < 2 or sum(map(_count_decoded_bytes, arrays)) <= _PIECE_BYTES:
         yield start, arrays
         return
     half = n_rows // 2
@@ -170,7 +172,7 @@ def _cut_into_parts(arrays: Sequence[Any], start: int = 0) -> Iterator[tuple[int
     yield from _cut_into_parts([array.slice(half) for array in arrays], start + half)
 
 
-def _decoded_bytes(array: Any) -> int:
+def _count_decoded_bytes(array: Any) -> int:
     if pa.types.is_dictionary(array.type) and is_string_or_binary(array.type.value_type):
         lengths = _byte_lengths(array.dictionary)
         return pc.sum(lengths.take(array.indices)).as_py() or 0
