@@ -7,8 +7,7 @@ address and the port, CELERY_BROKER_URL the broker.
 import sys
 from typing import Any
 
-from celery import current_app
-from kombu import Queue as KombuQueue
+from flower.views import BaseHandler
 from pydantic import ValidationError
 
 from shared.names import Queue
@@ -40,6 +39,10 @@ purge_offline_workers = 15
 
 logging = "error"
 
-# The queues of Flower's broker page. Flower asks workers for them only when it starts, when there may be no worker.
-current_app.conf.task_default_queue = Queue.INTERACTIVE.value
-current_app.conf.task_queues = [KombuQueue(queue.value) for queue in Queue]
+
+def _queue_names(_: BaseHandler) -> list[str]:
+    """Return all queues. Flower asks workers for them only when it starts, when some may not have started yet."""
+    return sorted(queue.value for queue in Queue)
+
+
+BaseHandler.get_active_queue_names = _queue_names

@@ -116,6 +116,8 @@ class BulkExperiment:
         self.run: BulkRun
         """Of the latest injection."""
         self._found: list[str] = []
+        self._other_pids = {process.pid for process in self._unowned_table_processes()}
+        """Table processes of gateways of other tests."""
         self.store: ObjectStore = storage.open()
         self._size = size
         self._seconds = seconds
@@ -163,11 +165,14 @@ class BulkExperiment:
         """List what is left when no prediction is open."""
 
         def left() -> list[str]:
-            gateways = [gateway.pid for gateway in self.site.gateways]
             found = leftovers.left(self.site.redis, self.store, are_batches_open=False)
-            return [*found, *leftovers.orphans(gateways)]
+            orphans = [each for each in self._unowned_table_processes() if each.pid not in self._other_pids]
+            return [*found, *(f"process: {leftovers.describe(orphan)}" for orphan in orphans)]
 
         return self._until_empty(left)
+
+    def _unowned_table_processes(self) -> list[psutil.Process]:
+        return leftovers.unowned_table_processes([gateway.pid for gateway in self.site.gateways])
 
     def _until_empty(self, find: Callable[[], list[str]]) -> list[str]:
         """Wait until `find` returns nothing; return what it finds at the time-out."""

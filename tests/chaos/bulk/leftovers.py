@@ -112,13 +112,14 @@ def job_processes(gateway_pid: int) -> list[psutil.Process]:
     return table_processes(gateway_pid)[1:]  # parents come first
 
 
-def orphans(gateway_pids: list[int]) -> list[str]:
-    """List the table processes without a gateway."""
+def unowned_table_processes(gateway_pids: list[int]) -> list[psutil.Process]:
+    """Return the table processes of this test session that belong to none of the gateways."""
     owned = {process.pid for pid in gateway_pids for process in table_processes(pid)}
-    return [f"process: {_describe(process)}" for process in _all_table_processes() if process.pid not in owned]
+    return [process for process in _all_table_processes() if process.pid not in owned]
 
 
-def _describe(process: psutil.Process) -> dict[str, Any]:
+def describe(process: psutil.Process) -> dict[str, Any]:
+    """Return what helps to find out why a process still runs."""
     shown: dict[str, Any] = process.as_dict(["pid", "ppid", "status", "num_threads", "net_connections"])
     return shown
 

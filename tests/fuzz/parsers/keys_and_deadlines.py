@@ -89,7 +89,7 @@ def _separates_clients(drawn: Any) -> None:
     identities = [
         (reference_key(key), credentials or client, bool(credentials)) for key, client, credentials, _ in drawn
     ]
-    assert (first.name == second.name) is (identities[0] == identities[1])
+    assert (first.stored_name == second.stored_name) is (identities[0] == identities[1])
     assert (first.fingerprint == second.fingerprint) is (drawn[0][3] == drawn[1][3])
 
 
