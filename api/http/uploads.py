@@ -57,7 +57,7 @@ class UploadOperation:
         outcome, form = ACCEPTED_OUTCOME, _OTHER_FORMAT
         try:
             headers = RequestHeaders.read(request.scope["headers"])
-            media_type = _check_media_type(headers.media_type.decode("latin-1"))
+            media_type = _parse_media_type(headers.media_type.decode("latin-1"))
             form = FORMATS_BY_MEDIA_TYPE[media_type]
             card = await self._cluster.current_card()
             job = _upload_job(
@@ -112,7 +112,7 @@ class _Body:
             pass
 
 
-def _check_media_type(content_type: str) -> str:
+def _parse_media_type(content_type: str) -> str:
     essence, *parameters = [part.strip().lower() for part in content_type.split(";")]
     if essence.endswith("+json"):
         essence = MEDIA_TYPES[Format.JSON]

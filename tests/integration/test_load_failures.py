@@ -84,7 +84,9 @@ def test_batch_of_another_schema_is_left_unchanged(stack: Stack, iris_dir: Path)
     stack.redis.hset(key, Field.SCHEMA, SCHEMA + 1)
     before = stack.redis.dump(key)
     worker = stack.start_worker(model_dir=iris_dir)
-    wait_for(lambda: "left a batch to workers of its version" in worker.log.read_text(), "the refusal")
+    wait_for(
+        lambda: "skipped a batch: another version of Sepal wrote its record" in worker.log.read_text(), "the refusal"
+    )
     refused = gateway.client.get(location)
     assert (refused.status_code, refused.json()["code"]) == (503, "record-incompatible")
     assert stack.redis.dump(key) == before

@@ -57,7 +57,7 @@ class Evaluator:
     def _evaluate_final(self, evaluate: Evaluation, rows: Any, wanted_rows: WantedRows) -> dict[Output, OutputValues]:
         outputs: dict[Output, OutputValues] = {}
         with np.errstate(divide="ignore"):  # the log of a zero probability is a valid output
-            if _has_same_rows_for_both(wanted_rows):
+            if _wants_labels_and_log_proba_of_same_rows(wanted_rows):
                 outputs = dict(
                     zip(
                         _LABELS_AND_LOG_PROBA,
@@ -71,7 +71,7 @@ class Evaluator:
         return outputs
 
 
-def _has_same_rows_for_both(wanted_rows: WantedRows) -> bool:
+def _wants_labels_and_log_proba_of_same_rows(wanted_rows: WantedRows) -> bool:
     """Return whether labels and log-probabilities are wanted for the same rows."""
     if not all(output in wanted_rows for output in _LABELS_AND_LOG_PROBA):
         return False

@@ -93,7 +93,7 @@ class PoolProcess:
         try:
             claim = self._attempts.claim(batch_id)
         except RecordIncompatible as error:  # a reconciler that can read it publishes it again
-            log.error("left a batch to workers of its version", batch=batch_id, reason=str(error))
+            log.error("skipped a batch: another version of Sepal wrote its record", batch=batch_id, reason=str(error))
             return
         if claim is None:
             log.info("skipped a batch that needs no attempt", batch=batch_id)

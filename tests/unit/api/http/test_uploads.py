@@ -84,13 +84,13 @@ def test_parameters_of_csv_are_refused_for_other_formats(query: str) -> None:
     ],
 )
 def test_media_type_names_the_format(content_type: str, expected: str) -> None:
-    assert uploads._check_media_type(content_type) == expected
+    assert uploads._parse_media_type(content_type) == expected
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/octet-stream", "text/csv; charset=latin-1"])
 def test_other_media_types_and_charsets_are_refused(content_type: str) -> None:
     with pytest.raises(UnsupportedContentType):
-        uploads._check_media_type(content_type)
+        uploads._parse_media_type(content_type)
 
 
 @pytest.mark.parametrize(
