@@ -215,18 +215,20 @@ def test_repeated_idempotency_key_leads_to_the_first_prediction(two_gateways: tu
     assert other_client.json()["id"] != first.json()["id"]
 
 
-def test_key_of_an_upload_is_in_use_until_it_ends(two_gateways: tuple[Gateway, Gateway]) -> None:
+def test_key_of_an_upload_is_in_use_until_it_ends(gated: GatedStack, two_gateways: tuple[Gateway, Gateway]) -> None:
     one, two = two_gateways
     key = '"under-way"'
     header, *lines = gated_rows(5).splitlines(keepends=True)
     body = SlowBody(header, *lines)
+
+    def reserved() -> set[bytes]:
+        return set(gated.stack.redis.scan_iter(f"{Key.IDEMPOTENCY}*"))
+
+    before = reserved()
     with uploading(one, body, Idempotency_Key=key) as ended:
-        body.is_sent.wait()
-        refused = wait_for(
-            lambda: response if (response := upload(two, "", Idempotency_Key=key)).status_code == 409 else None,
-            "a reserved key",
-        )
-        assert refused.json()["code"] == "idempotency-key-in-use"
+        wait_for(lambda: reserved() - before, "the reserved key")
+        refused = upload(two, "", Idempotency_Key=key)
+        assert (refused.status_code, refused.json()["code"]) == (409, "idempotency-key-in-use")
         small = two.client.post("/predict", json={"data": [[1, 0]]}, headers={"Idempotency-Key": key})
         assert small.status_code == 409
     assert ended[0].status_code == 202
