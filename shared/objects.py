@@ -10,6 +10,7 @@ may still be executed later, and leave an object without a record.
 
 import errno
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -216,11 +217,12 @@ class ObjectStore:
     def _discard_object(self, writer: Any, key: str, error: BaseException) -> None:
         """Delete what a failed write may have left; what cannot be deleted is swept later."""
         try:
-            if not writer.closed():  # a closed writer has already tried to
-                writer.__exit__(type(error), error, None)  # aborts a multipart upload
-            # An object store that is unavailable would not delete it either.
-            if self._folder is not None or not isinstance(error, ObjectStoreUnavailable):
-                self.delete([key])
+            with _interrupts_blocked():
+                if not writer.closed():  # a closed writer has already tried to
+                    writer.__exit__(type(error), error, None)  # aborts a multipart upload
+                # An object store that is unavailable would not delete it either.
+                if self._folder is not None or not isinstance(error, ObjectStoreUnavailable):
+                    self.delete([key])
         except Exception:  # noqa: S110  the original error is already being raised
             pass
 
@@ -263,6 +265,16 @@ def _list_files(folder: Path, prefix: str) -> Iterator[StoredObject]:
 def _raise_unless_missing(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT in this thread until the end of the block: obstore lets it interrupt the abort of an upload."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 @contextmanager

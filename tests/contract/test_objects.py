@@ -6,7 +6,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import obstore
 import pytest
 
 from shared.errors import ObjectStoreUnavailable, StorageFull
@@ -54,6 +56,13 @@ def s3(server: S3Server) -> Iterator[ObjectStore]:
 
 
 @pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every write that breaks off is interrupted while what was written is discarded."""
+    open_writer = obstore.open_writer
+    monkeypatch.setattr(obstore, "open_writer", lambda *args, **options: InterruptedAbort(open_writer(*args, **options)))
+
+
+@pytest.fixture
 def no_space() -> Iterator[None]:
     """No file of this process can be longer than a megabyte."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -83,6 +92,18 @@ def write_broken(objects: ObjectStore, n_bytes: int) -> None:
         write()
 
 
+class InterruptedAbort:
+    """A writer of obstore that is interrupted, as by Ctrl-C, when it begins to abort its upload."""
+
+    def __init__(self, writer: Any) -> None:
+        self.write, self.close, self.closed = writer.write, writer.close, writer.closed
+        self._writer = writer
+
+    def __exit__(self, *error: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        self._writer.__exit__(*error)
+
+
 @pytest.mark.parametrize("n_bytes", [0, 1000, PART, 3 * PART + 1])
 def test_object_is_read_as_it_was_written(objects: ObjectStore, n_bytes: int) -> None:
     content = bytes(number % 251 for number in range(1000)) * (n_bytes // 1000 + 1)
@@ -102,6 +123,14 @@ def test_object_appears_only_when_it_is_complete(objects: ObjectStore) -> None:
         with pytest.raises(FileNotFoundError):
             objects.size(KEY)
     assert objects.size(KEY) == 2 * PART
+
+
+@pytest.mark.usefixtures("interrupted")
+@pytest.mark.parametrize("n_bytes", [1000, 2 * PART])
+def test_interrupted_writer_leaves_nothing(objects: ObjectStore, n_bytes: int) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        write_broken(objects, n_bytes)
+    assert keys(objects) == []
 
 
 def test_missing_and_shorter_objects_are_told_from_an_outage(objects: ObjectStore) -> None:
