@@ -12,6 +12,8 @@ from tests.patience import patience
 
 Connect = Callable[..., AbstractContextManager[Any]]
 """Opens a client of a URL; takes the options of `Sepal`; the default time-out is that of the tests."""
+Later = Callable[[float], None]
+"""Sets the clock of the client's timers forward by a number of seconds."""
 KINDS = ("sync", "async")
 
 

@@ -13,7 +13,7 @@ import httpx
 import psutil
 
 from tests.patience import patience
-from tests.stack import ROOT, Gateway, Part, clean_environment, free_port, wait_for
+from tests.stack import ROOT, Gateway, Part, clean_environment, free_port, listens, wait_for
 
 _LOCAL: Final = (sys.executable, "-m", "local")
 """The command of the Makefile, without make, so that a signal reaches one process only."""
@@ -64,7 +64,8 @@ class Run:
         return ("sepal", str(given)) if given or shown is None else (shown[1], shown[2])
 
     def flower(self) -> httpx.Client:
-        """Return a client that is signed in to Flower."""
+        """Return a client that is signed in to Flower, once it listens."""
+        wait_for(lambda: listens(self.flower_port), "Flower")
         url = f"http://127.0.0.1:{self.flower_port}"
         return httpx.Client(base_url=url, auth=self.flower_credentials, timeout=patience())
 

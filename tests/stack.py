@@ -138,7 +138,7 @@ class Part:
 
     def stop(self) -> int:
         """Terminate the process, or kill it after the time-out; kill its remaining children; return the exit code."""
-        children = self.process.children(recursive=True) if self.popen.poll() is None else []
+        children = self._descendants()
         self.popen.terminate()
         try:
             return self.wait()
@@ -148,10 +148,16 @@ class Part:
         finally:
             _kill(children)
 
+    def _descendants(self) -> list[psutil.Process]:
+        try:
+            return self.process.children(recursive=True) if self.popen.poll() is None else []
+        except psutil.NoSuchProcess:  # it has just ended
+            return []
+
     def kill(self) -> None:
         """Kill the process and its children."""
         if self.popen.poll() is None:
-            children = self.process.children(recursive=True)
+            children = self._descendants()
             self.popen.kill()  # first, because it would replace its children
             _kill(children)
             self.popen.wait()
@@ -198,10 +204,11 @@ class Stack:
         }
         self.parts: list[Part] = []
         self.gateways: list[Gateway] = []
-        self.redis = redis.Redis(port=self.redis_port)
+        self.redis = redis.Redis(port=self.redis_port, socket_timeout=patience(), socket_connect_timeout=patience())
 
     def start_broker(self) -> Part:
-        command = broker.command(self.redis_port, self.folder, fsync="always")
+        # No test cuts the power, and a gateway refuses what a slow disk keeps from being answered within a second.
+        command = broker.command(self.redis_port, self.folder, fsync="no")
         self.parts.append(part := Part("broker", command, self._environment(), self.folder))
         wait_for(self._broker_answers, "the broker")
         return part
@@ -242,7 +249,7 @@ class Stack:
     def _broker_answers(self) -> bool:
         try:
             return bool(self.redis.ping())
-        except redis.ConnectionError:
+        except (redis.ConnectionError, redis.TimeoutError):
             return False
 
 

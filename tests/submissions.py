@@ -1,6 +1,9 @@
 """Submissions and outcomes as the gateway and the worker make them, and the parts of the store that both use."""
 
 import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
 
 from shared.ids import SPANNING, BatchId, PredictionId, child_id, new_batch_id
 from shared.names import Output, Queue
@@ -13,6 +16,7 @@ from shared.store.records import Answer, Failure, Member, Outcome
 from shared.store.schema import Counter, Key
 from shared.store.submissions import NewBatch, Submission, Submissions
 from shared.store.transport import AsyncTransport
+from tests.patience import patience
 
 MODEL = b'{"name":"any","version":"1","digest":"sha256:0"}'
 LIMITS = {Queue.INTERACTIVE: 100, Queue.BULK: 50}
@@ -40,9 +44,14 @@ class GatewayStore:
         self.shorten_retention = lookups.shorten_retention
 
 
+def patient_transport(url: str) -> BlockingTransport:
+    """Create a worker's transport that waits for a reply as long as a test does, and does not repeat a slow script."""
+    return BlockingTransport(url, patience(), Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)))
+
+
 def connect(url: str, name: str) -> tuple[Attempts, BlockingTransport]:
     """Connect a pool process of the named worker; the caller closes the transport."""
-    transport = BlockingTransport.with_retries(url)
+    transport = patient_transport(url)
     return Attempts(transport, name, result_ttl_seconds=600, max_attempts=3), transport
 
 

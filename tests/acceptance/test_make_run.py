@@ -138,9 +138,9 @@ def test_no_process_that_predicts_single_rows_of_a_matrix_loads_pandas_or_arrow(
 
 
 def test_flower_shows_the_worker_and_a_succeeded_batch(run: Run) -> None:
-    batch_id = PredictionId.parse(run.gateway.predict(TUTORIAL).json()["id"]).batch_id
     with run.flower() as flower:
         wait_for(lambda: "worker-" in flower.get("/workers").text, "the worker in Flower")
+        batch_id = PredictionId.parse(run.gateway.predict(TUTORIAL).json()["id"]).batch_id
 
         def batch() -> str | None:
             page = flower.get(f"/task/{batch_id}")
@@ -180,7 +180,8 @@ def test_killed_program_is_restarted_and_reported(run: Run, program: str) -> Non
     wait_for(restarted, f"another {program}")
     report = f"sepal: the {program} exited (terminated by SIGKILL) and is restarted. Last output:"
     wait_for(lambda: report in run.log, "the report on the terminal")
-    assert f" {run.log_of(program)}\n" in run.log  # after "Full log:", or after "No output in": Flower logs nothing
+    # After "Full log:", or after "No output in": Flower logs nothing.
+    wait_for(lambda: f" {run.log_of(program)}\n" in run.log, "the path of the log")
     wait_for(lambda: run.gateway.is_ready() and run.gateway.predict(TUTORIAL).status_code == 200, "a result")
 
 

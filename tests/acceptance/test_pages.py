@@ -16,7 +16,7 @@ from tests.browser import Open
 from tests.gates import Gates, save_gated
 from tests.patience import patience
 from tests.run import Run
-from tests.stack import ROOT, clean_environment, free_port, wait_for
+from tests.stack import ROOT, clean_environment, free_port, listens, wait_for
 
 GIVEN_PASSWORD = "a-given-password"
 GATE = 100
@@ -71,6 +71,7 @@ def test_policy_of_the_documentation_stops_a_foreign_script(run: Run, browser: B
 
 
 def test_flower_shows_the_worker_online_and_queue_size_state_and_time_of_every_batch(run: Run, open_page: Open) -> None:
+    worker_name(run)  # Flower receives events
     small = PredictionId.parse(run.gateway.predict([[1, 0]] * 12).json()["id"]).batch_id
     large = PredictionId.parse(run.gateway.predict([[1, 0]] * 1500).json()["id"]).batch_id
     shown = {
@@ -93,6 +94,7 @@ def test_flower_shows_the_worker_online_and_queue_size_state_and_time_of_every_b
 
 
 def test_flower_shows_both_queues_and_the_details_of_a_batch_and_a_worker(run: Run, open_page: Open) -> None:
+    worker_name(run)  # Flower receives events
     batch_id = PredictionId.parse(run.gateway.predict([[1, 0]]).json()["id"]).batch_id
     page = sign_in(run, open_page)
     page.goto(f"{url(run)}/broker")
@@ -141,6 +143,7 @@ def test_killed_worker_is_offline_in_flower_and_then_removed(run: Run, open_page
 
 
 def test_flower_requires_its_password_and_is_read_only(run: Run) -> None:
+    wait_for(lambda: listens(run.flower_port), "Flower")
     with httpx.Client(base_url=url(run), timeout=patience()) as client:
         for path in ("/", "/workers", "/tasks", "/broker", "/api/workers", "/api/tasks"):
             assert client.get(path).status_code == 401
@@ -181,6 +184,7 @@ def sign_in(run: Run, open_page: Open) -> Page:
     """Open Flower's first page, the workers."""
     user, password = run.flower_credentials
     page = open_page(http_credentials={"username": user, "password": password})
+    wait_for(lambda: listens(run.flower_port), "Flower")
     page.goto(url(run))
     return page
 

@@ -16,7 +16,7 @@ from tests import pipelines
 from tests.gates import save_gated
 from tests.generated_client import PAGE, SECTION
 from tests.shell import Shell, blocks
-from tests.stack import Gateway, Stack, clean_environment, running_stack
+from tests.stack import Gateway, Stack, clean_environment, running_stack, wait_for
 
 BLOCKS = blocks(PAGE, "sh")
 OPERATORS, GENERATED = "Dead letters", SECTION
@@ -57,6 +57,13 @@ def run_block(reader: Shell, iris_stack: tuple[Stack, Gateway], heading: str, bl
         return reader.run(block)
     finally:
         worker.resume()
+        wait_for(lambda: takes_files(gateway), "the worker")
+
+
+def takes_files(gateway: Gateway) -> bool:
+    """Whether the gateway is ready, and knows of a pool process for files: an announcement may have expired."""
+    bulk = gateway.client.get("/status").json()["queues"]["bulk"]
+    return gateway.is_ready() and bulk["pool_processes"] > 0
 
 
 def of(session: tuple[Path, Printed], heading: str, index: int = 0) -> Any:

@@ -27,7 +27,7 @@ def attack_site(site: Site, cases: Sequence[Case], seconds: float) -> tuple[list
         runners = {on: Runner(Target("127.0.0.1", site.gateways[on].port, seconds=seconds)) for on in On}
         shown = asyncio.run(_run(runners, chosen))
         accepted, answered = site.accepted_rows - before, sum(outcome.accepted_rows for outcome in shown)
-        honest = sum(runner.totals.honest_rows for runner in runners.values())
+        honest = sum(runner.totals.other_rows for runner in runners.values())
         if accepted != answered + honest:
             faults.append(f"{group}: the store accepted {accepted - honest} rows, and {answered} were answered")
         outcomes += shown

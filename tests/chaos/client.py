@@ -155,7 +155,10 @@ class Client:
         while queue:
             entry = queue.popleft()
             for _ in range(FINAL_POLLS):
-                await self._poll_once(connection, *entry)
+                for _ in range(round(self._patience_seconds / _CHECK_SECONDS)):
+                    if await self._poll_once(connection, *entry):
+                        break
+                    await asyncio.sleep(_CHECK_SECONDS)
 
 
 def _final_response_of_problem(code: str) -> FinalResponse:

@@ -12,17 +12,17 @@ import redis
 from shared.card import ModelCard, read_card
 from shared.names import Queue
 from shared.store.attempts import Attempts
-from shared.store.blocking import BlockingTransport
 from shared.store.bulk import BulkStore
 from shared.store.clock import StoreClock
 from shared.store.pipelined import PipelinedTransport
 from shared.store.pooled import PooledTransport
 from shared.store.recovery import Recovery
+from shared.store.scripts import Script
 from shared.store.workers import WorkerRegistry
 from tests.listener import Listener
 from tests.patience import patience
 from tests.stored import MAX_BYTES, TEMPLATE
-from tests.submissions import GatewayStore, Messages, connect
+from tests.submissions import GatewayStore, Messages, connect, patient_transport
 
 Connect = Callable[[str], Attempts]
 Announce = Callable[..., None]
@@ -50,6 +50,7 @@ def listener() -> Listener:
 async def store(url: str, listener: Listener) -> AsyncIterator[GatewayStore]:
     pipelined, pooled = PipelinedTransport(url, "reply", patience()), PooledTransport(url, patience())
     keeping = asyncio.create_task(pipelined.keep_connected(listener))
+    await pipelined.run(Script("return 1"), [])  # it has subscribed
     yield GatewayStore(pipelined, pooled)
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
@@ -80,9 +81,11 @@ def recovery(store: GatewayStore) -> Recovery:
 
 
 @pytest.fixture
-def announce(url: str, iris_card: ModelCard) -> Iterator[Announce]:
-    """Announces a worker: its name, its pool processes, its queues."""
-    transport = BlockingTransport.with_one_retry(url)
+def announce(url: str, iris_card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> Iterator[Announce]:
+    """Announces a worker for an hour: its name, its pool processes, its queues."""
+    for module in ("workers", "recovery"):
+        monkeypatch.setattr(f"shared.store.{module}.ANNOUNCEMENT_SECONDS", 3600)
+    transport = patient_transport(url)
 
     def announce(worker: str, pool_processes: int, queues: tuple[Queue, ...] = tuple(Queue)) -> None:
         WorkerRegistry(transport, worker, iris_card, 3, queues).announce(pool_processes)

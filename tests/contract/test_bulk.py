@@ -1,5 +1,7 @@
 """Bulk predictions on a real server: cutting, handing out and recovering slices, and the final states."""
 
+import asyncio
+
 import msgspec
 import pytest
 import redis
@@ -24,6 +26,7 @@ from shared.store.schema import MAX_SLICE_BYTES, MAX_SLICE_ROWS, MAX_SLICES, Fie
 from shared.store.scripts import Script
 from tests.contract.conftest import Announce, Connect
 from tests.listener import Listener
+from tests.patience import patience
 from tests.stored import accepted, claim_next, handed_out, new_prediction, open_rows, ranges, result_of, set_rate
 from tests.submissions import GatewayStore, claimed
 
@@ -217,7 +220,7 @@ async def test_failure_of_a_slice_fails_the_prediction(
     assert failed.failure.code == FailureCode.ROWS_REJECTED
     assert open_rows(server) == server.scard(Key.SLICES) == server.llen(Key.OWNERS) == 0
     assert server.keys(Key.BATCH + "*") == [(Key.BATCH + made.id.batch_id).encode()]
-    assert parse_reply(listener.messages.get_nowait()).batch_id == made.id.batch_id
+    assert parse_reply(await asyncio.wait_for(listener.messages.get(), patience())).batch_id == made.id.batch_id
     assert [worker.claim(slice_id) for slice_id in handed_out(server)] == [None] * 5
 
 
@@ -358,10 +361,12 @@ async def test_final_prediction_is_kept_for_its_retention(
     names = [Key.BATCH + made.id.batch_id, Key.RESULTS + made.id.batch_id, key.stored_name]
     assert [server.ttl(name) for name in names] == [-1, -2, -1]
     claim = claim_next(server, worker)
+    committed_at = server.time()[0]
     worker.commit_slice(claim, result_of(claim))
-    assert all(590 < server.ttl(name) <= 600 for name in names)
+    ends = [server.expiretime(name) - 600 for name in names]
+    assert all(committed_at <= end <= server.time()[0] + 1 for end in ends)
     for name in names:
-        server.expire(name, 5)
+        server.expire(name, 40)
     await bulk.extend_retention(made.id)
     assert all(50 < server.ttl(name) <= 60 for name in names[:2])
     server.delete(*names)

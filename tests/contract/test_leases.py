@@ -17,7 +17,6 @@ from shared.ids import BatchId, PredictionId, child_id
 from shared.names import FailureCode, State
 from shared.rows import decode
 from shared.store.attempts import Attempts
-from shared.store.blocking import BlockingTransport
 from shared.store.dead_letters import DeadLetters
 from shared.store.recovery import Recovery
 from shared.store.schema import Key
@@ -25,10 +24,11 @@ from shared.store.scripts import Script
 from shared.store.submissions import Submission
 from shared.store.workers import AnnounceReply, WorkerRegistry
 from tests.contract.conftest import Connect
-from tests.submissions import GatewayStore, answer, backlog, claimed, outcome, shared_batch, spanning
+from tests.submissions import GatewayStore, answer, backlog, claimed, outcome, patient_transport, shared_batch, spanning
 
-HOUR_MS = 3_600_000
-RECONCILE_ARGS = [900, 3000, 5000, 3, 600]
+ANNOUNCED_MS = 5_000_000
+"""How long an announcement is valid: so long that no pause of this process changes a result."""
+RECONCILE_ARGS = [900, 3_000_000, ANNOUNCED_MS, 3, 600]
 Reconcile = Callable[[], tuple[int, int]]
 
 
@@ -52,7 +52,7 @@ def reconciler(recovery: Recovery) -> Reconciler:
 
 @pytest.fixture
 def registry(url: str, iris_card: ModelCard) -> Iterator[WorkerRegistry]:
-    transport = BlockingTransport.with_one_retry(url)
+    transport = patient_transport(url)
     yield WorkerRegistry(transport, "worker", iris_card, max_attempts=3)
     transport.close()
 
@@ -61,7 +61,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def announce(server: redis.Redis, worker: str, for_ms: int = 5000) -> None:
+def announce(server: redis.Redis, worker: str, for_ms: int = ANNOUNCED_MS) -> None:
     """Announce a worker."""
     server.hset(Key.WORKERS, worker, f"{now_ms() + for_ms} 1")
 
@@ -135,7 +135,7 @@ async def test_only_lost_messages_are_published_again_while_others_wait(
 async def test_message_taken_by_a_worker_is_published_again_only_if_the_worker_is_lost(
     store: GatewayStore, server: redis.Redis, reconcile: Reconcile, is_alive: bool, n_published: int
 ) -> None:
-    announce(server, "worker", for_ms=5000 if is_alive else -1)
+    announce(server, "worker", for_ms=ANNOUNCED_MS if is_alive else -1)
     submission, _ = shared_batch(1)
     await store.submit(submission)
     server.hset(f"{Key.UNACKED}worker", "tag", f'[{{"headers": {{"id": "{submission.id}"}}}}, "", ""]')
@@ -176,8 +176,8 @@ async def test_workers_get_time_to_announce_themselves_after_an_outage(
 ) -> None:
     submission = await queued(store)
     claimed(worker, submission.id)
-    announce(server, "worker", for_ms=-10_000)
-    server.hset(Key.RECONCILER, "at", now_ms() - 10_000)
+    announce(server, "worker", for_ms=-2 * ANNOUNCED_MS)
+    server.hset(Key.RECONCILER, "at", now_ms() - 2 * ANNOUNCED_MS)
     script = server.register_script(Script.load("reconcile").text)
     assert script(args=RECONCILE_ARGS)[:2] == [0, 0]
     assert reconcile() == (0, 0)
@@ -186,10 +186,10 @@ async def test_workers_get_time_to_announce_themselves_after_an_outage(
 async def test_announcement_is_shortened_after_the_clock_was_set_back(
     server: redis.Redis, reconcile: Reconcile
 ) -> None:
-    announce(server, "worker", for_ms=HOUR_MS)
+    announce(server, "worker", for_ms=2 * ANNOUNCED_MS)
     reconcile()
     announced = server.hget(Key.WORKERS, "worker") or ""
-    assert int(announced.split()[0]) <= now_ms() + 5000
+    assert int(announced.split()[0]) <= now_ms() + ANNOUNCED_MS
 
 
 async def test_reconciliation_within_the_interval_does_nothing(store: GatewayStore, server: redis.Redis) -> None:
@@ -197,7 +197,7 @@ async def test_reconciliation_within_the_interval_does_nothing(store: GatewaySto
     await queued(store)
     server.delete("interactive")
     for _ in range(10):
-        assert script(args=RECONCILE_ARGS)[0] == 0
+        assert script(args=[ANNOUNCED_MS, *RECONCILE_ARGS[1:]])[0] == 0
     assert server.llen("interactive") == 0
 
 
@@ -313,10 +313,10 @@ async def test_lost_worker_is_found_even_if_every_run_comes_late(
     script = server.register_script(Script.load("reconcile").text)
     n_requeued = 0
     for _ in range(6):
-        server.hset(Key.RECONCILER, "at", now_ms() - 4000)
+        server.hset(Key.RECONCILER, "at", now_ms() - 4_000_000)
         announced: Any = server.hget(Key.WORKERS, "worker")
         until_ms, _, rest = announced.decode().partition(" ")
-        server.hset(Key.WORKERS, "worker", f"{int(until_ms) - 4000} {rest}")  # four seconds pass
+        server.hset(Key.WORKERS, "worker", f"{int(until_ms) - 4_000_000} {rest}")  # as long as that passes
         n_requeued += script(args=RECONCILE_ARGS)[1]
         if n_requeued:
             break

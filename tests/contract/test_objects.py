@@ -59,7 +59,9 @@ def s3(server: S3Server) -> Iterator[ObjectStore]:
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every write that breaks off is interrupted while what was written is discarded."""
     open_writer = obstore.open_writer
-    monkeypatch.setattr(obstore, "open_writer", lambda *args, **options: InterruptedAbort(open_writer(*args, **options)))
+    monkeypatch.setattr(
+        obstore, "open_writer", lambda *args, **options: InterruptedAbort(open_writer(*args, **options))
+    )
 
 
 @pytest.fixture

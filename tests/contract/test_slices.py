@@ -15,12 +15,12 @@ from shared.store.clock import StoreClock
 from shared.store.recovery import Recovery
 from shared.store.workers import WorkerRegistry
 from tests.stored import TEMPLATE, claim_next, handed_out, new_prediction
-from tests.submissions import GatewayStore, Messages
+from tests.submissions import GatewayStore, Messages, patient_transport
 
 
 @pytest.fixture
 def transport(url: str) -> Iterator[BlockingTransport]:
-    transport = BlockingTransport.with_one_retry(url)
+    transport = patient_transport(url)
     yield transport
     transport.close()
 

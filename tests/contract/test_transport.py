@@ -12,12 +12,12 @@ from structlog.testing import capture_logs
 
 from shared import names
 from shared.card import ModelCard
-from shared.store.blocking import BlockingTransport
 from shared.store.schema import Key
 from shared.store.workers import WorkerRegistry
 from tests import aliens
 from tests.patience import patience
 from tests.stack import wait_for
+from tests.submissions import patient_transport
 from worker.celery.alien_messages import AlienMessages
 from worker.celery.transport import BrokerTransport
 
@@ -26,7 +26,7 @@ GARBAGE = b"garbage"
 
 @pytest.fixture
 def registry(url: str, iris_card: ModelCard) -> Iterator[WorkerRegistry]:
-    transport = BlockingTransport.with_one_retry(url)
+    transport = patient_transport(url)
     yield WorkerRegistry(transport, "worker", iris_card, max_attempts=3)
     transport.close()
 

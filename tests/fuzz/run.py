@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests.patience import patience
 from tests.stack import ROOT, clean_environment
 
 TOKEN: Final = "open-sesame"
@@ -48,6 +49,7 @@ def fuzz(port: int, folder: Path, *options: str, examples: int) -> Findings:
             "--checks=all",
             f"--max-examples={examples}",
             "--continue-on-failure",
+            f"--request-timeout={patience():.0f}",
             "--no-color",
             "--report=json",
             f"--report-json-path={report}",

@@ -8,6 +8,7 @@ import pytest
 
 from tests import pipelines
 from tests.gates import Gates, save_gated
+from tests.patience import patience
 from tests.stack import Gateway, Stack, running_stack
 
 
@@ -37,5 +38,6 @@ def gates(gated_model: tuple[Path, Gates]) -> Gates:
 
 @pytest.fixture(scope="module")
 def gated(tmp_path_factory: pytest.TempPathFactory, model_dir: Path, gates: Gates) -> Iterator[GatedStack]:
-    with running_stack(tmp_path_factory.mktemp("stack"), model_dir, "tests.patient") as (stack, gateway):
+    folder, stall_seconds = tmp_path_factory.mktemp("stack"), patience()
+    with running_stack(folder, model_dir, "tests.patient", stall_seconds=stall_seconds) as (stack, gateway):
         yield GatedStack(stack, gateway, gates)

@@ -33,7 +33,7 @@ def lethal(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterato
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[tuple[Stack, Gateway]]:
     """A stack with short time limits."""
-    limits: dict[str, Any] = {"batch_soft_seconds": 2, "batch_seconds": 8}
+    limits: dict[str, Any] = {"batch_soft_seconds": 2, "batch_seconds": 20}
     with running_stack(tmp_path_factory.mktemp("limited"), model_dir, **SETTINGS, **limits) as running:
         yield running
 
@@ -187,6 +187,8 @@ def test_worker_that_was_stopped_beyond_its_lease_commits_nothing(
 def test_worker_that_consumes_no_message_while_messages_wait_ends_itself(tmp_path: Path, iris_dir: Path) -> None:
     with running_stack(tmp_path, iris_dir) as (stack, gateway):
         worker = stack.part("worker")
+        channel = "/0.celery.pidbox"
+        wait_for(lambda: dict(stack.redis.pubsub_numsub(channel))[channel.encode()], "the worker's subscription")
         with celery_app(f"redis://127.0.0.1:{stack.redis_port}/0") as app:
             app.control.cancel_consumer("interactive")
         wait_for(lambda: "Canceling queue interactive" in worker.log.read_text(), "the end of the consumer")

@@ -42,7 +42,8 @@ def rows(n_rows: int) -> str:
 
 @pytest.fixture(scope="module")
 def bulk(tmp_path_factory: pytest.TempPathFactory, iris_dir: Path) -> Iterator[tuple[Stack, Gateway]]:
-    with running_stack(tmp_path_factory.mktemp("stack"), iris_dir, max_uploads=2) as (stack, gateway):
+    limits: dict[str, Any] = {"max_uploads": 2, "stall_seconds": patience()}
+    with running_stack(tmp_path_factory.mktemp("stack"), iris_dir, **limits) as (stack, gateway):
         accepted(gateway, rows(1))  # starts the table server
         yield stack, gateway
 
@@ -59,9 +60,10 @@ def gateway(bulk: tuple[Stack, Gateway]) -> Gateway:
 
 
 def wait_until_quiet(gateway: Gateway) -> None:
-    """Wait until no prediction is open: records change until then."""
+    """Wait until no prediction is open, because records change until then, and until no job's process is left."""
     listing = "/predictions?state=queued&state=running"
     wait_for(lambda: not gateway.client.get(listing).json()["predictions"], "final predictions")
+    wait_for(lambda: not table_server(gateway).children(), "the end of earlier jobs")
 
 
 def left_by(stack: Stack) -> tuple[list[str], dict[bytes, Any]]:
@@ -86,10 +88,11 @@ def job_process(gateway: Gateway) -> psutil.Process:
 @contextmanager
 def unread_download(gateway: Gateway, location: str) -> Iterator[httpx.Response]:
     """Begin a download on a connection that takes little before it is read; the kernel would take 30 MB."""
+    wait_until_quiet(gateway)
     transport = httpx.HTTPTransport(socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)])
     headers = {"Accept": CSV, "Accept-Encoding": "identity"}
     with (
-        httpx.Client(base_url=gateway.client.base_url, transport=transport) as client,
+        httpx.Client(base_url=gateway.client.base_url, transport=transport, timeout=patience()) as client,
         client.stream("GET", location, headers=headers) as response,
     ):
         yield response
@@ -219,7 +222,7 @@ def test_download_extends_the_retention(stack: Stack, gateway: Gateway) -> None:
     location = accepted(gateway, rows(3))
     assert download(gateway, location).status_code == 200
     record = f"sepal:batch:{location.removeprefix('/results/')[:20]}"
-    stack.redis.expire(record, 5)
+    stack.redis.expire(record, 30)
     assert download(gateway, location).status_code == 200
     assert int(stack.redis.ttl(record)) > 30
 
@@ -289,8 +292,9 @@ def test_event_streams_are_not_in_the_histogram_of_requests(gateway: Gateway) ->
 
 
 def test_upload_is_refused_without_the_broker(tmp_path: Path, iris_dir: Path) -> None:
-    with running_stack(tmp_path, iris_dir) as (stack, gateway):
+    with running_stack(tmp_path, iris_dir, stall_seconds=patience()) as (stack, gateway):
         accepted(gateway, rows(1))
+        wait_until_quiet(gateway)
         body = slow_body()
         objects = objects_of(stack)
         with uploading(gateway, body) as ended:

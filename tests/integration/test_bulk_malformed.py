@@ -52,4 +52,4 @@ def test_malformed_upload_is_refused_and_leaves_nothing(case: Case, site_of: Cal
     assert (400 <= response.status_code < 500, problem["code"]) == (True, case.code), said
     assert [word for word in case.words if word not in said] == [], said
     wait_for(lambda: (objects_of(stack), records_of(stack)) == before, "nothing left")
-    assert gateway.is_ready()
+    wait_for(gateway.is_ready, "a ready gateway")

@@ -18,6 +18,7 @@ from tests import pipelines
 from tests.gates import Gates
 from tests.metrics import wait_for_gathered
 from tests.otlp import Receiver, Span, running_receiver
+from tests.patience import patience
 from tests.stack import ROOT, Gateway, Part, Stack, clean_environment, running_stack, wait_for
 
 PIPELINE = pipelines.WaitsOrRejects
@@ -36,6 +37,7 @@ def traced(
 ) -> Iterator[tuple[Stack, Gateway]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")  # milliseconds
+        patch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", f"{patience():.0f}")  # seconds
         settings: dict[str, Any] = {"otlp_endpoint": receiver.endpoint, "log_json": True}
         with running_stack(tmp_path_factory.mktemp("traced"), model_dir, "tests.patient", **settings) as running:
             yield running

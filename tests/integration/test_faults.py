@@ -5,6 +5,7 @@ import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -138,12 +139,15 @@ def test_lost_connection_of_the_unacknowledged_list_loses_no_prediction(stack: S
     stack.start_broker()
     stack.start_worker()
     gateway = stack.start_gateway().wait_until_ready()
+
+    def ended_with_exec() -> list[Any]:
+        """The recording connection, and at times an idle one that declared the queue."""
+        return [client["id"] for client in stack.redis.client_list() if client["cmd"] == "exec"]
+
     for _ in range(5):  # more than the messages that the worker may hold, so a message that is never released shows
         assert gateway.predict(ROW).status_code == 200
         wait_for(lambda: not list(stack.redis.scan_iter("sepal:unacked*")), "the acknowledgement")
-        ended_with_exec = [client["id"] for client in stack.redis.client_list() if client["cmd"] == "exec"]
-        assert ended_with_exec  # the recording connection, and at times an idle one that declared the queue
-        for connection_id in ended_with_exec:
+        for connection_id in wait_for(ended_with_exec, "the recording connection"):
             stack.redis.client_kill_filter(_id=connection_id)
         location = gateway.predict(ROW, prefer="respond-async").headers["Location"]
         assert gateway.poll(location).status_code == 200

@@ -148,10 +148,12 @@ def test_refusal_of_many_unknown_members_is_short(iris: Gateway) -> None:
 
 def test_refused_request_leaves_nothing_in_the_store(iris_stack: tuple[Stack, Gateway]) -> None:
     stack, gateway = iris_stack
-    before = set(stack.redis.scan_iter()), stack.redis.hgetall("sepal:backlog")
+    wait_for(lambda: not list(stack.redis.scan_iter("sepal:unacked*")), "the acknowledgement of earlier messages")
+    keys, backlog = set(stack.redis.scan_iter()), stack.redis.hgetall("sepal:backlog")
     assert gateway.predict([[1, 2, 3]]).status_code == 422
     assert gateway.client.post("/predict", content="[", headers={"Content-Type": "application/json"}).status_code == 400
-    assert (set(stack.redis.scan_iter()), stack.redis.hgetall("sepal:backlog")) == before
+    assert set(stack.redis.scan_iter()) <= keys  # a record of an earlier test may have expired
+    assert stack.redis.hgetall("sepal:backlog") == backlog
 
 
 @pytest.mark.parametrize(
@@ -288,7 +290,7 @@ def test_request_beyond_the_backlog_limit_is_refused_and_leaves_nothing(stack: S
     assert response.status_code == 503
     assert response.json()["code"] == "backlog-full"
     assert int(response.headers["Retry-After"]) >= 1
-    assert set(stack.redis.keys()) == keys
+    assert set(stack.redis.keys()) <= keys  # the announcement of the worker may have expired
     assert stack.redis.llen("interactive") == 1
 
 

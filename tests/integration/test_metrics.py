@@ -49,6 +49,18 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         stack.stop()
 
 
+def test_batches_of_all_pool_processes_are_measured(site: Site) -> None:
+    """First: a pool process reports its attempt at a canceled batch late."""
+    before = site.read()
+    assert site.gateway.predict([[1, 0]] * 100).status_code == 200
+    site.wait_for(before.value("batch_rows_count", queue="interactive") + 1, "batch_rows_count", queue="interactive")
+    after = site.read()
+    assert after.value("batch_rows_sum") - before.value("batch_rows_sum") == 100
+    assert after.value("attempts_total") - before.value("attempts_total") == 1
+    assert after.value("queue_seconds_count") - before.value("queue_seconds_count") == 1
+    assert after.value("predict_seconds_sum") - before.value("predict_seconds_sum") > 0
+
+
 def test_predictions_are_counted_by_final_state(site: Site) -> None:
     gateway = site.gateway
     before = site.read()
@@ -82,17 +94,6 @@ def test_refusals_are_counted_by_their_code(site: Site) -> None:
     before = site.read().value("predictions_refused_total", code="invalid-rows")
     assert site.gateway.predict([[1]]).status_code == 422
     assert site.read().value("predictions_refused_total", code="invalid-rows") == before + 1
-
-
-def test_batches_of_all_pool_processes_are_measured(site: Site) -> None:
-    before = site.read()
-    assert site.gateway.predict([[1, 0]] * 100).status_code == 200
-    site.wait_for(before.value("batch_rows_count", queue="interactive") + 1, "batch_rows_count", queue="interactive")
-    after = site.read()
-    assert after.value("batch_rows_sum") - before.value("batch_rows_sum") == 100
-    assert after.value("attempts_total") - before.value("attempts_total") == 1
-    assert after.value("queue_seconds_count") - before.value("queue_seconds_count") == 1
-    assert after.value("predict_seconds_sum") - before.value("predict_seconds_sum") > 0
 
 
 def test_age_of_the_oldest_queued_batch_and_the_backlog_are_shown(site: Site) -> None:

@@ -62,7 +62,7 @@ def test_answer_requires_tls_later_and_tells_no_version(proxy: TlsProxy) -> None
 
 
 def test_request_without_tls_is_refused(proxy: TlsProxy) -> None:
-    answer = httpx.get(f"http://{ADDRESS}:{proxy.port}/livez")
+    answer = httpx.get(f"http://{ADDRESS}:{proxy.port}/livez", timeout=patience())
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed-request")
 
 
@@ -96,7 +96,8 @@ def test_forwarded_address_is_ignored_unless_the_proxy_sends_it(gateway: Gateway
     key = {"Idempotency-Key": "direct"}
 
     def id_of(address: str, **headers: str) -> str:
-        with httpx.Client(base_url=url, transport=httpx.HTTPTransport(local_address=address)) as client:
+        transport = httpx.HTTPTransport(local_address=address)
+        with httpx.Client(base_url=url, transport=transport, timeout=patience()) as client:
             return str(predict(client, **key, **headers).json()["id"])
 
     victims = id_of("127.0.0.3")
@@ -215,7 +216,7 @@ def test_connections_to_client_and_gateway_are_kept(proxy: TlsProxy, gateway: Ga
             responses.read(int(length[1]) if length else 0)
             kept.append(to_gateway())
     assert set.intersection(*kept)
-    assert kept[0] == kept[1] == kept[2]
+    assert kept[1] | kept[2] <= kept[0]  # idle ones may have ended
 
 
 def test_log_has_the_failures_and_no_ids(proxy: TlsProxy) -> None:
@@ -242,8 +243,8 @@ def test_proxy_is_alive_while_no_gateway_is(tmp_path: Path) -> None:
         assert (answer.status_code, answer.json()["code"]) == (502, "gateway-unavailable")
         assert answer.headers["Retry-After"] == "2"
         assert answer.headers["X-Request-ID"] == "order-66"
-        assert httpx.get(f"http://{ADDRESS}:{alone.health_port}/livez").status_code == 200
-        assert httpx.get(f"http://{ADDRESS}:{alone.health_port}/predict").status_code == 404
+        assert httpx.get(f"http://{ADDRESS}:{alone.health_port}/livez", timeout=patience()).status_code == 200
+        assert httpx.get(f"http://{ADDRESS}:{alone.health_port}/predict", timeout=patience()).status_code == 404
 
 
 @pytest.fixture

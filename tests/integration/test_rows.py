@@ -17,7 +17,7 @@ MODELS: Final = ("iris", "penguins", "typed", "texts")
 JSON: Final = {"Content-Type": "application/json"}
 
 
-def contents(stack: Stack) -> Any:
+def contents(stack: Stack) -> tuple[set[Any], dict[Any, Any]]:
     """Return the keys in the store, and the backlog's counts."""
     return set(stack.redis.scan_iter()), stack.redis.hgetall("sepal:backlog")
 
@@ -72,7 +72,7 @@ def test_schema_names_every_column_of_the_card(served: tuple[Stack, Gateway], na
 def test_refused_bodies_leave_nothing_in_the_store(served: tuple[Stack, Gateway], name: str) -> None:
     stack, gateway = served
     wait_for(lambda: not list(stack.redis.scan_iter("sepal:unacked*")), "the acknowledgement of earlier messages")
-    before = contents(stack)
+    keys, backlog = contents(stack)
     for refusal in (each for each in refusals() if each.model == name):
         response = gateway.client.post("/predict", content=refusal.body, headers=JSON)
         assert (response.status_code, response.json()["code"]) == (422, "invalid-rows"), refusal
@@ -82,7 +82,9 @@ def test_refused_bodies_leave_nothing_in_the_store(served: tuple[Stack, Gateway]
         response = gateway.client.post("/predict", content=content, headers=JSON)
         assert (response.status_code, response.json()["code"]) == (400, "malformed-json"), content
         assert words in response.json()["detail"]
-    assert contents(stack) == before
+    left, backlog_left = contents(stack)
+    assert left <= keys  # a record of an earlier test may have expired
+    assert backlog_left == backlog
 
 
 def test_refusal_of_thousands_of_unknown_columns_is_short(served: tuple[Stack, Gateway]) -> None:

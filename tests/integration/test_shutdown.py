@@ -18,7 +18,7 @@ from tests.stack import Client, Gateway, Stack, listens, running_stack, wait_for
 
 ROW = [[4.8, 3, 1.4, 0.3]]
 SOON, LATER = 101, 102  # gates: one opens while the gateway drains, the other after it has stopped
-DRAIN_SECONDS = 5
+DRAIN_SECONDS = 20
 
 
 def test_stopping_gateway_answers_within_its_drain_time_and_returns_ids_after_it(tmp_path: Path) -> None:
@@ -87,7 +87,8 @@ class Callers:
             try:
                 with Client(gateway.port).client as client:  # a new connection
                     response = client.post("/predict", json={"data": ROW})
-            except httpx.ConnectError:
+            except (httpx.ConnectError, httpx.ReadError, httpx.WriteError):
+                # The kernel resets connections that the gateway has not accepted when it closes its listener.
                 self.outcomes["connection refused"] += 1
             except httpx.TransportError as error:
                 self.outcomes[type(error).__name__] += 1
@@ -113,7 +114,7 @@ def test_clients_see_only_refused_connections_in_a_rolling_restart(tmp_path: Pat
                 _wait_for_answers(callers, 50)
         assert set(callers.outcomes) <= {"200", "connection refused"}
         assert callers.outcomes["200"] > 200
-        assert stack.count("accepted") == stack.count("final")
+        assert stack.count("accepted") == stack.count("final") == callers.outcomes["200"]
 
 
 def _wait_for_answers(callers: Callers, number: int) -> None:

@@ -217,7 +217,7 @@ def test_prediction_whose_rows_the_pipeline_refuses_fails_or_reports_them(tmp_pa
 
 
 def test_outage_of_the_object_store_costs_no_attempt(tmp_path: Path, model_dir: Path) -> None:
-    with running_site(tmp_path, model_dir, max_attempts=1, batch_soft_seconds=1) as site:
+    with running_site(tmp_path, model_dir, max_attempts=1, batch_soft_seconds=10) as site:
         aside = tmp_path / "aside"
 
         def remove(source: Source) -> None:

@@ -10,9 +10,8 @@ from shared.columns import Column, ModelInput, ValueType
 from shared.ids import BatchId
 from shared.names import Queue
 from shared.store.attempts import Attempts, Claim
-from shared.store.blocking import BlockingTransport
 from shared.store.bulk import BulkStore
-from shared.store.clock import StoreClock
+from shared.store.clock import NEVER_US, StoreClock
 from shared.store.idempotency import IdempotencyKeys
 from shared.store.lookups import Lookups
 from shared.store.recovery import Recovery
@@ -24,7 +23,7 @@ from shared.store.transport import Argument
 from shared.store.workers import WorkerRegistry
 from tests.machine.server import Server
 from tests.stored import TEMPLATE
-from tests.submissions import Messages
+from tests.submissions import Messages, patient_transport
 
 T = TypeVar("T")
 
@@ -59,11 +58,25 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("the coroutine suspended")
 
 
+class ReadClock(StoreClock):
+    """A gateway's clock that stays at the store's time that was last read, however long the test takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._read_us: int | None = None
+
+    def set(self, now_us: int) -> None:
+        self._read_us = now_us
+
+    def now_plus(self, seconds: float) -> int:
+        return NEVER_US if self._read_us is None else self._read_us + round(seconds * 1_000_000)
+
+
 class SharedTransport:
     """The connection of all actors. On request it loses the next reply, and runs the script a second time."""
 
     def __init__(self, url: str) -> None:
-        self._transport = BlockingTransport.with_retries(url)
+        self._transport = patient_transport(url)
         self.loses_reply = False
         self.lost_reply: Any = None
         """The first reply of the last script, if that was run twice."""
@@ -90,7 +103,7 @@ class Gateway:
         self._transport, self._server = transport, server
         self.stall_seconds = 0
         """Seconds by which the broker's clock advances before the next command."""
-        messages, clock = Messages(), StoreClock()
+        messages, clock = Messages(), ReadClock()
         self.clock = clock
         self.channel = f"{Key.REPLY}{secrets.token_hex(4)}"
         self.submissions = Submissions(self, clock, messages, LIMITS)

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -88,7 +89,10 @@ class ForkedProcess:
         self._lock = threading.Lock()  # a supervisor may poll while another thread waits
         request = json.dumps([[*arguments], str(folder), environment]).encode()
         self._server = socket.socket(socket.AF_UNIX)
-        self._server.connect(client()[-1])
+        path = Path(client()[-1])
+        while not path.exists():  # the server still imports; pytest-timeout ends this loop if it has died
+            time.sleep(0.02)
+        self._server.connect(str(path))
         with Path(os.devnull).open("rb") as nothing:
             files = [nothing.fileno(), log.fileno(), log.fileno()]
             socket.send_fds(self._server, [struct.pack("!I", len(request))], files)
@@ -116,7 +120,8 @@ class ForkedProcess:
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Send SIGTERM."""

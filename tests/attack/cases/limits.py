@@ -30,6 +30,8 @@ _NUMBER: Final = "SEPAL_MAX_HEADERS"
 _BODY: Final = "SEPAL_MAX_BODY_BYTES"
 _KIB: Final = 1024
 _MIB: Final = 1024 * _KIB
+_ALONE: Final = (("127.0.0.2", 0),)
+"""Holds no connection, but no other case runs at the same time."""
 _LARGE: Final = b"x" * (64 * _KIB)
 _TOO_LARGE: Final[dict[str, Any]] = {"code": "headers-too-large", "proxied": Proxied.REPAIRED}
 
@@ -127,9 +129,9 @@ CASES: Final[tuple[Case, ...]] = (
             (head(b"POST /predict HTTP/1.1", HOST, JSON, CHUNKED),
              Drip(chunk(b" " * 999) * 200, every=0.01, size=1000)), _BODY, 413, code="body-too-large", on=On.SMALL),
     refuses("more bodies than a gateway receives", post(_padded(NARROW["max_bodies_bytes"] + 1)),
-            "SEPAL_MAX_BODIES_BYTES", 503, code="too-many-bodies", on=On.NARROW),
+            "SEPAL_MAX_BODIES_BYTES", 503, code="too-many-bodies", on=On.NARROW, held=_ALONE),
     accepts("as many bodies as a gateway receives", post(_padded(NARROW["max_bodies_bytes"])),
-            "SEPAL_MAX_BODIES_BYTES", on=On.NARROW),
+            "SEPAL_MAX_BODIES_BYTES", on=On.NARROW, held=_ALONE),
     # Connections
     responses("as many requests as a connection may have", get() * NARROW["max_requests_per_connection"],
             (OK,) * NARROW["max_requests_per_connection"], "SEPAL_MAX_REQUESTS_PER_CONNECTION", then=Then.CLOSED,

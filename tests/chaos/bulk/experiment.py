@@ -20,7 +20,9 @@ from tests.stack import wait_for
 
 _AFTER_MARK_SECONDS: Final = 0.3  # twice as long as a mark: the slice may be committed, and the next one read
 _READING_SECONDS: Final = 0.1
-_EMPTY_SECONDS: Final = 45.0  # the sweeper goes once a second; a table server whose gateway is killed may be starting
+_EMPTY_SECONDS: Final = (
+    90.0  # the sweeper tries again after a minute; a table server of a killed gateway may be starting
+)
 
 
 class BulkRun:

@@ -14,7 +14,7 @@ import httpx
 
 from sepal_client import GatewayUnreachable
 
-_PAUSE_SECONDS: Final = 0.1
+_PAUSE_SECONDS: Final = 0.02
 _TYPES: Final = {
     ".csv": "text/csv",
     ".ndjson": "application/x-ndjson",

@@ -1,7 +1,8 @@
 """Requests without the library and the proxy: submits predictions, and fetches stored results."""
 
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import httpx
@@ -20,14 +21,16 @@ _SUCCEEDED: Final = "succeeded"
 
 def submit(site: ClientSite, rows: Rows, *, is_bulk: bool, key: str) -> str:
     """Submit a prediction until it is accepted; return its id."""
-    gateway = site.gateway()
-    headers = {"Authorization": f"Bearer {key}"}
-    if is_bulk:
-        headers |= {"Content-Type": _PARQUET}
-        response = gateway.post("/predictions", content=rows.file(".parquet"), headers=headers)
-    else:
-        headers |= {"Prefer": "respond-async"}
-        response = gateway.post("/predict", json={"data": rows.matrix().tolist()}, headers=headers)
+    headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": f'"{uuid.uuid4()}"'}
+
+    def post() -> httpx.Response:
+        if is_bulk:
+            bulk_headers = headers | {"Content-Type": _PARQUET}
+            return site.gateway().post("/predictions", content=rows.file(".parquet"), headers=bulk_headers)
+        body = {"data": rows.matrix().tolist()}
+        return site.gateway().post("/predict", json=body, headers=headers | {"Prefer": "respond-async"})
+
+    response = _available(post)
     assert response.status_code == 202, response.text
     return str(response.json()["id"])
 
@@ -54,7 +57,7 @@ def collect(site: ClientSite, rows: dict[int, Rows], reference: ReferencePipelin
 
 def listed(site: ClientSite, key: str) -> int:
     """Return the number of bulk predictions of an API key."""
-    response = site.gateway().get("/predictions", headers={"Authorization": f"Bearer {key}"})
+    response = _get(site, "/predictions", {"Authorization": f"Bearer {key}"})
     return len(response.json()["predictions"])
 
 
@@ -75,7 +78,7 @@ def _collect(
 def _fetch_columns(site: ClientSite, found: PredictionId, reference: ReferencePipeline) -> dict[str, Any]:
     if found.is_stored:
         return read_file(_get(site, f"/results/{found}", {"Accept": _ARROW}).content, ".arrow")
-    content = site.gateway().get(f"/results/{found}").json()
+    content = _get(site, f"/results/{found}", {}).json()
     return reference.columns(content["prediction"], [[float(value) for value in row] for row in content["log_proba"]])
 
 
@@ -86,4 +89,14 @@ def _fetch_status(site: ClientSite, prediction_id: str) -> str:
 
 
 def _get(site: ClientSite, path: str, headers: dict[str, str]) -> httpx.Response:
-    return site.gateway().get(path, headers=headers)
+    return _available(lambda: site.gateway().get(path, headers=headers))
+
+
+def _available(send: Callable[[], httpx.Response]) -> httpx.Response:
+    """Repeat a request while it is answered with 503, as by a gateway whose broker is slow."""
+
+    def response_but_503() -> httpx.Response | None:
+        response = send()
+        return response if response.status_code != 503 else None
+
+    return wait_for(response_but_503, "an available gateway")

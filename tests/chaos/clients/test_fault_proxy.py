@@ -141,7 +141,7 @@ def test_cut_of_the_client_alone_lets_the_gateway_answer(
 
 
 def test_idle_connection_is_cut_when_its_time_has_come(proxy: FaultProxy, client: socket.socket) -> None:
-    arm(proxy, Strike(Moment(seconds=0.05), Cut(Ending.CLOSE)))
+    arm(proxy, Strike(Moment(seconds=3), Cut(Ending.CLOSE)))
     assert exchange(client) == RESPONSE
     assert client.recv(100) == b""
 

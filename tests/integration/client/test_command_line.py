@@ -12,7 +12,7 @@ import pytest
 from tests import pipelines
 from tests.integration.client.commands import sepal
 from tests.models import save_misbehaving
-from tests.stack import Gateway, Stack, running_stack
+from tests.stack import Gateway, Stack, running_stack, wait_for
 
 TORGERSEN = ("Torgersen", 39.1, 18.7, 181, 3750, "male", 2007)
 COLUMNS = "island,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,sex,year"
@@ -236,6 +236,7 @@ def test_service_without_workers_is_not_ready_and_says_why(stack: Stack) -> None
     stack.start_broker()
     gateway = stack.start_gateway()
     sepal(gateway, "watch", NO_PREDICTION, code=6)  # repeated until the gateway answers
+    wait_for(lambda: "model-unknown" in gateway.client.get("/readyz").text, "the first look for workers")
     done = sepal(gateway, "status", code=4)
     assert done.stdout.startswith("not ready  no model")
     assert "model-unknown" in done.stdout

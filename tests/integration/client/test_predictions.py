@@ -82,7 +82,11 @@ def test_model_says_what_a_row_is(penguin_client: Any, penguins: Gateway) -> Non
 
 
 def test_status_tells_workers_and_queues(penguin_client: Any, penguins: Gateway) -> None:
-    status = wait_for(lambda: found if (found := penguin_client.status()).ready else None, "a ready service")
+    def at_rest() -> Any:
+        found = penguin_client.status()
+        return found if found.ready and not found.queues["interactive"].backlog_rows else None
+
+    status = wait_for(at_rest, "a ready service without a backlog")
     assert status.reasons == ()
     assert status.model.name == "penguins"
     assert status.queues["bulk"].pool_processes >= 1
@@ -268,6 +272,7 @@ def test_prediction_that_is_late_expires(client: Any, gated: GatedStack) -> None
         prediction = client.submit([[1, 0]], deadline=0.5)
         with pytest.raises(PredictionExpired):
             prediction.wait()
+    occupant.wait()  # else its process may not see that the gate was open before the next test closes it
 
 
 def test_rows_that_the_pipeline_rejects_fail(client: Any, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.integration.client.commands import SEPAL, environment, sepal
 from tests.integration.conftest import GatedStack
+from tests.patience import patience
 from tests.stack import Gateway, wait_for
 from tests.terminals import CTRL_C, Terminal, running
 from tests.uploads import GATED_HEADER, accepted, csv_of
@@ -31,6 +32,14 @@ def terminal(gateway: Gateway, *words: object, **streams: Any) -> Iterator[Termi
     """Run a command in a terminal."""
     with running([*SEPAL, *map(str, words)], environment(gateway), **streams) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running(gated: GatedStack) -> Iterator[None]:
+    """Wait for what a test has left running: its process must see the gate open before the next test closes it."""
+    yield
+    listing = "/predictions?state=queued&state=running"
+    wait_for(lambda: not gated.gateway.client.get(listing).json()["predictions"], "final predictions")
 
 
 @pytest.fixture
@@ -158,6 +167,7 @@ def test_ctrl_c_does_not_stop_what_another_command_has_started(gated: GatedStack
         prediction_id = accepted(gated.gateway, rows.read_bytes()).removeprefix("/results/")
         with terminal(gated.gateway, "watch", prediction_id) as shown:
             shown.wait_for("rows")
+            wait_for(lambda: running_ids(gated.gateway), "the claim of a slice")
             shown.type(CTRL_C)
             assert shown.wait() == INTERRUPTED
         assert state_of(gated.gateway, prediction_id) == "running"
@@ -179,7 +189,7 @@ def test_interrupted_download_says_how_to_get_the_result(gated: GatedStack, rows
 def test_interrupted_upload_says_that_nothing_was_accepted(rows: Path, tmp_path: Path) -> None:
     rows.write_text(csv_of(GATED_HEADER, [[1, 0]] * 3_000_000))  # more than the kernel takes from a sender
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(60)
+        server.settimeout(patience())
         variables = environment(url=f"http://127.0.0.1:{server.getsockname()[1]}")
         with running([*SEPAL, "score", str(rows), "-o", str(tmp_path / "scored.csv")], variables) as shown:
             connection, _ = server.accept()

@@ -186,7 +186,7 @@ def test_silent_connection_is_given_up_and_resumed(connect: Connect, target: Pat
         exchange.chunk(RESULT[:1000])
         exchange.wait_until_gone()
 
-    with scripted(end, fall_silent, rest()) as server, connect(server.url, timeout=1) as client:
+    with scripted(end, fall_silent, rest()) as server, connect(server.url, timeout=5) as client:
         client.prediction(ID).download(target)
     assert target.read_bytes() == RESULT
 

@@ -21,7 +21,7 @@ from sepal_client import (
     Unavailable,
     WaitTimeout,
 )
-from tests.clients import Connect
+from tests.clients import Connect, Later
 from tests.scripted import Exchange, Script, scripted
 from tests.stack import free_port
 
@@ -255,9 +255,10 @@ def test_too_many_waiters_are_left_alone(connect: Connect) -> None:
     assert [exchange.headers["prefer"] for exchange in server.exchanges[:2]] == ["wait=20", "respond-async"]
 
 
-def test_wait_ends_in_time_and_tells_the_id(connect: Connect) -> None:
+def test_wait_ends_in_time_and_tells_the_id(connect: Connect, later: Later) -> None:
     def quiet(exchange: Exchange) -> None:
         exchange.head(200, Content_Type="text/event-stream")
+        later(1000)
         exchange.send(f"id: 1\nevent: progress\ndata: {json.dumps(RUNNING)}\n\n".encode())
         exchange.wait_until_gone()
 
@@ -269,7 +270,7 @@ def test_wait_ends_in_time_and_tells_the_id(connect: Connect) -> None:
         connect(server.url) as client,
         pytest.raises(WaitTimeout, match=ID) as raised,
     ):
-        client.predict(ROWS, wait=0.5)
+        client.predict(ROWS, wait=500)
     assert raised.value.prediction_id == ID
 
 

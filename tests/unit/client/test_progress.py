@@ -21,7 +21,7 @@ from sepal_client import (
     State,
     WaitTimeout,
 )
-from tests.clients import Connect
+from tests.clients import Connect, Later
 from tests.patience import patience
 from tests.scripted import Exchange, Script, scripted
 
@@ -63,7 +63,7 @@ def rows_done(client: Any) -> list[int]:
     return [each.rows_done for each in client.prediction(ID).progress()]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("_sync", "_async"):
         monkeypatch.setattr(f"sepal_client.{kind}.events._FIRST_EVENT_SECONDS", 1.0)
@@ -102,6 +102,7 @@ def test_end_that_was_missed_is_looked_up(connect: Connect) -> None:
         assert rows_done(client) == [9]
 
 
+@pytest.mark.usefixtures("short_silence")
 def test_gathering_proxy_is_polled(connect: Connect) -> None:
     def gather(exchange: Exchange) -> None:
         exchange.head(200, Content_Type="text/event-stream")
@@ -170,17 +171,19 @@ def test_wait_raises_what_progress_only_tells(connect: Connect, state: str, erro
         assert raised.value.problem.faults[0].pointer == "/data/3"
 
 
-def test_wait_is_over_in_time_although_events_arrive(connect: Connect) -> None:
+def test_wait_is_over_in_time_although_events_arrive(connect: Connect, later: Later) -> None:
     def keep_sending(exchange: Exchange) -> None:
         exchange.head(200, Content_Type="text/event-stream")
-        for number in range(1, 10_000):
+        event(exchange, 1)
+        later(1000)
+        for number in range(2, 10_000):
             event(exchange, number)
             time.sleep(0.05)
 
     with scripted(keep_sending) as server, connect(server.url) as client:
         began = time.monotonic()
         with pytest.raises(WaitTimeout):
-            client.prediction(ID).wait(timeout=0.5)
+            client.prediction(ID).wait(timeout=500)
     assert time.monotonic() - began < patience()
 
 

@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from tests.stack import ROOT, free_port
+from tests.stack import ROOT, free_port, wait_for
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -35,7 +35,12 @@ def server() -> Iterator[str]:
 
 def _probe(url: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-I", "-S", str(ROOT / "deploy" / "probe.py"), url]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def answered() -> subprocess.CompletedProcess[str] | None:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done if "timed out" not in done.stderr else None  # its time does not depend on the tests' patience
+
+    return wait_for(answered, "a probe in time")
 
 
 def test_status_200_is_healthy(server: str) -> None:

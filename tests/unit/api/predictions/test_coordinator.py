@@ -17,7 +17,7 @@ from shared.rows import EncodedRows
 from shared.store.lookups import Prediction
 from shared.store.records import Answer, Outcome
 from shared.store.submissions import Submission
-from tests.patience import patience
+from tests.patience import longest_test, patience
 
 MODEL = b"model"
 NOW_US = 1_000_000
@@ -62,6 +62,12 @@ class FakeStore:
     @property
     def sizes(self) -> list[int]:
         return [submission.n_rows for submission in self.submissions]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch counts as under way for as long as a test takes."""
+    monkeypatch.setattr("api.predictions.batches_under_way._UNDER_WAY_SECONDS", longest_test())
 
 
 @pytest.fixture

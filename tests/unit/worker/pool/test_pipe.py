@@ -114,8 +114,8 @@ def test_loaded_process_waits_for_room_in_a_full_pipe(pipe: PoolPipe) -> None:
         pipe.report_attempt(AttemptReport(Queue.BULK, "committed"))
     loading = threading.Thread(target=pipe.report_loaded, args=[7])
     loading.start()
+    assert pipe.count_loaded([7]) == 0  # nothing was read yet
     while loading.is_alive():
-        assert pipe.count_loaded([7]) == 0
         list(pipe.read_reports())
         loading.join(0.01)
     list(pipe.read_reports())
