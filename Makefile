@@ -9,6 +9,8 @@ VENV := .venv/bin
 run: .venv/run.stamp
 	@exec env $(if $(MODEL),SEPAL_MODEL=$(MODEL)) $(if $(INSTALL),SEPAL_INSTALL=1) $(VENV)/python -m local
 
+# With cached byte code, whatever the environment says: hundreds of processes would each compile the same modules.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: .venv/dev.stamp
 	$(VENV)/pytest
 

@@ -187,8 +187,7 @@ def test_worker_that_was_stopped_beyond_its_lease_commits_nothing(
 def test_worker_that_consumes_no_message_while_messages_wait_ends_itself(tmp_path: Path, iris_dir: Path) -> None:
     with running_stack(tmp_path, iris_dir) as (stack, gateway):
         worker = stack.part("worker")
-        channel = "/0.celery.pidbox"
-        wait_for(lambda: dict(stack.redis.pubsub_numsub(channel))[channel.encode()], "the worker's subscription")
+        wait_for(stack.redis.pubsub_numpat, "the worker's subscription to broadcasts")
         with celery_app(f"redis://127.0.0.1:{stack.redis_port}/0") as app:
             app.control.cancel_consumer("interactive")
         wait_for(lambda: "Canceling queue interactive" in worker.log.read_text(), "the end of the consumer")
