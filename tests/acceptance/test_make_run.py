@@ -185,34 +185,26 @@ def test_killed_program_is_restarted_and_reported(run: Run, program: str) -> Non
     wait_for(lambda: run.gateway.is_ready() and run.gateway.predict(TUTORIAL).status_code == 200, "a result")
 
 
-def test_result_survives_a_restart_and_no_process_survives_a_stop(folder: Path, iris_dir: Path) -> None:
-    with Run(folder / "first", iris_dir, state_dir=folder / "kept", api_processes=2) as first:
+def test_missing_model_is_trained_and_results_survive_a_restart_and_no_process_a_stop(folder: Path) -> None:
+    with Run(folder / "first", None, state_dir=folder / "kept", api_processes=2) as first:
         first.wait_until_ready()
+        assert "wrote models/iris/1" in first.log_of("training").read_text()
         submitted = first.gateway.predict(TUTORIAL, prefer="respond-async")
         answer = first.gateway.poll(submitted.headers["Location"]).json()
-        below = first.stop(signal.SIGINT)
+        assert answer["prediction"] == [0, 1]
+        below = first.part.process.children(recursive=True)
+        os.killpg(first.part.popen.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
+        first.part.wait()
     lines = shown(first)
     assert len(lines) == len(WELCOME), first.log
     assert [line for line, begins in zip(lines, WELCOME, strict=True) if not line.startswith(begins)] == []
     assert len(below) >= 9
     wait_for_end(below)
-    kept: dict[str, Any] = {name: value for name, value in first.settings.items() if name != "model_dir"}
-    with Run(folder / "second", iris_dir, **kept) as second:
+    kept: dict[str, Any] = first.settings
+    with Run(folder / "second", folder / "first" / "models" / "iris" / "1", **kept) as second:
         second.wait_until_ready()
         assert second.gateway.client.get(submitted.headers["Location"]).json() == answer
         below = second.stop(signal.SIGTERM)
-    wait_for_end(below)
-
-
-def test_missing_model_is_trained_and_ctrl_c_ends_the_process_group(folder: Path) -> None:
-    with Run(folder / "untrained", None) as run:
-        run.wait_until_ready()
-        assert shown(run)[0].startswith("Sepal serves")
-        assert "wrote models/iris/1" in run.log_of("training").read_text()
-        assert run.gateway.predict(TUTORIAL).json()["prediction"] == [0, 1]
-        below = run.part.process.children(recursive=True)
-        os.killpg(run.part.popen.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
-        run.part.wait()
     wait_for_end(below)
 
 

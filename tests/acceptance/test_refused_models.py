@@ -174,6 +174,8 @@ SEEN_BY_MAKE_RUN: list[Damage] = [
         ["cannot load this model"],
         "See the traceback in the worker's log",
     ),
+]
+SEEN_BY_THE_WORKER: list[Damage] = [
     (
         leave_untrusted,
         "artifact-untrusted",
@@ -181,8 +183,6 @@ SEEN_BY_MAKE_RUN: list[Damage] = [
         "types that are not trusted: own_marks.Marks. If you trust them, add them to the worker's setting: "
         "SEPAL_TRUSTED_TYPES=own_marks.Marks",
     ),
-]
-SEEN_BY_THE_WORKER: list[Damage] = [
     (
         need(no_such_distribution="4.6.0"),
         "artifact-incompatible",

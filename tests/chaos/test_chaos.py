@@ -12,7 +12,7 @@ from tests.chaos.site import Site, running_site
 from tests.patience import patience
 from tests.tools import skip_without
 
-RATE = 40
+RATE = 20
 # These faults alternate between two variants; the others are injected once.
 TWICE = {"worker", "gateway"}
 

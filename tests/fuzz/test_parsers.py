@@ -1,4 +1,4 @@
-"""A few hundred inputs for each property of each parser, the same in each run; `make fuzz-parsers` draws more."""
+"""A hundred inputs for each property of each parser, the same in each run; `make fuzz-parsers` draws more."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.fuzz.parsers.effort import Pumped, assert_linear
 from tests.fuzz.parsers.parsers import PARSERS
 from tests.fuzz.parsers.properties import Property
 
-EXAMPLES = 200
+EXAMPLES = 100
 
 
 @pytest.mark.parametrize(
