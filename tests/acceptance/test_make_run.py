@@ -186,7 +186,7 @@ def test_killed_program_is_restarted_and_reported(run: Run, program: str) -> Non
 
 
 def test_missing_model_is_trained_and_results_survive_a_restart_and_no_process_a_stop(folder: Path) -> None:
-    with Run(folder / "first", None, state_dir=folder / "kept", api_processes=2) as first:
+    with Run(folder / "first", None, api_processes=2) as first:
         first.wait_until_ready()
         assert "wrote models/iris/1" in first.log_of("training").read_text()
         submitted = first.gateway.predict(TUTORIAL, prefer="respond-async")
@@ -195,7 +195,8 @@ def test_missing_model_is_trained_and_results_survive_a_restart_and_no_process_a
         below = first.part.process.children(recursive=True)
         os.killpg(first.part.popen.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
         first.part.wait()
-    lines = shown(first)
+    # The command is shown as one can call it from the working directory.
+    lines = [line.replace(str(BESIDE_PYTHON), str(SEPAL)) for line in shown(first)]
     assert len(lines) == len(WELCOME), first.log
     assert [line for line, begins in zip(lines, WELCOME, strict=True) if not line.startswith(begins)] == []
     assert len(below) >= 9
