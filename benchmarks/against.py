@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("commit", help=f"the earlier commit, or `{_SILENT}`")
     parser.add_argument("--scenario", choices=SCENARIOS, default="iris", help="the model that both serve")
     parser.add_argument("--connections", default="1,128", help="numbers of connections")
-    parser.add_argument("--starts", type=int, default=10, help="number of times that both are started")
+    parser.add_argument("--starts", type=_parse_starts, default=10, help="number of times that both are started")
     parser.add_argument("--pairs", type=int, default=4, help="pairs of slices for each start and number of connections")
     parser.add_argument("--seconds", type=int, default=2, help="duration of a slice")
     arguments = parser.parse_args()
@@ -69,6 +69,12 @@ def main() -> None:
     for number, pairs in measured.items():
         print(f"{number} connections, {arguments.starts} starts, {arguments.pairs} pairs of {arguments.seconds} s each")
         _print_report(pairs, arguments.pairs)
+
+
+def _parse_starts(text: str) -> int:
+    if (n_starts := int(text)) < 2:
+        raise argparse.ArgumentTypeError("the quartiles over the starts need at least 2")
+    return n_starts
 
 
 def _measure_pairs(earlier: Running, current: Running, connections: int, n_pairs: int, seconds: int) -> Iterator[Pair]:
