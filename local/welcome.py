@@ -59,6 +59,7 @@ def _not_ready_reasons(gateway_url: str) -> str:
 
 
 def _welcome_message(gateway_url: str, settings: LocalSettings) -> str:
+    # Unlike /readyz, it is requested once.
     with urllib.request.urlopen(f"{gateway_url}/model", timeout=60) as response:
         card = ModelCard.model_validate_json(response.read())
     rows = json.dumps({"data": card.example})

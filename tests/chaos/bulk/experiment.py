@@ -20,9 +20,9 @@ from tests.stack import wait_for
 
 _AFTER_MARK_SECONDS: Final = 0.3  # twice as long as a mark: the slice may be committed, and the next one read
 _READING_SECONDS: Final = 0.1
-_EMPTY_SECONDS: Final = (
-    90.0  # the sweeper tries again after a minute; a table server of a killed gateway may be starting
-)
+_EMPTY_SECONDS: Final = 90.0
+"""Until nothing is left: the sweeper repeats a failed deletion after a minute, and the table server of a killed gateway
+may still be starting."""
 
 
 class BulkRun:
