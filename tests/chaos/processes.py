@@ -85,6 +85,17 @@ def kill_gateway(experiment: Experiment) -> Injection:
     return injection
 
 
+def stop_gateway(experiment: Experiment) -> Injection:
+    """Stop a gateway while clients wait for it, and resume it after their predictions have been answered elsewhere."""
+    number = experiment.injection % len(experiment.site.gateways)
+    experiment.pid_of(experiment.send(Trouble.REPORT_PID, _IN_PIPELINE_MS, gateway=number))
+    gateway, injection = experiment.site.gateways[number], experiment.start()
+    gateway.signal(signal.SIGSTOP)
+    time.sleep(_STOPPED_SECONDS)
+    gateway.signal(signal.SIGCONT)
+    return experiment.end(injection)
+
+
 def _worker_of(experiment: Experiment, pid: int) -> SupervisedProcess:
     return next(worker for worker in experiment.site.workers if pid in worker.children())
 
@@ -97,4 +108,5 @@ PROCESS_FAULTS: Final = [
     Fault("pop", "worker killed after kombu has popped a message", kill_worker_after_pop, _WORKER_BAR_SECONDS),
     Fault("stopped", "worker stopped for longer than its lease", stop_worker, _WORKER_BAR_SECONDS),
     Fault("gateway", "gateway killed, with waiting and arriving requests", kill_gateway),
+    Fault("gateway-stopped", "gateway stopped for 9 s, with waiting and arriving requests", stop_gateway),
 ]

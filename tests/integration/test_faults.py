@@ -87,6 +87,32 @@ def test_batch_of_a_killed_worker_is_run_by_another(tmp_path: Path) -> None:
         assert gateway.poll(location).json()["status"] == "succeeded"
 
 
+def test_predictions_of_a_suspended_gateway_are_answered_by_another_and_by_itself_when_it_continues(
+    tmp_path: Path,
+) -> None:
+    model_dir, gates = save_gated(tmp_path)
+    with (
+        running_stack(tmp_path, model_dir) as (stack, suspended),
+        gates.closed(GATE),
+        ThreadPoolExecutor(2) as threads,
+    ):
+        other = stack.start_gateway().wait_until_ready()
+        location = suspended.predict([[1, GATE]], prefer="respond-async").headers["Location"]
+        waiting = threads.submit(suspended.predict, [[-2, GATE]])
+        wait_for(lambda: stack.count("accepted") == 2, "both predictions")
+        suspended.part.process.suspend()
+        arriving = threads.submit(suspended.predict, [[3, 0]])
+        gates.open(GATE)
+        assert other.poll(location).json()["prediction"] == [1]
+        assert other.predict([[-4, 0]]).json()["prediction"] == [0]
+        assert not waiting.done()
+        assert not arriving.done()
+        suspended.part.process.resume()
+        for response, label in ((waiting.result(), 0), (arriving.result(), 1)):
+            answer = response if response.status_code == 200 else suspended.poll(response.headers["Location"])
+            assert answer.json()["prediction"] == [label]
+
+
 def test_gateway_without_a_broker_refuses_and_recovers(stack: Stack) -> None:
     broker = stack.start_broker()
     stack.start_worker()
