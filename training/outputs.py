@@ -54,9 +54,11 @@ def find_classes(pipeline: Any) -> tuple[Any, ...] | None:
         CannotServe: JSON cannot represent a class.
     """
     classes = getattr(pipeline, "classes_", None)
-    if isinstance(classes, list):
+    if classes is None:
+        return None
+    if isinstance(classes, list) and all(isinstance(each, np.ndarray) for each in classes):  # several targets
         return tuple(_to_json_values(each) for each in classes)
-    return None if classes is None else _to_json_values(classes)
+    return _to_json_values(np.asarray(classes))
 
 
 def _compute_log_proba(pipeline: Any, X: Any) -> Any:

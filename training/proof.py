@@ -4,6 +4,7 @@ rows of X ──▶ a request ──▶ the gateway's encoder ──▶ the work
       └────▶ the pipeline as it is in memory ─────────────────────────────────────────────▶ compared, bit for bit
 """
 
+import copy
 import json
 import os
 import subprocess
@@ -29,6 +30,7 @@ MAX_ITEMS_PER_ROW: Final = 10_000
 """The most numbers that an output may have for a row: as JSON, a batch of such rows takes 100 MB."""
 PYTHON_COMMAND: Final = (sys.executable, "-m")
 """The command of a new process, without the module and its arguments."""
+_ROWS_REMEDY: Final = "Let predict return an array of numbers, strings, booleans or datetimes, one for each row."
 _ROOT: Final = Path(__file__).parent.parent
 
 
@@ -93,18 +95,33 @@ def _compute_outputs(card: ModelCard, pipeline: Any, X: Any) -> tuple[dict[Outpu
     """Return the outputs of the pipeline in memory, and the reason for each output that is left out."""
     outputs: dict[Output, Any] = {}
     left_out: dict[Output, str] = {}
+    n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
     # As in a pool process: one thread for BLAS and OpenMP, and one job.
     with threadpool_limits(limits=1), parallel_config(backend="sequential"), np.errstate(divide="ignore"):
         for output in card.outputs:
             try:
-                outputs[output] = compute_output(pipeline, output, X)
+                outputs[output] = compute_output(pipeline, output, copy.deepcopy(X))  # a step may write into its input
             except Exception as error:
                 left_out[output] = f"the pipeline raises on rows of the data: {' '.join(str(error).split())}"
-    if too_wide := [output for output, values in outputs.items() if _count_items(values) > MAX_ITEMS_PER_ROW]:
-        left_out |= dict.fromkeys(too_wide, f"it has more than {MAX_ITEMS_PER_ROW} numbers for each row")
+    for output, values in outputs.items():
+        if {_count_rows(each) for each in (values if isinstance(values, list) else [values])} != {n_rows}:
+            reason = f"the pipeline returns a different number of rows for {output} than it is given"
+            if output in card.default_outputs:
+                raise CannotServe(reason, _ROWS_REMEDY)
+            left_out[output] = reason
+    if too_wide := [
+        output
+        for output, values in outputs.items()
+        if output not in left_out and _count_items(values) > MAX_ITEMS_PER_ROW
+    ]:
+        left_out |= dict.fromkeys(too_wide, f"the pipeline returns more than {MAX_ITEMS_PER_ROW} numbers for each row")
     if refused := [left_out[output] for output in card.default_outputs if output in left_out]:
         raise CannotServe(refused[0], "Give the data that it was fitted on, and a pipeline that takes it.")
     return {output: values for output, values in outputs.items() if output not in left_out}, left_out
+
+
+def _count_rows(values: Any) -> int:
+    return 0 if values.ndim == 0 else len(values)
 
 
 def _count_items(values: Any) -> int:

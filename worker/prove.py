@@ -6,9 +6,11 @@ and the outputs that are left out. If the exit code is 1, the last line of stder
 separated by a tab.
 """
 
+import copy
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +23,7 @@ from shared.columns import ModelInput
 from shared.errors import ArtifactError
 from shared.names import Output
 from shared.own_code import top_level_names
-from shared.rows import EncodedRows
+from shared.rows import EncodedRows, decode, encode_one_batch
 from worker.distributions import find_distribution_versions, find_own_code_imports, find_skops_modules, record_modules
 from worker.pool import artifact
 from worker.pool.encoding import encode_items
@@ -33,7 +35,18 @@ from worker.pool.predictor import Predictor
 _IMPORT_REMEDY: Final = "Move it to a module, fit the pipeline again, and give the module to `save` with code=[…]."
 _CONVERT_REMEDY: Final = "Convert the column before the pipeline is fitted: Sepal cannot send it exactly."
 _STATE_REMEDY: Final = "The pipeline must return the same outputs for the same rows, in every process."
+_ROWS_REMEDY: Final = (
+    "Let each step compute every row by itself, with what it learned in fit: as StandardScaler does, instead of a "
+    "function that computes with the rows it is given."
+)
 _LABELS_REMEDY: Final = "Let predict return an array of numbers, strings, booleans or datetimes, one for each row."
+
+
+_N_LONE_ROWS: Final = 5
+"""How many rows are also evaluated by themselves."""
+_LONE_TOLERANCE: Final = 1e-3
+"""The difference that is allowed between a row by itself and in a batch, as a fraction of the output's largest value:
+the last bits of a linear model, float32, and transforms that iterate until the whole batch has converged."""
 
 
 class ProofFailed(Exception):
@@ -90,14 +103,47 @@ def _prove_outputs(card: ModelCard, pipeline: Any, expected_path: Path) -> dict[
         raise ProofFailed(f'the column "{column}" is changed by encoding and decoding', _CONVERT_REMEDY)
     predictor.warm_up()
     left_out = {}
-    for output, found in predictor.evaluate(rows, dict.fromkeys(in_memory)).items():
+    served = predictor.evaluate(rows, dict.fromkeys(in_memory))
+    for output, found in served.items():
         try:
-            _check_output(output, found, _compute_directly(pipeline, output, X), in_memory[output], encoded.n_rows)
+            # A copy, because a step may write into its input.
+            direct = _compute_directly(pipeline, output, copy.deepcopy(X))
+            _check_output(output, found, direct, in_memory[output])
         except ProofFailed as failure:
             if output in card.default_outputs:
                 raise
             left_out[output.value] = failure.args[0]
+    _check_lone_rows(predictor, encoded, {output: served[output] for output in served if output not in left_out})
     return left_out
+
+
+def _check_lone_rows(predictor: Predictor, encoded: EncodedRows, served: dict[Output, OutputValues]) -> None:
+    """Check that the outputs of a row do not depend on the other rows of its batch, which other clients may have sent.
+
+    Labels are compared only if there are no numbers: where two classes are equally likely, the last bits decide.
+    """
+    numbers = {output: values for output, values in served.items() if _are_numbers(values)} or served
+    for index, row in enumerate(decode(encoded)[:_N_LONE_ROWS]):
+        lone = predictor.decode(encode_one_batch([row], encoded.encoding))
+        try:
+            found = predictor.evaluate(lone, dict.fromkeys(numbers))
+        except Exception as error:
+            raise ProofFailed(f"the pipeline raises on one row alone: {error}", _ROWS_REMEDY) from error
+        for output, values in numbers.items():
+            if not _all_match(partial(_is_row, index), found[output], values):
+                raise ProofFailed(f"the {output} of a row depends on the other rows of its batch", _ROWS_REMEDY)
+
+
+def _are_numbers(values: OutputValues) -> bool:
+    return all(each.dtype.kind == "f" for each in (values if isinstance(values, list) else [values]))
+
+
+def _is_row(index: int, lone: Any, values: Any) -> bool:
+    """Return whether the output of a lone row is that of the row with this index."""
+    if values.dtype.kind != "f":
+        return _is_identical(lone[:1], values[index : index + 1])
+    largest = np.max(np.abs(values), where=np.isfinite(values), initial=0)
+    return np.allclose(lone[0], values[index], rtol=_LONE_TOLERANCE, atol=_LONE_TOLERANCE * largest, equal_nan=True)
 
 
 def _compute_directly(pipeline: Any, output: Output, X: Any) -> OutputValues:
@@ -112,13 +158,9 @@ def _compute_directly(pipeline: Any, output: Output, X: Any) -> OutputValues:
 
 
 def _check_output(
-    output: Output, served_values: OutputValues, direct_values: OutputValues, memory_values: OutputValues, n_rows: int
+    output: Output, served_values: OutputValues, direct_values: OutputValues, memory_values: OutputValues
 ) -> None:
     """Check that an output is equal if served, called directly and called in memory, and that it can be encoded."""
-    if {len(each) for each in (direct_values if isinstance(direct_values, list) else [direct_values])} != {n_rows}:
-        raise ProofFailed(
-            f"the pipeline returns a different number of rows for {output} than it is given", _LABELS_REMEDY
-        )
     if not _all_match(_is_close, direct_values, memory_values):
         raise ProofFailed(f"in a new process the pipeline returns a different {output}", _STATE_REMEDY)
     if not _all_match(_is_identical, served_values, direct_values):
@@ -175,7 +217,23 @@ def _is_identical(first: Any, second: Any) -> bool:
         first, second = (np.where(np.isnan(each), np.nan, each) for each in (first, second))
     if first.dtype.kind in "fM":
         return bool(first.tobytes() == second.tobytes())
+    if first.dtype.kind == "O":
+        return all(map(_are_same_objects, first.ravel().tolist(), second.ravel().tolist()))
     return np.array_equal(first, second)
+
+
+def _are_same_objects(first: Any, second: Any) -> bool:
+    """Return whether two objects are equal; a missing value equals one of its own type."""
+    if first is second:
+        return True
+    if type(first) is not type(second):
+        return False
+    is_equal = first == second
+    return (
+        bool(is_equal.all())
+        if isinstance(is_equal, np.ndarray)
+        else bool(is_equal or (first != first and second != second))
+    )
 
 
 def _is_close(loaded_values: Any, memory_values: Any) -> bool:

@@ -8,13 +8,20 @@ import structlog
 
 from shared.names import Output
 from worker.pool.one_evaluation import Evaluation, evaluate_by_own_methods, find_evaluation
-from worker.pool.outputs import OutputValues, WantedRows, compute_output, select_rows
+from worker.pool.outputs import OutputValues, WantedRows, compute_output, count_rows, select_rows
 from worker.pool.pipeline_steps import split_steps
 from worker.pool.single_job import use_single_job
 
 _LABELS_AND_LOG_PROBA: Final = (Output.PREDICTION, Output.LOG_PROBA)
 
 log = structlog.get_logger(__name__)
+
+
+class RowCountChanged(ValueError):
+    """A step of the pipeline dropped or added rows, so the results cannot be assigned to the rows."""
+
+    def __init__(self, step: str, n_returned: int, n_given: int) -> None:
+        super().__init__(f"{step} returned {n_returned} rows for {n_given}")
 
 
 class Evaluator:
@@ -27,7 +34,12 @@ class Evaluator:
         self._evaluate = find_evaluation(self._final)
 
     def __call__(self, rows: Any, wanted_rows: WantedRows) -> dict[Output, OutputValues]:
-        """Compute each wanted output once, for the rows for which it is wanted."""
+        """Compute each wanted output once, for the rows for which it is wanted.
+
+        Raises:
+            RowCountChanged: a row has no result, or more than one.
+            Exception: any exception of the pipeline.
+        """
         return self._evaluate_final(self._evaluate, self._transform(rows), wanted_rows)
 
     def prove_one_evaluation(self, rows: Any) -> None:
@@ -50,8 +62,11 @@ class Evaluator:
             self._evaluate = evaluate_by_own_methods
 
     def _transform(self, rows: Any) -> Any:
+        n_rows = count_rows(rows)
         for transform in self._transforms:
             rows = transform.transform(rows)
+        if count_rows(rows) != n_rows:
+            raise RowCountChanged("the transforms", count_rows(rows), n_rows)
         return rows
 
     def _evaluate_final(self, evaluate: Evaluation, rows: Any, wanted_rows: WantedRows) -> dict[Output, OutputValues]:
@@ -68,7 +83,17 @@ class Evaluator:
             for output, indices in wanted_rows.items():
                 if output not in outputs:
                     outputs[output] = compute_output(self._final, output, select_rows(rows, indices))
+        n_rows = count_rows(rows)
+        for output, values in outputs.items():
+            check_row_count(output, values, n_rows if (indices := wanted_rows[output]) is None else len(indices))
         return outputs
+
+
+def check_row_count(output: Output, values: OutputValues, n_rows: int) -> None:
+    """Raise `RowCountChanged` unless an output has one item for each row."""
+    for each in values if isinstance(values, list) else [values]:
+        if each.ndim == 0 or len(each) != n_rows:
+            raise RowCountChanged(f"the output {output}", each.size if each.ndim == 0 else len(each), n_rows)
 
 
 def _wants_labels_and_log_proba_of_same_rows(wanted_rows: WantedRows) -> bool:

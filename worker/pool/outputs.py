@@ -25,6 +25,11 @@ def compute_output(model: Any, output: Output, rows: Any) -> OutputValues:
     return [np.log(each) for each in proba] if isinstance(proba, list) else np.log(proba)
 
 
+def count_rows(rows: Any) -> int:
+    """Return the number of rows of a matrix, which may be sparse, of a data frame or of a list."""
+    return int(rows.shape[0]) if hasattr(rows, "shape") else len(rows)
+
+
 def select_rows(rows: Any, indices: NDArray[np.intp] | None) -> Any:
     """Return some rows of a matrix, data frame or list; all of them if `indices` is None."""
     if indices is None:

@@ -19,19 +19,24 @@ def split_steps(pipeline: Any) -> tuple[list[Any], Any]:
     """Split a pipeline into its transforms and its last step, so that rows are transformed once for both outputs.
 
     `Pipeline.predict` and `Pipeline.predict_log_proba` each call every transform and then the last step. A last step
-    that is a pipeline or a search is split in turn. An object of another class, even a subclass of Pipeline, is not.
+    that is a pipeline or a search is split in turn. A pipeline that ends in "passthrough" is not split, and neither is
+    an object of another class, even of a subclass of Pipeline.
     """
     transforms: list[Any] = []
     while True:
-        if has_exact_class(pipeline, "sklearn.pipeline.Pipeline"):
+        if has_exact_class(pipeline, "sklearn.pipeline.Pipeline") and not _is_passed_through(pipeline.steps[-1][1]):
             *steps, pipeline = (step for _, step in pipeline.steps)
-            transforms += [step for step in steps if step not in (None, "passthrough")]
+            transforms += [step for step in steps if not _is_passed_through(step)]
         elif any(has_exact_class(pipeline, search) for search in _SEARCH_CLASSES) and hasattr(
             pipeline, "best_estimator_"
         ):
             pipeline = pipeline.best_estimator_
         else:
             return transforms, pipeline
+
+
+def _is_passed_through(step: Any) -> bool:
+    return step is None or (isinstance(step, str) and step == "passthrough")
 
 
 def has_exact_class(value: Any, class_path: str) -> bool:

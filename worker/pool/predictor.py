@@ -72,9 +72,10 @@ class Predictor:
         decoded = self.decode(rows)  # outside `try`: the client did not cause a decoding error
         try:
             outputs = self.evaluate(decoded, find_wanted_rows(members, self._default_outputs))
+            return encode_answers(outputs, members, self._default_outputs)
         except self.interruptions:
             raise
-        except Exception as error:  # an exception of the pipeline fails only the members that cause it
+        except Exception as error:  # an exception of the pipeline, or an output that JSON lacks, fails its members only
             if len(members) == 1:
                 return [Failure(FailureCode.ROWS_REJECTED, f"The pipeline refused the rows: {error}".rstrip(": "))]
             first, second = members[: len(members) // 2], members[len(members) // 2 :]
@@ -82,4 +83,3 @@ class Predictor:
             before = EncodedRows(rows.content[:n_bytes], n_rows, rows.encoding)
             after = EncodedRows(rows.content[n_bytes:], rows.n_rows - n_rows, rows.encoding)
             return self._predict_or_bisect(before, first) + self._predict_or_bisect(after, second)
-        return encode_answers(outputs, members, self._default_outputs)

@@ -34,8 +34,10 @@ def make_decoder(card: ModelCard) -> Decoder:
 
 
 def _decode_matrix(dtype: np.dtype[Any], n_columns: int, rows: EncodedRows) -> NDArray[Any]:
-    """Decode a matrix of shape (n_rows, n_columns), with the dtype of the training data; float64 is not copied."""
+    """Decode a matrix of shape (n_rows, n_columns), with the dtype of the training data.
+
+    It is a copy, because a step of the pipeline may write into its input, and bytes are read-only.
+    """
     if rows.encoding is Encoding.MATRIX:
-        matrix = np.frombuffer(rows.content, dtype=np.float64).reshape(rows.n_rows, n_columns)
-        return matrix.astype(dtype, copy=False)
+        return np.frombuffer(rows.content, dtype=np.float64).reshape(rows.n_rows, n_columns).astype(dtype)
     return np.array(decode(rows), dtype=dtype)
