@@ -185,3 +185,41 @@ def parts_of_dates(rows: Any) -> Any:
     """Return the day of the year and the hour of datetimes, NaN where one is missing."""
     parts = {name: getattr(rows[name].dt, part) for name in rows for part in ("day_of_year", "hour")}
     return np.column_stack([column.to_numpy(dtype=np.float64, na_value=np.nan) for column in parts.values()])
+
+
+def drop_or_repeat(rows: Array) -> Array:
+    """Drop the rows whose first column is above 10; repeat those in which it is below -10."""
+    kept = rows[rows[:, 0] <= 10]
+    return np.repeat(kept, np.where(kept[:, 0] < -10, 2, 1), axis=0)
+
+
+def standardize_batch(rows: Array) -> Array:
+    """Standardize rows by their own mean, so that each result depends on all of them."""
+    return np.asarray((rows - rows.mean(axis=0)) / (rows.std(axis=0) + 1))
+
+
+def sort_batch(rows: Array) -> Array:
+    return rows[rows[:, 0].argsort()]
+
+
+def number_batch(rows: Array) -> Array:
+    """Replace the first column by the position in the batch."""
+    return np.column_stack([np.arange(len(rows)), rows[:, 1]])
+
+
+def refuse_single_row(rows: Array) -> Array:
+    if len(rows) < 2:
+        raise ValueError("a batch needs two rows")
+    return rows
+
+
+def cap_in_place(rows: Array) -> Array:
+    """Write into the rows that it is given."""
+    rows[rows > 0.5] = 0.5
+    return rows
+
+
+def pop_first_column(frame: Any) -> Any:
+    """Remove a column from the data frame that it is given."""
+    first = frame.pop(frame.columns[0])
+    return frame.assign(first=first * 2)

@@ -65,8 +65,8 @@ class Evaluator:
         n_rows = count_rows(rows)
         for transform in self._transforms:
             rows = transform.transform(rows)
-        if count_rows(rows) != n_rows:
-            raise RowCountChanged("the transforms", count_rows(rows), n_rows)
+            if (n_returned := count_rows(rows)) != n_rows:
+                raise RowCountChanged(f"the step {type(transform).__name__}", n_returned, n_rows)
         return rows
 
     def _evaluate_final(self, evaluate: Evaluation, rows: Any, wanted_rows: WantedRows) -> dict[Output, OutputValues]:

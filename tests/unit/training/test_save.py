@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import DBSCAN
-from sklearn.linear_model import LinearRegression
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from shared.card import read_card
@@ -153,6 +154,54 @@ def test_labels_that_cannot_be_served_are_refused(tmp_path: Path, model: type[An
     with pytest.raises(CannotServe, match=reason):
         try_to_save(tmp_path, model().fit(X, Y))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "function", [pipelines.standardize_batch, pipelines.sort_batch, pipelines.number_batch, pipelines.refuse_single_row]
+)
+@pytest.mark.parametrize("model", [LinearRegression(), DecisionTreeClassifier()])
+def test_pipeline_whose_results_depend_on_the_other_rows_is_refused(tmp_path: Path, function: Any, model: Any) -> None:
+    """Otherwise a client's results would depend on the rows of other clients that share its batch."""
+    pipeline = make_pipeline(FunctionTransformer(function), model).fit(X, X[:, 0] > 0.5)
+    reason = r"(of a row depends on the other rows of its batch|on one row alone: .*two rows).*every row by itself"
+    with pytest.raises(CannotServe, match=reason):
+        try_to_save(tmp_path, pipeline)
+
+
+@pytest.mark.parametrize("model", [LinearRegression(), LogisticRegression()])
+def test_pipeline_that_writes_into_its_rows_is_saved(tmp_path: Path, model: Any) -> None:
+    labels = X[:, 0] > 0.5
+    for number, step in enumerate((StandardScaler(copy=False), FunctionTransformer(pipelines.cap_in_place))):
+        rows = X.copy()
+        try_to_save(tmp_path / f"{number}", make_pipeline(step, model).fit(X.copy(), labels), rows)
+        assert (rows == X).all()
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    pipeline = make_pipeline(FunctionTransformer(pipelines.pop_first_column), model).fit(frame.copy(), labels)
+    try_to_save(tmp_path / "frame", pipeline, frame)
+    assert list(frame) == ["a", "b"]
+
+
+def test_missing_values_that_come_out_are_saved(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"text": ["a", None] * 15, "number": X[:, 0]})
+    pipeline = make_column_transformer(("passthrough", ["text"]), (StandardScaler(), ["number"])).fit(frame)
+    assert read_card(try_to_save(tmp_path, pipeline, frame)).outputs == ("transform",)
+
+
+def test_pipeline_that_ends_in_passthrough_is_saved(tmp_path: Path) -> None:
+    pipeline = make_pipeline(StandardScaler(), "passthrough").fit(X)
+    assert read_card(try_to_save(tmp_path, pipeline)).outputs == ("transform",)
+
+
+class ListsClasses(pipelines.SignClassifier):
+    """Has a list of classes instead of an array."""
+
+    def fit(self, rows: Any, target: Any) -> Any:
+        super().fit(rows, target).classes_ = [0, 1]
+        return self
+
+
+def test_classes_in_a_list_are_written(tmp_path: Path) -> None:
+    assert read_card(try_to_save(tmp_path, ListsClasses().fit(X, Y))).classes == (0, 1)
 
 
 def test_classes_are_written_as_they_come_out(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.ipc
 import pytest
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
-from shared.bulk import MARKER_KEY, Slice, SliceResult, Source
+from shared.bulk import ERROR_COLUMN, MARKER_KEY, Slice, SliceResult, Source
 from shared.card import read_card
 from shared.errors import ObjectStoreUnavailable, StorageFull
 from shared.names import FailureCode, OnError, Output
@@ -104,6 +105,17 @@ def frame(predictor: Predictor, n_rows: int) -> Any:
 def columns(prefix: str, predictor: Predictor, values: Any) -> dict[str, Any]:
     assert predictor.card.classes is not None
     return {f"{prefix}_{label}": column for label, column in zip(predictor.card.classes, values.T, strict=True)}
+
+
+def test_row_that_a_step_drops_has_a_reason_instead_of_a_result(models_dir: Path, store: ObjectStore) -> None:
+    card = read_card(save_misbehaving(models_dir, pipelines.SignClassifier()))
+    pipeline = make_pipeline(FunctionTransformer(pipelines.drop_or_repeat), pipelines.SignClassifier())
+    predictor = Predictor(card, pipeline.fit(np.zeros((1, 2)), [0]))
+    source = write_numbers(store, [1, 11, -1, 2], errors=[None] * 4)
+    found = read(store, SliceScorer(predictor, store, SECONDS).score(source, Slice(0, 4), KEY))
+    assert found["prediction"].to_pylist() == [1, None, 0, 1]
+    reasons = found[ERROR_COLUMN].to_pylist()
+    assert reasons == [None, "the step FunctionTransformer returned 0 rows for 1", None, None]
 
 
 def test_rows_that_the_reading_refused_are_left_out(rejecting: Predictor, store: ObjectStore) -> None:
