@@ -196,7 +196,8 @@ class ListsClasses(pipelines.SignClassifier):
     """Has a list of classes instead of an array."""
 
     def fit(self, rows: Any, target: Any) -> Any:
-        super().fit(rows, target).classes_ = [0, 1]
+        del rows, target
+        self.classes_: Any = [0, 1]
         return self
 
 
