@@ -30,6 +30,8 @@ MAX_ITEMS_PER_ROW: Final = 10_000
 """The most numbers that an output may have for a row: as JSON, a batch of such rows takes 100 MB."""
 PYTHON_COMMAND: Final = (sys.executable, "-m")
 """The command of a new process, without the module and its arguments."""
+_DATA_REMEDY: Final = "Give the data that it was fitted on, and a pipeline that takes it."
+_WIDTH_REMEDY: Final = "Add a step that returns fewer, or end the pipeline in a model that predicts."
 _ROWS_REMEDY: Final = "Let predict return an array of numbers, strings, booleans or datetimes, one for each row."
 _ROOT: Final = Path(__file__).parent.parent
 
@@ -94,34 +96,34 @@ def prove(
 def _compute_outputs(card: ModelCard, pipeline: Any, X: Any) -> tuple[dict[Output, Any], dict[Output, str]]:
     """Return the outputs of the pipeline in memory, and the reason for each output that is left out."""
     outputs: dict[Output, Any] = {}
-    left_out: dict[Output, str] = {}
-    n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+    problems: dict[Output, tuple[str, str]] = {}
     # As in a pool process: one thread for BLAS and OpenMP, and one job.
     with threadpool_limits(limits=1), parallel_config(backend="sequential"), np.errstate(divide="ignore"):
         for output in card.outputs:
             try:
-                outputs[output] = compute_output(pipeline, output, copy.deepcopy(X))  # a step may write into its input
+                values = compute_output(pipeline, output, copy.deepcopy(X))  # a step may write into its input
             except Exception as error:
-                left_out[output] = f"the pipeline raises on rows of the data: {' '.join(str(error).split())}"
-    for output, values in outputs.items():
-        if {_count_rows(each) for each in (values if isinstance(values, list) else [values])} != {n_rows}:
-            reason = f"the pipeline returns a different number of rows for {output} than it is given"
-            if output in card.default_outputs:
-                raise CannotServe(reason, _ROWS_REMEDY)
-            left_out[output] = reason
-    if too_wide := [
-        output
-        for output, values in outputs.items()
-        if output not in left_out and _count_items(values) > MAX_ITEMS_PER_ROW
-    ]:
-        left_out |= dict.fromkeys(too_wide, f"the pipeline returns more than {MAX_ITEMS_PER_ROW} numbers for each row")
-    if refused := [left_out[output] for output in card.default_outputs if output in left_out]:
-        raise CannotServe(refused[0], "Give the data that it was fitted on, and a pipeline that takes it.")
-    return {output: values for output, values in outputs.items() if output not in left_out}, left_out
+                reason = f"the pipeline raises on rows of the data: {' '.join(str(error).split())}"
+                problems[output] = reason, _DATA_REMEDY
+                continue
+            if problem := _find_problem(output, values, X.shape[0] if hasattr(X, "shape") else len(X)):
+                problems[output] = problem
+            else:
+                outputs[output] = values
+    for output in card.default_outputs:
+        if output in problems:
+            raise CannotServe(*problems[output])
+    return outputs, {output: reason for output, (reason, _) in problems.items()}
 
 
-def _count_rows(values: Any) -> int:
-    return 0 if values.ndim == 0 else len(values)
+def _find_problem(output: Output, values: Any, n_rows: int) -> tuple[str, str] | None:
+    """Return why an output of `n_rows` rows cannot be served, and the remedy; None if its size is right."""
+    for each in values if isinstance(values, list) else [values]:
+        if each.ndim == 0 or len(each) != n_rows:
+            return f"the pipeline returns a different number of rows for {output} than it is given", _ROWS_REMEDY
+    if _count_items(values) > MAX_ITEMS_PER_ROW:
+        return f"the pipeline returns more than {MAX_ITEMS_PER_ROW} numbers for each row", _WIDTH_REMEDY
+    return None
 
 
 def _count_items(values: Any) -> int:

@@ -12,9 +12,10 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import DBSCAN
 from sklearn.compose import make_column_transformer
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from shared.card import read_card
@@ -185,6 +186,19 @@ def test_missing_values_that_come_out_are_saved(tmp_path: Path) -> None:
     frame = pd.DataFrame({"text": ["a", None] * 15, "number": X[:, 0]})
     pipeline = make_column_transformer(("passthrough", ["text"]), (StandardScaler(), ["number"])).fit(frame)
     assert read_card(try_to_save(tmp_path, pipeline, frame)).outputs == ("transform",)
+
+
+def test_pipeline_that_returns_too_many_numbers_is_refused_with_the_limit(tmp_path: Path) -> None:
+    with pytest.raises(CannotServe, match=r"^the pipeline returns more than 10000 numbers for each row.*fewer"):
+        try_to_save(tmp_path, HashingVectorizer().fit(["a"]), ["a b", "c"] * 5)
+
+
+def test_name_of_the_categories_does_not_matter(tmp_path: Path) -> None:
+    """As `value_counts` gives one to its index."""
+    frame = pd.DataFrame({"letter": ["x", "y", "x"] * 10})
+    frame["letter"] = pd.Categorical(frame["letter"], categories=frame["letter"].value_counts().index)
+    pipeline = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(frame, Y)
+    assert read_card(try_to_save(tmp_path, pipeline, frame)).input.columns[0].name == "letter"
 
 
 def test_pipeline_that_ends_in_passthrough_is_saved(tmp_path: Path) -> None:
