@@ -85,11 +85,11 @@ class Evaluator:
                     outputs[output] = compute_output(self._final, output, select_rows(rows, indices))
         n_rows = count_rows(rows)
         for output, values in outputs.items():
-            check_row_count(output, values, n_rows if (indices := wanted_rows[output]) is None else len(indices))
+            _check_row_count(output, values, n_rows if (indices := wanted_rows[output]) is None else len(indices))
         return outputs
 
 
-def check_row_count(output: Output, values: OutputValues, n_rows: int) -> None:
+def _check_row_count(output: Output, values: OutputValues, n_rows: int) -> None:
     """Raise `RowCountChanged` unless an output has one item for each row."""
     for each in values if isinstance(values, list) else [values]:
         if each.ndim == 0 or len(each) != n_rows:

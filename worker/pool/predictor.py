@@ -75,7 +75,7 @@ class Predictor:
             return encode_answers(outputs, members, self._default_outputs)
         except self.interruptions:
             raise
-        except Exception as error:  # an exception of the pipeline, or an output that JSON lacks, fails its members only
+        except Exception as error:  # of the pipeline or of JSON: it fails only the members that cause it
             if len(members) == 1:
                 return [Failure(FailureCode.ROWS_REJECTED, f"The pipeline refused the rows: {error}".rstrip(": "))]
             first, second = members[: len(members) // 2], members[len(members) // 2 :]
