@@ -5,12 +5,13 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
 
 from benchmarks.scaling.compose_project import ComposeProject
-from tests.certificates import make_certificate
+from tests.certificates import Certificate, make_certificate
 from tests.patience import patience
 from tests.stack import ROOT, Client, free_port
 
@@ -28,7 +29,13 @@ class System:
     client: Client
     flower: httpx.Client
     prometheus: httpx.Client
-    proxy: httpx.Client
+    certificate: Certificate
+    tls_port: int
+
+    def proxy(self) -> httpx.Client:
+        """Return a client of the proxy that trusts only the current certificate and keeps no earlier connection."""
+        trust = ssl.create_default_context(cafile=self.certificate.chain)
+        return httpx.Client(base_url=f"https://localhost:{self.tls_port}", verify=trust, timeout=patience())
 
 
 @pytest.fixture(scope="package")
@@ -36,9 +43,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     if shutil.which("docker") is None:
         pytest.fail("these tests need a container engine")
     api_port, flower_port, prometheus_port, tls_port = (free_port() for _ in range(4))
-    certificate = make_certificate(tmp_path_factory.mktemp("tls"))
-    certificate.key.parent.chmod(0o755)  # for the user of the container
-    certificate.key.chmod(0o644)
+    certificate = make_readable_certificate(tmp_path_factory.mktemp("tls"))
     environment = {
         "SEPAL_API_PORT": str(api_port),
         "SEPAL_FLOWER_PORT": str(flower_port),
@@ -55,16 +60,17 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     client = Client(api_port)
     flower = httpx.Client(base_url=f"http://127.0.0.1:{flower_port}", auth=("sepal", PASSWORD), timeout=patience())
     prometheus = httpx.Client(base_url=f"http://127.0.0.1:{prometheus_port}", timeout=patience())
-    trust = ssl.create_default_context(cafile=certificate.chain)
-    proxy = httpx.Client(base_url=f"https://localhost:{tls_port}", verify=trust, timeout=patience())
-    with (
-        client.client,
-        flower,
-        prometheus,
-        proxy,
-        ComposeProject(n_workers=WORKERS, environment=environment) as composed,
-    ):
-        yield System(composed, client, flower, prometheus, proxy)
+    project = ComposeProject(n_workers=WORKERS, environment=environment)
+    with client.client, flower, prometheus, project as composed:
+        yield System(composed, client, flower, prometheus, certificate, tls_port)
+
+
+def make_readable_certificate(folder: Path) -> Certificate:
+    """Make a certificate that the user of the proxy's container can read."""
+    certificate = make_certificate(folder)
+    folder.chmod(0o755)
+    certificate.key.chmod(0o644)
+    return certificate
 
 
 def prometheus_image() -> str:
