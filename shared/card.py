@@ -5,7 +5,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from shared.columns import FLOAT_TYPES, CompleteModel, FrozenModel, ModelInput, Value
 from shared.errors import ArtifactIncompatible, ArtifactMissing
@@ -33,8 +33,8 @@ class Data(FrozenModel):
 class Metric(FrozenModel):
     """A cross-validated score: mean and standard deviation over the folds."""
 
-    mean: float
-    std: float
+    mean: FiniteFloat
+    std: FiniteFloat
 
 
 class ModelRef(FrozenModel):

@@ -422,3 +422,4 @@ class CannotServe(ArtifactError):
 
     code = "cannot-serve"
     remedy = "Convert the rows before the pipeline is fitted."
+    labels_remedy = "Let predict return an array of numbers, strings, booleans or datetimes, one for each row."

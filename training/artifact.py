@@ -5,12 +5,14 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 import joblib
+from pydantic import ValidationError
 
 from shared.card import (
     CARD_FILE,
@@ -30,7 +32,8 @@ from shared.errors import ArtifactExists, CannotServe
 from shared.model_files import compute_file_digest, compute_file_digests
 from training import skops_file
 from training.code import copy_code
-from training.inputs import describe_input, remove_summaries
+from training.inputs import describe_input, remove_summaries, to_plain_frame
+from training.missing import append_missing_values
 from training.outputs import find_classes, find_outputs
 from training.proof import prove
 from training.sample import choose_example_indices, choose_proof_indices, find_missing_values, take_rows, to_client_rows
@@ -88,6 +91,7 @@ def save(
     check_name_and_version(name, version)
     outputs = find_outputs(pipeline)
     model_input = describe_input(pipeline, X, columns, nullable)
+    X = to_plain_frame(X)
     if is_made_up:
         model_input = remove_summaries(model_input)
     missing = find_missing_values(model_input, X)
@@ -99,21 +103,23 @@ def save(
         copy_code(code, staged)
         written = staged / (SKOPS_FILE if as_skops else PIPELINE_FILE)
         _write_artifact(pipeline, artifact, written, trusted_types)
-        card = ModelCard(
-            name=name,
-            version=version,
-            artifact=written.name,
-            digest=compute_file_digest(written),
-            input=model_input,
-            classes=find_classes(pipeline),
-            outputs=outputs,
-            versions=_installed_versions(model_input),
-            data=Data(source=source, rows=0 if is_made_up else len(missing)),
-            metrics=metrics or {},
-            example=tuple(row if isinstance(row, str) else tuple(row) for row in example),
-        )
+        with _explain_invalid_arguments():
+            card = ModelCard(
+                name=name,
+                version=version,
+                artifact=written.name,
+                digest=compute_file_digest(written),
+                input=model_input,
+                classes=find_classes(pipeline),
+                outputs=outputs,
+                versions=_installed_versions(model_input),
+                data=Data(source=source, rows=0 if is_made_up else len(missing)),
+                metrics=metrics or {},
+                example=tuple(row if isinstance(row, str) else tuple(row) for row in example),
+            )
         card = _write_card(card, staged)
         proof = take_rows(X, choose_proof_indices(missing))
+        proof = append_missing_values(pipeline, model_input, proof, missing)
         proved = prove(staged, card, pipeline, proof, to_client_rows(model_input, proof), trusted_types)
         found = {"versions": card.versions | proved.versions, "outputs": proved.outputs}
         card = _write_card(card.model_copy(update=found), staged)
@@ -134,12 +140,25 @@ def check_name_and_version(name: str, version: str) -> None:
         ("name", name, MODEL_NAME_PATTERN, "lower-case letters"),
         ("version", version, MODEL_VERSION_PATTERN, "letters"),
     ):
-        if not re.fullmatch(pattern, given):
+        if not isinstance(given, str) or not re.fullmatch(pattern, given):
             raise CannotServe(
                 f"the {what} {given!r} is not allowed",
-                f"Give a {what} of {letters} (a to z), digits, dots, hyphens and underscores that begins with a letter "
-                "or a digit.",
+                f"Give a {what} as a string of {letters} (a to z), digits, dots, hyphens and underscores that begins "
+                "with a letter or a digit.",
             )
+
+
+@contextmanager
+def _explain_invalid_arguments() -> Iterator[None]:
+    """Report the arguments of `save` that the model card contains as they are, and that have a wrong type."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CannotServe(
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            'Give source as a string, and metrics as {"accuracy": Metric(mean=0.9, std=0.02)}, of finite numbers.',
+        ) from error
 
 
 def _write_artifact(pipeline: Any, artifact: Path | None, path: Path, trusted_types: Collection[str]) -> None:

@@ -1,5 +1,7 @@
 """Describes the input of a pipeline from its training data."""
 
+import sys
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
@@ -7,7 +9,7 @@ import numpy as np
 
 from shared.columns import INTEGER_RANGES, Column, ModelInput, Seen, ValueType
 from shared.errors import CannotServe
-from training.summaries import summarize_numbers, summarize_texts
+from training.summaries import is_unicode, summarize_numbers, summarize_texts
 
 TEXT_COLUMN: Final = "text"
 _DTYPES_WITHOUT_MISSING: Final = frozenset({ValueType.BOOL.value, *(each.value for each in INTEGER_RANGES)})
@@ -30,7 +32,11 @@ def describe_input(
         CannotServe: Sepal cannot serve such rows; the message has the reason and a remedy.
     """
     library = _find_frame_library(X)
+    if hasattr(X, "collect"):
+        raise CannotServe("the data is a lazy frame", "Give the frame that X.collect() returns.")
     if library is not None and hasattr(X, "columns"):
+        if columns is not None:
+            raise CannotServe("the columns of a data frame have names already", "Give columns only with a matrix.")
         _check_column_names(list(X.columns))
         model_input = _describe_table(library, X)
     elif _are_texts(X):
@@ -46,6 +52,15 @@ def describe_input(
     return _mark_nullable_columns(model_input, nullable)
 
 
+def to_plain_frame(X: Any) -> Any:
+    """Return a frame of a subclass, such as GeoPandas has, as the frame of the library that workers build."""
+    library = _find_frame_library(X)
+    if library is None or not hasattr(X, "columns"):
+        return X
+    frame_class = sys.modules[library].DataFrame
+    return X if type(X) is frame_class else frame_class(X)
+
+
 def remove_summaries(model_input: ModelInput) -> ModelInput:
     """Return the input without the summaries of the training data."""
     columns = tuple(column.model_copy(update={"seen": None}) for column in model_input.columns)
@@ -53,9 +68,9 @@ def remove_summaries(model_input: ModelInput) -> ModelInput:
 
 
 def _find_frame_library(X: Any) -> Any:
-    """Return the library that defines X, "pandas" or "polars", without importing it; None for another one."""
-    name = type(X).__module__.partition(".")[0]
-    return name if name in {"pandas", "polars"} else None
+    """Return the library of a frame or Series, "pandas" or "polars", without importing it; None for another X."""
+    libraries = {each.__module__.partition(".")[0] for each in type(X).__mro__}
+    return next((name for name in ("pandas", "polars") if name in libraries), None)
 
 
 def _describe_table(library: Any, X: Any) -> ModelInput:
@@ -80,8 +95,12 @@ def _check_column_names(names: list[Any]) -> None:
             raise CannotServe(
                 f"the column name {name!r} is not a string", "Rename it: X.columns = [str(name) for name in X.columns]."
             )
-        if names.count(name) > 1:
-            raise CannotServe(f'two columns are called "{name}"', "Rename one of them, and fit the pipeline again.")
+        if not is_unicode(name):
+            raise CannotServe(
+                f"the column name {name!r} contains a lone surrogate", "Rename it, and fit the pipeline again."
+            )
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise CannotServe(f'two columns are called "{twice[0]}"', "Rename one of them, and fit the pipeline again.")
 
 
 def _are_texts(X: Any) -> bool:
@@ -90,6 +109,10 @@ def _are_texts(X: Any) -> bool:
     kinds = {type(row) for row in X}
     if kinds <= {str, np.str_} and kinds:
         return True
+    if kinds == {bytes}:
+        raise CannotServe(
+            "the texts are bytes", "Decode them, [text.decode() for text in X], and fit the pipeline again."
+        )
     if str in kinds:
         raise CannotServe(
             f"the data contains texts and values of other types ({_format_type_names(kinds - {str, np.str_})})",
@@ -157,6 +180,7 @@ def _describe_matrix_column(name: str, values: Any) -> Column:
 
 def _mark_nullable_columns(model_input: ModelInput, nullable: bool | Collection[str]) -> ModelInput:
     names = {column.name for column in model_input.columns}
+    nullable = [nullable] if isinstance(nullable, str) else nullable
     if not isinstance(nullable, bool) and (unknown := sorted(set(nullable) - names)):
         raise CannotServe(
             f'nullable names "{unknown[0]}", which is not a column of the data', "Name columns of the data."

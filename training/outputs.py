@@ -20,6 +20,8 @@ def find_outputs(pipeline: Any) -> tuple[Output, ...]:
     Raises:
         CannotServe: there are none.
     """
+    if isinstance(pipeline, type):
+        raise CannotServe(f"{pipeline.__name__} is a class", "Give an instance that is fitted.")
     has = {output: hasattr(pipeline, method) for output, method in METHODS.items()}
     has[Output.LOG_PROBA] = (has[Output.PROBA] or has[Output.LOG_PROBA]) and is_classifier(pipeline)
     has[Output.LEAVES] = hasattr(_split_steps(pipeline)[1], "apply")

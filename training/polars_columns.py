@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+import polars as pl
+
 from shared.columns import FLOAT_TYPES, INTEGER_RANGES, UNIT_DIGITS, Categories, Column, Seen, Unit, Value, ValueType
 from shared.errors import CannotServe
 from training.summaries import summarize_numbers, summarize_values, widen_float32
@@ -33,6 +35,11 @@ def describe_column(name: str, series: Any) -> Column:
         CannotServe: Sepal does not serve columns of its dtype.
     """
     base = str(series.dtype.base_type())
+    if base == "Categorical" and series.dtype != pl.Categorical():
+        raise CannotServe(
+            f'the column "{name}" has categories with a name, {series.dtype.categories.name()}',
+            f'Convert it before the pipeline is fitted: X.with_columns(pl.col("{name}").cast(pl.Categorical)).',
+        )
     if base not in _TYPES:
         raise CannotServe(
             f'the column "{name}" has the dtype {series.dtype}, which Sepal does not serve',
@@ -60,7 +67,8 @@ def read_values(column: Column, series: Any) -> list[Value | None]:
         texts = moments.dt.strftime(f"%Y-%m-%dT%H:%M:%S%.{n_digits}f").to_list()
         return [text and text + ("Z" if column.time_zone else "") for text in texts]
     if column.type is ValueType.DATE:
-        return [day and day.isoformat() for day in series.to_list()]
+        texts_of_days: list[Value | None] = series.dt.strftime("%Y-%m-%d").to_list()
+        return texts_of_days
     if column.type in FLOAT_TYPES:
         numbers = widen_float32(series.to_numpy()).tolist()  # NaN for a missing value
         return [None if value != value else value for value in numbers]

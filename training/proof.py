@@ -18,6 +18,7 @@ from typing import IO, Any, Final, NamedTuple
 import joblib
 import numpy as np
 from joblib import parallel_config
+from sklearn import get_config
 from threadpoolctl import threadpool_limits
 
 from shared.card import ModelCard
@@ -32,7 +33,10 @@ PYTHON_COMMAND: Final = (sys.executable, "-m")
 """The command of a new process, without the module and its arguments."""
 _DATA_REMEDY: Final = "Give the data that it was fitted on, and a pipeline that takes it."
 _WIDTH_REMEDY: Final = "Add a step that returns fewer, or end the pipeline in a model that predicts."
-_ROWS_REMEDY: Final = "Let predict return an array of numbers, strings, booleans or datetimes, one for each row."
+_CONFIGURATION_REMEDY: Final = (
+    "This process has set transform_output for all estimators, and a worker does not: set it for the pipeline, "
+    "with pipeline.set_output(transform=…), and fit it again."
+)
 _ROOT: Final = Path(__file__).parent.parent
 
 
@@ -82,7 +86,8 @@ def prove(
         for problem in (difference, refusal):
             if problem:
                 reason, _, remedy = problem.partition("\t")
-                raise CannotServe(reason, remedy or None)
+                is_set = get_config()["transform_output"] != "default"
+                raise CannotServe(reason, _CONFIGURATION_REMEDY if is_set else remedy or None)
         found = json.loads(report.read_bytes())
     finally:
         expected.unlink(missing_ok=True)
@@ -120,7 +125,10 @@ def _find_problem(output: Output, values: Any, n_rows: int) -> tuple[str, str] |
     """Return why an output of `n_rows` rows cannot be served, and the remedy; None if its size is right."""
     for each in values if isinstance(values, list) else [values]:
         if each.ndim == 0 or len(each) != n_rows:
-            return f"the pipeline returns a different number of rows for {output} than it is given", _ROWS_REMEDY
+            return (
+                f"the pipeline returns a different number of rows for {output} than it is given",
+                CannotServe.labels_remedy,
+            )
     if _count_items(values) > MAX_ITEMS_PER_ROW:
         return f"the pipeline returns more than {MAX_ITEMS_PER_ROW} numbers for each row", _WIDTH_REMEDY
     return None

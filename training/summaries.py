@@ -84,10 +84,17 @@ def _not_finite_error(name: str, numbers: Any) -> CannotServe:
 
 
 def _check_unicode(name: str, texts: Sequence[str]) -> None:
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
+    if not is_unicode("".join(texts)):
         raise CannotServe(
             f'the column "{name}" holds a string with a lone surrogate, which no client can send',
             'Decode the strings again, with errors="replace", and fit the pipeline again.',
-        ) from None
+        )
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be encoded in UTF-8, because it contains no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

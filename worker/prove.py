@@ -20,7 +20,7 @@ import numpy as np
 
 from shared.card import SKOPS_FILE, ModelCard
 from shared.columns import ModelInput
-from shared.errors import ArtifactError
+from shared.errors import ArtifactError, CannotServe
 from shared.names import Output
 from shared.own_code import top_level_names
 from shared.rows import EncodedRows, decode, encode_one_batch
@@ -39,9 +39,6 @@ _ROWS_REMEDY: Final = (
     "Let each step compute every row by itself, with what it learned in fit: as StandardScaler does, instead of a "
     "function that computes with the rows it is given."
 )
-_LABELS_REMEDY: Final = "Let predict return an array of numbers, strings, booleans or datetimes, one for each row."
-
-
 _N_LONE_ROWS: Final = 5
 """How many rows are also evaluated by themselves."""
 _LONE_TOLERANCE: Final = 1e-3
@@ -113,15 +110,22 @@ def _prove_outputs(card: ModelCard, pipeline: Any, expected_path: Path) -> dict[
             if output in card.default_outputs:
                 raise
             left_out[output.value] = failure.args[0]
-    _check_lone_rows(predictor, encoded, {output: served[output] for output in served if output not in left_out})
-    return left_out
+    return left_out | _find_dependent_outputs(
+        card, predictor, encoded, {output: served[output] for output in served if output not in left_out}
+    )
 
 
-def _check_lone_rows(predictor: Predictor, encoded: EncodedRows, served: dict[Output, OutputValues]) -> None:
-    """Check that the outputs of a row do not depend on the other rows of its batch, which other clients may have sent.
+def _find_dependent_outputs(
+    card: ModelCard, predictor: Predictor, encoded: EncodedRows, served: dict[Output, OutputValues]
+) -> dict[str, str]:
+    """Return the reason for each output of a row that depends on the other rows of its batch, which anybody may send.
 
     Labels are compared only if there are no numbers: where two classes are equally likely, the last bits decide.
+
+    Raises:
+        ProofFailed: a default output depends on them.
     """
+    dependent = {}
     numbers = {output: values for output, values in served.items() if _are_numbers(values)} or served
     for index, row in enumerate(decode(encoded)[:_N_LONE_ROWS]):
         lone = predictor.decode(encode_one_batch([row], encoded.encoding))
@@ -131,7 +135,11 @@ def _check_lone_rows(predictor: Predictor, encoded: EncodedRows, served: dict[Ou
             raise ProofFailed(f"the pipeline raises on one row alone: {error}", _ROWS_REMEDY) from error
         for output, values in numbers.items():
             if not _all_match(partial(_is_row, index), found[output], values):
-                raise ProofFailed(f"the {output} of a row depends on the other rows of its batch", _ROWS_REMEDY)
+                reason = f"the {output} of a row depends on the other rows of its batch"
+                if output in card.default_outputs:
+                    raise ProofFailed(reason, _ROWS_REMEDY)
+                dependent[output.value] = reason
+    return dependent
 
 
 def _are_numbers(values: OutputValues) -> bool:
@@ -168,7 +176,7 @@ def _check_output(
     try:
         json.loads(b"[%b]" % b",".join(encode_items(served_values)))
     except TypeError as error:
-        raise ProofFailed(f"the {output} cannot be encoded as JSON ({error})", _LABELS_REMEDY) from error
+        raise ProofFailed(f"the {output} cannot be encoded as JSON ({error})", CannotServe.labels_remedy) from error
 
 
 def _all_match(is_equal: Callable[[Any, Any], bool], first: OutputValues, second: OutputValues) -> bool:
@@ -204,8 +212,13 @@ def _is_identical_in_pandas(decoded: Any, original: Any) -> bool:
     except AssertionError:
         return False
     if decoded.dtype == object:  # None, NaN and NA are different markers
-        return [type(each) for each in decoded] == [type(each) for each in original]
+        return _find_types(decoded) == _find_types(original)
     return not isinstance(decoded.dtype, np.dtype) or _is_identical(decoded.to_numpy(), original.to_numpy())
+
+
+def _find_types(values: Any) -> list[type]:
+    """Return the type of each object, float also for numpy's NaN."""
+    return [float if isinstance(value, float) else type(value) for value in values]
 
 
 def _is_identical_in_polars(decoded: Any, original: Any) -> bool:

@@ -43,7 +43,7 @@ class PolarsDecoder:
     def build_frame(self, rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
         """Build a frame from decoded rows."""
         columns = zip(self._names, self._builders, zip(*rows, strict=True), strict=True)
-        return pl.DataFrame([build(name, values) for name, build, values in columns])
+        return pl.DataFrame({name: build(name, values) for name, build, values in columns})
 
 
 def make_builder(column: Column) -> Builder:

@@ -18,6 +18,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from shared.card import ModelCard, read_card
 from shared.errors import CannotServe
@@ -75,10 +76,11 @@ def test_parquet_file_with_further_columns_describes_a_frame(
     assert set(card.classes or ()) == set(data.y)
 
 
-def test_csv_file_describes_a_matrix(carded: Callable[..., ModelCard], matrix_file: Path, tmp_path: Path) -> None:
-    rows = tmp_path / "rows.csv"
+def test_csv_file_describes_a_matrix(carded: Callable[..., ModelCard], tmp_path: Path) -> None:
+    rows, tree = tmp_path / "rows.csv", tmp_path / "tree.joblib"
     pd.DataFrame(IRIS.data, columns=["a", "b", "c", "d"]).to_csv(rows, index=False)
-    card = carded(matrix_file, data=rows, nullable=["b"])
+    joblib.dump(DecisionTreeClassifier().fit(IRIS.data, IRIS.target), tree)  # takes missing values
+    card = carded(tree, data=rows, nullable=["b"])
     assert card.input.kind == "matrix"
     assert [(column.name, column.nullable) for column in card.input.columns] == [
         ("a", False),
@@ -289,7 +291,7 @@ def test_a_name_that_is_not_allowed_is_refused_before_anything_is_made(
     tmp_path: Path, matrix_file: Path, name: str, version: str
 ) -> None:
     models = tmp_path / "models" / "deep"
-    with pytest.raises(CannotServe, match=r"is not allowed. Give a (name|version) of .*letters"):
+    with pytest.raises(CannotServe, match=r"is not allowed. Give a (name|version) as a string of .*letters"):
         save_pipeline_file(matrix_file, models, name=name, version=version)
     with pytest.raises(CannotServe, match="is not allowed"):
         save(joblib.load(matrix_file), models, name=name, version=version, X=IRIS.data, source="the tests")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from dateutil.tz import gettz, tzoffset
@@ -91,7 +92,12 @@ INPUTS: dict[str, tuple[Any, str]] = {
     "texts with None": (["a", None], 'NoneType.*""'),
     "texts with NaN": (pd.Series(["a", None], dtype="str"), 'float.*""'),
     "texts and numbers": (["a", 1], 'int.*""'),
-    "bytes": ([b"a"], "list of texts"),
+    "bytes": ([b"a"], r"bytes.*text\.decode\(\)"),
+    "lazy frame": (pl.LazyFrame({"a": [1.0]}), r"lazy frame.*X\.collect\(\)"),
+    "named categories of polars": (
+        pl.DataFrame({"a": ["x"]}, schema={"a": pl.Categorical(pl.Categories("letters"))}),
+        r'"a" has categories with a name, letters.*cast\(pl\.Categorical\)',
+    ),
     "a string": ("text", "a str of the shape.*list of texts"),
     "a dict of columns": ({"a": [1]}, "a dict of the shape.*data frame"),
     "column names that are no strings": (pd.DataFrame([[1.0, 2.0]]), r"column name 0 .*X\.columns"),
@@ -114,6 +120,16 @@ def test_input_is_refused(kind: str) -> None:
 def test_names_of_a_matrix_must_fit_it() -> None:
     with pytest.raises(CannotServe, match="the data has 2 columns, and there are 1 names"):
         describe_input(None, np.ones((2, 2)), ["a"])
+
+
+def test_names_can_be_sent() -> None:
+    with pytest.raises(CannotServe, match=r"'\\ud800' contains a lone surrogate.*Rename"):
+        describe_input(None, np.ones((2, 2)), ["a", "\ud800"])
+
+
+def test_columns_of_a_frame_are_not_named_again() -> None:
+    with pytest.raises(CannotServe, match=r"have names already.*only with a matrix"):
+        describe_input(None, pd.DataFrame({"a": [0.5]}), ["b"])
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import DBSCAN
 from sklearn.compose import make_column_transformer
@@ -66,6 +68,77 @@ def test_outputs_on_request_that_cannot_be_served_are_left_out_with_a_warning(tm
         warnings, ("cannot be encoded", "number of rows", "no scores of", "more than"), strict=True
     ):
         assert reason in warning
+
+
+class NumbersRowsOnRequest(pipelines.SignClassifier):
+    """Its scores are the positions of the rows in the batch."""
+
+    def score_samples(self, rows: Any) -> Any:
+        return np.arange(len(rows), dtype=np.float64)
+
+
+def test_output_on_request_that_depends_on_the_other_rows_is_left_out(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"scores is left out: .* depends on the other rows of its batch"):
+        model_dir = try_to_save(tmp_path, NumbersRowsOnRequest().fit(X, Y))
+    assert read_card(model_dir).outputs == ("prediction", "log_proba", "proba")
+
+
+def test_class_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CannotServe, match=r"LogisticRegression is a class.*instance"):
+        try_to_save(tmp_path, LogisticRegression)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"version": 1}, "the version 1 is not allowed.*Give a version as a string of letters"),
+        ({"source": None}, "source: Input should be a valid string.*Give source as a string"),
+        ({"metrics": {"accuracy": 0.9}}, r"metrics\.accuracy: .*Metric\(mean=0\.9, std=0\.02\)"),
+        ({"metrics": {"accuracy": {"mean": np.nan, "std": 0.1}}}, r"metrics\.accuracy\.mean: .*finite number"),
+    ],
+)
+def test_argument_of_another_type_is_refused(tmp_path: Path, arguments: dict[str, Any], reason: str) -> None:
+    with pytest.raises(CannotServe, match=reason):
+        save(StandardScaler().fit(X), tmp_path, **{"name": "any", "version": "1", "X": X, "source": "any"} | arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+class OwnFrame(pd.DataFrame):  # type: ignore[misc]  # pandas is untyped
+    """A subclass, as libraries have for data with more methods."""
+
+
+def test_frame_of_a_subclass_is_a_frame(tmp_path: Path) -> None:
+    frame = OwnFrame(X, columns=["a", "b"])
+    model_dir = try_to_save(tmp_path, make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, Y), frame)
+    assert [column.name for column in read_card(model_dir).input.columns] == ["a", "b"]
+
+
+def test_configuration_of_this_process_is_named_if_serving_differs(tmp_path: Path) -> None:
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    with config_context(transform_output="pandas"):
+        pipeline = make_pipeline(StandardScaler(), make_column_transformer((StandardScaler(), ["b"]))).fit(frame)
+        with pytest.raises(CannotServe, match=r"transform_output .*pipeline\.set_output\(transform=…\)"):
+            try_to_save(tmp_path, pipeline, frame)
+    try_to_save(tmp_path, pipeline.set_output(transform="pandas").fit(frame), frame)
+
+
+def test_nan_of_numpy_is_a_nan(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"letter": pd.Series(["x", "y", np.float64("nan")] * 10, dtype=object)})
+    try_to_save(tmp_path, make_pipeline(OneHotEncoder(), LogisticRegression()).fit(frame, Y), frame)
+
+
+def test_column_without_letters_in_its_name_is_saved(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"": X[:, 0], "b": X[:, 1]})
+    try_to_save(tmp_path, make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, Y), frame)
+
+
+@pytest.mark.parametrize("dtype", [pl.Date, pl.Datetime("us")])
+def test_years_of_five_digits_are_refused(tmp_path: Path, dtype: Any) -> None:
+    frame = pl.DataFrame({"day": pl.Series(["2026-01-31"] * 30).str.to_date(), "a": X[:, 0]})
+    frame = frame.with_columns(pl.col("day").dt.offset_by("8000y").cast(dtype))
+    pipeline = make_pipeline(make_column_transformer((StandardScaler(), ["a"])), LogisticRegression()).fit(frame, Y)
+    with pytest.raises(CannotServe, match=r'"day" must be a date.*\+10026-01-31'):
+        try_to_save(tmp_path, pipeline, frame)
 
 
 def test_lambda_is_refused(tmp_path: Path) -> None:

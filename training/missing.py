@@ -1,0 +1,104 @@
+"""Makes rows with missing values for columns that are nullable although X lacks none of their values."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.columns import Column, ModelInput
+from shared.errors import CannotServe
+from training.outputs import compute_output, find_outputs
+
+_MAX_ROWS: Final = 100
+
+
+def append_missing_values(pipeline: Any, model_input: ModelInput, X: Any, is_missing: NDArray[np.bool_]) -> Any:
+    """Append rows in which a value is missing, so that each nullable column has one.
+
+    Args:
+        pipeline: the fitted pipeline.
+        model_input: the input of the model.
+        X: the rows of the proof, in the form that the pipeline takes.
+        is_missing: a mask of the missing values of the training data, shape (n_rows, n_columns).
+
+    Raises:
+        CannotServe: the pipeline raises an exception on these rows.
+    """
+    columns = zip(model_input.columns, is_missing.T, strict=True)
+    names = [column.name for column, missing in columns if column.nullable and not missing.any()]
+    if not names:
+        return X
+    rows = _make_rows(model_input, X, [names[index::_MAX_ROWS] for index in range(min(len(names), _MAX_ROWS))])
+    if _find_exception(pipeline, rows) is not None:
+        raise _explain(pipeline, model_input, X, names)
+    return _concatenate(model_input, X, rows)
+
+
+def _explain(pipeline: Any, model_input: ModelInput, X: Any, names: Sequence[str]) -> CannotServe:
+    """Return the error that names the first column whose missing value raises an exception."""
+    found = {name: _find_exception(pipeline, _make_rows(model_input, X, [[name]])) for name in names}
+    refused = [name for name, exception in found.items() if exception is not None] or list(names)
+    accepted = [name for name in names if name not in refused]
+    reason, *_ = str(found[refused[0]]).splitlines() or [""]
+    instead = f"name only columns that it imputes: nullable={accepted}" if accepted else "leave nullable out"
+    return CannotServe(
+        f'the pipeline raises if the value of "{refused[0]}" is missing, which nullable allows: {reason}',
+        f"Impute it in the pipeline, as SimpleImputer does, or {instead}.",
+    )
+
+
+def _find_exception(pipeline: Any, rows: Any) -> Exception | None:
+    try:
+        compute_output(pipeline, find_outputs(pipeline)[0], copy.deepcopy(rows))  # a step may write into its input
+    except Exception as error:  # a pipeline can raise any exception
+        return error
+    return None
+
+
+def _make_rows(model_input: ModelInput, X: Any, missing: Sequence[Sequence[str]]) -> Any:
+    """Return a copy of the first row for each group of columns, with their values missing."""
+    columns = {column.name: index for index, column in enumerate(model_input.columns)}
+    if model_input.library == "polars":
+        return _make_polars_rows(X, missing)
+    if model_input.library == "pandas":
+        rows = X.iloc[[0] * len(missing)].reset_index(drop=True)
+        for row, names in enumerate(missing):
+            for name in names:
+                rows.iloc[row, columns[name]] = _to_pandas_marker(model_input.columns[columns[name]])
+        return rows
+    matrix = np.repeat(np.asarray(X)[:1], len(missing), axis=0)
+    for row, names in enumerate(missing):
+        matrix[row, [columns[name] for name in names]] = np.nan
+    return matrix
+
+
+def _make_polars_rows(X: Any, missing: Sequence[Sequence[str]]) -> Any:
+    import polars as pl
+
+    rows = X[[0] * len(missing)]
+    index = pl.int_range(pl.len())
+    return rows.with_columns(
+        pl.when(index == row).then(None).otherwise(pl.col(name)).alias(name)
+        for row, names in enumerate(missing)
+        for name in names
+    )
+
+
+def _to_pandas_marker(column: Column) -> Any:
+    import pandas as pd
+
+    return {"na": pd.NA, "nat": pd.NaT}.get(column.missing or "", np.nan)
+
+
+def _concatenate(model_input: ModelInput, X: Any, rows: Any) -> Any:
+    if model_input.library == "pandas":
+        import pandas as pd
+
+        return pd.concat([X, rows], ignore_index=True)
+    if model_input.library == "polars":
+        import polars as pl
+
+        return pl.concat([X, rows])
+    return np.vstack([X, rows])
