@@ -1,5 +1,6 @@
 """Evaluates a loaded pipeline: rows are transformed once, and its last step is evaluated once if that is exact."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -11,17 +12,11 @@ from worker.pool.one_evaluation import Evaluation, evaluate_by_own_methods, find
 from worker.pool.outputs import OutputValues, WantedRows, compute_output, count_rows, select_rows
 from worker.pool.pipeline_steps import split_steps
 from worker.pool.single_job import use_single_job
+from worker.pool.transforms import RowCountChanged, apply_transforms, flatten_transforms
 
 _LABELS_AND_LOG_PROBA: Final = (Output.PREDICTION, Output.LOG_PROBA)
 
 log = structlog.get_logger(__name__)
-
-
-class RowCountChanged(ValueError):
-    """A step of the pipeline dropped or added rows, so the results cannot be assigned to the rows."""
-
-    def __init__(self, step: str, n_returned: int, n_given: int) -> None:
-        super().__init__(f"{step} returned {n_returned} rows for {n_given}")
 
 
 class Evaluator:
@@ -29,7 +24,8 @@ class Evaluator:
 
     def __init__(self, pipeline: Any, outputs: Sequence[Output]) -> None:
         use_single_job(pipeline)
-        self._transforms, self._final = split_steps(pipeline)
+        self._own_transforms, self._final = split_steps(pipeline)
+        self._transforms = flatten_transforms(self._own_transforms)
         self._outputs = outputs
         self._evaluate = find_evaluation(self._final)
 
@@ -40,34 +36,49 @@ class Evaluator:
             RowCountChanged: a row has no result, or more than one.
             Exception: any exception of the pipeline.
         """
-        return self._evaluate_final(self._evaluate, self._transform(rows), wanted_rows)
+        return self._evaluate_final(self._evaluate, apply_transforms(self._transforms, rows), wanted_rows)
 
     def prove_one_evaluation(self, rows: Any) -> None:
-        """Compute every output with the model's own methods, and compare the one evaluation with them.
+        """Compute every output with the pipeline's own methods, and compare with them what is called instead.
 
-        If a bit differs, the model's own methods are used from now on.
+        If a bit differs, the own methods are used from now on.
 
         Raises:
             Exception: any exception of the pipeline's own methods.
         """
-        rows = self._transform(rows)
-        expected = self._evaluate_final(evaluate_by_own_methods, rows, dict.fromkeys(self._outputs))
+        rows_again = copy.deepcopy(rows)  # a step may write into its input
+        transformed = apply_transforms(self._own_transforms, rows)
+        expected = self._evaluate_final(evaluate_by_own_methods, transformed, dict.fromkeys(self._outputs))
+        if reason := self._find_fault_of_flat_transforms(rows_again, transformed, expected):
+            log.info("fell back to the transforms' own methods", reason=reason)
+            self._transforms = self._own_transforms
         pair: WantedRows = {output: None for output in _LABELS_AND_LOG_PROBA if output in expected}
         try:
-            reason = _describe_difference(expected, self._evaluate_final(self._evaluate, rows, pair))
+            reason = _describe_difference(expected, self._evaluate_final(self._evaluate, transformed, pair))
         except Exception as error:  # a fault of the one evaluation: the model's own methods raised nothing
             reason = repr(error)
         if reason is not None:
             log.warning("fell back to the model's own methods", step=type(self._final).__name__, reason=reason)
             self._evaluate = evaluate_by_own_methods
 
-    def _transform(self, rows: Any) -> Any:
-        n_rows = count_rows(rows)
-        for transform in self._transforms:
-            rows = transform.transform(rows)
-            if (n_returned := count_rows(rows)) != n_rows:
-                raise RowCountChanged(f"the step {type(transform).__name__}", n_returned, n_rows)
-        return rows
+    def _find_fault_of_flat_transforms(
+        self, rows: Any, transformed: Any, expected: Mapping[Output, OutputValues]
+    ) -> str | None:
+        """Return how the flat transforms differ from the pipeline's own; None if they do not.
+
+        Args:
+            rows: rows that have not been transformed.
+            transformed: the same rows, transformed by the pipeline's own methods.
+            expected: their outputs.
+        """
+        try:
+            found = apply_transforms(self._transforms, rows)
+            if type(found) is not type(transformed):  # of ColumnTransformer after set_output(transform="pandas")
+                return f"they return a {type(found).__name__} instead of a {type(transformed).__name__}"
+            outputs = self._evaluate_final(evaluate_by_own_methods, found, dict.fromkeys(expected))
+            return _describe_difference(expected, outputs)
+        except Exception as error:  # the pipeline's own methods raised nothing
+            return repr(error)
 
     def _evaluate_final(self, evaluate: Evaluation, rows: Any, wanted_rows: WantedRows) -> dict[Output, OutputValues]:
         outputs: dict[Output, OutputValues] = {}

@@ -24,9 +24,9 @@ def split_steps(pipeline: Any) -> tuple[list[Any], Any]:
     """
     transforms: list[Any] = []
     while True:
-        if has_exact_class(pipeline, "sklearn.pipeline.Pipeline") and not _is_passed_through(pipeline.steps[-1][1]):
+        if has_exact_class(pipeline, "sklearn.pipeline.Pipeline") and not is_passed_through(pipeline.steps[-1][1]):
             *steps, pipeline = (step for _, step in pipeline.steps)
-            transforms += [step for step in steps if not _is_passed_through(step)]
+            transforms += [step for step in steps if not is_passed_through(step)]
         elif any(has_exact_class(pipeline, search) for search in _SEARCH_CLASSES) and hasattr(
             pipeline, "best_estimator_"
         ):
@@ -35,7 +35,8 @@ def split_steps(pipeline: Any) -> tuple[list[Any], Any]:
             return transforms, pipeline
 
 
-def _is_passed_through(step: Any) -> bool:
+def is_passed_through(step: Any) -> bool:
+    """Return whether a step of a pipeline returns the rows unchanged."""
     return step is None or (isinstance(step, str) and step == "passthrough")
 
 
