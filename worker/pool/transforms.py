@@ -40,8 +40,10 @@ def apply_transforms(transforms: Sequence[Any], rows: Any) -> Any:
 
 
 def flatten_transforms(transforms: Sequence[Any]) -> list[Any]:
-    """Return transforms that together do the same as the given ones: nested pipelines become lists of their steps, and
-    a ColumnTransformer becomes `ColumnBranches`."""
+    """Return transforms that together do the same as the given ones.
+
+    Nested pipelines become their steps, and a ColumnTransformer becomes `ColumnBranches`.
+    """
     flat: list[Any] = []
     for transform in transforms:
         if has_exact_class(transform, "sklearn.pipeline.Pipeline"):
