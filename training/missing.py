@@ -28,22 +28,25 @@ def append_missing_values(pipeline: Any, model_input: ModelInput, X: Any, is_mis
     """
     columns = zip(model_input.columns, is_missing.T, strict=True)
     names = [column.name for column, missing in columns if column.nullable and not missing.any()]
-    if not names:
-        return X
+    if not names or _find_exception(pipeline, _make_rows(model_input, X, [[]])) is not None:
+        return X  # nothing to prove, or the proof finds another fault
     rows = _make_rows(model_input, X, [names[index::_MAX_ROWS] for index in range(min(len(names), _MAX_ROWS))])
     if _find_exception(pipeline, rows) is not None:
-        raise _explain(pipeline, model_input, X, names)
+        _check_each_column(pipeline, model_input, X, names)
+        rows = _make_rows(model_input, X, [[name] for name in names[:_MAX_ROWS]])
     return _concatenate(model_input, X, rows)
 
 
-def _explain(pipeline: Any, model_input: ModelInput, X: Any, names: Sequence[str]) -> CannotServe:
-    """Return the error that names the first column whose missing value raises an exception."""
+def _check_each_column(pipeline: Any, model_input: ModelInput, X: Any, names: Sequence[str]) -> None:
+    """Raise an error that names the first column whose missing value raises an exception, if there is one."""
     found = {name: _find_exception(pipeline, _make_rows(model_input, X, [[name]])) for name in names}
-    refused = [name for name, exception in found.items() if exception is not None] or list(names)
-    accepted = [name for name in names if name not in refused]
+    refused = [name for name, exception in found.items() if exception is not None]
+    if not refused:  # the pipeline accepts the values of some columns, but not of several at the same time
+        return
+    accepted = [name for name in names if found[name] is None]
     reason, *_ = str(found[refused[0]]).splitlines() or [""]
     instead = f"name only columns that it imputes: nullable={accepted}" if accepted else "leave nullable out"
-    return CannotServe(
+    raise CannotServe(
         f'the pipeline raises if the value of "{refused[0]}" is missing, which nullable allows: {reason}',
         f"Impute it in the pipeline, as SimpleImputer does, or {instead}.",
     )
@@ -58,7 +61,7 @@ def _find_exception(pipeline: Any, rows: Any) -> Exception | None:
 
 
 def _make_rows(model_input: ModelInput, X: Any, missing: Sequence[Sequence[str]]) -> Any:
-    """Return a copy of the first row for each group of columns, with their values missing."""
+    """Return a copy of the first row for each group of columns, with the values of these missing."""
     columns = {column.name: index for index, column in enumerate(model_input.columns)}
     if model_input.library == "polars":
         return _make_polars_rows(X, missing)
@@ -77,13 +80,11 @@ def _make_rows(model_input: ModelInput, X: Any, missing: Sequence[Sequence[str]]
 def _make_polars_rows(X: Any, missing: Sequence[Sequence[str]]) -> Any:
     import polars as pl
 
-    rows = X[[0] * len(missing)]
-    index = pl.int_range(pl.len())
-    return rows.with_columns(
-        pl.when(index == row).then(None).otherwise(pl.col(name)).alias(name)
-        for row, names in enumerate(missing)
-        for name in names
-    )
+    def make_series(name: str) -> Any:
+        values = [None if name in names else X[name][0] for names in missing]
+        return pl.Series(name, values, dtype=X[name].dtype)
+
+    return pl.DataFrame({name: make_series(name) for name in X.columns})
 
 
 def _to_pandas_marker(column: Column) -> Any:

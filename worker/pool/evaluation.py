@@ -12,11 +12,18 @@ from worker.pool.one_evaluation import Evaluation, evaluate_by_own_methods, find
 from worker.pool.outputs import OutputValues, WantedRows, compute_output, count_rows, select_rows
 from worker.pool.pipeline_steps import split_steps
 from worker.pool.single_job import use_single_job
-from worker.pool.transforms import RowCountChanged, apply_transforms, flatten_transforms
+from worker.pool.transforms import flatten_transform
 
 _LABELS_AND_LOG_PROBA: Final = (Output.PREDICTION, Output.LOG_PROBA)
 
 log = structlog.get_logger(__name__)
+
+
+class RowCountChanged(ValueError):
+    """A step of the pipeline dropped or added rows, so the results cannot be assigned to the rows."""
+
+    def __init__(self, step: str, n_returned: int, n_given: int) -> None:
+        super().__init__(f"{step} returned {n_returned} rows for {n_given}")
 
 
 class Evaluator:
@@ -25,7 +32,7 @@ class Evaluator:
     def __init__(self, pipeline: Any, outputs: Sequence[Output]) -> None:
         use_single_job(pipeline)
         self._own_transforms, self._final = split_steps(pipeline)
-        self._transforms = flatten_transforms(self._own_transforms)
+        self._transforms = [flatten_transform(transform) for transform in self._own_transforms]
         self._outputs = outputs
         self._evaluate = find_evaluation(self._final)
 
@@ -36,7 +43,7 @@ class Evaluator:
             RowCountChanged: a row has no result, or more than one.
             Exception: any exception of the pipeline.
         """
-        return self._evaluate_final(self._evaluate, apply_transforms(self._transforms, rows), wanted_rows)
+        return self._evaluate_final(self._evaluate, self._transform(self._transforms, rows), wanted_rows)
 
     def prove_one_evaluation(self, rows: Any) -> None:
         """Compute every output with the pipeline's own methods, and compare with them what is called instead.
@@ -47,11 +54,11 @@ class Evaluator:
             Exception: any exception of the pipeline's own methods.
         """
         rows_again = copy.deepcopy(rows)  # a step may write into its input
-        transformed = apply_transforms(self._own_transforms, rows)
-        expected = self._evaluate_final(evaluate_by_own_methods, transformed, dict.fromkeys(self._outputs))
-        if reason := self._find_fault_of_flat_transforms(rows_again, transformed, expected):
-            log.info("fell back to the transforms' own methods", reason=reason)
+        transformed = self._transform(self._own_transforms, rows)
+        if reason := self._find_fault_of_flat_transforms(rows_again, transformed):
+            log.warning("fell back to the transforms' own methods", reason=reason)
             self._transforms = self._own_transforms
+        expected = self._evaluate_final(evaluate_by_own_methods, transformed, dict.fromkeys(self._outputs))
         pair: WantedRows = {output: None for output in _LABELS_AND_LOG_PROBA if output in expected}
         try:
             reason = _describe_difference(expected, self._evaluate_final(self._evaluate, transformed, pair))
@@ -61,24 +68,23 @@ class Evaluator:
             log.warning("fell back to the model's own methods", step=type(self._final).__name__, reason=reason)
             self._evaluate = evaluate_by_own_methods
 
-    def _find_fault_of_flat_transforms(
-        self, rows: Any, transformed: Any, expected: Mapping[Output, OutputValues]
-    ) -> str | None:
-        """Return how the flat transforms differ from the pipeline's own; None if they do not.
-
-        Args:
-            rows: rows that have not been transformed.
-            transformed: the same rows, transformed by the pipeline's own methods.
-            expected: their outputs.
-        """
+    def _find_fault_of_flat_transforms(self, rows: Any, expected: Any) -> str | None:
+        """Return how the flat transforms differ from the pipeline's own, which return the expected rows."""
+        if all(flat is own for flat, own in zip(self._transforms, self._own_transforms, strict=True)):
+            return None
         try:
-            found = apply_transforms(self._transforms, rows)
-            if type(found) is not type(transformed):  # of ColumnTransformer after set_output(transform="pandas")
-                return f"they return a {type(found).__name__} instead of a {type(transformed).__name__}"
-            outputs = self._evaluate_final(evaluate_by_own_methods, found, dict.fromkeys(expected))
-            return _describe_difference(expected, outputs)
+            return None if _are_same_rows(self._transform(self._transforms, rows), expected) else "other rows"
         except Exception as error:  # the pipeline's own methods raised nothing
             return repr(error)
+
+    def _transform(self, transforms: Sequence[Any], rows: Any) -> Any:
+        """Transform rows with the pipeline's own transforms, or with the flat ones."""
+        n_rows = count_rows(rows)
+        for transform, own in zip(transforms, self._own_transforms, strict=True):
+            rows = transform.transform(rows)
+            if (n_returned := count_rows(rows)) != n_rows:
+                raise RowCountChanged(f"the step {type(own).__name__}", n_returned, n_rows)
+        return rows
 
     def _evaluate_final(self, evaluate: Evaluation, rows: Any, wanted_rows: WantedRows) -> dict[Output, OutputValues]:
         outputs: dict[Output, OutputValues] = {}
@@ -98,6 +104,22 @@ class Evaluator:
         for output, values in outputs.items():
             _check_row_count(output, values, n_rows if (indices := wanted_rows[output]) is None else len(indices))
         return outputs
+
+
+def _are_same_rows(first: Any, second: Any) -> bool:
+    """Return whether transformed rows are equal to the bit; False for types that cannot be compared."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, np.ndarray):
+        return first.strides == second.strides and bool(_comparable_bits(first) == _comparable_bits(second))
+    if hasattr(first, "indptr"):  # a sparse matrix by rows or by columns
+        return all(
+            _comparable_bits(getattr(first, part)) == _comparable_bits(getattr(second, part))
+            for part in ("data", "indices", "indptr")
+        )
+    if hasattr(first, "equals"):  # a frame
+        return bool(first.equals(second))
+    return isinstance(first, list) and first == second
 
 
 def _check_row_count(output: Output, values: OutputValues, n_rows: int) -> None:

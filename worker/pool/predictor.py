@@ -51,7 +51,7 @@ class Predictor:
     def warm_up(self) -> None:
         """Predict the card's example rows, so that lazy imports and caches do not delay the first batch."""
         rows = self.decode(encode_one_batch(self.card.example, self.card.encoding))
-        self.evaluate.prove_one_evaluation(rows)  # calls both the one evaluation and the own methods
+        self.evaluate.prove_one_evaluation(rows)  # calls the own methods, and what is called instead
         limit_threads()  # again, for libraries that the pipeline loads on first use
 
     def predict(self, rows: EncodedRows, members: list[Member]) -> tuple[list[Answer | Failure], int]:

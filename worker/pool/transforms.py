@@ -1,8 +1,9 @@
-"""Applies the transforms of a pipeline one by one, without the overhead of ColumnTransformer and of nested pipelines.
+"""Calls the transforms inside a ColumnTransformer or a nested pipeline without the overhead of these.
 
 For a small table, a third of the time of `ColumnTransformer.transform` is spent before and after the transforms of its
 columns: in joblib, checks of names, routing of metadata and the selection of columns by name. Here only the transforms'
-own public methods are called, with the same columns, and their results are joined with the same calls.
+own public methods are called, with the same columns, and their results are joined with the same calls. Where one of the
+skipped checks could matter, the ColumnTransformer itself is called.
 """
 
 from collections.abc import Sequence
@@ -10,68 +11,56 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from worker.pool.outputs import count_rows
 from worker.pool.pipeline_steps import has_exact_class, is_passed_through
 
 Columns = str | list[str] | list[int]
-"""The columns of a transform: one that it takes as a Series, names in a frame, or positions in a matrix."""
+"""The columns of a transform: one that it takes as a Series, names in a frame, or positions."""
 
 
-class RowCountChanged(ValueError):
-    """A step of the pipeline dropped or added rows, so the results cannot be assigned to the rows."""
-
-    def __init__(self, step: str, n_returned: int, n_given: int) -> None:
-        super().__init__(f"{step} returned {n_returned} rows for {n_given}")
-
-
-def apply_transforms(transforms: Sequence[Any], rows: Any) -> Any:
-    """Transform rows with each transform in turn.
-
-    Raises:
-        RowCountChanged: a transform returns more or fewer rows than it is given.
-        Exception: any exception of a transform.
-    """
-    n_rows = count_rows(rows)
-    for transform in transforms:
-        rows = transform.transform(rows)
-        if (n_returned := count_rows(rows)) != n_rows:
-            raise RowCountChanged(f"the step {type(transform).__name__}", n_returned, n_rows)
-    return rows
+def flatten_transform(transform: Any) -> Any:
+    """Return an object whose `transform` returns the same as that of the given transform, faster if possible."""
+    if has_exact_class(transform, "sklearn.pipeline.Pipeline"):
+        return StepSequence([step for _, step in transform.steps if not is_passed_through(step)])
+    if has_exact_class(transform, "sklearn.compose.ColumnTransformer"):
+        return ColumnBranches.make(transform) or transform
+    return transform
 
 
-def flatten_transforms(transforms: Sequence[Any]) -> list[Any]:
-    """Return transforms that together do the same as the given ones.
+class StepSequence:
+    """Does what a pipeline of transforms does."""
 
-    Nested pipelines become their steps, and a ColumnTransformer becomes `ColumnBranches`.
-    """
-    flat: list[Any] = []
-    for transform in transforms:
-        if has_exact_class(transform, "sklearn.pipeline.Pipeline"):
-            flat += flatten_transforms([step for _, step in transform.steps if not is_passed_through(step)])
-        elif has_exact_class(transform, "sklearn.compose.ColumnTransformer"):
-            flat.append(ColumnBranches.make(transform) or transform)
-        else:
-            flat.append(transform)
-    return flat
+    def __init__(self, steps: Sequence[Any]) -> None:
+        self._transforms = [flatten_transform(step) for step in steps]
+
+    def transform(self, rows: Any) -> Any:
+        """Transform rows with each step in turn."""
+        for transform in self._transforms:
+            rows = transform.transform(rows)
+        return rows
 
 
 class _Branch(NamedTuple):
     columns: Columns
-    transforms: list[Any]
+    transform: Any
 
 
 class ColumnBranches:
-    """Does what a ColumnTransformer does whose output is an array or a sparse matrix."""
+    """Does what a ColumnTransformer does whose result is an array or a sparse matrix."""
 
-    def __init__(self, branches: list[_Branch], *, is_sparse: bool) -> None:
+    def __init__(self, transformer: Any, branches: list[_Branch]) -> None:
+        self._transformer = transformer
         self._branches = branches
-        self._is_sparse = is_sparse
+        self._needs_own_method = False
         self._names: Any = None
         self._positions: list[Any] = []
 
     @classmethod
     def make(cls, transformer: Any) -> Self | None:
-        """Return the branches of a fitted ColumnTransformer; None if it selects columns or weights in another way."""
+        """Return the branches of a fitted ColumnTransformer; None if it does more than join transforms of columns."""
+        from sklearn.utils._set_output import _get_output_config  # it has no public name
+
+        if _get_output_config("transform", transformer)["dense"] != "default" or transformer.transformer_weights:
+            return None
         names = getattr(transformer, "feature_names_in_", None)
         branches = []
         for _, transform, selected in transformer.transformers_:
@@ -80,18 +69,19 @@ class ColumnBranches:
             columns = _to_columns(selected, names)
             if columns is None or isinstance(transform, str):
                 return None
-            branches.append(_Branch(columns, flatten_transforms([transform])))
-        if not branches or transformer.transformer_weights is not None:
-            return None
-        return cls(branches, is_sparse=transformer.sparse_output_)
+            branches.append(_Branch(columns, flatten_transform(transform)))
+        return cls(transformer, branches) if branches else None
 
     def transform(self, rows: Any) -> Any:
         """Transform the columns of each branch, and join the results."""
-        parts = [
-            apply_transforms(branch.transforms, columns)
-            for branch, columns in zip(self._branches, self._select_columns(rows), strict=True)
-        ]
-        if not self._is_sparse:
+        selected = None if self._needs_own_method else self._select_columns(rows)
+        if selected is None:
+            return self._transformer.transform(rows)
+        parts = [branch.transform.transform(columns) for branch, columns in zip(self._branches, selected, strict=True)]
+        if not all(map(_can_join, parts)):
+            self._needs_own_method = True
+            return self._transformer.transform(rows)
+        if not self._transformer.sparse_output_:
             return np.hstack([part.toarray() if hasattr(part, "toarray") else part for part in parts])
         from scipy import sparse
         from sklearn.utils import check_array
@@ -99,15 +89,19 @@ class ColumnBranches:
         numeric = [check_array(part, accept_sparse=True, ensure_all_finite=False) for part in parts]
         return sparse.hstack(numeric).tocsr()
 
-    def _select_columns(self, rows: Any) -> list[Any]:
-        """Return the columns of each branch, as a ColumnTransformer selects them."""
-        if not hasattr(rows, "columns"):
-            return [rows[:, branch.columns] for branch in self._branches]
-        if not hasattr(rows, "iloc"):  # polars
-            return [rows[branch.columns] for branch in self._branches]
+    def _select_columns(self, rows: Any) -> list[Any] | None:
+        """Return the columns of each branch; None if the rows are not like those of `fit`."""
+        is_frame = hasattr(rows, "columns")
+        are_named = hasattr(self._transformer, "feature_names_in_")
+        if is_frame != are_named or (not is_frame and rows.shape[1] != self._transformer.n_features_in_):
+            return None
+        if not hasattr(rows, "iloc"):
+            return [rows[branch.columns] if is_frame else rows[:, branch.columns] for branch in self._branches]
         if rows.columns is not self._names:  # `take` needs a quarter of the time of a selection by name
             self._positions = [_find_positions(rows.columns, branch.columns) for branch in self._branches]
             self._names = rows.columns
+        if any(positions is not None and (positions < 0).any() for positions in self._positions):
+            return None
         return [
             rows[branch.columns] if positions is None else rows.take(positions, axis=1)
             for branch, positions in zip(self._branches, self._positions, strict=True)
@@ -130,10 +124,12 @@ def _to_columns(selected: Any, names: Any) -> Columns | None:
 
 
 def _find_positions(names: Any, columns: Columns) -> Any:
-    """Return the positions of columns in a pandas frame; None for a single column, which is selected by name."""
-    if isinstance(columns, str):
-        return None
-    positions = names.get_indexer(columns)
-    if (positions < 0).any():
-        raise KeyError(f"the rows lack a column of {columns}")
-    return positions
+    """Return the positions of columns in a pandas frame, -1 for an absent one; None for a column by itself."""
+    return None if isinstance(columns, str) else names.get_indexer(columns)
+
+
+def _can_join(part: Any) -> bool:
+    """Return whether a ColumnTransformer joins the result of a transform without a check that may fail."""
+    if hasattr(part, "iloc"):  # it refuses NA in a frame of pandas
+        return getattr(part, "ndim", 0) == 2 and all(isinstance(dtype, np.dtype) for dtype in part.dtypes)
+    return getattr(part, "ndim", 0) == 2 or hasattr(part, "get_columns")  # a frame of polars has no `ndim`

@@ -86,6 +86,35 @@ def test_many_columns_share_rows() -> None:
     assert np.isnan(rows).any(axis=0).all()
 
 
+class RaisesOnTwo(DummyClassifier):  # type: ignore[misc]  # scikit-learn is untyped
+    """Raises if two values of a row are missing."""
+
+    def predict(self, X: Any) -> Any:  # scikit-learn's name
+        if (np.isnan(X).sum(axis=1) > 1).any():
+            raise ValueError("two values are missing")
+        return super().predict(X)
+
+
+def test_columns_that_may_not_be_missing_together_get_rows_of_their_own() -> None:
+    X = np.ones((30, 150))
+    described = describe_input(None, X, nullable=True)
+    rows = append_missing_values(RaisesOnTwo().fit(X, Y), described, X, np.zeros((30, 150), dtype=bool))
+    assert np.isnan(rows[30:]).sum(axis=1).tolist() == [1] * 100
+
+
+def test_other_faults_are_left_to_the_proof() -> None:
+    X = np.ones((30, 2))
+    described = describe_input(None, X, nullable=True)
+    assert append_missing_values(LogisticRegression(), described, X, np.zeros((30, 2), dtype=bool)) is X
+
+
+def test_name_that_polars_takes_for_a_pattern_is_a_name() -> None:
+    X = pl.DataFrame({"*": NUMBERS, "b": NUMBERS})
+    described = describe_input(None, X, nullable=["*"])
+    rows = append_missing_values(IGNORES_ROWS, described, X, find_missing_values(described, X))
+    assert rows.null_count().rows() == [(1, 0)]
+
+
 def _save(folder: Path, pipeline: Any, X: Any, nullable: Any) -> list[bool]:
     saved = save(pipeline, folder, name="any", version="1", X=X, source="the tests", nullable=nullable)
     return [column.nullable for column in read_card(saved).input.columns]
