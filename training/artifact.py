@@ -5,6 +5,7 @@ import platform
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -70,8 +71,8 @@ def save(
             The card describes its columns; a worker passes rows of the same kind to the pipeline.
         source: where the training data comes from, in a few words.
         columns: the names of a matrix's columns; x0, x1, … if the pipeline has none.
-        nullable: columns in which a value may be missing although none is missing in X; True: all columns whose dtype
-            can store a missing value.
+        nullable: columns in which a value may be missing although none is missing in X, with a warning if the pipeline
+            raises on it; True: all columns whose dtype can store a missing value.
         metrics: cross-validated scores, by name.
         artifact: the file from which the pipeline was loaded, which is copied instead of writing the pipeline again.
         code: modules and packages that the pipeline needs and no distribution provides. They are copied, with the data
@@ -119,7 +120,9 @@ def save(
             )
         card = _write_card(card, staged)
         proof = take_rows(X, choose_proof_indices(missing))
-        proof = append_missing_values(pipeline, model_input, proof, missing)
+        proof, refused = append_missing_values(pipeline, model_input, proof, missing)
+        if not isinstance(nullable, bool):
+            _warn_of_refused_values(refused)
         proved = prove(staged, card, pipeline, proof, to_client_rows(model_input, proof), trusted_types)
         found = {"versions": card.versions | proved.versions, "outputs": proved.outputs}
         card = _write_card(card.model_copy(update=found), staged)
@@ -146,6 +149,15 @@ def check_name_and_version(name: str, version: str) -> None:
                 f"Give a {what} as a string of {letters} (a to z), digits, dots, hyphens and underscores that begins "
                 "with a letter or a digit.",
             )
+
+
+def _warn_of_refused_values(refused: dict[str, str]) -> None:
+    for name, reason in refused.items():
+        warnings.warn(
+            f'the pipeline raises if the value of "{name}" is missing, which nullable allows ({reason}): such rows '
+            "will be rejected. Impute it in the pipeline, as SimpleImputer does, or leave it out of nullable.",
+            stacklevel=3,
+        )
 
 
 @contextmanager

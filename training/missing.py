@@ -2,54 +2,55 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.columns import Column, ModelInput
-from shared.errors import CannotServe
 from training.outputs import compute_output, find_outputs
 
 _MAX_ROWS: Final = 100
 
 
-def append_missing_values(pipeline: Any, model_input: ModelInput, X: Any, is_missing: NDArray[np.bool_]) -> Any:
-    """Append rows in which a value is missing, so that each nullable column has one.
+class MissingValues(NamedTuple):
+    """The rows of a proof, and the columns whose values the pipeline needs."""
+
+    X: Any
+    """The rows, followed by rows in which a value is missing."""
+    refused: dict[str, str]
+    """Nullable columns for which the pipeline raises if the value is missing, with its message."""
+
+
+def append_missing_values(
+    pipeline: Any, model_input: ModelInput, X: Any, is_missing: NDArray[np.bool_]
+) -> MissingValues:
+    """Append rows in which values are missing, for each nullable column that lacks none in the training data.
 
     Args:
         pipeline: the fitted pipeline.
         model_input: the input of the model.
         X: the rows of the proof, in the form that the pipeline takes.
         is_missing: a mask of the missing values of the training data, shape (n_rows, n_columns).
-
-    Raises:
-        CannotServe: the pipeline raises an exception on these rows.
     """
     columns = zip(model_input.columns, is_missing.T, strict=True)
     names = [column.name for column, missing in columns if column.nullable and not missing.any()]
     if not names or _find_exception(pipeline, _make_rows(model_input, X, [[]])) is not None:
-        return X  # nothing to prove, or the proof finds another fault
+        return MissingValues(X, {})  # nothing to prove, or the proof finds another fault
     rows = _make_rows(model_input, X, [names[index::_MAX_ROWS] for index in range(min(len(names), _MAX_ROWS))])
+    refused = {}
     if _find_exception(pipeline, rows) is not None:
-        _check_each_column(pipeline, model_input, X, names)
-        rows = _make_rows(model_input, X, [[name] for name in names[:_MAX_ROWS]])
-    return _concatenate(model_input, X, rows)
+        found = {name: _find_exception(pipeline, _make_rows(model_input, X, [[name]])) for name in names}
+        refused = {name: _first_line(exception) for name, exception in found.items() if exception is not None}
+        accepted = [name for name in names if name not in refused]
+        if not accepted:
+            return MissingValues(X, refused)
+        rows = _make_rows(model_input, X, [[name] for name in accepted[:_MAX_ROWS]])
+    return MissingValues(_concatenate(model_input, X, rows), refused)
 
 
-def _check_each_column(pipeline: Any, model_input: ModelInput, X: Any, names: Sequence[str]) -> None:
-    """Raise an error that names the first column whose missing value raises an exception, if there is one."""
-    found = {name: _find_exception(pipeline, _make_rows(model_input, X, [[name]])) for name in names}
-    refused = [name for name, exception in found.items() if exception is not None]
-    if not refused:  # the pipeline accepts the values of some columns, but not of several at the same time
-        return
-    accepted = [name for name in names if found[name] is None]
-    reason, *_ = str(found[refused[0]]).splitlines() or [""]
-    instead = f"name only columns that it imputes: nullable={accepted}" if accepted else "leave nullable out"
-    raise CannotServe(
-        f'the pipeline raises if the value of "{refused[0]}" is missing, which nullable allows: {reason}',
-        f"Impute it in the pipeline, as SimpleImputer does, or {instead}.",
-    )
+def _first_line(exception: Exception) -> str:
+    return next(iter(str(exception).splitlines()), type(exception).__name__)
 
 
 def _find_exception(pipeline: Any, rows: Any) -> Exception | None:

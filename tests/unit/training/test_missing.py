@@ -16,7 +16,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from shared.card import read_card
-from shared.errors import CannotServe
 from training.artifact import save
 from training.inputs import describe_input
 from training.missing import append_missing_values
@@ -61,7 +60,7 @@ FRAMES: dict[str, Any] = {
 def test_each_widened_column_gets_a_row_without_its_value(kind: str) -> None:
     X = FRAMES[kind]
     widened = describe_input(None, X, nullable=True)
-    rows = append_missing_values(IGNORES_ROWS, widened, X, find_missing_values(widened, X))
+    rows = append_missing_values(IGNORES_ROWS, widened, X, find_missing_values(widened, X)).X
     assert type(rows) is type(X)
     described = describe_input(None, rows)  # as if X had had these missing values
     assert [(each.name, each.dtype, each.missing) for each in described.columns] == [
@@ -75,13 +74,13 @@ def test_each_widened_column_gets_a_row_without_its_value(kind: str) -> None:
 def test_columns_whose_values_are_missing_in_the_data_get_no_rows() -> None:
     X = pd.DataFrame({"any name": [1.0, None, 2.0]})
     described = describe_input(None, X, nullable=True)
-    assert append_missing_values(IGNORES_ROWS, described, X, find_missing_values(described, X)) is X
+    assert append_missing_values(IGNORES_ROWS, described, X, find_missing_values(described, X)).X is X
 
 
 def test_many_columns_share_rows() -> None:
     X = np.ones((3, 250))
     described = describe_input(None, X, nullable=True)
-    rows = append_missing_values(IGNORES_ROWS, described, X, np.zeros((3, 250), dtype=bool))
+    rows = append_missing_values(IGNORES_ROWS, described, X, np.zeros((3, 250), dtype=bool)).X
     assert rows.shape == (103, 250)
     assert np.isnan(rows).any(axis=0).all()
 
@@ -98,20 +97,21 @@ class RaisesOnTwo(DummyClassifier):  # type: ignore[misc]  # scikit-learn is unt
 def test_columns_that_may_not_be_missing_together_get_rows_of_their_own() -> None:
     X = np.ones((30, 150))
     described = describe_input(None, X, nullable=True)
-    rows = append_missing_values(RaisesOnTwo().fit(X, Y), described, X, np.zeros((30, 150), dtype=bool))
+    rows, refused = append_missing_values(RaisesOnTwo().fit(X, Y), described, X, np.zeros((30, 150), dtype=bool))
+    assert refused == {}
     assert np.isnan(rows[30:]).sum(axis=1).tolist() == [1] * 100
 
 
 def test_other_faults_are_left_to_the_proof() -> None:
     X = np.ones((30, 2))
     described = describe_input(None, X, nullable=True)
-    assert append_missing_values(LogisticRegression(), described, X, np.zeros((30, 2), dtype=bool)) is X
+    assert append_missing_values(LogisticRegression(), described, X, np.zeros((30, 2), dtype=bool)) == (X, {})
 
 
 def test_name_that_polars_takes_for_a_pattern_is_a_name() -> None:
     X = pl.DataFrame({"*": NUMBERS, "b": NUMBERS})
     described = describe_input(None, X, nullable=["*"])
-    rows = append_missing_values(IGNORES_ROWS, described, X, find_missing_values(described, X))
+    rows = append_missing_values(IGNORES_ROWS, described, X, find_missing_values(described, X)).X
     assert rows.null_count().rows() == [(1, 0)]
 
 
@@ -120,7 +120,7 @@ def _save(folder: Path, pipeline: Any, X: Any, nullable: Any) -> list[bool]:
     return [column.nullable for column in read_card(saved).input.columns]
 
 
-def test_nullable_columns_that_the_pipeline_imputes_are_saved(tmp_path: Path) -> None:
+def test_nullable_columns_are_saved_with_a_warning_if_the_pipeline_raises(tmp_path: Path) -> None:
     X = pd.DataFrame({"number": NUMBERS, "text": TEXTS, "other": NUMBERS})
     prepare = make_column_transformer(
         (make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder()), ["text"]),
@@ -129,12 +129,12 @@ def test_nullable_columns_that_the_pipeline_imputes_are_saved(tmp_path: Path) ->
     )
     pipeline = make_pipeline(prepare, LogisticRegression()).fit(X, Y)
     assert _save(tmp_path, pipeline, X, ["number", "text"]) == [True, True, False]
-    remedy = r"nullable=\['number', 'text'\]"
-    with pytest.raises(CannotServe, match=rf'"other" is missing, which nullable allows: .*NaN.*{remedy}'):
-        _save(tmp_path / "all", pipeline, X, nullable=True)
-    with pytest.raises(CannotServe, match=r'"other" is missing.*leave nullable out'):
-        _save(tmp_path / "one", pipeline, X, nullable="other")
-    assert not list(tmp_path.glob("*/any/1"))
+    with pytest.warns(UserWarning, match=r'"other" is missing, which nullable allows \(.*NaN.*Impute it') as caught:
+        assert _save(tmp_path / "named", pipeline, X, ["number", "other"]) == [True, False, True]
+    assert len(caught) == 1
+    assert _save(tmp_path / "all", pipeline, X, nullable=True) == [True, True, True]
+    with pytest.warns(UserWarning, match='"other" is missing'):
+        assert _save(tmp_path / "one", pipeline, X, nullable="other") == [False, False, True]
 
 
 def test_nullable_columns_of_a_matrix_are_saved(tmp_path: Path) -> None:
