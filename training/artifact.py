@@ -120,8 +120,9 @@ def save(
             )
         card = _write_card(card, staged)
         proof = take_rows(X, choose_proof_indices(missing))
-        proof, refused = append_missing_values(pipeline, model_input, proof, missing)
-        if not isinstance(nullable, bool):
+        are_named = not isinstance(nullable, bool)
+        proof, refused = append_missing_values(pipeline, model_input, proof, missing, try_all=are_named)
+        if are_named:
             _warn_of_refused_values(refused)
         proved = prove(staged, card, pipeline, proof, to_client_rows(model_input, proof), trusted_types)
         found = {"versions": card.versions | proved.versions, "outputs": proved.outputs}

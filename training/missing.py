@@ -23,7 +23,7 @@ class MissingValues(NamedTuple):
 
 
 def append_missing_values(
-    pipeline: Any, model_input: ModelInput, X: Any, is_missing: NDArray[np.bool_]
+    pipeline: Any, model_input: ModelInput, X: Any, is_missing: NDArray[np.bool_], *, try_all: bool = True
 ) -> MissingValues:
     """Append rows in which values are missing, for each nullable column that lacks none in the training data.
 
@@ -32,6 +32,7 @@ def append_missing_values(
         model_input: the input of the model.
         X: the rows of the proof, in the form that the pipeline takes.
         is_missing: a mask of the missing values of the training data, shape (n_rows, n_columns).
+        try_all: whether to find every column for which the pipeline raises; otherwise only some columns are tried.
     """
     columns = zip(model_input.columns, is_missing.T, strict=True)
     names = [column.name for column, missing in columns if column.nullable and not missing.any()]
@@ -40,9 +41,10 @@ def append_missing_values(
     rows = _make_rows(model_input, X, [names[index::_MAX_ROWS] for index in range(min(len(names), _MAX_ROWS))])
     refused = {}
     if _find_exception(pipeline, rows) is not None:
-        found = {name: _find_exception(pipeline, _make_rows(model_input, X, [[name]])) for name in names}
+        tried = names if try_all else names[:_MAX_ROWS]  # an evaluation of a wide table is slow
+        found = {name: _find_exception(pipeline, _make_rows(model_input, X, [[name]])) for name in tried}
         refused = {name: _first_line(exception) for name, exception in found.items() if exception is not None}
-        accepted = [name for name in names if name not in refused]
+        accepted = [name for name in tried if name not in refused]
         if not accepted:
             return MissingValues(X, refused)
         rows = _make_rows(model_input, X, [[name] for name in accepted[:_MAX_ROWS]])
@@ -50,7 +52,7 @@ def append_missing_values(
 
 
 def _first_line(exception: Exception) -> str:
-    return next(iter(str(exception).splitlines()), type(exception).__name__)
+    return next(iter(str(exception).strip().splitlines()), type(exception).__name__)
 
 
 def _find_exception(pipeline: Any, rows: Any) -> Exception | None:

@@ -6,6 +6,7 @@ own public methods are called, with the same columns, and their results are join
 skipped checks could matter, the ColumnTransformer itself is called.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
@@ -51,8 +52,13 @@ class ColumnBranches:
         self._transformer = transformer
         self._branches = branches
         self._needs_own_method = False
+        self._needed_names = {
+            name
+            for branch in branches
+            for name in ([branch.columns] if isinstance(branch.columns, str) else branch.columns)
+        }
         self._names: Any = None
-        self._positions: list[Any] = []
+        self._positions: list[Any] | None = None
 
     @classmethod
     def make(cls, transformer: Any) -> Self | None:
@@ -77,10 +83,11 @@ class ColumnBranches:
         selected = None if self._needs_own_method else self._select_columns(rows)
         if selected is None:
             return self._transformer.transform(rows)
-        parts = [branch.transform.transform(columns) for branch, columns in zip(self._branches, selected, strict=True)]
+        parts = [_isolate(branch.transform, columns) for branch, columns in zip(self._branches, selected, strict=True)]
         if not all(map(_can_join, parts)):
-            self._needs_own_method = True
-            return self._transformer.transform(rows)
+            result = self._transformer.transform(rows)
+            self._needs_own_method = True  # it joined them, and will again
+            return result
         if not self._transformer.sparse_output_:
             return np.hstack([part.toarray() if hasattr(part, "toarray") else part for part in parts])
         from scipy import sparse
@@ -91,21 +98,47 @@ class ColumnBranches:
 
     def _select_columns(self, rows: Any) -> list[Any] | None:
         """Return the columns of each branch; None if the rows are not like those of `fit`."""
-        is_frame = hasattr(rows, "columns")
-        are_named = hasattr(self._transformer, "feature_names_in_")
-        if is_frame != are_named or (not is_frame and rows.shape[1] != self._transformer.n_features_in_):
+        if not hasattr(self._transformer, "feature_names_in_"):
+            is_matrix = getattr(rows, "shape", ())[1:] == (self._transformer.n_features_in_,)
+            if not is_matrix or hasattr(rows, "columns"):
+                return None
+            return [rows[:, branch.columns] for branch in self._branches]
+        if not hasattr(rows, "columns"):
             return None
-        if not hasattr(rows, "iloc"):
-            return [rows[branch.columns] if is_frame else rows[:, branch.columns] for branch in self._branches]
+        if not hasattr(rows, "iloc"):  # polars
+            has_all = self._needed_names <= set(rows.columns)
+            return [rows[branch.columns] for branch in self._branches] if has_all else None
         if rows.columns is not self._names:  # `take` needs a quarter of the time of a selection by name
-            self._positions = [_find_positions(rows.columns, branch.columns) for branch in self._branches]
+            self._positions = self._find_positions(rows.columns)
             self._names = rows.columns
-        if any(positions is not None and (positions < 0).any() for positions in self._positions):
+        if self._positions is None:
             return None
         return [
             rows[branch.columns] if positions is None else rows.take(positions, axis=1)
             for branch, positions in zip(self._branches, self._positions, strict=True)
         ]
+
+    def _find_positions(self, names: Any) -> list[Any] | None:
+        """Return the positions of each branch's columns in a pandas frame, or None instead if it takes a Series.
+
+        Returns:
+            None if the frame lacks a column, or has names that are not strings or not unique.
+        """
+        if not names.is_unique or not all(isinstance(name, str) for name in names):
+            return None
+        if not self._needed_names <= set(names):
+            return None
+        return [
+            None if isinstance(branch.columns, str) else names.get_indexer(branch.columns) for branch in self._branches
+        ]
+
+
+def _isolate(transform: Any, rows: Any) -> Any:
+    """Transform rows as in a job of joblib, which keeps changes of scikit-learn's configuration and of filters."""
+    from sklearn import config_context
+
+    with config_context(), warnings.catch_warnings():
+        return transform.transform(rows)
 
 
 def _to_columns(selected: Any, names: Any) -> Columns | None:
@@ -121,11 +154,6 @@ def _to_columns(selected: Any, names: Any) -> Columns | None:
     if types != {int}:
         return None
     return columns if names is None else [str(names[column]) for column in columns]
-
-
-def _find_positions(names: Any, columns: Columns) -> Any:
-    """Return the positions of columns in a pandas frame, -1 for an absent one; None for a column by itself."""
-    return None if isinstance(columns, str) else names.get_indexer(columns)
 
 
 def _can_join(part: Any) -> bool:

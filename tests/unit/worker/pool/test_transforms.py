@@ -1,5 +1,6 @@
 """Transforms that are called one by one return what the pipeline's own methods return, in the same layout."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy import sparse
+from sklearn import get_config, set_config
 from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
@@ -118,8 +120,9 @@ def test_subclass_is_called_itself() -> None:
     assert flatten_transform(transformer) is transformer
 
 
-def without_column(rows: Any) -> Any:
-    return rows if len(rows) > 1 else rows.drop(columns="a")
+def for_single_rows(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a step that changes only rows that are alone, and so not those of `fit`."""
+    return lambda rows: rows if len(rows) > 1 else change(rows)
 
 
 def numbered_columns(rows: Any) -> Any:
@@ -141,9 +144,24 @@ def ravel_single_row(rows: Any) -> Any:
 
 
 UNUSUAL: dict[str, Any] = {
-    "a column is absent": (without_column, (StandardScaler(), ["a"])),
+    "a column is absent": (for_single_rows(lambda rows: rows.drop(columns="a")), (StandardScaler(), ["a"])),
+    "a text column is absent": (for_single_rows(lambda rows: rows.drop(columns="note")), (TfidfVectorizer(), "note")),
+    "a column of polars is absent": (
+        lambda rows: pl.from_pandas(rows) if len(rows) > 1 else pl.from_pandas(rows.drop(columns="a")),
+        (StandardScaler(), ["a"]),
+    ),
+    "a name is a number": (
+        for_single_rows(lambda rows: rows.set_axis([*rows.columns[:-1], 5], axis=1)),
+        (TfidfVectorizer(), "note"),
+    ),
+    "two columns have a name": (
+        for_single_rows(lambda rows: rows.set_axis([*rows.columns[:-1], "b"], axis=1)),
+        (TfidfVectorizer(), "note"),
+    ),
+    "a matrix instead of a frame": (for_single_rows(lambda rows: rows.to_numpy()), (StandardScaler(), ["a"])),
     "names that are numbers": (numbered_columns, (StandardScaler(), [0])),
     "more columns than in fit": (as_matrix, (StandardScaler(), [0])),
+    "lists instead of a matrix": (lambda rows: rows[["a"]].to_numpy().tolist(), (FunctionTransformer(), [0])),
     "NA comes out": (with_na, (FunctionTransformer(), ["note"])),
     "a vector comes out": (lambda rows: rows[["a"]].to_numpy(), (FunctionTransformer(ravel_single_row), [0])),
 }
@@ -152,7 +170,7 @@ UNUSUAL: dict[str, Any] = {
 def try_transform(transform: Any, rows: Any) -> Any:
     try:
         return transform.transform(rows)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         return str(error)
 
 
@@ -166,6 +184,31 @@ def test_unusual_rows_are_given_to_the_column_transformer(kind: str) -> None:
     for rows in (PANDAS, PANDAS[:1], PANDAS[3:4], PANDAS[:4]):
         expected, found = try_transform(pipeline, rows), try_transform(flat, rows)
         assert found == expected if isinstance(expected, str) else are_identical(found, expected)
+
+
+def set_configuration(rows: Any) -> Any:
+    set_config(assume_finite=True)
+    warnings.simplefilter("ignore")
+    return rows
+
+
+def test_branch_changes_no_configuration() -> None:
+    branch = make_column_transformer((FunctionTransformer(set_configuration), ["a"])).fit(PANDAS)
+    before = get_config(), list(warnings.filters)
+    flatten_transform(branch).transform(PANDAS)
+    assert (get_config(), list(warnings.filters)) == before
+
+
+def test_refused_rows_change_nothing_for_other_rows() -> None:
+    step, transform = UNUSUAL["NA comes out"]
+    pipeline = make_pipeline(FunctionTransformer(step), make_column_transformer(transform)).fit(PANDAS)
+    branches = flatten_transform(pipeline[1])
+    with pytest.raises(ValueError, match=r"uses pandas\.NA"):
+        branches.transform(with_na(PANDAS[3:4]))
+    assert not branches._needs_own_method
+    branches.transform(with_na(PANDAS[:1]))  # strings that are not numpy's, without NA
+    assert branches._needs_own_method
+    assert are_identical(branches.transform(with_na(PANDAS)), pipeline.transform(PANDAS))
 
 
 def explode(rows: Any) -> Any:
