@@ -32,7 +32,7 @@ def describe_input(
         CannotServe: Sepal cannot serve such rows; the message has the reason and a remedy.
     """
     library = _find_frame_library(X)
-    if hasattr(X, "collect"):
+    if library == "polars" and not hasattr(X, "__len__"):
         raise CannotServe("the data is a lazy frame", "Give the frame that X.collect() returns.")
     if library is not None and hasattr(X, "columns"):
         if columns is not None:

@@ -119,10 +119,11 @@ class ColumnBranches:
         ]
 
     def _find_positions(self, names: Any) -> list[Any] | None:
-        """Return the positions of each branch's columns in a pandas frame, or None instead if it takes a Series.
+        """Find the columns of each branch in a pandas frame.
 
         Returns:
-            None if the frame lacks a column, or has names that are not strings or not unique.
+            For each branch its columns' positions, or None if it takes a single column as a Series. None instead of
+            the list if the frame lacks a column, or has names that are not strings or not unique.
         """
         if not names.is_unique or not all(isinstance(name, str) for name in names):
             return None
@@ -134,7 +135,7 @@ class ColumnBranches:
 
 
 def _isolate(transform: Any, rows: Any) -> Any:
-    """Transform rows as in a job of joblib, which keeps changes of scikit-learn's configuration and of filters."""
+    """Transform rows as a job of joblib does: it undoes changes of scikit-learn's configuration and warning filters."""
     from sklearn import config_context
 
     with config_context(), warnings.catch_warnings():

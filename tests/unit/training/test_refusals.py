@@ -127,6 +127,11 @@ def test_names_can_be_sent() -> None:
         describe_input(None, np.ones((2, 2)), ["a", "\ud800"])
 
 
+def test_names_of_methods_are_names() -> None:
+    described = describe_input(None, pd.DataFrame({"collect": [0.5], "toarray": [0.5]}))
+    assert [column.name for column in described.columns] == ["collect", "toarray"]
+
+
 def test_columns_of_a_frame_are_not_named_again() -> None:
     with pytest.raises(CannotServe, match=r"have names already.*only with a matrix"):
         describe_input(None, pd.DataFrame({"a": [0.5]}), ["b"])
